@@ -1,0 +1,387 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one edge to a machine's files: reads below a root, records every intended write, journals originals.
+
+Check mode, diff mode, the disruption class, a truthful ``changed`` and exact undo all come from here:
+
+* ``change`` plans and records a ``Change``; ``commit`` journals the originals and makes them, outside check mode;
+* the journal (``/var/lib/realtime-kvm/journal.json``, 0600, atomic) keeps the value a resource had when it
+  was first touched. Originals of files are kept until undo; originals of run-time settings are valid for the
+  boot they were read in (the kernel starts anew at the next one) and are dropped when the boot id differs.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+STATE_DIR = "/var/lib/realtime-kvm"
+JOURNAL = f"{STATE_DIR}/journal.json"
+LOCK = f"{STATE_DIR}/lock"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+#: How much a change disturbs a running node, least first.
+DISRUPTIONS = ("none", "stall", "guest", "reboot")
+
+
+class HostError(Exception):
+    """The machine refused a read or a write; the message names the file and what would help."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between what is and what shall be."""
+
+    resource: str
+    before: str | None  # None: does not exist
+    after: str | None
+    disruption: str = "none"
+    reason: str = ""
+
+
+def _nothing() -> None:
+    """A restore that has nothing to do."""
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A planned change: what makes it, and what becomes of its journal entry."""
+
+    resource: str
+    make: Callable[[], None]
+    entry: dict[str, Any] | None
+    forget: bool = False
+
+    @property
+    def kind(self) -> str:
+        return self.entry["kind"] if self.entry else ""
+
+
+def worst_disruption(changes: list[Change]) -> str:
+    """Return the highest disruption class among the changes."""
+    return max((change.disruption for change in changes), key=DISRUPTIONS.index, default="none")
+
+
+class Host:
+    """Files below ``root``; see the module's docstring.
+
+    ``owner`` is the module that acts: undo restores only its own entries. With a ``root`` other than ``/``
+    nothing is ever written, whatever is asked.
+    """
+
+    def __init__(self, root: str = "/", *, check_mode: bool = False, owner: str = "") -> None:
+        self.root = root.rstrip("/")
+        self.owner = owner
+        self.dry = check_mode or bool(self.root)
+        self.changes: list[Change] = []
+        self.notes: list[str] = []
+        self._pending: list[_Pending] = []
+        self._journal: dict[str, Any] | None = None
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def path(self, path: str) -> str:
+        """Return where ``path`` of the machine is found from here."""
+        return self.root + path
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(self.path(path))
+
+    def read_bytes(self, path: str) -> bytes | None:
+        """Return a file's content, None where it does not exist or the kernel has nothing to say."""
+        try:
+            with open(self.path(path), "rb") as stream:
+                return stream.read()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError:  # kernel files of absent features: EINVAL, EIO, ENODEV, EOPNOTSUPP, EPERM
+            return None
+
+    def read(self, path: str) -> str | None:
+        content = self.read_bytes(path)
+        return None if content is None else content.decode(errors="replace")
+
+    def value(self, path: str) -> str | None:
+        """Return a kernel file's value: text without the padding and line end."""
+        text = self.read(path)
+        return None if text is None else text.replace("\0", "").strip()
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return the machine's paths that match, in natural order (cpu2 before cpu10)."""
+        cut = len(self.root)
+
+        def natural(path: str) -> list[tuple[int, str]]:
+            return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
+
+        return sorted((found[cut:] for found in glob.glob(self.root + pattern)), key=natural)
+
+    def listdir(self, path: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self.path(path)))
+        except OSError:
+            return []
+
+    def resolve(self, path: str) -> str:
+        """Return the path behind symbolic links, inside the root."""
+        real = os.path.realpath(self.path(path))
+        return real[len(self.root) :] if real.startswith(self.root) else real
+
+    def boot_id(self) -> str:
+        return self.value(BOOT_ID) or "unknown"
+
+    # -- changing ----------------------------------------------------------------------------------
+
+    def change(self, change: Change, make: Callable[[], None], *, kind: str, original: Any = None) -> None:
+        """Plan a change; ``commit`` journals its original (``change.before`` unless given) and makes it."""
+        self.changes.append(change)
+        entry = {"owner": self.owner, "kind": kind, "before": change.before if original is None else original}
+        self._pending.append(_Pending(change.resource, make, entry))
+
+    def follow_up(self, change: Change, make: Callable[[], None]) -> None:
+        """Plan a change that has no original of its own (a generated file, a reload)."""
+        self.changes.append(change)
+        self._pending.append(_Pending(change.resource, make, None))
+
+    def restore(self, change: Change | None, resource: str, make: Callable[[], None]) -> None:
+        """Plan to put a resource back (``change`` None: it is back already) and then drop its journal entry."""
+        if change is not None:
+            self.changes.append(change)
+        self._pending.append(_Pending(resource, make if change is not None else _nothing, None, forget=True))
+
+    def commit(self) -> None:
+        """Make the planned changes in their order; in check mode do nothing.
+
+        The originals of all of them are on disk before the first is made, so that a run killed anywhere can
+        be undone or run again.
+        """
+        pending, self._pending = self._pending, []
+        if self.dry or not pending:
+            return
+        self._remember([item for item in pending if item.entry is not None])
+        try:
+            for item in pending:
+                item.make()
+                if item.forget:
+                    self.journal()["entries"].pop(item.resource, None)
+        finally:
+            if any(item.forget for item in pending):
+                self._save_journal()
+
+    def set_value(self, path: str, value: str, *, disruption: str = "none", reason: str = "", current: str | None = None) -> None:
+        """Make a kernel file hold ``value``; nothing happens when it does. ``current`` overrides what is compared."""
+        before = self.value(path) if current is None else current
+        if before != value:
+            change = Change(path, before, value, disruption, reason)
+            self.change(change, lambda: self.write_value(path, value), kind="value")
+
+    def write_value(self, path: str, value: str) -> None:
+        """Write a kernel file; the error names the file."""
+        try:
+            with open(self.path(path), "w") as stream:
+                stream.write(value)
+        except OSError as error:
+            raise HostError(f"{path}: the kernel refused {value!r}: {error.strerror}") from None
+
+    def set_file(self, path: str, content: bytes | None, *, mode: int = 0o644, disruption: str = "none", reason: str = "") -> None:
+        """Make a file hold ``content`` (None: not exist), atomically; its original is kept until undo."""
+        before = self.read_bytes(path)
+        if before == content:
+            return
+        change = Change(path, _printable(before), _printable(content), disruption, reason)
+        original = None if before is None else {"mode": self._mode(path), "content": base64.b64encode(before).decode()}
+        self.change(change, lambda: self.write_file(path, content, mode), kind="file", original={"file": original})
+
+    def _mode(self, path: str) -> int:
+        return os.stat(self.path(path)).st_mode & 0o7777
+
+    def write_file(self, path: str, content: bytes | None, mode: int = 0o644) -> None:
+        """Replace a file so that at any moment, power cut included, the old or the new one is complete."""
+        full = self.path(path)
+        try:
+            if content is None:
+                if os.path.lexists(full):
+                    os.unlink(full)
+                self._remove_empty_parents(os.path.dirname(path))
+                return
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=os.path.dirname(full), prefix=".realtime-kvm-")
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(content)
+                    os.fchmod(stream.fileno(), mode)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.rename(temporary, full)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+            _sync_directory(os.path.dirname(full))
+        except OSError as error:
+            raise HostError(f"{path} cannot be written: {error.strerror}") from None
+
+    def _remove_empty_parents(self, directory: str) -> None:
+        """Remove the directories made for our files; one that holds anything else stays."""
+        while directory in self._created_directories():
+            try:
+                os.rmdir(self.path(directory))
+            except OSError:
+                return
+            directory = os.path.dirname(directory)
+
+    def _created_directories(self) -> list[str]:
+        created: list[str] = self.journal()["directories"]
+        return created
+
+    # -- journal -----------------------------------------------------------------------------------
+
+    def journal(self) -> dict[str, Any]:
+        """Return the journal; a damaged one is an error, never overwritten."""
+        if self._journal is None:
+            self._journal = self._load_journal()
+        return self._journal
+
+    def _load_journal(self) -> dict[str, Any]:
+        text = self.read(JOURNAL)
+        if text is None:
+            return {"schema": 1, "directories": [], "entries": {}}
+        try:
+            journal = json.loads(text)
+            if journal["schema"] != 1 or not isinstance(journal["entries"], dict):
+                raise KeyError("schema")
+        except (ValueError, KeyError, TypeError):
+            raise HostError(
+                f"{JOURNAL} is damaged, so the original values cannot be told; it was left as it is. "
+                "Restore it from a backup, or move it away to give up undo and start a new one"
+            ) from None
+        boot = self.boot_id()
+        stale = [name for name, entry in journal["entries"].items() if entry["kind"] != "file" and entry["boot_id"] != boot]
+        if stale:
+            self.notes.append(f"{len(stale)} run-time originals of an earlier boot were dropped from the journal")
+            for name in stale:
+                del journal["entries"][name]
+        loaded: dict[str, Any] = journal
+        return loaded
+
+    def _remember(self, pending: list[_Pending]) -> None:
+        journal = self.journal()
+        fresh = [item for item in pending if item.resource not in journal["entries"]]
+        for item in fresh:
+            parent = os.path.dirname(item.resource)
+            while item.kind == "file" and parent not in ("", "/") and not self.exists(parent):
+                if parent not in journal["directories"]:
+                    journal["directories"].append(parent)
+                parent = os.path.dirname(parent)
+            journal["entries"][item.resource] = {**(item.entry or {}), "boot_id": self.boot_id()}
+        if fresh:
+            self._save_journal()
+
+    def _save_journal(self) -> None:
+        journal = self.journal()
+        if journal["entries"]:
+            os.makedirs(self.path(STATE_DIR), mode=0o700, exist_ok=True)
+            self.write_file(JOURNAL, json.dumps(journal, indent=1, sort_keys=True).encode(), 0o600)
+            return
+        for path in (JOURNAL, LOCK):
+            if self.exists(path):
+                os.unlink(self.path(path))
+        for directory in sorted([STATE_DIR, *journal["directories"]], key=len, reverse=True):
+            if os.path.isdir(self.path(directory)) and not os.listdir(self.path(directory)):
+                os.rmdir(self.path(directory))
+        journal["directories"] = []
+
+    def entries(self, kind: str) -> dict[str, Any]:
+        """Return this owner's journal entries of a kind: resource to original."""
+        return {
+            resource: entry["before"]
+            for resource, entry in self.journal()["entries"].items()
+            if entry["owner"] == self.owner and entry["kind"] == kind
+        }
+
+    def restore_files(self) -> None:
+        """Plan to put this owner's files back as they were when first touched."""
+        for resource, data in self.entries("file").items():
+            original = data["file"]
+            content = None if original is None else base64.b64decode(original["content"])
+            mode = original["mode"] if original else 0o644
+            current = self.read_bytes(resource)
+            change = Change(resource, _printable(current), _printable(content), reason="restored")
+            self.restore(None if current == content else change, resource, partial(self.write_file, resource, content, mode))
+
+    def restore_values(self) -> None:
+        """Plan to write this owner's kernel settings back to what they were when first touched in this boot."""
+        for resource, original in self.entries("value").items():
+            current = self.value(resource)
+            gone = current is None  # the device or the feature has gone meanwhile
+            change = None if gone or current == original else Change(resource, current, original, reason="restored")
+            self.restore(change, resource, partial(self.write_value, resource, original))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one run at a time change this machine."""
+        if self.dry:
+            yield
+            return
+        try:
+            os.makedirs(self.path(STATE_DIR), mode=0o700, exist_ok=True)
+            stream = open(self.path(LOCK), "w")  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+            if not self.journal()["entries"]:
+                self._save_journal()
+        finally:
+            stream.close()
+
+    # -- results -----------------------------------------------------------------------------------
+
+    def results(self) -> dict[str, Any]:
+        """Return the keys that every module's result has."""
+        return {
+            "changed": bool(self.changes),
+            "changes": [asdict(change) for change in self.changes],
+            "disruption": worst_disruption(self.changes),
+            "diff": [
+                {
+                    "before_header": change.resource,
+                    "after_header": f"{change.resource} [{change.disruption}]",
+                    "before": _lines(change.before),
+                    "after": _lines(change.after),
+                }
+                for change in self.changes
+            ],
+        }
+
+
+def _lines(text: str | None) -> str:
+    return "" if text is None else text if text.endswith("\n") else text + "\n"
+
+
+def _printable(content: bytes | None) -> str | None:
+    if content is None:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return f"binary, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
+
+
+def _sync_directory(directory: str) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel command line as a list of tokens, and the merge of ours into what is there.
+
+Pure. A *token* is ``key=value`` or ``key``; the kernel reads ``-`` and ``_`` in a key as the same
+character and the value may be quoted (Documentation/admin-guide/kernel-parameters.rst).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+#: Tokens that the boot loader adds itself.
+BOOT_LOADER_KEYS = frozenset({"BOOT_IMAGE", "initrd"})
+#: Characters that a token of ours may hold: what needs no quoting in GRUB's shell-like files and in grubby.
+_SAFE = re.compile(r"[A-Za-z0-9_.,:=/+@%^*-]+")
+
+
+class KernelArgumentError(Exception):
+    """An argument is malformed or contradicts another; the message holds both."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of the plan and why it is there."""
+
+    token: str
+    reason: str = ""
+    disturbs: str = ""
+    source: str = ""
+
+    @property
+    def key(self) -> str:
+        return key_of(self.token)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A foreign token that contradicts the plan."""
+
+    foreign: str
+    wanted: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.where} has {self.foreign}, the plan needs {self.wanted}"
+
+
+def key_of(token: str) -> str:
+    """Return a token's key in the kernel's canonical spelling."""
+    return token.split("=", 1)[0].replace("-", "_")
+
+
+def split_tokens(cmdline: str) -> list[str]:
+    """Split a command line at blanks outside double quotes."""
+    return re.findall(r'(?:[^\s"]|"[^"]*"?)+', cmdline)
+
+
+def parse_arguments(tokens: Iterable[str]) -> list[str]:
+    """Check tokens typed by the operator and return them; ``KernelArgumentError`` names a malformed one."""
+    checked = []
+    for token in tokens:
+        if not isinstance(token, str):
+            raise KernelArgumentError(f"kernel argument {token!r} is not text; quote it in YAML")
+        if not _SAFE.fullmatch(token) or token.startswith(("=", "-")):
+            raise KernelArgumentError(
+                f"kernel argument {token!r}: one token of letters, digits and _.,:=/+@%^*- is accepted (one list entry per argument)"
+            )
+        checked.append(token)
+    return checked
+
+
+def values_by_key(tokens: Iterable[str]) -> dict[str, list[str]]:
+    """Return each key's tokens in order, repeats of the same token once."""
+    found: dict[str, list[str]] = {}
+    for token in tokens:
+        known = found.setdefault(key_of(token), [])
+        if token not in known:
+            known.append(token)
+    return found
+
+
+def combine(*groups: Sequence[Argument]) -> list[Argument]:
+    """Join argument lists; a later one may repeat an earlier one, not contradict it."""
+    combined: dict[str, Argument] = {}
+    for argument in (argument for group in groups for argument in group):
+        known = combined.get(argument.key)
+        if known is not None and known.token != argument.token and not _is_list_key(argument.key):
+            raise KernelArgumentError(
+                f"kernel argument {argument.token} contradicts {known.token} of the plan ({known.reason}); "
+                "remove it, or change the variable that the plan is made from"
+            )
+        combined.setdefault(argument.token if _is_list_key(argument.key) else argument.key, argument)
+    return list(combined.values())
+
+
+def _is_list_key(key: str) -> bool:
+    """Keys that a command line may hold several times, each time with a meaning of its own."""
+    return key in ("console", "hugepages", "hugepagesz", "earlycon", "modprobe.blacklist", "module_blacklist")
+
+
+def merge(current: Sequence[str], wanted: Sequence[str], drop: Iterable[str] = ()) -> list[str]:
+    """Return ``current`` with every wanted token in it exactly once.
+
+    A key of ours takes the place of its first occurrence, its repeats go (also those that somebody else
+    left behind); new keys come last, in the order wanted. Keys in ``drop`` (formerly ours) go. All other
+    tokens stay where they are, repeats included.
+    """
+    ours: dict[str, list[str]] = {}
+    for token in wanted:
+        ours.setdefault(key_of(token), []).append(token)
+    dropped = {key_of(token) for token in drop} - set(ours)
+    result: list[str] = []
+    placed: set[str] = set()
+    for token in current:
+        key = key_of(token)
+        if key in ours:
+            if key not in placed:
+                result += ours[key]
+                placed.add(key)
+        elif key not in dropped:
+            result.append(token)
+    for key, tokens in ours.items():
+        if key not in placed:
+            result += tokens
+    return result
+
+
+def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) -> list[Conflict]:
+    """Return the foreign tokens that contradict the plan.
+
+    ``foreign`` maps a place (a file, an option) to the tokens found there that are not ours.
+    """
+    plan = values_by_key(wanted)
+    conflicts = []
+    for where, tokens in foreign.items():
+        for key, found in values_by_key(tokens).items():
+            if key in plan and not _is_list_key(key):
+                conflicts += [Conflict(token, " ".join(plan[key]), where) for token in found if token not in plan[key]]
+            if key == "idle" and "idle=poll" in found:
+                conflicts.append(Conflict("idle=poll", "per-CPU power management (idle=poll spins on every thread of every core)", where))
+            if key == "kthread_cpus":
+                conflicts.append(Conflict(found[0], "no kthread_cpus= (no mainline kernel knows it; use irqaffinity= and isolcpus=)", where))
+            if key == "nosmt" and "isolcpus" in plan:
+                conflicts.append(Conflict(found[0], "the threads that are online now (the partition was planned with them)", where))
+    return conflicts
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the running kernel's command line differs from the one that the boot loader will use next."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        return not self.missing and not self.unexpected
+
+
+def compare(running: Sequence[str], following: Sequence[str]) -> Comparison:
+    """Compare two command lines by key, without regard to order, repeats and what the boot loader adds."""
+
+    def known(tokens: Sequence[str]) -> dict[str, list[str]]:
+        return values_by_key(token for token in tokens if key_of(token) not in BOOT_LOADER_KEYS)
+
+    now, then = known(running), known(following)
+    missing = [token for key, tokens in then.items() for token in tokens if token not in now.get(key, [])]
+    unexpected = [token for key, tokens in now.items() for token in tokens if token not in then.get(key, [])]
+    return Comparison(tuple(missing), tuple(unexpected))
