@@ -1,0 +1,361 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every role, module and module_utils file of the collection has in common."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "realtime.kvm"
+
+ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
+MODULES = sorted(path for path in (ROOT / "plugins" / "modules").glob("*.py") if path.stem != "__init__")
+MODULE_UTILS_DIR = ROOT / "plugins" / "module_utils"
+MODULE_UTILS = sorted(path for path in MODULE_UTILS_DIR.rglob("*.py") if path.name != "__init__.py")
+
+#: The top of the tree as it is shipped; everything else there has to be kept out by galaxy.yml's build_ignore.
+SHIPPED = {
+    "CHANGELOG.rst",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "changelogs",
+    "docs",
+    "extensions",
+    "galaxy.yml",
+    "meta",
+    "playbooks",
+    "plugins",
+    "roles",
+}
+
+#: The half of module_utils that may touch a machine: the edge, and what joins a module and the edge.
+EDGE = {
+    "_boot",
+    "_cgroups",
+    "_host",
+    "_interrupts",
+    "_kthreads",
+    "_libvirt",
+    "_machine",
+    "_module",
+    "_node_tool",
+    "_ovsdb",
+    "_runtime",
+    "_sysfs",
+}
+
+#: What pure code may import: nothing that reads or writes files, starts programs, or asks for time or chance.
+PURE_IMPORTS = {
+    "__future__",
+    "abc",
+    "base64",
+    "bisect",
+    "collections",
+    "copy",
+    "dataclasses",
+    "difflib",
+    "enum",
+    "fnmatch",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "ipaddress",
+    "itertools",
+    "json",
+    "math",
+    "operator",
+    "posixpath",
+    "re",
+    "shlex",
+    "statistics",
+    "string",
+    "struct",
+    "textwrap",
+    "types",
+    "typing",
+    "uuid",
+    "xml",
+}
+IMPURE_CALLS = {"__import__", "breakpoint", "eval", "exec", "input", "open", "print"}
+
+TASK_KEYWORDS = {
+    "always",
+    "become",
+    "become_user",
+    "block",
+    "changed_when",
+    "check_mode",
+    "delegate_to",
+    "diff",
+    "environment",
+    "failed_when",
+    "loop",
+    "loop_control",
+    "module_defaults",
+    "name",
+    "no_log",
+    "register",
+    "rescue",
+    "run_once",
+    "tags",
+    "vars",
+    "when",
+}
+
+
+def read_yaml(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def by_name(path: Path) -> str:
+    return path.stem
+
+
+def canonical(value: Any) -> str:
+    """Text that tells 1 from true and from "1"."""
+    return json.dumps(value, sort_keys=True)
+
+
+# The tree
+
+
+def top_of_tree() -> list[str]:
+    """The tracked entries at the top, or all entries where the tree is no git checkout."""
+    if (ROOT / ".git").exists():
+        command = ["git", "ls-tree", "--name-only", "HEAD"]
+        answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if answer.returncode == 0:
+            return answer.stdout.splitlines()
+    return os.listdir(ROOT)
+
+
+def test_only_what_is_meant_to_be_shipped_is_built():
+    ignored = read_yaml(ROOT / "galaxy.yml")["build_ignore"]
+    stray = [
+        entry
+        for entry in top_of_tree()
+        if entry not in SHIPPED and not any(fnmatch.fnmatch(entry, pattern) for pattern in ignored)
+    ]
+    assert stray == [], "name these in galaxy.yml's build_ignore"
+    kept_out = [entry for entry in SHIPPED for pattern in ignored if fnmatch.fnmatch(entry, pattern)]
+    assert kept_out == []
+
+
+def test_name_and_version():
+    galaxy = read_yaml(ROOT / "galaxy.yml")
+    assert f"{galaxy['namespace']}.{galaxy['name']}" == NAME
+    assert len(galaxy["tags"]) <= 20, "Galaxy refuses more"
+
+
+def test_action_group_names_every_module():
+    groups = read_yaml(ROOT / "meta" / "runtime.yml").get("action_groups", {})
+    if "all" in groups:
+        assert sorted(groups["all"]) == [path.stem for path in MODULES]
+
+
+# Roles
+
+
+@pytest.mark.parametrize("role", ROLES, ids=by_name)
+def test_role_is_complete(role):
+    wanted = ["README.md", "meta/argument_specs.yml", "meta/main.yml", "tasks/main.yml"]
+    assert [file for file in wanted if not (role / file).is_file()] == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=by_name)
+def test_role_entry_points_exist(role):
+    entry_points = read_yaml(role / "meta" / "argument_specs.yml")["argument_specs"]
+    assert "main" in entry_points
+    assert [name for name in entry_points if not (role / "tasks" / f"{name}.yml").is_file()] == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=by_name)
+def test_role_options_belong_to_the_role(role):
+    """An option is the role's own, or one of the few that the whole collection shares."""
+    prefixes = (f"{role.name}_", "realtime_")
+    foreign = [option for _entry, option, _spec in role_options(role) if not option.startswith(prefixes)]
+    assert foreign == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=by_name)
+def test_role_defaults_are_the_documented_ones(role):
+    defaults_file = role / "defaults" / "main.yml"
+    defaults = (read_yaml(defaults_file) if defaults_file.is_file() else None) or {}
+    findings = []
+    documented = set()
+    for entry, option, spec in role_options(role):
+        documented.add(option)
+        findings += [f"{entry}: {option}: {finding}" for finding in compare_default(option, spec, defaults)]
+    findings += [f"{option}: in defaults, not in argument_specs" for option in defaults if option not in documented]
+    assert findings == []
+
+
+def role_options(role: Path) -> list[tuple[str, str, dict[str, Any]]]:
+    """(entry point, option, its spec) for every top-level option of a role."""
+    entry_points = read_yaml(role / "meta" / "argument_specs.yml")["argument_specs"]
+    return [
+        (entry, option, spec)
+        for entry, content in entry_points.items()
+        for option, spec in (content.get("options") or {}).items()
+    ]
+
+
+def compare_default(option: str, spec: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
+    """What is wrong between one option's spec and the role's defaults."""
+    if option not in defaults:
+        return ["default documented, but not in defaults"] if "default" in spec else []
+    if spec.get("required"):
+        return ["required, yet it has a default"]
+    value = defaults[option]
+    if "default" not in spec:
+        # A default that is computed from something else is described in words.
+        computed = isinstance(value, str) and "{{" in value
+        return [] if computed else [f"default {value!r} not documented"]
+    if canonical(spec["default"]) != canonical(value):
+        return [f"documented default {spec['default']!r}, real default {value!r}"]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("spec", "defaults", "sound"),
+    [
+        ({"default": 1}, {"x": 1}, True),
+        ({"default": 1}, {"x": True}, False),
+        ({"default": 1}, {"x": 2}, False),
+        ({"default": {"a": [1]}}, {"x": {"a": [1]}}, True),
+        ({"default": 1}, {}, False),
+        ({}, {}, True),
+        ({}, {"x": 1}, False),
+        ({}, {"x": "{{ y }}"}, True),
+        ({"required": True}, {}, True),
+        ({"required": True}, {"x": 1}, False),
+    ],
+)
+def test_compare_default(spec, defaults, sound):
+    assert (compare_default("x", spec, defaults) == []) is sound
+
+
+# Modules
+
+
+def module_docs(path: Path) -> dict[str, Any]:
+    """The constants of a module that hold YAML, parsed."""
+    docs = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id in ("DOCUMENTATION", "EXAMPLES", "RETURN"):
+                    docs[target.id] = yaml.safe_load(node.value.value)
+    return docs
+
+
+def actions(node: Any) -> list[str]:
+    """The names of the actions in a list of example tasks or plays."""
+    if isinstance(node, list):
+        return [action for item in node for action in actions(item)]
+    if not isinstance(node, dict):
+        return []
+    if "hosts" in node:
+        lists = ("pre_tasks", "tasks", "post_tasks", "handlers")
+        return [action for key in lists for action in actions(node.get(key))]
+    nested = [action for key in ("block", "rescue", "always") for action in actions(node.get(key))]
+    return nested + [key for key in node if key not in TASK_KEYWORDS]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=by_name)
+def test_module_is_documented(module):
+    docs = module_docs(module)
+    assert [part for part in ("DOCUMENTATION", "EXAMPLES", "RETURN") if not docs.get(part)] == []
+    assert docs["DOCUMENTATION"]["module"] == module.stem
+
+
+@pytest.mark.parametrize("module", MODULES, ids=by_name)
+def test_module_examples_show_the_full_name(module):
+    used = actions(module_docs(module).get("EXAMPLES"))
+    assert f"{NAME}.{module.stem}" in used
+    assert [action for action in used if action.count(".") < 2] == []
+
+
+# module_utils
+
+
+def utils_name(path: Path) -> str:
+    """The first component below module_utils: ``_module`` for ``_module/rt_domain.py``."""
+    return path.relative_to(MODULE_UTILS_DIR).parts[0].removesuffix(".py")
+
+
+PURE = [path for path in MODULE_UTILS if utils_name(path) not in EDGE]
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """What a module_utils file imports: ``.name`` for files of the collection, else the top-level package."""
+    ours = f"ansible_collections.{NAME}.plugins.module_utils"
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level == 0 and module != ours and not module.startswith(f"{ours}."):
+                names.add(module.split(".")[0])
+            elif inner := module.removeprefix(ours).lstrip("."):
+                names.add("." + inner.split(".")[0])
+            else:
+                names.update(f".{alias.name}" for alias in node.names)
+    return names
+
+
+def impurities(source: str) -> list[str]:
+    """Why a file is not pure."""
+    tree = ast.parse(source)
+    found = [
+        f"imports {name}"
+        for name in sorted(imported(tree))
+        if (name[1:] in EDGE if name.startswith(".") else name not in PURE_IMPORTS)
+    ]
+    calls = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return found + [f"calls {name}()" for name in calls if name in IMPURE_CALLS]
+
+
+@pytest.mark.parametrize("path", MODULE_UTILS, ids=by_name)
+def test_module_utils_are_private(path):
+    assert utils_name(path).startswith("_"), "module_utils are nobody else's business: begin the name with _"
+
+
+@pytest.mark.parametrize("path", PURE, ids=by_name)
+def test_pure_code_is_pure(path):
+    assert impurities(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "pure"),
+    [
+        ("import re\nfrom collections.abc import Iterable\nfrom xml.etree import ElementTree", True),
+        ("from ._cpuset import parse_cpulist\nfrom . import _topology", True),
+        ("from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import x", True),
+        ("from ansible_collections.realtime.kvm.plugins.module_utils._host import x", False),
+        ("from ansible_collections.realtime.kvm.plugins.module_utils import _host", False),
+        ("from . import _host", False),
+        ("from ._module.rt_domain import run_module", False),
+        ("import os", False),
+        ("import os.path", False),
+        ("def late():\n    import subprocess", False),
+        ("from ansible.module_utils.basic import AnsibleModule", False),
+        ("open('/proc/cmdline')", False),
+    ],
+)
+def test_impurities(source, pure):
+    assert (impurities(source) == []) is pure
