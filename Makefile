@@ -1,0 +1,119 @@
+# realtime.kvm: what a developer or a newcomer runs. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# The first Python on this machine that is new enough for the control side; PYTHON=... chooses another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
+VENV ?= .venv
+# The lab's nodes that demo and lab start, comma separated.
+NODES ?= node1
+INVENTORY ?= inventories/lab/hosts.yml
+
+# Every tool comes from the venv and finds this tree as realtime.kvm, never a copy that is installed elsewhere.
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/collections
+
+SUITES = $(wildcard tests/unit tests/property tests/conformance)
+STAMP = $(VENV)/.complete
+say = @printf '\n== %s\n'
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@printf '\n  NODES=%s  the nodes of lab and demo     PYTHON=%s\n' '$(NODES)' '$(PYTHON)'
+
+# Tools
+
+.PHONY: venv
+venv: $(STAMP) ## make .venv with everything the other targets need (again only if the requirements change)
+
+$(STAMP): requirements-dev.txt
+	$(say) "venv: $(VENV), about half a minute"
+	@test -n '$(PYTHON)' || { \
+	    echo 'No Python 3.11 or newer found. Install one, or name it: make venv PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo '$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input -r requirements-dev.txt
+	@touch $@
+
+# Tests without a virtual machine
+
+.PHONY: unit
+unit: $(STAMP) ## pytest: unit, property and conformance tests
+	$(say) "unit: pytest $(SUITES)"
+	@python -m pytest -q $(SUITES)
+
+.PHONY: lint
+lint: $(STAMP) ## ruff, mypy, ansible-lint (production, with yamllint), changelog and docs lint
+	$(say) "lint: ruff"
+	@ruff check --quiet --output-format concise
+	@ruff format --check --quiet --output-format concise || { echo 'Not formatted: run `make format`.'; exit 1; }
+	$(say) "lint: mypy"
+	@if compgen -G 'plugins/*/*.py' >/dev/null; then mypy; else echo 'no plugins yet'; fi
+	$(say) "lint: ansible-lint"
+	@# a home of its own: what ansible-lint leaves there must not shadow this tree, nor what is there be tested instead of it
+	@ANSIBLE_HOME=$(CURDIR)/.cache/ansible-home ansible-lint --offline -q --nocolor --format pep8
+	$(say) "lint: antsibull-changelog"
+	@antsibull-changelog lint
+	$(say) "lint: antsibull-docs"
+	@cd collections/ansible_collections/realtime/kvm && antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
+
+.PHONY: format
+format: $(STAMP) ## let ruff format the Python files and repair what it safely can
+	@ruff check --fix --quiet || true
+	@ruff format
+
+.PHONY: sanity
+sanity: $(STAMP) ## ansible-test sanity on a copy of the working tree
+	$(say) "sanity: ansible-test sanity"
+	@tests/tools/sanity.sh
+
+.PHONY: test
+test: unit lint sanity ## all tests that need no virtual machine: a few minutes
+	$(say) "passed: unit, lint, sanity.  The lab: make test-lab (molecule, virtual nodes), make demo"
+
+# The lab: virtual nodes on this machine
+
+.PHONY: test-lab
+test-lab: $(STAMP) ## every molecule scenario on the virtual lab
+	$(say) "test-lab: molecule test --all"
+	@molecule test --all
+
+.PHONY: lab
+lab: $(STAMP) ## start the lab's nodes (NODES=node1,node2)
+	$(say) "lab: $(NODES)"
+	@ansible-playbook -i $(INVENTORY) molecule/lab/create.yml -e 'lab_nodes=$(NODES)'
+
+.PHONY: demo
+demo: lab ## start the lab's nodes and converge them with site.yml
+	$(say) "demo: site.yml on $(NODES)"
+	@ansible-playbook -i $(INVENTORY) site.yml --limit '$(NODES)'
+
+.PHONY: lab-destroy
+lab-destroy: $(STAMP) ## stop the lab's nodes and delete them
+	$(say) "lab-destroy"
+	@ansible-playbook -i $(INVENTORY) molecule/lab/destroy.yml
+
+.PHONY: bench
+bench: $(STAMP) ## measure the cost of a run over a fleet
+	$(say) "bench"
+	@tests/bench/run.sh
+
+# The collection
+
+.PHONY: build
+build: $(STAMP) ## the collection as a tarball
+	$(say) "build"
+	@ansible-galaxy collection build --force
+	@echo "holds: $$(tar -tzf realtime-kvm-*.tar.gz | cut -d/ -f1 | sort -u | paste -sd' ')"
+
+.PHONY: clean
+clean: ## delete .venv, caches and tarballs (not the lab: make lab-destroy)
+	@rm -rf $(VENV) .cache .ansible .hypothesis .ruff_cache .pytest_cache .mypy_cache tests/output realtime-kvm-*.tar.gz
+	@find plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +
