@@ -115,5 +115,5 @@ build: $(STAMP) ## the collection as a tarball
 
 .PHONY: clean
 clean: ## delete .venv, caches and tarballs (not the lab: make lab-destroy)
-	@rm -rf $(VENV) .cache .ansible .hypothesis .ruff_cache .pytest_cache .mypy_cache tests/output realtime-kvm-*.tar.gz
+	@rm -rf $(VENV) .cache .ansible .hypothesis tests/output realtime-kvm-*.tar.gz
 	@find plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +
