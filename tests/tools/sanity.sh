@@ -23,13 +23,21 @@ command -v ansible-test >/dev/null || {
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Version managers put wrappers first on PATH, which ansible-test takes for interpreters.
+# Version managers put wrappers first on PATH, which ansible-test takes for interpreters: the interpreters behind them
+# come last instead, so that what runs on the nodes is compiled and imported by the nodes' older Pythons as well.
 without_shims=
+behind_shims=
 IFS=: read -ra entries <<<"$PATH"
 for entry in "${entries[@]}"; do
-    [[ $entry == */shims ]] || without_shims+=${without_shims:+:}$entry
+    if [[ $entry == */shims ]]; then
+        for versions in "${entry%/shims}"/versions/3.*/bin; do
+            [[ ! -d $versions || :$behind_shims: == *:$versions:* ]] || behind_shims+=:$versions
+        done
+    else
+        without_shims+=${without_shims:+:}$entry
+    fi
 done
-export PATH=$without_shims
+export PATH=$without_shims$behind_shims
 
 # A tree object of everything git does not ignore, written beside the repository: its index and objects stay as they are.
 objects=$(git rev-parse --path-format=absolute --git-path objects)

@@ -53,6 +53,7 @@ EDGE = {
     "_node_tool",
     "_ovsdb",
     "_runtime",
+    "_services",
     "_sysfs",
 }
 
@@ -337,7 +338,8 @@ def test_module_utils_are_private(path):
 
 @pytest.mark.parametrize("path", PURE, ids=by_name)
 def test_pure_code_is_pure(path):
-    assert impurities(path.read_text(encoding="utf-8")) == []
+    found = impurities(path.read_text(encoding="utf-8"))
+    assert found == [], "keep I/O at the edge; if this file is the edge, say so in EDGE"
 
 
 @pytest.mark.parametrize(
