@@ -20,7 +20,7 @@ from collections.abc import Iterable
 #: Largest CPU number accepted; Linux on x86 is built for at most 8192 CPUs (CONFIG_NR_CPUS).
 MAX_CPU = 65535
 
-_ITEM = re.compile(r"(?P<first>\d+)(?:\s*-\s*(?P<last>\d+)(?:\s*:\s*(?P<used>\d+)\s*/\s*(?P<group>\d+))?)?")
+_ITEM = re.compile(r"(?P<first>\d+)(?:\s*-\s*(?P<last>\d+)(?:\s*:\s*(?P<used>\d+)\s*/\s*(?P<group>\d+))?)?", re.ASCII)
 
 
 class CpuListError(ValueError):
@@ -88,6 +88,8 @@ def format_cpulist(cpus: Iterable[int]) -> str:
 
 def parse_mask(text: str) -> frozenset[int]:
     """Return the CPUs of a kernel mask (comma separated 32-bit groups) or a plain hex number."""
+    if not isinstance(text, str):
+        raise CpuListError(f"{text!r} is not text; quote CPU masks in YAML, which reads them as numbers")
     stripped = text.strip()
     digits = stripped[2:] if stripped.lower().startswith("0x") else stripped
     groups = [group.strip() for group in digits.split(",")]

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._cpuset import CpuListError, format_cpulist, format_mask, parse_cpulist
-from ._topology import Topology
+from ._topology import Device, Topology
 
 SCHEMA = 1
 SETS = ("housekeeping", "dataplane", "realtime", "shared")
 #: Sets whose CPUs the kernel keeps its own work away from.
 ISOLATED_SETS = ("dataplane", "realtime")
+SMT_MODES = ("together", "single")
+ISOLATION_MODES = ("boot", "runtime")
 
 
 class PartitionError(Exception):
@@ -97,7 +99,7 @@ def partition_from_document(document: Mapping[str, Any]) -> Partition:
                 f"the partition document has schema {document['schema']!r}, this collection knows {SCHEMA}; "
                 "run the partition playbook to write it anew"
             )
-        return Partition(
+        partition = Partition(
             isolation=document["isolation"],
             smt=document["smt"],
             topology_digest=document["topology_digest"],
@@ -107,10 +109,26 @@ def partition_from_document(document: Mapping[str, Any]) -> Partition:
             boot_cpu=document["boot_cpu"],
             warnings=tuple(document.get("warnings", ())),
         )
+        _check_document(partition)
+        return partition
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise PartitionError(
             f"the partition document is damaged ({type(error).__name__}: {error}); run the partition playbook to write it anew"
         ) from None
+
+
+def _check_document(partition: Partition) -> None:
+    """Raise ``ValueError`` when a document contradicts itself, as one edited by hand may."""
+    if partition.smt not in SMT_MODES or partition.isolation not in ISOLATION_MODES:
+        raise ValueError(f"smt {partition.smt!r}, isolation {partition.isolation!r}")
+    owned = [*partition.sets.values(), partition.idle]
+    everyone: frozenset[int] = frozenset().union(*owned)
+    if sum(map(len, owned)) != len(everyone):
+        raise ValueError("a CPU is in two sets")
+    if everyone != frozenset().union(*partition.nodes.values()):
+        raise ValueError("the sets do not hold the CPUs of the NUMA nodes")
+    if partition.boot_cpu not in partition.housekeeping:
+        raise ValueError(f"the boot CPU {partition.boot_cpu!r} is not in housekeeping")
 
 
 def _plural(count: int, noun: str) -> str:
@@ -127,13 +145,32 @@ class _Planner:
         self.sets: dict[str, set[int]] = {name: set() for name in SETS}
         self.idle: set[int] = set()
         self.warnings: list[str] = []
+        self._check_intent()
         self.explicit = self._explicit_sets()
         self.free = {node: self._cores_in_order(node) for node in self.nodes}
 
     # -- input -------------------------------------------------------------------------------------
 
+    def _check_intent(self) -> None:
+        intent = self.intent
+        for variable, value, choices in (
+            ("cpu_partition_smt", intent.smt, SMT_MODES),
+            ("cpu_partition_isolation", intent.isolation, ISOLATION_MODES),
+        ):
+            if value not in choices:
+                raise PartitionError(f"{variable}: {value!r} is neither {' nor '.join(choices)}")
+        if intent.housekeeping_cores_per_node < 1 and "housekeeping" not in intent.cpus:
+            raise PartitionError(
+                "cpu_partition_housekeeping_cores_per_node: at least 1 is needed; "
+                "interrupts, emulator threads and the kernel itself run on housekeeping CPUs"
+            )
+        for name in ("dataplane", "shared"):
+            count = getattr(intent, f"{name}_cores_per_node")
+            if count < 0:
+                raise PartitionError(f"cpu_partition_{name}_cores_per_node: {count} is not a number of cores; 0 is none")
+
     def _explicit_sets(self) -> dict[str, frozenset[int]]:
-        explicit = {}
+        explicit: dict[str, frozenset[int]] = {}
         for name, text in self.intent.cpus.items():
             variable = f"cpu_partition_cpus.{name}"
             if name not in SETS:
@@ -221,47 +258,44 @@ class _Planner:
         if not self.intent.dataplane_devices:
             return wanted
         counted = dict.fromkeys(self.nodes, 0)
-        for node in self._device_nodes().values():
-            counted[node] += 1
+        for device in self._devices().values():
+            counted[self._polling_node(device)] += 1
         return {node: max(counted[node], wanted[node]) for node in self.nodes}
 
-    def _device_nodes(self) -> dict[str, int]:
-        found = {}
+    def _devices(self) -> dict[str, Device]:
+        """The devices to poll by PCI address or, where there is none, name: one named twice counts once."""
+        found: dict[str, Device] = {}
         for wanted in self.intent.dataplane_devices:
-            matches = [d for d in self.topology.devices if wanted in (d.name, d.address)]
+            matches = [device for device in self.topology.devices if wanted in (device.name, device.address)]
             if not matches:
                 known = ", ".join(d.name or str(d.address) for d in self.topology.devices) or "none"
                 raise PartitionError(
                     f"cpu_partition_dataplane_devices: there is no network device {wanted!r} on this node; known are: {known}"
                 )
-            node = matches[0].node
-            if node is None or node not in self.nodes:
-                fallback = min(self.nodes)
-                if len(self.nodes) > 1:
-                    why = "the firmware names no NUMA node for it" if node is None else f"its NUMA node {node} has no CPUs"
-                    self.warnings.append(f"device {wanted}: {why}; its dataplane core is taken from NUMA node {fallback}")
-                node = fallback
-            found[wanted] = node
+            found.setdefault(matches[0].address or wanted, matches[0])
         return found
+
+    def _polling_node(self, device: Device) -> int:
+        """The node whose cores poll a device: its own, or the first when that is unknown or has no CPUs."""
+        if device.node is not None and device.node in self.nodes:
+            return device.node
+        fallback = min(self.nodes)
+        if len(self.nodes) > 1:
+            why = "the firmware names no NUMA node for it" if device.node is None else f"its NUMA node {device.node} has no CPUs"
+            self.warnings.append(
+                f"device {device.name or device.address}: {why}; its dataplane core is taken from NUMA node {fallback}"
+            )
+        return fallback
 
     def plan(self) -> Partition:
         intent = self.intent
-        if intent.housekeeping_cores_per_node < 1 and "housekeeping" not in self.explicit:
-            raise PartitionError(
-                "cpu_partition_housekeeping_cores_per_node: at least 1 is needed; "
-                "interrupts, emulator threads and the kernel itself run on housekeeping CPUs"
-            )
         for name, cpus in self.explicit.items():
-            self.sets[name] |= cpus
-            if intent.smt == "single" and name in ISOLATED_SETS:
-                everyone = set().union(*self.explicit.values())
-                for cpu in cpus:
-                    self.idle |= self.topology.core_of(cpu) - everyone
+            self._give_explicit(name, cpus)
         if "housekeeping" not in self.explicit:
             for node in self.nodes:
-                if not self.free[node] and not self._hosts_isolated(node):
-                    continue
-                self._take("housekeeping", node, intent.housekeeping_cores_per_node, "cpu_partition_housekeeping_cores_per_node")
+                if self.free[node] or self._hosts_isolated(node):
+                    count = intent.housekeeping_cores_per_node
+                    self._take("housekeeping", node, count, "cpu_partition_housekeeping_cores_per_node")
         if "dataplane" not in self.explicit:
             variable = "cpu_partition_dataplane_devices" if intent.dataplane_devices else "cpu_partition_dataplane_cores_per_node"
             for node, count in self._dataplane_cores().items():
@@ -271,14 +305,7 @@ class _Planner:
                 self._take("shared", node, intent.shared_cores_per_node, "cpu_partition_shared_cores_per_node")
         if "realtime" not in self.explicit:
             self._give_realtime()
-        left = self.topology.online - set().union(*self.sets.values()) - self.idle
-        if "housekeeping" not in self.explicit:  # what nobody asked for is the operating system's
-            self.sets["housekeeping"] |= left
-        elif left:
-            raise PartitionError(
-                f"cpu_partition_cpus: CPUs {format_cpulist(left)} are in no set; add them to one, or leave housekeeping "
-                "out of cpu_partition_cpus so that it takes what is left"
-            )
+        self._give_what_is_left()
         partition = Partition(
             isolation=intent.isolation,
             smt=intent.smt,
@@ -294,6 +321,24 @@ class _Planner:
             self._check_device_nodes(partition)
         return partition
 
+    def _give_explicit(self, name: str, cpus: frozenset[int]) -> None:
+        self.sets[name] |= cpus
+        if self.intent.smt == "single" and name in ISOLATED_SETS:
+            everyone = frozenset().union(*self.explicit.values())
+            for cpu in cpus:
+                self.idle |= self.topology.core_of(cpu) - everyone
+
+    def _give_what_is_left(self) -> None:
+        """What nobody asked for is the operating system's."""
+        left = self.topology.online - set().union(*self.sets.values()) - self.idle
+        if "housekeeping" not in self.explicit:
+            self.sets["housekeeping"] |= left
+        elif left:
+            raise PartitionError(
+                f"cpu_partition_cpus: CPUs {format_cpulist(left)} are in no set; add them to one, or leave housekeeping "
+                "out of cpu_partition_cpus so that it takes what is left"
+            )
+
     def _hosts_isolated(self, node: int) -> bool:
         return any(self.explicit.get(name, frozenset()) & self.nodes[node] for name in ISOLATED_SETS)
 
@@ -305,13 +350,15 @@ class _Planner:
                 self._give("realtime", [core for core in cores if core not in keep])
                 self.free[node] = keep
             if not self.sets["realtime"]:
+                efficiency = sum(map(self._is_efficiency, self.topology.cores))
+                of_which = f" ({efficiency} efficiency, isolated only by cpu_partition_cpus.realtime)" if efficiency else ""
                 raise PartitionError(
                     f"cpu_partition_realtime: no core is left for realtime; this node has "
-                    f"{_plural(len(self.topology.cores), 'core')} on {_plural(len(self.nodes), 'NUMA node')} and the other sets take them "
-                    "(set cpu_partition_realtime: 0 for a node without realtime CPUs)"
+                    f"{_plural(len(self.topology.cores), 'core')} on {_plural(len(self.nodes), 'NUMA node')}{of_which} "
+                    "and the other sets take the rest (set cpu_partition_realtime: 0 for a node without realtime CPUs)"
                 )
             return
-        if not wish.isdecimal() or len(wish) > 5:
+        if not (wish.isascii() and wish.isdecimal()) or len(wish) > 5:
             raise PartitionError(
                 f"cpu_partition_realtime: {wish!r} is neither 'rest' nor a number of cores per NUMA node; "
                 "CPU lists go into cpu_partition_cpus.realtime"
@@ -320,11 +367,13 @@ class _Planner:
             self._take("realtime", node, int(wish), "cpu_partition_realtime")
 
     def _check_device_nodes(self, partition: Partition) -> None:
-        for device, node in self._device_nodes().items():
-            if not partition.sets["dataplane"] & self.nodes[node]:
+        for device in self._devices().values():
+            if device.node is None or device.node not in self.nodes:
+                continue  # no node is nearer to it than another
+            if not partition.sets["dataplane"] & self.nodes[device.node]:
                 raise PartitionError(
-                    f"cpu_partition_cpus.dataplane: device {device} is on NUMA node {node}, where no dataplane CPU is; "
-                    f"add one of CPUs {format_cpulist(self.nodes[node])}"
+                    f"cpu_partition_cpus.dataplane: device {device.name or device.address} is on NUMA node {device.node}, "
+                    f"where no dataplane CPU is; add one of CPUs {format_cpulist(self.nodes[device.node])}"
                 )
 
 
@@ -374,9 +423,14 @@ def _check_cores(partition: Partition, topology: Topology) -> None:
                     "with cpu_partition_smt: single only one thread of an isolated core is used (name one of them, or set smt to together)"
                 )
     for (first, second), (mine, theirs) in split.items():
+        remedy = "give whole cores"
+        if partition.smt == "single":
+            remedy = f"leave the siblings out of {second}"
+        elif first in ISOLATED_SETS and second not in ISOLATED_SETS:
+            remedy = "give whole cores or set cpu_partition_smt: single"
         raise PartitionError(
-            f"{first} CPUs {format_cpulist(mine)} are SMT siblings of {second} CPUs {format_cpulist(theirs)}; "
-            "give whole cores or set cpu_partition_smt: single"
+            f"cpu_partition_cpus: {first} CPUs {format_cpulist(mine)} are SMT siblings of "
+            f"{second} CPUs {format_cpulist(theirs)}; {remedy}"
         )
 
 

@@ -91,7 +91,7 @@ class Topology:
     def digest(self) -> str:
         """A short digest of all that a plan depends on; a document with another digest is out of date."""
         facts = [
-            (cpu.number, cpu.package, cpu.die, cpu.node, sorted(cpu.siblings), cpu.efficiency)
+            (cpu.number, cpu.package, cpu.die, cpu.node, cpu.l3, sorted(cpu.siblings), cpu.efficiency)
             for _number, cpu in sorted(self.cpus.items())
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -135,13 +135,19 @@ class _Files:
         return sorted({int(match[1]) for match in map(rule.match, self._files) if match})
 
 
-def _efficiency_cpus(files: _Files, online: frozenset[int]) -> frozenset[int]:
+def _efficiency_cpus(files: _Files, siblings: Mapping[int, frozenset[int]], possible: frozenset[int]) -> frozenset[int]:
     atoms = files.cpus("/sys/devices/cpu_atom", list_name="cpus")
     if atoms is not None:
         return atoms
-    capacities = {cpu: files.number(f"{CPU_ROOT}/cpu{cpu}/cpu_capacity", 0) for cpu in online}
+    capacities = {cpu: files.number(f"{CPU_ROOT}/cpu{cpu}/cpu_capacity", 0) for cpu in siblings}
     strongest = max(capacities.values())
-    return frozenset(cpu for cpu, capacity in capacities.items() if 0 < capacity < strongest * EFFICIENCY_CAPACITY)
+    if strongest:
+        return frozenset(cpu for cpu, capacity in capacities.items() if 0 < capacity < strongest * EFFICIENCY_CAPACITY)
+    if possible != frozenset(siblings):
+        return frozenset()  # a core with one thread may merely have its sibling switched off
+    # Captures often lack cpu_atom. With every CPU there is online, single threads beside SMT cores are E-cores.
+    threads = max(len(core) for core in siblings.values())
+    return frozenset(cpu for cpu, core in siblings.items() if len(core) == 1 < threads)
 
 
 def _nodes(files: _Files, online: frozenset[int]) -> dict[int, frozenset[int]]:
@@ -149,6 +155,13 @@ def _nodes(files: _Files, online: frozenset[int]) -> dict[int, frozenset[int]]:
     for node in files.children(NODE_ROOT, r"node(\d+)"):
         cpus = files.cpus(f"{NODE_ROOT}/node{node}", list_name="cpulist", mask_name="cpumap")
         nodes[node] = (cpus or frozenset()) & online
+    for node, cpus in nodes.items():
+        for other, others in nodes.items():
+            if node < other and cpus & others:
+                raise TopologyError(
+                    f"CPUs {format_cpulist(cpus & others)} are on NUMA node {node} and on NUMA node {other} below {NODE_ROOT}: "
+                    "the firmware's NUMA tables are broken; update it, or switch NUMA off with the kernel argument numa=off"
+                )
     homeless = online - frozenset().union(*nodes.values())
     if not homeless:
         return nodes
@@ -165,10 +178,37 @@ def _devices(files: Mapping[str, str]) -> tuple[Device, ...]:
         if match:
             address = match[1]
             value = text.replace("\0", "").strip()
-            names = files.get(f"/sys/bus/pci/devices/{address}/net", "").split()
+            names: list[str | None] = [*files.get(f"/sys/bus/pci/devices/{address}/net", "").split()]
             node = int(value) if re.fullmatch(r"\d+", value) else None
             found += [Device(name=name, address=address, node=node) for name in names or [None]]
     return tuple(sorted(found, key=lambda device: (device.address or "", device.name or "")))
+
+
+def _siblings(look: _Files, online: frozenset[int]) -> dict[int, frozenset[int]]:
+    siblings: dict[int, frozenset[int]] = {}
+    for cpu in sorted(online):
+        base = f"{CPU_ROOT}/cpu{cpu}/topology"
+        threads = look.cpus(base, list_name="thread_siblings_list", mask_name="thread_siblings")
+        if threads is None:
+            threads = look.cpus(base, list_name="core_cpus_list", mask_name="core_cpus")
+        if threads is None:
+            raise TopologyError(
+                f"{base}/thread_siblings_list is missing: the kernel tells no core layout, so whole cores cannot be told apart"
+            )
+        if cpu not in threads:
+            raise TopologyError(
+                f"{base}/thread_siblings_list holds {format_cpulist(threads)!r}, without CPU {cpu} itself: "
+                "the kernel tells no core layout, so whole cores cannot be told apart"
+            )
+        siblings[cpu] = threads & online
+    for cpu, threads in siblings.items():
+        for other in threads:
+            if siblings[other] != threads:
+                raise TopologyError(
+                    f"CPUs {cpu} and {other} disagree about their core: "
+                    f"{format_cpulist(threads)} against {format_cpulist(siblings[other])}"
+                )
+    return siblings
 
 
 def build_topology(files: Mapping[str, str]) -> Topology:
@@ -191,28 +231,10 @@ def build_topology(files: Mapping[str, str]) -> Topology:
     if not online:
         raise TopologyError(f"{CPU_ROOT}/online names no CPU that exists")
 
-    siblings: dict[int, frozenset[int]] = {}
-    for cpu in sorted(online):
-        base = f"{CPU_ROOT}/cpu{cpu}/topology"
-        threads = look.cpus(base, list_name="thread_siblings_list", mask_name="thread_siblings")
-        if threads is None:
-            threads = look.cpus(base, list_name="core_cpus_list", mask_name="core_cpus")
-        if threads is None:
-            raise TopologyError(
-                f"{base}/thread_siblings_list is missing: the kernel tells no core layout, so whole cores cannot be told apart"
-            )
-        siblings[cpu] = (threads & online) | {cpu}
-    for cpu, threads in siblings.items():
-        for other in threads:
-            if siblings[other] != threads:
-                raise TopologyError(
-                    f"CPUs {cpu} and {other} disagree about their core: "
-                    f"{format_cpulist(threads)} against {format_cpulist(siblings[other])}"
-                )
-
+    siblings = _siblings(look, online)
     nodes = _nodes(look, online)
     node_of = {cpu: node for node, cpus in nodes.items() for cpu in cpus}
-    efficiency = _efficiency_cpus(look, online)
+    efficiency = _efficiency_cpus(look, siblings, possible)
     cpus = {}
     for cpu in sorted(online):
         base = f"{CPU_ROOT}/cpu{cpu}"
