@@ -192,6 +192,7 @@ class Grubby:
 
     def remove(self) -> BootEntry | None:
         """Plan to put every entry and the default back."""
+        self.host.restore_files()
         result = self.following()
         for resource, original in self.originals.items():
             if "default" in original:

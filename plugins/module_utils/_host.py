@@ -7,7 +7,7 @@ Check mode, diff mode, the disruption class, a truthful ``changed`` and exact un
 
 * ``change`` plans and records a ``Change``; ``commit`` journals the originals and makes them, outside check mode;
 * the journal (``/var/lib/realtime-kvm/journal.json``, 0600, atomic) keeps the value a resource had when it
-  was first touched. Originals of files are kept until undo; originals of run-time settings are valid for the
+  was first touched, and which kernels were installed then. Originals of files are kept until undo; originals of run-time settings are valid for the
   boot they were read in (the kernel starts anew at the next one) and are dropped when the boot id differs.
 """
 
@@ -31,6 +31,9 @@ STATE_DIR = "/var/lib/realtime-kvm"
 JOURNAL = f"{STATE_DIR}/journal.json"
 LOCK = f"{STATE_DIR}/lock"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+#: Kinds of journal entries whose originals end with the boot: the kernel starts anew at the next one.
+RUNTIME_KINDS = ("value", "thread")
 
 #: How much a change disturbs a running node, least first.
 DISRUPTIONS = ("none", "stall", "guest", "reboot")
@@ -154,6 +157,12 @@ class Host:
         self.changes.append(change)
         self._pending.append(_Pending(change.resource, make, None))
 
+    def take_back(self, change: Change) -> None:
+        """Forget a change that the kernel refused for good and that therefore is none."""
+        self.changes.remove(change)
+        self.journal()["entries"].pop(change.resource, None)
+        self._save_journal()
+
     def restore(self, change: Change | None, resource: str, make: Callable[[], None]) -> None:
         """Plan to put a resource back (``change`` None: it is back already) and then drop its journal entry."""
         if change is not None:
@@ -185,6 +194,23 @@ class Host:
         if before != value:
             change = Change(path, before, value, disruption, reason)
             self.change(change, lambda: self.write_value(path, value), kind="value")
+
+    def set_link(self, path: str, target: str, *, reason: str = "") -> None:
+        """Make a symbolic link to ``target`` (how systemd enables a unit)."""
+        full = self.path(path)
+        before = os.readlink(full) if os.path.islink(full) else None
+        if before != target:
+            self.change(Change(path, before, target, reason=reason), partial(self._write_link, path, target), kind="link", original={"link": before})
+
+    def _write_link(self, path: str, target: str | None) -> None:
+        full = self.path(path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        if os.path.lexists(full):
+            os.unlink(full)
+        if target is None:
+            self._remove_empty_parents(os.path.dirname(path))
+        else:
+            os.symlink(target, full)
 
     def write_value(self, path: str, value: str) -> None:
         """Write a kernel file; the error names the file."""
@@ -255,7 +281,8 @@ class Host:
     def _load_journal(self) -> dict[str, Any]:
         text = self.read(JOURNAL)
         if text is None:
-            return {"schema": 1, "directories": [], "entries": {}}
+            kernels = [path.partition("vmlinuz-")[2] for path in self.glob("/boot/vmlinuz-*")]
+            return {"schema": 1, "directories": [], "entries": {}, "kernels": kernels}
         try:
             journal = json.loads(text)
             if journal["schema"] != 1 or not isinstance(journal["entries"], dict):
@@ -266,7 +293,7 @@ class Host:
                 "Restore it from a backup, or move it away to give up undo and start a new one"
             ) from None
         boot = self.boot_id()
-        stale = [name for name, entry in journal["entries"].items() if entry["kind"] != "file" and entry["boot_id"] != boot]
+        stale = [name for name, entry in journal["entries"].items() if entry["kind"] in RUNTIME_KINDS and entry["boot_id"] != boot]
         if stale:
             self.notes.append(f"{len(stale)} run-time originals of an earlier boot were dropped from the journal")
             for name in stale:
@@ -279,7 +306,7 @@ class Host:
         fresh = [item for item in pending if item.resource not in journal["entries"]]
         for item in fresh:
             parent = os.path.dirname(item.resource)
-            while item.kind == "file" and parent not in ("", "/") and not self.exists(parent):
+            while item.kind in ("file", "link") and parent not in ("", "/") and not self.exists(parent):
                 if parent not in journal["directories"]:
                     journal["directories"].append(parent)
                 parent = os.path.dirname(parent)
@@ -318,6 +345,14 @@ class Host:
             current = self.read_bytes(resource)
             change = Change(resource, _printable(current), _printable(content), reason="restored")
             self.restore(None if current == content else change, resource, partial(self.write_file, resource, content, mode))
+
+    def restore_links(self) -> None:
+        """Plan to put this owner's symbolic links back."""
+        for resource, data in self.entries("link").items():
+            full = self.path(resource)
+            current = os.readlink(full) if os.path.islink(full) else None
+            change = None if current == data["link"] else Change(resource, current, data["link"], reason="restored")
+            self.restore(change, resource, partial(self._write_link, resource, data["link"]))
 
     def restore_values(self) -> None:
         """Plan to write this owner's kernel settings back to what they were when first touched in this boot."""

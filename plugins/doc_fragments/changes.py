@@ -1,0 +1,18 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Notes on the results that all changing modules share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Private to the collection."""
+
+    DOCUMENTATION = r"""
+notes:
+  - Besides the values below, RV(ignore:changes) lists every change with C(resource), C(before), C(after), C(disruption) and C(reason); check mode
+    returns the same list as the real run. RV(ignore:disruption) is the highest class among them, of V(none), V(stall) (a CPU or NIC may stall briefly),
+    V(guest) (a real-time guest must restart) and V(reboot).
+  - Original values are kept on the node in V(/var/lib/realtime-kvm/journal.json) and put back by O(ignore:state=absent).
+"""

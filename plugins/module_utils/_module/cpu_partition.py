@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""cpu_partition: the partition of a node, its document, its run-time settings and its boot service."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+from .._boot import Runner
+from .._host import Host
+from .._kthreads import realtime_guests
+from .._node_tool import UNIT, plan_service
+from .._partition import Intent, Partition, PartitionError, plan_partition
+from .._report import plan_table
+from .._runtime import DOCUMENT, plan_feature, read_partition, undo_feature
+from .._services import plan_tuned, reload_systemd, restore_tuned
+from .._sysfs import read_kernel, read_topology
+from .._topology import Topology
+
+
+def intent_from(parameters: dict[str, Any]) -> Intent:
+    """Return the operator's wishes; what YAML has made a number of is refused, not guessed."""
+    cpus = {}
+    for name, value in (parameters["cpus"] or {}).items():
+        if not isinstance(value, str):
+            raise PartitionError(
+                f"cpu_partition_cpus.{name}: {value!r} is a {type(value).__name__}, not a CPU list; quote it ({name}: \"{_as_text(value)}\"), "
+                "since YAML reads an unquoted one as a number"
+            )
+        cpus[name] = value
+    realtime = parameters["realtime"]
+    if isinstance(realtime, bool) or not isinstance(realtime, (int, str)):
+        raise PartitionError(f"cpu_partition_realtime: {realtime!r} is neither 'rest' nor a number of cores per NUMA node")
+    for name in ("housekeeping_cores_per_node", "dataplane_cores_per_node", "shared_cores_per_node"):
+        if parameters[name] < 0:
+            raise PartitionError(f"cpu_partition_{name}: {parameters[name]} is negative; give a number of cores from 0 on")
+    return Intent(
+        housekeeping_cores_per_node=parameters["housekeeping_cores_per_node"],
+        dataplane_cores_per_node=parameters["dataplane_cores_per_node"],
+        dataplane_devices=tuple(parameters["dataplane_devices"]),
+        shared_cores_per_node=parameters["shared_cores_per_node"],
+        realtime=str(realtime),
+        smt=parameters["smt"],
+        isolation=parameters["isolation"],
+        cpus=cpus,
+    )
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
+
+
+def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Plan the module's changes on the host and return its result."""
+    if parameters["state"] == "absent":
+        return _undo(host, runner)
+    topology = read_topology(host)
+    partition = plan_partition(topology, intent_from(parameters))
+    if not host.root:
+        plan_tuned(host, runner, take_over=parameters["tuned"] == "take_over")
+    document = json.dumps(partition.to_document(), indent=1, sort_keys=True) + "\n"
+    host.set_file(DOCUMENT, document.encode(), reason="the partition document")
+    plan_service(host)
+    waits = plan_feature(host, "cpu_partition", partition, {"rt_throttling": parameters["rt_throttling"]})
+    result = describe(host, topology, partition)
+    units = any(change.resource == UNIT for change in host.changes)
+    return {
+        **result,
+        "deferred": waits,
+        "after_commit": partial(reload_systemd, host, runner) if units else None,
+    }
+
+
+def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, Any]:
+    """Return what both cpu_partition and cpu_partition_info say of a planned partition."""
+    kernel = read_kernel(host)
+    return {
+        "partition": partition.to_document(),
+        "table": plan_table(partition, topology),
+        "kernel": {"release": kernel.release, "realtime": kernel.realtime},
+        "realtime_guests": realtime_guests(host),
+    }
+
+
+def _undo(host: Host, runner: Runner) -> dict[str, Any]:
+    partition = read_partition(host)
+    units = UNIT in host.entries("file")
+    restore_tuned(host, runner)
+    undo_feature(host)
+    return {
+        "partition": partition.to_document() if partition else {},
+        "table": [],
+        "kernel": {"release": read_kernel(host).release, "realtime": read_kernel(host).realtime},
+        "realtime_guests": realtime_guests(host),
+        "deferred": False,
+        "after_commit": partial(reload_systemd, host, runner) if units else None,
+    }

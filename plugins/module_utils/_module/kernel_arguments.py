@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kernel_arguments: what the node's boot loader passes to which kernel."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .._boot import Grub, Grubby, Runner, find_boot_loader
+from .._boot_arguments import ArgumentPolicy, partition_arguments
+from .._grub import BootEntry
+from .._host import Host, HostError
+from .._kernel_arguments import Argument, Comparison, KernelArgumentError, combine, compare, find_conflicts, parse_arguments
+from .._kthreads import realtime_guests
+from .._runtime import config_path, require_partition
+from .._sysfs import read_kernel, read_machine
+
+_PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")
+
+
+def wanted_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
+    """Return the plan's arguments and the operator's own, checked against each other."""
+    own = [Argument(token, "asked for in rt_kernel_arguments") for token in parse_arguments(parameters["arguments"])]
+    if not parameters["from_partition"]:
+        return combine(own)
+    partition = require_partition(host, parameters["partition"])
+    policy = ArgumentPolicy(nohz_full=parameters["nohz_full"], tsc=parameters["tsc"], cstates=parameters["cstates"])
+    return combine(partition_arguments(partition, read_machine(host), policy), own)
+
+
+def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Plan the module's changes on the host and return its result."""
+    present = parameters["state"] == "present"
+    wanted = wanted_arguments(host, parameters) if present else []
+    pattern = parameters["default_kernel"] or None
+    if pattern and not _PATTERN.fullmatch(pattern):
+        raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
+    if host.root:  # a snapshot has no boot loader to ask
+        return _result(host, wanted, None, pattern, "")
+    loader = find_boot_loader(host, runner)
+    if present:
+        loader.check_writable()
+        _refuse_conflicts(loader, wanted)
+        options = {"tokens": [argument.token for argument in wanted], "default_kernel": pattern}
+        following = loader.plan([argument.token for argument in wanted], pattern)
+        host.set_file(config_path("kernel_arguments"), (json.dumps(options, indent=1, sort_keys=True) + "\n").encode(), reason="what verify compares with")
+    else:
+        following = loader.remove()
+    if following is None and present:
+        raise HostError("the boot loader's menu names no kernel; repair it first (update-grub, grub-install)")
+    return _result(host, wanted, following, pattern, loader.name)
+
+
+def _refuse_conflicts(loader: Grub | Grubby, wanted: list[Argument]) -> None:
+    conflicts = find_conflicts(loader.foreign(), [argument.token for argument in wanted])
+    if conflicts:
+        raise KernelArgumentError(
+            "kernel arguments contradict the plan: "
+            + "; ".join(str(conflict) for conflict in conflicts)
+            + ". Remove them there, or change the variables that the plan is made from (cpu_partition_*, rt_kernel_*)"
+        )
+
+
+def _result(host: Host, wanted: list[Argument], following: BootEntry | None, pattern: str | None, loader: str) -> dict[str, Any]:
+    kernel = read_kernel(host)
+    comparison = compare(kernel.cmdline, following.tokens) if following else Comparison((), ())
+    right_kernel = pattern is None or fnmatchcase(kernel.release, pattern)
+    return {
+        "arguments": [asdict(argument) for argument in wanted],
+        "boot_loader": loader,
+        "following": {"release": following.release, "tokens": list(following.tokens)} if following else {},
+        "running": {"release": kernel.release, "tokens": list(kernel.cmdline)},
+        "missing": list(comparison.missing),
+        "unexpected": list(comparison.unexpected),
+        "reboot_required": not host.root and not (comparison.equal and right_kernel),
+        "baseline_kernels": host.journal().get("kernels", []),
+        "realtime_guests": realtime_guests(host),
+    }

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans and findings as tables of plain text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ._cpuset import format_cpulist
+from ._partition import SETS, Partition
+from ._topology import Topology
+
+_WHAT = {
+    "housekeeping": "operating system, interrupts, emulator threads",
+    "dataplane": "poll-mode threads of the switch",
+    "realtime": "vCPUs of real-time guests, one per CPU",
+    "shared": "vCPUs of other guests",
+    "idle": "SMT siblings left unused (smt: single)",
+}
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table with aligned columns."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [header, *rows]]
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
+def plan_table(partition: Partition, topology: Topology) -> list[str]:
+    """Return the plan of a node: one line per set, the CPUs by NUMA node."""
+    nodes = sorted(partition.nodes)
+    rows = []
+    for name in (*SETS, "idle"):
+        cpus = partition.idle if name == "idle" else partition.sets[name]
+        if name == "idle" and not cpus:
+            continue
+        by_node = [format_cpulist(cpus & partition.nodes[node]) or "-" for node in nodes]
+        rows.append([name, str(len(cpus)), *by_node, _WHAT[name]])
+    packages = len({cpu.package for cpu in topology.cpus.values()})
+    size = (
+        f"{len(topology.online)} CPUs, {len(topology.cores)} cores, {packages} package{'s' if packages > 1 else ''}, "
+        f"{len(nodes)} NUMA node{'s' if len(nodes) > 1 else ''}, {topology.threads_per_core} thread{'s' if topology.threads_per_core > 1 else ''} per core"
+    )
+    lines = [size, *text_table(["set", "CPUs", *(f"node {node}" for node in nodes), "who runs there"], rows)]
+    if topology.offline:
+        lines.append(f"offline, not used: {format_cpulist(topology.offline)}")
+    return lines + [f"note: {warning}" for warning in partition.warnings]

@@ -1,0 +1,178 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Partition a node's CPUs."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: cpu_partition
+short_description: Give every CPU of a node exactly one job
+version_added: 1.0.0
+author:
+  - realtime.kvm contributors (@realtime-kvm)
+description:
+  - Plans the node's CPU sets (housekeeping, dataplane, realtime, shared) from the node's own topology, checks every rule, and keeps the
+    result on the node as V(/etc/ansible/facts.d/realtime_partition.fact), from which all other modules take their CPUs.
+  - Makes the run-time settings that keep the kernel's own work off the isolated CPUs (workqueue masks, kernel threads, sysctls,
+    real-time throttling), and installs a boot service that makes them again after each boot.
+  - While the running kernel does not isolate the CPUs yet (a reboot is to come), run-time settings are left to that boot service;
+    RV(deferred) tells.
+  - With O(state=absent), everything the module has changed on the node is put back exactly as it was.
+options:
+  state:
+    description: Whether the node is partitioned.
+    type: str
+    choices: [present, absent]
+    default: present
+  housekeeping_cores_per_node:
+    description: Cores of each NUMA node that stay with the operating system. The boot CPU's core is always among them.
+    type: int
+    default: 1
+  dataplane_cores_per_node:
+    description: Cores of each NUMA node for the switch's poll-mode threads.
+    type: int
+    default: 0
+  dataplane_devices:
+    description:
+      - Network devices (interface names or PCI addresses) that the switch polls. Each adds one dataplane core on its NUMA node.
+      - Where O(dataplane_cores_per_node) asks for more on a node, that counts.
+    type: list
+    elements: str
+    default: []
+  shared_cores_per_node:
+    description: Cores of each NUMA node for the vCPUs of guests that are not real-time.
+    type: int
+    default: 0
+  realtime:
+    description: V(rest) gives all remaining cores to real-time vCPUs; a number gives that many cores of each NUMA node.
+    type: raw
+    default: rest
+  smt:
+    description:
+      - V(together) gives all threads of a core to one set.
+      - V(single) uses one thread of each isolated core and leaves its siblings idle.
+    type: str
+    choices: [together, single]
+    default: together
+  isolation:
+    description: V(boot) isolates by kernel arguments, which take effect at the next boot (M(realtime.kvm.kernel_arguments)).
+    type: str
+    choices: [boot]
+    default: boot
+  cpus:
+    description:
+      - Explicit CPU lists by set (V(housekeeping), V(dataplane), V(realtime), V(shared)); they win over the counts. Lists are text in the
+        kernel's form (V("4-15,20-31")); quote them, as YAML reads some lists as numbers.
+    type: dict
+    default: {}
+  rt_throttling:
+    description:
+      - V(unlimited) lets real-time threads run for ever (C(kernel.sched_rt_runtime_us=-1)) and, on kernels from 6.12, switches off the
+        deadline servers that give ordinary tasks 50 ms of every second on the isolated CPUs.
+      - V(kernel) leaves both as they are.
+    type: str
+    choices: [unlimited, kernel]
+    default: unlimited
+  tuned:
+    description:
+      - What to do when the C(tuned) service is on, which would set the same files to other values.
+      - V(refuse) fails before any change; V(take_over) switches it off, and on again with O(state=absent).
+    type: str
+    choices: [refuse, take_over]
+    default: refuse
+extends_documentation_fragment:
+  - realtime.kvm.attributes
+  - realtime.kvm.fsroot
+  - realtime.kvm.changes
+seealso:
+  - module: realtime.kvm.cpu_partition_info
+  - module: realtime.kvm.kernel_arguments
+"""
+
+EXAMPLES = r"""
+- name: Give one core per NUMA node to the system, the rest to real-time guests
+  realtime.kvm.cpu_partition:
+
+- name: Leave room for a switch that polls two NICs, and for ordinary guests
+  realtime.kvm.cpu_partition:
+    dataplane_devices: [ens1f0, "0000:81:00.0"]
+    shared_cores_per_node: 2
+
+- name: Plan for a machine from its captured sysfs, before it is racked
+  realtime.kvm.cpu_partition:
+    fsroot: "{{ snapshot_directory }}"
+
+- name: Take it all back
+  realtime.kvm.cpu_partition:
+    state: absent
+"""
+
+RETURN = r"""
+partition:
+  description: The partition document as it is (or would be) kept on the node.
+  returned: success
+  type: dict
+  contains:
+    schema: {description: Version of the document's form., type: int, sample: 1}
+    isolation: {description: How the CPUs are isolated., type: str, sample: boot}
+    smt: {description: How SMT siblings are used., type: str, sample: together}
+    topology_digest: {description: Digest of the topology that it was planned for., type: str, sample: 43d5b132b897e88c}
+    boot_cpu: {description: The CPU that the kernel boots on., type: int, sample: 0}
+    sets: {description: "For each set its CPU list, its mask and its CPU list by NUMA node.", type: dict}
+    isolated: {description: "Dataplane, realtime and idle CPUs together, in the same form.", type: dict}
+    idle: {description: SMT siblings that are left unused., type: dict}
+    numa_nodes: {description: The node's NUMA nodes that have CPUs., type: dict}
+    warnings: {description: What the planner had to assume., type: list, elements: str}
+table:
+  description: The plan as lines of a table for people.
+  returned: success
+  type: list
+  elements: str
+kernel:
+  description: Release of the running kernel, and whether it is a PREEMPT_RT one.
+  returned: success
+  type: dict
+deferred:
+  description: Whether the run-time settings wait for a reboot, after which the boot service makes them.
+  returned: success
+  type: bool
+realtime_guests:
+  description: Names of running guests that have real-time vCPU threads.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import run
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "housekeeping_cores_per_node": {"type": "int", "default": 1},
+            "dataplane_cores_per_node": {"type": "int", "default": 0},
+            "dataplane_devices": {"type": "list", "elements": "str", "default": []},
+            "shared_cores_per_node": {"type": "int", "default": 0},
+            "realtime": {"type": "raw", "default": "rest"},
+            "smt": {"type": "str", "choices": ["together", "single"], "default": "together"},
+            "isolation": {"type": "str", "choices": ["boot"], "default": "boot"},
+            "cpus": {"type": "dict", "default": {}},
+            "rt_throttling": {"type": "str", "choices": ["unlimited", "kernel"], "default": "unlimited"},
+            "tuned": {"type": "str", "choices": ["refuse", "take_over"], "default": "refuse"},
+            "fsroot": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, "cpu_partition", run)
+
+
+if __name__ == "__main__":
+    main()

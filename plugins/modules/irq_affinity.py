@@ -1,0 +1,86 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep interrupts off isolated CPUs."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: irq_affinity
+short_description: Keep interrupts away from isolated CPUs
+version_added: 1.0.0
+author:
+  - realtime.kvm contributors (@realtime-kvm)
+description:
+  - Sets the default affinity of new interrupts, moves every movable interrupt that may fire on an isolated CPU, and tells irqbalance which CPUs
+    to leave alone, in one remote execution.
+  - An interrupt keeps those of its CPUs that are not isolated. Where none is left, it moves to the housekeeping and shared CPUs of its
+    device's NUMA node.
+  - Interrupts that the kernel manages itself cannot be moved; they are returned in RV(managed).
+options:
+  state:
+    description: V(absent) puts everything back that the module has changed.
+    type: str
+    choices: [present, absent]
+    default: present
+  partition:
+    description: The partition to work from; the node's own document when not given.
+    type: dict
+  irqbalance:
+    description:
+      - Whether to keep isolated CPUs out of irqbalance's reach, by a systemd drop-in that sets C(IRQBALANCE_BANNED_CPULIST). A running irqbalance is
+        restarted when that changes. The drop-in is harmless where irqbalance is not installed.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - realtime.kvm.attributes
+  - realtime.kvm.fsroot
+  - realtime.kvm.changes
+notes:
+  - Kernels before 6.14 do not show which interrupts they manage. There, check mode may predict a move that the kernel then refuses; the refusal is
+    remembered until the next boot.
+seealso:
+  - module: realtime.kvm.cpu_partition
+"""
+
+EXAMPLES = r"""
+- name: Move interrupts off isolated CPUs
+  realtime.kvm.irq_affinity:
+"""
+
+RETURN = r"""
+managed:
+  description: Interrupts on isolated CPUs that the kernel manages and nobody can move.
+  returned: success
+  type: list
+  elements: dict
+deferred:
+  description: Whether the moves wait for a reboot, after which the boot service makes them.
+  returned: success
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module.irq_affinity import run
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "partition": {"type": "dict"},
+            "irqbalance": {"type": "bool", "default": True},
+            "fsroot": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, "irq_affinity", run)
+
+
+if __name__ == "__main__":
+    main()

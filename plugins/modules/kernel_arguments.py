@@ -1,0 +1,157 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Merge kernel arguments into the boot loader's configuration."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: kernel_arguments
+short_description: Merge kernel arguments into the boot loader, and choose the default kernel
+version_added: 1.0.0
+author:
+  - realtime.kvm contributors (@realtime-kvm)
+description:
+  - Derives the arguments that the node's partition needs, each with a reason, and merges them with the operator's own, token by token.
+  - On Debian and Ubuntu they go into a GRUB drop-in of our own (V(/etc/default/grub.d/99-realtime-kvm.cfg)); the administrator's files are
+    never edited, tokens found there stay where they are. On the RHEL family they go into the boot entries by C(grubby).
+  - The new menu is generated beside the old one and takes its place in one step, so that a power cut leaves one of the two.
+  - A token of the administrator's that contradicts the plan is refused with both values.
+  - Tells whether the running kernel has what the boot loader will use next; it never reboots.
+options:
+  state:
+    description: V(absent) puts the boot configuration back as it was.
+    type: str
+    choices: [present, absent]
+    default: present
+  from_partition:
+    description: Whether to derive arguments from the partition.
+    type: bool
+    default: true
+  partition:
+    description: The partition to work from; the node's own document when not given.
+    type: dict
+  arguments:
+    description: Further arguments, one token each, such as V(hugepagesz=1G).
+    type: list
+    elements: raw
+    default: []
+  default_kernel:
+    description: Shell pattern of kernel releases, such as V(*-rt-*); the newest installed kernel that matches boots by default.
+    type: str
+  nohz_full:
+    description:
+      - Which isolated CPUs run without timer tick while they have a single task.
+      - V(all) suits vCPUs that stay in guest mode; V(dataplane) spares vCPUs that enter the kernel often its cost; V(none) leaves the tick everywhere.
+    type: str
+    choices: [all, dataplane, none]
+    default: all
+  tsc:
+    description: On processors whose time stamp counter is invariant, V(nowatchdog) stops its periodic check, V(reliable) also those at boot.
+    type: str
+    choices: [nowatchdog, reliable, keep]
+    default: nowatchdog
+  cstates:
+    description:
+      - V(boot) limits all CPUs to C1 by kernel arguments. V(keep) adds none, as M(realtime.kvm.cpu_power) limits the isolated CPUs alone.
+    type: str
+    choices: [boot, keep]
+    default: keep
+extends_documentation_fragment:
+  - realtime.kvm.attributes
+  - realtime.kvm.fsroot
+  - realtime.kvm.changes
+seealso:
+  - module: realtime.kvm.cpu_partition
+"""
+
+EXAMPLES = r"""
+- name: Boot the real-time kernel with the partition's arguments
+  realtime.kvm.kernel_arguments:
+    default_kernel: "*-rt-*"
+  register: boot
+
+- name: Reserve huge pages besides
+  realtime.kvm.kernel_arguments:
+    default_kernel: "*-rt-*"
+    arguments: [default_hugepagesz=1G, hugepagesz=1G, "hugepages=0:16,1:16"]
+"""
+
+RETURN = r"""
+arguments:
+  description: The arguments of ours.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    token: {description: The argument., type: str, sample: "isolcpus=managed_irq,domain,2-5"}
+    reason: {description: Why it is there., type: str}
+    disturbs: {description: What it costs., type: str}
+    source: {description: Where the rule comes from., type: str}
+boot_loader:
+  description: V(grub) or V(grubby).
+  returned: success
+  type: str
+following:
+  description: Kernel release and tokens of the next boot.
+  returned: success
+  type: dict
+running:
+  description: Kernel release and tokens of the running kernel.
+  returned: success
+  type: dict
+missing:
+  description: Tokens of the next boot that the running kernel lacks.
+  returned: success
+  type: list
+  elements: str
+unexpected:
+  description: Tokens of the running kernel that the next boot will not have.
+  returned: success
+  type: list
+  elements: str
+reboot_required:
+  description: Whether the running kernel or its arguments differ from what the boot loader will use next.
+  returned: success
+  type: bool
+baseline_kernels:
+  description: Releases of the kernels that were installed when this collection first changed the node.
+  returned: success
+  type: list
+  elements: str
+realtime_guests:
+  description: Names of running guests that have real-time vCPU threads.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module.kernel_arguments import run
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "from_partition": {"type": "bool", "default": True},
+            "partition": {"type": "dict"},
+            "arguments": {"type": "list", "elements": "raw", "default": []},
+            "default_kernel": {"type": "str"},
+            "nohz_full": {"type": "str", "choices": ["all", "dataplane", "none"], "default": "all"},
+            "tsc": {"type": "str", "choices": ["nowatchdog", "reliable", "keep"], "default": "nowatchdog"},
+            "cstates": {"type": "str", "choices": ["boot", "keep"], "default": "keep"},
+            "fsroot": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, "kernel_arguments", run)
+
+
+if __name__ == "__main__":
+    main()
