@@ -100,7 +100,7 @@ def parse_mask(text: str) -> frozenset[int]:
     value = int("".join([groups[0], *(group.zfill(8) for group in groups[1:])]), 16)
     if value.bit_length() > MAX_CPU + 1:
         raise CpuListError(f"{text[:20]!r}...: CPU {value.bit_length() - 1} is beyond {MAX_CPU}")
-    return frozenset(cpu for cpu in range(value.bit_length()) if value >> cpu & 1)
+    return frozenset(cpu for cpu, bit in enumerate(reversed(f"{value:b}")) if bit == "1")
 
 
 def mask_number(cpus: Iterable[int]) -> int:

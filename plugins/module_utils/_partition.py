@@ -415,7 +415,7 @@ def _check_cores(partition: Partition, topology: Topology) -> None:
             mine, theirs = split.setdefault((first, second), (set(), set()))
             mine |= {cpu for cpu in core if owner.get(cpu) == first}
             theirs |= {cpu for cpu in core if owner.get(cpu) == second}
-        if partition.smt == "single" and owners and owners[0] in ISOLATED_SETS:
+        elif partition.smt == "single" and owners and owners[0] in ISOLATED_SETS:
             used = {cpu for cpu in core if cpu in owner}
             if len(used) > 1:
                 raise PartitionError(
