@@ -62,19 +62,39 @@ def check_kernel(
     """
     findings = []
     if wanted and wanted.get("default_kernel") and not fnmatchcase(release, wanted["default_kernel"]):
-        findings.append(Finding("kernel", "running kernel", f"a kernel {wanted['default_kernel']}", release, "reboot the node (site playbook)"))
+        findings.append(
+            Finding(
+                "kernel", "running kernel", f"a kernel {wanted['default_kernel']}", release, "reboot the node (site playbook)"
+            )
+        )
     elif wanted and wanted.get("default_kernel") and not realtime:
-        findings.append(Finding("kernel", "running kernel", "PREEMPT_RT in uname -v", f"{release} without it", "install a PREEMPT_RT kernel (rt_kernel role)"))
+        findings.append(
+            Finding(
+                "kernel",
+                "running kernel",
+                "PREEMPT_RT in uname -v",
+                f"{release} without it",
+                "install a PREEMPT_RT kernel (rt_kernel role)",
+            )
+        )
     if wanted:
         ours = {key_of(token) for token in wanted["tokens"]}
         difference = compare([token for token in cmdline if key_of(token) in ours], wanted["tokens"])
         findings += [
-            Finding("kernel-argument", key_of(token), token, _running(difference.unexpected, token), "reboot the node (site playbook)")
+            Finding(
+                "kernel-argument", key_of(token), token, _running(difference.unexpected, token), "reboot the node (site playbook)"
+            )
             for token in difference.missing
         ]
         missing = {key_of(token) for token in difference.missing}
         findings += [
-            Finding("kernel-argument", key_of(token), "only the planned value", token, "remove it from the boot configuration and reboot")
+            Finding(
+                "kernel-argument",
+                key_of(token),
+                "only the planned value",
+                token,
+                "remove it from the boot configuration and reboot",
+            )
             for token in difference.unexpected
             if key_of(token) not in missing
         ]
@@ -99,7 +119,13 @@ def _running(unexpected: Iterable[str], token: str) -> str:
 def check_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> list[Finding]:
     """No movable interrupt may fire on an isolated CPU, whatever its mask says."""
     return [
-        Finding("interrupt", irq.label, f"CPUs {format_cpulist(partition.unisolated)}", f"CPUs {format_cpulist(irq.effective)}", "irq_affinity role")
+        Finding(
+            "interrupt",
+            irq.label,
+            f"CPUs {format_cpulist(partition.unisolated)}",
+            f"CPUs {format_cpulist(irq.effective)}",
+            "irq_affinity role",
+        )
         for irq in interrupts
         if irq.movable and irq.effective & partition.isolated
     ]

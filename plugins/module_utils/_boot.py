@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from ._change import Change
 from ._grub import BootEntry, admin_tokens, drop_in_tokens, newest_matching, parse_grubby, parse_menu, render_drop_in
-from ._host import Change, Host, HostError
+from ._host import Host, HostError
 from ._kernel_arguments import merge
 
 Runner = Callable[[Sequence[str]], tuple[int, str, str]]
@@ -61,9 +62,8 @@ class Grub:
         for path in (GRUB_DEFAULTS, GRUB_CFG):
             if not self.host.exists(path):
                 raise HostError(f"{path} does not exist; install and configure GRUB first (grub-install, update-grub)")
-        if not self.host.dry:
-            for path in (DROP_IN if self.host.exists(DROP_IN) else GRUB_DEFAULTS, GRUB_CFG):
-                _check_opens(self.host, path)
+        for path in (DROP_IN if self.host.exists(DROP_IN) else GRUB_DEFAULTS, GRUB_CFG):
+            _check_opens(self.host, path)
 
     def foreign(self) -> dict[str, list[str]]:
         """Return the kernel tokens of the admin's files, by file."""
@@ -88,15 +88,29 @@ class Grub:
             self._regenerate("stale", "current")
         return after
 
-    def remove(self) -> BootEntry | None:
-        """Plan to take our drop-in away."""
+    def remove(self, added: Sequence[str]) -> BootEntry | None:
+        """Plan to take our drop-in away.
+
+        While ``added`` kernels are installed that were not there before, the menu's own order may prefer one of them; a
+        drop-in without arguments then keeps a kernel of before the default, until they are gone.
+        """
         touched = DROP_IN in self.host.entries("file")
         before = self.following()
-        self.host.restore_files()
-        if touched:
+        if not touched:
+            return before
+        if not added:
+            self.host.restore_files()
             self._regenerate("with realtime.kvm's drop-in", "without")
             return self._predict(before, [], None)
-        return before
+        kernels = [release for release in installed_kernels(self.host) if release not in added]
+        newest = newest_matching(kernels, "*")
+        if newest is None:
+            raise HostError(f"every kernel in /boot would go ({', '.join(added)}); install one of the distribution's first")
+        content = render_drop_in([], newest)
+        if (self.host.read(DROP_IN) or "") != content or before is None or before.release != newest or self._older_than_drop_in():
+            self.host.set_file(DROP_IN, content.encode(), disruption="reboot", reason="back to a kernel that was there before")
+            self._regenerate("stale", "current")
+        return self._predict(before, [], newest)
 
     def _predict(self, entry: BootEntry | None, wanted: Sequence[str], release: str | None) -> BootEntry | None:
         """Return what the menu will hold: the admin's tokens as they are, then those of ours that he lacks."""
@@ -122,7 +136,9 @@ class Grub:
         _run(self.runner, [self.mkconfig, "-o", self.host.path(_DRAFT)])
         content = self.host.read_bytes(_DRAFT)
         if not content or parse_menu(content.decode(errors="replace"))[1] is None:
-            raise HostError(f"{self.mkconfig} generated a menu without a kernel; it is kept as {_DRAFT} and {GRUB_CFG} is unchanged")
+            raise HostError(
+                f"{self.mkconfig} generated a menu without a kernel; it is kept as {_DRAFT} and {GRUB_CFG} is unchanged"
+            )
         real = self.host.resolve(GRUB_CFG)
         mode = stat.S_IMODE(os.stat(self.host.path(real)).st_mode)
         self.host.write_file(real, content, mode)
@@ -151,7 +167,9 @@ class Grubby:
     def foreign(self) -> dict[str, list[str]]:
         """Return the tokens of the entries that are not ours, by kernel."""
         return {
-            f"boot entry {entry.kernel}": [token for token in entry.tokens if token not in self.ours and not token.startswith("$")]
+            f"boot entry {entry.kernel}": [
+                token for token in entry.tokens if token not in self.ours and not token.startswith("$")
+            ]
             for entry in self.entries
         }
 
@@ -185,19 +203,28 @@ class Grubby:
     def _set_tokens(self, entry: BootEntry, tokens: Sequence[str]) -> None:
         gone = [token for token in entry.tokens if token not in tokens]
         new = [token for token in tokens if token not in entry.tokens]
-        self._call(f"--update-kernel={entry.kernel}", *([f"--remove-args={' '.join(gone)}"] if gone else []), *([f"--args={' '.join(new)}"] if new else []))
+        self._call(
+            f"--update-kernel={entry.kernel}",
+            *([f"--remove-args={' '.join(gone)}"] if gone else []),
+            *([f"--args={' '.join(new)}"] if new else []),
+        )
 
     def _call(self, *arguments: str) -> None:
         _run(self.runner, [self.program, *arguments])
 
-    def remove(self) -> BootEntry | None:
-        """Plan to put every entry and the default back."""
+    def remove(self, added: Sequence[str]) -> BootEntry | None:
+        """Plan to put every entry and the default back; ``added`` kernels are no longer the default then."""
+        del added
         self.host.restore_files()
         result = self.following()
         for resource, original in self.originals.items():
             if "default" in original:
                 change = Change(resource, self.default, original["default"], "reboot", "restored")
-                self.host.restore(None if change.before == change.after else change, resource, partial(self._call, f"--set-default={original['default']}"))
+                self.host.restore(
+                    None if change.before == change.after else change,
+                    resource,
+                    partial(self._call, f"--set-default={original['default']}"),
+                )
                 result = next((entry for entry in self.entries if entry.kernel == original["default"]), result)
                 continue
             entry = next((entry for entry in self.entries if f"{self._RESOURCE}{entry.kernel}" == resource), None)

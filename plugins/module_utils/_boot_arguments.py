@@ -66,21 +66,44 @@ def partition_arguments(partition: Partition, machine: Machine, policy: Argument
             "isolated CPUs run only what is pinned to them",
         ),
         *_nohz_full(partition, policy, recent),
-        Argument(f"rcu_nocbs={isolated}", "runs RCU callbacks of isolated CPUs on housekeeping CPUs", "rcuo threads cost housekeeping time"),
-        Argument(f"irqaffinity={ordinary}", "new interrupts start on housekeeping and shared CPUs", "fewer CPUs serve interrupts"),
+        Argument(
+            f"rcu_nocbs={isolated}",
+            "runs RCU callbacks of isolated CPUs on housekeeping CPUs",
+            "rcuo threads cost housekeeping time",
+        ),
+        Argument(
+            f"irqaffinity={ordinary}", "new interrupts start on housekeeping and shared CPUs", "fewer CPUs serve interrupts"
+        ),
     ]
     if recent:
         arguments.append(
-            Argument(f"workqueue.unbound_cpus={ordinary}", "unbound work items stay off isolated CPUs from boot on", "fewer CPUs serve work items")
+            Argument(
+                f"workqueue.unbound_cpus={ordinary}",
+                "unbound work items stay off isolated CPUs from boot on",
+                "fewer CPUs serve work items",
+            )
         )
     arguments += [
-        Argument("rcutree.kthread_prio=4", "RCU's threads run above ksoftirqd and ktimers (2) and vCPU threads (1)", "none", "tuned realtime-virtual-host"),
+        Argument(
+            "rcutree.kthread_prio=4",
+            "RCU's threads run above ksoftirqd and ktimers (2) and vCPU threads (1)",
+            "none",
+            "tuned realtime-virtual-host",
+        ),
         Argument("skew_tick=1", "CPUs take their timer ticks at different times, not all at once", "slightly higher power draw"),
-        Argument("nowatchdog", "no soft-lockup threads and no NMI watchdog, which interrupt isolated CPUs", "lock-ups are no longer reported"),
+        Argument(
+            "nowatchdog",
+            "no soft-lockup threads and no NMI watchdog, which interrupt isolated CPUs",
+            "lock-ups are no longer reported",
+        ),
     ]
     if policy.tsc != "keep" and machine.tsc_invariant:
         arguments.append(
-            Argument(f"tsc={policy.tsc}", "no periodic check of the time stamp counter against a slower clock", "a broken counter is not noticed")
+            Argument(
+                f"tsc={policy.tsc}",
+                "no periodic check of the time stamp counter against a slower clock",
+                "a broken counter is not noticed",
+            )
         )
     return arguments + _kvm(machine) + _iommu(partition, machine) + _power(policy)
 
@@ -99,7 +122,11 @@ def _nohz_full(partition: Partition, policy: ArgumentPolicy, recent: bool) -> li
     ]
     if recent:
         arguments.append(
-            Argument("rcutree.nohz_full_patience_delay=1000", "RCU waits 1 s before it interrupts a nohz_full CPU", "grace periods may take longer")
+            Argument(
+                "rcutree.nohz_full_patience_delay=1000",
+                "RCU waits 1 s before it interrupts a nohz_full CPU",
+                "grace periods may take longer",
+            )
         )
     return arguments
 
@@ -108,15 +135,29 @@ def _kvm(machine: Machine) -> list[Argument]:
     arguments = []
     if (0, 0) < machine.kernel_version < (6, 13):
         arguments.append(
-            Argument("kvm.kvmclock_periodic_sync=0", "no periodic clock update of all vCPUs; the TSC is invariant", "none", "tuned realtime-virtual-host")
+            Argument(
+                "kvm.kvmclock_periodic_sync=0",
+                "no periodic clock update of all vCPUs; the TSC is invariant",
+                "none",
+                "tuned realtime-virtual-host",
+            )
         )
     if machine.vendor == "GenuineIntel":
         arguments.append(
-            Argument("kvm_intel.ple_gap=0", "a spinning vCPU owns its CPU, so no pause-loop exits", "none while vCPUs are pinned", "tuned realtime-virtual-host")
+            Argument(
+                "kvm_intel.ple_gap=0",
+                "a spinning vCPU owns its CPU, so no pause-loop exits",
+                "none while vCPUs are pinned",
+                "tuned realtime-virtual-host",
+            )
         )
     elif machine.vendor == "AuthenticAMD":
         arguments += [
-            Argument("kvm_amd.pause_filter_count=0", "a spinning vCPU owns its CPU, so no pause-filter exits", "none while vCPUs are pinned"),
+            Argument(
+                "kvm_amd.pause_filter_count=0",
+                "a spinning vCPU owns its CPU, so no pause-filter exits",
+                "none while vCPUs are pinned",
+            ),
             Argument("kvm_amd.pause_filter_thresh=0", "as pause_filter_count", "none while vCPUs are pinned"),
         ]
     return arguments
@@ -125,7 +166,9 @@ def _kvm(machine: Machine) -> list[Argument]:
 def _iommu(partition: Partition, machine: Machine) -> list[Argument]:
     if not partition.sets["dataplane"]:
         return []
-    arguments = [Argument("iommu=pt", "devices of the host bypass translation; vfio devices keep it", "no DMA protection for host drivers")]
+    arguments = [
+        Argument("iommu=pt", "devices of the host bypass translation; vfio devices keep it", "no DMA protection for host drivers")
+    ]
     if machine.vendor == "GenuineIntel":
         arguments.insert(0, Argument("intel_iommu=on", "vfio, and so DPDK and passthrough, need the IOMMU", "none with iommu=pt"))
     return arguments
@@ -141,5 +184,9 @@ def _power(policy: ArgumentPolicy) -> list[Argument]:
             "power and turbo head-room",
             "Documentation/core-api/real-time/hardware.rst",
         ),
-        Argument("intel_idle.max_cstate=0", "hands idle states to acpi_idle, which processor.max_cstate limits", "power and turbo head-room"),
+        Argument(
+            "intel_idle.max_cstate=0",
+            "hands idle states to acpi_idle, which processor.max_cstate limits",
+            "power and turbo head-room",
+        ),
     ]

@@ -138,7 +138,11 @@ def parse_grubby(text: str) -> list[BootEntry]:
     for block in re.split(r"(?m)^(?=index=)", text):
         fields = dict(re.findall(r'(?m)^(\w+)="?(.*?)"?$', block))
         if "kernel" in fields:
-            entries.append(BootEntry(fields.get("id", ""), fields.get("title", ""), fields["kernel"], tuple(split_tokens(fields.get("args", "")))))
+            entries.append(
+                BootEntry(
+                    fields.get("id", ""), fields.get("title", ""), fields["kernel"], tuple(split_tokens(fields.get("args", "")))
+                )
+            )
     return entries
 
 

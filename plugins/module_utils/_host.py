@@ -27,6 +27,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from ._change import Change, worst_disruption
+
 STATE_DIR = "/var/lib/realtime-kvm"
 JOURNAL = f"{STATE_DIR}/journal.json"
 LOCK = f"{STATE_DIR}/lock"
@@ -35,23 +37,9 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: Kinds of journal entries whose originals end with the boot: the kernel starts anew at the next one.
 RUNTIME_KINDS = ("value", "thread")
 
-#: How much a change disturbs a running node, least first.
-DISRUPTIONS = ("none", "stall", "guest", "reboot")
-
 
 class HostError(Exception):
     """The machine refused a read or a write; the message names the file and what would help."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One difference between what is and what shall be."""
-
-    resource: str
-    before: str | None  # None: does not exist
-    after: str | None
-    disruption: str = "none"
-    reason: str = ""
 
 
 def _nothing() -> None:
@@ -72,11 +60,6 @@ class _Pending:
         return self.entry["kind"] if self.entry else ""
 
 
-def worst_disruption(changes: list[Change]) -> str:
-    """Return the highest disruption class among the changes."""
-    return max((change.disruption for change in changes), key=DISRUPTIONS.index, default="none")
-
-
 class Host:
     """Files below ``root``; see the module's docstring.
 
@@ -90,6 +73,7 @@ class Host:
         self.dry = check_mode or bool(self.root)
         self.changes: list[Change] = []
         self.notes: list[str] = []
+        self.committed = False
         self._pending: list[_Pending] = []
         self._journal: dict[str, Any] | None = None
 
@@ -178,6 +162,7 @@ class Host:
         pending, self._pending = self._pending, []
         if self.dry or not pending:
             return
+        self.committed = True
         self._remember([item for item in pending if item.entry is not None])
         try:
             for item in pending:
@@ -200,7 +185,12 @@ class Host:
         full = self.path(path)
         before = os.readlink(full) if os.path.islink(full) else None
         if before != target:
-            self.change(Change(path, before, target, reason=reason), partial(self._write_link, path, target), kind="link", original={"link": before})
+            self.change(
+                Change(path, before, target, reason=reason),
+                partial(self._write_link, path, target),
+                kind="link",
+                original={"link": before},
+            )
 
     def _write_link(self, path: str, target: str | None) -> None:
         full = self.path(path)
@@ -220,7 +210,9 @@ class Host:
         except OSError as error:
             raise HostError(f"{path}: the kernel refused {value!r}: {error.strerror}") from None
 
-    def set_file(self, path: str, content: bytes | None, *, mode: int = 0o644, disruption: str = "none", reason: str = "") -> None:
+    def set_file(
+        self, path: str, content: bytes | None, *, mode: int = 0o644, disruption: str = "none", reason: str = ""
+    ) -> None:
         """Make a file hold ``content`` (None: not exist), atomically; its original is kept until undo."""
         before = self.read_bytes(path)
         if before == content:
@@ -293,7 +285,9 @@ class Host:
                 "Restore it from a backup, or move it away to give up undo and start a new one"
             ) from None
         boot = self.boot_id()
-        stale = [name for name, entry in journal["entries"].items() if entry["kind"] in RUNTIME_KINDS and entry["boot_id"] != boot]
+        stale = [
+            name for name, entry in journal["entries"].items() if entry["kind"] in RUNTIME_KINDS and entry["boot_id"] != boot
+        ]
         if stale:
             self.notes.append(f"{len(stale)} run-time originals of an earlier boot were dropped from the journal")
             for name in stale:

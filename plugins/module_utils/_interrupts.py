@@ -10,8 +10,9 @@ import os
 import stat
 from functools import partial
 
+from ._change import Change
 from ._cpuset import CpuListError, format_cpulist, format_mask, parse_cpulist, parse_mask
-from ._host import Change, Host
+from ._host import Host
 from ._irq import Interrupt, stuck, wanted_affinity
 from ._partition import Partition
 
@@ -105,13 +106,19 @@ def plan_irqbalance(host: Host, partition: Partition) -> bool:
     environment = "/etc/realtime-kvm/irqbalance.env"
     planned = len(host.changes)
     host.set_file(environment, f"IRQBALANCE_BANNED_CPULIST={banned}\n".encode(), reason="irqbalance keeps off isolated CPUs")
-    host.set_file(IRQBALANCE_DROP_IN, f"[Service]\nEnvironmentFile=-{environment}\n".encode(), reason="irqbalance keeps off isolated CPUs")
+    host.set_file(
+        IRQBALANCE_DROP_IN, f"[Service]\nEnvironmentFile=-{environment}\n".encode(), reason="irqbalance keeps off isolated CPUs"
+    )
     return len(host.changes) > planned
 
 
 def stuck_interrupts(host: Host, partition: Partition) -> list[dict[str, object]]:
     """Return what cannot be moved off isolated CPUs, for the report."""
     return [
-        {"irq": irq.number, "actions": list(irq.actions), "cpus": format_cpulist((irq.effective or irq.affinity) & partition.isolated)}
+        {
+            "irq": irq.number,
+            "actions": list(irq.actions),
+            "cpus": format_cpulist((irq.effective or irq.affinity) & partition.isolated),
+        }
         for irq in stuck(read_interrupts(host), partition)
     ]

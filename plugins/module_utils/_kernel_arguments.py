@@ -141,11 +141,17 @@ def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) 
             if key in plan and not _is_list_key(key):
                 conflicts += [Conflict(token, " ".join(plan[key]), where) for token in found if token not in plan[key]]
             if key == "idle" and "idle=poll" in found:
-                conflicts.append(Conflict("idle=poll", "per-CPU power management (idle=poll spins on every thread of every core)", where))
+                conflicts.append(
+                    Conflict("idle=poll", "per-CPU power management (idle=poll spins on every thread of every core)", where)
+                )
             if key == "kthread_cpus":
-                conflicts.append(Conflict(found[0], "no kthread_cpus= (no mainline kernel knows it; use irqaffinity= and isolcpus=)", where))
+                conflicts.append(
+                    Conflict(found[0], "no kthread_cpus= (no mainline kernel knows it; use irqaffinity= and isolcpus=)", where)
+                )
             if key == "nosmt" and "isolcpus" in plan:
-                conflicts.append(Conflict(found[0], "the threads that are online now (the partition was planned with them)", where))
+                conflicts.append(
+                    Conflict(found[0], "the threads that are online now (the partition was planned with them)", where)
+                )
     return conflicts
 
 

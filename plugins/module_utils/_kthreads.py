@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from ._change import Change
 from ._cpuset import format_cpulist, parse_cpulist
-from ._host import Change, Host, HostError
+from ._host import Host, HostError
 from ._partition import Partition
 from ._settings import POLICY_NAMES, ThreadRule, thread_rule
 

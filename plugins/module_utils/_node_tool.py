@@ -9,10 +9,11 @@ needs neither tuned nor Ansible on the node.
 
 from __future__ import annotations
 
+import inspect
 import io
-import pkgutil
 import sys
 import zipfile
+from importlib import import_module
 
 from ._host import Host, HostError
 from ._partition import PartitionError
@@ -25,6 +26,7 @@ PACKAGE = "realtime_kvm"
 #: What the service needs of this directory; a test checks that it is complete.
 PARTS = (
     "_boot_arguments",
+    "_change",
     "_cpuset",
     "_host",
     "_interrupts",
@@ -65,10 +67,7 @@ def build_archive() -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         contents = {f"{PACKAGE}/__init__.py": b"", "__main__.py": _MAIN.encode()}
         for part in PARTS:
-            source = pkgutil.get_data(__package__, f"{part}.py")
-            if source is None:
-                raise HostError(f"{part}.py is missing from the collection; install it again")
-            contents[f"{PACKAGE}/{part}.py"] = source
+            contents[f"{PACKAGE}/{part}.py"] = inspect.getsource(import_module(f"{__package__}.{part}")).encode()
         for name in sorted(contents):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_STORED
@@ -85,13 +84,13 @@ def plan_service(host: Host) -> None:
 
 
 def apply_all() -> int:
-    """Make every configured feature's values; print what changed; return the number of failures."""
+    """Make every configured feature's values; report what changed; return the number of failures."""
     failures = 0
     try:
         features = configured_features(Host())
         partition = require_partition(Host(), None)
     except (HostError, PartitionError) as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     for feature, options in features.items():
         host = Host(owner=feature)
@@ -101,11 +100,9 @@ def apply_all() -> int:
                 host.commit()
         except HostError as error:
             failures += 1
-            print(f"{feature}: {error}", file=sys.stderr)
-        for change in host.changes:
-            print(f"{feature}: {change.resource}: {change.before} -> {change.after}")
-        for note in host.notes:
-            print(f"{feature}: {note}")
+            sys.stderr.write(f"{feature}: {error}\n")
+        lines = [f"{change.resource}: {change.before} -> {change.after}" for change in host.changes]
+        sys.stdout.writelines(f"{feature}: {line}\n" for line in [*lines, *host.notes])
     return failures
 
 

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ._change import DISRUPTIONS
 from ._cpuset import format_cpulist
 from ._partition import SETS, Partition
 from ._topology import Topology
@@ -46,3 +48,55 @@ def plan_table(partition: Partition, topology: Topology) -> list[str]:
     if topology.offline:
         lines.append(f"offline, not used: {format_cpulist(topology.offline)}")
     return lines + [f"note: {warning}" for warning in partition.warnings]
+
+
+def _shorten(text: str | None, width: int = 60) -> str:
+    if text is None:
+        return "absent"
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
+def collect_changes(results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the changes of several module results, in their order; a kernel to be booted counts as a change."""
+    changes = [change for result in results.values() for change in result.get("changes", [])]
+    for result in results.values():
+        if result.get("reboot_required"):
+            running, following = result["running"]["release"], result["following"].get("release", "?")
+            after = "the real-time kernel" if not result["running"]["matches"] and running == following else following
+            changes.append(
+                {"resource": "running kernel and arguments", "before": running, "after": after, "disruption": "reboot"}
+            )
+    return changes
+
+
+def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the plan of a node as text: its CPU sets, its kernel arguments, what will change and how much that disturbs.
+
+    ``results`` holds the module results under the keys partition, power, interrupts and kernel.
+    """
+    changes = collect_changes(results)
+    lines = [*results["partition"].get("table", []), ""]
+    arguments = results.get("kernel", {}).get("arguments", [])
+    if arguments:
+        rows = [[argument["token"], argument["reason"], argument["disturbs"]] for argument in arguments]
+        lines += [*text_table(["kernel argument", "why", "what it costs"], rows), ""]
+    if not changes:
+        return "\n".join([*lines, "nothing to change"])
+    rows = [
+        [change["disruption"], change["resource"], f"{_shorten(change['before'], 30)} -> {_shorten(change['after'])}"]
+        for change in changes
+    ]
+    return "\n".join([*lines, *text_table(["disruption", "what changes", "from -> to"], rows)])
+
+
+def disruptions_above(results: Mapping[str, Mapping[str, Any]], limit: str) -> list[str]:
+    """Return the changes whose disruption class is higher than ``limit``, each with its class."""
+    if limit not in DISRUPTIONS:
+        raise ValueError(f"realtime_max_disruption: {limit!r} is not a disruption class; choose one of {', '.join(DISRUPTIONS)}")
+    allowed = DISRUPTIONS.index(limit)
+    return [
+        f"{change['resource']} ({change['disruption']})"
+        for change in collect_changes(results)
+        if DISRUPTIONS.index(change["disruption"]) > allowed
+    ]

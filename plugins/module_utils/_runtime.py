@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from ._host import Change, Host, HostError
+from ._change import Change
+from ._host import Host, HostError
 from ._interrupts import plan_interrupts
 from ._kthreads import plan_threads, restore_threads
 from ._partition import Partition, PartitionError, partition_from_document
@@ -42,7 +43,9 @@ def require_partition(host: Host, given: Mapping[str, Any] | None) -> Partition:
         return partition_from_document(given)
     partition = read_partition(host)
     if partition is None:
-        raise PartitionError(f"there is no partition on this node ({DOCUMENT} is missing); run the cpu_partition role first, or pass partition")
+        raise PartitionError(
+            f"there is no partition on this node ({DOCUMENT} is missing); run the cpu_partition role first, or pass partition"
+        )
     return partition
 
 
@@ -83,7 +86,10 @@ def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, 
 def _plan_cpu_power(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
     limit = options["cstates"]
     latency = {"C1": c1_latency(_idle_states(host, partition)), "C0": "n/a", "keep": None}[limit]
-    plan_settings(host, power_settings(partition, latency_us=latency, turbo=options["turbo"], performance=options["governor"] == "performance"))
+    plan_settings(
+        host,
+        power_settings(partition, latency_us=latency, turbo=options["turbo"], performance=options["governor"] == "performance"),
+    )
 
 
 def _idle_states(host: Host, partition: Partition) -> list[tuple[str, int]]:

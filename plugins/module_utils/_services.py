@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ._host import Change, Host, HostError
+from ._change import Change
+from ._host import Host, HostError
 
 Runner = Callable[[Sequence[str]], tuple[int, str, str]]
 
@@ -45,7 +46,11 @@ def restore_tuned(host: Host, runner: Runner) -> None:
     """Plan to switch tuned on again where it was on."""
     for resource, state in host.entries("service").items():
         current = tuned_state(host)
-        steps = [step for word, step in (("enabled", "enable"), ("active", "start")) if word in state.split() and word not in current.split()]
+        steps = [
+            step
+            for word, step in (("enabled", "enable"), ("active", "start"))
+            if word in state.split() and word not in current.split()
+        ]
         change = Change(resource, current or "switched off", state, reason="restored") if steps else None
         host.restore(change, resource, partial(_each, runner, steps))
 

@@ -71,8 +71,18 @@ THREAD_RULES = (
 
 _SYSCTLS = (
     ("kernel/timer_migration", "0", "timers stay on the CPU that set them", "idle housekeeping CPUs wake more often"),
-    ("kernel/numa_balancing", "0", "no page faults made to sample memory placement", "unpinned programs are not moved to their memory"),
-    ("kernel/hung_task_timeout_secs", "600", "a thread that waits behind a vCPU is not reported at once", "hung tasks are reported later"),
+    (
+        "kernel/numa_balancing",
+        "0",
+        "no page faults made to sample memory placement",
+        "unpinned programs are not moved to their memory",
+    ),
+    (
+        "kernel/hung_task_timeout_secs",
+        "600",
+        "a thread that waits behind a vCPU is not reported at once",
+        "hung tasks are reported later",
+    ),
     ("vm/stat_interval", "10", "per-CPU memory counters are folded every 10 s, not every second", "counters lag"),
     ("vm/swappiness", "10", "memory of management programs is kept rather than swapped", "page cache shrinks sooner"),
 )
@@ -83,7 +93,10 @@ def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
     if not partition.isolated:
         return []
     ordinary = format_mask(partition.unisolated)
-    settings = [Setting(f"/proc/sys/{name}", value, reason, disturbs, source="tuned realtime, network-latency") for name, value, reason, disturbs in _SYSCTLS]
+    settings = [
+        Setting(f"/proc/sys/{name}", value, reason, disturbs, source="tuned realtime, network-latency")
+        for name, value, reason, disturbs in _SYSCTLS
+    ]
     settings += [
         Setting(
             "/sys/devices/virtual/workqueue/cpumask",
@@ -103,7 +116,13 @@ def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
             "mask",
             "Documentation/core-api/workqueue.rst",
         ),
-        Setting("/sys/kernel/mm/ksm/run", "2", "no scanning for equal pages; merged ones are separated", "memory use grows by what was merged", "stall"),
+        Setting(
+            "/sys/kernel/mm/ksm/run",
+            "2",
+            "no scanning for equal pages; merged ones are separated",
+            "memory use grows by what was merged",
+            "stall",
+        ),
         Setting(
             "/sys/kernel/mm/transparent_hugepage/enabled",
             "never",
@@ -177,12 +196,25 @@ def power_settings(partition: Partition, *, latency_us: str | None, turbo: str, 
                 "power draw",
                 source="Documentation/admin-guide/pm/intel_epb.rst",
             ),
-            Setting("/sys/devices/system/cpu/intel_pstate/min_perf_pct", "100", "no frequency below the nominal one", "power draw", source="Documentation/admin-guide/pm/intel_pstate.rst"),
+            Setting(
+                "/sys/devices/system/cpu/intel_pstate/min_perf_pct",
+                "100",
+                "no frequency below the nominal one",
+                "power draw",
+                source="Documentation/admin-guide/pm/intel_pstate.rst",
+            ),
         ]
     if turbo == "off":
         settings += [
-            Setting("/sys/devices/system/cpu/intel_pstate/no_turbo", "1", "no change of frequency with temperature and load", "peak speed"),
-            Setting("/sys/devices/system/cpu/cpufreq/boost", "0", "no change of frequency with temperature and load", "peak speed"),
+            Setting(
+                "/sys/devices/system/cpu/intel_pstate/no_turbo",
+                "1",
+                "no change of frequency with temperature and load",
+                "peak speed",
+            ),
+            Setting(
+                "/sys/devices/system/cpu/cpufreq/boost", "0", "no change of frequency with temperature and load", "peak speed"
+            ),
         ]
     if latency_us is not None:
         settings += [

@@ -22,7 +22,10 @@ description:
   - Tells whether the running kernel has what the boot loader will use next; it never reboots.
 options:
   state:
-    description: V(absent) puts the boot configuration back as it was.
+    description:
+      - V(absent) puts the boot configuration back as it was.
+      - While kernels that O(default_kernel) matches are installed that were not there before (RV(added_kernels)), a drop-in without arguments stays
+        that keeps an earlier kernel the default; remove those kernels and run it again.
     type: str
     choices: [present, absent]
     default: present
@@ -99,7 +102,7 @@ following:
   returned: success
   type: dict
 running:
-  description: Kernel release and tokens of the running kernel.
+  description: Kernel release and tokens of the running kernel, and whether O(default_kernel) matches it.
   returned: success
   type: dict
 missing:
@@ -116,8 +119,13 @@ reboot_required:
   description: Whether the running kernel or its arguments differ from what the boot loader will use next.
   returned: success
   type: bool
-baseline_kernels:
-  description: Releases of the kernels that were installed when this collection first changed the node.
+matching_kernels:
+  description: Releases of the installed kernels that O(default_kernel) matches.
+  returned: success
+  type: list
+  elements: str
+added_kernels:
+  description: Those of them that were not installed when this collection first changed the node.
   returned: success
   type: list
   elements: str
@@ -129,7 +137,6 @@ realtime_guests:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kernel_arguments import run
 

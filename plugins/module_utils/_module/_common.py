@@ -51,7 +51,8 @@ def run_module(module: AnsibleModule, owner: str, body: Body, *, info: bool = Fa
                 after()
     except REFUSALS as error:
         text = str(error)
-        module.fail_json(msg=text if variable.match(text) else f"{owner}: {text}", **host.results())
+        # a refusal before the first write has changed nothing; a write that the machine refused may follow others
+        module.fail_json(msg=text if variable.match(text) else f"{owner}: {text}", changed=host.committed)
     for note in host.notes:
         module.warn(note)
     module.exit_json(**host.results(), **results)

@@ -27,7 +27,7 @@ def intent_from(parameters: dict[str, Any]) -> Intent:
     for name, value in (parameters["cpus"] or {}).items():
         if not isinstance(value, str):
             raise PartitionError(
-                f"cpu_partition_cpus.{name}: {value!r} is a {type(value).__name__}, not a CPU list; quote it ({name}: \"{_as_text(value)}\"), "
+                f'cpu_partition_cpus.{name}: {value!r} is a {type(value).__name__}, not a CPU list; quote it ({name}: "{_as_text(value)}"), '
                 "since YAML reads an unquoted one as a number"
             )
         cpus[name] = value

@@ -86,12 +86,18 @@ def _drift(host: Host, topology: Topology, partition: Partition | None) -> list[
         trial = Host(host.root or "/", check_mode=True, owner=feature)
         FEATURES[feature](trial, partition, options)
         findings += [
-            Finding("setting", change.resource, str(change.after), str(change.before), f"{_ROLES[feature]} role ({change.reason})")
+            Finding(
+                "setting", change.resource, str(change.after), str(change.before), f"{_ROLES[feature]} role ({change.reason})"
+            )
             for change in trial.changes
         ]
     findings += check_interrupts(partition, read_interrupts(host))
     found = (check_task(partition, task.name, task.pid, task.allowed) for task in read_threads(host, user=True))
     findings += [finding for finding in found if finding is not None]
     if tuned_state(host):
-        findings.append(Finding("tuned", "tuned.service", "switched off", tuned_state(host), "cpu_partition_tuned: take_over, or disable tuned"))
+        findings.append(
+            Finding(
+                "tuned", "tuned.service", "switched off", tuned_state(host), "cpu_partition_tuned: take_over, or disable tuned"
+            )
+        )
     return findings

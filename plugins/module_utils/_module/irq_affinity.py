@@ -22,7 +22,11 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     if parameters["state"] == "absent":
         touched = IRQBALANCE_DROP_IN in host.entries("file")
         undo_feature(host)
-        return {"deferred": False, "managed": [], "after_commit": partial(reload_systemd, host, runner, _IRQBALANCE) if touched else None}
+        return {
+            "deferred": False,
+            "managed": [],
+            "after_commit": partial(reload_systemd, host, runner, _IRQBALANCE) if touched else None,
+        }
     partition = require_partition(host, parameters["partition"])
     units = parameters["irqbalance"] and plan_irqbalance(host, partition)
     deferred = plan_feature(host, "irq_affinity", partition, {})

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._boot import Grub, Grubby, Runner, find_boot_loader
+from .._boot import Grub, Grubby, Runner, find_boot_loader, installed_kernels
 from .._boot_arguments import ArgumentPolicy, partition_arguments
 from .._grub import BootEntry
 from .._host import Host, HostError
@@ -48,12 +48,27 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
         _refuse_conflicts(loader, wanted)
         options = {"tokens": [argument.token for argument in wanted], "default_kernel": pattern}
         following = loader.plan([argument.token for argument in wanted], pattern)
-        host.set_file(config_path("kernel_arguments"), (json.dumps(options, indent=1, sort_keys=True) + "\n").encode(), reason="what verify compares with")
+        host.set_file(
+            config_path("kernel_arguments"),
+            (json.dumps(options, indent=1, sort_keys=True) + "\n").encode(),
+            reason="what verify compares with",
+        )
+        if following is None:
+            raise HostError("the boot loader's menu names no kernel; repair it first (update-grub, grub-install)")
     else:
-        following = loader.remove()
-    if following is None and present:
-        raise HostError("the boot loader's menu names no kernel; repair it first (update-grub, grub-install)")
+        following = loader.remove(_added_kernels(host, pattern))
     return _result(host, wanted, following, pattern, loader.name)
+
+
+def _added_kernels(host: Host, pattern: str | None) -> list[str]:
+    """Return the kernels of the pattern that were not installed when this collection first changed the node."""
+    if pattern is None or not host.entries("file"):
+        return []
+    return [
+        release
+        for release in installed_kernels(host)
+        if fnmatchcase(release, pattern) and release not in host.journal()["kernels"]
+    ]
 
 
 def _refuse_conflicts(loader: Grub | Grubby, wanted: list[Argument]) -> None:
@@ -69,15 +84,17 @@ def _refuse_conflicts(loader: Grub | Grubby, wanted: list[Argument]) -> None:
 def _result(host: Host, wanted: list[Argument], following: BootEntry | None, pattern: str | None, loader: str) -> dict[str, Any]:
     kernel = read_kernel(host)
     comparison = compare(kernel.cmdline, following.tokens) if following else Comparison((), ())
-    right_kernel = pattern is None or fnmatchcase(kernel.release, pattern)
+    matches = pattern is None or fnmatchcase(kernel.release, pattern)
+    same_kernel = following is None or following.release == kernel.release
     return {
         "arguments": [asdict(argument) for argument in wanted],
         "boot_loader": loader,
         "following": {"release": following.release, "tokens": list(following.tokens)} if following else {},
-        "running": {"release": kernel.release, "tokens": list(kernel.cmdline)},
+        "running": {"release": kernel.release, "tokens": list(kernel.cmdline), "matches": matches},
+        "matching_kernels": [release for release in installed_kernels(host) if pattern and fnmatchcase(release, pattern)],
+        "added_kernels": _added_kernels(host, pattern),
         "missing": list(comparison.missing),
         "unexpected": list(comparison.unexpected),
-        "reboot_required": not host.root and not (comparison.equal and right_kernel),
-        "baseline_kernels": host.journal().get("kernels", []),
+        "reboot_required": not host.root and not (comparison.equal and same_kernel and (matches or not wanted)),
         "realtime_guests": realtime_guests(host),
     }

@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that turn module results into what people read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.realtime.kvm.plugins.module_utils._report import disruptions_above, plan_report
+
+
+def _results(value: Any) -> Mapping[str, Mapping[str, Any]]:
+    if not isinstance(value, Mapping) or not all(isinstance(result, Mapping) for result in value.values()):
+        raise AnsibleFilterError("realtime.kvm: expected a dictionary of module results (partition, power, interrupts, kernel)")
+    return value
+
+
+def _plan_report(value: Any) -> str:
+    results = _results(value)
+    if "partition" not in results:
+        raise AnsibleFilterError("realtime.kvm.plan_report: the result of cpu_partition is missing (key partition)")
+    return plan_report(results)
+
+
+def _disruptions_above(value: Any, limit: str) -> list[str]:
+    try:
+        return disruptions_above(_results(value), limit)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from None
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {"plan_report": _plan_report, "disruptions_above": _disruptions_above}
