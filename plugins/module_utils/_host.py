@@ -20,9 +20,8 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -164,14 +163,13 @@ class Host:
             return
         self.committed = True
         self._remember([item for item in pending if item.entry is not None])
-        try:
-            for item in pending:
-                item.make()
-                if item.forget:
-                    self.journal()["entries"].pop(item.resource, None)
-        finally:
-            if any(item.forget for item in pending):
-                self._save_journal()
+        for item in pending:
+            item.make()
+        forgotten = [item.resource for item in pending if item.forget]
+        if forgotten:  # only now: a restore that failed in between is repeated as a whole
+            for resource in forgotten:
+                self.journal()["entries"].pop(resource, None)
+            self._save_journal()
 
     def set_value(self, path: str, value: str, *, disruption: str = "none", reason: str = "", current: str | None = None) -> None:
         """Make a kernel file hold ``value``; nothing happens when it does. ``current`` overrides what is compared."""
@@ -218,8 +216,12 @@ class Host:
         if before == content:
             return
         change = Change(path, _printable(before), _printable(content), disruption, reason)
+        make = partial(self.write_file, path, content, mode)
+        if os.path.islink(self.path(path)):  # the link is replaced, so it is the original, not what it leads to
+            self.change(change, make, kind="link", original={"link": os.readlink(self.path(path))})
+            return
         original = None if before is None else {"mode": self._mode(path), "content": base64.b64encode(before).decode()}
-        self.change(change, lambda: self.write_file(path, content, mode), kind="file", original={"file": original})
+        self.change(change, make, kind="file", original={"file": original})
 
     def _mode(self, path: str) -> int:
         return os.stat(self.path(path)).st_mode & 0o7777
@@ -234,7 +236,9 @@ class Host:
                 self._remove_empty_parents(os.path.dirname(path))
                 return
             os.makedirs(os.path.dirname(full), exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=os.path.dirname(full), prefix=".realtime-kvm-")
+            temporary = _temporary(full)
+            _unlink(temporary)  # of a run that was killed
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 with os.fdopen(handle, "wb") as stream:
                     stream.write(content)
@@ -272,14 +276,15 @@ class Host:
 
     def _load_journal(self) -> dict[str, Any]:
         text = self.read(JOURNAL)
-        if text is None:
+        if text is None and not self.exists(JOURNAL):
             kernels = [path.partition("vmlinuz-")[2] for path in self.glob("/boot/vmlinuz-*")]
             return {"schema": 1, "directories": [], "entries": {}, "kernels": kernels}
         try:
-            journal = json.loads(text)
-            if journal["schema"] != 1 or not isinstance(journal["entries"], dict):
+            journal = json.loads(text or "")
+            known = journal["schema"] == 1 and isinstance(journal["directories"], list) and isinstance(journal["kernels"], list)
+            if not known or not all({"owner", "kind", "before", "boot_id"} <= set(entry) for entry in journal["entries"].values()):
                 raise KeyError("schema")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise HostError(
                 f"{JOURNAL} is damaged, so the original values cannot be told; it was left as it is. "
                 "Restore it from a backup, or move it away to give up undo and start a new one"
@@ -314,10 +319,8 @@ class Host:
             os.makedirs(self.path(STATE_DIR), mode=0o700, exist_ok=True)
             self.write_file(JOURNAL, json.dumps(journal, indent=1, sort_keys=True).encode(), 0o600)
             return
-        for path in (JOURNAL, LOCK):
-            if self.exists(path):
-                os.unlink(self.path(path))
-        for directory in sorted([STATE_DIR, *journal["directories"]], key=len, reverse=True):
+        _unlink(self.path(JOURNAL))
+        for directory in sorted(journal["directories"], key=len, reverse=True):
             if os.path.isdir(self.path(directory)) and not os.listdir(self.path(directory)):
                 os.rmdir(self.path(directory))
         journal["directories"] = []
@@ -362,18 +365,39 @@ class Host:
         if self.dry:
             yield
             return
+        handle = self._lock()
         try:
-            os.makedirs(self.path(STATE_DIR), mode=0o700, exist_ok=True)
-            stream = open(self.path(LOCK), "w")  # noqa: SIM115 - closed below
-        except OSError as error:
-            raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            self._sweep()
             yield
             if not self.journal()["entries"]:
                 self._save_journal()
         finally:
-            stream.close()
+            if not self.exists(JOURNAL):  # nothing to remember, so nothing of ours stays
+                _unlink(self.path(LOCK))
+                with suppress(OSError):
+                    os.rmdir(self.path(STATE_DIR))
+            os.close(handle)
+
+    def _lock(self) -> int:
+        while True:
+            try:
+                os.makedirs(self.path(STATE_DIR), mode=0o700, exist_ok=True)
+                handle = os.open(self.path(LOCK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                continue  # who held it has just removed the directory
+            except OSError as error:
+                raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), os.stat(self.path(LOCK))):
+                    return handle
+            os.close(handle)  # who held it has removed the file: ours locks nobody out
+
+    def _sweep(self) -> None:
+        """Remove what a killed run left half written."""
+        entries = self.journal()["entries"]
+        for path in [JOURNAL, *(path for path, entry in entries.items() if entry["kind"] in ("file", "link"))]:
+            _unlink(_temporary(self.path(path)))
 
     # -- results -----------------------------------------------------------------------------------
 
@@ -393,6 +417,17 @@ class Host:
                 for change in self.changes
             ],
         }
+
+
+def _temporary(full: str) -> str:
+    """Where a file is written before it takes its place: always the same name, so that a later run finds what a killed one left."""
+    directory, name = os.path.split(full)
+    return os.path.join(directory, f".realtime-kvm-{name}")
+
+
+def _unlink(full: str) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(full)
 
 
 def _lines(text: str | None) -> str:

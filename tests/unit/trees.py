@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines as small trees of files, a Host that may write to them, and children that are killed on the way."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import traceback
+from pathlib import Path
+
+from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._host import BOOT_ID, Host
+from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from property.machines import regular
+
+KILLED = 99
+#: Audit events of system calls that change files; an event comes just before its call.
+_STEPS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod")
+
+
+def fill(root, files):
+    """Write files below a root: text, bytes, None for a directory, ("link", target) for a symbolic link."""
+    for path, content in files.items():
+        full = Path(f"{root}{path}")
+        full.parent.mkdir(parents=True, exist_ok=True)
+        if content is None or path.endswith("/"):
+            full.mkdir(exist_ok=True)
+        elif isinstance(content, tuple):
+            full.symlink_to(content[1])
+        elif isinstance(content, bytes):
+            full.write_bytes(content)
+        else:
+            full.write_text(content)
+    return root
+
+
+def machine_files(isolated="", version="#1 SMP PREEMPT_RT Debian 6.1.170-3", **shape):
+    """What a small machine shows of itself; two cores of one thread each unless a shape is given."""
+    return {
+        **regular(**{"nodes": 1, "cores": 4, "threads": 1, **shape}).files(),
+        BOOT_ID: "aaaa\n",
+        "/sys/devices/system/cpu/isolated": f"{isolated}\n",
+        "/proc/sys/kernel/version": f"{version}\n",
+        "/proc/sys/kernel/osrelease": "6.1.0-50-rt-amd64\n",
+        "/proc/cmdline": "BOOT_IMAGE=/boot/vmlinuz-6.1.0-50-rt-amd64 root=UUID=0 ro quiet\n",
+    }
+
+
+def plan(intent=None, **shape):
+    """The partition of that machine; by default CPU 0 keeps house and 1-3 are realtime."""
+    return plan_partition(build_topology(machine_files(**shape)), intent or Intent())
+
+
+def texts(partition):
+    return {name: format_cpulist(cpus) for name, cpus in partition.sets.items() if cpus}
+
+
+def writable(root, owner="test", check_mode=False):
+    """A Host that writes to a tree: the one place where that is allowed, for tests alone."""
+    host = Host(str(root), owner=owner)
+    host.dry = check_mode
+    return host
+
+
+def snapshot(root):
+    """Everything below a root: its kind, its mode and its content."""
+    found = {}
+    for folder, folders, files in os.walk(root):
+        for name in [*folders, *files]:
+            full = os.path.join(folder, name)
+            info = os.lstat(full)
+            if stat.S_ISLNK(info.st_mode):
+                content = ("link", os.readlink(full))
+            elif stat.S_ISDIR(info.st_mode):
+                content = ("directory", stat.S_IMODE(info.st_mode))
+            else:
+                content = ("file", stat.S_IMODE(info.st_mode), Path(full).read_bytes())
+            found[full[len(str(root)) :]] = content
+    return found
+
+
+def _is_step(event, arguments):
+    return event in _STEPS or (
+        event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
+    )
+
+
+def killed_at(step, work, root):
+    """Run ``work`` in a child that dies just before its n-th change of a file below ``root``; return whether it died so."""
+    child = os.fork()
+    if child == 0:
+        _child(step, work, str(root))
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, KILLED), "the child failed by itself"
+    return code == KILLED
+
+
+def _child(step, work, root):
+    left = step
+
+    def hook(event, arguments):
+        nonlocal left
+        if _is_step(event, arguments) and str(arguments[0]).startswith((root, "<", *"0123456789")):
+            if left == 0:
+                os._exit(KILLED)
+            left -= 1
+
+    code = 1
+    try:
+        sys.addaudithook(hook)
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
