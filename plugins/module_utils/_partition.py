@@ -140,6 +140,7 @@ class _Planner:
 
     def __init__(self, topology: Topology, intent: Intent) -> None:
         self.topology = topology
+        self.boot_cpu = topology.boot_cpu
         self.intent = intent
         self.nodes = {node: cpus for node, cpus in sorted(topology.nodes.items()) if cpus}
         self.sets: dict[str, set[int]] = {name: set() for name in SETS}
@@ -199,7 +200,7 @@ class _Planner:
                         "every CPU belongs to one set"
                     )
             explicit[name] = cpus
-        boot = self.topology.boot_cpu
+        boot = self.boot_cpu
         for name in ISOLATED_SETS:
             if boot in explicit.get(name, ()):
                 raise PartitionError(
@@ -222,7 +223,7 @@ class _Planner:
 
         def order(core: frozenset[int]) -> tuple[bool, bool, int, int]:
             cpu = self.topology.cpus[min(core)]
-            return (self.topology.boot_cpu not in core, cpu.efficiency, cpu.l3, cpu.number)
+            return (self.boot_cpu not in core, cpu.efficiency, cpu.l3, cpu.number)
 
         return sorted((core for core in self.topology.cores if core <= members and not core & taken), key=order)
 
@@ -241,7 +242,7 @@ class _Planner:
         isolated = name in ISOLATED_SETS
         usable = [core for core in self.free[node] if not (isolated and self._is_efficiency(core))]
         if isolated:  # the boot core stays with housekeeping, whoever is served first
-            usable = [core for core in usable if self.topology.boot_cpu not in core]
+            usable = [core for core in usable if self.boot_cpu not in core]
         if len(usable) < count:
             kind = "free performance" if isolated and len(usable) < len(self.free[node]) else "free"
             raise PartitionError(
@@ -313,7 +314,7 @@ class _Planner:
             sets={name: frozenset(cpus) for name, cpus in self.sets.items()},
             idle=frozenset(self.idle),
             nodes=self.nodes,
-            boot_cpu=self.topology.boot_cpu,
+            boot_cpu=self.boot_cpu,
             warnings=tuple(self.warnings),
         )
         check_partition(partition, self.topology)
@@ -346,7 +347,7 @@ class _Planner:
         wish = self.intent.realtime
         if wish == "rest":
             for node, cores in self.free.items():
-                keep = [core for core in cores if self._is_efficiency(core) or self.topology.boot_cpu in core]
+                keep = [core for core in cores if self._is_efficiency(core) or self.boot_cpu in core]
                 self._give("realtime", [core for core in cores if core not in keep])
                 self.free[node] = keep
             if not self.sets["realtime"]:

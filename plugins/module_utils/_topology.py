@@ -102,6 +102,7 @@ class _Files:
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self._files = files
+        self._parsed: dict[tuple[object, str], frozenset[int]] = {}  # siblings repeat each other's texts
 
     def text(self, path: str) -> str | None:
         value = self._files.get(path)
@@ -125,7 +126,8 @@ class _Files:
             if value is None or value == "(null)":
                 continue
             try:
-                return parse(value)
+                known = self._parsed.get((parse, value))
+                return self._parsed.setdefault((parse, value), parse(value)) if known is None else known
             except CpuListError as error:
                 raise TopologyError(f"{path}: {error}") from None
         return None
