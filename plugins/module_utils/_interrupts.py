@@ -15,9 +15,11 @@ from ._cpuset import CpuListError, format_cpulist, format_mask, parse_cpulist, p
 from ._host import Host
 from ._irq import Interrupt, stuck, wanted_affinity
 from ._partition import Partition
+from ._services import Runner, reload_systemd
 
 #: Interrupts whose move the kernel refused in this boot; kernels before 6.14 do not tell otherwise which it manages.
 _REFUSED = "/run/realtime-kvm/managed-irqs.json"
+_IRQBALANCE_ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
 IRQBALANCE_DROP_IN = "/etc/systemd/system/irqbalance.service.d/realtime-kvm.conf"
 
 
@@ -97,19 +99,37 @@ def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
         host.notes.append(f"{interrupt.label} is managed by the kernel, which refused to move it off CPUs {change.before}")
 
 
-def plan_irqbalance(host: Host, partition: Partition) -> bool:
-    """Plan irqbalance's list of banned CPUs; return whether it differs from what is there."""
+def plan_irqbalance(host: Host, runner: Runner, partition: Partition) -> None:
+    """Plan irqbalance's list of banned CPUs, and its restart where it runs with another one."""
     if not partition.isolated:
-        return False
+        return
+    banned = f"IRQBALANCE_BANNED_CPULIST={format_cpulist(partition.isolated)}"
     # a second EnvironmentFile wins over the distribution's and over Environment=
-    banned = format_cpulist(partition.isolated)
-    environment = "/etc/realtime-kvm/irqbalance.env"
-    planned = len(host.changes)
-    host.set_file(environment, f"IRQBALANCE_BANNED_CPULIST={banned}\n".encode(), reason="irqbalance keeps off isolated CPUs")
-    host.set_file(
-        IRQBALANCE_DROP_IN, f"[Service]\nEnvironmentFile=-{environment}\n".encode(), reason="irqbalance keeps off isolated CPUs"
-    )
-    return len(host.changes) > planned
+    host.set_file(_IRQBALANCE_ENVIRONMENT, f"{banned}\n".encode(), reason="irqbalance keeps off isolated CPUs")
+    drop_in = f"[Service]\nEnvironmentFile=-{_IRQBALANCE_ENVIRONMENT}\n"
+    host.set_file(IRQBALANCE_DROP_IN, drop_in.encode(), reason="irqbalance keeps off isolated CPUs")
+    running = _irqbalance_environment(host)
+    if running is not None and banned not in running:
+        before = next((line for line in running if line.startswith("IRQBALANCE_BANNED")), "no banned CPUs")
+        change = Change(
+            "service:irqbalance", f"running with {before}", f"running with {banned}", reason="restarted to read its list"
+        )
+        host.follow_up(change, partial(reload_systemd, host, runner, "irqbalance.service"))
+
+
+def undo_irqbalance(host: Host, runner: Runner) -> None:
+    """Plan the restart of an irqbalance that runs with our list."""
+    ours = (host.value(_IRQBALANCE_ENVIRONMENT) or "none") if IRQBALANCE_DROP_IN in host.entries("file") else "none"
+    if ours in (_irqbalance_environment(host) or []):
+        change = Change("service:irqbalance", f"running with {ours}", "running without it", reason="restored")
+        host.follow_up(change, partial(reload_systemd, host, runner, "irqbalance.service"))
+
+
+def _irqbalance_environment(host: Host) -> list[str] | None:
+    """Return the environment that a running irqbalance was started with, None where it does not run."""
+    for pid in (host.read("/sys/fs/cgroup/system.slice/irqbalance.service/cgroup.procs") or "").split():
+        return (host.read(f"/proc/{pid}/environ") or "").split("\0")
+    return None
 
 
 def stuck_interrupts(host: Host, partition: Partition) -> list[dict[str, object]]:

@@ -36,6 +36,7 @@ PARTS = (
     "_node_tool",
     "_partition",
     "_runtime",
+    "_services",
     "_settings",
     "_sysfs",
     "_topology",

@@ -79,8 +79,8 @@ def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [*results["partition"].get("table", []), ""]
     arguments = results.get("kernel", {}).get("arguments", [])
     if arguments:
-        rows = [[argument["token"], argument["reason"], argument["disturbs"]] for argument in arguments]
-        lines += [*text_table(["kernel argument", "why", "what it costs"], rows), ""]
+        rows = [[argument["token"], argument["reason"]] for argument in arguments]
+        lines += [*text_table(["kernel argument", "why"], rows), ""]
     if not changes:
         return "\n".join([*lines, "nothing to change"])
     rows = [

@@ -5,33 +5,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from .._boot import Runner
 from .._host import Host
-from .._interrupts import IRQBALANCE_DROP_IN, plan_irqbalance, stuck_interrupts
+from .._interrupts import plan_irqbalance, stuck_interrupts, undo_irqbalance
 from .._runtime import plan_feature, require_partition, undo_feature
-from .._services import reload_systemd
-
-_IRQBALANCE = "irqbalance.service"
 
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
     """Plan the module's changes on the host and return its result."""
     if parameters["state"] == "absent":
-        touched = IRQBALANCE_DROP_IN in host.entries("file")
         undo_feature(host)
-        return {
-            "deferred": False,
-            "managed": [],
-            "after_commit": partial(reload_systemd, host, runner, _IRQBALANCE) if touched else None,
-        }
+        undo_irqbalance(host, runner)
+        return {"deferred": False, "managed": []}
     partition = require_partition(host, parameters["partition"])
-    units = parameters["irqbalance"] and plan_irqbalance(host, partition)
+    if parameters["irqbalance"]:
+        plan_irqbalance(host, runner, partition)
     deferred = plan_feature(host, "irq_affinity", partition, {})
-    return {
-        "deferred": deferred,
-        "managed": stuck_interrupts(host, partition),
-        "after_commit": partial(reload_systemd, host, runner, _IRQBALANCE) if units else None,
-    }
+    return {"deferred": deferred, "managed": stuck_interrupts(host, partition)}
