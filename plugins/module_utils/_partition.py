@@ -212,7 +212,7 @@ class _Planner:
         return explicit
 
     def _cores_in_order(self, node: int) -> list[frozenset[int]]:
-        """Free cores of a node, the boot CPU's first, neighbours in cache and cluster next to each other."""
+        """Free cores of a node: the boot CPU's first, as housekeeping is served first; neighbours in cache together."""
         taken: set[int] = set().union(*self.explicit.values())
         if self.intent.smt == "single":
             # the other threads of an explicitly isolated core are idle, never handed out
@@ -241,8 +241,6 @@ class _Planner:
     def _take(self, name: str, node: int, count: int, variable: str) -> None:
         isolated = name in ISOLATED_SETS
         usable = [core for core in self.free[node] if not (isolated and self._is_efficiency(core))]
-        if isolated:  # the boot core stays with housekeeping, whoever is served first
-            usable = [core for core in usable if self.boot_cpu not in core]
         if len(usable) < count:
             kind = "free performance" if isolated and len(usable) < len(self.free[node]) else "free"
             raise PartitionError(
@@ -347,7 +345,7 @@ class _Planner:
         wish = self.intent.realtime
         if wish == "rest":
             for node, cores in self.free.items():
-                keep = [core for core in cores if self._is_efficiency(core) or self.boot_cpu in core]
+                keep = [core for core in cores if self._is_efficiency(core)]
                 self._give("realtime", [core for core in cores if core not in keep])
                 self.free[node] = keep
             if not self.sets["realtime"]:

@@ -70,22 +70,22 @@ def machines(draw):
 
 @st.composite
 def explicit_lists(draw, machine):
-    """Lists that are mostly sensible: whole cores, now and then a thread, a stranger or junk."""
+    """Lists that are mostly sensible: whole cores, now and then a thread, the boot CPU, a stranger or junk."""
     cores = [tuple(cpu for cpu in core if cpu in machine.online) for node in machine.nodes.values() for core in node]
-    cores = [core for core in cores if core]
+    boot = next(core for core in cores if min(machine.online) in core)
+    others = [core for core in cores if core and core != boot]
     lists = {}
-    for name in draw(st.sets(st.sampled_from(["housekeeping", "dataplane", "realtime", "shared"]), max_size=2)):
-        chosen = draw(st.lists(st.sampled_from(cores), min_size=1, max_size=6, unique=True))
-        cpus = {cpu for core in chosen for cpu in core}
-        kind = draw(st.sampled_from(["cores", "cores", "cores", "threads", "boot", "stranger", "junk"]))
-        if kind == "threads":
-            cpus = {core[0] for core in chosen}
-        elif kind == "boot":
-            cpus |= {cpu for core in cores if min(machine.online) in core for cpu in core}
-        elif kind == "stranger":
-            cpus |= {draw(st.integers(0, 400))}
-        text = draw(st.sampled_from(["", "x", "9-1", 3, None, "0-"])) if kind == "junk" else cpulist(cpus)
-        lists[name] = text
+    for name in draw(st.sets(st.sampled_from(["housekeeping", "dataplane", "realtime", "shared"]), min_size=1, max_size=3)):
+        chosen = draw(st.lists(st.sampled_from(others), min_size=1, max_size=6, unique=True)) if others else [boot]
+        kind = draw(st.sampled_from(["cores", "cores", "threads", "free", "boot", "stranger", "junk"]))
+        if kind == "free" and lists:  # no core of another list
+            chosen = [
+                core for core in chosen if not any(str(cpu) in str(text).split(",") for cpu in core for text in lists.values())
+            ]
+        cpus = {core[0] for core in chosen} if kind == "threads" else {cpu for core in chosen for cpu in core}
+        cpus |= set(boot) if name == "housekeeping" or kind == "boot" else set()
+        cpus |= {draw(st.one_of(st.sampled_from(sorted(machine.cpus)), st.integers(0, 400)))} if kind == "stranger" else set()
+        lists[name] = draw(st.sampled_from(["", "x", "9-1", 3, None, "0-"])) if kind == "junk" else cpulist(cpus)
     return lists
 
 
@@ -103,7 +103,7 @@ def cases(draw):
         realtime=draw(st.sampled_from(["2", "some", "3-4"] if wild else ["rest", "rest", "0", "1"])),
         smt=draw(st.sampled_from(["together", "single"])),
         isolation=draw(st.sampled_from(["boot", "runtime"])),
-        cpus=draw(st.one_of(st.just({}), st.just({}), explicit_lists(machine))),
+        cpus=draw(st.one_of(st.just({}), explicit_lists(machine))),
     )
     return machine, intent
 
