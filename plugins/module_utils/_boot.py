@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,14 +18,14 @@ from functools import partial
 from ._change import Change
 from ._grub import BootEntry, admin_tokens, drop_in_tokens, newest_matching, parse_grubby, parse_menu, render_drop_in
 from ._host import Host, HostError
-from ._kernel_arguments import merge
+from ._kernel_arguments import is_list_key, key_of, merge
+from ._runtime import config_path
 
 Runner = Callable[[Sequence[str]], tuple[int, str, str]]
 
 GRUB_DEFAULTS = "/etc/default/grub"
 DROP_IN = "/etc/default/grub.d/99-realtime-kvm.cfg"
 GRUB_CFG = "/boot/grub/grub.cfg"
-_DRAFT = "/boot/grub/grub.cfg.realtime-kvm"
 _WHERE = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -76,10 +75,11 @@ class Grub:
 
     def plan(self, wanted: Sequence[str], default_kernel: str | None) -> BootEntry | None:
         """Plan the drop-in and the menu; return the entry that boots once they are made."""
-        there = {token for tokens in self.foreign().values() for token in tokens}
-        tokens = [token for token in wanted if token not in there]
-        content = render_drop_in(tokens, default_kernel)
         before = self.following()
+        # what the admin's files set and the menu has; a file may also be overruled by a later one (cloud images do that)
+        there = {token for tokens in self.foreign().values() for token in tokens} & set(before.tokens if before else ())
+        tokens = [token for token in wanted if token not in there or token in self.ours or is_list_key(key_of(token))]
+        content = render_drop_in(tokens, default_kernel)
         rewritten = (self.host.read(DROP_IN) or "") != content
         self.host.set_file(DROP_IN, content.encode(), disruption="reboot", reason="kernel arguments and default kernel")
         newest = newest_matching(installed_kernels(self.host), default_kernel) if default_kernel else None
@@ -133,16 +133,14 @@ class Grub:
 
     def _write_menu(self) -> None:
         # grub-mkconfig writes in place; a power cut meanwhile would leave no menu, so it writes a draft
-        _run(self.runner, [self.mkconfig, "-o", self.host.path(_DRAFT)])
-        content = self.host.read_bytes(_DRAFT)
-        if not content or parse_menu(content.decode(errors="replace"))[1] is None:
-            raise HostError(
-                f"{self.mkconfig} generated a menu without a kernel; it is kept as {_DRAFT} and {GRUB_CFG} is unchanged"
-            )
         real = self.host.resolve(GRUB_CFG)
-        mode = stat.S_IMODE(os.stat(self.host.path(real)).st_mode)
-        self.host.write_file(real, content, mode)
-        os.unlink(self.host.path(_DRAFT))
+        draft = f"{real}.realtime-kvm"
+        _run(self.runner, [self.mkconfig, "-o", self.host.path(draft)])
+        if parse_menu(self.host.read(draft) or "")[1] is None:
+            raise HostError(
+                f"{self.mkconfig} generated a menu without a kernel; it is kept as {draft} and {GRUB_CFG} is unchanged"
+            )
+        self.host.replace_file(draft, real)
 
 
 class Grubby:
@@ -158,7 +156,19 @@ class Grubby:
         self.entries = parse_grubby(_run(runner, [program, "--info=ALL"]))
         self.default = _run(runner, [program, "--default-kernel"]).strip()
         self.originals = {name: json.loads(text) for name, text in host.entries("grubby").items()}
-        self.ours = sorted({token for original in self.originals.values() for token in original.get("ours", [])})
+        self.ours = self._ours()
+
+    def _ours(self) -> list[str]:
+        """Return the tokens that earlier runs added: those of the first, and what was asked for last that nobody had before."""
+        tokens = {token for original in self.originals.values() for token in original.get("ours", [])}
+        theirs = [token for original in self.originals.values() for token in original.get("tokens", [])]
+        if theirs:
+            try:
+                asked = json.loads(self.host.read(config_path("kernel_arguments")) or "{}").get("tokens", [])
+            except (ValueError, AttributeError):
+                asked = []
+            tokens |= {token for token in asked if token not in theirs}
+        return sorted(tokens)
 
     def check_writable(self) -> None:
         if not self.entries:
@@ -201,8 +211,9 @@ class Grubby:
         self.host.change(change, partial(self._set_tokens, entry, merged), kind="grubby", original=original)
 
     def _set_tokens(self, entry: BootEntry, tokens: Sequence[str]) -> None:
-        gone = [token for token in entry.tokens if token not in tokens]
-        new = [token for token in tokens if token not in entry.tokens]
+        # a repeat goes by taking all and adding one again
+        gone = [token for token in dict.fromkeys(entry.tokens) if entry.tokens.count(token) > tokens.count(token)]
+        new = [token for token in tokens if token in gone or tokens.count(token) > entry.tokens.count(token)]
         self._call(
             f"--update-kernel={entry.kernel}",
             *([f"--remove-args={' '.join(gone)}"] if gone else []),
@@ -215,7 +226,6 @@ class Grubby:
     def remove(self, added: Sequence[str]) -> BootEntry | None:
         """Plan to put every entry and the default back; ``added`` kernels are no longer the default then."""
         del added
-        self.host.restore_files()
         result = self.following()
         for resource, original in self.originals.items():
             if "default" in original:
@@ -234,6 +244,13 @@ class Grubby:
             else:
                 change = Change(resource, " ".join(entry.tokens), " ".join(tokens), "reboot", "restored")
                 self.host.restore(change, resource, partial(self._set_tokens, entry, tokens))
+        for entry in self.entries:  # of kernels installed meanwhile, which take their arguments from the others
+            resource = f"{self._RESOURCE}{entry.kernel}"
+            rest = merge(entry.tokens, [], self.ours)
+            if resource not in self.originals and list(entry.tokens) != rest:
+                change = Change(resource, " ".join(entry.tokens), " ".join(rest), "reboot", "restored")
+                self.host.follow_up(change, partial(self._set_tokens, entry, rest))
+        self.host.restore_files()
         return _booting(result, merge(result.tokens, [], self.ours), None) if result else None
 
 

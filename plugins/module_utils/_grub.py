@@ -79,9 +79,12 @@ def drop_in_tokens(text: str) -> list[str]:
 def admin_tokens(text: str) -> list[str]:
     """Return the kernel tokens that a file of the admin's sets, as far as its text tells."""
     assignments = re.findall(
-        r"""^\s*(?:export\s+)?GRUB_CMDLINE_LINUX(?:_DEFAULT)?\+?=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|(\S*))""", text, re.MULTILINE
+        r"""^\s*(?:export\s+)?GRUB_CMDLINE_LINUX(?:_DEFAULT)?\+?=(?:"((?:[^"\\]|\\[\s\S])*)"|'([^']*)'|(\S*))""",
+        text,
+        re.MULTILINE,
     )
-    tokens = split_tokens(" ".join(double.replace('\\"', '"') or single or bare for double, single, bare in assignments))
+    values = [double.replace("\\\n", "").replace('\\"', '"') or single or bare for double, single, bare in assignments]
+    tokens = split_tokens(" ".join(values))
     return [token for token in tokens if not token.startswith("$")]
 
 

@@ -253,6 +253,20 @@ class Host:
         except OSError as error:
             raise HostError(f"{path} cannot be written: {error.strerror}") from None
 
+    def replace_file(self, new: str, path: str) -> None:
+        """Let a finished file take the place of another in its directory, with that one's mode."""
+        try:
+            handle = os.open(self.path(new), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fchmod(handle, self._mode(path))
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            os.rename(self.path(new), self.path(path))
+            _sync_directory(os.path.dirname(self.path(path)))
+        except OSError as error:
+            raise HostError(f"{path} cannot be written: {error.strerror}") from None
+
     def _remove_empty_parents(self, directory: str) -> None:
         """Remove the directories made for our files; one that holds anything else stays."""
         while directory in self._created_directories():
@@ -282,7 +296,8 @@ class Host:
         try:
             journal = json.loads(text or "")
             known = journal["schema"] == 1 and isinstance(journal["directories"], list) and isinstance(journal["kernels"], list)
-            if not known or not all({"owner", "kind", "before", "boot_id"} <= set(entry) for entry in journal["entries"].values()):
+            entries = journal["entries"].values()
+            if not known or not all({"owner", "kind", "before", "boot_id"} <= set(entry) for entry in entries):
                 raise KeyError("schema")
         except (ValueError, KeyError, TypeError, AttributeError):
             raise HostError(

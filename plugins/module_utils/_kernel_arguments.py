@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-#: Tokens that the boot loader adds itself.
-BOOT_LOADER_KEYS = frozenset({"BOOT_IMAGE", "initrd"})
+#: Tokens that the boot loader adds itself (vt.handoff: Ubuntu's menus, as $vt_handoff).
+BOOT_LOADER_KEYS = frozenset({"BOOT_IMAGE", "initrd", "vt.handoff"})
 #: Characters that a token of ours may hold: what needs no quoting in GRUB's shell-like files and in grubby.
 _SAFE = re.compile(r"[A-Za-z0-9_.,:=/+@%^*-]+")
 
@@ -51,7 +51,13 @@ class Conflict:
 
 def key_of(token: str) -> str:
     """Return a token's key in the kernel's canonical spelling."""
-    return token.split("=", 1)[0].replace("-", "_")
+    return token.lstrip('"').split("=", 1)[0].replace("-", "_")
+
+
+def canonical(token: str) -> str:
+    """Return a token with its key in the kernel's canonical spelling and without quotes: equal ones mean the same."""
+    key = key_of(token)
+    return key + token.replace('"', "")[len(key) :]
 
 
 def split_tokens(cmdline: str) -> list[str]:
@@ -69,6 +75,11 @@ def parse_arguments(tokens: Iterable[str]) -> list[str]:
             raise KernelArgumentError(
                 f"kernel argument {token!r}: one token of letters, digits and _.,:=/+@%^*- is accepted (one list entry per argument)"
             )
+        if not re.search("[A-Za-z]", token.split("=", 1)[0]):
+            raise KernelArgumentError(
+                f"kernel argument {token!r} has no name (the kernel passes it to init); "
+                "write the arguments as a YAML list, since text is split at its commas"
+            )
         checked.append(token)
     return checked
 
@@ -85,19 +96,22 @@ def values_by_key(tokens: Iterable[str]) -> dict[str, list[str]]:
 
 def combine(*groups: Sequence[Argument]) -> list[Argument]:
     """Join argument lists; a later one may repeat an earlier one, not contradict it."""
-    combined: dict[str, Argument] = {}
+    combined: list[Argument] = []
+    by_key: dict[str, Argument] = {}
     for argument in (argument for group in groups for argument in group):
-        known = combined.get(argument.key)
-        if known is not None and known.token != argument.token and not _is_list_key(argument.key):
+        known = by_key.get(argument.key)
+        if known is None or is_list_key(argument.key):
+            by_key[argument.key] = argument
+            combined.append(argument)
+        elif known.token != argument.token:
             raise KernelArgumentError(
                 f"kernel argument {argument.token} contradicts {known.token} of the plan ({known.reason}); "
                 "remove it, or change the variable that the plan is made from"
             )
-        combined.setdefault(argument.token if _is_list_key(argument.key) else argument.key, argument)
-    return list(combined.values())
+    return combined
 
 
-def _is_list_key(key: str) -> bool:
+def is_list_key(key: str) -> bool:
     """Keys that a command line may hold several times, each time with a meaning of its own."""
     return key in ("console", "hugepages", "hugepagesz", "earlycon", "modprobe.blacklist", "module_blacklist")
 
@@ -107,15 +121,21 @@ def merge(current: Sequence[str], wanted: Sequence[str], drop: Iterable[str] = (
 
     A key of ours takes the place of its first occurrence, its repeats go (also those that somebody else
     left behind); new keys come last, in the order wanted. Keys in ``drop`` (formerly ours) go. All other
-    tokens stay where they are, repeats included.
+    tokens stay where they are, repeats included. Of keys that may repeat with a meaning each (console,
+    hugepages), those of others stay besides ours.
     """
     ours: dict[str, list[str]] = {}
+    blocks: dict[str, list[str]] = {}
     for token in wanted:
-        ours.setdefault(key_of(token), []).append(token)
-    dropped = {key_of(token) for token in drop} - set(ours)
+        key = key_of(token)
+        if is_list_key(key):
+            blocks.setdefault(_family(key), []).append(token)
+        elif token not in ours.setdefault(key, []):
+            ours[key].append(token)
+    dropped = {key_of(token) for token in drop if not is_list_key(key_of(token))} - set(ours)
     result: list[str] = []
     placed: set[str] = set()
-    for token in current:
+    for token in _without_blocks(current, wanted, drop):
         key = key_of(token)
         if key in ours:
             if key not in placed:
@@ -126,6 +146,27 @@ def merge(current: Sequence[str], wanted: Sequence[str], drop: Iterable[str] = (
     for key, tokens in ours.items():
         if key not in placed:
             result += tokens
+    for family, block in blocks.items():
+        if not _holds([token for token in result if _family(key_of(token)) == family], block):
+            result += block
+    return result
+
+
+def _family(key: str) -> str:
+    """hugepagesz= gives the size that the next hugepages= counts, so both are one list."""
+    return "hugepages" if key == "hugepagesz" else key
+
+
+def _holds(tokens: Sequence[str], block: Sequence[str]) -> bool:
+    return any(list(tokens[start : start + len(block)]) == list(block) for start in range(len(tokens)))
+
+
+def _without_blocks(current: Sequence[str], wanted: Sequence[str], drop: Iterable[str]) -> list[str]:
+    """Take away what was ours of keys that may repeat: the last ones, since ours are appended."""
+    result = list(current)
+    for token in drop:
+        if is_list_key(key_of(token)) and token not in wanted and token in result:
+            del result[len(result) - 1 - result[::-1].index(token)]
     return result
 
 
@@ -138,8 +179,9 @@ def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) 
     conflicts = []
     for where, tokens in foreign.items():
         for key, found in values_by_key(tokens).items():
-            if key in plan and not _is_list_key(key):
-                conflicts += [Conflict(token, " ".join(plan[key]), where) for token in found if token not in plan[key]]
+            if key in plan and not is_list_key(key):
+                same = {canonical(token) for token in plan[key]}
+                conflicts += [Conflict(token, " ".join(plan[key]), where) for token in found if canonical(token) not in same]
             if key == "idle" and "idle=poll" in found:
                 conflicts.append(
                     Conflict("idle=poll", "per-CPU power management (idle=poll spins on every thread of every core)", where)
@@ -168,10 +210,12 @@ class Comparison:
 
 
 def compare(running: Sequence[str], following: Sequence[str]) -> Comparison:
-    """Compare two command lines by key, without regard to order, repeats and what the boot loader adds."""
+    """Compare two command lines by key, without regard to order, repeats, quotes and what the boot loader adds."""
 
     def known(tokens: Sequence[str]) -> dict[str, list[str]]:
-        return values_by_key(token for token in tokens if key_of(token) not in BOOT_LOADER_KEYS)
+        return values_by_key(
+            canonical(token) for token in tokens if key_of(token) not in BOOT_LOADER_KEYS and not token.startswith("$")
+        )
 
     now, then = known(running), known(following)
     missing = [token for key, tokens in then.items() for token in tokens if token not in now.get(key, [])]

@@ -1,0 +1,233 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GRUB's files: the menu as read, the drop-in as sh executes it, the admin's tokens, the order of kernels."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._grub import (
+    BootEntry,
+    admin_tokens,
+    drop_in_tokens,
+    newest_matching,
+    parse_grubby,
+    parse_menu,
+    render_drop_in,
+    version_key,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.menus import UUID, evaluate, menu, sorted_as_sort_does
+from unit.trees import fill
+
+KERNELS = ["6.1.0-50-rt-amd64", "6.1.0-50-amd64", "6.1.0-9-rt-amd64"]
+
+# -- the menu --------------------------------------------------------------------------------------
+
+
+def test_every_entry_of_a_menu_is_read():
+    entries, default = parse_menu(menu(KERNELS, "quiet isolcpus=2-3", everywhere="console=ttyS0"))
+    assert [entry.release for entry in entries] == [KERNELS[0], *(kernel for kernel in KERNELS for _ in range(2))]
+    assert default == entries[0]
+    assert default.tokens == (f"root=UUID={UUID}", "ro", "console=ttyS0", "quiet", "isolcpus=2-3")
+    assert default.title == "Debian GNU/Linux"
+    assert entries[2].tokens == (f"root=UUID={UUID}", "ro", "single", "console=ttyS0")
+    assert entries[2].title == f"Debian GNU/Linux, with Linux {KERNELS[0]} (recovery mode)"
+
+
+@pytest.mark.parametrize(
+    ("default", "identity"),
+    [
+        ("0", f"gnulinux-simple-{UUID}"),
+        ("1>0", f"gnulinux-{KERNELS[0]}-advanced-{UUID}"),
+        ("1>2", f"gnulinux-{KERNELS[1]}-advanced-{UUID}"),
+        (f"gnulinux-advanced-{UUID}>gnulinux-{KERNELS[2]}-advanced-{UUID}", f"gnulinux-{KERNELS[2]}-advanced-{UUID}"),
+        (f"gnulinux-advanced-{UUID}>3", f"gnulinux-{KERNELS[1]}-recovery-{UUID}"),
+        ("Debian GNU/Linux", f"gnulinux-simple-{UUID}"),
+        (
+            f"Advanced options for Debian GNU/Linux>Debian GNU/Linux, with Linux {KERNELS[1]}",
+            f"gnulinux-{KERNELS[1]}-advanced-{UUID}",
+        ),
+        ("9", f"gnulinux-simple-{UUID}"),
+        ("1>9", f"gnulinux-simple-{UUID}"),
+        ("no such", f"gnulinux-simple-{UUID}"),
+        ("${saved_entry}", f"gnulinux-simple-{UUID}"),
+    ],
+)
+def test_the_default_entry(default, identity):
+    assert parse_menu(menu(KERNELS, default=default))[1].identity == identity
+
+
+def test_the_default_of_a_menu_without_submenu():
+    found = parse_menu(menu(KERNELS, default=f"gnulinux-{KERNELS[2]}-advanced-{UUID}", submenu=False))[1]
+    assert found.release == KERNELS[2]
+
+
+@pytest.mark.parametrize("text", ["", 'set default="0"\n', menu([]), "menuentry 'x' {\n", "}\n}\n", "submenu 'x' {\n}\n"])
+def test_a_menu_without_a_kernel_has_no_default(text):
+    assert parse_menu(text) == ([], None)
+
+
+def test_other_ways_to_write_an_entry():
+    text = """
+set default=b
+menuentry "With ' quotes" --id b {
+  linuxefi /vmlinuz-5.14.0-427.el9.x86_64+rt ro dyndbg="file x +p" quiet $vt_handoff
+}
+menuentry Bare {
+  linux16 (hd0,gpt2)/old/vmlinuz-2.6 ro
+}
+"""
+    entries, default = parse_menu(text)
+    assert [(entry.title, entry.release) for entry in entries] == [("With ' quotes", "5.14.0-427.el9.x86_64+rt"), ("", "2.6")]
+    assert default.tokens == ("ro", 'dyndbg="file x +p"', "quiet", "$vt_handoff")
+
+
+# -- the drop-in, by sh ----------------------------------------------------------------------------
+
+
+def kernels_in(root, *releases):
+    return fill(root, {"/etc/default/grub.d/": None, **{f"/boot/vmlinuz-{release}": "" for release in releases}})
+
+
+def executed(root, tokens, pattern=None, **given_variables):
+    fill(root, {"/etc/default/grub.d/99.cfg": render_drop_in(tokens, pattern)})
+    return evaluate(root, GRUB_DEVICE_UUID=UUID, **given_variables)
+
+
+def test_the_drop_in_adds_to_the_admins_arguments(tmp_path):
+    kernels_in(tmp_path)
+    tokens = ["isolcpus=managed_irq,domain,2-3", "hugepages=0:16,1:16", "8250.nr_uarts=4"]
+    found = executed(
+        tmp_path, tokens, GRUB_CMDLINE_LINUX_DEFAULT='quiet dyndbg="file x +p"', GRUB_CMDLINE_LINUX="a", GRUB_DEFAULT="0"
+    )
+    assert found["GRUB_CMDLINE_LINUX_DEFAULT"] == 'quiet dyndbg="file x +p" ' + " ".join(tokens)
+    assert (found["GRUB_CMDLINE_LINUX"], found["GRUB_DEFAULT"]) == ("a", "0")
+
+
+def test_the_drop_in_without_arguments_of_the_admin(tmp_path):
+    kernels_in(tmp_path)
+    assert executed(tmp_path, ["a=1"])["GRUB_CMDLINE_LINUX_DEFAULT"].split() == ["a=1"]
+    assert executed(tmp_path, [], GRUB_CMDLINE_LINUX_DEFAULT="quiet")["GRUB_CMDLINE_LINUX_DEFAULT"] == "quiet"
+
+
+@pytest.mark.parametrize(
+    ("variables", "default"),
+    [
+        ({}, f"gnulinux-advanced-{UUID}>gnulinux-6.1.0-50-rt-amd64-advanced-{UUID}"),
+        ({"GRUB_DISABLE_SUBMENU": "false"}, f"gnulinux-advanced-{UUID}>gnulinux-6.1.0-50-rt-amd64-advanced-{UUID}"),
+        ({"GRUB_DISABLE_SUBMENU": "y"}, f"gnulinux-6.1.0-50-rt-amd64-advanced-{UUID}"),
+        ({"GRUB_DISABLE_SUBMENU": "true"}, f"gnulinux-6.1.0-50-rt-amd64-advanced-{UUID}"),
+    ],
+)
+def test_the_newest_matching_kernel_is_the_default_in_the_menu(tmp_path, variables, default):
+    kernels_in(tmp_path, *KERNELS, "6.1.0-51-amd64")
+    found = executed(tmp_path, ["a"], "*-rt-*", GRUB_DEFAULT="0", **variables)
+    assert found["GRUB_DEFAULT"] == default
+    submenu = variables.get("GRUB_DISABLE_SUBMENU") not in ("y", "true")
+    chosen = parse_menu(menu(["6.1.0-51-amd64", *KERNELS], default=found["GRUB_DEFAULT"], submenu=submenu))[1]
+    assert chosen.release == "6.1.0-50-rt-amd64" == newest_matching([*KERNELS, "6.1.0-51-amd64"], "*-rt-*")
+
+
+def test_without_a_matching_kernel_the_admins_default_stays(tmp_path):
+    kernels_in(tmp_path, "6.1.0-50-amd64")
+    assert executed(tmp_path, ["a"], "*-rt-*", GRUB_DEFAULT="saved")["GRUB_DEFAULT"] == "saved"
+
+
+@pytest.mark.parametrize("tokens", [[], ["a"], ["isolcpus=managed_irq,domain,2-3", "b=1,2:3/4"]])
+@pytest.mark.parametrize("pattern", [None, "*-rt-*"])
+def test_our_tokens_are_found_again(tokens, pattern):
+    assert drop_in_tokens(render_drop_in(tokens, pattern)) == tokens
+
+
+def test_a_file_that_is_not_ours_has_none_of_ours():
+    assert drop_in_tokens('GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n') == []
+
+
+# -- the admin's files -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", []),
+        ('GRUB_DEFAULT=0\n#GRUB_CMDLINE_LINUX_DEFAULT="isolcpus=1"\n', []),
+        ('GRUB_CMDLINE_LINUX_DEFAULT="quiet splash"\nGRUB_CMDLINE_LINUX=""\n', ["quiet", "splash"]),
+        ('GRUB_CMDLINE_LINUX="a"\nGRUB_CMDLINE_LINUX_DEFAULT="b"\n', ["a", "b"]),
+        ("GRUB_CMDLINE_LINUX='a=1 b'\n", ["a=1", "b"]),
+        ("GRUB_CMDLINE_LINUX=quiet\n", ["quiet"]),
+        ("  export GRUB_CMDLINE_LINUX=quiet\n", ["quiet"]),
+        ('GRUB_CMDLINE_LINUX_DEFAULT+=" isolcpus=1"\n', ["isolcpus=1"]),
+        ('GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT isolcpus=1"\n', ["isolcpus=1"]),
+        ('GRUB_CMDLINE_LINUX_DEFAULT="${GRUB_CMDLINE_LINUX_DEFAULT} isolcpus=1"\n', ["isolcpus=1"]),
+        ('GRUB_CMDLINE_LINUX="dyndbg=\\"file x +p\\" ro"\n', ['dyndbg="file x +p"', "ro"]),
+        ('GRUB_CMDLINE_LINUX="a \\\n  isolcpus=1"\n', ["a", "isolcpus=1"]),
+        ('GRUB_CMDLINE_LINUX="a\n  b"\n', ["a", "b"]),
+        ('GRUB_CMDLINE_LINUX_RECOVERY="single"\nGRUB_CMDLINE_XEN="x"\n', []),
+    ],
+)
+def test_admin_tokens(text, tokens):
+    assert admin_tokens(text) == tokens
+
+
+# -- grubby ----------------------------------------------------------------------------------------
+
+
+def test_grubby():
+    text = """\
+index=0
+kernel="/boot/vmlinuz-5.14.0-503.el9.x86_64+rt"
+args="ro crashkernel=1G-4G:192M $tuned_params isolcpus=2"
+root="UUID=1"
+initrd="/boot/initramfs-5.14.0-503.el9.x86_64+rt.img"
+title="Red Hat Enterprise Linux (5.14.0-503.el9.x86_64+rt)"
+id="abc-5.14.0-503.el9.x86_64+rt"
+index=1
+kernel="/boot/vmlinuz-0-rescue-abc"
+args="ro"
+title="rescue"
+id="abc-0-rescue"
+index=2
+non linux entry
+"""
+    assert parse_grubby(text) == [
+        BootEntry(
+            "abc-5.14.0-503.el9.x86_64+rt",
+            "Red Hat Enterprise Linux (5.14.0-503.el9.x86_64+rt)",
+            "/boot/vmlinuz-5.14.0-503.el9.x86_64+rt",
+            ("ro", "crashkernel=1G-4G:192M", "$tuned_params", "isolcpus=2"),
+        ),
+        BootEntry("abc-0-rescue", "rescue", "/boot/vmlinuz-0-rescue-abc", ("ro",)),
+    ]
+    assert parse_grubby("") == []
+
+
+# -- versions --------------------------------------------------------------------------------------
+
+
+def releases():
+    number = st.integers(0, 120).map(str)
+    flavour = st.sampled_from(["", "-rt-amd64", "-amd64", "-cloud-amd64", "-rt", "-generic", "-lowlatency", "-realtime", "+rt"])
+    vendor = st.sampled_from(["", ".el9.x86_64", ".el9_4.x86_64", ".rt7.346.el9.x86_64", "-rc1", "+deb12", "-pve"])
+    return st.builds("{}.{}.{}-{}{}{}".format, st.sampled_from("456"), number, number, number, vendor, flavour)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(releases(), min_size=2, max_size=40, unique=True))
+def test_kernels_are_ordered_as_sort_does(names):
+    assert sorted(names, key=version_key) == sorted_as_sort_does(names)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "newest"),
+    [
+        ("*-rt-*", "6.1.0-50-rt-amd64"),
+        ("*", "6.1.0-50-rt-amd64"),
+        ("*-amd64", "6.1.0-50-rt-amd64"),
+        ("6.1.0-9*", "6.1.0-9-rt-amd64"),
+        ("x", None),
+    ],
+)
+def test_newest_matching(pattern, newest):
+    assert newest_matching(KERNELS, pattern) == newest

@@ -1,0 +1,313 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernel command lines: taken apart, merged, compared, contradicted."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._kernel_arguments import (
+    Argument,
+    KernelArgumentError,
+    combine,
+    compare,
+    find_conflicts,
+    key_of,
+    merge,
+    parse_arguments,
+    split_tokens,
+)
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+SNAPSHOTS = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "openshift-ppc"
+LISTS = ("console", "hugepages", "hugepagesz", "earlycon", "modprobe.blacklist", "module_blacklist")
+
+
+def merged(current, wanted, drop=""):
+    return " ".join(merge(current.split(), wanted.split(), drop.split()))
+
+
+# -- tokens ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", []),
+        (" \t\n", []),
+        ("quiet", ["quiet"]),
+        ("  ro\tquiet  root=UUID=0-1 \n", ["ro", "quiet", "root=UUID=0-1"]),
+        ('dyndbg="file x.c +p" ro', ['dyndbg="file x.c +p"', "ro"]),
+        ('"dyndbg=file x.c +p" ro', ['"dyndbg=file x.c +p"', "ro"]),
+        ('a="b c"d e', ['a="b c"d', "e"]),
+        ('a="never closed b', ['a="never closed b']),
+        ("a b -- init args", ["a", "b", "--", "init", "args"]),
+    ],
+)
+def test_split(text, tokens):
+    assert split_tokens(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("token", "key"),
+    [
+        ("skew_tick=1", "skew_tick"),
+        ("rcu-nocbs=1", "rcu_nocbs"),
+        ("kvm-intel.ple-gap=0", "kvm_intel.ple_gap"),
+        ("quiet", "quiet"),
+        ("root=UUID=0-1", "root"),
+        ('"dyndbg=file x"', "dyndbg"),
+    ],
+)
+def test_key(token, key):
+    assert key_of(token) == key
+
+
+@pytest.mark.parametrize(
+    "token", ["quiet", "isolcpus=managed_irq,domain,2-5", "hugepages=0:16,1:16", "a.b-c_d=/x@y%z^*+", "8250.nr_uarts=4", "a="]
+)
+def test_good_arguments_are_taken_as_typed(token):
+    assert parse_arguments([token]) == [token]
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (1, "kernel argument 1 is not text; quote it in YAML"),
+        (True, "kernel argument True is not text"),
+        (None, "kernel argument None is not text"),
+        ({"isolcpus": "1"}, "kernel argument {'isolcpus': '1'} is not text"),
+        (["a"], "is not text"),
+        ("", "kernel argument '': one token"),
+        ("a b", "kernel argument 'a b': one token of letters, digits and"),
+        ("a\nb", "one token"),
+        ("a ", "one token"),
+        ('a="b"', "one token"),
+        ("a='b'", "one token"),
+        ("$x", "one token"),
+        ("a=`x`", "one token"),
+        ("a;b", "one token"),
+        ("a\\b", "one token"),
+        ("=1", "one token"),
+        ("--", "one token"),
+        ("1:16", "has no name .* text is split at its commas"),
+        ("3", "has no name"),
+        ("4-7=x", "has no name"),
+    ],
+)
+def test_bad_arguments_are_named(token, said):
+    with pytest.raises(KernelArgumentError, match=said):
+        parse_arguments(["quiet", token])
+
+
+# -- combining plan and operator -------------------------------------------------------------------
+
+
+def combined(*groups):
+    return [argument.token for argument in combine(*([Argument(token, "why") for token in group.split()] for group in groups))]
+
+
+@pytest.mark.parametrize(
+    ("groups", "result"),
+    [
+        (["a=1 b", "c"], ["a=1", "b", "c"]),
+        (["a=1", "a=1"], ["a=1"]),
+        (["console=tty0", "console=ttyS0"], ["console=tty0", "console=ttyS0"]),
+        (
+            ["", "hugepagesz=1G hugepages=4 hugepagesz=2M hugepages=4"],
+            ["hugepagesz=1G", "hugepages=4", "hugepagesz=2M", "hugepages=4"],
+        ),
+    ],
+)
+def test_combine(groups, result):
+    assert combined(*groups) == result
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("tsc=nowatchdog", "tsc=reliable"), ("rcu_nocbs=1", "rcu-nocbs=2"), ("quiet", "quiet=1")]
+)
+def test_a_contradiction_of_the_plan_names_both(one, other):
+    with pytest.raises(
+        KernelArgumentError, match=rf"^kernel argument {other} contradicts {one} of the plan \(why\); remove it, or"
+    ):
+        combined(one, other)
+
+
+# -- merging ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("current", "wanted", "drop", "result"),
+    [
+        ("", "a=1 b", "", "a=1 b"),
+        ("ro quiet", "a=1", "", "ro quiet a=1"),
+        ("ro a=0 quiet", "a=1", "", "ro a=1 quiet"),
+        ("tsc=reliable ro tsc=reliable skew_tick=1 skew_tick=1", "skew_tick=1 tsc=reliable", "", "tsc=reliable ro skew_tick=1"),
+        ("x x ro", "a", "", "x x ro a"),
+        ("rcu-nocbs=1 ro", "rcu_nocbs=2", "", "rcu_nocbs=2 ro"),
+        ("ro rcu_nocbs=1 rcu-nocbs=1", "rcu-nocbs=3", "", "ro rcu-nocbs=3"),
+        ("ro a=1 b quiet", "b", "a=1 b", "ro b quiet"),
+        ("ro a=2 quiet", "", "a=1", "ro quiet"),
+        ("ro", "a a", "", "ro a"),
+        ("console=tty0 ro", "console=ttyS0", "", "console=tty0 ro console=ttyS0"),
+        ("console=tty0 console=ttyS0 ro", "", "console=ttyS0", "console=tty0 ro"),
+        ("hugepagesz=2M hugepages=8", "hugepagesz=1G hugepages=8", "", "hugepagesz=2M hugepages=8 hugepagesz=1G hugepages=8"),
+        ("hugepagesz=2M hugepages=8 ro hugepagesz=1G hugepages=8", "hugepagesz=1G hugepages=8", "", None),
+        ("hugepagesz=2M hugepages=8 hugepagesz=1G hugepages=8", "", "hugepagesz=1G hugepages=8", "hugepagesz=2M hugepages=8"),
+    ],
+)
+def test_merge(current, wanted, drop, result):
+    assert merged(current, wanted, drop) == (current if result is None else result)
+
+
+def test_merge_keeps_quoted_values_whole():
+    assert merge(split_tokens('ro dyndbg="file x +p" a=1'), ["a=2"]) == ["ro", 'dyndbg="file x +p"', "a=2"]
+
+
+KEYS = st.sampled_from(["a", "b-c", "b_c", "d.e", "quiet", "console", "hugepages", "hugepagesz"])
+TOKENS = st.builds(
+    lambda key, value: key if value is None else f"{key}={value}", KEYS, st.none() | st.sampled_from(["1", "2", "1G"])
+)
+LINES = st.lists(TOKENS, max_size=8)
+
+
+def plausible(wanted):
+    """One value per key, as combine makes sure."""
+    values = {}
+    return all(key_of(token) in LISTS or values.setdefault(key_of(token), token) == token for token in wanted)
+
+
+@given(LINES, LINES, LINES)
+def test_merging_twice_is_merging_once(current, wanted, drop):
+    assume(plausible(wanted))
+    once = merge(current, wanted, drop)
+    assert merge(once, wanted) == once
+
+
+@given(LINES, LINES)
+def test_after_a_merge_all_wanted_is_there_and_no_other_value(current, wanted):
+    assume(plausible(wanted))
+    result = merge(current, wanted)
+    assert set(wanted) <= set(result)
+    ours = {key_of(token) for token in wanted if key_of(token) not in LISTS}
+    assert all(result.count(token) == 1 for token in result if key_of(token) in ours)
+    assert [t for t in result if key_of(t) in ours and t not in wanted] == []
+    foreign = [token for token in current if key_of(token) not in ours]
+    others = [token for token in result if key_of(token) not in ours]
+    assert others[: len(foreign)] == foreign
+
+
+@given(LINES, LINES)
+def test_merge_and_removal_of_ours_gives_the_foreign_tokens_back(current, wanted):
+    assume(plausible(wanted) and not {key_of(token) for token in wanted} & {key_of(token) for token in current})
+    assert merge(merge(current, wanted), [], wanted) == current
+
+
+# -- conflicts -------------------------------------------------------------------------------------
+
+PLAN = ["isolcpus=managed_irq,domain,2-3", "rcu_nocbs=2-3", "tsc=nowatchdog", "console=ttyS0", "hugepages=4"]
+
+
+@pytest.mark.parametrize(
+    ("foreign", "said"),
+    [
+        ("ro quiet", []),
+        ("isolcpus=managed_irq,domain,2-3 tsc=nowatchdog", []),
+        ("console=tty0 hugepages=8", []),
+        ("rcu-nocbs=2-3", []),
+        ("isolcpus=1", ["F has isolcpus=1, the plan needs isolcpus=managed_irq,domain,2-3"]),
+        ("rcu-nocbs=1", ["F has rcu-nocbs=1, the plan needs rcu_nocbs=2-3"]),
+        ("tsc=reliable tsc=reliable", ["F has tsc=reliable, the plan needs tsc=nowatchdog"]),
+        ("tsc=reliable tsc=nowatchdog", ["F has tsc=reliable, the plan needs tsc=nowatchdog"]),
+        ("idle=halt", []),
+        ("idle=poll", ["F has idle=poll, the plan needs per-CPU power management"]),
+        ("kthread_cpus=0", ["F has kthread_cpus=0, the plan needs no kthread_cpus="]),
+        ("nosmt=force", ["F has nosmt=force, the plan needs the threads that are online now"]),
+    ],
+)
+def test_conflicts(foreign, said):
+    conflicts = [str(conflict) for conflict in find_conflicts({"F": foreign.split()}, PLAN)]
+    assert len(conflicts) == len(said)
+    assert all(conflict.startswith(text) for conflict, text in zip(conflicts, said))
+
+
+def test_conflicts_are_told_with_each_place():
+    conflicts = find_conflicts({"one": ["isolcpus=1"], "two": ["isolcpus=1"]}, PLAN)
+    assert [conflict.where for conflict in conflicts] == ["one", "two"]
+
+
+def test_nosmt_is_no_matter_without_isolation():
+    assert find_conflicts({"F": ["nosmt"]}, ["skew_tick=1"]) == []
+
+
+# -- comparing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("running", "following", "missing", "unexpected"),
+    [
+        ("BOOT_IMAGE=/vmlinuz-1 ro a=1", "a=1 ro", [], []),
+        ("initrd=/x ro", "ro BOOT_IMAGE=/y", [], []),
+        ("ro ro tsc=reliable tsc=reliable", "tsc=reliable ro", [], []),
+        ("rcu-nocbs=1-2 kvm-intel.ple-gap=0", "rcu_nocbs=1-2 kvm_intel.ple_gap=0", [], []),
+        ("ro a=1", "ro a=2", ["a=2"], ["a=1"]),
+        ("ro", "ro b c", ["b", "c"], []),
+        ("ro old", "ro", [], ["old"]),
+        ('ro "dyndbg=file x +p"', 'ro dyndbg="file x +p"', [], []),
+        ("ro quiet splash vt.handoff=7", "ro quiet splash $vt_handoff", [], []),
+        ("ro quiet splash", "ro quiet splash $vt_handoff", [], []),
+        ("ro", "ro $tuned_params", [], []),
+        ("console=tty0 ro console=ttyS0", "ro console=tty0 console=ttyS0", [], []),
+    ],
+)
+def test_compare(running, following, missing, unexpected):
+    comparison = compare(split_tokens(running), split_tokens(following))
+    assert (list(comparison.missing), list(comparison.unexpected)) == (missing, unexpected)
+    assert comparison.equal is (not missing and not unexpected)
+
+
+# -- command lines of real nodes -------------------------------------------------------------------
+
+
+def real_lines():
+    found = []
+    for path in sorted(SNAPSHOTS.rglob("sysinfo.tgz")):
+        with tarfile.open(path, "r|gz") as archive:
+            found += [archive.extractfile(next(member for member in archive if member.name == "proc/cmdline")).read().decode()]
+    return found
+
+
+@pytest.fixture(name="lines", scope="module")
+def _lines():
+    if not SNAPSHOTS.is_dir():
+        pytest.skip("the snapshots of real nodes are not at hand (shared/fixtures/openshift-ppc)")
+    lines = real_lines()
+    assert len(lines) >= 5
+    return lines
+
+
+def test_real_lines_are_split_without_loss(lines):
+    for line in lines:
+        assert " ".join(split_tokens(line)) == " ".join(line.split())
+        assert compare(split_tokens(line), split_tokens(line)).equal
+
+
+def test_real_repeats_are_healed_and_all_else_kept(lines):
+    repeated = [line for line in lines if line.count("tsc=reliable") == 2 and line.count("skew_tick=1") == 2]
+    assert repeated, "the node that has tokens twice is gone from the snapshots"
+    wanted = ["skew_tick=1", "tsc=reliable", "isolcpus=managed_irq,domain,2-5"]
+    for line in repeated:
+        tokens = split_tokens(line)
+        result = merge(tokens, wanted)
+        assert result.count("tsc=reliable") == result.count("skew_tick=1") == 1
+        assert "isolcpus=managed_irq,domain,2-5" in result
+        ours = {"skew_tick", "tsc", "isolcpus"}
+        assert [t for t in result if key_of(t) not in ours] == [t for t in tokens if key_of(t) not in ours]
+        assert merge(result, wanted) == result
+        said = [str(conflict) for conflict in find_conflicts({"entry": tokens}, wanted)]
+        assert any("isolcpus=managed_irq,0-4,11-79" in text for text in said)
+        assert any("idle=poll" in text for text in said)
