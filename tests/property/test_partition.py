@@ -160,3 +160,62 @@ def test_a_topology_is_what_the_machine_is(machine):
     }
     if machine.efficiency is not None:
         assert {cpu.number for cpu in topology.cpus.values() if cpu.efficiency} == machine.efficiency & machine.online
+
+
+def roomy(rng):
+    """A machine with room for every set on each node."""
+    count, threads = rng.choice([1, 2, 2, 4]), rng.choice([1, 2, 2, 2, 4])
+    cores = [rng.randint(4, 7) for _ in range(count)]
+    numbers = list(range(sum(cores) * threads))
+    if rng.random() < 0.5:
+        rng.shuffle(numbers)
+    stream = iter(numbers)
+    weak = {(node, core) for node in range(count) for core in range(cores[node]) if core >= 4 and rng.random() < 0.3}
+    nodes = {node: [tuple(next(stream) for _ in range(threads)) for _ in range(cores[node])] for node in range(count)}
+    return Machine(
+        nodes=nodes,
+        offline=frozenset(rng.sample(numbers, rng.choice([0, 0, 0, 1, 2]))),
+        efficiency=frozenset(cpu for node, core in weak for cpu in nodes[node][core]) if rng.random() < 0.5 else None,
+        ports={"ens0": rng.choice([-1, *range(count)]), "ens1": rng.randrange(count)},
+        caches=rng.choice([0, 2]),
+    )
+
+
+def nearly_right(rng, machine):
+    """Lists of whole cores that do not overlap, sometimes with one thread too few or one CPU too many."""
+    cores = [core for node in machine.nodes.values() for core in node if min(machine.online) not in core]
+    rng.shuffle(cores)
+    lists = {}
+    for name in rng.sample(["dataplane", "realtime", "shared"], rng.choice([1, 1, 2])):
+        chosen, cores = cores[: rng.randint(1, 3)], cores[3:]
+        cpus = {cpu for core in chosen for cpu in core[: rng.choice([1, 9, 9])]}
+        if rng.random() < 0.85:
+            cpus &= machine.online
+        if rng.random() < 0.1:
+            cpus |= {rng.choice(sorted(machine.cpus))}
+        if cpus:
+            lists[name] = cpulist(cpus)
+    return lists
+
+
+@given(st.integers(0, 2**32))
+@LIMITS
+def test_lists_are_taken_as_they_are_or_refused_in_words(seed):
+    """As above, where most wishes can be met: few random draws are, and a broken rule must not hide among refusals."""
+    rng = random.Random(seed)
+    machine = roomy(rng)
+    intent = Intent(
+        dataplane_cores_per_node=rng.choice([0, 0, 1]),
+        dataplane_devices=tuple(rng.sample(["ens0", "ens1"], rng.choice([0, 0, 1, 2]))),
+        shared_cores_per_node=rng.choice([0, 0, 1]),
+        realtime=rng.choice(["rest", "rest", "0", "1"]),
+        smt=rng.choice(["together", "single"]),
+        cpus=nearly_right(rng, machine) if rng.random() < 0.8 else {},
+    )
+    topology = build_topology(machine.files())
+    partition, message = attempt(topology, intent)
+    event("planned" if partition else "refused")
+    if partition is None:
+        assert "cpu_partition" in message, (machine, intent, message)
+    else:
+        assert violations(topology, partition, intent) == [], (machine, intent)

@@ -52,6 +52,12 @@ def test_offline_cpus_have_no_core():
     assert topology.cores == ({0, 4}, {2}, {3}, {5})
 
 
+def test_a_sibling_list_may_still_name_a_thread_that_is_off():
+    files = regular(nodes=1, cores=2, threads=2, offline=frozenset({3})).files()
+    files[f"{CPU_ROOT}/cpu1/topology/thread_siblings_list"] = "1,3"
+    assert build_topology(files).cores == ({0, 2}, {1})
+
+
 @pytest.mark.parametrize("masks", [False, True])
 def test_the_boot_cpu_is_the_lowest_online_one(masks):
     topology = build(regular(nodes=1, cores=4, threads=1, offline=frozenset({0}), masks=masks))
