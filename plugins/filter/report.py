@@ -22,14 +22,26 @@ def _plan_report(value: Any) -> str:
     results = _results(value)
     if "partition" not in results:
         raise AnsibleFilterError("realtime.kvm.plan_report: the result of cpu_partition is missing (key partition)")
-    return plan_report(results)
+    try:
+        return plan_report(results)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _not_a_result("plan_report", error) from None
 
 
 def _disruptions_above(value: Any, limit: str) -> list[str]:
+    results = _results(value)
     try:
-        return disruptions_above(_results(value), limit)
+        return disruptions_above(results, limit)
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _not_a_result("disruptions_above", error) from None
+
+
+def _not_a_result(name: str, error: Exception) -> AnsibleFilterError:
+    return AnsibleFilterError(
+        f"realtime.kvm.{name}: expected results of realtime.kvm modules, one is not ({type(error).__name__}: {error})"
+    )
 
 
 class FilterModule:

@@ -85,11 +85,13 @@ def read_threads(host: Host, *, user: bool) -> Iterator[Thread]:
 
 def plan_threads(host: Host, partition: Partition) -> None:
     """Plan the priorities of per-CPU kernel threads and the affinity of those that may run anywhere."""
+    if not partition.isolated:
+        return
     for thread in read_threads(host, user=False):
         rule = thread_rule(thread.name)
         if rule is not None and (thread.policy, thread.priority) != (rule.policy, rule.priority):
             _plan_priority(host, thread, rule)
-        if partition.isolated and is_stray(thread, partition):
+        if is_stray(thread, partition):
             change = Change(
                 f"{thread.resource}:affinity",
                 format_cpulist(thread.allowed),

@@ -19,7 +19,7 @@ from ._host import Host, HostError
 from ._interrupts import plan_interrupts
 from ._kthreads import plan_threads, restore_threads
 from ._partition import Partition, PartitionError, partition_from_document
-from ._settings import Setting, c1_latency, power_settings, runtime_settings
+from ._settings import THROTTLING_CHOICES, Setting, c1_latency, power_settings, runtime_settings
 from ._sysfs import read_kernel
 
 DOCUMENT = "/etc/ansible/facts.d/realtime_partition.fact"
@@ -115,6 +115,17 @@ FEATURES: dict[str, Callable[[Host, Partition, Mapping[str, Any]], None]] = {
 }
 
 
+#: Feature to the role that configures it.
+ROLES = {"cpu_partition": "cpu_partition", "cpu_power": "power", "irq_affinity": "irq_affinity"}
+
+#: Feature to its options in the file that the boot service reads, each with its choices.
+_OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "cpu_partition": {"rt_throttling": THROTTLING_CHOICES},
+    "cpu_power": {"governor": ("performance", "keep"), "turbo": ("keep", "off"), "cstates": ("C1", "C0", "keep")},
+    "irq_affinity": {},
+}
+
+
 def config_path(feature: str) -> str:
     """Return the file that keeps a feature's options on the node."""
     return f"{CONFIG_DIR}/{feature}.json"
@@ -150,7 +161,19 @@ def configured_features(host: Host) -> dict[str, Mapping[str, Any]]:
             continue
         try:
             options = json.loads(text)
+            _check_options(feature, options)
         except ValueError as error:
-            raise HostError(f"{config_path(feature)} is damaged ({error}); run the {feature} role to write it anew") from None
+            path, role = config_path(feature), ROLES[feature]
+            raise HostError(f"{path} is damaged ({error}); run the {role} role to write it anew") from None
         found[feature] = options
     return found
+
+
+def _check_options(feature: str, options: Any) -> None:
+    """Raise ``ValueError`` when options are not those that the module writes."""
+    known = _OPTIONS[feature]
+    if not isinstance(options, dict) or set(options) != set(known):
+        raise ValueError(f"it should hold {', '.join(known) or 'no option'}")
+    for name, choices in known.items():
+        if options[name] not in choices:
+            raise ValueError(f"{name} is {options[name]!r}, not one of {', '.join(choices)}")

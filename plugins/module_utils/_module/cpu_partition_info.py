@@ -12,18 +12,15 @@ from typing import Any
 from .._audit import Finding, check_document, check_interrupts, check_kernel, check_task
 from .._boot import Runner
 from .._cpuset import format_cpulist
-from .._host import Host
+from .._host import Host, HostError
 from .._interrupts import read_interrupts, stuck_interrupts
 from .._kthreads import read_threads, realtime_guests
 from .._partition import Partition
 from .._report import plan_table, text_table
-from .._runtime import DOCUMENT, FEATURES, config_path, configured_features, read_partition
+from .._runtime import DOCUMENT, FEATURES, ROLES, config_path, configured_features, read_partition
 from .._services import tuned_state
 from .._sysfs import read_kernel, read_topology
 from .._topology import Topology
-
-#: Feature to the role that repairs it.
-_ROLES = {"cpu_partition": "cpu_partition", "cpu_power": "power", "irq_affinity": "irq_affinity"}
 
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -68,11 +65,26 @@ def describe_topology(topology: Topology) -> dict[str, Any]:
     }
 
 
+def _wanted_kernel(host: Host) -> dict[str, Any] | None:
+    """Return what kernel_arguments keeps on the node, None where it was never run."""
+    path = config_path("kernel_arguments")
+    text = host.read(path)
+    if text is None:
+        return None
+    try:
+        wanted = json.loads(text)
+        good = isinstance(wanted["default_kernel"], (str, type(None))) and isinstance(wanted["tokens"], list)
+        if good and all(isinstance(token, str) for token in wanted["tokens"]):
+            return dict(wanted)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise HostError(f"{path} is damaged; run the rt_kernel role to write it anew")
+
+
 def _drift(host: Host, topology: Topology, partition: Partition | None) -> list[Finding]:
     if partition is None:
         return [Finding("document-missing", DOCUMENT, "a partition document", "absent", "run the site playbook")]
     kernel = read_kernel(host)
-    text = host.read(config_path("kernel_arguments"))
     findings = check_document(partition, topology)
     findings += check_kernel(
         partition,
@@ -80,15 +92,13 @@ def _drift(host: Host, topology: Topology, partition: Partition | None) -> list[
         realtime=kernel.realtime,
         isolated=kernel.isolated,
         cmdline=kernel.cmdline,
-        wanted=json.loads(text) if text else None,
+        wanted=_wanted_kernel(host),
     )
     for feature, options in configured_features(host).items():
         trial = Host(host.root or "/", check_mode=True, owner=feature)
         FEATURES[feature](trial, partition, options)
         findings += [
-            Finding(
-                "setting", change.resource, str(change.after), str(change.before), f"{_ROLES[feature]} role ({change.reason})"
-            )
+            Finding("setting", change.resource, str(change.after), str(change.before), f"{ROLES[feature]} role ({change.reason})")
             for change in trial.changes
         ]
     findings += check_interrupts(partition, read_interrupts(host))

@@ -1,0 +1,220 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Interrupts of a tree: read, moved, refused, put back; irqbalance's list."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils import _interrupts
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import (
+    IRQBALANCE_DROP_IN,
+    plan_interrupts,
+    plan_irqbalance,
+    read_interrupts,
+    stuck_interrupts,
+    undo_irqbalance,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
+from unit.trees import fill, machine_files, plan, snapshot, writable
+
+PARTITION = plan()  # housekeeping 0, realtime 1-3
+DEFAULT = "/proc/irq/default_smp_affinity"
+LIST = "smp_affinity_list"
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
+
+
+def irq(number, affinity, effective, *actions, node="0"):
+    base = f"/proc/irq/{number}"
+    return {
+        f"{base}/{LIST}": affinity,
+        f"{base}/effective_affinity_list": effective,
+        f"{base}/node": node,
+        **{f"{base}/{name}/": None for name in actions},
+    }
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path):
+    files = {
+        **machine_files(isolated="1-3"),
+        DEFAULT: "f\n",
+        "/var/lib/": None,
+        **irq(0, "0-3", "0"),  # no handler
+        **irq(9, "0-3", "2", "acpi"),
+        **irq(24, "1-3", "1", "eth0-rx", "eth0-tx", node="-1"),
+        **irq(100, "2\n", "2\n", "nvme0q1"),
+        **irq(101, "0", "0", "ahci"),
+    }
+    fill(tmp_path, files)
+    os.chmod(f"{tmp_path}/proc/irq/100/{LIST}", 0o444)  # kernels from 6.14 show it so
+    return tmp_path
+
+
+def run(root, planner, check_mode=False):
+    host = writable(root, "irq_affinity", check_mode)
+    with host.locked():
+        planner(host)
+        host.commit()
+    return host
+
+
+def apply(root, check_mode=False, partition=PARTITION):
+    return run(root, lambda host: plan_interrupts(host, partition), check_mode)
+
+
+def text(root, path):
+    return Path(f"{root}{path}").read_text().strip()
+
+
+def test_what_is_read(root):
+    found = {interrupt.number: interrupt for interrupt in read_interrupts(writable(root))}
+    assert list(found) == [9, 24, 100, 101]
+    assert found[24].actions == ("eth0-rx", "eth0-tx")
+    assert (found[24].node, found[9].node) == (None, 0)
+    assert (found[9].affinity, found[9].effective) == (frozenset(range(4)), frozenset({2}))
+    assert [number for number in found if not found[number].movable] == [100]
+
+
+def test_all_movable_ones_are_moved(root):
+    check = apply(root, check_mode=True)
+    host = apply(root)
+    assert host.changes == check.changes
+    assert [(change.resource, change.before, change.after, change.reason) for change in host.changes] == [
+        (DEFAULT, "f", "00000001", "new interrupts start on housekeeping and shared CPUs"),
+        (f"/proc/irq/9/{LIST}", "0-3", "0", "IRQ 9 (acpi)"),
+        (f"/proc/irq/24/{LIST}", "1-3", "0", "IRQ 24 (eth0-rx, eth0-tx)"),
+    ]
+    assert text(root, f"/proc/irq/24/{LIST}") == "0"
+    assert text(root, f"/proc/irq/100/{LIST}") == "2"
+    assert text(root, f"/proc/irq/0/{LIST}") == "0-3"
+    assert apply(root).changes == []
+
+
+def test_undo_puts_them_back(root):
+    before = {path: text(root, path) for path in snapshot(root) if path.endswith(LIST) or path == DEFAULT}
+    apply(root)
+    run(root, lambda host: host.restore_values())
+    assert {path: text(root, path) for path in before} == before
+    assert not Path(f"{root}/var/lib/realtime-kvm").exists()
+
+
+def test_nothing_is_moved_without_isolated_cpus(root):
+    assert apply(root, partition=plan(Intent(realtime="0"))).changes == []
+
+
+def test_what_the_kernel_manages_is_reported(root):
+    assert stuck_interrupts(writable(root), PARTITION) == [{"irq": 100, "actions": ["nvme0q1"], "cpus": "2"}]
+
+
+@pytest.fixture(name="_refusing")
+def _refusing_fixture(root, monkeypatch):
+    """Kernels before 6.14: interrupt 24 is managed, which only the failing write tells."""
+    real = builtins.open
+
+    def refuse(name, mode="r", *rest, **options):
+        if name == f"{root}/proc/irq/24/{LIST}" and "w" in mode:
+            raise OSError(5, "Input/output error")
+        return real(name, mode, *rest, **options)
+
+    monkeypatch.setattr(builtins, "open", refuse)
+
+
+@pytest.mark.usefixtures("_refusing")
+def test_a_refused_move_is_no_change_and_remembered(root):
+    host = apply(root)
+    assert [change.resource for change in host.changes] == [DEFAULT, f"/proc/irq/9/{LIST}"]
+    assert host.notes == ["IRQ 24 (eth0-rx, eth0-tx) is managed by the kernel, which refused to move it off CPUs 1-3"]
+    assert json.loads(text(root, "/run/realtime-kvm/managed-irqs.json")) == ["IRQ 24 (eth0-rx, eth0-tx)"]
+    assert f"/proc/irq/24/{LIST}" not in host.journal()["entries"]
+    again = apply(root)
+    assert (again.changes, again.notes) == ([], [])
+    assert apply(root, check_mode=True).changes == []
+    assert [found["irq"] for found in stuck_interrupts(writable(root), PARTITION)] == [24, 100]
+
+
+@pytest.mark.usefixtures("_refusing")
+def test_when_all_is_refused_nothing_has_changed(root):
+    fill(root, {DEFAULT: "1", f"/proc/irq/9/{LIST}": "0"})
+    host = apply(root)
+    assert host.results()["changed"] is False
+    assert not Path(f"{root}/var/lib/realtime-kvm").exists()
+
+
+@pytest.mark.parametrize("memory", ["", "{", "{}", "7", "null"])
+def test_a_damaged_memory_of_refusals_is_passed_over(root, memory):
+    fill(root, {"/run/realtime-kvm/managed-irqs.json": memory})
+    assert len(read_interrupts(writable(root))) == 4
+
+
+def test_an_unreadable_affinity_is_none(root):
+    fill(root, {f"/proc/irq/9/{LIST}": "what"})
+    assert read_interrupts(writable(root))[0].affinity == frozenset()
+
+
+# -- irqbalance ------------------------------------------------------------------------------------
+
+ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
+BANNED = "IRQBALANCE_BANNED_CPULIST=1-3"
+
+
+class Systemd:
+    def __init__(self):
+        self.commands = []
+
+    def __call__(self, command):
+        self.commands.append(" ".join(command))
+        return 0, "", ""
+
+
+def running(root, *environment):
+    fill(root, {"/sys/fs/cgroup/system.slice/irqbalance.service/cgroup.procs": "77\n", "/run/systemd/system/": None})
+    fill(root, {"/proc/77/environ": "".join(f"{line}\0" for line in environment)})
+
+
+def test_irqbalance_gets_its_list(root):
+    systemd = Systemd()
+    host = run(root, lambda host: plan_irqbalance(host, systemd, PARTITION))
+    assert [change.resource for change in host.changes] == [ENVIRONMENT, IRQBALANCE_DROP_IN]
+    assert text(root, ENVIRONMENT) == BANNED
+    assert text(root, IRQBALANCE_DROP_IN) == f"[Service]\nEnvironmentFile=-{ENVIRONMENT}"
+    assert systemd.commands == []
+    assert run(root, lambda host: plan_irqbalance(host, systemd, PARTITION)).changes == []
+
+
+def test_a_running_irqbalance_is_restarted_once_and_back(root):
+    systemd = Systemd()
+    running(root, "A=1")
+    before = snapshot(root)
+    host = run(root, lambda host: plan_irqbalance(host, systemd, PARTITION))
+    assert host.changes[-1].resource == "service:irqbalance"
+    assert systemd.commands == ["systemctl daemon-reload", "systemctl try-restart irqbalance.service"]
+    running(root, "A=1", BANNED)
+    assert run(root, lambda host: plan_irqbalance(host, systemd, PARTITION)).changes == []
+
+    def undo(host):
+        host.restore_files()
+        undo_irqbalance(host, systemd)
+
+    run(root, undo)
+    assert systemd.commands[2:] == systemd.commands[:2]
+    running(root, "A=1")
+    assert snapshot(root) == before
+    assert run(root, undo).changes == []
+
+
+def test_no_list_without_isolated_cpus(root):
+    assert run(root, lambda host: plan_irqbalance(host, Systemd(), plan(Intent(realtime="0")))).changes == []
+
+
+def test_refusals_are_kept_where_a_reboot_forgets_them():
+    assert _interrupts._REFUSED.startswith("/run/")

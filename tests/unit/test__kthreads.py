@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Threads: what /proc says of them, which are told where to run, and a real one that is moved and put back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils import _kthreads
+from ansible_collections.realtime.kvm.plugins.module_utils._change import Change
+from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._kthreads import (
+    plan_threads,
+    read_thread,
+    read_threads,
+    realtime_guests,
+    restore_threads,
+    set_affinity,
+    set_priority,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
+from unit.trees import fill, plan, writable
+
+KERNEL, BOUND = 0x00200000, 0x04000000
+PARTITION = plan()  # housekeeping 0, realtime 1-3
+
+
+def task(base, name, *, flags=0, policy=0, priority=0, allowed="0-3", started=100, comm=None):
+    pid = base.rsplit("/", 1)[1]
+    fields = ["S", "2", "0", "0", "0", "-1", str(flags), *["0"] * 12, str(started), *["0"] * 17, str(priority), str(policy), "0"]
+    return {
+        f"{base}/stat": f"{pid} ({name}) {' '.join(fields)}\n",
+        f"{base}/status": f"Name:\t{name}\nCpus_allowed:\tf\nCpus_allowed_list:\t{allowed}\nMems_allowed_list:\t0\n",
+        f"{base}/comm": f"{comm or name}\n",
+    }
+
+
+def kernel_thread(pid, name, **options):
+    options["flags"] = options.get("flags", 0) | KERNEL
+    return task(f"/proc/{pid}", name, **options)
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["kthreadd", "Web Content", "(sd-pam)", "a) S 1 (b", "x:y:z", "((", "))", ""])
+def test_any_name_is_read(tmp_path, name):
+    fill(tmp_path, task("/proc/7", name, flags=KERNEL | BOUND, policy=1, priority=49, allowed="0,2-3", started=12345))
+    thread = read_thread(Host(str(tmp_path)), 7)
+    assert (thread.pid, thread.name, thread.kernel, thread.bound) == (7, name, True, True)
+    assert (thread.policy, thread.priority, thread.started) == (1, 49, 12345)
+    assert thread.allowed == {0, 2, 3}
+    assert thread.resource == f"thread:{name}:7:12345"
+
+
+def test_the_fields_are_those_of_this_kernel():
+    thread = read_thread(Host(), os.getpid())
+    assert thread.allowed == os.sched_getaffinity(0)
+    assert thread.policy == os.sched_getscheduler(0)
+    assert thread.priority == os.sched_getparam(0).sched_priority
+    assert not thread.kernel
+    assert not thread.bound
+    with open("/proc/uptime") as stream:
+        uptime = float(stream.read().split()[0])
+    assert 0 < thread.started / os.sysconf("SC_CLK_TCK") <= uptime
+
+
+def test_a_thread_that_has_ended_is_none(tmp_path):
+    assert read_thread(Host(str(tmp_path)), 7) is None
+    fill(tmp_path, {"/proc/7/stat": "7 (x) S"})
+    assert read_thread(Host(str(tmp_path)), 7) is None
+
+
+def test_kernel_threads_and_programs_are_told_apart(tmp_path):
+    fill(tmp_path, kernel_thread(2, "kthreadd"))
+    fill(tmp_path, task("/proc/50", "qemu"))
+    for number in (50, 51):
+        fill(tmp_path, task(f"/proc/50/task/{number}", f"thread {number}"))
+    fill(tmp_path, task("/proc/2/task/2", "kthreadd", flags=KERNEL))
+    fill(tmp_path, {"/proc/self/stat": "", "/proc/99/": None})
+    host = Host(str(tmp_path))
+    assert [thread.pid for thread in read_threads(host, user=False)] == [2]
+    assert [thread.pid for thread in read_threads(host, user=True)] == [50, 51]
+
+
+# -- planning --------------------------------------------------------------------------------------
+
+
+def planned(root, partition=PARTITION):
+    host = Host(str(root), owner="cpu_partition")
+    plan_threads(host, partition)
+    return [(change.resource, change.before, change.after) for change in host.changes]
+
+
+@pytest.mark.parametrize(
+    ("thread", "changes"),
+    [
+        (kernel_thread(9, "kthreadd"), [("thread:kthreadd:9:100:affinity", "0-3", "0")]),
+        (kernel_thread(9, "khugepaged", allowed="1-3"), [("thread:khugepaged:9:100:affinity", "1-3", "0")]),
+        (kernel_thread(9, "kthreadd", allowed="0"), []),
+        (kernel_thread(9, "pinned on purpose", allowed="2"), []),
+        (kernel_thread(9, "kworker/u8:0", flags=BOUND), []),
+        (kernel_thread(9, "irq/24-nvme0q1"), []),
+        (task("/proc/9", "irq/a program"), []),
+        (
+            kernel_thread(9, "ksoftirqd/1", flags=BOUND, allowed="1"),
+            [("thread:ksoftirqd/1:9:100:priority", "SCHED_OTHER 0", "SCHED_FIFO 2")],
+        ),
+        (kernel_thread(9, "ksoftirqd/1", flags=BOUND, allowed="1", policy=1, priority=2), []),
+        (
+            kernel_thread(9, "rcuc/1", flags=BOUND, allowed="1", policy=1, priority=1),
+            [("thread:rcuc/1:9:100:priority", "SCHED_FIFO 1", "SCHED_FIFO 4")],
+        ),
+        (
+            kernel_thread(9, "rcub/0", policy=1, priority=1),
+            [("thread:rcub/0:9:100:priority", "SCHED_FIFO 1", "SCHED_FIFO 4"), ("thread:rcub/0:9:100:affinity", "0-3", "0")],
+        ),
+        (task("/proc/9", "ksoftirqd/1"), []),
+    ],
+)
+def test_which_threads_are_changed(tmp_path, thread, changes):
+    assert planned(fill(tmp_path, thread)) == changes
+
+
+def test_without_isolated_cpus_threads_are_left_alone(tmp_path):
+    fill(tmp_path, {**kernel_thread(9, "ksoftirqd/1"), **kernel_thread(10, "kthreadd")})
+    assert planned(tmp_path, plan(Intent(realtime="0"))) == []
+
+
+# -- undo ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="calls")
+def _calls(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        _kthreads.os, "sched_setscheduler", lambda pid, policy, param: made.append((pid, policy, param.sched_priority))
+    )
+    monkeypatch.setattr(_kthreads.os, "sched_setaffinity", lambda pid, cpus: made.append((pid, format_cpulist(cpus))))
+    return made
+
+
+def run(root, planner):
+    host = writable(root, "cpu_partition")
+    with host.locked():
+        planner(host)
+        host.commit()
+    return host
+
+
+NOW = {"policy": 1, "priority": 2, "allowed": "0"}
+
+
+@pytest.mark.parametrize(
+    ("now", "made", "changes"),
+    [
+        (kernel_thread(9, "rcub/0:x", policy=1, priority=4, allowed="0"), [(9, 0, 0), (9, "0-3")], 2),
+        (kernel_thread(9, "rcub/0:x", policy=0, allowed="0"), [(9, "0-3")], 1),
+        (kernel_thread(9, "rcub/0:x"), [], 0),
+        (kernel_thread(9, "rcub/0:x", started=101, **NOW), [], 0),
+        (kernel_thread(9, "another", **NOW), [], 0),
+        ({}, [], 0),
+    ],
+)
+def test_undo_is_for_the_same_thread(tmp_path, calls, now, made, changes):
+    fill(tmp_path, {"/proc/sys/kernel/random/boot_id": "b", "/var/lib/": None})
+
+    def change(host):
+        for aspect, before in (("priority", "SCHED_OTHER 0"), ("affinity", "0-3")):
+            host.change(Change(f"thread:rcub/0:x:9:100:{aspect}", before, "other"), lambda: None, kind="thread")
+
+    run(tmp_path, change)
+    host = run(fill(tmp_path, now), restore_threads)
+    assert sorted(calls, key=str) == sorted(made, key=str)
+    assert len(host.changes) == changes
+    assert not os.path.exists(f"{tmp_path}/var/lib/realtime-kvm")
+
+
+def test_a_thread_that_ends_meanwhile_is_no_error():
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    set_priority(ended.pid, "SCHED_FIFO 2")
+    set_affinity(ended.pid, "0")
+
+
+def test_a_refusal_names_thread_and_wish(monkeypatch):
+    def refuse(*_args):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(_kthreads.os, "sched_setscheduler", refuse)
+    monkeypatch.setattr(_kthreads.os, "sched_setaffinity", refuse)
+    with pytest.raises(HostError, match=r"^thread 9: the kernel refused SCHED_FIFO 2: Invalid argument$"):
+        set_priority(9, "SCHED_FIFO 2")
+    with pytest.raises(HostError, match=r"^thread 9: the kernel refused CPUs 0-3: Invalid argument$"):
+        set_affinity(9, "0-3")
+
+
+# -- a real thread of this machine -----------------------------------------------------------------
+
+
+@pytest.fixture(name="child")
+def _child():
+    process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    yield process.pid
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_real_thread_is_changed_and_put_back(child, tmp_path):
+    cpus = sorted(os.sched_getaffinity(child))
+    if len(cpus) < 2:
+        pytest.skip("one CPU alone leaves no choice of affinity")
+    try:
+        os.sched_setscheduler(child, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(child, os.SCHED_OTHER, os.sched_param(0))
+    except PermissionError:
+        pytest.skip("real-time scheduling is not permitted here")
+    fill(tmp_path, {"/proc/sys/kernel/random/boot_id": "b", "/var/lib/": None, f"/proc/{child}": ("link", f"/proc/{child}")})
+    before = read_thread(Host(), child)
+
+    def change(host):
+        for aspect, now, make in (
+            ("priority", "SCHED_OTHER 0", lambda: set_priority(child, "SCHED_FIFO 2")),
+            ("affinity", format_cpulist(cpus), lambda: set_affinity(child, str(cpus[0]))),
+        ):
+            host.change(Change(f"{before.resource}:{aspect}", now, "other"), make, kind="thread")
+
+    run(tmp_path, change)
+    assert os.sched_getscheduler(child) == os.SCHED_FIFO
+    assert os.sched_getparam(child).sched_priority == 2
+    assert os.sched_getaffinity(child) == {cpus[0]}
+    changed = read_thread(Host(), child)
+    assert (changed.policy, changed.priority, changed.allowed) == (1, 2, {cpus[0]})
+
+    host = run(tmp_path, restore_threads)
+    assert {(item.resource.rsplit(":", 1)[1], item.before, item.after) for item in host.changes} == {
+        ("priority", "SCHED_FIFO 2", "SCHED_OTHER 0"),
+        ("affinity", str(cpus[0]), format_cpulist(cpus)),
+    }
+    assert read_thread(Host(), child) == before
+
+
+# -- guests ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "comm", "policy", "guests"),
+    [
+        ("/usr/bin/qemu\0-name\0guest=rt1,debug-threads=on\0-m\0", "CPU 0/KVM", 1, ["rt1"]),
+        ("qemu\0-name\0plain\0", "CPU 11/KVM", 2, ["plain"]),
+        ("qemu\0-m\0" + "1\0", "CPU 0/KVM", 1, ["process 50"]),
+        ("qemu\0-name", "CPU 0/KVM", 1, ["process 50"]),
+        ("", "CPU 0/KVM", 1, ["process 50"]),
+        ("qemu\0-name\0guest=x\0", "CPU 0/TCG", 1, ["x"]),
+        ("qemu\0-name\0guest=x\0", "CPU 0/KVM", 0, []),
+        ("qemu\0-name\0guest=x\0", "IO iothread1", 1, []),
+    ],
+)
+def test_guests_with_realtime_vcpus(tmp_path, cmdline, comm, policy, guests):
+    fill(tmp_path, {"/proc/50/cmdline": cmdline})
+    for number in (51, 52):
+        fill(tmp_path, task(f"/proc/50/task/{number}", comm, policy=policy, priority=1))
+    assert realtime_guests(Host(str(tmp_path))) == guests

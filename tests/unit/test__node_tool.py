@@ -1,0 +1,193 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The boot service: one archive that needs nothing but Python, and does what the modules do."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils import _node_tool
+from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import (
+    ARCHIVE,
+    PARTS,
+    UNIT,
+    UNIT_TEXT,
+    WANTS,
+    build_archive,
+    plan_service,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT, config_path
+from unit.trees import fill, machine_files, plan, snapshot, writable
+
+SOURCES = Path(_node_tool.__file__).parent
+CLEAN = {"PATH": os.environ["PATH"]}
+
+
+def imports(part):
+    for node in ast.walk(ast.parse((SOURCES / f"{part}.py").read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_import_of_a_part_is_a_part_or_pythons(part):
+    for name in imports(part):
+        if name.startswith("."):
+            assert name.count(".") == 1
+            assert name[1:] in PARTS, f"{part} imports {name}"
+        else:
+            assert name == "__future__" or name.split(".")[0] in sys.stdlib_module_names, f"{part} imports {name}"
+
+
+def test_the_archive_is_the_same_each_time():
+    assert build_archive() == build_archive()
+
+
+def test_the_archive_holds_the_sources():
+    with zipfile.ZipFile(io.BytesIO(build_archive())) as archive:
+        names = archive.namelist()
+        assert names == sorted(names)
+        assert set(names) == {"__main__.py", "realtime_kvm/__init__.py", *(f"realtime_kvm/{part}.py" for part in PARTS)}
+        for part in PARTS:
+            assert archive.read(f"realtime_kvm/{part}.py") == (SOURCES / f"{part}.py").read_bytes()
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+@pytest.fixture(name="archive", scope="module")
+def _archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("archive") / "tool.pyz"
+    path.write_bytes(build_archive())
+    return path
+
+
+def test_without_a_document_the_service_says_so(archive):
+    if os.path.exists(DOCUMENT):
+        pytest.skip("this machine is a node: the service would act on it")
+    ran = subprocess.run([sys.executable, "-I", "-S", str(archive)], check=False, capture_output=True, text=True, env=CLEAN)
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert ran.stderr.startswith(f"there is no partition on this node ({DOCUMENT} is missing); run the cpu_partition role first")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+#: The archive's main, on a tree: what it takes for / is the tree.
+_ON_A_TREE = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+from realtime_kvm import _host, _node_tool
+class Host(_host.Host):
+    def __init__(self, *args, **options):
+        super().__init__(sys.argv[2], **options)
+        self.dry = False
+_node_tool.Host = Host
+_node_tool.main()
+"""
+
+
+def service(archive, root):
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _ON_A_TREE, str(archive), str(root)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=CLEAN,
+    )
+
+
+@pytest.fixture(name="node")
+def _node(tmp_path):
+    files = {
+        **machine_files(isolated="1-3"),
+        DOCUMENT: json.dumps(plan().to_document()),
+        config_path("cpu_partition"): '{"rt_throttling": "kernel"}',
+        config_path("irq_affinity"): "{}",
+        "/proc/sys/vm/stat_interval": "1\n",
+        "/proc/irq/default_smp_affinity": "f\n",
+        "/var/lib/": None,
+    }
+    return fill(tmp_path, files)
+
+
+def test_the_service_makes_what_is_configured(archive, node):
+    ran = service(archive, node)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == [
+        "cpu_partition: /proc/sys/vm/stat_interval: 1 -> 10",
+        "irq_affinity: /proc/irq/default_smp_affinity: f -> 00000001",
+    ]
+    assert (node / "proc/sys/vm/stat_interval").read_text() == "10"
+    again = service(archive, node)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_one_failing_feature_does_not_keep_the_others(archive, node):
+    (node / "proc/sys/vm/stat_interval").unlink()
+    fill(node, {"/proc/sys/kernel/timer_migration": ("link", "/proc/version"), "/proc/sys/vm/swappiness": "60"})
+    ran = service(archive, node)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("cpu_partition: /proc/sys/kernel/timer_migration: the kernel refused '0': ")
+    assert (node / "proc/irq/default_smp_affinity").read_text() == "00000001"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "said"),
+    [
+        (DOCUMENT, "{", f"{DOCUMENT}: "),
+        (config_path("cpu_partition"), "{", f"{config_path('cpu_partition')} is damaged"),
+        (config_path("cpu_partition"), "{}", f"{config_path('cpu_partition')} is damaged"),
+    ],
+)
+def test_damaged_files_are_named_without_a_traceback(archive, node, path, content, said):
+    fill(node, {path: content})
+    before = snapshot(node)
+    ran = service(archive, node)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(said)
+    assert "Traceback" not in ran.stderr
+    assert snapshot(node) == before
+
+
+# -- installing it ---------------------------------------------------------------------------------
+
+
+def install(root, check_mode=False):
+    host = writable(root, "cpu_partition", check_mode)
+    with host.locked():
+        plan_service(host)
+        host.commit()
+    return host
+
+
+def test_the_service_is_installed_once_and_removed_whole(tmp_path):
+    fill(tmp_path, {"/etc/systemd/system/": None, "/usr/": None, "/var/lib/": None, "/proc/sys/kernel/random/boot_id": "b"})
+    before = snapshot(tmp_path)
+    check = install(tmp_path, check_mode=True)
+    assert [change.resource for change in check.changes] == [ARCHIVE, UNIT, WANTS]
+    assert snapshot(tmp_path) == before
+    assert install(tmp_path).changes == check.changes
+    assert install(tmp_path).changes == []
+    assert os.readlink(f"{tmp_path}{WANTS}") == UNIT
+    host = writable(tmp_path, "cpu_partition")
+    with host.locked():
+        host.restore_links()
+        host.restore_files()
+        host.commit()
+    assert snapshot(tmp_path) == before
+
+
+def test_the_unit_starts_the_archive_before_guests():
+    assert f"ExecStart=/usr/bin/python3 {ARCHIVE}\n" in UNIT_TEXT
+    assert f"ConditionPathExists={DOCUMENT}\n" in UNIT_TEXT
+    before = next(line for line in UNIT_TEXT.splitlines() if line.startswith("Before="))
+    assert {"libvirtd.service", "virtqemud.service"} <= set(before.removeprefix("Before=").split())
