@@ -29,12 +29,15 @@ def execute(stream, command, **arguments):
 
 def main(path, *commands):
     # a socket address holds about 100 characters: use the short name, from inside its directory
-    os.chdir(os.path.dirname(path) or ".")
+    directory, name = os.path.split(path)
+    if os.path.isdir(directory):
+        os.chdir(directory)
     with socket.socket(socket.AF_UNIX) as monitor:
         monitor.settimeout(60)
         try:
-            monitor.connect(os.path.basename(path))
+            monitor.connect(name)
         except (FileNotFoundError, ConnectionRefusedError):
+            print(f"no QEMU is listening at {path}", file=sys.stderr)
             return 3
         with monitor.makefile("rw", encoding="utf-8") as stream:
             stream.readline()
