@@ -10,7 +10,7 @@ import socket
 import sys
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The monitor understood the command and did not carry it out."""
 
 
@@ -21,10 +21,10 @@ def execute(stream, command, **arguments):
     for line in stream:
         reply = json.loads(line)
         if "error" in reply:
-            raise Refused(reply["error"]["desc"])
+            raise RefusedError(reply["error"]["desc"])
         if "return" in reply:
             return reply["return"]
-    raise Refused(f"QEMU closed the monitor during {command}")
+    raise RefusedError(f"QEMU closed the monitor during {command}")
 
 
 def main(path, *commands):
@@ -46,10 +46,10 @@ def main(path, *commands):
                 for command in commands:
                     answer = execute(stream, "human-monitor-command", **{"command-line": command}).strip()
                     if answer.startswith(("Error", "unknown command")):
-                        raise Refused(f"{command}: {answer}")
+                        raise RefusedError(f"{command}: {answer}")
                     if answer:
                         print(answer)
-            except Refused as reason:
+            except RefusedError as reason:
                 print(reason, file=sys.stderr)
                 return 1
     return 0
