@@ -41,8 +41,10 @@ def _run(runner: Runner, command: Sequence[str]) -> str:
 
 
 def installed_kernels(host: Host) -> list[str]:
-    """Return the releases of the kernels in /boot."""
-    return [path.partition("vmlinuz-")[2] for path in host.glob("/boot/vmlinuz-*") if "rescue" not in path]
+    """Return the releases of the kernels in /boot that are complete: with their initial RAM disk."""
+    releases = [path.partition("vmlinuz-")[2] for path in host.glob("/boot/vmlinuz-*") if "rescue" not in path]
+    disks = ("/boot/initrd.img-{}", "/boot/initramfs-{}.img")
+    return [release for release in releases if any(host.exists(disk.format(release)) for disk in disks)]
 
 
 class Grub:

@@ -22,9 +22,15 @@ _HEADER = """\
 """
 
 # GRUB_DEVICE_UUID and the menu identifiers are grub-mkconfig's; evaluated whenever the menu is generated,
-# so that a kernel update makes the newest matching kernel the default by itself.
+# so that a kernel update makes the newest matching kernel the default by itself. One without its initrd is half
+# installed (the power went meanwhile) and would not boot.
 _DEFAULT_KERNEL = """\
-realtime_kvm_kernel=$(find /boot -maxdepth 1 -name 'vmlinuz-{pattern}' | sort -V | tail -n 1)
+realtime_kvm_kernel=
+for realtime_kvm_file in $(find /boot -maxdepth 1 -name 'vmlinuz-{pattern}' | sort -V); do
+  if [ -e "/boot/initrd.img-${{realtime_kvm_file#/boot/vmlinuz-}}" ]; then
+    realtime_kvm_kernel=$realtime_kvm_file
+  fi
+done
 if [ -n "$realtime_kvm_kernel" ]; then
   realtime_kvm_entry="gnulinux-${{realtime_kvm_kernel#/boot/vmlinuz-}}-advanced-${{GRUB_DEVICE_UUID}}"
   case "${{GRUB_DISABLE_SUBMENU:-}}" in

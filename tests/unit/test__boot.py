@@ -49,7 +49,7 @@ def _root(tmp_path):
         "/usr/sbin/grub-mkconfig": "",
         "/var/lib/": None,
         "/boot/grub/": None,
-        **{f"/boot/vmlinuz-{kernel}": kernel for kernel in (STOCK, RT)},
+        **{f"/boot/{kind}-{kernel}": kernel for kind in ("vmlinuz", "initrd.img") for kernel in (STOCK, RT)},
     }
     fill(root, files)
     MakeConfig(root)(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
@@ -197,6 +197,8 @@ def test_grub_foreign_tokens_are_told_by_file(root):
 def test_grub_a_newly_installed_kernel_is_taken(root):
     use(root, plan())
     fill(root, {"/boot/vmlinuz-6.1.0-51-rt-amd64": ""})
+    assert use(root, plan())[0].changes == [], "without its initrd it is half installed and would not boot"
+    fill(root, {"/boot/initrd.img-6.1.0-51-rt-amd64": ""})
     host, _, foreseen = use(root, plan())
     assert [change.resource for change in host.changes] == [GRUB_CFG]
     assert booting(root).release == foreseen.release == "6.1.0-51-rt-amd64"
@@ -204,10 +206,11 @@ def test_grub_a_newly_installed_kernel_is_taken(root):
 
 def test_grub_removal_keeps_an_earlier_kernel_until_the_added_have_gone(root):
     os.unlink(f"{root}/boot/vmlinuz-{RT}")
+    os.unlink(f"{root}/boot/initrd.img-{RT}")
     MakeConfig(root)(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
     before = snapshot(root)
     use(root, plan())
-    fill(root, {f"/boot/vmlinuz-{RT}": RT})
+    fill(root, {f"/boot/vmlinuz-{RT}": RT, f"/boot/initrd.img-{RT}": RT})
     use(root, plan())
     assert booting(root).release == RT
 
@@ -219,6 +222,7 @@ def test_grub_removal_keeps_an_earlier_kernel_until_the_added_have_gone(root):
     assert (again.changes, runner.calls) == ([], 0)
 
     os.unlink(f"{root}/boot/vmlinuz-{RT}")
+    os.unlink(f"{root}/boot/initrd.img-{RT}")
     use(root, remove())
     assert snapshot(root) == before
 
@@ -359,8 +363,9 @@ def test_which_boot_loader(tmp_path):
 
 
 def test_installed_kernels(tmp_path):
-    fill(tmp_path, {f"/boot/{name}": "" for name in ("vmlinuz-6.1", "vmlinuz-0-rescue-abc", "initrd.img-6.1", "vmlinuz-5.10")})
-    assert installed_kernels(writable(tmp_path)) == ["5.10", "6.1"]
+    names = ("vmlinuz-6.1", "initrd.img-6.1", "vmlinuz-0-rescue-abc", "vmlinuz-5.10", "initramfs-5.10.img", "vmlinuz-6.5")
+    fill(tmp_path, {f"/boot/{name}": "" for name in names})
+    assert installed_kernels(writable(tmp_path)) == ["5.10", "6.1"]  # 6.5 has no initial RAM disk yet
 
 
 # -- the genuine grub-mkconfig, in a mount namespace ------------------------------------------------
@@ -406,6 +411,7 @@ def _genuine(root):
 def test_grub_with_the_genuine_grub_mkconfig(root):
     for kernel in (STOCK, RT, "6.1.0-9-rt-amd64", "6.1.0-51-amd64"):
         shutil.copy("/bin/true", f"{root}/boot/vmlinuz-{kernel}")
+        fill(root, {f"/boot/initrd.img-{kernel}": ""})
     runner = _genuine(root)
     assert runner(["grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])[0] == 0
     os.chmod(f"{root}{GRUB_CFG}", 0o600)

@@ -88,7 +88,8 @@ menuentry Bare {
 
 
 def kernels_in(root, *releases):
-    return fill(root, {"/etc/default/grub.d/": None, **{f"/boot/vmlinuz-{release}": "" for release in releases}})
+    files = {f"/boot/{kind}-{release}": "" for kind in ("vmlinuz", "initrd.img") for release in releases}
+    return fill(root, {"/etc/default/grub.d/": None, **files})
 
 
 def executed(root, tokens, pattern=None, **given_variables):

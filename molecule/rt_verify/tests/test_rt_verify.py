@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verification of a running node: silent when all is right, exact when something is not."""
+
+import pytest
+
+#: What is done to the node, the rule that must name it, and what undoes it.
+SABOTAGES = {
+    "sysctl": (
+        "echo 3 > /proc/sys/vm/stat_interval",
+        ("setting", "/proc/sys/vm/stat_interval"),
+        "echo 10 > /proc/sys/vm/stat_interval",
+    ),
+    "workqueue": (
+        "echo fff > /sys/devices/virtual/workqueue/cpumask",
+        ("setting", "/sys/devices/virtual/workqueue/cpumask"),
+        "echo c3 > /sys/devices/virtual/workqueue/cpumask",
+    ),
+    "interrupt": (
+        "echo 2 > /proc/irq/9/smp_affinity_list",
+        ("setting", "/proc/irq/9/smp_affinity_list"),
+        "echo 0-1 > /proc/irq/9/smp_affinity_list",
+    ),
+    "idle state": (
+        "echo 0 > /sys/devices/system/cpu/cpu2/power/pm_qos_resume_latency_us",
+        ("setting", "/sys/devices/system/cpu/cpu2/power/pm_qos_resume_latency_us"),
+        "echo 1 > /sys/devices/system/cpu/cpu2/power/pm_qos_resume_latency_us",
+    ),
+    "wandering task": ("taskset -c 0-2 sleep 300 >/dev/null 2>&1 &", ("task", "sleep"), "pkill -x sleep"),
+    "document gone": (
+        "mv /etc/ansible/facts.d/realtime_partition.fact /root/",
+        ("document-missing", "/etc/ansible/facts.d/realtime_partition.fact"),
+        "mv /root/realtime_partition.fact /etc/ansible/facts.d/",
+    ),
+    "CPU offline": (
+        "echo 0 > /sys/devices/system/cpu/cpu11/online",
+        ("topology-changed", "partition document"),
+        "echo 1 > /sys/devices/system/cpu/cpu11/online",
+    ),
+}
+
+
+def drift(host):
+    result = host.ansible("realtime.kvm.cpu_partition_info", check=True)
+    assert not result.get("changed")
+    return [(finding["rule"], finding["resource"]) for finding in result["drift"]]
+
+
+def test_a_converged_node_has_no_drift(host):
+    assert drift(host) == []
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_each_sabotage_is_named(host, name):
+    harm, (rule, resource), repair = SABOTAGES[name]
+    assert host.run(harm).succeeded
+    try:
+        found = drift(host)
+        assert any(kind == rule and what.startswith(resource) for kind, what in found), found
+        if name != "CPU offline":  # an absent CPU shows in more places
+            assert len(found) == 1, found
+    finally:
+        host.run(repair)
+    if name != "CPU offline":  # the kernel starts its threads on it anew
+        assert drift(host) == []
