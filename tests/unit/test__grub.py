@@ -131,6 +131,12 @@ def test_the_newest_matching_kernel_is_the_default_in_the_menu(tmp_path, variabl
     assert chosen.release == "6.1.0-50-rt-amd64" == newest_matching([*KERNELS, "6.1.0-51-amd64"], "*-rt-*")
 
 
+def test_a_kernel_without_its_initrd_is_not_the_default(tmp_path):
+    kernels_in(tmp_path, *KERNELS)
+    fill(tmp_path, {"/boot/vmlinuz-6.1.0-51-rt-amd64": ""})
+    assert "gnulinux-6.1.0-50-rt-amd64-advanced" in executed(tmp_path, [], "*-rt-*")["GRUB_DEFAULT"]
+
+
 def test_without_a_matching_kernel_the_admins_default_stays(tmp_path):
     kernels_in(tmp_path, "6.1.0-50-amd64")
     assert executed(tmp_path, ["a"], "*-rt-*", GRUB_DEFAULT="saved")["GRUB_DEFAULT"] == "saved"

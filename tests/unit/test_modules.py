@@ -409,6 +409,8 @@ def test_a_reboot_is_asked_for_until_the_arguments_run(call, node):
     assert (result["reboot_required"], result["missing"], result["unexpected"]) == (False, [], [])
     fill(node, {"/proc/sys/kernel/osrelease": "6.1.0-50-amd64"})
     assert call("kernel_arguments", partition=PARTITION, default_kernel="*-rt-*")["reboot_required"] is True
+    fill(node, {"/proc/sys/kernel/osrelease": "6.1.0-49-rt-amd64"})  # it matches, but a newer one boots next
+    assert call("kernel_arguments", partition=PARTITION, default_kernel="*-rt-*")["reboot_required"] is True
 
 
 def test_a_menu_that_names_no_kernel_is_refused_before_any_change(call, node):
