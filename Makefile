@@ -11,6 +11,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 # The lab's nodes that demo and lab start, comma separated.
 NODES ?= node1
+# The nodes that make test-lab converges, kills and undoes.
+LAB_TEST_NODES ?= node1,node2,node3
+comma := ,
 INVENTORY ?= inventories/lab/hosts.yml
 
 # Every tool comes from the venv and finds this tree as realtime.kvm, never a copy that is installed elsewhere.
@@ -81,9 +84,13 @@ test: unit lint sanity ## all tests that need no virtual machine: a few minutes
 # The lab: virtual nodes on this machine
 
 .PHONY: test-lab
-test-lab: $(STAMP) ## every molecule scenario on the virtual lab
+test-lab: $(STAMP) ## every role on the lab (molecule), then site.yml, undo and interruptions on three nodes
 	$(say) "test-lab: molecule test --all"
-	@molecule test --all
+	@trap 'ansible-playbook -i $(INVENTORY) molecule/lab/destroy.yml >/dev/null' EXIT; \
+	LAB_NODES=node1 molecule test --all --destroy=never; \
+	ansible-playbook -i $(INVENTORY) molecule/lab/create.yml -e lab_nodes=$(LAB_TEST_NODES); \
+	printf '\n== %s\n' "test-lab: tests/integration on $(LAB_TEST_NODES)"; \
+	LAB_NODES=$(LAB_TEST_NODES) python -m pytest -v --durations=10 tests/integration
 
 .PHONY: lab
 lab: $(STAMP) ## start the lab's nodes (NODES=node1,node2)
@@ -91,9 +98,10 @@ lab: $(STAMP) ## start the lab's nodes (NODES=node1,node2)
 	@ansible-playbook -i $(INVENTORY) molecule/lab/create.yml -e 'lab_nodes=$(NODES)'
 
 .PHONY: demo
-demo: lab ## start the lab's nodes and converge them with site.yml
+demo: lab ## start the lab's nodes, converge them with site.yml, show plan, disruptions and verification
 	$(say) "demo: site.yml on $(NODES)"
 	@ansible-playbook -i $(INVENTORY) site.yml --limit '$(NODES)'
+	$(say) "demo: done. Look around: ssh -F .lab/ssh_config $(firstword $(subst $(comma), ,$(NODES)))   Take it away: make lab-destroy"
 
 .PHONY: lab-destroy
 lab-destroy: $(STAMP) ## stop the lab's nodes and delete them
@@ -101,9 +109,9 @@ lab-destroy: $(STAMP) ## stop the lab's nodes and delete them
 	@ansible-playbook -i $(INVENTORY) molecule/lab/destroy.yml
 
 .PHONY: bench
-bench: $(STAMP) ## measure the cost of a run over a fleet
-	$(say) "bench"
-	@tests/bench/run.sh
+bench: lab ## count the remote executions of site.yml per host, cold and unchanged, and time the planner
+	$(say) "bench: $(NODES)"
+	@LAB_NODES='$(NODES)' tests/bench/run.sh
 
 # The collection
 

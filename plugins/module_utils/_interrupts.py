@@ -17,7 +17,7 @@ from ._irq import Interrupt, stuck, wanted_affinity
 from ._partition import Partition
 from ._services import Runner, reload_systemd
 
-#: Interrupts whose move the kernel refused in this boot; kernels before 6.14 do not tell otherwise which it manages.
+#: Interrupts whose move the kernel refused in this boot; older ones (6.1) do not tell otherwise which they manage.
 _REFUSED = "/run/realtime-kvm/managed-irqs.json"
 _IRQBALANCE_ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
 IRQBALANCE_DROP_IN = "/etc/systemd/system/irqbalance.service.d/realtime-kvm.conf"

@@ -39,7 +39,7 @@ extends_documentation_fragment:
   - realtime.kvm.fsroot
   - realtime.kvm.changes
 notes:
-  - Kernels before 6.14 do not show which interrupts they manage. There, check mode may predict a move that the kernel then refuses; the refusal is
+  - Older kernels (6.1) do not show which interrupts they manage. There, check mode may predict a move that the kernel then refuses; the refusal is
     remembered until the next boot.
 seealso:
   - module: realtime.kvm.cpu_partition

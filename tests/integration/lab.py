@@ -53,14 +53,7 @@ def playbook(
 ) -> Run:
     """Run one of the collection's playbooks (``site.yml``, ``undo.yml``) on nodes. ``ok`` None accepts any end."""
     with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as record:
-        environment = {
-            **os.environ,
-            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
-            "ANSIBLE_CALLBACKS_ENABLED": "record",
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "RECORD_FILE": record.name,
-            "RECORD_KILL_AT": str(kill_at),
-        }
+        environment = {**recording(record.name), "RECORD_KILL_AT": str(kill_at)}
         command = ["ansible-playbook", "-i", str(INVENTORY), str(ROOT / "playbooks" / path), "--limit", nodes, *arguments]
         for name, value in {"rt_kernel_reboot_serial": "100%", **(extra or {})}.items():
             command += ["-e", json.dumps({name: value})]
@@ -81,6 +74,34 @@ def playbook(
     if ok is not None and (run.code == 0) != ok:
         raise AssertionError(f"{' '.join(command)} ended with {run.code}:\n{run.output[-6000:]}")
     return run
+
+
+def recording(path: str) -> dict[str, str]:
+    """Return the environment in which ansible writes what it does to a file."""
+    return {
+        **os.environ,
+        "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
+        "ANSIBLE_CALLBACKS_ENABLED": "record",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "RECORD_FILE": path,
+    }
+
+
+def module(node: str, name: str, *arguments: str) -> dict:
+    """Return the result of one module on a node; ``arguments`` are those of the ansible command (``--check``, ``-a``, ...)."""
+    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as record:
+        environment = {**recording(record.name), "RECORD_RESULTS": "1", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true"}
+        subprocess.run(
+            ["ansible", "-i", str(INVENTORY), node, "-m", name, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        events = [json.loads(line) for line in record]
+    return events[-1]["result"]
 
 
 def lab(name: str, nodes: str, **variables: object) -> None:

@@ -3,6 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kernel and boot loader after one reboot."""
 
+import os
+
+from integration.lab import module
+
+NODE = os.environ.get("LAB_NODES", "node1")
+
 
 def test_realtime_kernel_runs(host):
     assert "PREEMPT_RT" in host.check_output("uname -v")
@@ -43,7 +49,7 @@ def test_a_kernel_update_stays_with_the_newest_realtime_kernel(host):
 def test_a_contradicting_argument_is_refused_with_both_values(host):
     host.run("echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX isolcpus=3\"' > /etc/default/grub.d/60-typo.cfg")
     try:
-        result = host.ansible("realtime.kvm.kernel_arguments", "default_kernel=*-rt-*", check=True)
+        result = module(NODE, "realtime.kvm.kernel_arguments", "-a", "default_kernel=*-rt-*", "--check")
         assert result["failed"]
         for part in ("/etc/default/grub.d/60-typo.cfg", "isolcpus=3", "isolcpus=managed_irq,domain,2-5,8-11"):
             assert part in result["msg"]
@@ -54,7 +60,7 @@ def test_a_contradicting_argument_is_refused_with_both_values(host):
 def test_an_immutable_menu_is_refused_before_any_change(host):
     assert host.run("chattr +i /boot/grub/grub.cfg").succeeded
     try:
-        result = host.ansible("realtime.kvm.kernel_arguments", "default_kernel=*-rt-* tsc=reliable", check=False)
+        result = module(NODE, "realtime.kvm.kernel_arguments", "-a", "default_kernel=*-rt-* tsc=reliable")
         assert result["failed"]
         assert "/boot/grub/grub.cfg" in result["msg"]
         assert "tsc=reliable" not in host.file("/etc/default/grub.d/99-realtime-kvm.cfg").content_string

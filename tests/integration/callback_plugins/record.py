@@ -62,9 +62,10 @@ class CallbackModule(CallbackBase):
                 "changed": bool(data.get("changed")),
                 "changes": data.get("changes", []),
                 "msg": str(data.get("msg", "")),
+                **({"result": data} if os.environ.get("RECORD_RESULTS") else {}),
             }
         )
 
     def _write(self, line):
         with self.record.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+            stream.write(json.dumps(line, default=str) + "\n")
