@@ -17,13 +17,17 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import (
     parse_cpulist,
     parse_mask,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
+#: A busy machine is no wrong answer.
+UNTIMED = settings(deadline=None)
 
 cpusets = st.frozensets(st.one_of(st.integers(0, 200), st.integers(0, MAX_CPU)), max_size=60)
 
 
 @given(cpusets)
+@UNTIMED
 def test_parse_undoes_format(cpus):
     assert parse_cpulist(format_cpulist(cpus)) == cpus
     assert parse_mask(format_mask(cpus)) == cpus
@@ -31,6 +35,7 @@ def test_parse_undoes_format(cpus):
 
 
 @given(cpusets)
+@UNTIMED
 def test_lists_are_canonical(cpus):
     """Ascending ranges that neither touch nor overlap, in the kernel's notation: the only such text."""
     text = format_cpulist(cpus)
@@ -46,6 +51,7 @@ def test_lists_are_canonical(cpus):
 
 
 @given(cpusets)
+@UNTIMED
 def test_masks_are_the_kernels(cpus):
     text = format_mask(cpus)
     assert re.fullmatch(r"[0-9a-f]{8}(,[0-9a-f]{8})*", text)
@@ -82,6 +88,7 @@ def items(draw):
 
 
 @given(st.lists(items(), max_size=8))
+@UNTIMED
 def test_the_grammar_means_what_it_says(parts):
     included = {cpu for _, cpus, excluded in parts if not excluded for cpu in cpus}
     without = {cpu for _, cpus, excluded in parts if excluded for cpu in cpus}
@@ -97,6 +104,7 @@ def attempt(parse, text):
 
 
 @given(st.text(alphabet="0123456789-,:/^ax \n\u0663", max_size=20))
+@UNTIMED
 def test_any_text_is_a_list_or_a_named_error(text):
     cpus, message = attempt(parse_cpulist, text)
     if message is None:
@@ -106,6 +114,7 @@ def test_any_text_is_a_list_or_a_named_error(text):
 
 
 @given(st.text(alphabet="0123456789abcdefxX, -_", max_size=30))
+@UNTIMED
 def test_any_text_is_a_mask_or_a_named_error(text):
     cpus, message = attempt(parse_mask, text)
     if message is None:
