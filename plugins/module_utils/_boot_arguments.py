@@ -16,7 +16,7 @@ from ._partition import Partition
 
 NOHZ_FULL_CHOICES = ("all", "dataplane", "none")
 TSC_CHOICES = ("nowatchdog", "reliable", "keep")
-CSTATE_CHOICES = ("qos", "boot", "keep")
+CSTATE_CHOICES = ("boot", "keep")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ArgumentPolicy:
 
     nohz_full: str = "all"
     tsc: str = "nowatchdog"
-    cstates: str = "qos"
+    cstates: str = "keep"
 
 
 def partition_arguments(partition: Partition, machine: Machine, policy: ArgumentPolicy) -> list[Argument]:
@@ -133,7 +133,7 @@ def _nohz_full(partition: Partition, policy: ArgumentPolicy, recent: bool) -> li
 
 def _kvm(machine: Machine) -> list[Argument]:
     arguments = []
-    if (0, 0) < machine.kernel_version < (6, 13):
+    if machine.tsc_invariant and (0, 0) < machine.kernel_version < (6, 13):
         arguments.append(
             Argument(
                 "kvm.kvmclock_periodic_sync=0",

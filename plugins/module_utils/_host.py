@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -348,9 +348,12 @@ class Host:
             if entry["owner"] == self.owner and entry["kind"] == kind
         }
 
-    def restore_files(self) -> None:
-        """Plan to put this owner's files back as they were when first touched."""
+    def restore_files(self, only: Collection[str] | None = None) -> None:
+        """Plan to put this owner's files (``only``: of these) back as they were when first touched."""
+        planned = {item.resource for item in self._pending}
         for resource, data in self.entries("file").items():
+            if resource in planned or (only is not None and resource not in only):
+                continue
             original = data["file"]
             content = None if original is None else base64.b64decode(original["content"])
             mode = original["mode"] if original else 0o644

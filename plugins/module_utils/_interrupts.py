@@ -118,9 +118,11 @@ def plan_irqbalance(host: Host, runner: Runner, partition: Partition) -> None:
 
 
 def undo_irqbalance(host: Host, runner: Runner) -> None:
-    """Plan the restart of an irqbalance that runs with our list."""
-    ours = (host.value(_IRQBALANCE_ENVIRONMENT) or "none") if IRQBALANCE_DROP_IN in host.entries("file") else "none"
-    if ours in (_irqbalance_environment(host) or []):
+    """Plan to take our list away, and the restart of an irqbalance that runs with it."""
+    touched = IRQBALANCE_DROP_IN in host.entries("file")
+    ours = host.value(_IRQBALANCE_ENVIRONMENT)
+    host.restore_files(only=(_IRQBALANCE_ENVIRONMENT, IRQBALANCE_DROP_IN))
+    if touched and ours in (_irqbalance_environment(host) or []):
         change = Change("service:irqbalance", f"running with {ours}", "running without it", reason="restored")
         host.follow_up(change, partial(reload_systemd, host, runner, "irqbalance.service"))
 

@@ -97,7 +97,7 @@ def partition_from_document(document: Mapping[str, Any]) -> Partition:
         if document["schema"] != SCHEMA:
             raise PartitionError(
                 f"the partition document has schema {document['schema']!r}, this collection knows {SCHEMA}; "
-                "run the partition playbook to write it anew"
+                "run the cpu_partition role (site playbook) to write it anew"
             )
         partition = Partition(
             isolation=document["isolation"],
@@ -113,7 +113,7 @@ def partition_from_document(document: Mapping[str, Any]) -> Partition:
         return partition
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise PartitionError(
-            f"the partition document is damaged ({type(error).__name__}: {error}); run the partition playbook to write it anew"
+            f"the partition document is damaged ({type(error).__name__}: {error}); run the cpu_partition role (site playbook) to write it anew"
         ) from None
 
 

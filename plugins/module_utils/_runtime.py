@@ -63,6 +63,8 @@ def plan_settings(host: Host, settings: Iterable[Setting]) -> None:
     for setting in settings:
         for path in host.glob(setting.path):
             current = host.value(path)
+            if current is None:
+                host.notes.append(f"{path} cannot be read, so it was left alone (is the kernel locked down?)")
             if path in done or current is None or setting.holds(current):
                 continue
             done.add(path)

@@ -31,7 +31,7 @@ options:
   irqbalance:
     description:
       - Whether to keep isolated CPUs out of irqbalance's reach, by a systemd drop-in that sets C(IRQBALANCE_BANNED_CPULIST). A running irqbalance is
-        restarted when that changes. The drop-in is harmless where irqbalance is not installed.
+        restarted when that changes. The drop-in is harmless where irqbalance is not installed; V(false) takes it away again.
     type: bool
     default: true
 extends_documentation_fragment:

@@ -439,7 +439,7 @@ def damaged(*path, value=None, drop=False):
 )
 def test_a_damaged_document_is_refused_with_the_way_out(document):
     broken = damaged(*document["path"], value=document.get("value"), drop=document.get("drop", False))
-    with pytest.raises(PartitionError, match=r"damaged \(.*run the partition playbook"):
+    with pytest.raises(PartitionError, match=r"damaged \(.*run the cpu_partition role"):
         partition_from_document(broken)
 
 
@@ -451,5 +451,5 @@ def test_what_is_no_document_is_refused(document):
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None])
 def test_another_schema_is_refused(schema):
-    with pytest.raises(PartitionError, match=rf"schema {schema!r}.*this collection knows 1.*partition playbook"):
+    with pytest.raises(PartitionError, match=rf"schema {schema!r}.*this collection knows 1.*cpu_partition role"):
         partition_from_document(damaged("schema", value=schema))

@@ -16,7 +16,7 @@ from .._node_tool import UNIT, plan_service
 from .._partition import Intent, Partition, PartitionError, plan_partition
 from .._report import plan_table
 from .._runtime import DOCUMENT, plan_feature, read_partition, undo_feature
-from .._services import plan_tuned, reload_systemd, restore_tuned
+from .._services import TUNED, plan_tuned, reload_systemd, restore_tuned
 from .._sysfs import read_kernel, read_topology
 from .._topology import Topology
 
@@ -64,14 +64,23 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     document = json.dumps(partition.to_document(), indent=1, sort_keys=True) + "\n"
     host.set_file(DOCUMENT, document.encode(), reason="the partition document")
     plan_service(host)
-    waits = plan_feature(host, "cpu_partition", partition, {"rt_throttling": parameters["rt_throttling"]})
-    result = describe(host, topology, partition)
-    units = any(change.resource == UNIT for change in host.changes)
+    options = {"rt_throttling": parameters["rt_throttling"]}
+    waits = plan_feature(host, "cpu_partition", partition, options)
     return {
-        **result,
+        **describe(host, topology, partition),
         "deferred": waits,
-        "after_commit": partial(reload_systemd, host, runner) if units else None,
+        "after_commit": partial(_settle, host, runner, partition, options),
     }
+
+
+def _settle(host: Host, runner: Runner, partition: Partition, options: dict[str, Any]) -> None:
+    """Let systemd read changed units; a tuned that was switched off has put its own values back, so look again."""
+    changed = {change.resource for change in host.changes}
+    if UNIT in changed:
+        reload_systemd(host, runner)
+    if TUNED in changed and not host.dry:
+        plan_feature(host, "cpu_partition", partition, options)
+        host.commit()
 
 
 def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, Any]:

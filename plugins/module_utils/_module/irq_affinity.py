@@ -16,11 +16,13 @@ from .._runtime import plan_feature, require_partition, undo_feature
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
     """Plan the module's changes on the host and return its result."""
     if parameters["state"] == "absent":
-        undo_feature(host)
         undo_irqbalance(host, runner)
+        undo_feature(host)
         return {"deferred": False, "managed": []}
     partition = require_partition(host, parameters["partition"])
     if parameters["irqbalance"]:
         plan_irqbalance(host, runner, partition)
+    else:
+        undo_irqbalance(host, runner)
     deferred = plan_feature(host, "irq_affinity", partition, {})
     return {"deferred": deferred, "managed": stuck_interrupts(host, partition)}

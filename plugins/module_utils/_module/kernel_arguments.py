@@ -11,11 +11,20 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._boot import Grub, Grubby, Runner, find_boot_loader, installed_kernels
+from .._boot import Runner, find_boot_loader, installed_kernels
 from .._boot_arguments import ArgumentPolicy, partition_arguments
 from .._grub import BootEntry
 from .._host import Host, HostError
-from .._kernel_arguments import Argument, Comparison, KernelArgumentError, combine, compare, find_conflicts, parse_arguments
+from .._kernel_arguments import (
+    Argument,
+    Comparison,
+    Conflict,
+    KernelArgumentError,
+    combine,
+    compare,
+    find_conflicts,
+    parse_arguments,
+)
 from .._kthreads import realtime_guests
 from .._runtime import config_path, require_partition
 from .._sysfs import read_kernel, read_machine
@@ -28,9 +37,13 @@ def wanted_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
     own = [Argument(token, "asked for in rt_kernel_arguments") for token in parse_arguments(parameters["arguments"])]
     if not parameters["from_partition"]:
         return combine(own)
+    asked = {"rt_kernel_arguments": [argument.token for argument in own]}
     partition = require_partition(host, parameters["partition"])
     policy = ArgumentPolicy(nohz_full=parameters["nohz_full"], tsc=parameters["tsc"], cstates=parameters["cstates"])
-    return combine(partition_arguments(partition, read_machine(host), policy), own)
+    planned = partition_arguments(partition, read_machine(host), policy)
+    wanted = combine(planned, own)
+    _refuse(find_conflicts(asked, [argument.token for argument in planned]))
+    return wanted
 
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +58,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     loader = find_boot_loader(host, runner)
     if present:
         loader.check_writable()
-        _refuse_conflicts(loader, wanted)
+        _refuse(find_conflicts(loader.foreign(), [argument.token for argument in wanted]))
         options = {"tokens": [argument.token for argument in wanted], "default_kernel": pattern}
         following = loader.plan([argument.token for argument in wanted], pattern)
         host.set_file(
@@ -61,18 +74,20 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
 
 
 def _added_kernels(host: Host, pattern: str | None) -> list[str]:
-    """Return the kernels of the pattern that were not installed when this collection first changed the node."""
+    """Return the kernels of the pattern that are there, whole or half installed, because this collection added them.
+
+    Where one was installed when the node was first changed, later ones are its updates and the administrator's.
+    """
     if pattern is None or not host.entries("file"):
         return []
-    return [
-        release
-        for release in installed_kernels(host)
-        if fnmatchcase(release, pattern) and release not in host.journal()["kernels"]
-    ]
+    before = host.journal()["kernels"]
+    if any(fnmatchcase(release, pattern) for release in before):
+        return []
+    there = [path.partition("vmlinuz-")[2] for path in host.glob("/boot/vmlinuz-*")]
+    return [release for release in there if fnmatchcase(release, pattern) and release not in before]
 
 
-def _refuse_conflicts(loader: Grub | Grubby, wanted: list[Argument]) -> None:
-    conflicts = find_conflicts(loader.foreign(), [argument.token for argument in wanted])
+def _refuse(conflicts: list[Conflict]) -> None:
     if conflicts:
         raise KernelArgumentError(
             "kernel arguments contradict the plan: "
