@@ -401,8 +401,10 @@ class Host:
             try:
                 os.makedirs(self.path(STATE_DIR), mode=0o700, exist_ok=True)
                 handle = os.open(self.path(LOCK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except FileNotFoundError:
-                continue  # who held it has just removed the directory
+            except (FileNotFoundError, FileExistsError) as error:
+                if not os.path.lexists(self.path(STATE_DIR)) or os.path.isdir(self.path(STATE_DIR)):
+                    continue  # who held it has just removed the directory
+                raise HostError(f"{STATE_DIR} is not a directory; move it away") from error
             except OSError as error:
                 raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -552,7 +552,7 @@ def test_only_one_run_at_a_time_although_each_removes_the_lock(root):
 
     def run():
         try:
-            for _ in range(40):
+            for _ in range(12):
                 with writable(root).locked():
                     inside.append(1)
                     most.append(len(inside))
@@ -561,14 +561,21 @@ def test_only_one_run_at_a_time_although_each_removes_the_lock(root):
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=run) for _ in range(6)]
+    threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert errors == []
     assert max(most) == 1
     assert not os.path.exists(f"{root}{STATE_DIR}")
+
+
+def test_a_file_in_the_place_of_the_state_directory_is_named(root):
+    fill(root, {STATE_DIR: "not ours"})
+    with pytest.raises(HostError, match=f"^{STATE_DIR} is not a directory"), writable(root).locked():
+        pass
+    assert Path(f"{root}{STATE_DIR}").read_text() == "not ours"
 
 
 def test_without_the_right_to_write_the_remedy_is_named(root, monkeypatch):
