@@ -244,6 +244,18 @@ def test_files_below_a_root_are_read(tmp_path, masks):
     assert read_topology(Host(root=str(tmp_path))) == build(machine)
 
 
+def test_a_cpu_without_any_file_is_there_and_off(tmp_path):
+    """As captures show it whose kernel lists no present CPUs."""
+    plant(tmp_path, regular(nodes=1, cores=2, threads=1))
+    cpus = tmp_path / "sys/devices/system/cpu"
+    (cpus / "present").unlink()
+    (cpus / "possible").unlink()
+    (cpus / "cpu9").mkdir()
+    topology = read_topology(Host(root=str(tmp_path)))
+    assert topology.present == {0, 1, 9}
+    assert topology.offline == {9}
+
+
 def test_network_devices_are_found_by_class_and_by_interface(tmp_path):
     plant(tmp_path, regular(nodes=2, cores=2))
     sys = tmp_path / "sys"
