@@ -87,7 +87,9 @@ def _take(stream, member, scratch):
 @functools.cache
 def _roots(archive):
     facts = archive.stat()
-    stamp = hashlib.sha256(f"{archive.relative_to(FIXTURES)} {facts.st_size} {facts.st_mtime_ns} {WANTED.pattern}".encode()).hexdigest()[:12]
+    stamp = hashlib.sha256(
+        f"{archive.relative_to(FIXTURES)} {facts.st_size} {facts.st_mtime_ns} {WANTED.pattern}".encode()
+    ).hexdigest()[:12]
     target = CACHE / f"{_stem(archive)}-{stamp}"
     if not target.is_dir():
         scratch = target.with_suffix(".part")
