@@ -10,6 +10,7 @@ class ModuleDocFragment:
     """Private to the collection."""
 
     DOCUMENTATION = r"""
+options: {}
 notes:
   - Besides the values below, RV(ignore:changes) lists every change with C(resource), C(before), C(after), C(disruption) and C(reason); check mode
     returns the same list as the real run. RV(ignore:disruption) is the highest class among them, of V(none), V(stall) (a CPU or NIC may stall briefly),

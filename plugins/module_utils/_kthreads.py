@@ -51,7 +51,7 @@ def read_thread(host: Host, pid: int, base: str | None = None) -> Thread | None:
     status = host.read(f"{folder}/status")
     if not stat or not status:
         return None
-    name, _, rest = stat.partition("(")[2].rpartition(")")
+    name, _rest, rest = stat.partition("(")[2].rpartition(")")
     fields = rest.split()
     allowed = re.search(r"^Cpus_allowed_list:\s*(\S*)", status, re.MULTILINE)
     flags = int(fields[6])
@@ -170,7 +170,7 @@ def realtime_guests(host: Host) -> list[str]:
     for thread_path in host.glob("/proc/[0-9]*/task/[0-9]*/comm"):
         if not re.fullmatch(r"CPU \d+/\w+", host.value(thread_path) or ""):
             continue
-        _, _, pid, _, task, _ = thread_path.split("/")
+        _rest, _rest, pid, _rest, task, _rest = thread_path.split("/")
         thread = read_thread(host, int(task), f"/proc/{pid}/task/{task}")
         if thread and POLICY_NAMES.get(thread.policy) in ("SCHED_FIFO", "SCHED_RR"):
             cmdline = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")

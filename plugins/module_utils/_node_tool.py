@@ -109,4 +109,4 @@ def apply_all() -> int:
 
 def main() -> None:
     """Entry point of the archive."""
-    sys.exit(1 if apply_all() else 0)
+    raise SystemExit(1 if apply_all() else 0)

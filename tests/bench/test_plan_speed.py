@@ -26,7 +26,7 @@ def test_512_cpus_are_planned_in_50_ms(capsys):
     figures = []
     for intent in intents:
         rounds = []
-        for _ in range(ROUNDS):
+        for _rest in range(ROUNDS):
             start = time.perf_counter()
             topology = build_topology(files)
             partition = plan_partition(topology, intent)

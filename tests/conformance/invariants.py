@@ -19,7 +19,7 @@ def _cpus(text):
     """A cpulist as the kernel prints it (ranges only), parsed here on purpose."""
     found = set()
     for item in filter(None, text.split(",")):
-        first, _, last = item.partition("-")
+        first, _rest, last = item.partition("-")
         found |= set(range(int(first), int(last or first) + 1))
     return found
 

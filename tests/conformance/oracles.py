@@ -9,9 +9,9 @@ import csv
 import os
 import re
 import subprocess
-import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def from_hwloc_console(text, *, complete):
         elif kind == "PU":
             for above in stack:
                 members[above].add(int(number))
-    everyone = frozenset(cpu for (_, kind), cpus in members.items() if kind == "PU" for cpu in cpus)
+    everyone = frozenset(cpu for (_rest, kind), cpus in members.items() if kind == "PU" for cpu in cpus)
     nodes = {number: frozenset(members[home]) for number, home in homes.items()}
     return Oracle(everyone, frozenset(frozenset(members[core]) for core in cores) or None, nodes or None, complete)
 
@@ -147,7 +147,7 @@ class Summary:
 
 def from_lscpu_text(text):
     """The summary, and the first of the -p tables below it as an oracle."""
-    head, _, rest = text.partition("# The following is the parsable format")
+    head, _rest, rest = text.partition("# The following is the parsable format")
     fields = re.findall(r"^(.*?):[ \t]*(.*?)[ \t]*$", head, re.MULTILINE)
     first = dict(reversed(fields))  # several models: the first counts
     nodes = {int(match[1]): ranges(value) for name, value in fields if (match := re.fullmatch(r"NUMA node(\d+) CPU\(s\)", name))}

@@ -61,7 +61,7 @@ def cpus(text: str) -> set[int]:
     """A reader of cpulists that shares nothing with the collection's."""
     found = set()
     for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
+        first, _rest, last = part.partition("-")
         found |= set(range(int(first), int(last or first) + 1))
     return found
 

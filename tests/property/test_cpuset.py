@@ -69,7 +69,7 @@ def items(draw):
     first, last = sorted((draw(small), draw(small)))
     group = draw(st.integers(1, 9))
     used = draw(st.integers(1, group))
-    b = [draw(blanks) for _ in range(6)]
+    b = [draw(blanks) for _rest in range(6)]
     text, cpus = draw(
         st.sampled_from(
             [
@@ -90,9 +90,9 @@ def items(draw):
 @given(st.lists(items(), max_size=8))
 @UNTIMED
 def test_the_grammar_means_what_it_says(parts):
-    included = {cpu for _, cpus, excluded in parts if not excluded for cpu in cpus}
-    without = {cpu for _, cpus, excluded in parts if excluded for cpu in cpus}
-    assert parse_cpulist(",".join(text for text, _, _ in parts)) == included - without
+    included = {cpu for _rest, cpus, excluded in parts if not excluded for cpu in cpus}
+    without = {cpu for _rest, cpus, excluded in parts if excluded for cpu in cpus}
+    assert parse_cpulist(",".join(text for text, _rest, _rest in parts)) == included - without
 
 
 def attempt(parse, text):

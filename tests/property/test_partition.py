@@ -29,7 +29,7 @@ def machines(draw):
     """1-5 nodes (some without CPUs) x 1-5 cores x 1-4 threads, numbers dense or sparse, some CPUs off, some E-cores."""
     node_numbers = sorted(draw(st.sets(st.integers(0, 40), min_size=1, max_size=5)))
     threads = draw(st.sampled_from([1, 2, 2, 4]))
-    counts = [draw(st.integers(0, 5)) for _ in node_numbers]
+    counts = [draw(st.integers(0, 5)) for _rest in node_numbers]
     if not any(counts):
         counts[0] = 2
     small = draw(st.booleans())  # hybrid: single-threaded cores at the end of each node
@@ -43,17 +43,17 @@ def machines(draw):
         random.Random(draw(st.integers(0, 999))).shuffle(numbers)
     nodes, efficiency, stream = {}, set(), iter(numbers)
     cores = [(node, size) for node, node_sizes in zip(node_numbers, sizes) for size in node_sizes]
-    members = [[] for _ in cores]
+    members = [[] for _rest in cores]
     if order == "halves":  # all first threads, then all second ones
         for thread in range(threads):
-            for core, (_, size) in zip(members, cores):
+            for core, (_rest, size) in zip(members, cores):
                 if thread < size:
                     core.append(next(stream))
     else:
-        for core, (_, size) in zip(members, cores):
-            core += [next(stream) for _ in range(size)]
+        for core, (_rest, size) in zip(members, cores):
+            core += [next(stream) for _rest in range(size)]
     for node in node_numbers:
-        nodes[node] = [tuple(core) for core, (owner, _) in zip(members, cores) if owner == node]
+        nodes[node] = [tuple(core) for core, (owner, _rest) in zip(members, cores) if owner == node]
     if small:
         efficiency = {cpu for core in members if len(core) == 1 for cpu in core}
     offline = draw(st.sets(st.sampled_from(numbers), max_size=max(0, min(3, total - 1))))
@@ -165,13 +165,13 @@ def test_a_topology_is_what_the_machine_is(machine):
 def roomy(rng):
     """A machine with room for every set on each node."""
     count, threads = rng.choice([1, 2, 2, 4]), rng.choice([1, 2, 2, 2, 4])
-    cores = [rng.randint(4, 7) for _ in range(count)]
+    cores = [rng.randint(4, 7) for _rest in range(count)]
     numbers = list(range(sum(cores) * threads))
     if rng.random() < 0.5:
         rng.shuffle(numbers)
     stream = iter(numbers)
     weak = {(node, core) for node in range(count) for core in range(cores[node]) if core >= 4 and rng.random() < 0.3}
-    nodes = {node: [tuple(next(stream) for _ in range(threads)) for _ in range(cores[node])] for node in range(count)}
+    nodes = {node: [tuple(next(stream) for _rest in range(threads)) for _rest in range(cores[node])] for node in range(count)}
     return Machine(
         nodes=nodes,
         offline=frozenset(rng.sample(numbers, rng.choice([0, 0, 0, 1, 2]))),

@@ -36,27 +36,27 @@ function load_video {{
 set timeout=5
 ### END header ###
 function gfxmode {{
-	set gfxpayload="${{1}}"
+\tset gfxpayload="${{1}}"
 }}
 """
 _ENTRY = """\
 menuentry '{title}' --class os $menuentry_id_option '{identity}' {{
-	load_video
-	if [ x$grub_platform = xxen ]; then insmod xzio; insmod lzopio; fi
-	search --no-floppy --fs-uuid --set=root 5f1c-77aa
-	echo	'Loading Linux ...'
-	linux	/boot/vmlinuz-{kernel} root=UUID=5f1c-77aa ro {arguments}
-	initrd	/boot/initrd.img-{kernel}
+\tload_video
+\tif [ x$grub_platform = xxen ]; then insmod xzio; insmod lzopio; fi
+\tsearch --no-floppy --fs-uuid --set=root 5f1c-77aa
+\techo\t'Loading Linux ...'
+\tlinux\t/boot/vmlinuz-{kernel} root=UUID=5f1c-77aa ro {arguments}
+\tinitrd\t/boot/initrd.img-{kernel}
 }}
 """
 _TAIL = """\
 if [ "$grub_platform" = "efi" ]; then
-	fwsetup --is-supported
-	if [ "$?" = 0 ]; then
-		menuentry 'UEFI Firmware Settings' $menuentry_id_option 'uefi-firmware' {
-			fwsetup
-		}
-	fi
+\tfwsetup --is-supported
+\tif [ "$?" = 0 ]; then
+\t\tmenuentry 'UEFI Firmware Settings' $menuentry_id_option 'uefi-firmware' {
+\t\t\tfwsetup
+\t\t}
+\tfi
 fi
 """
 

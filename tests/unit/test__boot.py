@@ -69,7 +69,9 @@ def use(root, work, runner=None):
     return host, runner, entry
 
 
-def plan(wanted=WANTED, pattern="*-rt-*"):
+def plan(wanted=None, pattern="*-rt-*"):
+    wanted = WANTED if wanted is None else wanted
+
     def work(loader):
         entry = loader.plan(wanted, pattern)
         loader.host.set_file(CONFIG, json.dumps({"tokens": list(wanted), "default_kernel": pattern}).encode())
@@ -107,7 +109,7 @@ def test_grub_gets_the_arguments_and_the_kernel(root):
 def test_grub_a_second_run_is_unchanged(root):
     use(root, plan())
     before = snapshot(root)
-    host, runner, _ = use(root, plan())
+    host, runner, _rest = use(root, plan())
     assert host.changes == []
     assert runner.calls == 0
     assert snapshot(root) == before
@@ -117,11 +119,11 @@ def test_grub_undo_gives_every_byte_back(root):
     before = snapshot(root)
     use(root, plan())
     use(root, plan(["skew_tick=1", "nosoftlockup"]))
-    host, runner, _ = use(root, remove())
+    host, runner, _rest = use(root, remove())
     assert {change.resource for change in host.changes} == {DROP_IN, GRUB_CFG, CONFIG}
     assert runner.calls == 1
     assert snapshot(root) == before
-    again, runner, _ = use(root, remove())
+    again, runner, _rest = use(root, remove())
     assert again.changes == []
     assert runner.calls == 0
 
@@ -133,14 +135,14 @@ def test_grub_check_mode_foresees_all_and_makes_nothing(root):
     foreseen = plan()(find_boot_loader(host, runner))
     host.commit()
     assert (snapshot(root), runner.calls) == (before, 0)
-    real, _, entry = use(root, plan())
+    real, _rest, entry = use(root, plan())
     assert real.changes == host.changes
     assert entry == foreseen
 
 
 def test_grub_changed_arguments_replace_ours(root):
     use(root, plan())
-    host, _, foreseen = use(root, plan(["skew_tick=1", "nohz=on"]))
+    host, _rest, foreseen = use(root, plan(["skew_tick=1", "nohz=on"]))
     assert host.results()["changed"]
     assert (
         set(booting(root).tokens)
@@ -199,7 +201,7 @@ def test_grub_a_newly_installed_kernel_is_taken(root):
     fill(root, {"/boot/vmlinuz-6.1.0-51-rt-amd64": ""})
     assert use(root, plan())[0].changes == [], "without its initrd it is half installed and would not boot"
     fill(root, {"/boot/initrd.img-6.1.0-51-rt-amd64": ""})
-    host, _, foreseen = use(root, plan())
+    host, _rest, foreseen = use(root, plan())
     assert [change.resource for change in host.changes] == [GRUB_CFG]
     assert booting(root).release == foreseen.release == "6.1.0-51-rt-amd64"
 
@@ -214,11 +216,11 @@ def test_grub_removal_keeps_an_earlier_kernel_until_the_added_have_gone(root):
     use(root, plan())
     assert booting(root).release == RT
 
-    _, _, foreseen = use(root, remove([RT]))
+    _rest, _rest, foreseen = use(root, remove([RT]))
     assert booting(root).release == STOCK == foreseen.release
     assert not set(WANTED) & set(booting(root).tokens)
     assert not set(WANTED) & set(foreseen.tokens)
-    again, runner, _ = use(root, remove([RT]))
+    again, runner, _rest = use(root, remove([RT]))
     assert (again.changes, runner.calls) == ([], 0)
 
     os.unlink(f"{root}/boot/vmlinuz-{RT}")
@@ -245,7 +247,7 @@ def test_grub_removal_where_we_never_were(root):
 def test_grub_killed_between_drop_in_and_menu(root):
     use(root, plan())
     os.utime(f"{root}{GRUB_CFG}", ns=(1, 1))
-    host, runner, _ = use(root, plan())
+    host, runner, _rest = use(root, plan())
     assert [change.resource for change in host.changes] == [GRUB_CFG]
     assert runner.calls == 1
     assert use(root, plan())[0].changes == []
@@ -282,7 +284,7 @@ def test_grub_undo_whose_menu_failed_is_made_again(root):
     failing.answer = (1, "", "no space")
     with pytest.raises(HostError, match=r"^/usr/sbin/grub-mkconfig -o \S+ failed with exit code 1: no space$"):
         use(root, remove(), failing)
-    host, runner, _ = use(root, remove())
+    host, runner, _rest = use(root, remove())
     assert [change.resource for change in host.changes] == [GRUB_CFG]
     assert runner.calls == 1
     assert snapshot(root) == before
@@ -344,7 +346,7 @@ def test_grub_a_menu_that_cannot_be_read_is_made_anew(root):
     fill(root, {GRUB_CFG.replace("/grub.cfg", "/x"): ""})
     os.chmod(f"{root}{GRUB_CFG}", 0o644)
     Path(f"{root}{GRUB_CFG}").write_text("")
-    _, runner, foreseen = use(root, plan())
+    _rest, runner, foreseen = use(root, plan())
     assert foreseen is None
     assert runner.calls == 1
     assert booting(root).release == RT
@@ -417,7 +419,7 @@ def test_grub_with_the_genuine_grub_mkconfig(root):
     os.chmod(f"{root}{GRUB_CFG}", 0o600)
     before = snapshot(root)
     assert booting(root).release == "6.1.0-51-amd64"
-    _, _, foreseen = use(root, plan(), runner)
+    _rest, _rest, foreseen = use(root, plan(), runner)
     assert booting(root).release == foreseen.release == RT
     assert set(booting(root).tokens) == set(foreseen.tokens)
     assert set(WANTED) <= set(booting(root).tokens)
@@ -481,7 +483,7 @@ def _red(tmp_path):
 
 def test_grubby_gets_the_arguments_and_the_kernel(red):
     root, grubby = red
-    host, _, foreseen = use(root, plan(pattern="*+rt"), grubby)
+    host, _rest, foreseen = use(root, plan(pattern="*+rt"), grubby)
     assert [change.resource for change in host.changes] == [f"grubby:{OLD}", f"grubby:{NEW}", "grubby:default", CONFIG]
     assert grubby.default == NEW == foreseen.kernel
     assert grubby.entries[NEW] == ["ro", "quiet", *WANTED] == list(foreseen.tokens)
@@ -507,7 +509,7 @@ def test_grubby_undo_restores_tokens_default_and_files(red):
     root, grubby = red
     before, files = grubby.state(), snapshot(root)
     use(root, plan(pattern="*+rt"), grubby)
-    _, _, foreseen = use(root, remove(), grubby)
+    _rest, _rest, foreseen = use(root, remove(), grubby)
     assert grubby.default == OLD == foreseen.kernel
     assert {kernel: sorted(set(args)) for kernel, args in grubby.state()[0].items()} == {
         kernel: sorted(set(args)) for kernel, args in before[0].items()

@@ -28,7 +28,7 @@ KERNELS = ["6.1.0-50-rt-amd64", "6.1.0-50-amd64", "6.1.0-9-rt-amd64"]
 
 def test_every_entry_of_a_menu_is_read():
     entries, default = parse_menu(menu(KERNELS, "quiet isolcpus=2-3", everywhere="console=ttyS0"))
-    assert [entry.release for entry in entries] == [KERNELS[0], *(kernel for kernel in KERNELS for _ in range(2))]
+    assert [entry.release for entry in entries] == [KERNELS[0], *(kernel for kernel in KERNELS for _rest in range(2))]
     assert default == entries[0]
     assert default.tokens == (f"root=UUID={UUID}", "ro", "console=ttyS0", "quiet", "isolcpus=2-3")
     assert default.title == "Debian GNU/Linux"

@@ -552,7 +552,7 @@ def test_only_one_run_at_a_time_although_each_removes_the_lock(root):
 
     def run():
         try:
-            for _ in range(12):
+            for _rest in range(12):
                 with writable(root).locked():
                     inside.append(1)
                     most.append(len(inside))
@@ -561,7 +561,7 @@ def test_only_one_run_at_a_time_although_each_removes_the_lock(root):
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=run) for _ in range(4)]
+    threads = [threading.Thread(target=run) for _rest in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

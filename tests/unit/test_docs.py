@@ -471,7 +471,7 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if re.match(r"[a-z]+:", target):
             continue
-        name, _, anchor = target.partition("#")
+        name, _rest, anchor = target.partition("#")
         path = (page.parent / name).resolve() if name else page
         if not path.exists() or (anchor and anchor not in anchors(path)):
             broken.append(target)

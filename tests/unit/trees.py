@@ -94,7 +94,7 @@ def killed_at(step, work, root):
     child = os.fork()
     if child == 0:
         _child(step, work, str(root))
-    _, status = os.waitpid(child, 0)
+    _rest, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     assert code in (0, KILLED), "the child failed by itself"
     return code == KILLED

@@ -10,7 +10,7 @@ ORDINARY = {0, 1, 6, 7}
 def cpus(text):
     found = set()
     for part in text.strip().split(","):
-        first, _, last = part.partition("-")
+        first, _rest, last = part.partition("-")
         found |= set(range(int(first), int(last or first) + 1))
     return found
 

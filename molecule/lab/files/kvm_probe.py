@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Does KVM really work here?  kvm_probe.py QEMU  ->  exit status 0 and "kvm", or 1 and the reason.
 
 That /dev/kvm opens says little: nested and emulated ones may refuse an ordinary CPU model, or run real-mode code so

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Give commands to the monitor of a running node: monitor.py SOCKET 'savevm booted' ['cont' ...].
 
 Exit status: 0 done, 1 the monitor refused (its words are on standard error), 3 no QEMU is listening.
