@@ -40,7 +40,7 @@ def test_runs_killed_between_tasks_and_power_cuts_end_in_the_verified_state(stoc
             target=playbook, args=("site.yml",), kwargs={"nodes": stock, "ok": None, "extra": {"realtime_reboot_allowed": False}}
         )
         runner.start()
-        assert wait_for(stock, condition, 120), condition
+        assert wait_for(stock, condition, 300), condition
         lab("power", stock, lab_action="cut")
         runner.join(300)
         lab("power", stock, lab_action="on")
