@@ -108,9 +108,9 @@ def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
             "Documentation/core-api/workqueue.rst",
         ),
         Setting(
-            "/sys/devices/virtual/workqueue/*/cpumask",
+            "/sys/devices/virtual/workqueue/writeback/cpumask",
             ordinary,
-            "as the global mask, for the queues that have their own (writeback)",
+            "as the global mask, which bounds the masks of all queues, also of those made later (kernel/workqueue.c); writeback says the same",
             "as the global mask",
             "stall",
             "mask",

@@ -154,7 +154,7 @@ def test_settings_are_as_documented(converged: Converged, node: str) -> None:
     ordinary = cpus(EXPECTED[node]["housekeeping"])
     now = fingerprint(node)
     for path, value in now.items():
-        if path.startswith("/sys/devices/virtual/workqueue/") and path.endswith("cpumask"):
+        if path in ("/sys/devices/virtual/workqueue/cpumask", "/sys/devices/virtual/workqueue/writeback/cpumask"):
             assert {bit for bit in range(16) if int(value.replace(",", ""), 16) >> bit & 1} == ordinary, path
         if path.startswith("/sys/kernel/debug/sched/fair_server/cpu"):
             number = int(path.split("/cpu")[1].split("/")[0])
