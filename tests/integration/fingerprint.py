@@ -37,6 +37,12 @@ VOLATILE = (
     "/proc/sys/kernel/perf_event_max_sample_rate",
     "/proc/sys/kernel/perf_cpu_time_max_percent",
     "/proc/sys/kernel/spl",
+    # computed at boot from the memory that is free then
+    "/proc/sys/kernel/threads-max",
+    "/proc/sys/vm/user_reserve_kbytes",
+    "/proc/sys/vm/admin_reserve_kbytes",
+    "/proc/sys/vm/min_free_kbytes",
+    "/proc/sys/user/max_",
 )
 SETTINGS = (
     "/sys/devices/virtual/workqueue/cpumask",
