@@ -101,7 +101,7 @@ def module(node: str, name: str, *arguments: str) -> dict:
             check=False,
         )
         events = [json.loads(line) for line in record]
-    return events[-1]["result"]
+    return {**events[-1]["result"], "failed": events[-1]["event"] != "ok"}
 
 
 def lab(name: str, nodes: str, **variables: object) -> None:

@@ -196,6 +196,16 @@ def test_grub_foreign_tokens_are_told_by_file(root):
     assert foreign == {GRUB_DEFAULTS: ["quiet", "console=ttyS0"], "/etc/default/grub.d/50-x.cfg": ["isolcpus=1"]}
 
 
+def test_grub_a_token_that_the_admin_has_twice_is_not_added_a_third_time(root):
+    fill(
+        root, {"/etc/default/grub.d/50-admin.cfg": 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX skew_tick=1 skew_tick=1 panic=30"\n'}
+    )
+    MakeConfig(root)(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
+    use(root, plan())
+    assert list(booting(root).tokens).count("skew_tick=1") == 2
+    assert use(root, plan())[0].changes == []
+
+
 def test_grub_a_newly_installed_kernel_is_taken(root):
     use(root, plan())
     fill(root, {"/boot/vmlinuz-6.1.0-51-rt-amd64": ""})
