@@ -103,7 +103,9 @@ lab: $(STAMP) ## start the lab's nodes (NODES=node1,node2)
 	@ansible-playbook -i $(INVENTORY) molecule/lab/create.yml -e 'lab_nodes=$(NODES)'
 
 .PHONY: demo
-demo: lab ## start the lab's nodes, converge them with site.yml, show plan, disruptions and verification
+demo: lab ## start the lab's nodes, converge them with site.yml: plan, disruptions, verification, guests that run
+	$(say) "demo: disks for the guests"
+	@ansible-playbook -i $(INVENTORY) molecule/lab/guests.yml -e 'lab_nodes=$(NODES)'
 	$(say) "demo: site.yml on $(NODES)"
 	@ansible-playbook -i $(INVENTORY) site.yml --limit '$(NODES)'
 	$(say) "demo: done. Look around: ssh -F .lab/ssh_config $(firstword $(subst $(comma), ,$(NODES)))   Take it away: make lab-destroy"

@@ -18,7 +18,7 @@ from functools import partial
 from ._change import Change
 from ._grub import BootEntry, admin_tokens, drop_in_tokens, newest_matching, parse_grubby, parse_menu, render_drop_in
 from ._host import Host, HostError
-from ._kernel_arguments import is_list_key, key_of, merge
+from ._kernel_arguments import family_of, is_list_key, key_of, merge
 from ._runtime import config_path
 
 Runner = Callable[[Sequence[str]], tuple[int, str, str]]
@@ -216,6 +216,10 @@ class Grubby:
         # a repeat goes by taking all and adding one again
         gone = [token for token in dict.fromkeys(entry.tokens) if entry.tokens.count(token) > tokens.count(token)]
         new = [token for token in tokens if token in gone or tokens.count(token) > entry.tokens.count(token)]
+        # grubby takes away what has the key of a new one, so of keys that may repeat all are given again, in their order
+        lists = {family_of(key_of(token)) for token in new if is_list_key(key_of(token))}
+        gone += [token for token in dict.fromkeys(entry.tokens) if family_of(key_of(token)) in lists and token not in gone]
+        new = [token for token in tokens if token in new or family_of(key_of(token)) in lists]
         self._call(
             f"--update-kernel={entry.kernel}",
             *([f"--remove-args={' '.join(gone)}"] if gone else []),

@@ -8,6 +8,7 @@ Pure. Sources are the kernel's Documentation/admin-guide/kernel-parameters.txt u
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ._cpuset import format_cpulist
@@ -49,6 +50,7 @@ class ArgumentPolicy:
     nohz_full: str = "all"
     tsc: str = "nowatchdog"
     cstates: str = "keep"
+    priority_limit: int = 1
 
 
 def partition_arguments(partition: Partition, machine: Machine, policy: ArgumentPolicy) -> list[Argument]:
@@ -85,8 +87,8 @@ def partition_arguments(partition: Partition, machine: Machine, policy: Argument
         )
     arguments += [
         Argument(
-            "rcutree.kthread_prio=4",
-            "RCU's threads run above ksoftirqd and ktimers (2) and vCPU threads (1)",
+            f"rcutree.kthread_prio={policy.priority_limit + 3}",
+            f"RCU's threads run above ksoftirqd and ktimers ({policy.priority_limit + 1}) and vCPU threads ({policy.priority_limit})",
             "none",
             "tuned realtime-virtual-host",
         ),
@@ -172,6 +174,15 @@ def _iommu(partition: Partition, machine: Machine) -> list[Argument]:
     if machine.vendor == "GenuineIntel":
         arguments.insert(0, Argument("intel_iommu=on", "vfio, and so DPDK and passthrough, need the IOMMU", "none with iommu=pt"))
     return arguments
+
+
+def page_arguments(pages: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return the tokens that reserve 1 GiB pages (count by NUMA node and size) at boot.
+
+    Later there is hardly ever so much memory in one piece. hugepagesz= comes before the hugepages= that it is for.
+    """
+    counts = [f"{node}:{sizes['1G']}" for node, sizes in sorted(pages.items(), key=lambda item: int(item[0])) if sizes.get("1G")]
+    return ["hugepagesz=1G", f"hugepages={','.join(counts)}"] if counts else []
 
 
 def _power(policy: ArgumentPolicy) -> list[Argument]:

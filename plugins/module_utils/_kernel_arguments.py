@@ -10,6 +10,7 @@ character and the value may be quoted (Documentation/admin-guide/kernel-paramete
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -125,12 +126,9 @@ def merge(current: Sequence[str], wanted: Sequence[str], drop: Iterable[str] = (
     hugepages), those of others stay besides ours.
     """
     ours: dict[str, list[str]] = {}
-    blocks: dict[str, list[str]] = {}
     for token in wanted:
         key = key_of(token)
-        if is_list_key(key):
-            blocks.setdefault(_family(key), []).append(token)
-        elif token not in ours.setdefault(key, []):
+        if not is_list_key(key) and token not in ours.setdefault(key, []):
             ours[key].append(token)
     dropped = {key_of(token) for token in drop if not is_list_key(key_of(token))} - set(ours)
     result: list[str] = []
@@ -146,15 +144,39 @@ def merge(current: Sequence[str], wanted: Sequence[str], drop: Iterable[str] = (
     for key, tokens in ours.items():
         if key not in placed:
             result += tokens
-    for family, block in blocks.items():
-        if not _holds([token for token in result if _family(key_of(token)) == family], block):
+    for block in _blocks(wanted):
+        family = family_of(key_of(block[0]))
+        if not _holds([token for token in result if family_of(key_of(token)) == family], block):
             result += block
     return result
 
 
-def _family(key: str) -> str:
-    """hugepagesz= gives the size that the next hugepages= counts, so both are one list."""
+def family_of(key: str) -> str:
+    """Return the name of a key's list: hugepagesz= gives the size that the next hugepages= counts, so both are one list."""
     return "hugepages" if key == "hugepagesz" else key
+
+
+def page_groups(tokens: Sequence[str]) -> list[list[str]]:
+    """Return each hugepagesz= with the hugepages= that count its pages; counts before any size are of the default size."""
+    return [[tokens[place] for place in group] for group in _page_places(tokens)]
+
+
+def _page_places(tokens: Sequence[str]) -> list[list[int]]:
+    groups: list[list[int]] = []
+    for place, token in enumerate(tokens):
+        key = key_of(token)
+        if key == "hugepagesz" or (key == "hugepages" and not groups):
+            groups.append([place])
+        elif key == "hugepages":
+            groups[-1].append(place)
+    return groups
+
+
+def _blocks(wanted: Iterable[str]) -> list[list[str]]:
+    """Return the tokens of keys that may repeat by what must stay together: a page size with its counts, all of another key."""
+    tokens = [token for token in wanted if is_list_key(key_of(token))]
+    others = [found for key, found in values_by_key(tokens).items() if family_of(key) != "hugepages"]
+    return others + page_groups(tokens)
 
 
 def _holds(tokens: Sequence[str], block: Sequence[str]) -> bool:
@@ -162,12 +184,49 @@ def _holds(tokens: Sequence[str], block: Sequence[str]) -> bool:
 
 
 def _without_blocks(current: Sequence[str], wanted: Sequence[str], drop: Iterable[str]) -> list[str]:
-    """Take away what was ours of keys that may repeat: the last ones, since ours are appended."""
+    """Take away what was ours of keys that may repeat: the last ones, since ours are appended.
+
+    A page size goes with its count: the kernel ignores a size that is given twice, and the count that follows it.
+    """
     result = list(current)
-    for token in drop:
-        if is_list_key(key_of(token)) and token not in wanted and token in result:
+    rest = Counter(token for token in drop if is_list_key(key_of(token)))
+    ours, keep = frozenset(rest), page_groups(wanted)
+    for places in reversed(_page_places(result)):
+        group = [result[place] for place in places]
+        if len(group) > 1 and ours.issuperset(group) and group not in keep:
+            for place in reversed(places):
+                del result[place]
+            rest.subtract(group)
+    for token in rest.elements():
+        if token not in wanted and token in result:
             del result[len(result) - 1 - result[::-1].index(token)]
     return result
+
+
+def _pages_by_size(tokens: Sequence[str]) -> dict[str, list[str]]:
+    """Return the tokens of ``page_groups``, repeats once, by page size in bytes; '' is the default size where none is named."""
+    default = [token for token in tokens if key_of(token) == "default_hugepagesz"][-1:]
+    found: dict[str, list[str]] = {}
+    for group in page_groups(tokens):
+        sized = group if key_of(group[0]) == "hugepagesz" else [*default, *group]
+        size = re.fullmatch(r"(?:default_)?hugepagesz=(\d+)([kmg]?)", canonical(sized[0]).lower())
+        name = str(int(size[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[size[2]]) if size else ""
+        found.setdefault(name, []).extend(token for token in sized if token not in found.get(name, []))
+    return found
+
+
+def _count_conflicts(foreign: Sequence[str], wanted: Sequence[str], where: str) -> list[Conflict]:
+    """Return where both count pages of one size: of two different counts the kernel takes one."""
+
+    def counts(group: Iterable[str]) -> set[str]:
+        return {canonical(token) for token in group if key_of(token) == "hugepages"}
+
+    plan = _pages_by_size(wanted)
+    return [
+        Conflict(" ".join(group), " ".join(plan[size]), where)
+        for size, group in _pages_by_size(foreign).items()
+        if size in plan and counts(group) != counts(plan[size])
+    ]
 
 
 def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) -> list[Conflict]:
@@ -178,6 +237,7 @@ def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) 
     plan = values_by_key(wanted)
     conflicts = []
     for where, tokens in foreign.items():
+        conflicts += _count_conflicts(tokens, wanted, where)
         for key, found in values_by_key(tokens).items():
             if key in plan and not is_list_key(key):
                 same = {canonical(token) for token in plan[key]}

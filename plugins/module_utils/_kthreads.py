@@ -83,12 +83,12 @@ def read_threads(host: Host, *, user: bool) -> Iterator[Thread]:
                 yield thread
 
 
-def plan_threads(host: Host, partition: Partition) -> None:
+def plan_threads(host: Host, partition: Partition, priority_limit: int = 1) -> None:
     """Plan the priorities of per-CPU kernel threads and the affinity of those that may run anywhere."""
     if not partition.isolated:
         return
     for thread in read_threads(host, user=False):
-        rule = thread_rule(thread.name)
+        rule = thread_rule(thread.name, priority_limit)
         if rule is not None and (thread.policy, thread.priority) != (rule.policy, rule.priority):
             _plan_priority(host, thread, rule)
         if is_stray(thread, partition):

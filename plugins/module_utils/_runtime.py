@@ -15,12 +15,15 @@ from functools import partial
 from typing import Any
 
 from ._change import Change
+from ._guest import PAGE_MIB
 from ._host import Host, HostError
 from ._interrupts import plan_interrupts
 from ._kthreads import plan_threads, restore_threads
+from ._memory import plan_pages
 from ._partition import Partition, PartitionError, partition_from_document
-from ._settings import THROTTLING_CHOICES, Setting, c1_latency, power_settings, runtime_settings
+from ._settings import PRIORITY_LIMITS, THROTTLING_CHOICES, Setting, c1_latency, kvm_settings, power_settings, runtime_settings
 from ._sysfs import read_kernel
+from ._topology import Topology
 
 DOCUMENT = "/etc/ansible/facts.d/realtime_partition.fact"
 CONFIG_DIR = "/etc/realtime-kvm"
@@ -45,6 +48,17 @@ def require_partition(host: Host, given: Mapping[str, Any] | None) -> Partition:
     if partition is None:
         raise PartitionError(
             f"there is no partition on this node ({DOCUMENT} is missing); run the cpu_partition role first, or pass partition"
+        )
+    return partition
+
+
+def require_current_partition(host: Host, topology: Topology, given: Mapping[str, Any] | None) -> Partition:
+    """Return the partition; ``PartitionError`` when it was made for other CPUs than the machine has now."""
+    partition = require_partition(host, given)
+    if partition.topology_digest != topology.digest():
+        raise PartitionError(
+            "the partition document is of another topology than the node has now (CPUs were added, removed or renumbered); "
+            "run the cpu_partition role (site playbook) before its guests are changed"
         )
     return partition
 
@@ -82,7 +96,7 @@ def _set(host: Host, setting: Setting, path: str) -> None:
 
 def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
     plan_settings(host, runtime_settings(partition, options["rt_throttling"]))
-    plan_threads(host, partition)
+    plan_threads(host, partition, options["priority_limit"])
 
 
 def _plan_cpu_power(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
@@ -109,22 +123,56 @@ def _plan_irq_affinity(host: Host, partition: Partition, options: Mapping[str, A
     plan_interrupts(host, partition)
 
 
+def _plan_kvm_host(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
+    del partition  # the numbers follow from it already
+    plan_pages(host, options["pages"])
+    settings = kvm_settings(options["nx_huge_pages"], options["halt_poll_ns"])
+    plan_settings(host, [setting for setting in settings if host.value(setting.path) != "never"])  # off for good already
+
+
 #: Feature (its module's name) to what it does at run time.
 FEATURES: dict[str, Callable[[Host, Partition, Mapping[str, Any]], None]] = {
     "cpu_partition": _plan_cpu_partition,
     "cpu_power": _plan_cpu_power,
     "irq_affinity": _plan_irq_affinity,
+    "kvm_host": _plan_kvm_host,
 }
 
 
 #: Feature to the role that configures it.
-ROLES = {"cpu_partition": "cpu_partition", "cpu_power": "power", "irq_affinity": "irq_affinity"}
+ROLES = {"cpu_partition": "cpu_partition", "cpu_power": "power", "irq_affinity": "irq_affinity", "kvm_host": "kvm_host"}
 
-#: Feature to its options in the file that the boot service reads, each with its choices.
-_OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "cpu_partition": {"rt_throttling": THROTTLING_CHOICES},
-    "cpu_power": {"governor": ("performance", "keep"), "turbo": ("keep", "off"), "cstates": ("C1", "C0", "keep")},
+
+def _one_of(*choices: object) -> Callable[[Any], str]:
+    """Return a check for one of several values."""
+    return lambda value: "" if value in choices else f"not one of {', '.join(map(str, choices))}"
+
+
+def _check_pages(pages: Any) -> str:
+    good = isinstance(pages, dict) and all(
+        node.isdecimal()
+        and isinstance(sizes, dict)
+        and set(sizes) <= set(PAGE_MIB)
+        and all(isinstance(count, int) and count > 0 for count in sizes.values())
+        for node, sizes in pages.items()
+    )
+    return "" if good else "not numbers of pages by NUMA node and size"
+
+
+def _check_halt_poll(value: Any) -> str:
+    return "" if isinstance(value, int) and value >= -1 else "not a number of nanoseconds (-1: left alone)"
+
+
+#: Feature to its options in the file that the boot service reads, each with a check that says what is wrong with a value.
+_OPTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
+    "cpu_partition": {"rt_throttling": _one_of(*THROTTLING_CHOICES), "priority_limit": _one_of(*PRIORITY_LIMITS)},
+    "cpu_power": {
+        "governor": _one_of("performance", "keep"),
+        "turbo": _one_of("keep", "off"),
+        "cstates": _one_of("C1", "C0", "keep"),
+    },
     "irq_affinity": {},
+    "kvm_host": {"pages": _check_pages, "nx_huge_pages": _one_of("keep", "off"), "halt_poll_ns": _check_halt_poll},
 }
 
 
@@ -156,26 +204,29 @@ def undo_feature(host: Host) -> None:
 
 def configured_features(host: Host) -> dict[str, Mapping[str, Any]]:
     """Return the features whose options are on the node, with their options."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for feature in FEATURES:
-        text = host.read(config_path(feature))
-        if text is None:
-            continue
-        try:
-            options = json.loads(text)
-            _check_options(feature, options)
-        except ValueError as error:
-            path, role = config_path(feature), ROLES[feature]
-            raise HostError(f"{path} is damaged ({error}); run the {role} role to write it anew") from None
-        found[feature] = options
-    return found
+    found = {feature: read_options(host, feature) for feature in FEATURES}
+    return {feature: options for feature, options in found.items() if options is not None}
 
 
-def _check_options(feature: str, options: Any) -> None:
-    """Raise ``ValueError`` when options are not those that the module writes."""
+def read_options(host: Host, feature: str) -> Mapping[str, Any] | None:
+    """Return the options of a feature that are on the node, None where it is not configured."""
+    text = host.read(config_path(feature))
+    if text is None:
+        return None
+    try:
+        return _checked(feature, json.loads(text))
+    except ValueError as error:
+        path, role = config_path(feature), ROLES[feature]
+        raise HostError(f"{path} is damaged ({error}); run the {role} role to write it anew") from None
+
+
+def _checked(feature: str, options: Any) -> Mapping[str, Any]:
+    """Return options; ``ValueError`` when they are not those that the module writes."""
     known = _OPTIONS[feature]
     if not isinstance(options, dict) or set(options) != set(known):
         raise ValueError(f"it should hold {', '.join(known) or 'no option'}")
-    for name, choices in known.items():
-        if options[name] not in choices:
-            raise ValueError(f"{name} is {options[name]!r}, not one of {', '.join(choices)}")
+    for name, check in known.items():
+        wrong = check(options[name])
+        if wrong:
+            raise ValueError(f"{name} is {options[name]!r}, {wrong}")
+    return options

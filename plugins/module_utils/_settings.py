@@ -51,6 +51,10 @@ class Setting:
         return current
 
 
+class SettingError(Exception):
+    """A setting cannot be had; the message names the variable."""
+
+
 @dataclass(frozen=True)
 class ThreadRule:
     """Scheduling of the kernel threads whose name matches."""
@@ -62,12 +66,34 @@ class ThreadRule:
     source: str = ""
 
 
-#: vCPU threads run at FIFO 1, so the kernel's own per-CPU threads must stand above: else timers get lost and RCU stalls.
-THREAD_RULES = (
-    ThreadRule(r"ksoftirqd/\d+", SCHED_FIFO, 2, "soft interrupts run although a vCPU spins", "tuned realtime-virtual-host"),
-    ThreadRule(r"ktimers(oftd|d)?/\d+", SCHED_FIFO, 2, "timers expire although a vCPU spins", "tuned realtime-virtual-host"),
-    ThreadRule(r"rcu[bc]/\d+", SCHED_FIFO, 4, "RCU ends its grace periods although a vCPU spins", "tuned realtime-virtual-host"),
-)
+#: What the highest real-time priority of guests' threads may be; interrupt threads (FIFO 50) stay above all of these.
+PRIORITY_LIMITS = tuple(range(1, 41))
+
+
+def check_priority_limit(limit: int) -> None:
+    """Raise ``SettingError`` for a limit that leaves no room below the interrupt threads."""
+    if limit not in PRIORITY_LIMITS:
+        raise SettingError(
+            f"realtime_priority_limit: {limit} is not in {PRIORITY_LIMITS[0]}-{PRIORITY_LIMITS[-1]}; the kernel's threads must fit between "
+            "the guests' threads and interrupt threads (50)"
+        )
+
+
+def thread_rules(limit: int = 1) -> tuple[ThreadRule, ...]:
+    """Return the scheduling of the kernel's per-CPU threads for guests whose threads have at most priority ``limit``.
+
+    They must stand above the guests' threads: else a vCPU that spins keeps timers from expiring and stalls RCU.
+    """
+    source = "tuned realtime-virtual-host"
+    return (
+        ThreadRule(r"ksoftirqd/\d+", SCHED_FIFO, limit + 1, "soft interrupts run although a vCPU spins", source),
+        ThreadRule(r"ktimers(oftd|d)?/\d+", SCHED_FIFO, limit + 1, "timers expire although a vCPU spins", source),
+        ThreadRule(r"rcu[bc]/\d+", SCHED_FIFO, limit + 3, "RCU ends its grace periods although a vCPU spins", source),
+    )
+
+
+#: With the priorities that guests have unless told otherwise.
+THREAD_RULES = thread_rules()
 
 _SYSCTLS = (
     ("kernel/timer_migration", "0", "timers stay on the CPU that set them", "idle housekeeping CPUs wake more often"),
@@ -230,9 +256,36 @@ def power_settings(partition: Partition, *, latency_us: str | None, turbo: str, 
     return settings
 
 
-def thread_rule(name: str) -> ThreadRule | None:
+def kvm_settings(nx_huge_pages: str, halt_poll_ns: int) -> list[Setting]:
+    """Return the parameters of KVM that an operator chose; ``keep`` and -1 leave them alone."""
+    settings = []
+    if nx_huge_pages == "off":
+        settings.append(
+            Setting(
+                "/sys/module/kvm/parameters/nx_huge_pages",
+                "N",
+                "huge pages of guests are not split when code in them runs, and no recovery thread runs on the CPU of vCPU 0",
+                "guests are trusted not to use the iTLB multihit erratum of older Intel processors to stop the host",
+                "stall",
+                source="Documentation/admin-guide/hw-vuln/multihit.rst",
+            )
+        )
+    if halt_poll_ns >= 0:
+        settings.append(
+            Setting(
+                "/sys/module/kvm/parameters/halt_poll_ns",
+                str(halt_poll_ns),
+                "how long a CPU spins for an idle vCPU before it sleeps",
+                "0 saves power and wakes later; more wakes sooner and keeps others off the CPU",
+                source="Documentation/virt/kvm/halt-polling.rst",
+            )
+        )
+    return settings
+
+
+def thread_rule(name: str, limit: int = 1) -> ThreadRule | None:
     """Return the rule for a kernel thread's name, None where it is left alone."""
-    return next((rule for rule in THREAD_RULES if re.fullmatch(rule.pattern, name)), None)
+    return next((rule for rule in thread_rules(limit) if re.fullmatch(rule.pattern, name)), None)
 
 
 def c1_latency(states: Sequence[tuple[str, int]]) -> str:

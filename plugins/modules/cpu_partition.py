@@ -76,6 +76,12 @@ options:
     type: str
     choices: [unlimited, kernel]
     default: unlimited
+  priority_limit:
+    description:
+      - The highest real-time priority (1-40) that threads of guests have on this node. The kernel's ksoftirqd and ktimers threads get one more,
+        rcuc and rcub three more, so that a spinning vCPU cannot stop timers and RCU.
+    type: int
+    default: 1
   tuned:
     description:
       - What to do when the C(tuned) service is on, which would set the same files to other values.
@@ -164,6 +170,7 @@ def main() -> None:
             "smt": {"type": "str", "choices": ["together", "single"], "default": "together"},
             "isolation": {"type": "str", "choices": ["boot"], "default": "boot"},
             "cpus": {"type": "dict", "default": {}},
+            "priority_limit": {"type": "int", "default": 1},
             "rt_throttling": {"type": "str", "choices": ["unlimited", "kernel"], "default": "unlimited"},
             "tuned": {"type": "str", "choices": ["refuse", "take_over"], "default": "refuse"},
             "fsroot": {"type": "path", "default": "/"},

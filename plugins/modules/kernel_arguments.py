@@ -37,13 +37,25 @@ options:
     description: The partition to work from; the node's own document when not given.
     type: dict
   arguments:
-    description: Further arguments, one token each, such as V(hugepagesz=1G).
+    description: Further arguments, one token each, such as V(audit=0).
     type: list
     elements: raw
     default: []
+  host_arguments:
+    description:
+      - Arguments that guests and switch need, as RV(realtime.kvm.kvm_host#module:kernel_arguments) returns them.
+      - When not given, those that follow from what M(realtime.kvm.kvm_host) has left on the node.
+    type: list
+    elements: str
   default_kernel:
     description: Shell pattern of kernel releases, such as V(*-rt-*); the newest installed kernel that matches boots by default.
     type: str
+  priority_limit:
+    description:
+      - The highest real-time priority (1-40) that threads of guests have on this node. RCU's threads get three more
+        (C(rcutree.kthread_prio)).
+    type: int
+    default: 1
   nohz_full:
     description:
       - Which isolated CPUs run without timer tick while they have a single task.
@@ -76,10 +88,10 @@ EXAMPLES = r"""
     default_kernel: "*-rt-*"
   register: boot
 
-- name: Reserve huge pages besides
+- name: Add an argument of one's own
   realtime.kvm.kernel_arguments:
     default_kernel: "*-rt-*"
-    arguments: [default_hugepagesz=1G, hugepagesz=1G, "hugepages=0:16,1:16"]
+    arguments: [audit=0]
 """
 
 RETURN = r"""
@@ -149,7 +161,9 @@ def main() -> None:
             "from_partition": {"type": "bool", "default": True},
             "partition": {"type": "dict"},
             "arguments": {"type": "list", "elements": "raw", "default": []},
+            "host_arguments": {"type": "list", "elements": "str"},
             "default_kernel": {"type": "str"},
+            "priority_limit": {"type": "int", "default": 1},
             "nohz_full": {"type": "str", "choices": ["all", "dataplane", "none"], "default": "all"},
             "tsc": {"type": "str", "choices": ["nowatchdog", "reliable", "keep"], "default": "nowatchdog"},
             "cstates": {"type": "str", "choices": ["boot", "keep"], "default": "keep"},

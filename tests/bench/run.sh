@@ -3,5 +3,5 @@
 # Uses the lab's nodes named by LAB_NODES (make bench starts them); each is put back to stock first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-python -m pytest -q -s --no-header tests/bench/test_plan_speed.py
+python -m pytest -q -s --no-header tests/bench/test_plan_speed.py tests/bench/test_domain_speed.py
 PYTHONPATH=tests python tests/bench/remote_executions.py

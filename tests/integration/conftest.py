@@ -36,6 +36,7 @@ def converged(nodes: list[str]) -> Converged:
     """Reset the nodes to stock, predict with check mode, converge."""
     everyone = ",".join(nodes)
     lab("reset", everyone)
+    lab("guests", everyone)
     before = {node: fingerprint(node) for node in nodes}
     cmdline = {node: ssh(node, "cat /proc/cmdline").split() for node in nodes}
     check = playbook("site.yml", "--check", "--diff", nodes=everyone)

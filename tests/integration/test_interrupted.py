@@ -21,6 +21,7 @@ NODE = NODES[-1]  # the one that boots fastest
 def stock() -> str:
     """A stock node, and how many tasks a run on it has."""
     lab("reset", NODE)
+    lab("guests", NODE)
     return NODE
 
 

@@ -20,7 +20,7 @@ REFUSALS = {
     "CPU that does not exist": ({"cpu_partition_cpus": {"realtime": "10-13"}}, ["cpu_partition_cpus.realtime", "12-13", "0-11"]),
     "boot CPU isolated": ({"cpu_partition_cpus": {"realtime": "0-1"}}, ["cpu_partition_cpus.realtime", "boot CPU"]),
     "no housekeeping CPU on a node": ({"cpu_partition_cpus": {"realtime": "6-11"}}, ["housekeeping", "NUMA node 1"]),
-    "SMT siblings split": ({"cpu_partition_cpus": {"realtime": "2,4"}}, ["SMT siblings", "cpu_partition_smt: single"]),
+    "SMT siblings split": ({"cpu_partition_cpus": {"realtime": "8,10"}}, ["SMT siblings", "cpu_partition_smt: single"]),
     "too many cores": ({"cpu_partition_shared_cores_per_node": 3}, ["cpu_partition_shared_cores_per_node", "3 asked for"]),
     "NIC that is not there": ({"cpu_partition_dataplane_devices": ["ens99f0"]}, ["cpu_partition_dataplane_devices", "ens99f0"]),
     "junk list": ({"cpu_partition_cpus": {"realtime": "5-3"}}, ["cpu_partition_cpus.realtime", "5-3"]),
@@ -41,6 +41,7 @@ REFUSALS = {
 @pytest.fixture(scope="module")
 def stock() -> dict[str, str]:
     lab("reset", NODE)
+    lab("guests", NODE)
     return fingerprint(NODE)
 
 

@@ -515,6 +515,20 @@ def test_grubby_repeats_of_ours_are_healed(red):
     assert use(root, plan(["tsc=nowatchdog"], None), grubby)[0].changes == []
 
 
+def test_grubby_page_sizes_stay_with_their_counts(red):
+    root, grubby = red
+    grubby.entries[NEW] = ["ro", "hugepagesz=2M", "hugepages=8", "quiet"]
+    before = grubby.state()
+    for count in ("0:4", "0:5"):
+        use(root, plan(["hugepagesz=1G", f"hugepages={count}"], None), grubby)
+        pages = [token for token in grubby.entries[NEW] if token.startswith("hugepages")]
+        assert pages == ["hugepagesz=2M", "hugepages=8", "hugepagesz=1G", f"hugepages={count}"]
+    assert use(root, plan(["hugepagesz=1G", "hugepages=0:5"], None), grubby)[0].changes == []
+    use(root, remove(), grubby)
+    assert grubby.state()[0][NEW] == before[0][NEW]
+    assert [token for token in grubby.entries[NEW] if token.startswith("hugepages")] == ["hugepagesz=2M", "hugepages=8"]
+
+
 def test_grubby_undo_restores_tokens_default_and_files(red):
     root, grubby = red
     before, files = grubby.state(), snapshot(root)

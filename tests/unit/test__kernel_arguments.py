@@ -159,6 +159,20 @@ def test_a_contradiction_of_the_plan_names_both(one, other):
         ("hugepagesz=2M hugepages=8", "hugepagesz=1G hugepages=8", "", "hugepagesz=2M hugepages=8 hugepagesz=1G hugepages=8"),
         ("hugepagesz=2M hugepages=8 ro hugepagesz=1G hugepages=8", "hugepagesz=1G hugepages=8", "", None),
         ("hugepagesz=2M hugepages=8 hugepagesz=1G hugepages=8", "", "hugepagesz=1G hugepages=8", "hugepagesz=2M hugepages=8"),
+        # another count: the size goes with the old one, since the kernel ignores a size that is given twice
+        (
+            "ro hugepagesz=1G hugepages=0:4 x",
+            "hugepagesz=1G hugepages=0:5",
+            "hugepages=0:4 hugepagesz=1G",
+            "ro x hugepagesz=1G hugepages=0:5",
+        ),
+        (
+            "hugepagesz=1G hugepages=4 hugepagesz=2M hugepages=4",
+            "hugepagesz=2M hugepages=4 hugepagesz=1G hugepages=5",
+            "hugepages=4 hugepagesz=1G hugepagesz=2M",
+            "hugepagesz=2M hugepages=4 hugepagesz=1G hugepages=5",
+        ),
+        ("hugepages=8 ro", "hugepagesz=1G hugepages=0:4", "", "hugepages=8 ro hugepagesz=1G hugepages=0:4"),
     ],
 )
 def test_merge(current, wanted, drop, result):
@@ -218,7 +232,9 @@ PLAN = ["isolcpus=managed_irq,domain,2-3", "rcu_nocbs=2-3", "tsc=nowatchdog", "c
     [
         ("ro quiet", []),
         ("isolcpus=managed_irq,domain,2-3 tsc=nowatchdog", []),
-        ("console=tty0 hugepages=8", []),
+        ("console=tty0 hugepagesz=1G hugepages=8", []),
+        ("hugepages=4", []),
+        ("hugepages=8", ["F has hugepages=8, the plan needs hugepages=4"]),
         ("rcu-nocbs=2-3", []),
         ("isolcpus=1", ["F has isolcpus=1, the plan needs isolcpus=managed_irq,domain,2-3"]),
         ("rcu-nocbs=1", ["F has rcu-nocbs=1, the plan needs rcu_nocbs=2-3"]),
@@ -234,6 +250,27 @@ def test_conflicts(foreign, said):
     conflicts = [str(conflict) for conflict in find_conflicts({"F": foreign.split()}, PLAN)]
     assert len(conflicts) == len(said)
     assert all(conflict.startswith(text) for conflict, text in zip(conflicts, said))
+
+
+@pytest.mark.parametrize(
+    ("foreign", "said"),
+    [
+        ("hugepages=8 hugepagesz=2M hugepages=8", ""),
+        ("hugepagesz=1G hugepages=0:4,1:4 hugepagesz=1G hugepages=0:4,1:4", ""),
+        ("hugepagesz=1g hugepages=0:4,1:4", ""),
+        ("hugepagesz=1G hugepages=16", "F has hugepagesz=1G hugepages=16, the plan needs hugepagesz=1G hugepages=0:4,1:4"),
+        ("hugepagesz=1024M hugepages=2", "F has hugepagesz=1024M hugepages=2, the plan needs hugepagesz=1G hugepages=0:4,1:4"),
+        (
+            "default_hugepagesz=1G hugepages=4",
+            "F has default_hugepagesz=1G hugepages=4, the plan needs hugepagesz=1G hugepages=0:4,1:4",
+        ),
+        ("default_hugepagesz=2M hugepages=4", ""),
+        ("default_hugepagesz=1G hugepagesz=1G", "F has hugepagesz=1G, the plan needs hugepagesz=1G hugepages=0:4,1:4"),
+    ],
+)
+def test_a_page_size_has_one_count(foreign, said):
+    found = find_conflicts({"F": foreign.split()}, ["hugepagesz=1G", "hugepages=0:4,1:4"])
+    assert "".join(str(conflict) for conflict in found) == said
 
 
 def test_conflicts_are_told_with_each_place():

@@ -22,22 +22,29 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime import (
     plan_feature,
     plan_settings,
     read_partition,
+    require_current_partition,
     require_partition,
     undo_feature,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._settings import Setting
+from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3
 CPU = "/sys/devices/system/cpu"
 OPTIONS = {
-    "cpu_partition": {"rt_throttling": "unlimited"},
+    "cpu_partition": {"rt_throttling": "unlimited", "priority_limit": 1},
     "cpu_power": {"governor": "performance", "turbo": "off", "cstates": "C1"},
     "irq_affinity": {},
+    "kvm_host": {"pages": {"0": {"2M": 96, "1G": 1}}, "nx_huge_pages": "off", "halt_poll_ns": 0},
 }
 KNOBS = {
     "/proc/sys/kernel/timer_migration": "1\n",
     "/proc/sys/vm/swappiness": "60\n",
+    "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages": "64\n",
+    "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages": "60\n",
+    "/sys/module/kvm/parameters/nx_huge_pages": "Y\n",
+    "/sys/module/kvm/parameters/halt_poll_ns": "200000\n",
     "/proc/sys/kernel/sched_rt_runtime_us": "950000\n",
     "/sys/devices/virtual/workqueue/cpumask": "f\n",
     "/sys/devices/virtual/workqueue/writeback/cpumask": "0000000f\n",
@@ -139,6 +146,14 @@ def test_a_feature_that_waits_keeps_its_options_alone(root, feature):
             },
         ),
         ("irq_affinity", {"/proc/irq/default_smp_affinity": "00000001", "/proc/irq/9/smp_affinity_list": "0"}),
+        (
+            "kvm_host",
+            {
+                "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages": "96",
+                "/sys/module/kvm/parameters/nx_huge_pages": "N",
+                "/sys/module/kvm/parameters/halt_poll_ns": "0",
+            },
+        ),
     ],
 )
 def test_a_feature_is_made_once_and_taken_back(root, feature, made):
@@ -225,18 +240,39 @@ def test_configured_features(root):
         ("cpu_partition", "[]", "cpu_partition"),
         ("cpu_partition", "null", "cpu_partition"),
         ("cpu_partition", "{}", "cpu_partition"),
-        ("cpu_partition", '{"rt_throttling": "what"}', "cpu_partition"),
-        ("cpu_partition", '{"rt_throttling": []}', "cpu_partition"),
-        ("cpu_partition", '{"rt_throttling": "kernel", "unknown": 1}', "cpu_partition"),
+        ("cpu_partition", '{"rt_throttling": "what", "priority_limit": 1}', "cpu_partition"),
+        ("cpu_partition", '{"rt_throttling": [], "priority_limit": 1}', "cpu_partition"),
+        ("cpu_partition", '{"rt_throttling": "kernel", "priority_limit": 99}', "cpu_partition"),
         ("cpu_power", '{"governor": "keep", "turbo": "keep"}', "power"),
         ("cpu_power", '{"governor": "keep", "turbo": "keep", "cstates": "C7"}', "power"),
         ("irq_affinity", "7", "irq_affinity"),
+        ("kvm_host", "{}", "kvm_host"),
+        ("kvm_host", '{"pages": {"0": {"2M": 1}}}', "kvm_host"),
+        ("kvm_host", '{"pages": {"a": {"2M": 1}}, "nx_huge_pages": "keep", "halt_poll_ns": -1}', "kvm_host"),
+        ("kvm_host", '{"pages": {"0": {"2M": "1"}}, "nx_huge_pages": "keep", "halt_poll_ns": -1}', "kvm_host"),
+        ("kvm_host", '{"pages": {"0": {"16G": 1}}, "nx_huge_pages": "keep", "halt_poll_ns": -1}', "kvm_host"),
+        ("kvm_host", '{"pages": [], "nx_huge_pages": "keep", "halt_poll_ns": -1}', "kvm_host"),
+        ("kvm_host", '{"pages": {}, "nx_huge_pages": "on", "halt_poll_ns": -1}', "kvm_host"),
+        ("kvm_host", '{"pages": {}, "nx_huge_pages": "keep", "halt_poll_ns": -2}', "kvm_host"),
+        ("kvm_host", '{"pages": {}, "nx_huge_pages": "keep", "halt_poll_ns": "0"}', "kvm_host"),
     ],
 )
 def test_damaged_options_are_named_with_the_role_that_repairs_them(root, feature, damaged, role):
     fill(root, {config_path(feature): damaged})
     with pytest.raises(HostError, match=rf"^{config_path(feature)} is damaged \(.+\); run the {role} role to write it anew$"):
         configured_features(Host(str(root)))
+
+
+def test_huge_pages_that_are_off_for_good_stay_so(root):
+    fill(root, {"/sys/module/kvm/parameters/nx_huge_pages": "never\n"})
+    assert "never" not in str([change.before for change in apply(root, "kvm_host").changes])
+
+
+def test_a_partition_of_other_cpus_is_refused(root):
+    topology = build_topology(machine_files())
+    assert require_current_partition(Host(str(root)), topology, PARTITION.to_document()) == PARTITION
+    with pytest.raises(PartitionError, match=r"^the partition document is of another topology than the node has now"):
+        require_current_partition(Host(str(root)), topology, plan(cores=2).to_document())
 
 
 def test_every_feature_has_options_and_a_role():

@@ -44,13 +44,18 @@ SHIPPED = {
 EDGE = {
     "_boot",
     "_cgroups",
+    "_guest_threads",
     "_host",
     "_interrupts",
     "_kthreads",
+    "_kvm",
     "_libvirt",
     "_machine",
+    "_memory",
     "_module",
+    "_nic",
     "_node_tool",
+    "_ovs_daemon",
     "_ovsdb",
     "_runtime",
     "_services",
@@ -64,6 +69,7 @@ PURE_IMPORTS = {
     "base64",
     "bisect",
     "collections",
+    "contextlib",
     "copy",
     "dataclasses",
     "difflib",
@@ -199,6 +205,8 @@ def test_role_defaults_are_the_documented_ones(role):
     documented = set()
     for entry, option, spec in role_options(role):
         documented.add(option)
+        if option.startswith("realtime_"):  # shared by roles, so it has its default where it is used (test_docs)
+            continue
         findings += [f"{entry}: {option}: {finding}" for finding in compare_default(option, spec, defaults)]
     findings += [f"{option}: in defaults, not in argument_specs" for option in defaults if option not in documented]
     assert findings == []

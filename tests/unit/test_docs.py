@@ -126,7 +126,25 @@ def test_readme_shows_real_arguments():
 
 
 def defaults_of(role):
-    return yaml.safe_load(text_of(f"roles/{role}/defaults/main.yml")) or {}
+    """A role's defaults, and those of the variables that roles share: these have theirs where they are used."""
+    shared = {name: spec["default"] for name, spec in options(role).items() if name.startswith("realtime_")}
+    return {**(yaml.safe_load(text_of(f"roles/{role}/defaults/main.yml")) or {}), **shared}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_shared_variables_have_the_documented_default_wherever_they_are_used(role):
+    findings = []
+    for name, spec in options(role).items():
+        if not name.startswith("realtime_"):
+            continue
+        files = [path for folder in ("tasks", "vars") for path in (ROOT / "roles" / role / folder).glob("*.yml")]
+        used = [
+            use
+            for path in files
+            for use in re.findall(rf"(?<![\w.]){name}\b(?! \| default\({re.escape(str(spec['default']))}\))", path.read_text())
+        ]
+        findings += [f"{name} without its default" for _use in used]
+    assert findings == []
 
 
 #: Variables of the playbooks, and the text there that gives their default.

@@ -50,6 +50,19 @@ def machine_files(isolated="", version="#1 SMP PREEMPT_RT Debian 6.1.170-3", **s
     }
 
 
+def memory_files(total, free=None, pages=None):
+    """What NUMA nodes show of their memory: MiB in all, MiB free (all of it unless given), pages there are and free by node and size."""
+    files = {}
+    for node, mib in total.items():
+        base, left = f"/sys/devices/system/node/node{node}", (free or {}).get(node, mib)
+        files[f"{base}/meminfo"] = f"Node {node} MemTotal:       {mib * 1024} kB\nNode {node} MemFree:  {left * 1024} kB\n"
+        for size, folder in (("2M", "hugepages-2048kB"), ("1G", "hugepages-1048576kB")):
+            have, unused = (pages or {}).get((node, size), (0, 0))
+            files[f"{base}/hugepages/{folder}/nr_hugepages"] = f"{have}\n"
+            files[f"{base}/hugepages/{folder}/free_hugepages"] = f"{unused}\n"
+    return files
+
+
 def plan(intent=None, **shape):
     """The partition of that machine; by default CPU 0 keeps house and 1-3 are realtime."""
     return plan_partition(build_topology(machine_files(**shape)), intent or Intent())

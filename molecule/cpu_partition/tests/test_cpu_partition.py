@@ -16,7 +16,8 @@ ORDINARY_MASK = 0b000011000011
 
 def test_document_is_what_the_topology_asks_for(host):
     document = json.loads(host.file("/etc/ansible/facts.d/realtime_partition.fact").content_string)
-    assert document["sets"]["realtime"] == {"cpus": "2-5,8-11", "mask": "00000f3c", "nodes": {"0": "2-5", "1": "8-11"}}
+    assert document["sets"]["dataplane"] == {"cpus": "2-3", "mask": "0000000c", "nodes": {"0": "2-3"}}
+    assert document["sets"]["realtime"] == {"cpus": "4-5,8-11", "mask": "00000f30", "nodes": {"0": "4-5", "1": "8-11"}}
     assert document["sets"]["housekeeping"] == {"cpus": "0-1,6-7", "mask": "000000c3", "nodes": {"0": "0-1", "1": "6-7"}}
     facts = module(NODE, "ansible.builtin.setup", "-a", "gather_subset=!all,!min,local")["ansible_facts"]
     assert facts["ansible_local"]["realtime_partition"] == document

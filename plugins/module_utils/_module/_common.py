@@ -13,12 +13,32 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._boot import Runner
 from .._cpuset import CpuListError
+from .._domain_xml import DomainError
+from .._guest import GuestError
 from .._host import Host, HostError
+from .._hugepages import HugepageError
 from .._kernel_arguments import KernelArgumentError
+from .._network import NetworkError
 from .._partition import PartitionError
+from .._pinning import PinningError
+from .._settings import SettingError
+from .._switch import SwitchError
 from .._topology import TopologyError
 
-REFUSALS = (CpuListError, HostError, KernelArgumentError, PartitionError, TopologyError)
+REFUSALS = (
+    GuestError,
+    NetworkError,
+    PinningError,
+    DomainError,
+    CpuListError,
+    HostError,
+    HugepageError,
+    KernelArgumentError,
+    PartitionError,
+    SettingError,
+    SwitchError,
+    TopologyError,
+)
 
 Body = Callable[[Host, Runner, dict[str, Any]], dict[str, Any]]
 
@@ -41,7 +61,7 @@ def run_module(module: AnsibleModule, owner: str, body: Body, *, info: bool = Fa
     """
     parameters = dict(module.params)
     host = Host(parameters.get("fsroot") or "/", check_mode=info or module.check_mode, owner=owner)
-    variable = re.compile(r"^[a-z_]+[:.]")
+    variable = re.compile(r"^[a-z_]+(\[\d+\])?[:.]")
     try:
         with host.locked():
             results = body(host, runner_of(module), parameters)

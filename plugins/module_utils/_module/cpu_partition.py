@@ -17,6 +17,7 @@ from .._partition import Intent, Partition, PartitionError, plan_partition
 from .._report import plan_table
 from .._runtime import DOCUMENT, plan_feature, read_partition, undo_feature
 from .._services import TUNED, plan_tuned, reload_systemd, restore_tuned
+from .._settings import check_priority_limit
 from .._sysfs import read_kernel, read_topology
 from .._topology import Topology
 
@@ -64,7 +65,8 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     document = json.dumps(partition.to_document(), indent=1, sort_keys=True) + "\n"
     host.set_file(DOCUMENT, document.encode(), reason="the partition document")
     plan_service(host)
-    options = {"rt_throttling": parameters["rt_throttling"]}
+    check_priority_limit(parameters["priority_limit"])
+    options = {"rt_throttling": parameters["rt_throttling"], "priority_limit": parameters["priority_limit"]}
     waits = plan_feature(host, "cpu_partition", partition, options)
     return {
         **describe(host, topology, partition),

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .._boot import Runner, find_boot_loader, installed_kernels
-from .._boot_arguments import ArgumentPolicy, partition_arguments
+from .._boot_arguments import ArgumentPolicy, page_arguments, partition_arguments
 from .._grub import BootEntry
 from .._host import Host, HostError
 from .._kernel_arguments import (
@@ -23,10 +23,12 @@ from .._kernel_arguments import (
     combine,
     compare,
     find_conflicts,
+    page_groups,
     parse_arguments,
 )
 from .._kthreads import realtime_guests
-from .._runtime import config_path, require_partition
+from .._runtime import config_path, read_options, require_partition
+from .._settings import check_priority_limit
 from .._sysfs import read_kernel, read_machine
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")
@@ -39,11 +41,28 @@ def wanted_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
         return combine(own)
     asked = {"rt_kernel_arguments": [argument.token for argument in own]}
     partition = require_partition(host, parameters["partition"])
-    policy = ArgumentPolicy(nohz_full=parameters["nohz_full"], tsc=parameters["tsc"], cstates=parameters["cstates"])
-    planned = partition_arguments(partition, read_machine(host), policy)
+    check_priority_limit(parameters["priority_limit"])
+    policy = ArgumentPolicy(
+        nohz_full=parameters["nohz_full"],
+        tsc=parameters["tsc"],
+        cstates=parameters["cstates"],
+        priority_limit=parameters["priority_limit"],
+    )
+    planned, pages = partition_arguments(partition, read_machine(host), policy), _host_arguments(host, parameters)
     wanted = combine(planned, own)
-    _refuse(find_conflicts(asked, [argument.token for argument in planned]))
-    return wanted
+    _refuse(find_conflicts(asked, [argument.token for argument in (*planned, *pages)]))
+    # the kernel ignores a page size that is given twice; a count without a size would be of the one before it, so these come last
+    twice = [argument.token for argument in pages] in page_groups([argument.token for argument in own])
+    return wanted if twice else combine(wanted, pages)
+
+
+def _host_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
+    """Return what guests and switch need: as the caller says, else as the kvm_host module has left it on the node."""
+    tokens = parameters["host_arguments"]
+    if tokens is None:
+        tokens = page_arguments((read_options(host, "kvm_host") or {"pages": {}})["pages"])
+    reason = "pages of 1 GiB for guests and switch; later there is hardly ever so much memory in one piece"
+    return [Argument(token, reason, "the memory is theirs alone") for token in parse_arguments(tokens)]
 
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests of a running node: each thread where and what it should be, memory locked beside it, frames from one to the other."""
+
+import os
+
+import pytest
+from integration.lab import wait_for
+from integration.machine import KVM_WORKER, SCHED_FIFO, SCHED_OTHER, answers, cpus, look, traffic
+
+NODE = os.environ.get("LAB_NODES", "node1")
+
+#: Worked out by hand from the node's hardware and its inventory: the CPUs of vCPU 0 and 1, and of the emulator.
+REALTIME = {
+    "plc1": {"vcpus": cpus("4-5"), "emulator": cpus("0-1"), "node": 0},
+    "plc2": {"vcpus": cpus("8-11"), "emulator": cpus("6-7"), "node": 1},
+}
+HOUSEKEEPING = cpus("0-1,6-7")
+PAGES = 64  # of 2 MiB
+
+
+@pytest.fixture(scope="module")
+def guests():
+    found, _switch = look(NODE)
+    return found
+
+
+def test_all_guests_run(guests):
+    assert sorted(guests) == ["historian", "plc1", "plc2"]
+
+
+@pytest.mark.parametrize("name", REALTIME)
+def test_each_vcpu_has_a_cpu_of_its_own_and_only_one_is_realtime(guests, name):
+    vcpus = guests[name].vcpus
+    assert sorted(vcpus) == [0, 1]
+    used = [set(thread.cpus) for thread in vcpus.values()]
+    assert [len(allowed) for allowed in used] == [1, 1]
+    assert used[0] != used[1]
+    assert set().union(*used) <= REALTIME[name]["vcpus"]
+    assert (vcpus[0].policy, vcpus[0].priority) == (SCHED_OTHER, 0)
+    assert (vcpus[1].policy, vcpus[1].priority) == (SCHED_FIFO, 1)
+
+
+@pytest.mark.parametrize("name", REALTIME)
+def test_emulator_and_io_threads_are_on_housekeeping_of_the_same_numa_node(guests, name):
+    assert guests[name].others
+    for thread in guests[name].others:
+        assert thread.cpus <= REALTIME[name]["emulator"], thread
+        assert thread.policy == SCHED_OTHER, thread
+    workers = [thread for thread in guests[name].threads if thread.name.startswith(KVM_WORKER)]
+    for thread in workers:
+        assert thread.cpus <= REALTIME[name]["vcpus"] | HOUSEKEEPING, thread
+
+
+@pytest.mark.parametrize("name", REALTIME)
+def test_memory_is_locked_in_shared_huge_pages_of_the_same_numa_node(guests, name):
+    assert guests[name].pages == {REALTIME[name]["node"]: PAGES}
+    assert guests[name].locked_kib >= PAGES * 2048
+    assert guests[name].shared
+
+
+def test_the_other_guest_floats_where_nothing_is_isolated(guests):
+    for thread in guests["historian"].threads:
+        assert thread.cpus <= HOUSEKEEPING, thread
+        assert thread.policy == SCHED_OTHER, thread
+    assert guests["historian"].vcpus[0].cpus == HOUSEKEEPING
+    assert guests["historian"].pages == {}
+
+
+@pytest.mark.parametrize("name", REALTIME)
+def test_each_guest_answers_across_the_switch(name):
+    assert answers(NODE, name, "br-control")
+
+
+def test_frames_go_from_each_guest_to_the_other():
+    assert traffic(NODE, [f"{name}.control" for name in REALTIME])
+
+
+def test_a_guest_leaves_and_returns_without_another_noticing(host, guests):
+    assert host.run("virsh shutdown plc2").succeeded
+    assert wait_for(NODE, "test \"$(virsh domstate plc2 | head -n1)\" = 'shut off'", 120)
+    assert answers(NODE, "plc1", "br-control", 60)
+    assert host.run("virsh start plc2").succeeded
+    assert answers(NODE, "plc2", "br-control")
+    now, _switch = look(NODE)
+    assert now["plc1"].pid == guests["plc1"].pid
+    assert {vcpu: thread.cpus for vcpu, thread in now["plc2"].vcpus.items()} == {
+        vcpu: thread.cpus for vcpu, thread in guests["plc2"].vcpus.items()
+    }
+
+
+def test_switch_and_libvirt_restart_under_running_guests(host):
+    before, _switch = look(NODE)
+    assert host.run("systemctl restart openvswitch-switch libvirtd").succeeded
+    for name in REALTIME:
+        assert answers(NODE, name, "br-control")
+    after, _switch = look(NODE)
+    assert {name: guest.pid for name, guest in after.items()} == {name: guest.pid for name, guest in before.items()}

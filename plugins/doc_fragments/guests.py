@@ -1,0 +1,211 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How guests and networks are described, for the modules that take them."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """See the module's docstring."""
+
+    DOCUMENTATION = r"""
+options:
+  partition:
+    description: The partition to work from; the node's own document when not given.
+    type: dict
+  networks:
+    description: The networks that guests may be attached to.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: A name of at most 15 characters a-z, 0-9 and -, the first a letter.
+        type: str
+        required: true
+      realtime:
+        description:
+          - V(true) is a bridge of the userspace (DPDK) switch, which guests reach by vhost-user.
+          - V(false) is an ordinary bridge of the kernel that the node has already; guests get a virtio interface on it.
+        type: bool
+        default: true
+      bridge:
+        description: The bridge; C(br-NAME) unless given.
+        type: str
+      vlan:
+        description: Access VLAN (1-4094) of the guests' ports.
+        type: int
+      device:
+        description: Physical port of a real-time network, by interface name or PCI address. A network needs none to join the guests of a node.
+        type: str
+      driver:
+        description:
+          - V(vfio-pci) takes the port from the kernel (with driverctl, so that it lasts).
+          - V(keep) is for NICs whose own driver serves DPDK beside the kernel (such as mlx5).
+        type: str
+        choices: [vfio-pci, keep]
+        default: vfio-pci
+      mtu:
+        description: Largest packet in bytes, without Ethernet header (68-9702).
+        type: int
+        default: 1500
+      queues:
+        description: Receive queues of the physical port.
+        type: int
+        default: 1
+      state:
+        description: V(absent) removes the network's ports, and its bridge where this collection has made it, and nothing else.
+        type: str
+        choices: [present, absent]
+        default: present
+  guests:
+    description: The guests of this node. One that is not listed is left alone; O(guests[].state=absent) removes one.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Letters, digits, C(-), C(_) and C(.), at most 50.
+        type: str
+        required: true
+      state:
+        description:
+          - V(running) defines and starts it, V(present) defines it and leaves alone whether it runs, V(stopped) shuts it down.
+          - V(absent) shuts it down and removes its definition; disks stay unless O(guests[].remove_disks=true).
+        type: str
+        choices: [running, present, stopped, absent]
+        default: running
+      memory_mib:
+        description: Memory in MiB. Needed unless the guest is absent.
+        type: int
+      hugepages:
+        description: Page size of its memory. V(2M) for real-time guests and V(none) for others unless given; V(1G) needs a reboot of the node to reserve.
+        type: str
+        choices: ["2M", "1G", none]
+      vcpus:
+        description: Number of vCPUs. Each vCPU of a real-time guest has a realtime CPU of its own.
+        type: int
+        default: 1
+      realtime_vcpus:
+        description: List of its real-time vCPUs, such as V(1-3). At least one vCPU must stay ordinary. Empty for a guest that is not real-time.
+        type: str
+        default: ""
+      policy:
+        description: Scheduling policy of real-time vCPUs; V(fifo) unless given.
+        type: str
+        choices: [fifo, rr]
+      priority:
+        description: Priority of real-time vCPUs; V(1) unless given. It must be below that of the kernel's ksoftirqd and ktimers threads.
+        type: int
+      vcpu_schedulers:
+        description: What differs for single real-time vCPUs. A key is a list of vCPUs (V(2-3)), its value has C(policy), C(priority) or both.
+        type: dict
+      numa:
+        description: V(strict) keeps CPUs and memory on one NUMA node of the host, or refuses; V(spread) lets it use several.
+        type: str
+        choices: [strict, spread]
+        default: strict
+      numa_node:
+        description: The NUMA node of the host; chosen by what is free unless given.
+        type: int
+      emulator:
+        description: Where QEMU's own threads run, V(housekeeping) CPUs or a realtime CPU of its V(own).
+        type: str
+        choices: [housekeeping, own]
+        default: housekeeping
+      emulator_scheduler:
+        description: Real-time C(policy) and C(priority) of the emulator thread, for device emulation in a control loop. Needs O(guests[].emulator=own).
+        type: dict
+      io_threads:
+        description: Number of I/O threads; the virtio disks take turns on them.
+        type: int
+        default: 0
+      io_thread_scheduler:
+        description: Real-time C(policy) and C(priority) of the I/O threads. Needs O(guests[].emulator=own).
+        type: dict
+      disks:
+        description: Existing images or block devices.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          path:
+            description: Absolute path on the node.
+            type: str
+            required: true
+          format:
+            description: V(raw) for block devices and for C(.raw), C(.img) and C(.iso) files, V(qcow2) for others unless given.
+            type: str
+            choices: [qcow2, raw]
+          bus:
+            description: How the guest sees it.
+            type: str
+            choices: [virtio, scsi, sata]
+            default: virtio
+          read_only:
+            description: Whether the guest may not write it.
+            type: bool
+            default: false
+      seed:
+        description: Path of an existing cloud-init seed image (label C(cidata)), attached as a CD-ROM.
+        type: str
+      networks:
+        description: The networks it is attached to.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          network:
+            description: Name of a network in O(networks).
+            type: str
+            required: true
+          mac:
+            description: Its address; derived from the names of node, guest and network unless given.
+            type: str
+          queues:
+            description: Queue pairs of the interface.
+            type: int
+            default: 1
+      firmware:
+        description: Firmware.
+        type: str
+        choices: [bios, uefi]
+        default: bios
+      machine:
+        description: QEMU's machine type of a new guest; an existing one keeps its own.
+        type: str
+        default: q35
+      cpu_mode:
+        description: CPU model of the guest.
+        type: str
+        choices: [host-passthrough, host-model]
+        default: host-passthrough
+      autostart:
+        description: Whether it starts with the node; V(true) for O(guests[].state=running) unless given.
+        type: bool
+      owner:
+        description: Who answers for it; kept in the domain's metadata.
+        type: str
+        default: ""
+      project:
+        description: What it belongs to; kept in the domain's metadata.
+        type: str
+        default: ""
+      class:
+        description: Class of service, in your own words; kept in the domain's metadata.
+        type: str
+        default: ""
+      description:
+        description: Free text for libvirt's description.
+        type: str
+        default: ""
+      adopt:
+        description: Whether to take over a domain of this name that this collection has not made. What it has beside the options here stays.
+        type: bool
+        default: false
+      remove_disks:
+        description: Whether O(guests[].state=absent) also deletes the guest's writable image files.
+        type: bool
+        default: false
+"""

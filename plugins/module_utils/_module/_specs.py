@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The arguments that several modules share; what they mean is in the doc fragment ``guests``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _text(*choices: str, default: str | None = None) -> dict[str, Any]:
+    spec: dict[str, Any] = {"type": "str"}
+    if choices:
+        spec["choices"] = list(choices)
+    if default is not None:
+        spec["default"] = default
+    return spec
+
+
+def _list(options: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "list", "elements": "dict", "default": [], "options": options}
+
+
+_NETWORKS = {
+    "name": {"type": "str", "required": True},
+    "realtime": {"type": "bool", "default": True},
+    "bridge": {"type": "str"},
+    "vlan": {"type": "int"},
+    "device": {"type": "str"},
+    "driver": _text("vfio-pci", "keep", default="vfio-pci"),
+    "mtu": {"type": "int", "default": 1500},
+    "queues": {"type": "int", "default": 1},
+    "state": _text("present", "absent", default="present"),
+}
+_DISKS = {
+    "path": {"type": "str", "required": True},
+    "format": _text("qcow2", "raw"),
+    "bus": _text("virtio", "scsi", "sata", default="virtio"),
+    "read_only": {"type": "bool", "default": False},
+}
+_INTERFACES = {
+    "network": {"type": "str", "required": True},
+    "mac": {"type": "str"},
+    "queues": {"type": "int", "default": 1},
+}
+_GUESTS = {
+    "name": {"type": "str", "required": True},
+    "state": _text("running", "present", "stopped", "absent", default="running"),
+    "memory_mib": {"type": "int"},
+    "hugepages": _text("2M", "1G", "none"),
+    "vcpus": {"type": "int", "default": 1},
+    "realtime_vcpus": _text(default=""),
+    "policy": _text("fifo", "rr"),
+    "priority": {"type": "int"},
+    "vcpu_schedulers": {"type": "dict"},
+    "numa": _text("strict", "spread", default="strict"),
+    "numa_node": {"type": "int"},
+    "emulator": _text("housekeeping", "own", default="housekeeping"),
+    "emulator_scheduler": {"type": "dict"},
+    "io_threads": {"type": "int", "default": 0},
+    "io_thread_scheduler": {"type": "dict"},
+    "disks": _list(_DISKS),
+    "seed": {"type": "str"},
+    "networks": _list(_INTERFACES),
+    "firmware": _text("bios", "uefi", default="bios"),
+    "machine": _text(default="q35"),
+    "cpu_mode": _text("host-passthrough", "host-model", default="host-passthrough"),
+    "autostart": {"type": "bool"},
+    "owner": _text(default=""),
+    "project": _text(default=""),
+    "class": _text(default=""),
+    "description": _text(default=""),
+    "adopt": {"type": "bool", "default": False},
+    "remove_disks": {"type": "bool", "default": False},
+}
+
+#: partition, networks and guests, as the modules of switch, host and guests take them.
+GUESTS: dict[str, Any] = {"partition": {"type": "dict"}, "networks": _list(_NETWORKS), "guests": _list(_GUESTS)}

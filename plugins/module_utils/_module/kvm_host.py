@@ -1,0 +1,225 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kvm_host: what the node needs before guests can run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from .._boot import Runner
+from .._boot_arguments import page_arguments
+from .._cpuset import format_cpulist
+from .._guest import Guest, parse_guests
+from .._guest_threads import guest_pid
+from .._host import Host, HostError
+from .._hugepages import Key, Need, check_free, check_total, plan_pages
+from .._kvm import check_device, check_processor, check_slice, mount_unit, plan_mounts, plan_parameters, plan_unmount
+from .._libvirt import installed, read_domains
+from .._memory import HOST_MIB, Pool, guest_memory_mib, process_pages, read_memory, read_pool
+from .._network import parse_networks
+from .._node_tool import ARCHIVE, build_archive
+from .._partition import Partition
+from .._pinning import Existing, Placement, place
+from .._runtime import must_wait, plan_feature, require_current_partition, undo_feature
+from .._services import reload_systemd
+from .._switch import socket_memory_mib
+from .._sysfs import read_machine, read_topology
+
+
+@dataclass
+class _Plan:
+    """What is needed, and what there is."""
+
+    needs: Mapping[Key, Need] = field(default_factory=dict)
+    pools: Mapping[Key, Pool] = field(default_factory=dict)
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+
+    @property
+    def pages(self) -> dict[str, dict[str, int]]:
+        """The pages needed, as they are kept for the boot service."""
+        pages: dict[str, dict[str, int]] = {}
+        for (node, size), need in self.needs.items():
+            pages.setdefault(str(node), {})[size] = need.pages
+        return pages
+
+    @property
+    def short(self) -> list[Need]:
+        """The 1 GiB pages that the running kernel lacks."""
+        return [need for key, need in self.needs.items() if need.size == "1G" and self.pools[key].have < need.pages]
+
+
+def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Plan the module's changes on the host and return its result."""
+    if parameters["state"] == "absent":
+        return _undo(host, runner)
+    networks = parse_networks(parameters["networks"])
+    node = host.value("/proc/sys/kernel/hostname") or platform.node()
+    guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=99)
+    if parameters["halt_poll_ns"] < -1:
+        raise HostError(f"kvm_host_halt_poll_ns: {parameters['halt_poll_ns']} is not a number of nanoseconds; -1 leaves it alone")
+    topology = read_topology(host)
+    partition = require_current_partition(host, topology, parameters["partition"])
+    _check_node(host, partition, guests)
+    existing = read_domains(host)
+    placements = place(partition, topology, guests, existing, memory_mib=guest_memory_mib(host))
+    memory = read_memory(host)
+    needs = plan_pages(
+        guests,
+        placements,
+        existing,
+        held=_held(host, guests, existing),
+        switch_mib=socket_memory_mib(partition, networks, guests, parameters["socket_memory_mib"]),
+        switch_pages=parameters["switch_pages"],
+        reserve_mib=parameters["hugepages_reserve"],
+        nodes=[node for node in partition.nodes if node in memory or not memory],
+    )
+    plan = _Plan(needs, {key: _pool(host, need) for key, need in needs.items()}, placements)
+    _check_pages(host, partition, plan)
+
+    if host.exists(ARCHIVE):  # of an older release perhaps, which knows nothing of pages
+        host.set_file(ARCHIVE, build_archive(), reason="boot service")
+    plan_parameters(host, parameters["nx_huge_pages"], parameters["halt_poll_ns"])
+    plan_mounts(host, runner, {size for _node, size in plan.needs})
+    options = {"pages": plan.pages, "nx_huge_pages": parameters["nx_huge_pages"], "halt_poll_ns": parameters["halt_poll_ns"]}
+    deferred = plan_feature(host, "kvm_host", partition, options)
+    _tell(host, plan)
+    rows = [_row(need, plan.pools[key]) for key, need in plan.needs.items()]
+    return {
+        **_result(host, plan, rows, guests),
+        "deferred": deferred or bool(plan.short),
+        "after_commit": partial(_look, host, plan, rows),
+    }
+
+
+def _held(host: Host, guests: Sequence[Guest], existing: Sequence[Existing]) -> dict[str, Mapping[Key, int]]:
+    """Return what running domains hold that are bound to no NUMA node, and name those that do not run."""
+    listed = {guest.name for guest in guests}
+    held: dict[str, Mapping[Key, int]] = {}
+    for domain in existing:
+        if domain.name in listed or domain.hugepages == "none" or domain.nodes:
+            continue
+        pid = guest_pid(host, domain.name) if domain.running else None
+        if pid is None:
+            host.notes.append(
+                f"domain {domain.name} has huge pages ({domain.memory_mib} MiB of {domain.hugepages}) but no NUMA node (numatune), so it is not known where "
+                "they will be; they are not counted while it does not run. Bind it, or reserve them in kvm_host_hugepages_reserve"
+            )
+        else:
+            held[domain.name] = process_pages(host, pid)
+    return held
+
+
+def _pool(host: Host, need: Need) -> Pool:
+    pool = read_pool(host, need.node, need.size)
+    if pool is None:
+        hint = "; its processor has none (no pdpe1gb in /proc/cpuinfo): use hugepages: 2M" if need.size == "1G" else ""
+        raise HostError(
+            f"NUMA node {need.node} of this machine offers no huge pages of {need.size}, which are asked for ({need.describe()}){hint}"
+        )
+    return pool
+
+
+# -- checks ----------------------------------------------------------------------------------------
+
+
+def _check_node(host: Host, partition: Partition, guests: Sequence[Guest]) -> None:
+    if any(guest.state != "absent" for guest in guests):
+        machine = read_machine(host)
+        check_processor(machine)
+        if not host.root:
+            check_device(host, machine)
+    check_slice(host, partition)
+
+
+def _check_pages(host: Host, partition: Partition, plan: _Plan) -> None:
+    memory = read_memory(host)
+    if not memory:
+        return  # a snapshot that does not tell
+    have = {
+        (node, size): pool.have
+        for node in memory
+        for size in ("2M", "1G")
+        for pool in [read_pool(host, node, size)]
+        if pool is not None
+    }
+    check_total(plan.needs.values(), {node: found.total for node, found in memory.items()}, have, HOST_MIB)
+    for key, need in plan.needs.items():
+        if need.size == "2M" and need.pages > plan.pools[key].have and not must_wait(host, partition):
+            check_free(need, plan.pools[key].have, memory[need.node].free)
+
+
+def _tell(host: Host, plan: _Plan) -> None:
+    """Say what is not as it looks: pages that come with a reboot, and pages that somebody else holds."""
+    for need in plan.short:
+        host.notes.append(
+            f"NUMA node {need.node} has {plan.pools[need.node, need.size].have} of {need.pages} huge pages of 1G: {', '.join(need.users)} cannot start "
+            "before the kernel is booted with the arguments in kernel_arguments (role rt_kernel)"
+        )
+    for key, need in plan.needs.items():
+        known = sum(pages for user, pages in need.users.items())
+        used = plan.pools[key].have - plan.pools[key].free
+        if used > known:
+            host.notes.append(
+                f"{used} huge pages of {need.size} are in use on NUMA node {need.node}, {used - known} more than guests and switch take; if they are to "
+                "be there after a reboot too, count them in kvm_host_hugepages_reserve"
+            )
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+def _row(need: Need, pool: Pool) -> dict[str, Any]:
+    return {
+        "node": need.node, "size": need.size, "wanted": need.pages, "have": pool.have, "free": pool.free, "users": dict(need.users),
+    }  # fmt: skip
+
+
+def _result(host: Host, plan: _Plan, rows: Sequence[Mapping[str, Any]], guests: Sequence[Guest] = ()) -> dict[str, Any]:
+    return {
+        "pages": plan.pages,
+        "hugepages": list(rows),
+        "placements": {name: _placement(item) for name, item in plan.placements.items()},
+        "kernel_arguments": page_arguments(plan.pages),
+        "deferred": False,
+        "installed": _complete(host, guests),
+    }
+
+
+def _complete(host: Host, guests: Sequence[Guest]) -> bool:
+    """Whether libvirt answers, and QEMU and the firmware that guests ask for are there."""
+    programs = (f"/usr/bin/qemu-system-{platform.machine()}", "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm")
+    uefi = any(guest.firmware == "uefi" for guest in guests)
+    return (
+        installed(host)
+        and any(host.exists(program) for program in programs)
+        and (not uefi or bool(host.glob("/usr/share/qemu/firmware/*.json")))
+    )
+
+
+def _placement(placement: Placement) -> dict[str, Any]:
+    return {
+        "nodes": list(placement.nodes),
+        "vcpus": {str(vcpu): format_cpulist(cpus) for vcpu, cpus in sorted(placement.vcpus.items())},
+        "floating": format_cpulist(placement.floating),
+        "emulator": format_cpulist(placement.emulator),
+    }
+
+
+def _look(host: Host, plan: _Plan, rows: Sequence[dict[str, Any]]) -> None:
+    """Tell of the pages as they are after the run."""
+    if not host.dry:
+        for row, need in zip(rows, plan.needs.values()):
+            pool = _pool(host, need)
+            row.update(have=pool.have, free=pool.free)
+
+
+def _undo(host: Host, runner: Runner) -> dict[str, Any]:
+    units = any(mount_unit(size) in path for path in host.entries("file") for size in ("2M", "1G"))
+    plan_unmount(host, runner)
+    undo_feature(host)
+    return {**_result(host, _Plan(), []), "after_commit": partial(reload_systemd, host, runner) if units else None}

@@ -1,0 +1,398 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ovs_dpdk: the userspace switch, from the partition and the networks."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from .._boot import Runner
+from .._change import Change
+from .._cpuset import format_cpulist
+from .._guest import Guest, parse_guests
+from .._host import Host, HostError
+from .._kthreads import realtime_guests, restore_threads
+from .._libvirt import read_domains
+from .._memory import guest_memory_mib
+from .._network import Network, parse_networks
+from .._nic import NET, VFIO, find_device, kernel_arguments, node_of, plan_binding, release_unused
+from .._ovs_daemon import (
+    DROP_IN,
+    Daemon,
+    check_pages,
+    find_daemon,
+    is_debian,
+    is_installed,
+    last_errors,
+    plan_enabled,
+    plan_files,
+    plan_program,
+    plan_threads,
+    remove_folder,
+    restore_program,
+    socket_group,
+    start,
+    start_server,
+)
+from .._ovsdb import Once, Ovsdb
+from .._partition import Partition
+from .._pinning import Existing, PinningError, place
+from .._runtime import must_wait, require_partition
+from .._services import reload_systemd
+from .._switch import (
+    PHYSICAL,
+    RESTART_KEYS,
+    Port,
+    Switch,
+    SwitchError,
+    SwitchOptions,
+    assign_queues,
+    check_dataplane,
+    check_extra,
+    desired_bridges,
+    desired_ports,
+    desired_settings,
+    parse_affinity,
+    socket_memory_mib,
+)
+from .._switch_conflicts import AFFINITY_KEY
+from .._switch_daemon import marker, restart_reasons, running_digest, switch_users
+from .._switch_diff import SwitchPlan, plan_removal, plan_switch, setting_resource
+from .._switch_rows import DAEMON_KEY, ROOT, Database, set_keys
+from .._sysfs import read_machine, read_topology
+
+SERVICE = "service:ovs-vswitchd"
+
+
+@dataclass
+class _Node:
+    """What this run works with."""
+
+    host: Host
+    runner: Runner
+    ovsdb: Ovsdb
+    database: Database
+    daemon: Daemon | None
+    parameters: Mapping[str, Any]
+
+    @cached_property
+    def users(self) -> list[str]:
+        """The guests that a restart of the switch would cut off."""
+        return switch_users(self.database, realtime_guests(self.host)) if self.daemon else []
+
+
+def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Plan the module's changes on the host and return its result."""
+    ovsdb = Ovsdb(host, runner)
+    node = _Node(host, runner, ovsdb, ovsdb.read(), find_daemon(host), parameters)
+    if parameters["state"] == "absent":
+        return _undo(node)
+    networks = parse_networks(parameters["networks"])
+    name = host.value("/proc/sys/kernel/hostname") or platform.node()
+    guests = parse_guests(parameters["guests"], networks, node=name, priority_limit=99)
+    if any(_is_there(network) for network in networks.values()):
+        return _configure(node, require_partition(host, parameters["partition"]), networks, guests)
+    # no real-time network is left: take away what the inventory says, leave the switch itself to undo
+    plan = plan_switch(node.database, Switch({}, {}, {}, {}), networks, {guest.name for guest in guests})
+    _plan_transaction(node, plan, waits=node.daemon is not None)
+    release_unused(host, runner, plan.used)
+    return _result(node, plan)
+
+
+def _is_there(network: Network) -> bool:
+    return network.realtime and network.state == "present"
+
+
+def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network], guests: Sequence[Guest]) -> dict[str, Any]:
+    host, runner = node.host, node.runner
+    vendor = read_machine(host).vendor
+    addresses = {
+        network.name: find_device(host, network, node.database)
+        for network in networks.values()
+        if _is_there(network) and network.device is not None
+    }
+    check_dataplane(partition, networks, {name: node_of(host, address) for name, address in addresses.items()})
+    domains = _domains(host)
+    _check_domains(partition, domains)
+    switch = _desired(node, partition, networks, guests, addresses, domains)
+    names = {guest.name for guest in guests}
+    kernel_names = host.listdir(NET)
+    plan = plan_switch(node.database, switch, networks, names, kernel_names=kernel_names, in_use=bool(node.users))
+    reasons = restart_reasons(node.database, switch.settings, node.daemon.process) if node.daemon else []
+    _check_restart(node, switch.settings, reasons)
+    if not host.dry and must_wait(host, partition):
+        host.notes.append(
+            "the running kernel does not isolate the dataplane CPUs yet, so poll-mode threads share them until the reboot"
+        )
+
+    devices = {address: networks[name] for name, address in addresses.items()}
+    plan_files(host, runner, partition, socket_group(host, node.parameters["socket_group"]))
+    plan_program(host, runner, devices=bool(devices))
+    plan_enabled(host)
+    plan_binding(host, runner, devices, vendor)
+    _plan_transaction(node, plan, waits=node.daemon is not None and not reasons)
+    _plan_start(node, switch, reasons)
+    release_unused(host, runner, plan.used)
+    if node.daemon and not reasons:
+        plan_threads(host, node.daemon, partition)
+    result = _result(node, plan, reasons, switch, addresses)
+    result["switch"]["pmd_cpus"] = format_cpulist(partition.sets["dataplane"])
+    if any(network.driver == VFIO for network in devices.values()):
+        result["kernel_arguments"] = kernel_arguments(vendor)
+    return {**result, "after_commit": partial(_settle, node, reload=not reasons)}
+
+
+def _desired(
+    node: _Node,
+    partition: Partition,
+    networks: Mapping[str, Network],
+    guests: Sequence[Guest],
+    addresses: Mapping[str, str],
+    domains: Sequence[Existing],
+) -> Switch:
+    database, parameters = node.database, node.parameters
+    memory = socket_memory_mib(partition, networks, guests, parameters["socket_memory_mib"])
+    settings = desired_settings(partition, memory, _options(node))
+    ports = desired_ports(networks, guests, addresses, {})
+    nodes = _port_nodes(node.host, partition, ports, guests, addresses, domains)
+    ports = desired_ports(networks, guests, addresses, nodes)
+    ours = {port.name for port in ports}
+    existing: dict[str, dict[int, int]] = {}
+    foreign: list[int] = []
+    for row in database.interfaces.values():
+        pinned = parse_affinity(row.map("other_config").get(AFFINITY_KEY, ""))
+        if row.name in ours and row.network is not None:
+            existing[row.name] = pinned
+        else:
+            foreign += pinned.values()
+    return Switch(
+        settings,
+        desired_bridges(networks.values(), {name: row.network for name, row in database.bridges.items()}),
+        assign_queues(ports, partition, existing, foreign),
+        memory,
+    )
+
+
+def _options(node: _Node) -> SwitchOptions:
+    """Return what the switch is asked to be; DPDK's arguments are left alone, or as they were before us, unless given."""
+    parameters = node.parameters
+    extra = parameters["dpdk_extra"] or None
+    current = node.database.other_config.get("dpdk-extra")
+    if extra is None:
+        ours = node.host.entries("ovs").get(setting_resource("dpdk-extra"))
+        extra = current if ours is None else ours["value"] or ""
+        if extra:
+            check_extra(extra, "other_config:dpdk-extra of the switch")
+    return SwitchOptions(parameters["socket_memory_mib"], parameters["pmd_sleep_max_us"], extra)
+
+
+def _port_nodes(
+    host: Host,
+    partition: Partition,
+    ports: Sequence[Port],
+    guests: Sequence[Guest],
+    addresses: Mapping[str, str],
+    domains: Sequence[Existing],
+) -> dict[str, tuple[int, ...]]:
+    """Return the NUMA nodes of ports: the device's, and where the guest is or will be."""
+    try:
+        placements = place(partition, read_topology(host), guests, domains, memory_mib=guest_memory_mib(host) or None)
+        of_guest = {name: placement.nodes for name, placement in placements.items()}
+    except PinningError:  # the guests' own module says so
+        of_guest = {}
+    nodes: dict[str, tuple[int, ...]] = {}
+    for port in ports:
+        near = node_of(host, addresses[port.network]) if port.type == PHYSICAL else None
+        nodes[port.name] = of_guest.get(port.guest, ()) if port.guest else () if near is None else (near,)
+    return nodes
+
+
+# -- checks ----------------------------------------------------------------------------------------
+
+
+def _domains(host: Host) -> list[Existing]:
+    """Return the domains that libvirt knows; the switch can do without a libvirt that does not answer."""
+    try:
+        return read_domains(host)
+    except HostError as error:
+        host.notes.append(f"{error}; so it was not checked whether guests are pinned to dataplane CPUs")
+        return []
+
+
+def _check_domains(partition: Partition, domains: Sequence[Existing]) -> None:
+    """Refuse dataplane CPUs that a guest is pinned to: a poll-mode thread leaves nothing of its CPU."""
+    dataplane = partition.sets["dataplane"]
+    for domain in domains:
+        pins = frozenset().union(*domain.vcpus.values()) if domain.vcpus else frozenset()
+        taken = (pins | domain.emulator | domain.io_threads) & dataplane
+        if taken:
+            raise SwitchError(
+                f"ovs_dpdk: dataplane CPUs {format_cpulist(taken)} are used by domain {domain.name}, which poll-mode threads would leave nothing of; re-pin "
+                f"it (virsh vcpupin {domain.name}, virsh emulatorpin {domain.name}), or choose other CPUs (cpu_partition_cpus)"
+            )
+
+
+def _check_restart(node: _Node, settings: Mapping[str, str | None], reasons: Sequence[str]) -> None:
+    """Refuse a restart that guests would notice, and one that would fail for want of memory."""
+    users = node.users
+    if reasons and users and not node.parameters["restart_with_guests"]:
+        raise SwitchError(
+            f"ovs_dpdk_restart_with_guests: the switch must be restarted ({', '.join(reasons)}), but guests use it: {', '.join(users)}; nothing was "
+            "changed. Stop or move them, or set ovs_dpdk_restart_with_guests: true (their connection is gone for some seconds)"
+        )
+    if not node.host.dry and (reasons or node.daemon is None):
+        running = node.daemon is not None and node.database.dpdk_initialized
+        check_pages(node.host, settings, node.database.other_config, running=running)
+
+
+# -- changes ---------------------------------------------------------------------------------------
+
+
+def _plan_transaction(node: _Node, plan: SwitchPlan, *, waits: bool) -> None:
+    """Plan the one transaction that makes all the differences go; the first of them that is made makes all."""
+    act = _transaction(node, plan, waits=waits)
+    for difference in plan.differences:
+        change = Change(difference.resource, difference.before, difference.after, difference.disruption, difference.reason)
+        if difference.setting:
+            node.host.change(change, act, kind="ovs", original={"value": difference.before})
+        else:
+            node.host.follow_up(change, act)
+    if not plan.differences and node.daemon:
+        for name, error in _ports_in_error(node.database).items():  # the transaction, although empty, lets the daemon try again
+            node.host.follow_up(Change(f"ovs:Interface/{name} error", error, None, reason="tried again"), act)
+
+
+def _transaction(node: _Node, plan: SwitchPlan, *, waits: bool) -> Callable[[], None]:
+    """Return what makes the transaction, once; the database's server is started first where it is down."""
+    if plan.differences and not node.host.dry and not node.ovsdb.running():
+        node.host.follow_up(Change("service:ovsdb-server", "stopped", "running"), partial(start_server, node.runner))
+    operations = plan.operations
+    root = node.database.root
+    if node.daemon and root and any(difference.setting in RESTART_KEYS for difference in plan.differences):
+        # in the same transaction: what the running daemon has read, which is no longer what is there
+        note = f"{node.daemon.process} {running_digest(node.database, node.daemon.process)}"
+        operations = [*set_keys(ROOT, root, "external_ids", {DAEMON_KEY: note}), *operations]
+    return Once(partial(_transact, node, operations, waits))
+
+
+def _transact(node: _Node, operations: Sequence[Mapping[str, Any]], waits: bool) -> None:
+    number = node.ovsdb.transact(operations) if operations else node.ovsdb.note([])
+    if waits:
+        node.ovsdb.settle(number)
+
+
+def _plan_start(node: _Node, switch: Switch, reasons: Sequence[str]) -> None:
+    host = node.host
+    begin = partial(start, host, node.runner, after=partial(_note_start, node, switch))
+    # where the package is yet to be installed, it starts the daemon, which is then restarted
+    if node.daemon is None and (is_installed(host) or not is_debian(host)):
+        host.follow_up(Change(SERVICE, "stopped", "running"), partial(begin, restart=False))
+    elif node.daemon is None or reasons:
+        disruption = "guest" if node.users else "stall"
+        change = Change(SERVICE, "started before these settings", "started with them", disruption, "read when the daemon starts")
+        host.follow_up(change, partial(begin, restart=True))
+
+
+def _note_start(node: _Node, switch: Switch) -> None:
+    """Write down what the daemon that has just started runs with, and wait until it has set up the switch."""
+    daemon = find_daemon(node.host)
+    database = node.ovsdb.read()
+    if daemon is None or database.root is None:
+        raise HostError(f"ovs-vswitchd has ended right after its start{last_errors(node.host)}")
+    note = marker(daemon.process, database.other_config)
+    node.ovsdb.settle(node.ovsdb.note(set_keys(ROOT, database.root, "external_ids", {DAEMON_KEY: note})))
+    if switch.settings.get("dpdk-init") and not node.ovsdb.read().dpdk_initialized:
+        raise HostError(f"ovs-vswitchd runs, but DPDK is not initialized{last_errors(node.host)}")
+
+
+def _ports_in_error(database: Database) -> dict[str, str]:
+    rows = [row for row in database.interfaces.values() if row.network is not None]
+    return {row.name: str(row.columns["error"]) for row in rows if row.columns.get("error")}
+
+
+def _settle(node: _Node, *, reload: bool) -> None:
+    """Look at what the daemon has made of it; a port that it could not make is an error."""
+    if node.host.dry:
+        return
+    if reload and DROP_IN in {change.resource for change in node.host.changes}:
+        reload_systemd(node.host, node.runner)
+    errors = _ports_in_error(node.ovsdb.read())
+    if errors:
+        told = "; ".join(f"{name}: {error}" for name, error in sorted(errors.items()))
+        raise HostError(f"ovs-vswitchd could not make a port ({told}){last_errors(node.host)}")
+
+
+# -- undo ------------------------------------------------------------------------------------------
+
+
+def _undo(node: _Node) -> dict[str, Any]:
+    """Plan to take everything of ours away and to give settings, devices and files back."""
+    host, runner = node.host, node.runner
+    originals = {resource.rsplit(":", 1)[1]: entry["value"] for resource, entry in host.entries("ovs").items()}
+    plan = plan_removal(node.database, originals, drop=[DAEMON_KEY]) if node.database.root else SwitchPlan()
+    reasons = restart_reasons(node.database, originals, node.daemon.process) if node.daemon and originals else []
+    if node.daemon and not reasons and DROP_IN in host.entries("file"):
+        reasons = ["the CPUs of its threads"]
+    _check_restart(node, originals, reasons)
+    act = _transaction(node, plan, waits=node.daemon is not None and not reasons)
+    settings = {difference.setting: difference for difference in plan.differences if difference.setting}
+    for difference in plan.differences:
+        if not difference.setting:
+            host.follow_up(
+                Change(difference.resource, difference.before, difference.after, difference.disruption, "restored"), act
+            )
+    for key in originals:
+        found = settings.get(key)
+        change = Change(found.resource, found.before, found.after, found.disruption, "restored") if found else None
+        host.restore(change, setting_resource(key), act)
+    restore_threads(host)
+    restore_program(host, runner)
+    host.restore_links()
+    release_unused(host, runner, ())
+    host.restore_files()
+    remove_folder(host)
+    if reasons:
+        disruption = "guest" if node.users else "stall"
+        change = Change(SERVICE, "started with our settings", "started without them", disruption, "restored")
+        host.follow_up(change, partial(start, host, runner, restart=True, after=lambda: None))
+    return {**_result(node, plan, reasons), "after_commit": partial(_settle, node, reload=not reasons)}
+
+
+# -- result ----------------------------------------------------------------------------------------
+
+
+def _result(
+    node: _Node,
+    plan: SwitchPlan,
+    reasons: Sequence[str] = (),
+    switch: Switch | None = None,
+    addresses: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    node.host.notes.extend(plan.notes)
+    memory = switch.socket_memory_mib if switch else {}
+    return {
+        "ports": [_describe(port, addresses or {}) for port in switch.ports.values()] if switch else [],
+        "switch": {"pmd_cpus": "", "socket_memory_mib": {str(numa): mib for numa, mib in memory.items()}},
+        "restart_required": bool(reasons),
+        "restart_reasons": list(reasons),
+        "unlisted": plan.unlisted,
+        "kernel_arguments": [],
+        "installed": is_installed(node.host, devices=bool(addresses)),
+    }
+
+
+def _describe(port: Port, addresses: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "name": port.name,
+        "bridge": port.bridge,
+        "network": port.network,
+        "guest": port.guest,
+        "socket": port.options.get("vhost-server-path", ""),
+        "address": addresses.get(port.network, "") if port.type == PHYSICAL else "",
+        "affinity": {str(queue): cpu for queue, cpu in port.affinity.items()},
+    }

@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rt_domain_info: the domains of a node as they are defined and as they run."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from .._boot import Runner
+from .._cpuset import format_cpulist
+from .._domain_xml import accounting, describe, read_schedulers
+from .._guest_threads import GuestThread, read_guest_threads
+from .._host import Host
+from .._libvirt import Domain, connect
+from .._report import text_table
+
+
+def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Read the domains and return what they are; plans nothing."""
+    del runner
+    connection = connect(host)
+    domains = connection.domains() if connection else {}
+    wanted = parameters["names"]
+    found = [_describe(host, domain) for name, domain in sorted(domains.items()) if not wanted or name in wanted]
+    header = ["guest", "state", "owner", "vCPU on CPU (actual policy)", "memory", "node", "ports"]
+    rows = [[_cell(item, column) for column in header] for item in found]
+    return {"domains": found, "table": text_table(header, rows) if rows else ["no domains"]}
+
+
+def _describe(host: Host, domain: Domain) -> dict[str, Any]:
+    existing = describe(domain.tree, running=domain.running)
+    threads = read_guest_threads(host, domain.name) if domain.running else []
+    marks = accounting(domain.tree)
+    return {
+        "name": domain.name,
+        "ours": existing.ours,
+        "state": "running" if domain.running else "shut off",
+        "autostart": domain.autostart,
+        "owner": marks.get("owner", ""),
+        "project": marks.get("project", ""),
+        "class": marks.get("class", ""),
+        "memory_mib": existing.memory_mib,
+        "hugepages": existing.hugepages,
+        "nodes": list(existing.nodes),
+        "vcpus": {str(vcpu): format_cpulist(cpus) for vcpu, cpus in sorted(existing.vcpus.items())},
+        "schedulers": {str(vcpu): text for vcpu, text in sorted(read_schedulers(domain.tree).items())},
+        "floating": format_cpulist(existing.floating),
+        "emulator": format_cpulist(existing.emulator),
+        "threads": [_thread(item) for item in threads],
+        "ports": [_port(element) for element in domain.tree.findall("devices/interface")],
+        "disks": [_source(element) for element in domain.tree.findall("devices/disk")],
+        "differs_live": _differences(domain, threads),
+    }
+
+
+def _thread(item: GuestThread) -> dict[str, Any]:
+    cpus = format_cpulist(item.thread.allowed)
+    return {"role": item.role, "tid": item.thread.pid, "name": item.thread.name, "cpus": cpus, "scheduler": item.scheduler}
+
+
+def _port(element: ET.Element) -> dict[str, str]:
+    mac, source = element.find("mac"), element.find("source")
+    where = {} if source is None else source.attrib
+    return {
+        "type": element.get("type", ""),
+        "mac": "" if mac is None else mac.get("address", ""),
+        "source": where.get("path") or where.get("bridge") or where.get("network") or where.get("dev") or "",
+    }
+
+
+def _source(element: ET.Element) -> str:
+    source = element.find("source")
+    return "" if source is None else source.get("file") or source.get("dev") or ""
+
+
+def _differences(domain: Domain, threads: list[GuestThread]) -> list[str]:
+    """Say where the running threads are not what the definition tells."""
+    existing, schedulers, found = describe(domain.tree), read_schedulers(domain.tree), []
+    for item in threads:
+        vcpu = int(item.role[4:]) if item.role.startswith("vcpu") else None
+        pinned = (
+            existing.emulator
+            if item.role == "emulator"
+            else existing.vcpus.get(vcpu, existing.floating)
+            if vcpu is not None
+            else None
+        )
+        if pinned and item.thread.allowed != pinned:
+            found.append(
+                f"{item.role} is allowed on CPUs {format_cpulist(item.thread.allowed)}, its definition says {format_cpulist(pinned)}"
+            )
+        expected = schedulers.get(vcpu, "other") if vcpu is not None else None
+        if expected is not None and item.scheduler != expected:
+            found.append(f"{item.role} runs as {item.scheduler}, its definition says {expected}")
+    return found
+
+
+def _cell(item: dict[str, Any], column: str) -> str:
+    if column.startswith("vCPU"):
+        actual = {thread["role"]: thread for thread in item["threads"]}
+        cells = []
+        for vcpu, cpus in item["vcpus"].items():
+            thread = actual.get(f"vcpu{vcpu}")
+            cells.append(
+                f"{vcpu} on {thread['cpus'] if thread else cpus} ({thread['scheduler'] if thread else item['schedulers'].get(vcpu, 'other')})"
+            )
+        return ", ".join(cells) or f"floating on {item['floating'] or 'all'}"
+    values = {
+        "guest": item["name"],
+        "state": item["state"],
+        "owner": item["owner"] or ("-" if item["ours"] else "not ours"),
+        "memory": f"{item['memory_mib']} MiB{'' if item['hugepages'] == 'none' else ' in ' + item['hugepages']}",
+        "node": format_cpulist(item["nodes"]) or "any",
+        "ports": ", ".join(port["source"].rpartition("/")[2] for port in item["ports"]) or "-",
+    }
+    return str(values[column])

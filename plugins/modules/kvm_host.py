@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prepare a node for guests."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: kvm_host
+short_description: Reserve huge pages for guests and switch, and check that guests can run
+version_added: 1.0.0
+author:
+  - realtime.kvm contributors (@realtime-kvm)
+description:
+  - Adds up the memory of all guests and of the switch by NUMA node and page size, and reserves the huge pages. Pages of 2 MiB are reserved at once, and by the
+    boot service after each boot before libvirt and the switch start. Pages of 1 GiB need a reboot; RV(kernel_arguments) are those that reserve them.
+  - A node that has more pages than needed keeps them. Guests that libvirt knows and that are not listed count too, whoever made them. Each NUMA node keeps
+    512 MiB for the operating system.
+  - Refuses, with numbers, what does not fit. With guests listed it also refuses a node whose KVM does not answer, and always a limit on C(machine.slice)
+    that keeps guests off their CPUs, by its file and value.
+options:
+  state:
+    description: V(absent) puts the number of pages, parameters of KVM and mounts back as they were.
+    type: str
+    choices: [present, absent]
+    default: present
+  socket_memory_mib:
+    description: MiB per NUMA node for the switch, as given to M(realtime.kvm.ovs_dpdk); V(0) is what it takes by MTU.
+    type: int
+    default: 0
+  switch_pages:
+    description: Page size of the switch's memory.
+    type: str
+    choices: ["2M", "1G"]
+    default: "2M"
+  hugepages_reserve:
+    description: Further MiB by page size that every NUMA node keeps for guests to come and for other programs, such as V({"2M":1024}).
+    type: dict
+    default: {}
+  nx_huge_pages:
+    description:
+      - V(off) lets KVM map huge pages of guests executable, so that they are never split and no recovery thread runs on the CPU of vCPU 0.
+        Guests are then trusted not to use the iTLB multihit erratum of older Intel processors to stop the host.
+      - V(keep) leaves the kernel's choice.
+    type: str
+    choices: [keep, "off"]
+    default: keep
+  halt_poll_ns:
+    description: How many nanoseconds KVM spins for an idle vCPU before its CPU sleeps; V(-1) leaves the kernel's choice.
+    type: int
+    default: -1
+extends_documentation_fragment:
+  - realtime.kvm.attributes
+  - realtime.kvm.guests
+  - realtime.kvm.fsroot
+  - realtime.kvm.changes
+seealso:
+  - module: realtime.kvm.rt_domain
+  - module: realtime.kvm.ovs_dpdk
+"""
+
+EXAMPLES = r"""
+- name: Reserve memory for two guests
+  realtime.kvm.kvm_host:
+    networks:
+      - name: control
+    guests:
+      - {name: plc1, memory_mib: 2048, vcpus: 4, realtime_vcpus: 1-3, networks: [{network: control}]}
+      - {name: plc2, memory_mib: 4096, hugepages: 1G, vcpus: 2, realtime_vcpus: "1"}
+"""
+
+RETURN = r"""
+pages:
+  description: Pages needed, by NUMA node and size.
+  returned: success
+  type: dict
+  sample: {"0": {"2M": 512, "1G": 4}}
+hugepages:
+  description: Each pool of pages as it is after the run (in check mode before it).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    node: {description: NUMA node., type: int}
+    size: {description: V(2M) or V(1G)., type: str}
+    wanted: {description: Pages needed., type: int}
+    have: {description: Pages there are., type: int}
+    free: {description: Pages that nobody uses., type: int}
+    users: {description: Pages needed by whom., type: dict}
+placements:
+  description: By guest, the NUMA C(nodes) of its memory and the CPUs that it has or will have (C(vcpus), C(floating), C(emulator)).
+  returned: success
+  type: dict
+kernel_arguments:
+  description: The kernel arguments that reserve pages of 1 GiB, for M(realtime.kvm.kernel_arguments).
+  returned: success
+  type: list
+  elements: str
+deferred:
+  description: Whether pages wait for a reboot.
+  returned: success
+  type: bool
+installed:
+  description: Whether libvirt answers, and its Python library, QEMU and the firmware that guests ask for are there.
+  returned: success
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
+from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import run
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            **GUESTS,
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "socket_memory_mib": {"type": "int", "default": 0},
+            "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
+            "hugepages_reserve": {"type": "dict", "default": {}},
+            "nx_huge_pages": {"type": "str", "choices": ["keep", "off"], "default": "keep"},
+            "halt_poll_ns": {"type": "int", "default": -1},
+            "fsroot": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, "kvm_host", run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All guests of a node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: rt_domain
+short_description: Define, pin and run all real-time and other guests of a node
+version_added: 1.0.0
+author:
+  - realtime.kvm contributors (@realtime-kvm)
+description:
+  - Brings all guests of a node to what the inventory says, in one remote execution. CPUs are chosen from the node's partition, one realtime CPU for each
+    vCPU of a real-time guest; no core serves two guests. Pins that exist stay, so that adding or removing a guest moves no other.
+  - A guest's settings are merged into the domain's persistent XML. What libvirt or an administrator added beside them stays, and libvirt validates
+    the result before it is kept.
+  - Pins, policies and priorities are applied to running guests at once. What a running guest cannot take is returned in RV(restart_required), and done
+    with O(restart=true).
+  - Everything is checked before the first change, among others what libvirt does not check. That is shared memory for vhost-user, one CPU for each
+    vCPU and one user for each CPU (foreign domains and poll-mode threads included), free huge pages on the guest's NUMA node, and priorities below
+    the kernel's own threads.
+options:
+  state:
+    description:
+      - V(present) works on the guests listed.
+      - V(absent) removes every definition that this collection has made, and gives adopted domains their former definition back. Disks stay.
+    type: str
+    choices: [present, absent]
+    default: present
+  restart:
+    description: Whether running guests are restarted for changes that they cannot take while they run.
+    type: bool
+    default: false
+  shutdown_timeout_s:
+    description: How many seconds guests have to shut down (ACPI).
+    type: int
+    default: 120
+  force_off:
+    description: Whether to switch off guests that have not shut down in time. Without, the run fails and names them.
+    type: bool
+    default: false
+  stop_running:
+    description: Whether O(state=absent) shuts running guests down. Without, it refuses and names them.
+    type: bool
+    default: false
+  priority_limit:
+    description: The highest priority (1-40) that a guest's thread may have, one below that of ksoftirqd and ktimers, as given to M(realtime.kvm.cpu_partition).
+    type: int
+    default: 1
+  hugepages:
+    description: Huge pages that are yet to be reserved, by NUMA node and size, as M(realtime.kvm.kvm_host) plans them. Used in check mode only.
+    type: dict
+extends_documentation_fragment:
+  - realtime.kvm.attributes
+  - realtime.kvm.guests
+  - realtime.kvm.fsroot
+  - realtime.kvm.changes
+requirements:
+  - libvirt and python3-libvirt on the node (the kvm_host role installs them)
+seealso:
+  - module: realtime.kvm.rt_domain_info
+  - module: realtime.kvm.ovs_dpdk
+"""
+
+EXAMPLES = r"""
+- name: A controller and an office guest
+  realtime.kvm.rt_domain:
+    networks:
+      - name: control
+    guests:
+      - name: plc1
+        memory_mib: 2048
+        vcpus: 4
+        realtime_vcpus: 1-3
+        disks:
+          - path: /var/lib/libvirt/images/plc1.qcow2
+        networks:
+          - network: control
+        owner: automation
+        project: line-4
+      - name: historian
+        memory_mib: 4096
+        vcpus: 2
+        disks:
+          - path: /var/lib/libvirt/images/historian.qcow2
+
+- name: Take a guest away, keep its disks
+  realtime.kvm.rt_domain:
+    guests:
+      - name: plc1
+        state: absent
+"""
+
+RETURN = r"""
+domains:
+  description: The guests listed, each with its C(vcpus) (vCPU to CPU), C(floating) and C(emulator) CPUs, C(nodes) of its memory and C(macs).
+  returned: success
+  type: list
+  elements: dict
+restart_required:
+  description: Running guests that lack something until they restart, each with the elements of its XML.
+  returned: success
+  type: dict
+unlisted:
+  description: Guests of this collection on the node that are not in the list; they are left alone.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
+from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import run
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            **GUESTS,
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "restart": {"type": "bool", "default": False},
+            "shutdown_timeout_s": {"type": "int", "default": 120},
+            "force_off": {"type": "bool", "default": False},
+            "stop_running": {"type": "bool", "default": False},
+            "priority_limit": {"type": "int", "default": 1},
+            "hugepages": {"type": "dict"},
+            "fsroot": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, "rt_domain", run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What guests need beside memory: KVM, a slice that reaches their CPUs, mounts of huge pages."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils import _kvm
+from ansible_collections.realtime.kvm.plugins.module_utils._boot_arguments import Machine
+from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._kvm import (
+    KVM,
+    MODPROBE,
+    check_device,
+    check_processor,
+    check_slice,
+    plan_mounts,
+    plan_parameters,
+    plan_unmount,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
+from unit.trees import fill, plan, snapshot, writable
+
+INTEL = Machine(vendor="GenuineIntel", cpu_flags=frozenset({"vmx", "constant_tsc"}))
+AMD = Machine(vendor="AuthenticAMD", cpu_flags=frozenset({"svm", "constant_tsc"}))
+ARM = Machine()
+PARTITION = plan(Intent(cpus={"realtime": "2-3", "dataplane": "1"}))  # housekeeping 0: guests need 0 and 2-3
+UNITS = "/etc/systemd/system"
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
+
+
+# -- KVM -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", [INTEL, AMD, ARM])
+def test_good_processors(machine):
+    check_processor(machine)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            {"constant_tsc"},
+            r"no hardware virtualization \(neither vmx nor svm in /proc/cpuinfo\); switch it on in the firmware's setup \(BIOS: Intel VT-x",
+        ),
+        ({"vmx"}, r"not constant \(no constant_tsc in /proc/cpuinfo\), and KVM of a PREEMPT_RT kernel does not load without"),
+    ],
+)
+def test_bad_processors(flags, said):
+    with pytest.raises(HostError, match=said):
+        check_processor(Machine(vendor="GenuineIntel", cpu_flags=frozenset(flags)))
+
+
+@pytest.mark.parametrize(
+    ("machine", "files", "said"),
+    [
+        (
+            INTEL,
+            {},
+            r"^/dev/kvm is missing: the module kvm_intel is not loaded\. Load it \(modprobe kvm_intel\); where it refuses, .* switched off in the firmware",
+        ),
+        (AMD, {}, r"modprobe kvm_amd"),
+        (ARM, {}, r"the module kvm is not loaded"),
+        (AMD, {"/sys/module/kvm_amd/": None}, r"^/dev/kvm is missing although the module kvm_amd is loaded; load it anew"),
+        (AMD, {KVM: "a file"}, r"^/dev/kvm cannot be used: Inappropriate ioctl"),
+        (AMD, {"/dev/kvm/": None}, r"^/dev/kvm cannot be used: Is a directory"),
+    ],
+)
+def test_a_node_without_kvm(tmp_path, machine, files, said):
+    with pytest.raises(HostError, match=said):
+        check_device(Host(str(fill(tmp_path, files))), machine)
+
+
+@pytest.mark.parametrize(("version", "good"), [(12, True), (11, False)])
+def test_the_interface_of_kvm(tmp_path, monkeypatch, version, good):
+    fill(tmp_path, {KVM: ""})
+    monkeypatch.setattr(_kvm.fcntl, "ioctl", lambda _handle, _request: version)
+    if good:
+        check_device(Host(str(tmp_path)), AMD)
+    else:
+        with pytest.raises(HostError, match="has version 11 of its interface, QEMU wants 12"):
+            check_device(Host(str(tmp_path)), AMD)
+
+
+# -- the slice -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {f"{UNITS}/machine.slice.d/a.conf": "[Slice]\nCPUWeight=100\n#AllowedCPUs=2\n"},
+        {f"{UNITS}/machine.slice.d/a.conf": "[Slice]\nAllowedCPUs=0,2-3\n"},
+        {f"{UNITS}/machine.slice.d/a.conf": "[Slice]\nAllowedCPUs=0 2\nAllowedCPUs = 3-9\n"},
+        {f"{UNITS}/machine.slice.d/a.conf": "[Slice]\nAllowedCPUs=2\nAllowedCPUs=\n"},
+        {
+            "/usr/lib/systemd/system/machine.slice.d/a.conf": "[Slice]\nAllowedCPUs=2\n",
+            f"{UNITS}/machine.slice.d/a.conf": "[Slice]\n",
+        },
+        {"/usr/lib/systemd/system/machine.slice": "[Slice]\nAllowedCPUs=2\n", f"{UNITS}/machine.slice": "[Slice]\n"},
+        {f"{UNITS}/machine.slice.d/a.conf": "[Slice]\nAllowedCPUs=nonsense\n"},
+        {f"{UNITS}/other.slice.d/a.conf": "[Slice]\nAllowedCPUs=2\n"},
+        {"/sys/fs/cgroup/machine.slice/cpuset.cpus": "\n"},
+        {"/sys/fs/cgroup/machine.slice/cpuset.cpus": "0-3\n"},
+    ],
+)
+def test_slices_that_reach_the_guests_cpus(tmp_path, files):
+    check_slice(Host(str(fill(tmp_path, files))), PARTITION)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {f"{UNITS}/machine.slice.d/rt.conf": "[Slice]\nAllowedCPUs=2-3\n"},
+            (
+                f"{UNITS}/machine.slice.d/rt.conf (AllowedCPUs=2-3) limits guests to CPUs 2-3, but they need 0,2-3: housekeeping CPUs (0) for "
+                "emulator threads, realtime CPUs (2-3) for vCPUs; add 0, or take the limit away (systemctl revert machine.slice"
+            ),
+        ),
+        (
+            {"/etc/systemd/system.control/machine.slice.d/50-AllowedCPUs.conf": "[Slice]\nAllowedCPUs=0 1\n"},
+            "/etc/systemd/system.control/machine.slice.d/50-AllowedCPUs.conf (AllowedCPUs=0 1) limits guests to CPUs 0-1",
+        ),
+        (
+            {
+                "/usr/lib/systemd/system/machine.slice": "[Slice]\nStartupAllowedCPUs=0\n",
+                f"{UNITS}/slice.d/all.conf": "[Slice]\nStartupAllowedCPUs=2\n",
+            },
+            f"/usr/lib/systemd/system/machine.slice and {UNITS}/slice.d/all.conf (StartupAllowedCPUs=0 2) limits guests to CPUs 0,2",
+        ),
+        (
+            {"/sys/fs/cgroup/machine.slice/cpuset.cpus": "1-3\n"},
+            "/sys/fs/cgroup/machine.slice/cpuset.cpus limits guests to CPUs 1-3",
+        ),
+        ({"/sys/fs/cgroup/cpuset/machine.slice/cpuset.cpus": "0\n"}, "add 2-3, or take"),
+    ],
+)
+def test_slices_that_keep_guests_off_their_cpus(tmp_path, files, said):
+    with pytest.raises(HostError, match=re.escape(said)):
+        check_slice(Host(str(fill(tmp_path, files))), PARTITION)
+
+
+# -- parameters ------------------------------------------------------------------------------------
+
+
+def use(root, planner):
+    host = writable(root, "kvm_host")
+    with host.locked():
+        planner(host)
+        host.commit()
+    return host
+
+
+@pytest.mark.parametrize(
+    ("nx", "poll", "line"),
+    [("off", -1, "nx_huge_pages=off"), ("keep", 0, "halt_poll_ns=0"), ("off", 5, "nx_huge_pages=off halt_poll_ns=5")],
+)
+def test_parameters_last_and_go(tmp_path, nx, poll, line):
+    fill(tmp_path, {"/etc/modprobe.d/": None, "/var/lib/": None})
+    before = snapshot(tmp_path)
+    use(tmp_path, lambda host: plan_parameters(host, nx, poll))
+    assert (tmp_path / MODPROBE[1:]).read_text().splitlines()[1:] == [f"options kvm {line}"]
+    assert use(tmp_path, lambda host: plan_parameters(host, nx, poll)).changes == []
+    use(tmp_path, lambda host: plan_parameters(host, "keep", -1))
+    assert snapshot(tmp_path) == before
+
+
+def test_without_parameters_there_is_no_file(tmp_path):
+    fill(tmp_path, {MODPROBE: "options kvm halt_poll_ns=7\n"})
+    assert use(tmp_path, lambda host: plan_parameters(host, "keep", -1)).changes == []
+
+
+# -- mounts ----------------------------------------------------------------------------------------
+
+DEFAULT = "hugetlbfs /dev/hugepages hugetlbfs rw,nosuid,nodev,relatime,pagesize=2M 0 0\n"
+LARGE = "hugetlbfs /dev/hugepages1G hugetlbfs rw,nosuid,nodev,relatime,pagesize=1024M 0 0\n"
+UNIT, WANTS = f"{UNITS}/dev-hugepages1G.mount", f"{UNITS}/sysinit.target.wants/dev-hugepages1G.mount"
+
+
+class Systemctl:
+    """Mounts and unmounts in the tree's /proc/mounts."""
+
+    def __init__(self, root, code=0):
+        self.root, self.code, self.calls = root, code, []
+
+    def __call__(self, command):
+        self.calls.append(" ".join(command[1:]))
+        if command[1:] == ["start", "dev-hugepages1G.mount"] and not self.code:
+            fill(self.root, {"/proc/mounts": DEFAULT + LARGE})
+        if command[1] == "stop" and not self.code:
+            fill(self.root, {"/proc/mounts": DEFAULT})
+        return self.code, "", "it is busy"
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path):
+    return fill(tmp_path, {"/proc/mounts": DEFAULT, f"{UNITS}/": None, "/var/lib/": None, "/run/systemd/system/": None})
+
+
+def test_pages_without_a_mount_get_one(root):
+    before, systemctl = snapshot(root), Systemctl(root)
+    host = use(root, lambda host: plan_mounts(host, systemctl, {"2M", "1G"}))
+    assert [change.resource for change in host.changes] == [UNIT, WANTS, "mount:/dev/hugepages1G"]
+    assert systemctl.calls == [
+        "daemon-reload",
+        "start dev-hugepages1G.mount",
+        "try-restart libvirtd.service",
+        "try-restart virtqemud.service",
+    ]
+    text = (root / UNIT[1:]).read_text()
+    assert "Where=/dev/hugepages1G\n" in text
+    assert "Options=nosuid,nodev,pagesize=1G\n" in text
+    assert use(root, lambda host: plan_mounts(host, systemctl, {"2M", "1G"})).changes == []
+
+    def undo(host):
+        plan_unmount(host, systemctl)
+        host.restore_links()
+        host.restore_files()
+
+    host = use(root, undo)
+    assert [change.resource for change in host.changes] == ["mount:/dev/hugepages1G", WANTS, UNIT]
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize(
+    ("mounts", "sizes", "resources"),
+    [
+        (DEFAULT, {"2M"}, []),
+        (DEFAULT + LARGE, {"1G"}, []),
+        (
+            LARGE,
+            {"2M"},
+            [f"{UNITS}/dev-hugepages2M.mount", f"{UNITS}/sysinit.target.wants/dev-hugepages2M.mount", "mount:/dev/hugepages2M"],
+        ),
+        ("", set(), []),
+    ],
+)
+def test_what_is_mounted_stays(root, mounts, sizes, resources):
+    fill(root, {"/proc/mounts": mounts})
+    host = writable(root, "kvm_host", check_mode=True)
+    plan_mounts(host, Systemctl(root), sizes)
+    assert [change.resource for change in host.changes] == resources
+
+
+def test_a_snapshot_without_mounts_has_them_all(tmp_path):
+    host = writable(tmp_path, "kvm_host", check_mode=True)
+    plan_mounts(host, Systemctl(tmp_path), {"1G", "2M"})
+    assert host.changes == []
+
+
+def test_a_mount_in_use_is_told(root):
+    use(root, lambda host: plan_mounts(host, Systemctl(root), {"1G"}))
+    with pytest.raises(HostError, match=r"^systemctl stop dev-hugepages1G\.mount failed: it is busy"):
+        use(root, lambda host: plan_unmount(host, Systemctl(root, code=1)))
