@@ -169,6 +169,7 @@ def test_a_guest_on_dataplane_cpus_is_refused_by_name(call, monkeypatch):
 def test_a_libvirt_that_does_not_answer_is_no_obstacle(call, monkeypatch):
     warnings = []
     monkeypatch.setattr(AnsibleModule, "warn", lambda _module, warning: warnings.append(warning))
+
     def silent(_host):
         raise HostError("libvirt does not answer")
 
