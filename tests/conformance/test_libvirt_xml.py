@@ -110,8 +110,7 @@ def memory_of(tree):
 
 def free_targets(tree):
     taken = {target.get("dev") for target in tree.findall("devices/disk/target")}
-    for prefix in ("vd", "sd"):
-        yield next(f"{prefix}{letter}" for letter in "zyxwv" if f"{prefix}{letter}" not in taken)
+    return [min({f"{prefix}{letter}" for letter in "zyxwv"} - taken) for prefix in ("vd", "sd")]
 
 
 def macs_of(tree):
