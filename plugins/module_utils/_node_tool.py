@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import inspect
 import io
+import posixpath
 import sys
 import zipfile
+from collections.abc import Collection
 from importlib import import_module
 
 from ._host import Host, HostError
@@ -21,7 +23,8 @@ from ._runtime import FEATURES, configured_features, require_partition
 
 ARCHIVE = "/usr/local/lib/realtime-kvm/realtime-kvm.pyz"
 UNIT = "/etc/systemd/system/realtime-kvm.service"
-WANTS = "/etc/systemd/system/multi-user.target.wants/realtime-kvm.service"
+INTERRUPTS_UNIT = "/etc/systemd/system/realtime-kvm-interrupts.service"
+WANTS = "/etc/systemd/system/multi-user.target.wants"
 PACKAGE = "realtime_kvm"
 #: What the service needs of this directory; a test checks that it is complete.
 PARTS = (
@@ -46,23 +49,39 @@ PARTS = (
 )
 _MAIN = f"from {PACKAGE}._node_tool import main\n\nmain()\n"
 
-UNIT_TEXT = f"""\
+_UNIT_TEXT = """\
 # Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.
 [Unit]
-Description=Real-time CPU partition: run-time settings of realtime.kvm
+Description={description}
 Documentation=https://github.com/realtime-kvm/realtime.kvm
-After=systemd-modules-load.service systemd-sysctl.service network.target irqbalance.service
-Before=libvirtd.service virtqemud.service openvswitch-switch.service ovs-vswitchd.service
+{order}
 ConditionPathExists=/etc/ansible/facts.d/realtime_partition.fact
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/bin/python3 {ARCHIVE}
+ExecStart=/usr/bin/python3 {archive}{arguments}
 
 [Install]
 WantedBy=multi-user.target
 """
+#: What each unit holds. Open vSwitch comes before ``network.target`` and must find its huge pages, so the first unit
+#: cannot wait for the network; interrupts of network interfaces exist only once these are up, so the second does.
+UNIT_TEXTS = {
+    UNIT: _UNIT_TEXT.format(
+        description="Real-time CPU partition: run-time settings of realtime.kvm",
+        order="After=systemd-modules-load.service systemd-sysctl.service\n"
+        "Before=libvirtd.service virtqemud.service openvswitch.service openvswitch-switch.service ovs-vswitchd.service",
+        archive=ARCHIVE,
+        arguments="",
+    ),
+    INTERRUPTS_UNIT: _UNIT_TEXT.format(
+        description="Real-time CPU partition: interrupts of network interfaces, once these are up",
+        order="After=realtime-kvm.service network.target irqbalance.service",
+        archive=ARCHIVE,
+        arguments=" irq_affinity",
+    ),
+}
 
 
 def build_archive() -> bytes:
@@ -81,14 +100,15 @@ def build_archive() -> bytes:
 
 
 def plan_service(host: Host) -> None:
-    """Plan the archive, the unit and its start at boot."""
+    """Plan the archive, the units and their start at boot."""
     host.set_file(ARCHIVE, build_archive(), reason="boot service")
-    host.set_file(UNIT, UNIT_TEXT.encode(), reason="boot service")
-    host.set_link(WANTS, UNIT, reason="boot service is enabled")
+    for unit, text in UNIT_TEXTS.items():
+        host.set_file(unit, text.encode(), reason="boot service")
+        host.set_link(f"{WANTS}/{posixpath.basename(unit)}", unit, reason="boot service is enabled")
 
 
-def apply_all() -> int:
-    """Make every configured feature's values; report what changed; return the number of failures."""
+def apply_all(only: Collection[str] = ()) -> int:
+    """Make every configured feature's values, or those of some features; report what changed; return the number of failures."""
     failures = 0
     try:
         features = configured_features(Host())
@@ -97,6 +117,8 @@ def apply_all() -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     for feature, options in features.items():
+        if only and feature not in only:
+            continue
         host = Host(owner=feature)
         try:
             with host.locked():
@@ -111,5 +133,5 @@ def apply_all() -> int:
 
 
 def main() -> None:
-    """Entry point of the archive."""
-    raise SystemExit(1 if apply_all() else 0)
+    """Entry point of the archive; its arguments are the features wanted, none for all."""
+    raise SystemExit(1 if apply_all(sys.argv[1:]) else 0)

@@ -18,9 +18,10 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils import _node_tool
 from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import (
     ARCHIVE,
+    INTERRUPTS_UNIT,
     PARTS,
     UNIT,
-    UNIT_TEXT,
+    UNIT_TEXTS,
     WANTS,
     build_archive,
     plan_service,
@@ -84,20 +85,21 @@ def test_without_a_document_the_service_says_so(archive):
 #: The archive's main, on a tree: what it takes for / is the tree.
 _ON_A_TREE = """\
 import sys
-sys.path.insert(0, sys.argv[1])
+_, archive, root, *sys.argv[1:] = sys.argv
+sys.path.insert(0, archive)
 from realtime_kvm import _host, _node_tool
 class Host(_host.Host):
     def __init__(self, *args, **options):
-        super().__init__(sys.argv[2], **options)
+        super().__init__(root, **options)
         self.dry = False
 _node_tool.Host = Host
 _node_tool.main()
 """
 
 
-def service(archive, root):
+def service(archive, root, *arguments):
     return subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _ON_A_TREE, str(archive), str(root)],
+        [sys.executable, "-I", "-S", "-c", _ON_A_TREE, str(archive), str(root), *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -129,6 +131,13 @@ def test_the_service_makes_what_is_configured(archive, node):
     assert (node / "proc/sys/vm/stat_interval").read_text() == "10"
     again = service(archive, node)
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_one_feature_can_be_made_by_itself(archive, node):
+    ran = service(archive, node, "irq_affinity")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == ["irq_affinity: /proc/irq/default_smp_affinity: f -> 00000001"]
+    assert (node / "proc/sys/vm/stat_interval").read_text() == "1\n"
 
 
 def test_one_failing_feature_does_not_keep_the_others(archive, node):
@@ -173,11 +182,12 @@ def test_the_service_is_installed_once_and_removed_whole(tmp_path):
     fill(tmp_path, {"/etc/systemd/system/": None, "/usr/": None, "/var/lib/": None, "/proc/sys/kernel/random/boot_id": "b"})
     before = snapshot(tmp_path)
     check = install(tmp_path, check_mode=True)
-    assert [change.resource for change in check.changes] == [ARCHIVE, UNIT, WANTS]
+    links = {f"{WANTS}/{os.path.basename(unit)}": unit for unit in UNIT_TEXTS}
+    assert {change.resource for change in check.changes} == {ARCHIVE, *UNIT_TEXTS, *links}
     assert snapshot(tmp_path) == before
     assert install(tmp_path).changes == check.changes
     assert install(tmp_path).changes == []
-    assert os.readlink(f"{tmp_path}{WANTS}") == UNIT
+    assert {path: os.readlink(f"{tmp_path}{path}") for path in links} == links
     host = writable(tmp_path, "cpu_partition")
     with host.locked():
         host.restore_links()
@@ -186,8 +196,16 @@ def test_the_service_is_installed_once_and_removed_whole(tmp_path):
     assert snapshot(tmp_path) == before
 
 
-def test_the_unit_starts_the_archive_before_guests():
-    assert f"ExecStart=/usr/bin/python3 {ARCHIVE}\n" in UNIT_TEXT
-    assert f"ConditionPathExists={DOCUMENT}\n" in UNIT_TEXT
-    before = next(line for line in UNIT_TEXT.splitlines() if line.startswith("Before="))
-    assert {"libvirtd.service", "virtqemud.service"} <= set(before.removeprefix("Before=").split())
+def ordered(unit, key):
+    return {name for line in UNIT_TEXTS[unit].splitlines() if line.startswith(f"{key}=") for name in line.partition("=")[2].split()}
+
+
+def test_the_service_runs_before_guests_and_switch_and_once_more_for_the_network_s_interrupts():
+    assert all(f"ConditionPathExists={DOCUMENT}\n" in text for text in UNIT_TEXTS.values())
+    assert f"ExecStart=/usr/bin/python3 {ARCHIVE}\n" in UNIT_TEXTS[UNIT]
+    assert f"ExecStart=/usr/bin/python3 {ARCHIVE} irq_affinity\n" in UNIT_TEXTS[INTERRUPTS_UNIT]
+    assert {"libvirtd.service", "virtqemud.service", "openvswitch.service", "ovs-vswitchd.service"} <= ordered(UNIT, "Before")
+    assert {"realtime-kvm.service", "network.target"} <= ordered(INTERRUPTS_UNIT, "After")
+    # Open vSwitch starts before network.target: a unit between the two must wait for neither what follows it
+    assert "network.target" not in ordered(UNIT, "After")
+    assert not ordered(INTERRUPTS_UNIT, "Before")

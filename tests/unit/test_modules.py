@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN,
 from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
 from ansible_collections.realtime.kvm.plugins.module_utils._module import cpu_partition_info as info_body
-from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import ARCHIVE, UNIT, WANTS
+from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import ARCHIVE, UNIT_TEXTS, WANTS
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.modules import (
@@ -111,7 +111,8 @@ def test_check_mode_on_this_machine_writes_nothing(call):
     for name in ("cpu_power", "irq_affinity"):
         told = call(name, check=True, partition=PARTITION)
         assert told["changes"][-1]["resource"].startswith(("/etc/realtime-kvm/", "/etc/systemd/", "service:", "/sys/", "/proc/"))
-    assert not [path for path in (DOCUMENT, ARCHIVE, UNIT, WANTS, JOURNAL, "/etc/realtime-kvm") if os.path.lexists(path)]
+    units = [path for unit in UNIT_TEXTS for path in (unit, f"{WANTS}/{os.path.basename(unit)}")]
+    assert not [path for path in (DOCUMENT, ARCHIVE, *units, JOURNAL, "/etc/realtime-kvm") if os.path.lexists(path)]
 
 
 def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):

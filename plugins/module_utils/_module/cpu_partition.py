@@ -12,7 +12,7 @@ from typing import Any
 from .._boot import Runner
 from .._host import Host
 from .._kthreads import realtime_guests
-from .._node_tool import UNIT, plan_service
+from .._node_tool import UNIT_TEXTS, plan_service
 from .._partition import Intent, Partition, PartitionError, plan_partition
 from .._report import plan_table
 from .._runtime import DOCUMENT, plan_feature, read_partition, undo_feature
@@ -78,7 +78,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
 def _settle(host: Host, runner: Runner, partition: Partition, options: dict[str, Any]) -> None:
     """Let systemd read changed units; a tuned that was switched off has put its own values back, so look again."""
     changed = {change.resource for change in host.changes}
-    if UNIT in changed:
+    if changed & UNIT_TEXTS.keys():
         reload_systemd(host, runner)
     if TUNED in changed and not host.dry:
         plan_feature(host, "cpu_partition", partition, options)
@@ -98,7 +98,7 @@ def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, 
 
 def _undo(host: Host, runner: Runner) -> dict[str, Any]:
     partition = read_partition(host)
-    units = UNIT in host.entries("file")
+    units = bool(set(host.entries("file")) & UNIT_TEXTS.keys())
     restore_tuned(host, runner)
     undo_feature(host)
     return {
