@@ -131,9 +131,24 @@ def check_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> l
     ]
 
 
-def check_task(partition: Partition, name: str, pid: int, allowed: frozenset[int]) -> Finding | None:
-    """A program may stay off the isolated CPUs or be pinned to them; it may not wander across the border."""
+def check_task(
+    partition: Partition,
+    name: str,
+    pid: int,
+    allowed: frozenset[int],
+    *,
+    last: int | None = None,
+    isolated: frozenset[int] = frozenset(),
+) -> Finding | None:
+    """A program may stay off the isolated CPUs or be pinned to them; it may not wander across the border.
+
+    One that may run on every CPU does not wander where the kernel itself isolates them (``isolated``): no load balancing
+    reaches these CPUs, so it is reported only if the CPU it ran on ``last`` is one of them. Such programs are ordinary:
+    moving a task into a cgroup gives it all CPUs of the cgroup's cpuset (kernel/cgroup/cpuset.c), and libvirt makes cpusets.
+    """
     if not allowed & partition.isolated or not allowed & partition.unisolated:
+        return None
+    if allowed >= partition.isolated | partition.unisolated and partition.isolated <= isolated and last not in partition.isolated:
         return None
     return Finding(
         "task",

@@ -32,6 +32,7 @@ class Thread:
     policy: int
     priority: int
     allowed: frozenset[int]
+    cpu: int  # where it ran last
     started: int  # clock ticks after boot; with the pid it names a thread for ever
 
     @property
@@ -63,6 +64,7 @@ def read_thread(host: Host, pid: int, base: str | None = None) -> Thread | None:
         policy=int(fields[38]),
         priority=int(fields[37]),
         allowed=parse_cpulist(allowed[1]) if allowed else frozenset(),
+        cpu=int(fields[36]),
         started=int(fields[19]),
     )
 

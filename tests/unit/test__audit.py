@@ -104,6 +104,20 @@ def test_tasks_stay_on_one_side(allowed, found):
     assert not found or (finding.resource, finding.remedy) == ("bash (pid 7)", "taskset -acp 0 7, and whatever started it")
 
 
+@pytest.mark.parametrize(
+    ("allowed", "last", "isolated", "found"),
+    [
+        (range(4), 0, {1, 2, 3}, False),  # everywhere, but the kernel does not bring it there
+        (range(4), 2, {1, 2, 3}, True),  # it is there all the same
+        (range(4), 0, {1, 2}, True),  # CPU 3 is balanced
+        ({0, 1}, 0, {1, 2, 3}, True),  # somebody chose that
+    ],
+)
+def test_a_task_that_nobody_restricted_is_no_wanderer_where_the_kernel_isolates(allowed, last, isolated, found):
+    finding = check_task(PARTITION, "bash", 7, frozenset(allowed), last=last, isolated=frozenset(isolated))
+    assert (finding is not None) is found
+
+
 def test_shared_cpus_are_ordinary():
     partition = replace(PARTITION, sets={**PARTITION.sets, "realtime": frozenset({2, 3}), "shared": frozenset({1})})
     assert check_task(partition, "bash", 7, frozenset({0, 1})) is None

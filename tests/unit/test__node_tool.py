@@ -197,7 +197,9 @@ def test_the_service_is_installed_once_and_removed_whole(tmp_path):
 
 
 def ordered(unit, key):
-    return {name for line in UNIT_TEXTS[unit].splitlines() if line.startswith(f"{key}=") for name in line.partition("=")[2].split()}
+    return {
+        name for line in UNIT_TEXTS[unit].splitlines() if line.startswith(f"{key}=") for name in line.partition("=")[2].split()
+    }
 
 
 def test_the_service_runs_before_guests_and_switch_and_once_more_for_the_network_s_interrupts():

@@ -102,7 +102,10 @@ def _drift(host: Host, topology: Topology, partition: Partition | None) -> list[
             for change in trial.changes
         ]
     findings += check_interrupts(partition, read_interrupts(host))
-    found = (check_task(partition, task.name, task.pid, task.allowed) for task in read_threads(host, user=True))
+    found = (
+        check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=kernel.isolated)
+        for task in read_threads(host, user=True)
+    )
     findings += [finding for finding in found if finding is not None]
     if tuned_state(host):
         findings.append(
