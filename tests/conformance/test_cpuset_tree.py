@@ -13,7 +13,8 @@ import json
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_tree import CPUS, EXCLUSIVE, PARTITION, CpusetTree, Rules
+from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_group import CPUS, EXCLUSIVE, PARTITION, Rules
+from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_tree import CpusetTree
 from conformance.snapshots import FIXTURES, needs_fixtures
 
 pytestmark = needs_fixtures
@@ -24,7 +25,10 @@ MACHINE = frozenset(range(8))
 KINDS = {"0": "member", "1": "root", "2": "isolated", "-1": "root invalid", "-2": "isolated invalid"}
 
 LOCAL = {"A1": "A1", "A2": "A1/A2", "A3": "A1/A2/A3", "B1": "B1"}
-REMOTE = {name: f"rtest/{path}" for name, path in {"p1": "p1", "p2": "p2", "c11": "p1/c11", "c12": "p1/c12", "c21": "p2/c21", "c22": "p2/c22"}.items()}
+REMOTE = {
+    name: f"rtest/{path}"
+    for name, path in {"p1": "p1", "p2": "p2", "c11": "p1/c11", "c12": "p1/c12", "c21": "p2/c21", "c22": "p2/c22"}.items()
+}
 
 #: Lines whose entry for B1 the self test never compares (it stands behind a ":" where a "|" belongs), and what the model
 #: says there. By the kernel's rule for siblings B1 is valid with the CPUs that A1 leaves, as lines 111 and 114 show.
