@@ -46,7 +46,7 @@ class Rules:
         return cls(exclusive=release >= (6, 7), yields=release >= (7, 0))
 
 
-@dataclass
+@dataclass(eq=False)
 class Cgroup:
     """One cgroup with the cpuset controller. Its fields are what its files show."""
 
@@ -105,10 +105,12 @@ class Cgroup:
 
 
 def union(sets: Iterable[Cpus]) -> Cpus:
+    """Return the CPUs of all sets."""
     return frozenset().union(*sets)
 
 
 def parent_of(group: Cgroup) -> Cgroup:
+    """Return the parent of a cgroup that is not the root."""
     assert group.parent is not None  # nobody writes to the root
     return group.parent
 
