@@ -88,9 +88,9 @@ class CpusetState:
         """Take over CPUs of a cgroup that the kernel accepts."""
         parent = parent_of(group)
         granted = self._claim(trial, group, always=group.kind != MEMBER)
-        if collides:  # older kernels: nobody keeps a partition
-            for other in (other for other in group.siblings() if other.valid and other.granted & trial.wanted):
-                other.invalidate("" if self.rules.exclusive else NOT_EXCLUSIVE)
+        losers = [other for other in group.siblings() if collides and other.valid and other.granted & trial.wanted]
+        for other in losers:  # older kernels: nobody keeps a partition
+            other.invalidate("" if self.rules.exclusive else NOT_EXCLUSIVE)
         if group.kind != MEMBER:
             reason = self._obstacle(group, granted)
             if collides and group.valid:
@@ -101,21 +101,18 @@ class CpusetState:
                 group.invalidate(reason)
             elif group.remote:
                 self._regrant(group, granted)
-            elif (
-                parent.valid
-                and self._starves(group, group.wanted)
-                and not (group.valid and (group.granted - granted) & self.online)
-            ):
-                group.invalidate(NO_CPUS_LEFT)
-            elif parent.valid:
-                group.reason = None
+            elif parent.valid and not group.valid:
+                # the CPUs asked for until now still count: it takes a second write to come out of want
+                want = self._starves(group, group.wanted)
+                group.reason = NO_CPUS_LEFT if want else self._bar(group, trial.wanted, granted)
         elif not self.rules.yields:
             lost = group.granted - granted
             for other in [other for other in self if other.remote and other.effective & lost]:
                 other.invalidate(INVALID_CPUS)
         group.cpus, group.exclusive = trial.cpus, trial.exclusive
         group.granted = granted if group.valid else self._claim(group, group, always=False)
-        self._revisit(group)
+        for changed in (*losers, group):
+            self._revisit(changed)
 
     def set_kind(self, group: Cgroup, kind: str) -> None:
         """Take over a write to cpuset.cpus.partition; what cannot be becomes an invalid partition."""
@@ -198,18 +195,26 @@ class CpusetState:
 
     def _obstacle(self, group: Cgroup, granted: Cpus) -> str | None:
         """Why a partition cannot have these CPUs."""
-        if not granted and (group.valid or self.rules.yields):
+        if not granted:
             return INVALID_CPUS if self.rules.exclusive else EMPTY
         if self.rules.exclusive and group.kind != ISOLATED and granted & self.boot_isolated:
             return HOUSEKEEPING
         return NO_CPUS_LEFT if self._starves(group, granted) else None
+
+    def _bar(self, group: Cgroup, wanted: Cpus, granted: Cpus) -> str | None:
+        """Why an invalid partition cannot come back as a local one."""
+        if not self.rules.yields and any(wanted & other.wanted for other in group.siblings()):
+            return NOT_EXCLUSIVE
+        if self.rules.exclusive and group.kind != ISOLATED and granted & self.boot_isolated:
+            return HOUSEKEEPING
+        return REMOTE_BELOW if group.parent is self.root and granted & self.handed_out else None
 
     def _regrant(self, group: Cgroup, granted: Cpus) -> None:
         """Give a remote partition other CPUs, or none."""
         added = granted - group.granted
         if not granted:
             group.invalidate(EMPTY)
-        elif added and (added & self.handed_out or self.root.effective <= added):
+        elif added and self.root.effective <= added:
             group.invalidate(NO_CPUS_LEFT)
         else:
             group.granted = granted
@@ -253,7 +258,11 @@ class CpusetState:
         elif group.wanted and self._starves(group, group.wanted):
             group.invalidate(NO_CPUS_LEFT)
         elif not group.valid and group.wanted and group.wanted <= parent.granted:
-            group.reason = NOT_EXCLUSIVE if any(group.wanted & other.wanted for other in group.siblings()) else None
+            if any(group.wanted & other.wanted for other in group.siblings()):
+                group.invalidate(NOT_EXCLUSIVE)
+            else:
+                group.reason = self._bar(group, group.wanted, group.wanted)
+                group.granted = self._claim(group, group, always=True) if group.valid else group.granted
 
     def _trim(self, group: Cgroup) -> None:
         """End partitions below a partition that no longer fit into it, or leave its tasks no CPU."""

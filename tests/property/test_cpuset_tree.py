@@ -18,7 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_group import 
     Rules,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_tree import CpusetTree, Write, predict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 MACHINE = frozenset(range(6))
@@ -32,11 +32,15 @@ writes = st.one_of(
     st.tuples(paths, st.just(PARTITION), st.sampled_from(KINDS)),
 ).map(lambda write: Write(*write))
 steps = st.one_of(
-    writes,
-    writes,
-    st.tuples(st.just("plug"), st.integers(0, 5), st.booleans()),
-    st.tuples(st.just("attach"), paths, st.booleans()),
+    writes.map(lambda write: [write]),
+    # CPUs and then a partition of them: what most writers do
+    st.tuples(paths, st.sampled_from([CPUS, EXCLUSIVE]), cpulists, st.sampled_from(KINDS[1:])).map(
+        lambda four: [Write(four[0], four[1], four[2]), Write(four[0], PARTITION, four[3])]
+    ),
+    st.tuples(st.just("plug"), st.integers(0, 5), st.booleans()).map(lambda step: [step]),
+    st.tuples(st.just("attach"), paths, st.booleans()).map(lambda step: [step]),
 )
+sequences = st.lists(steps, max_size=20).map(lambda lists: [step for some in lists for step in some])
 trees = st.builds(
     lambda release, boot: CpusetTree(Rules.of_release(release), MACHINE, possible=MACHINE, boot_isolated=boot),
     st.sampled_from([(6, 1), (6, 12), (7, 3)]),
@@ -96,7 +100,8 @@ def check(tree):
         assert (tree.owner_of(cpu) is None) == (cpu not in tree.handed_out)
 
 
-@given(trees, st.lists(steps, max_size=25))
+@settings(max_examples=500)
+@given(trees, sequences)
 def test_nobody_shares(tree, sequence):
     grown(tree)
     for step in sequence:
@@ -107,7 +112,7 @@ def test_nobody_shares(tree, sequence):
             assert state(tree) == before
 
 
-@given(trees, st.lists(steps, max_size=15), writes)
+@given(trees, sequences, writes)
 def test_second_write_changes_nothing(tree, sequence, write):
     """Invalid partitions are the exception: writing one again is another attempt."""
     grown(tree)
@@ -120,7 +125,7 @@ def test_second_write_changes_nothing(tree, sequence, write):
         assert state(tree) == before
 
 
-@given(trees, st.lists(steps, max_size=15), st.lists(writes, max_size=5))
+@given(trees, sequences, st.lists(writes, max_size=5))
 def test_prediction_is_what_comes(tree, sequence, planned):
     grown(tree)
     for step in sequence:
@@ -135,7 +140,7 @@ def test_prediction_is_what_comes(tree, sequence, planned):
     assert bool(prediction.problems) >= ends_badly
 
 
-@given(trees, st.lists(steps, max_size=15))
+@given(trees, sequences)
 def test_loaded_as_it_was(tree, sequence):
     grown(tree)
     for step in sequence:
@@ -145,7 +150,7 @@ def test_loaded_as_it_was(tree, sequence):
     assert state(again) == state(tree)
 
 
-@given(trees, st.lists(steps, max_size=15))
+@given(trees, sequences)
 def test_all_members_again(tree, sequence):
     """Whatever happened: everybody a member, nothing exclusive, all CPUs online is the machine at rest."""
     grown(tree)

@@ -253,6 +253,43 @@ def test_offline_cpu_of_a_running_vcpu(release):
     assert tree.write(VCPU0, PARTITION, "isolated").partition == "isolated"
 
 
+@pytest.mark.parametrize("release", REMOTE)
+def test_last_cpu_outside_partitions_goes(release):
+    """Somebody must be able to run: all partitions end."""
+    tree = node(release, "0-3")
+    guest(tree)
+    for write in [Write(EMULATOR, CPUS, "0"), *down(VCPU0, "1"), *holder(tree, RT, "2-3")]:
+        assert tree.write(*write).error is None
+    assert tree.plug(0, False).invalidated == (VCPU0, RT)
+    assert texts(tree)["system.slice"][0] == "1-3"
+
+
+@pytest.mark.parametrize("release", REMOTE)
+def test_vcpu_that_would_take_the_last_cpu(release):
+    tree = node(release, "0-3")
+    guest(tree)
+    for write in [Write(EMULATOR, CPUS, ""), *down(VCPU0, "1", "0-3")]:
+        tree.attach(EMULATOR, tasks=False)
+        assert tree.write(*write).error is None
+    assert tree.write(VCPU0, EXCLUSIVE, "0-3").partition == "isolated invalid (Parent unable to distribute cpu downstream)"
+    tree.write(VCPU0, PARTITION, "member")
+    assert tree.write(VCPU0, PARTITION, "isolated").partition == "isolated invalid (Invalid cpu list in cpuset.cpus.exclusive)"
+
+
+@pytest.mark.parametrize("release", EVERY)
+def test_partition_below_a_smaller_holder(release):
+    """Who loses a CPU to a change above is not valid until it is written again."""
+    tree = node(release)
+    below = f"{RT}/one"
+    for write in [*holder(tree, RT, "4-7"), *holder(tree, below, "6-7")]:
+        assert tree.write(*write).error is None
+    assert tree.owner_of(7) == below
+    assert tree.write(RT, CPUS, "4-6").invalidated == (below,)
+    wording = "cpuset.cpus" if release == (6, 1) else "cpuset.cpus.exclusive"
+    assert tree[below].partition == f"isolated invalid (Invalid cpu list in {wording})"
+    assert predict(tree, [Write(below, CPUS, "6")]).problems == ()
+
+
 @pytest.mark.parametrize(
     ("release", "kind", "state"),
     [
