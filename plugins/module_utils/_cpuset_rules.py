@@ -102,8 +102,8 @@ class CpusetState:
             elif group.remote:
                 self._regrant(group, granted)
             elif parent.valid and not group.valid:
-                # the CPUs asked for until now still count: it takes a second write to come out of want
-                want = self._starves(group, group.wanted)
+                # since 6.7 the CPUs asked for until now still count: it takes a second write to come out of want
+                want = self.rules.exclusive and self._starves(group, group.wanted)
                 group.reason = NO_CPUS_LEFT if want else self._bar(group, trial.wanted, granted)
         elif not self.rules.yields:
             lost = group.granted - granted
