@@ -49,6 +49,7 @@ EDGE = {
     "_interrupts",
     "_kthreads",
     "_kvm",
+    "_latency_machine",
     "_libvirt",
     "_machine",
     "_memory",

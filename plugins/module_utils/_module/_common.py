@@ -18,6 +18,7 @@ from .._guest import GuestError
 from .._host import Host, HostError
 from .._hugepages import HugepageError
 from .._kernel_arguments import KernelArgumentError
+from .._latency import LatencyError
 from .._network import NetworkError
 from .._partition import PartitionError
 from .._pinning import PinningError
@@ -34,6 +35,7 @@ REFUSALS = (
     HostError,
     HugepageError,
     KernelArgumentError,
+    LatencyError,
     PartitionError,
     SettingError,
     SwitchError,

@@ -1,0 +1,403 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rt_latency: measure, and say what the measurement is worth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from .._boot import Runner
+from .._cpuset import CpuListError, format_cpulist, parse_cpulist
+from .._domain_xml import describe, parse, read_schedulers
+from .._host import Host
+from .._latency import LIMITS_US, PROFILES, LatencyError, Verdict, document, find_doubts, judge, summary
+from .._latency_job import (
+    MARGIN_S,
+    PACKAGES,
+    PROGRAMS,
+    TRACERS,
+    Job,
+    bins_for,
+    interruption,
+    load_stored,
+    read_output,
+    stored,
+    tool_failure,
+)
+from .._latency_machine import (
+    Agent,
+    Machine,
+    Node,
+    ask,
+    connect_agent,
+    guest_offset,
+    is_running,
+    job_files,
+    locate,
+    look,
+    occupants,
+    prolong,
+    remove,
+    start,
+    stop,
+    tool_version,
+    wait,
+)
+from .._libvirt import Connection
+from .._partition import Partition
+from .._runtime import read_partition, require_partition
+
+#: Exit codes that come with a result: hwlatdetect and rtla tell by theirs that a threshold was exceeded.
+_GOOD_CODES = {"hwlatdetect": ("0", "1"), "timerlat": ("0", "2"), "osnoise": ("0", "2"), "hwnoise": ("0", "2")}
+
+
+@dataclass
+class _Place:
+    """Where this run measures: the machine, what it says of itself, and the CPUs of this node that its CPUs are."""
+
+    host: Host
+    node: Node
+    machine: Machine
+    files: dict[str, str]
+    parameters: Mapping[str, Any]
+    pins: dict[int, frozenset[int]]  # of a guest behind its agent: vCPU to CPUs
+    realtime: frozenset[int]  # and its real-time vCPUs
+
+    @property
+    def systemd(self) -> bool:
+        return "systemd" in self.files
+
+    @property
+    def inside(self) -> bool:
+        """Whether the machine is a guest that the agent reaches."""
+        return isinstance(self.machine, Agent)
+
+    def here(self, cpus: Iterable[int]) -> frozenset[int]:
+        """Return the CPUs of this node that CPUs of the machine run on."""
+        return frozenset().union(*(self.pins.get(cpu, frozenset()) for cpu in cpus)) if self.inside else frozenset(cpus)
+
+
+def run(host: Host, runner: Runner, parameters: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """Measure, or start, look after or end a measurement; nothing on the node is configured by any of them."""
+    place = _find(host, runner, parameters)
+    state = parameters["state"]
+    if state == "absent":
+        return _absent(place, check_mode)
+    if state == "polled":
+        return _poll(place, check_mode)
+    job, environment = _plan(place)
+    told = {
+        "command": job.command(),
+        "load_command": job.load_command(),
+        "cpus": format_cpulist(job.cpus),
+        "seconds": job.seconds,
+        "environment": environment,
+        "virtual": environment["virtual"],
+    }
+    if check_mode:
+        return {
+            **told,
+            "running": is_running(place.machine, systemd=place.systemd),
+            "finished": False,
+            "seconds_left": job.seconds,
+        }
+    _start(place, job, environment)
+    if state == "measured":
+        wait(place.machine, job.seconds + MARGIN_S, parameters["lease"], systemd=place.systemd)
+        if is_running(place.machine, systemd=place.systemd):
+            stop(place.machine, systemd=place.systemd)
+        result = _poll(place, check_mode=False)
+        remove(place.machine)
+        return {**told, **result}
+    return {**told, "running": True, "finished": False, **_left(job.seconds)}
+
+
+def _left(seconds: float) -> dict[str, Any]:
+    return {"seconds_left": max(round(seconds), 0), "minutes_left": max(-(-round(seconds) // 60), 0)}
+
+
+# -- where -----------------------------------------------------------------------------------------
+
+
+def _find(host: Host, runner: Runner, parameters: Mapping[str, Any]) -> _Place:
+    guest = parameters["guest"]
+    node = Node(host, runner, parameters["host"] or host.value("/proc/sys/kernel/hostname") or "this node")
+    if not guest or parameters["platform"]:  # a guest that is measured from inside tells its name for the record only
+        return _Place(host, node, node, ask(node), parameters, {}, frozenset())
+    domain = Connection().lookup(guest)
+    if not domain.isActive():
+        raise LatencyError(f"guest: {guest} is not running; start it first")
+    tree = parse(domain.XMLDesc(0))
+    agent = connect_agent(guest, domain)
+    pins = describe(tree, running=True).vcpus
+    return _Place(host, node, agent, ask(agent), parameters, dict(pins), frozenset(read_schedulers(tree)))
+
+
+# -- what ------------------------------------------------------------------------------------------
+
+
+def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
+    """Return what would run, with all that can be refused refused."""
+    parameters, tool = place.parameters, place.parameters["tool"]
+    profile = parameters["profile"]
+    seconds = parameters["seconds"] or PROFILES[profile]
+    if seconds != PROFILES[profile]:
+        profile = "custom"
+    if seconds < 1:
+        raise LatencyError(f"seconds: {seconds} is no duration")
+    limit_us = parameters["limit_us"] or LIMITS_US[tool]
+    if limit_us <= 0:
+        raise LatencyError(f"limit_us: {limit_us} is no limit; leave it out for {LIMITS_US[tool]} µs")
+    if profile == "certify" and parameters["load"] == "none":
+        raise LatencyError("load: certify measures under load; leave load out, or give seconds for a run that certifies nothing")
+    partition = (
+        None
+        if place.inside
+        else read_partition(place.host)
+        if not parameters["partition"]
+        else require_partition(place.host, parameters["partition"])
+    )
+    cpus, left_out = _choose(place, partition)
+    online = _cpus(place.files.get("/sys/devices/system/cpu/online", ""))
+    if absent := cpus - online:
+        raise LatencyError(f"cpus: CPUs {format_cpulist(absent)} are not online; online are {format_cpulist(online)}")
+    housekeeping = (partition.housekeeping & online if partition else online) - cpus
+    if parameters["load"] != "none" and not housekeeping:
+        raise LatencyError(
+            f"cpus: CPUs {format_cpulist(cpus)} are all there are, so there is none for the load; measure fewer, or set load: none"
+        )
+    virtual = _virtual(place)
+    job = Job(
+        tool,
+        profile,
+        seconds,
+        tuple(sorted(cpus)),
+        tuple(sorted(housekeeping)),
+        parameters["load"],
+        limit_us,
+        bins_for(tool, limit_us, virtual=virtual),
+    )
+    version, writes_json = _check_programs(place, job)
+    job = replace(job, json=writes_json and tool in ("cyclictest", "oslat"))
+    return job, _environment(place, job, partition, version, virtual, left_out)
+
+
+def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int], dict[int, str]]:
+    """Return the CPUs to measure, and those that are left out because a program is on them."""
+    parameters = place.parameters
+    where = place.machine.name
+    if parameters["cpus"]:
+        try:
+            cpus = parse_cpulist(parameters["cpus"])
+        except CpuListError as error:
+            raise LatencyError(f"cpus: {error}") from None
+        if not cpus:
+            raise LatencyError("cpus: the list is empty; name CPUs or leave it out")
+    elif place.inside:
+        cpus = place.realtime
+        if not cpus:
+            raise LatencyError(f"guest: {where} has no real-time vCPU; say which are measured with cpus")
+    elif parameters["platform"] and partition is None:  # a guest, which has no partition
+        cpus = _cpus(place.files.get("/sys/devices/system/cpu/isolated", ""))
+        if not cpus:
+            raise LatencyError(f"cpus: guest {parameters['guest']} isolates no CPU; say which are measured")
+    else:
+        name = parameters["cpu_set"]
+        cpus = (partition or require_partition(place.host, None)).sets[name]
+        if not cpus:
+            raise LatencyError(f"cpu_set: the set {name} of {where} is empty; choose another, or CPUs by number with cpus")
+    if place.inside or partition is None:
+        return cpus, {}
+    busy = {cpu: name for cpu, name in occupants(place.host, partition.isolated).items() if cpu in cpus}
+    if not busy or parameters["occupied"]:
+        return cpus, {}
+    told = ", ".join(f"{cpu}: {name}" for cpu, name in sorted(busy.items()))
+    if parameters["cpus"] or not cpus - busy.keys():
+        raise LatencyError(
+            f"{where}: CPUs {format_cpulist(busy)} are in use ({told}), and a measurement would take them away from there; measure others (cpus), "
+            "measure inside the guest (guest), or set occupied: true where nothing depends on it"
+        )
+    return cpus - busy.keys(), busy
+
+
+def _cpus(text: str) -> frozenset[int]:
+    try:
+        return parse_cpulist(text.replace("(null)", "").strip())
+    except CpuListError:
+        return frozenset()
+
+
+def _check_programs(place: _Place, job: Job) -> tuple[str, bool]:
+    """Refuse where a program or a tracer is missing; return the tool's version and whether it writes JSON."""
+    where = f"guest {place.machine.name}" if place.inside else place.machine.name
+    found = locate(place.machine, job.programs())
+    for program in job.programs():
+        if program not in found:
+            remedy = " or set load: none" if program == "stress-ng" else ""
+            raise LatencyError(
+                f"{where}: {program} is not installed; install the package {PACKAGES[program]}{',' + remedy if remedy else ''}"
+            )
+    tracers = [place.files[path] for path in place.files if path.endswith("/available_tracers")]
+    wanted = TRACERS.get(job.tool)
+    if wanted and tracers and wanted not in tracers[0].split():
+        raise LatencyError(
+            f"tool: the kernel of {where} has no {wanted} tracer, which {job.tool} needs (its tracers: {tracers[0].strip()}); use cyclictest or oslat"
+        )
+    return tool_version(place.machine, PROGRAMS.get(job.tool, job.tool))
+
+
+def _virtual(place: _Place) -> bool:
+    """Whether the platform is a virtual machine: for a guest, whether its node is one."""
+    platform = place.parameters["platform"]
+    if platform:
+        return bool(platform.get("virtual", True))
+    files = ask(place.node) if place.inside else place.files
+    if "flags" in files:
+        return "hypervisor" in files["flags"].split()
+    return place.node.run(["systemd-detect-virt", "--quiet", "--vm"])[0] == 0
+
+
+def _environment(
+    place: _Place, job: Job, partition: Partition | None, version: str, virtual: bool, left_out: Mapping[int, str]
+) -> dict[str, Any]:
+    files = place.files
+    told = place.parameters["platform"] or {}
+    of_node = read_partition(place.host) if place.inside else partition
+    digest = ""
+    if of_node:
+        digest = hashlib.sha256(json.dumps(of_node.to_document(), sort_keys=True).encode()).hexdigest()[:16]
+    return {
+        "kernel": files.get("/proc/sys/kernel/osrelease", "").strip(),
+        "kernel_version": files.get("/proc/sys/kernel/version", "").strip(),
+        "arguments": files.get("/proc/cmdline", "").strip(),
+        "processor": files.get("model name", ""),
+        "microcode": files.get("microcode", ""),
+        "product": files.get("/sys/class/dmi/id/product_name", "").strip(),
+        "partition_digest": digest or str(told.get("partition_digest", "")),
+        "tool_version": version,
+        "command": " ".join(job.command()),
+        "load": " ".join(job.load_command()),
+        "virtual": virtual,
+        "left_out": {str(cpu): name for cpu, name in sorted(left_out.items())},
+    }
+
+
+# -- the run ---------------------------------------------------------------------------------------
+
+
+def _start(place: _Place, job: Job, environment: Mapping[str, Any]) -> None:
+    """Start the job; one that runs already is joined when it is the same, else refused."""
+    machine, systemd = place.machine, place.systemd
+    if is_running(machine, systemd=systemd):
+        files = job_files(machine)
+        other = load_stored(files["job.json"])[0] if "job.json" in files else None
+        if other is None or other.key() != job.key():
+            what = f"{other.tool} on CPUs {format_cpulist(other.cpus)}, {other.seconds} s" if other else "by somebody else"
+            raise LatencyError(
+                f"{machine.name}: a measurement runs already ({what}); wait for its end, or end it with state: absent"
+            )
+        prolong(machine, place.parameters["lease"])
+        return
+    text = stored(
+        job,
+        before=_look(place, job),
+        started=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        uptime=_uptime(place.files),
+        boot=place.files.get("/proc/sys/kernel/random/boot_id", "").strip(),
+        environment=dict(environment),
+    )
+    start(machine, job, text, place.parameters["lease"], systemd=systemd)
+
+
+def _uptime(files: Mapping[str, str]) -> float:
+    return float((files.get("/proc/uptime") or "0").split()[0])
+
+
+def _look(place: _Place, job: Job) -> dict[str, Any]:
+    """Return what both ends of the run are compared by: this node and, of a guest, its clock."""
+    return {"node": look(place.host, place.here(job.cpus)), "guest": guest_offset(place.files) if place.inside else {}}
+
+
+def _poll(place: _Place, check_mode: bool) -> dict[str, Any]:
+    """Return how far the measurement is and, once it has ended, its result."""
+    machine = place.machine
+    running = is_running(machine, systemd=place.systemd)
+    files = job_files(machine)
+    if "job.json" not in files:
+        raise LatencyError(
+            f"{machine.name}: no measurement runs or has run here; it was removed, or the machine has booted since it was started"
+        )
+    job, rest = load_stored(files["job.json"])
+    if running and "rc" not in files:
+        if not check_mode:
+            prolong(machine, place.parameters["lease"])
+        left = job.seconds - (_uptime(place.files) - rest.get("uptime", 0))
+        return {"running": True, "finished": False, "seconds": job.seconds, "cpus": format_cpulist(job.cpus), **_left(left)}
+    result = _result(place, job, rest, files)
+    return {
+        "running": False,
+        "finished": True,
+        "result": result,
+        "summary": summary(result),
+        "virtual": result["verdict"]["virtual"],
+        **_left(0),
+    }
+
+
+def _result(place: _Place, job: Job, rest: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+    interrupted = interruption(files, running=False)
+    reading = None
+    try:
+        reading = read_output(job, files)
+    except LatencyError as error:
+        if not interrupted:
+            where = f"guest {place.machine.name}" if place.inside else place.machine.name
+            raise LatencyError(f"{where}: {tool_failure(job, files) or error}") from None
+    doubts = [interrupted] if interrupted else []
+    if failure := tool_failure(job, files):
+        doubts += [] if files["rc"].strip() in _GOOD_CODES.get(job.tool, ()) else [failure]
+    if "unloaded" in files:
+        doubts.append(
+            f"the load ended before the measurement did ({files.get('load.out', '').strip()[-200:] or 'it did not say why'})"
+        )
+    now = _look(place, job)
+    doubts += find_doubts(rest["before"]["node"], now["node"])
+    doubts += [f"in the guest, {doubt}" for doubt in find_doubts(rest["before"]["guest"], now["guest"])]
+    environment = {**rest["environment"], "smi_counted": bool(now["node"]["smi"])}
+    verdict: Verdict = judge(
+        job.tool,
+        reading,
+        job.cpus,
+        seconds=job.seconds,
+        limit_us=job.limit_us,
+        virtual=environment["virtual"],
+        doubts=doubts,
+    )
+    return document(
+        host=str((place.parameters["platform"] or {}).get("host") or place.node.name),
+        guest=place.parameters["guest"] or None,
+        tool=job.tool,
+        profile=job.profile,
+        started=rest["started"],
+        seconds=job.seconds,
+        cpus=job.cpus,
+        limit_us=job.limit_us,
+        reading=reading,
+        verdict=verdict,
+        environment=environment,
+    )
+
+
+def _absent(place: _Place, check_mode: bool) -> dict[str, Any]:
+    running = is_running(place.machine, systemd=place.systemd)
+    if not check_mode:
+        if running:
+            stop(place.machine, systemd=place.systemd)
+        remove(place.machine)
+    return {"running": running if check_mode else False, "finished": False}
