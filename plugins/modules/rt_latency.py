@@ -90,8 +90,9 @@ options:
     type: str
   platform:
     description:
-      - For a run inside a guest that is reached by SSH, what its node says of itself, from a run of this module there in check mode. C(virtual) is
-        whether the node is a virtual machine (true unless given), C(host) its name, C(partition_digest) the digest of its document.
+      - For a run inside a guest that is reached by SSH, what its node says of itself, which is RV(platform) of a run there (O(state=absent) in check
+        mode touches nothing). C(virtual) is whether the node is a virtual machine (true unless given), C(host) its name, C(partition_digest) the
+        digest of its document.
     type: dict
   host:
     description: The name that the result has for this node; the node's own unless given.
@@ -160,6 +161,14 @@ virtual:
   description: Whether the platform is a virtual machine.
   returned: when known
   type: bool
+interval:
+  description: How many seconds to wait between two questions after it.
+  returned: when O(state) is V(measured) or V(started), also in check mode
+  type: int
+platform:
+  description: What a run inside a guest of this node takes as O(platform).
+  returned: success
+  type: dict
 running:
   description: Whether a measurement runs.
   returned: success
@@ -174,7 +183,7 @@ seconds_left:
   type: int
 minutes_left:
   description: The same in minutes, rounded up.
-  returned: when O(state) is not V(absent), not in check mode
+  returned: when O(state) is not V(absent)
   type: int
 result:
   description: The run in the format that is kept on the controller (docs/latency.md).

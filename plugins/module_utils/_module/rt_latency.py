@@ -86,7 +86,12 @@ class _Place:
 def run(host: Host, runner: Runner, parameters: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Measure, or start, look after or end a measurement; nothing on the node is configured by any of them."""
     place = _find(host, runner, parameters)
-    state = parameters["state"]
+    results = _act(place, check_mode)
+    return {**results, "platform": _platform(place)}
+
+
+def _act(place: _Place, check_mode: bool) -> dict[str, Any]:
+    state, machine, systemd = place.parameters["state"], place.machine, place.systemd
     if state == "absent":
         return _absent(place, check_mode)
     if state == "polled":
@@ -97,25 +102,21 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any], *, check_mode: b
         "load_command": job.load_command(),
         "cpus": format_cpulist(job.cpus),
         "seconds": job.seconds,
+        "interval": min(max(job.seconds // 12, 10), 300),
         "environment": environment,
         "virtual": environment["virtual"],
     }
     if check_mode:
-        return {
-            **told,
-            "running": is_running(place.machine, systemd=place.systemd),
-            "finished": False,
-            "seconds_left": job.seconds,
-        }
+        return {**told, "running": is_running(machine, systemd=systemd), "finished": False, **_left(job.seconds)}
     _start(place, job, environment)
-    if state == "measured":
-        wait(place.machine, job.seconds + MARGIN_S, parameters["lease"], systemd=place.systemd)
-        if is_running(place.machine, systemd=place.systemd):
-            stop(place.machine, systemd=place.systemd)
-        result = _poll(place, check_mode=False)
-        remove(place.machine)
-        return {**told, **result}
-    return {**told, "running": True, "finished": False, **_left(job.seconds)}
+    if state == "started":
+        return {**told, "running": True, "finished": False, **_left(job.seconds)}
+    wait(machine, job.seconds + MARGIN_S, place.parameters["lease"], systemd=systemd)
+    if is_running(machine, systemd=systemd):
+        stop(machine, systemd=systemd)
+    result = _poll(place, check_mode=False)
+    remove(machine)
+    return {**told, **result}
 
 
 def _left(seconds: float) -> dict[str, Any]:
@@ -156,13 +157,7 @@ def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
         raise LatencyError(f"limit_us: {limit_us} is no limit; leave it out for {LIMITS_US[tool]} µs")
     if profile == "certify" and parameters["load"] == "none":
         raise LatencyError("load: certify measures under load; leave load out, or give seconds for a run that certifies nothing")
-    partition = (
-        None
-        if place.inside
-        else read_partition(place.host)
-        if not parameters["partition"]
-        else require_partition(place.host, parameters["partition"])
-    )
+    partition = None if place.inside else _partition(place)
     cpus, left_out = _choose(place, partition)
     online = _cpus(place.files.get("/sys/devices/system/cpu/online", ""))
     if absent := cpus - online:
@@ -185,7 +180,7 @@ def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
     )
     version, writes_json = _check_programs(place, job)
     job = replace(job, json=writes_json and tool in ("cyclictest", "oslat"))
-    return job, _environment(place, job, partition, version, virtual, left_out)
+    return job, _environment(place, job, version, virtual, left_out)
 
 
 def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int], dict[int, str]]:
@@ -263,15 +258,25 @@ def _virtual(place: _Place) -> bool:
     return place.node.run(["systemd-detect-virt", "--quiet", "--vm"])[0] == 0
 
 
-def _environment(
-    place: _Place, job: Job, partition: Partition | None, version: str, virtual: bool, left_out: Mapping[int, str]
-) -> dict[str, Any]:
+def _partition(place: _Place) -> Partition | None:
+    """Return the partition of this node, None where it has none."""
+    given = place.parameters["partition"]
+    return require_partition(place.host, given) if given else read_partition(place.host)
+
+
+def _platform(place: _Place) -> dict[str, Any]:
+    """Return what a guest's measurement has to know of its node."""
+    given = place.parameters["platform"]
+    if given:
+        return {"host": place.node.name, "virtual": True, "partition_digest": "", **given}
+    partition = _partition(place)
+    text = json.dumps(partition.to_document(), sort_keys=True) if partition else ""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
+    return {"host": place.node.name, "virtual": _virtual(place), "partition_digest": digest}
+
+
+def _environment(place: _Place, job: Job, version: str, virtual: bool, left_out: Mapping[int, str]) -> dict[str, Any]:
     files = place.files
-    told = place.parameters["platform"] or {}
-    of_node = read_partition(place.host) if place.inside else partition
-    digest = ""
-    if of_node:
-        digest = hashlib.sha256(json.dumps(of_node.to_document(), sort_keys=True).encode()).hexdigest()[:16]
     return {
         "kernel": files.get("/proc/sys/kernel/osrelease", "").strip(),
         "kernel_version": files.get("/proc/sys/kernel/version", "").strip(),
@@ -279,7 +284,7 @@ def _environment(
         "processor": files.get("model name", ""),
         "microcode": files.get("microcode", ""),
         "product": files.get("/sys/class/dmi/id/product_name", "").strip(),
-        "partition_digest": digest or str(told.get("partition_digest", "")),
+        "partition_digest": _platform(place)["partition_digest"],
         "tool_version": version,
         "command": " ".join(job.command()),
         "load": " ".join(job.load_command()),
@@ -380,7 +385,7 @@ def _result(place: _Place, job: Job, rest: Mapping[str, Any], files: Mapping[str
         doubts=doubts,
     )
     return document(
-        host=str((place.parameters["platform"] or {}).get("host") or place.node.name),
+        host=str(_platform(place)["host"]),
         guest=place.parameters["guest"] or None,
         tool=job.tool,
         profile=job.profile,
