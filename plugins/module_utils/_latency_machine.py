@@ -252,9 +252,12 @@ def is_running(machine: Machine, *, systemd: bool) -> bool:
     """Whether a measurement runs."""
     if systemd:
         return machine.run(["systemctl", "is-active", "--quiet", UNIT])[0] == 0
-    # our own process group, by the pid that the script was started with
-    shell = f'read -r pid <{DIRECTORY}/pid && grep -q "{DIRECTORY}/run.sh" /proc/$pid/cmdline'
-    return machine.run(["/bin/sh", "-c", f"{{ {shell}; }} 2>/dev/null"])[0] == 0
+    # by the pid that the script was started with; its command line is empty while it is being replaced
+    found = f'read -r pid <{DIRECTORY}/pid && grep -q "{DIRECTORY}/run.sh" /proc/$pid/cmdline'
+    return (
+        machine.run(["/bin/sh", "-c", f"for turn in 1 2 3; do {{ {found}; }} 2>/dev/null && exit; sleep 0.1; done; exit 1"])[0]
+        == 0
+    )
 
 
 def prolong(machine: Machine, lease_s: int) -> None:

@@ -118,7 +118,7 @@ def parse_oslat_json(text: str, bins: int) -> Reading:
 
 
 def _oslat_row(
-    cpu: int, histogram: Mapping[int, int], bins: int, low: float, average: float, high: float, seconds: float | None
+    cpu: int, histogram: Mapping[int, int], bins: int, low: float, average: float, high: float, seconds: float
 ) -> tuple[Row, dict[int, int]]:
     """Take the overflows out of the last bin, where the maximum says that there are any."""
     kept = dict(histogram)
@@ -131,10 +131,10 @@ def parse_oslat(text: str) -> Reading:
     cpus = _column(text, "Core")
     lines = re.findall(r"^\s*(\d+) \(us\):\s*([\d ]+?)\s*(?:\(including overflows\))?$", text, re.MULTILINE)
     lows, averages, highs = _column(text, "Minimum"), _column(text, "Average"), _column(text, "Maximum")
-    durations = _column(text, "Duration") or [None] * len(cpus)
+    durations = _column(text, "Duration")  # the last line: what lacks it was cut
     if not cpus or any(len(column) != len(cpus) for column in (lows, averages, highs, durations)):
         raise LatencyError("oslat printed no complete result")
-    histograms: dict[int, dict[int, int]] = {int(cpu): {} for cpu in cpus if cpu is not None}
+    histograms: dict[int, dict[int, int]] = {int(cpu): {} for cpu in cpus}
     for bucket, samples in lines:
         for cpu, number in zip(histograms, samples.split()):
             histograms[cpu][int(bucket)] = int(number)
@@ -142,7 +142,7 @@ def parse_oslat(text: str) -> Reading:
     rows: list[Row] = []
     counts: dict[int, dict[int, int]] = {}
     for index, (cpu, histogram) in enumerate(histograms.items()):
-        row, kept = _oslat_row(cpu, histogram, bins, lows[index] or 0, averages[index] or 0, highs[index] or 0, durations[index])
+        row, kept = _oslat_row(cpu, histogram, bins, lows[index], averages[index], highs[index], durations[index])
         rows.append(row)
         for bucket_us, number in kept.items():
             if number:
@@ -150,7 +150,7 @@ def parse_oslat(text: str) -> Reading:
     return Reading(tuple(rows), counts, 1, bins)
 
 
-def _column(text: str, name: str) -> list[float | None]:
+def _column(text: str, name: str) -> list[float]:
     found = re.search(rf"^\s*{name}:\s*([\d. ]+?)\s*(?:\(\w+\))?\s*$", text, re.MULTILINE)
     return [float(word) for word in found[1].split()] if found else []
 

@@ -1,0 +1,402 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module rt_latency as Ansible runs it on this machine, without systemd and with stand-ins for tools and load (unit.measuring).
+
+That the transient unit ends with all that is in it is systemd's part; the integration tests see to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.realtime.kvm.plugins.module_utils import _latency_machine
+from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._latency import LatencyError
+from ansible_collections.realtime.kvm.plugins.module_utils._latency_machine import Agent
+from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_latency as body
+from ansible_collections.realtime.kvm.plugins.module_utils._partition import SETS, Partition
+from ansible_collections.realtime.kvm.plugins.modules import rt_latency
+from unit.measuring import CYCLICTEST, STRESS, FakeAgent, install, processes, use_folder, wait_until
+
+ONLINE = sorted(os.sched_getaffinity(0))
+pytestmark = pytest.mark.skipif(
+    len(ONLINE) < 2 or ONLINE[0] != 0 or not shutil.which("taskset"), reason="needs CPU 0, a second one, and taskset"
+)
+
+DOMAIN = """<domain type='kvm'><name>plc1</name><vcpu>2</vcpu>
+<cputune><vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='1' cpuset='0'/><emulatorpin cpuset='1'/>{scheduler}</cputune></domain>"""
+REALTIME = "<vcpusched vcpus='0' scheduler='fifo' priority='1'/>"
+
+
+def partition(**sets):
+    """A document of this machine."""
+    known = {name: frozenset(sets.get(name, ())) for name in SETS}
+    known["housekeeping"] = frozenset(sets.get("housekeeping", ONLINE)) - frozenset().union(
+        *(known[n] for n in SETS if n != "housekeeping")
+    )
+    return Partition(
+        "boot",
+        "together",
+        "d",
+        known,
+        frozenset(),
+        {0: frozenset().union(*known.values())},
+        min(known["housekeeping"], default=0),
+    ).to_document()
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path, monkeypatch):
+    """Where the measurement keeps its files; everything that it started is gone in the end."""
+    folder = tmp_path / "kvm" / "latency"
+    use_folder(monkeypatch, folder)
+    programs = tmp_path / "programs"
+    install(programs, cyclictest=CYCLICTEST, stress_ng=STRESS)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    seen = body.ask
+    monkeypatch.setattr(body, "ask", lambda machine: {key: value for key, value in seen(machine).items() if key != "systemd"})
+    yield folder
+    assert wait_until(lambda: processes(folder) == [], 20), processes(folder)
+
+
+@pytest.fixture(name="call")
+def _call(capsys, folder):
+    del folder
+
+    def call(*, check=False, **arguments):
+        with (
+            patch_module_args({"cpus": "0", "seconds": 2, **arguments, "_ansible_check_mode": check}),
+            pytest.raises(SystemExit) as stopped,
+        ):
+            rt_latency.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        result = json.loads(out)
+        assert bool(result.get("failed")) == (stopped.value.code != 0)
+        assert result["changed"] is False
+        return result
+
+    return call
+
+
+@pytest.fixture(name="refuse")
+def _refuse(call, folder):
+    def refuse(**arguments):
+        result = call(**arguments)
+        assert result.get("failed"), result
+        assert not folder.exists()
+        return result["msg"]
+
+    return refuse
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_run_ends_in_a_result_and_leaves_nothing(call, folder, monkeypatch, text):
+    if text:
+        monkeypatch.setenv("FAKE_TEXT", "1")  # a cyclictest that writes no JSON
+    monkeypatch.setattr(body, "_virtual", lambda _place: False)
+    result = call(host="n1")
+    assert result["finished"]
+    run = result["result"]
+    assert (run["host"], run["guest"], run["tool"], run["profile"], run["seconds"], run["cpus"]) == (
+        "n1",
+        None,
+        "cyclictest",
+        "custom",
+        2,
+        [0],
+    )
+    assert run["verdict"] == {"result": "pass", "virtual": False, "reasons": []}
+    assert (run["max_us"], run["limit_us"]) == (9, 40)
+    assert run["per_cpu"] == [{"cpu": 0, "min_us": 3, "avg_us": 3 if text else 3.5, "max_us": 9, "samples": 9990, "overflows": 0}]
+    assert run["histogram"] == {"bucket_us": 1, "counts": {"3": {"0": 9990}}}
+    assert run["environment"]["kernel"] == os.uname().release
+    assert run["environment"]["tool_version"] == "2.40"
+    assert run["environment"]["arguments"]
+    assert (
+        f"--taskset {format_cpulist(set(ONLINE) - {0})}" in run["environment"]["load"]
+        or "--taskset" in run["environment"]["load"]
+    )
+    assert not folder.exists()
+    assert processes(folder) == []
+
+
+def test_a_latency_above_the_limit_fails(call, monkeypatch):
+    monkeypatch.setenv("FAKE_MAX", "41")
+    assert call()["result"]["verdict"]["result"] == "fail"
+    assert call(limit_us=41)["result"]["verdict"]["result"] != "fail"
+
+
+def test_check_mode_says_what_would_run_and_runs_nothing(call, folder):
+    result = call(check=True, profile="certify", seconds=None, partition=partition(realtime=[0]))
+    assert not result["finished"]
+    assert "-D 43200 " in " ".join(result["command"])
+    assert result["load_command"][0] == "stress-ng"
+    assert result["seconds"] == 12 * 3600
+    assert not folder.exists()
+
+
+def test_started_polled_and_removed(call, folder):
+    begun = call(state="started", seconds=4)
+    assert begun["running"]
+    assert not begun["finished"]
+    assert any("sleep 300" in line for line in processes(folder))  # the stand-in for load
+    again = call(state="started", seconds=4)  # the same: joined
+    assert again["running"]
+    assert "runs already (cyclictest on CPUs 0, 4 s)" in call(state="started", seconds=5)["msg"]
+    early = call(state="polled")
+    assert (early["running"], early["finished"], early["minutes_left"]) == (True, False, 1)
+    assert wait_until(lambda: call(state="polled")["finished"])
+    first, second = call(state="polled")["result"], call(state="polled")["result"]
+    assert first == second
+    assert first["per_cpu"]
+    call(state="absent")
+    assert not folder.exists()
+    assert "no measurement runs or has run here" in call(state="polled")["msg"]
+
+
+def test_absent_in_check_mode_leaves_it_running(call, folder):
+    call(state="started", seconds=30)
+    assert call(state="absent", check=True)["running"]
+    assert processes(folder)
+    call(state="absent")
+    assert processes(folder) == []
+
+
+# -- interrupted -----------------------------------------------------------------------------------
+
+
+def main_process(folder):
+    return int((folder / "pid").read_text())
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_measurement_whose_processes_are_killed_is_inconclusive(call, folder, sent):
+    call(state="started", seconds=60)
+    assert wait_until(lambda: any("cyclictest" in line for line in processes(folder)))
+    os.kill(main_process(folder), sent)
+    assert wait_until(lambda: processes(folder) == [], 20), "the load or the tool outlives its script"
+    verdict = call(state="polled")["result"]["verdict"]
+    assert verdict["result"] == "inconclusive"
+    assert "interrupted: " in " ".join(verdict["reasons"])
+
+
+def test_a_measurement_that_nobody_asks_after_ends(call, folder):
+    call(state="started", seconds=60, lease=6)
+    assert wait_until(lambda: any("cyclictest" in line for line in processes(folder)))
+    assert wait_until(lambda: processes(folder) == [], 25)
+    result = call(state="polled")
+    assert result["finished"]
+    assert "nobody waited for it any more" in result["summary"]
+
+
+def test_a_module_that_is_killed_takes_its_measurement_along(folder):
+    """The real process, killed as nobody can prevent."""
+    command = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.realtime.kvm.plugins.module_utils import _latency_job, _latency_machine
+from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_latency as body
+from ansible_collections.realtime.kvm.plugins.modules import rt_latency
+_latency_job.DIRECTORY = _latency_machine.DIRECTORY = {str(folder)!r}
+seen = body.ask
+body.ask = lambda machine: {{key: value for key, value in seen(machine).items() if key != "systemd"}}
+with patch_module_args({{"cpus": "0", "seconds": 120, "lease": 4}}):
+    rt_latency.main()
+"""
+    process = subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.DEVNULL)
+    assert wait_until(lambda: any("cyclictest" in line for line in processes(folder)))
+    time.sleep(6)  # longer than the lease, which it prolongs
+    assert any("cyclictest" in line for line in processes(folder))
+    process.kill()
+    process.wait(10)
+    assert wait_until(lambda: processes(folder) == [], 25)
+
+
+def test_load_that_ends_early_is_told(call, monkeypatch):
+    monkeypatch.setenv("FAKE_LOAD_ENDS", "1")
+    verdict = call()["result"]["verdict"]
+    assert verdict["result"] == "inconclusive"
+    assert "the load ended before the measurement did" in " ".join(verdict["reasons"])
+
+
+def test_a_tool_that_fails_is_an_error_in_its_words(call, folder, monkeypatch):
+    monkeypatch.setenv("FAKE_ERROR", "WARN: could not set priority: Operation not permitted")
+    assert "cyclictest ended with exit code 1: WARN: could not set priority: Operation not permitted" in call()["msg"]
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_damaged_notes_are_named(call, folder):
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text("{")
+    assert "job.json is damaged" in call(state="polled")["msg"]
+    call(state="absent")
+    assert not folder.exists()
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["cyclictest", "stress-ng", "oslat"])
+def test_a_missing_program_is_named_with_its_package(refuse, monkeypatch, missing):
+    monkeypatch.setattr(body, "locate", lambda _machine, programs: {name: name for name in programs if name != missing})
+    message = refuse(host="n1", tool="oslat" if missing == "oslat" else "cyclictest")
+    package = "stress-ng" if missing == "stress-ng" else "rt-tests (Debian, Ubuntu) or realtime-tests (RHEL)"
+    assert f"n1: {missing} is not installed; install the package {package}" in message
+    assert ("load: none" in message) == (missing == "stress-ng")
+
+
+def test_a_missing_tracer_is_named(refuse, monkeypatch):
+    seen = body.ask
+    monkeypatch.setattr(
+        body, "ask", lambda machine: {**seen(machine), "/sys/kernel/tracing/available_tracers": "blk function nop"}
+    )
+    monkeypatch.setattr(body, "locate", lambda _machine, programs: {name: name for name in programs})
+    assert "has no timerlat tracer, which timerlat needs (its tracers: blk function nop)" in refuse(tool="timerlat")
+    assert "has no osnoise tracer, which hwnoise needs" in refuse(tool="hwnoise")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cpus": "0-"}, "cpus: "),
+        ({"cpus": "4095"}, "cpus: CPUs 4095 are not online"),
+        ({"cpus": format_cpulist(ONLINE)}, "so there is none for the load; measure fewer, or set load: none"),
+        ({"cpus": None}, "there is no partition on this node"),
+        ({"cpus": None, "partition": partition()}, "cpu_set: the set realtime of "),
+        ({"seconds": -1}, "seconds: -1 is no duration"),
+        ({"limit_us": -3}, "limit_us: -3"),
+        ({"profile": "certify", "seconds": None, "load": "none"}, "load: certify measures under load"),
+        ({"cpus": None, "platform": {"virtual": False}, "guest": "plc1"}, "cpus: guest plc1 isolates no CPU"),
+    ],
+)
+def test_refusals(refuse, arguments, message):
+    assert message in refuse(**arguments)
+
+
+def test_cpus_that_a_program_is_on_are_not_measured(call, refuse, folder):
+    last = ONLINE[-1]
+    process = subprocess.Popen(["taskset", "-c", str(last), "sleep", "100"])
+    try:
+        assert wait_until(lambda: os.sched_getaffinity(process.pid) == {last})
+        document = partition(realtime=[last])
+        message = refuse(cpus=str(last), partition=document)
+        assert f"CPUs {last} are in use ({last}: sleep (pid {process.pid}))" in message
+        assert "are in use" in refuse(cpus=None, partition=document)  # none is left of the set
+        assert call(check=True, cpus=str(last), partition=document, occupied=True)["cpus"] == str(last)
+    finally:
+        process.kill()
+        process.wait()
+    assert call(check=True, cpus=None, partition=document)["cpus"] == str(last)
+    assert not folder.exists()
+
+
+def test_a_set_is_measured_without_the_cpus_that_are_in_use(call, monkeypatch):
+    seen = body.ask
+    monkeypatch.setattr(body, "ask", lambda machine: {**seen(machine), "/sys/devices/system/cpu/online": "0-3"})
+    monkeypatch.setattr(body, "occupants", lambda _host, isolated: dict.fromkeys(isolated & {2}, "CPU 0/KVM (pid 7)"))
+    result = call(check=True, cpus=None, partition=partition(realtime=[2, 3], housekeeping=[0, 1]))
+    assert result.get("cpus") == "3", result
+    assert result["environment"]["left_out"] == {"2": "CPU 0/KVM (pid 7)"}
+    assert result["load_command"][result["load_command"].index("--taskset") + 1] == "0-1"
+
+
+# -- guests ----------------------------------------------------------------------------------------
+
+
+class FakeDomain:
+    def __init__(self, running=True, scheduler=REALTIME):
+        self.running = running
+        self.scheduler = scheduler
+
+    def isActive(self):  # noqa: N802
+        return self.running
+
+    def XMLDesc(self, _flags):  # noqa: N802
+        return DOMAIN.format(scheduler=self.scheduler)
+
+
+@pytest.fixture(name="guest")
+def _guest(monkeypatch):
+    """A node whose libvirt knows plc1, with an agent; returns a function that changes what is there."""
+
+    def guest(domain, connect):
+        class Libvirt:
+            def lookup(self, name):
+                assert name == "plc1"
+                return domain
+
+        monkeypatch.setattr(body, "Connection", Libvirt)
+        monkeypatch.setattr(body, "connect_agent", connect)
+
+    return guest
+
+
+def test_a_guest_is_measured_through_its_agent(call, folder, guest):
+    agent = FakeAgent()
+    guest(FakeDomain(), lambda name, _domain: Agent(name, agent))
+    result = call(cpus=None, guest="plc1", host="n1")
+    run = result["result"]
+    assert (run["host"], run["guest"], run["cpus"]) == ("n1", "plc1", [0])  # its real-time vCPU
+    assert run["per_cpu"][0]["samples"] == 9990
+    assert any("run.sh" in word for command in agent.commands for word in command)
+    assert not folder.exists()
+
+
+def test_a_guest_without_agent_is_refused_with_what_helps(refuse, guest, monkeypatch):
+    class LibvirtError(Exception):
+        def get_error_message(self):
+            return "argument unsupported: QEMU guest agent is not configured"
+
+    class Qemu:
+        @staticmethod
+        def qemuAgentCommand(*_arguments):  # noqa: N802
+            raise LibvirtError
+
+    monkeypatch.setattr(_latency_machine, "libvirt_qemu", Qemu)
+    monkeypatch.setattr(_latency_machine, "libvirt", type("Libvirt", (), {"libvirtError": LibvirtError}))
+    guest(FakeDomain(), _latency_machine.connect_agent)
+    message = refuse(cpus=None, guest="plc1")
+    assert message.startswith("guest: plc1 has no agent that answers (argument unsupported: QEMU guest agent is not configured)")
+    assert "org.qemu.guest_agent.0" in message
+    assert "SSH" in message
+
+
+def test_a_guest_whose_agent_may_not_run_commands_is_refused(refuse, guest):
+    guest(FakeDomain(), lambda name, _domain: Agent(name, FakeAgent(disabled=("guest-exec",))))
+    assert "the agent of plc1 does not run commands (guest-exec is off)" in refuse(cpus=None, guest="plc1")
+
+
+def test_a_guest_that_is_off_or_not_realtime_is_refused(refuse, guest):
+    guest(FakeDomain(running=False), None)
+    assert refuse(cpus=None, guest="plc1") == "guest: plc1 is not running; start it first"
+    guest(FakeDomain(scheduler=""), lambda name, _domain: Agent(name, FakeAgent()))
+    assert "guest: plc1 has no real-time vCPU" in refuse(cpus=None, guest="plc1")
+
+
+def test_a_guest_over_ssh_takes_over_what_its_node_is(call):
+    run = call(guest="plc1", platform={"virtual": False, "host": "n1", "partition_digest": "abc"})["result"]
+    assert (run["host"], run["guest"]) == ("n1", "plc1")
+    assert run["verdict"]["virtual"] is False
+    assert run["environment"]["partition_digest"] == "abc"
+
+
+def test_an_agent_that_answers_nonsense_is_said_to(guest):
+    del guest
+    agent = FakeAgent()
+    agent.guest_exec = lambda _arguments: {}
+    with pytest.raises(LatencyError, match="the agent of plc1 gave an answer"):
+        Agent("plc1", agent).run(["true"])
