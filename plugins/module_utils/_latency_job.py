@@ -43,6 +43,9 @@ _BINS = {"cyclictest": 60, "oslat": 32, "timerlat": 256, "osnoise": 256}
 _BINS_VIRTUAL = {"cyclictest": 20000, "oslat": 1024, "timerlat": 20000, "osnoise": 20000}
 _BINS_MOST = {"oslat": 1024}
 
+#: Seconds that the load has to begin before the measurement does.
+SETTLE_S = 2.0
+
 #: Seconds that the unit may take beyond the measurement, after which systemd ends it whatever happens.
 MARGIN_S = 120
 
@@ -135,7 +138,7 @@ class Job:
         load = self.load_command()
         start = f"{shlex.join(load)} >load.out 2>&1 </dev/null & load=$!" if load else ":"
         return _SCRIPT.format(
-            directory=shlex.quote(DIRECTORY), load=start, settle=2 if load else 0, tool=shlex.join(self.command())
+            directory=shlex.quote(DIRECTORY), load=start, settle=SETTLE_S if load else 0, tool=shlex.join(self.command())
         )
 
 
