@@ -44,7 +44,7 @@ _BINS_VIRTUAL = {"cyclictest": 20000, "oslat": 1024, "timerlat": 20000, "osnoise
 _BINS_MOST = {"oslat": 1024}
 
 #: Seconds that the load has to begin before the measurement does.
-SETTLE_S = 2.0
+SETTLE_S: float = 2
 
 #: Seconds that the unit may take beyond the measurement, after which systemd ends it whatever happens.
 MARGIN_S = 120

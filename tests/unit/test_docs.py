@@ -500,7 +500,12 @@ def test_links_lead_somewhere(page):
 def test_variables_that_pages_name_exist(page):
     """A name that looks like a variable of ours is one, or is what a role exports."""
     known = {name for role in ROLES for name in options(role)} | set(PLAYBOOK_DEFAULTS)
-    known |= {f"{role}_result" for role in ROLES} | {"rt_kernel_reboot_required", "realtime_drift", "realtime_latency", "realtime_partition"}
+    known |= {f"{role}_result" for role in ROLES} | {
+        "rt_kernel_reboot_required",
+        "realtime_drift",
+        "realtime_latency",
+        "realtime_partition",
+    }
     known |= {"realtime_nodes", "cpu_partition_info", *ROLES}
     prefixes = "|".join([*ROLES, "realtime"])
     named = set(re.findall(rf"`((?:{prefixes})_\w+)", page.read_text(encoding="utf-8")))

@@ -1,0 +1,190 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Latency on the lab: a real unit of systemd with the real tools and load, on the node and in a nested guest.
+
+The figures mean nothing there, and the verdict says so. What is seen here is that runs end in stored results, and that whatever
+is killed, no load stays behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from integration.conftest import NODES
+from integration.lab import INVENTORY, ROOT, Run, fingerprint, lab, playbook, recording, ssh, wait_for
+
+NODE = NODES[0]
+UNIT = "realtime-kvm-latency.service"
+
+#: Neither tool nor load nor the script that started them, nor what they have left.
+NOTHING_LEFT = (
+    "! pgrep -x 'stress-ng.*' >/dev/null && ! pgrep -x cyclictest >/dev/null && ! pgrep -x oslat >/dev/null "
+    f"&& ! systemctl is-active --quiet {UNIT}"
+)
+
+#: A running guest with qemu-guest-agent, cyclictest and stress-ng in it (name, as libvirt knows it).
+AGENT_GUEST = os.environ.get("LAB_AGENT_GUEST", "")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _isolated() -> None:
+    """A node with a partition, and the tools on it."""
+    lab("guests", NODE)
+    playbook("site.yml", nodes=NODE, timeout=1500)
+    ssh(NODE, "command -v cyclictest stress-ng >/dev/null || apt-get install -y -q rt-tests stress-ng", timeout=600)
+
+
+@pytest.fixture(name="free")
+def _free() -> str:
+    """A real-time CPU that no guest is on, for the runs that name one."""
+    with_guests = ssh(
+        NODE, "for p in /run/libvirt/qemu/*.pid; do taskset -acp $(cat $p) 2>/dev/null; done | sed 's/.*: //'; true"
+    ).split()
+    document = json.loads(ssh(NODE, "cat /etc/ansible/facts.d/realtime_partition.fact"))
+    cpus = expand(document["sets"]["realtime"]["cpus"])
+    taken = set().union(*(expand(text) for text in with_guests if expand(text) <= cpus)) if with_guests else set()
+    free = cpus - taken
+    if not free:
+        pytest.skip("every real-time CPU of the node has a guest on it")
+    return str(max(free))
+
+
+def expand(text: str) -> set[int]:
+    """The numbers of a CPU list."""
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _dash, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+def measure(folder: Path, *arguments: str, ok: bool | None = True, **options: object) -> Run:
+    """Run the latency playbook; its results go below a folder."""
+    extra = {"rt_latency_results": str(folder), "rt_latency_seconds": 20, **options}
+    return playbook("latency.yml", *arguments, nodes=NODE, ok=ok, extra=extra)
+
+
+def results(folder: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((folder / NODE).glob("*.json"))]
+
+
+def test_check_mode_starts_nothing(tmp_path: Path) -> None:
+    done = measure(tmp_path, "--check", rt_latency_profile="certify", rt_latency_seconds=0)
+    assert "would run for 43200 s" in " ".join(done.output.split())
+    assert ssh(NODE, f"{NOTHING_LEFT} && echo clean").strip() == "clean"
+    assert not (tmp_path / NODE).exists()
+
+
+def test_a_smoke_run_on_the_node_ends_in_a_stored_result(tmp_path: Path) -> None:
+    before = fingerprint(NODE)
+    measure(tmp_path, rt_latency_seconds=0)
+    (run,) = results(tmp_path)
+    assert (run["format"], run["host"], run["guest"], run["profile"], run["seconds"]) == (1, NODE, None, "smoke", 60)
+    assert run["verdict"]["virtual"] is True
+    assert run["verdict"]["reasons"][0] == "virtual, not a measurement of the platform"
+    assert run["histogram"]["counts"]
+    assert {row["cpu"] for row in run["per_cpu"]} == set(run["cpus"])
+    assert all(row["samples"] > 0 for row in run["per_cpu"])
+    assert run["environment"]["kernel"] == ssh(NODE, "uname -r").strip()
+    assert run["environment"]["arguments"] == ssh(NODE, "cat /proc/cmdline").strip()
+    assert ssh(NODE, f"{NOTHING_LEFT} && ! test -e /run/realtime-kvm/latency && echo clean").strip() == "clean"
+    assert fingerprint(NODE) == before
+
+
+def test_tool_and_load_run_where_they_should(tmp_path: Path, free: str) -> None:
+    process = begin(tmp_path, rt_latency_cpus=free, rt_latency_seconds=40)
+    try:
+        assert wait_for(NODE, "pgrep -x cyclictest >/dev/null", 120)
+        inside = ssh(NODE, f"cat /sys/fs/cgroup$(systemctl show -p ControlGroup --value {UNIT})/cgroup.procs").split()
+        tools = ssh(NODE, "pgrep -x cyclictest; pgrep stress-ng").split()
+        assert set(tools) <= set(inside), "tool or load is outside of the unit"
+        threads = ssh(NODE, "for t in /proc/$(pgrep -x cyclictest)/task/*/status; do grep -h Cpus_allowed_list $t; done").split()
+        assert free in threads
+        document = json.loads(ssh(NODE, "cat /etc/ansible/facts.d/realtime_partition.fact"))
+        housekeeping = expand(document["sets"]["housekeeping"]["cpus"])
+        load = ssh(NODE, "for p in $(pgrep stress-ng); do grep -h Cpus_allowed_list /proc/$p/status; done", ok=False).split()[
+            1::2
+        ]
+        assert load
+        assert all(expand(cpus) <= housekeeping for cpus in load)
+    finally:
+        process.wait(300)
+    assert process.returncode == 0
+    assert results(tmp_path)
+
+
+def begin(folder: Path, **options: object) -> subprocess.Popen:
+    """Start the playbook and return at once."""
+    command = ["ansible-playbook", "-i", str(INVENTORY), str(ROOT / "playbooks" / "latency.yml"), "--limit", NODE]
+    extra = {"rt_latency_results": str(folder), "rt_latency_seconds": 600, **options}
+    return subprocess.Popen(
+        [*command, "-e", json.dumps(extra)],
+        cwd=ROOT,
+        env=recording(os.devnull),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def test_a_killed_playbook_leaves_no_load_behind(tmp_path: Path, free: str) -> None:
+    # the interval of a run of 600 s is 50 s, and a lease is three of them at least
+    process = begin(tmp_path, rt_latency_cpus=free, rt_latency_lease=60, rt_latency_seconds=120)
+    assert wait_for(NODE, "pgrep stress-ng >/dev/null && pgrep -x cyclictest >/dev/null", 120)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+    started = time.monotonic()
+    assert wait_for(NODE, NOTHING_LEFT, 150)
+    print(f"gone {time.monotonic() - started:.0f} s after the playbook")
+
+
+@pytest.mark.parametrize("sent", ["KILL", "TERM"])
+def test_a_killed_unit_leaves_no_load_behind_and_is_inconclusive(tmp_path: Path, free: str, sent: str) -> None:
+    process = begin(tmp_path, rt_latency_cpus=free, rt_latency_gate="always")
+    assert wait_for(NODE, "pgrep stress-ng >/dev/null && pgrep -x cyclictest >/dev/null", 120)
+    ssh(NODE, f"systemctl kill --kill-who=main -s {sent} {UNIT}")
+    assert wait_for(NODE, NOTHING_LEFT, 30)
+    assert process.wait(300) != 0, "the gate has let it pass"
+    (run,) = results(tmp_path)
+    assert run["verdict"]["result"] in ("inconclusive", "fail")  # under emulation, what was measured until then is too slow
+    assert "interrupted: " in " ".join(run["verdict"]["reasons"])
+
+
+def test_a_run_is_joined_by_the_next(tmp_path: Path, free: str) -> None:
+    first = begin(tmp_path / "first", rt_latency_cpus=free, rt_latency_seconds=60)
+    assert wait_for(NODE, "pgrep -x cyclictest >/dev/null", 120)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait(60)
+    refused = measure(tmp_path / "other", ok=False, rt_latency_cpus=free, rt_latency_seconds=61)
+    assert "a measurement runs already" in " ".join(refused.output.split())
+    measure(tmp_path / "second", rt_latency_cpus=free, rt_latency_seconds=60)
+    assert len(results(tmp_path / "second")) == 1
+    assert not (tmp_path / "other" / NODE).exists()
+
+
+def test_a_guest_without_agent_is_refused(tmp_path: Path) -> None:
+    running = ssh(NODE, "virsh list --name").split()
+    if "plc1" not in running:
+        pytest.skip("no guest runs on the node")
+    done = measure(tmp_path, ok=False, rt_latency_node=False, rt_latency_guests=[{"name": "plc1"}])
+    text = " ".join(done.output.split())
+    assert "plc1 has no agent that answers" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.skipif(not AGENT_GUEST, reason="no guest with an agent and the tools is named (LAB_AGENT_GUEST)")
+def test_a_smoke_run_in_a_guest_ends_in_a_stored_result(tmp_path: Path) -> None:
+    measure(tmp_path, rt_latency_node=False, rt_latency_guests=[{"name": AGENT_GUEST}], rt_latency_seconds=0)
+    (run,) = results(tmp_path)
+    assert (run["host"], run["guest"], run["profile"]) == (NODE, AGENT_GUEST, "smoke")
+    assert run["verdict"]["virtual"] is True
+    assert run["histogram"]["counts"]
+    assert run["environment"]["kernel"] != ssh(NODE, "uname -r").strip()
