@@ -23,13 +23,14 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     connection = connect(host)
     domains = connection.domains() if connection else {}
     wanted = parameters["names"]
-    found = [_describe(host, domain) for name, domain in sorted(domains.items()) if not wanted or name in wanted]
+    found = [describe_domain(host, domain) for name, domain in sorted(domains.items()) if not wanted or name in wanted]
     header = ["guest", "state", "owner", "vCPU on CPU (actual policy)", "memory", "node", "ports"]
     rows = [[_cell(item, column) for column in header] for item in found]
     return {"domains": found, "table": text_table(header, rows) if rows else ["no domains"]}
 
 
-def _describe(host: Host, domain: Domain) -> dict[str, Any]:
+def describe_domain(host: Host, domain: Domain) -> dict[str, Any]:
+    """Return a domain as it is defined and, where it runs, its threads as the kernel shows them."""
     existing = describe(domain.tree, running=domain.running)
     threads = read_guest_threads(host, domain.name) if domain.running else []
     marks = accounting(domain.tree)

@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How often interrupts fired, as /proc/interrupts tells. Pure; source: Documentation/filesystems/proc.rst."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Lines of the kernel's own timers: the local APIC timer of x86, the architected timer of Arm.
+TIMER_LINES = ("LOC", "arch_timer")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts since boot: of each interrupt line its non-zero counts by CPU."""
+
+    lines: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    cpus: tuple[int, ...] = ()
+    timers: frozenset[str] = frozenset()
+
+    def devices(self, cpu: int) -> int:
+        """Return how often devices' (numbered) interrupts fired on a CPU, timers left out."""
+        return sum(counts.get(cpu, 0) for line, counts in self.lines.items() if line.isdecimal() and line not in self.timers)
+
+    def ticks(self, cpu: int) -> int:
+        """Return how often the CPU's own timer fired."""
+        return sum(self.lines[line].get(cpu, 0) for line in self.timers)
+
+    def others(self, cpu: int) -> int:
+        """Return all else: rescheduling and function calls from other CPUs, work interrupts, machine checks."""
+        return sum(counts.get(cpu, 0) for line, counts in self.lines.items() if not line.isdecimal() and line not in self.timers)
+
+
+def parse_interrupt_counts(text: str) -> Counts:
+    """Return the counts of a /proc/interrupts; lines that count for no CPU (ERR, MIS) are left out."""
+    head, _newline, rest = text.partition("\n")
+    cpus = tuple(int(name[3:]) for name in head.split() if name.startswith("CPU") and name[3:].isdecimal())
+    lines: dict[str, Mapping[int, int]] = {}
+    timers = set()
+    for row in rest.splitlines():
+        name, _colon, values = row.partition(":")
+        fields = values.split()
+        counts = fields[: len(cpus)]
+        if not cpus or len(counts) < len(cpus) or not all(count.isdecimal() for count in counts):
+            continue
+        line = name.strip()
+        lines[line] = {cpu: int(count) for cpu, count in zip(cpus, counts) if count != "0"}
+        if line in TIMER_LINES or TIMER_LINES[1] in fields[len(cpus) :]:
+            timers.add(line)
+    return Counts(lines, cpus, frozenset(timers))
+
+
+def rates(before: Counts, after: Counts, seconds: float) -> dict[str, dict[int, float]]:
+    """Return per second and CPU, of lines that fired in between; a line that has begun anew counts from zero."""
+    if seconds <= 0:
+        return {}
+    found: dict[str, dict[int, float]] = {}
+    for line, counts in after.lines.items():
+        old = before.lines.get(line, {})
+        fired = {cpu: count - old.get(cpu, 0) if count >= old.get(cpu, 0) else count for cpu, count in counts.items()}
+        per_second = {cpu: round(count / seconds, 1) for cpu, count in fired.items() if count}
+        if per_second:
+            found[line] = per_second
+    return found
+
+
+def load(counts: Counts, per_second: Mapping[str, Mapping[int, float]] | None) -> dict[str, dict[str, Any]]:
+    """Return of each CPU what fired since boot, and per second where that was measured (``None``: it was not)."""
+    found: dict[str, dict[str, Any]] = {}
+    for cpu in counts.cpus:
+        entry: dict[str, Any] = {"devices": counts.devices(cpu), "ticks": counts.ticks(cpu), "others": counts.others(cpu)}
+        if per_second is not None:
+            mine = Counts({line: {cpu: 1} for line, values in per_second.items() if cpu in values}, (cpu,), counts.timers)
+            by_kind = {"devices_per_s": 0.0, "ticks_per_s": 0.0, "others_per_s": 0.0}
+            for line in mine.lines:
+                kind = "ticks" if line in counts.timers else "devices" if line.isdecimal() else "others"
+                by_kind[f"{kind}_per_s"] += per_second[line][cpu]
+            entry.update({key: round(value, 1) for key, value in by_kind.items()})
+        found[str(cpu)] = entry
+    return found

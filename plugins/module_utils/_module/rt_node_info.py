@@ -1,0 +1,305 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rt_node_info: what a node has and who uses it, in one read; a part that cannot be read is named and the rest comes."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any
+
+from .._boot import Runner
+from .._cpuset import format_cpulist
+from .._domain_owner import owner_of
+from .._guest import PAGE_MIB
+from .._guest_threads import SWITCH_PID, guest_pid, polling_cpus
+from .._host import Host, HostError
+from .._interrupt_counts import Counts, load, parse_interrupt_counts, rates
+from .._interrupts import read_interrupts
+from .._kthreads import read_thread
+from .._libvirt import Domain, connect
+from .._memory import guest_memory_mib, process_pages, read_memory, read_pool
+from .._ovsdb import Ovsdb
+from .._runtime import DOCUMENT, read_partition
+from .._switch import parse_affinity
+from .._switch_conflicts import AFFINITY_KEY
+from .._switch_rows import Database, Row
+from .._sysfs import read_kernel, read_topology
+from .._topology import Topology
+from ._common import REFUSALS
+from .rt_domain_info import describe_domain
+
+FORMAT = 1
+DEFINITIONS = "/etc/libvirt/qemu"
+
+
+class _Parts:
+    """Reads part by part and notes which could not be read, and why."""
+
+    def __init__(self) -> None:
+        self.missing: list[dict[str, str]] = []
+
+    def read(self, name: str, read: Callable[[], Any], default: Any) -> Any:
+        try:
+            return read()
+        except REFUSALS as error:
+            self.broken(name, str(error))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.broken(name, f"it holds something unexpected ({type(error).__name__}: {error})")
+        return default
+
+    def broken(self, name: str, reason: str) -> None:
+        self.missing.append({"part": name, "state": "broken", "reason": reason})
+
+    def absent(self, name: str, reason: str) -> None:
+        self.missing.append({"part": name, "state": "absent", "reason": reason})
+
+
+def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Read the node and return what it is; plans nothing."""
+    check_interval(parameters["interval"])
+    parts = _Parts()
+    clock = _Clock(host)
+    first, begun = _counts(host), time.monotonic()
+    node: dict[str, Any] = {
+        "format": FORMAT,
+        "read": _iso(time.time()),
+        "hostname": host.value("/proc/sys/kernel/hostname") or "",
+        "booted": clock.boot,
+        "topology": parts.read("topology", lambda: describe_cpus(read_topology(host)), {}),
+        "kernel": parts.read("kernel", lambda: _kernel(host), {}),
+        "partition": parts.read("partition document", lambda: _partition(host, parts), {}),
+        "partition_since": _modified(host, DOCUMENT),
+        "memory": parts.read("memory", lambda: _memory(host, parts), {}),
+        "guests": parts.read("libvirt", lambda: _guests(host, parts, clock), []),
+        "switch": parts.read("switch", lambda: _switch(host, runner, parts, clock), {}),
+    }
+    seconds = float(parameters["interval"]) if first.cpus and not host.root else 0.0
+    remaining = seconds - (time.monotonic() - begun)
+    if remaining > 0:
+        time.sleep(remaining)
+    node["interrupts"] = parts.read("interrupts", lambda: _interrupts(host, parts, first, begun, seconds), {})
+    return {"node": {**node, "missing": parts.missing}}
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class _Clock:
+    """When things began. Clock ticks after boot (proc(5), field starttime) become a time of day."""
+
+    def __init__(self, host: Host) -> None:
+        found = re.search(r"^btime (\d+)$", host.read("/proc/stat") or "", re.MULTILINE)
+        self._boot = int(found[1]) if found else 0
+        self._ticks = os.sysconf("SC_CLK_TCK")
+        self._host = host
+
+    @property
+    def boot(self) -> str:
+        return _iso(self._boot) if self._boot else ""
+
+    def process(self, pid: int | None) -> str:
+        """Return when a process began, empty where there is none."""
+        thread = read_thread(self._host, pid) if pid else None
+        return _iso(self._boot + thread.started / self._ticks) if thread and self._boot else ""
+
+
+def _modified(host: Host, path: str) -> str:
+    try:
+        return _iso(os.stat(host.path(path)).st_mtime)
+    except OSError:
+        return ""
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+def describe_cpus(topology: Topology) -> dict[str, Any]:
+    """Return a topology as plain data, CPU by CPU."""
+    return {
+        "digest": topology.digest(),
+        "cpus": {
+            str(number): {
+                "package": cpu.package,
+                "die": cpu.die,
+                "cluster": cpu.cluster,
+                "node": cpu.node,
+                "siblings": format_cpulist(cpu.siblings),
+                "l3": cpu.l3,
+                "efficiency": cpu.efficiency,
+            }
+            for number, cpu in sorted(topology.cpus.items())
+        },
+        "nodes": {str(node): format_cpulist(cpus) for node, cpus in sorted(topology.nodes.items())},
+        "possible": format_cpulist(topology.possible),
+        "present": format_cpulist(topology.present),
+        "online": format_cpulist(topology.online),
+        "devices": [asdict(device) for device in topology.devices],
+    }
+
+
+def _kernel(host: Host) -> dict[str, Any]:
+    kernel = read_kernel(host)
+    return {
+        "release": kernel.release,
+        "realtime": kernel.realtime,
+        "cmdline": " ".join(kernel.cmdline),
+        "isolated": format_cpulist(kernel.isolated),
+        "nohz_full": format_cpulist(kernel.nohz_full),
+    }
+
+
+def _partition(host: Host, parts: _Parts) -> dict[str, Any]:
+    partition = read_partition(host)
+    if partition is None:
+        parts.absent("partition document", f"{DOCUMENT} does not exist: the cpu_partition role has not run here")
+        return {}
+    return partition.to_document()
+
+
+def _memory(host: Host, parts: _Parts) -> dict[str, Any]:
+    memory, guests = read_memory(host), guest_memory_mib(host) or {}
+    if not memory:
+        parts.absent("memory", "the machine does not tell the memory of its NUMA nodes")
+    found = {}
+    for node, amount in sorted(memory.items()):
+        pools = {size: read_pool(host, node, size) for size in PAGE_MIB}
+        found[str(node)] = {
+            "total_mib": amount.total,
+            "free_mib": amount.free,
+            "guest_mib": guests.get(node, 0),
+            "pages": {size: {"have": pool.have, "free": pool.free} for size, pool in pools.items() if pool is not None},
+        }
+    return found
+
+
+def _guests(host: Host, parts: _Parts, clock: _Clock) -> list[dict[str, Any]]:
+    connection = connect(host)
+    if connection is None:
+        parts.absent(
+            "libvirt", "not looked for in a snapshot" if host.root else "libvirt is not installed, or its service is off"
+        )
+        return []
+    found = []
+    for name, domain in sorted(connection.domains().items()):
+        guest = parts.read(f"guest {name}", partial(_guest, host, domain, clock), None)
+        if guest is not None:
+            found.append(guest)
+    return found
+
+
+def _guest(host: Host, domain: Domain, clock: _Clock) -> dict[str, Any]:
+    guest = describe_domain(host, domain)
+    pid = guest_pid(host, domain.name) if domain.running else None
+    held: Mapping[tuple[int, str], int] = {}
+    if pid and guest["hugepages"] != "none" and not guest["nodes"]:
+        held = process_pages(host, pid)  # of a bound guest the definition tells, and its memory map is left alone
+    vcpus = domain.tree.findtext("vcpu") or "1"
+    return {
+        **{key: value for key, value in guest.items() if key not in ("threads", "disks")},
+        **owner_of(domain.tree),
+        "vcpu_count": int(vcpus) if vcpus.strip().isdecimal() else 1,
+        "threads": [thread for thread in guest["threads"] if thread["role"] != "other"],
+        "pages": [{"node": node, "size": size, "pages": pages} for (node, size), pages in sorted(held.items())],
+        "devices": [_pci(address) for address in domain.tree.findall("devices/hostdev/source/address") if address.get("bus")],
+        "running_since": clock.process(pid),
+        "defined_since": _modified(host, f"{DEFINITIONS}/{domain.name}.xml"),
+    }
+
+
+def _pci(address: Any) -> str:
+    parts = [int(address.get(key, "0"), 0) for key in ("domain", "bus", "slot", "function")]
+    return "{:04x}:{:02x}:{:02x}.{:x}".format(*parts)
+
+
+def _switch(host: Host, runner: Runner, parts: _Parts, clock: _Clock) -> dict[str, Any]:
+    if host.root:
+        parts.absent("switch", "not looked for in a snapshot")
+        return {}
+    database = Ovsdb(host, runner).read()
+    if database.root is None:
+        parts.absent("switch", "Open vSwitch is not installed, or its database is empty")
+        return {}
+    pid = host.value(SWITCH_PID) or ""
+    since = clock.process(int(pid)) if pid.isdecimal() else ""
+    if not since:
+        parts.broken(
+            "switch", "ovs-vswitchd does not run, so its ports carry nothing; start it: systemctl start openvswitch-switch"
+        )
+    return {
+        "running_since": since,
+        "dpdk": database.dpdk_initialized,
+        "socket_mib": database.other_config.get("dpdk-socket-mem", "") if database.dpdk_initialized else "",
+        "pmds": {str(cpu): name for cpu, name in sorted(polling_cpus(host).items())},
+        "ports": [port for bridge in database.bridges for port in _ports(database, bridge)],
+    }
+
+
+def _ports(database: Database, bridge: str) -> list[dict[str, Any]]:
+    found = []
+    for port in database.ports_of(bridge):
+        interfaces = [_interface(row) for row in database.interfaces_of(port.name)]
+        tag = port.columns.get("tag")
+        found.append({"name": port.name, "bridge": bridge, "tag": tag, "network": port.network or "", "interfaces": interfaces})
+    return found
+
+
+def _interface(row: Row) -> dict[str, Any]:
+    options = row.map("options")
+    return {
+        "name": row.name,
+        "type": row.type,
+        "guest": row.guest,
+        "mac": row.map("external_ids").get("attached-mac", ""),
+        "socket": options.get("vhost-server-path", ""),
+        "device": options.get("dpdk-devargs", ""),
+        "connected": row.connected,
+        "error": str(row.columns.get("error") or ""),
+        "queues": {str(queue): cpu for queue, cpu in parse_affinity(row.map("other_config").get(AFFINITY_KEY, "")).items()},
+    }
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+
+def _counts(host: Host) -> Counts:
+    return parse_interrupt_counts(host.read("/proc/interrupts") or "")
+
+
+def _interrupts(host: Host, parts: _Parts, first: Counts, begun: float, seconds: float) -> dict[str, Any]:
+    counts, passed = _counts(host), time.monotonic() - begun
+    if not counts.cpus:
+        parts.absent("interrupts", "/proc/interrupts tells no counts")
+    per_second = rates(first, counts, passed) if seconds > 0 else None
+    found = []
+    for interrupt in read_interrupts(host):
+        line = str(interrupt.number)
+        found.append(
+            {
+                "irq": interrupt.number,
+                "actions": list(interrupt.actions),
+                "allowed": format_cpulist(interrupt.affinity),
+                "cpus": format_cpulist(interrupt.effective or interrupt.affinity),
+                "node": interrupt.node,
+                "movable": interrupt.movable,
+                "counts": {str(cpu): count for cpu, count in counts.lines.get(line, {}).items()},
+                "per_s": {str(cpu): rate for cpu, rate in (per_second or {}).get(line, {}).items()},
+            }
+        )
+    return {"seconds": round(passed, 2) if seconds > 0 else 0, "irqs": found, "load": load(counts, per_second)}
+
+
+def check_interval(interval: float) -> None:
+    """Refuse an interval that is not one: a run shall not hang."""
+    if not 0 <= interval <= 60:
+        raise HostError(f"interval: {interval} is not in 0-60 seconds")

@@ -1,0 +1,87 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node has and who uses it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: rt_node_info
+short_description: Tell what a node has and who uses it, for accounting and report
+version_added: 1.0.0
+author:
+  - realtime.kvm contributors (@realtime-kvm)
+description:
+  - Reads in one remote execution the CPUs, the partition document, memory and huge pages, every domain of libvirt (ours and foreign, real-time and not),
+    the ports and poll-mode threads of the switch, and how often interrupts fire on each CPU. Changes nothing and is safe on a live node.
+  - A part that is not there or cannot be read is named in C(missing), and the rest is returned.
+options:
+  interval:
+    description: Seconds between the two counts of interrupts from which their rates are reckoned; V(0) for counts since boot alone. At most 60.
+    type: float
+    default: 1.0
+extends_documentation_fragment:
+  - realtime.kvm.attributes.info
+  - realtime.kvm.fsroot
+seealso:
+  - module: realtime.kvm.rt_report
+  - module: realtime.kvm.rt_domain_info
+  - module: realtime.kvm.cpu_partition_info
+"""
+
+EXAMPLES = r"""
+- name: Read what the node has and who uses it
+  realtime.kvm.rt_node_info:
+  register: rt_node_info_result
+"""
+
+RETURN = r"""
+node:
+  description: All that was read, as plain data.
+  returned: success
+  type: dict
+  contains:
+    format: {description: Version of this data., type: int, sample: 1}
+    read: {description: "When it was read (UTC, by the node's clock).", type: str, sample: "2026-11-23T10:15:00Z"}
+    hostname: {description: The node's own name., type: str}
+    booted: {description: When the node was booted., type: str}
+    topology: {description: "Every online CPU with package, die, NUMA node and siblings, the NUMA nodes, and the network devices.", type: dict}
+    kernel: {description: "Release, command line, isolated CPUs, and whether it is a PREEMPT_RT kernel.", type: dict}
+    partition: {description: The partition document; empty where there is none., type: dict}
+    partition_since: {description: When the document was last written., type: str}
+    memory:
+      description: Of each NUMA node the memory in MiB (total, free, what guests may have at most) and the huge pages by size (have, free).
+      type: dict
+    guests:
+      description:
+        - Every domain as M(realtime.kvm.rt_domain_info) describes it.
+        - Besides it has C(manager) (V(realtime.kvm), V(nova) or empty), C(created) where the metadata tells, C(running_since) (start of its process),
+          C(defined_since) (last change of its definition) and C(devices) (PCI addresses given to it).
+      type: list
+      elements: dict
+    switch: {description: "When ovs-vswitchd was started, CPUs of poll-mode threads, and every port with its bridge, guest and queues.", type: dict}
+    interrupts: {description: "Each interrupt with CPUs, counts since boot and per second, and the load of each CPU.", type: dict}
+    missing:
+      description: "What could not be read: C(part), C(state) (V(absent) or V(broken)) and C(reason)."
+      type: list
+      elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_node_info import run
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={"interval": {"type": "float", "default": 1.0}, "fsroot": {"type": "path", "default": "/"}},
+        supports_check_mode=True,
+    )
+    run_module(module, "rt_node_info", run, info=True)
+
+
+if __name__ == "__main__":
+    main()
