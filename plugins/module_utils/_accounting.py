@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from ._cpuset import CpuListError, format_cpulist, parse_cpulist
@@ -52,8 +52,13 @@ class Holding(NamedTuple):
 
 def cpus_of(text: Any) -> frozenset[int]:
     """Return the CPUs of a list; none where it is none."""
+    return _parsed(str(text or ""))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> frozenset[int]:
     try:
-        return parse_cpulist(str(text or ""))
+        return parse_cpulist(text)
     except CpuListError:
         return frozenset()
 
@@ -95,6 +100,7 @@ class Account:
         self.partition, self.refusal = self._read_partition()
         self.guests: Sequence[Mapping[str, Any]] = info.get("guests") or []
         self.switch: Mapping[str, Any] = info.get("switch") or {}
+        self._threads: dict[str, dict[str, frozenset[int]]] = {}
         self.set_of: dict[int, str] = {}
         if self.partition:
             self.set_of = {cpu: name for name in SETS for cpu in self.partition.sets[name]}
@@ -137,12 +143,19 @@ class Account:
         state = fields.pop("state", "running" if running else "reserved")
         return Holding(node=self.name, kind=kind, resource=resource, amount=amount, unit=unit, state=state, **fields)
 
+    def threads(self, guest: Mapping[str, Any]) -> dict[str, frozenset[int]]:
+        """Return the CPUs of each thread of a guest; parsed once."""
+        name = guest["name"]
+        if name not in self._threads:
+            self._threads[name] = threads_of(guest)
+        return self._threads[name]
+
     @cached_property
     def users(self) -> dict[int, list[tuple[str, str, str]]]:
         """Of each CPU that is somebody's alone: kind of user, name and role."""
         found: dict[int, list[tuple[str, str, str]]] = {}
         for guest in self.guests:
-            for role, cpus in threads_of(guest).items():
+            for role, cpus in self.threads(guest).items():
                 if len(cpus) == 1 and (role.startswith("vcpu") or self.set_of.get(min(cpus)) == "realtime"):
                     found.setdefault(min(cpus), []).append(("guest", guest["name"], role))
         for cpu, thread in (self.switch.get("pmds") or {}).items():
@@ -164,7 +177,9 @@ class Account:
                     since: dict[str, Any] = {"since": self.switch.get("running_since", ""), "basis": "process"}
                     yield self._row("cpu", f"CPU {cpu}", 1, "CPU", user_kind=kind, user=user, role=role, **place, **since)
                 else:
-                    yield self._row("cpu", f"CPU {cpu}", 1, "CPU", guest=by_name[user], role=role, **place)
+                    alone = place["set"] not in ("housekeeping", "shared")  # there it has company, pinned or not
+                    unit = "CPU" if alone else "vCPU"
+                    yield self._row("cpu", f"CPU {cpu}", 1, unit, guest=by_name[user], role=role, exclusive=alone, **place)
             if cpu in self.users:
                 continue
             if place["set"] in ("realtime", "dataplane", "idle"):
@@ -177,10 +192,23 @@ class Account:
         for guest in self.guests:
             yield from self._floating(guest)
 
+    @cached_property
+    def floating(self) -> dict[int, list[str]]:
+        """Of each CPU the guests that have vCPUs floating there."""
+        found: dict[int, list[str]] = {}
+        for guest in self.guests:
+            cpus: set[int] = set()
+            for role, allowed in self.threads(guest).items():
+                if role.startswith("vcpu") and len(allowed) > 1:
+                    cpus |= allowed
+            for cpu in cpus:
+                found.setdefault(cpu, []).append(guest["name"])
+        return found
+
     def _floating(self, guest: Mapping[str, Any]) -> Iterator[Holding]:
         """Yield threads that share their CPUs, one row for those on the same ones."""
         groups: dict[tuple[str, frozenset[int]], list[str]] = {}
-        for role, cpus in threads_of(guest).items():
+        for role, cpus in self.threads(guest).items():
             if len(cpus) != 1 or not any(user[1:] == (guest["name"], role) for user in self.users.get(min(cpus), ())):
                 kind = "vCPU" if role.startswith("vcpu") else "thread"
                 groups.setdefault((kind, cpus), []).append(role)

@@ -150,14 +150,14 @@ def _power(power: int) -> str:
 
 
 def _bins(totals: Mapping[int, float], *, log: bool) -> list[tuple[float, float, float]]:
-    """Return low and high end and count of each bar: every bucket, or 12 bars per doubling on the logarithmic scale."""
-    if not log:
-        return [(bucket, bucket + 1, count) for bucket, count in sorted(totals.items())]
-    bins: dict[int, float] = {}
+    """Return low and high end and count of each bar: every bucket, on the logarithmic scale at most 12 bars per doubling."""
+    bins: dict[tuple[float, float], float] = {}
     for bucket, count in totals.items():
         place = int(math.log2(bucket + 1) * 12)
-        bins[place] = bins.get(place, 0) + count
-    return [(2 ** (place / 12) - 1, 2 ** ((place + 1) / 12) - 1, count) for place, count in sorted(bins.items())]
+        merged = log and bucket > 16  # from there on a bar holds several buckets
+        ends = (2 ** (place / 12) - 1, 2 ** ((place + 1) / 12) - 1) if merged else (float(bucket), bucket + 1.0)
+        bins[ends] = bins.get(ends, 0) + count
+    return [(low, high, count) for (low, high), count in sorted(bins.items())]
 
 
 def trend(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ._cpuset import format_cpulist
 
 #: One letter a set, so that colour is never all that tells.
 LETTERS = {"housekeeping": "H", "dataplane": "D", "realtime": "R", "shared": "S", "idle": "I", "": "?"}
-CELL, WIDTH = 40, 148
+CELL, WIDTH = 43, 148
 #: Interrupts per second that fill the bar; the scale is logarithmic.
 FULL = 100_000
 _ROOM = 17
@@ -103,7 +103,10 @@ def _user(user: tuple[str, str, str], schedulers: Mapping[tuple[str, str], str])
 def _nobody(account: Account, cpu: int, name: str) -> tuple[str, str]:
     if cpu in account.stranded:
         return "stranded", ""
-    return {"realtime": "free", "dataplane": "free", "idle": "left idle"}.get(name, ""), ""
+    floating = account.floating.get(cpu, [])
+    if floating:
+        return floating[0] if len(floating) == 1 else f"{len(floating)} guests", "floating"
+    return {"realtime": "free", "dataplane": "free", "idle": "left idle", "housekeeping": "OS"}.get(name, ""), ""
 
 
 def _load(load: Mapping[str, Any] | None) -> tuple[float, str]:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from ._accounting import SUMS, Account, Holding, memory_of, since_of, sums, threads_of
+from ._accounting import SUMS, Account, Holding, memory_of, since_of, sums
 from ._cpuset import format_cpulist
 from ._report_latency import histogram, series, trend, verdict_text
 from ._report_map import bar, cpu_map
 
 FORMAT = 1
+#: Of what rt_node_info returns.
+INFO_FORMAT = 1
 STATES = {
     "ok": ("✔", "as its document says"),
     "findings": ("▲", "differs from its document"),
@@ -46,15 +49,31 @@ class Books:
     """The accounting of the whole fleet."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the page shows of a node
+    broken: dict[str, str] = field(default_factory=dict)  # hosts whose data cannot be used, and why
 
-    @property
+    @cached_property
     def holdings(self) -> list[Holding]:
         return [row for account in self.accounts.values() for row in account.holdings]
 
 
 def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
-    """Return the books of the nodes that told something."""
-    return Books({host: Account(host, node["info"]) for host, node in sorted(nodes.items()) if node.get("info")})
+    """Return the books of the nodes that told something that can be used."""
+    books = Books()
+    for host, node in sorted(nodes.items()):
+        info = node.get("info")
+        if not info:
+            continue
+        if info.get("format") != INFO_FORMAT:
+            books.broken[host] = f"what it told has format {info.get('format')!r}; {INFO_FORMAT} is known"
+            continue
+        try:
+            account = Account(host, info)
+            books.told[host] = _told(account)
+            books.accounts[host] = account
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            books.broken[host] = f"what it told cannot be used ({type(error).__name__}: {error})"
+    return books
 
 
 def when(text: str) -> str:
@@ -74,6 +93,8 @@ def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
     """Return the findings of a verification, the worst first."""
     found = []
     for item in (verify or {}).get("drift") or ():
+        if not isinstance(item, Mapping):
+            continue
         subject = item.get("resource") or item.get("subject") or ""
         repair = item.get("repair") or item.get("remedy") or ""
         keys = {key: str(item.get(key) or "") for key in ("rule", "severity", "expected", "actual", "source")}
@@ -81,9 +102,11 @@ def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
     return sorted(found, key=lambda item: (_RANK.get(item["severity"].lower(), 1), item["rule"], item["subject"]))
 
 
-def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]]) -> tuple[str, str]:
+def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], broken: str = "") -> tuple[str, str]:
     """Return a node's state (a key of STATES) and, where it is not well, the reason."""
     info, verify = node.get("info"), node.get("verify")
+    if broken:
+        return "failed", broken
     if node.get("unreachable"):
         return "unreachable", str(node.get("error") or "it did not answer")
     if not info:
@@ -99,11 +122,9 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]]) -> 
     return "ok", ""
 
 
-def _node(
-    number: int, host: str, node: Mapping[str, Any], account: Account | None, latency: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
+def _node(number: int, host: str, node: Mapping[str, Any], books: Books, latency: Sequence[dict[str, Any]]) -> dict[str, Any]:
     findings = findings_of(node.get("verify"))
-    state, reason = state_of(node, findings)
+    state, reason = state_of(node, findings, books.broken.get(host, ""))
     view: dict[str, Any] = {
         "id": f"node-{number}",
         "host": host,
@@ -113,16 +134,14 @@ def _node(
         "reason": reason,
         "findings": findings,
         "latency": latency,
-        "known": account is not None,
+        "known": host in books.told,
         "realtime": {"capacity": 0, "used": 0, "stranded": 0, "free": 0},
         "largest": {"vcpus": 0, "memory_mib": 0},
         "pages": {"capacity": 0, "free": 0},
         "guests": [],
         "kernel": "",
     }
-    if account is not None:
-        view.update(_told(account))
-    return view
+    return {**view, **books.told.get(host, {})}
 
 
 def _told(account: Account) -> dict[str, Any]:
@@ -185,7 +204,7 @@ def _guest(account: Account, guest: Mapping[str, Any]) -> dict[str, Any]:
     own: list[int] = []
     shared: set[int] = set()
     told = []
-    for role, cpus in threads_of(guest).items():
+    for role, cpus in account.threads(guest).items():
         if any(user[1:] == (guest["name"], role) for cpu in cpus for user in account.users.get(cpu, ())):
             own += cpus
             told.append(f"{role} on CPU {format_cpulist(cpus)}")
@@ -266,8 +285,7 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
     for item in latency:
         by_host.setdefault(item["host"], []).append(item)
     nodes = [
-        _node(number, host, node, books.accounts.get(host), by_host.get(host, []))
-        for number, (host, node) in enumerate(sorted(given.nodes.items()))
+        _node(number, host, node, books, by_host.get(host, [])) for number, (host, node) in enumerate(sorted(given.nodes.items()))
     ]
     ids = {node["host"]: node["id"] for node in nodes}
     holdings = books.holdings
@@ -334,7 +352,7 @@ def accounting_document(given: Input, books: Books) -> dict[str, Any]:
     nodes = {}
     for host, node in sorted(given.nodes.items()):
         account = books.accounts.get(host)
-        state, reason = state_of(node, findings_of(node.get("verify")))
+        state, reason = state_of(node, findings_of(node.get("verify")), books.broken.get(host, ""))
         entry: dict[str, Any] = {"state": state, "reason": reason}
         if account is not None:
             entry.update(read=account.info.get("read", ""), capacity=account.capacity)

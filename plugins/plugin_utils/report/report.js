@@ -35,10 +35,10 @@
     });
   }
 
-  function filterBox(what, filter) {
+  function filterBox(what, filter, hint) {
     var tools = make("div", { "class": "tools" });
     var label = make("label", {}, "Filter ");
-    var input = make("input", { type: "search", placeholder: "part of any cell", "aria-label": "Filter " + what });
+    var input = make("input", { type: "search", placeholder: hint || "part of any cell", "aria-label": "Filter " + what });
     var told = make("output", { "aria-live": "polite" });
     label.appendChild(input);
     tools.appendChild(label);
@@ -58,7 +58,7 @@
         rows.forEach(function (row) { body.appendChild(row); });
       });
     }
-    if (table.classList.contains("filter") && body.rows.length > 1) {
+    if (table.classList.contains("filter") && body.rows.length > 5) {
       table.parentNode.parentNode.insertBefore(filterBox(nameOf(table), function (text) {
         var shown = 0;
         Array.prototype.forEach.call(body.rows, function (row) {
@@ -158,7 +158,7 @@
         shown += details.hidden ? 0 : 1;
       });
       return text === "" ? "" : shown + " of " + all.length;
-    });
+    }, "name or state");
     [["Open all", true], ["Close all", false]].forEach(function (item) {
       var button = make("button", { type: "button" }, item[0]);
       button.addEventListener("click", function () {

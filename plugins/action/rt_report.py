@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rt_report: from what the nodes told to files on the controller. Runs there; no connection is made."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.module_utils._report_latency import check_result
+from ansible_collections.realtime.kvm.plugins.module_utils._report_view import (
+    Books,
+    Input,
+    account_fleet,
+    accounting_document,
+    csv_rows,
+    report_view,
+)
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report_page import render_page
+
+SPEC = {
+    "hosts": {"type": "list", "elements": "str", "required": True},
+    "node_variable": {"type": "str", "required": True},
+    "verify_variable": {"type": "str", "required": True},
+    "folder": {"type": "path", "required": True},
+    "latency_folder": {"type": "path"},
+    "title": {"type": "str", "default": "Real-time nodes"},
+}
+
+
+class ActionModule(ActionBase):
+    """The action."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Write the report's files and return what they tell in short."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(argument_spec=SPEC)
+        hostvars = (task_vars or {})["hostvars"]
+        nodes = {host: _node(hostvars, host, options) for host in options["hosts"]}
+        results, rejected = read_results(options["latency_folder"]) if options["latency_folder"] else ([], [])
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        given = Input(nodes, now, results, rejected, options["title"])
+        books = account_fleet(nodes)
+        view = report_view(given, books)
+        folder = os.path.abspath(options["folder"])
+        texts = {"report.html": render_page(view), "accounting.json": _json(given, books), "accounting.csv": _csv(books)}
+        files = [os.path.join(folder, name) for name in texts]
+        if not self._task.check_mode:
+            _write(folder, texts)
+        states = {node["host"]: {"state": node["state"], "reason": node["reason"]} for node in view["nodes"]}
+        summary = [f"{host}: {item['state']}{': ' if item['reason'] else ''}{item['reason']}" for host, item in states.items()]
+        result.update(
+            changed=True, files=files, nodes=states, summary=summary, findings=view["totals"]["findings"], rejected=list(rejected)
+        )
+        return result
+
+
+def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a host; one that was never asked is a host without data."""
+    variables = hostvars.raw_get(host) if hasattr(hostvars, "raw_get") else hostvars[host]
+    told = variables.get(options["node_variable"])
+    verified = variables.get(options["verify_variable"])
+    told = told if isinstance(told, Mapping) else {}
+    node: dict[str, Any] = {"info": told.get("node"), "unreachable": bool(told.get("unreachable")), "error": _reason(told)}
+    if isinstance(verified, Mapping) and not verified.get("skipped"):
+        node["verify"] = (
+            verified if "drift" in verified else {"error": _reason(verified) or "it was not compared with its document"}
+        )
+    return node
+
+
+def _reason(result: Mapping[str, Any]) -> str:
+    return str(result.get("msg") or "").removeprefix("Task failed: ")
+
+
+def read_results(folder: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Return the stored latency results below a folder, and the files that are none with the reason; all stay as they are."""
+    results: list[dict[str, Any]] = []
+    rejected: list[dict[str, str]] = []
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if not name.endswith(".json") or name.startswith("."):
+                continue
+            path = os.path.join(parent, name)
+            data, reason = _read(path)
+            if reason:
+                rejected.append({"file": os.path.relpath(path, folder), "reason": reason})
+            else:
+                results.append(data)
+    return results, rejected
+
+
+def _read(path: str) -> tuple[Any, str]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            data = json.load(stream)
+    except OSError as error:
+        return None, f"it cannot be read: {error.strerror}"
+    except (ValueError, RecursionError) as error:
+        return None, f"it is not JSON: {error}"
+    return data, check_result(data)
+
+
+def _json(given: Input, books: Books) -> str:
+    return json.dumps(accounting_document(given, books), indent=1) + "\n"
+
+
+def _csv(books: Books) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\r\n").writerows(csv_rows(books))
+    return stream.getvalue()
+
+
+def _write(folder: str, texts: Mapping[str, str]) -> None:
+    """Write files so that a reader sees the old or the new one complete."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        mask = os.umask(0)
+        os.umask(mask)
+        for name, text in texts.items():
+            handle, path = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+                    stream.write(text)
+                    os.fchmod(stream.fileno(), 0o666 & ~mask)
+                os.replace(path, os.path.join(folder, name))
+            except BaseException:
+                os.unlink(path)
+                raise
+    except OSError as error:
+        raise AnsibleActionFail(f"rt_report_folder: {folder} cannot be written: {error.strerror or error}") from None

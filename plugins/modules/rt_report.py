@@ -1,0 +1,93 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documentation of the action rt_report, which runs on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: rt_report
+short_description: Write accounting and report of a fleet from what its nodes told
+version_added: 1.0.0
+author:
+  - realtime.kvm contributors (@realtime-kvm)
+description:
+  - Turns the results of M(realtime.kvm.rt_node_info) and of the verification of many hosts, and stored latency results, into one HTML page that
+    loads nothing from anywhere, and into the accounting as JSON and CSV. Runs on the controller alone and connects to no host.
+  - A host that was unreachable, told nothing or only a part is shown as such; the others are shown all the same.
+options:
+  hosts:
+    description: The hosts to report on.
+    type: list
+    elements: str
+    required: true
+  node_variable:
+    description: Name of the variable in which each host keeps its result of M(realtime.kvm.rt_node_info).
+    type: str
+    required: true
+  verify_variable:
+    description: Name of the variable in which each host keeps the result of its verification; a host without it was not compared.
+    type: str
+    required: true
+  folder:
+    description: Folder on the controller for C(report.html), C(accounting.json) and C(accounting.csv); it is made, and files there are replaced.
+    type: path
+    required: true
+  latency_folder:
+    description: Folder on the controller that holds stored latency results. A file that is none is named in the report and left where it is.
+    type: path
+  title:
+    description: Title of the page.
+    type: str
+    default: Real-time nodes
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying the controller.
+    support: full
+    details: Everything is worked out; no file is written.
+  diff_mode:
+    description: Returns what has changed (or would be changed in C(check_mode)).
+    support: none
+    details: The page holds the time at which it was made, so it is a new one every time.
+seealso:
+  - module: realtime.kvm.rt_node_info
+"""
+
+EXAMPLES = r"""
+- name: Write the report
+  realtime.kvm.rt_report:
+    hosts: "{{ ansible_play_hosts_all }}"
+    node_variable: rt_node_info_result
+    verify_variable: rt_verify_result
+    folder: realtime-report
+    latency_folder: realtime-latency
+  run_once: true
+"""
+
+RETURN = r"""
+files:
+  description: The files that were written (in check mode, would be).
+  returned: success
+  type: list
+  elements: str
+nodes:
+  description: Of each host its C(state) (V(ok), V(findings), V(half), V(failed), V(unreachable)) and the C(reason).
+  returned: success
+  type: dict
+summary:
+  description: The same as lines of text.
+  returned: success
+  type: list
+  elements: str
+findings:
+  description: How many findings there are on all nodes together.
+  returned: success
+  type: int
+rejected:
+  description: Files in O(latency_folder) that are no results, each with C(file) and C(reason).
+  returned: success
+  type: list
+  elements: dict
+"""
