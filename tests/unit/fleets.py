@@ -49,7 +49,7 @@ def node_info(name, specs, *, seed=0, off=(), intent=None, pages=8192, **shape):
         if guest.networks:
             cpu = polling[number % len(polling)] if polling else None
             ports.append(_port(port, guest.name, f"/run/realtime-kvm/vhost/{port}", {"0": cpu} if polling else {}))
-    used = {node: 1024 for node in topology.nodes}
+    used = dict.fromkeys(topology.nodes, 1024)
     for item in told:
         if item["state"] == "running" and item["hugepages"] == "2M":
             for node in item["nodes"]:
@@ -93,7 +93,9 @@ def _guest(guest, spec, placement, running, number):
             policy = guest.schedulers.get(vcpu)
             scheduler = f"{policy.policy} {policy.priority}" if policy else "other"
             cpus = pins.get(str(vcpu), format_cpulist(placement.floating))
-            threads.append({"role": f"vcpu{vcpu}", "tid": 4000 + vcpu, "name": f"CPU {vcpu}/KVM", "cpus": cpus, "scheduler": scheduler})
+            threads.append(
+                {"role": f"vcpu{vcpu}", "tid": 4000 + vcpu, "name": f"CPU {vcpu}/KVM", "cpus": cpus, "scheduler": scheduler}
+            )
         emulator = format_cpulist(placement.emulator)
         threads.append({"role": "emulator", "tid": 3999, "name": "qemu", "cpus": emulator, "scheduler": "other"})
     day = number % 27 + 1
@@ -114,7 +116,10 @@ def _guest(guest, spec, placement, running, number):
 
 def foreign(name, cpus, *, running=True, manager="", **more):
     """A domain that somebody else has made, with one vCPU per CPU."""
-    threads = [{"role": f"vcpu{n}", "tid": 9000 + n, "name": f"CPU {n}/KVM", "cpus": str(cpu), "scheduler": "other"} for n, cpu in enumerate(cpus)]
+    threads = [
+        {"role": f"vcpu{n}", "tid": 9000 + n, "name": f"CPU {n}/KVM", "cpus": str(cpu), "scheduler": "other"}
+        for n, cpu in enumerate(cpus)
+    ]
     return {
         "name": name, "ours": False, "state": "running" if running else "shut off", "autostart": False, "owner": "", "project": "",
         "class": "", "created": "", "manager": manager, "memory_mib": 1024, "hugepages": "none", "nodes": [],
@@ -126,7 +131,13 @@ def foreign(name, cpus, *, running=True, manager="", **more):
 
 def _port(name, guest, socket, queues, kind="dpdkvhostuserclient", device=""):
     interface = {"name": name, "type": kind, "guest": guest, "mac": "", "socket": socket, "device": device, "connected": True}
-    return {"name": name, "bridge": "br-control", "tag": None, "network": "control", "interfaces": [{**interface, "error": "", "queues": queues}]}
+    return {
+        "name": name,
+        "bridge": "br-control",
+        "tag": None,
+        "network": "control",
+        "interfaces": [{**interface, "error": "", "queues": queues}],
+    }
 
 
 def _interrupts(topology, partition, chance):
@@ -149,7 +160,20 @@ def _interrupts(topology, partition, chance):
     return {"seconds": 1.0, "irqs": irqs, "load": load}
 
 
-def latency(host, guest=None, *, started, peak=18, limit=40, result="pass", virtual=False, cpus=(2, 3, 4, 5), seed=0, tool="cyclictest", profile="standard"):
+def latency(
+    host,
+    guest=None,
+    *,
+    started,
+    peak=18,
+    limit=40,
+    result="pass",
+    virtual=False,
+    cpus=(2, 3, 4, 5),
+    seed=0,
+    tool="cyclictest",
+    profile="standard",
+):
     """A stored result of rt_latency: most samples near 3 us, a thin tail up to ``peak``."""
     chance = random.Random(seed)
     counts = {}
@@ -171,4 +195,7 @@ def large(nodes, guests):
     """A fleet of nodes with two sockets of 64 threads and many guests each, as the report takes it."""
     specs = [guest_spec(n, realtime=n % 5 != 4, vcpus=2, memory=256) for n in range(guests)]
     one = node_info("node", specs, cores=32, pages=32768)
-    return {f"node{number:03d}": {"info": {**one, "hostname": f"node{number:03d}"}, "verify": {"drift": []}} for number in range(nodes)}
+    return {
+        f"node{number:03d}": {"info": {**one, "hostname": f"node{number:03d}"}, "verify": {"drift": []}}
+        for number in range(nodes)
+    }

@@ -35,10 +35,15 @@
     });
   }
 
+  // Every word must be somewhere in the text.
+  function holds(text, words) {
+    return words.split(/\s+/).every(function (word) { return text.indexOf(word) >= 0; });
+  }
+
   function filterBox(what, filter, hint) {
     var tools = make("div", { "class": "tools" });
     var label = make("label", {}, "Filter ");
-    var input = make("input", { type: "search", placeholder: hint || "part of any cell", "aria-label": "Filter " + what });
+    var input = make("input", { type: "search", placeholder: hint || "words in any cell", "aria-label": "Filter " + what });
     var told = make("output", { "aria-live": "polite" });
     label.appendChild(input);
     tools.appendChild(label);
@@ -62,7 +67,7 @@
       table.parentNode.parentNode.insertBefore(filterBox(nameOf(table), function (text) {
         var shown = 0;
         Array.prototype.forEach.call(body.rows, function (row) {
-          row.hidden = text !== "" && row.textContent.toLowerCase().indexOf(text) < 0;
+          row.hidden = !holds(row.textContent.toLowerCase(), text);
           shown += row.hidden ? 0 : 1;
         });
         return text === "" ? "" : shown + " of " + body.rows.length;
@@ -129,7 +134,7 @@
     place.textContent = "";
     place.appendChild(filterBox("guests", function (text) {
       found = [];
-      texts.forEach(function (words, number) { if (words.indexOf(text) >= 0) { found.push(number); } });
+      texts.forEach(function (words, number) { if (holds(words, text)) { found.push(number); } });
       first = 0;
       show();
       return text === "" ? "" : found.length + " of " + guests.length;
@@ -154,7 +159,7 @@
     var tools = filterBox("nodes by name", function (text) {
       var shown = 0;
       all.forEach(function (details) {
-        details.hidden = details.querySelector("summary").textContent.toLowerCase().indexOf(text) < 0;
+        details.hidden = !holds(details.querySelector("summary").textContent.toLowerCase(), text);
         shown += details.hidden ? 0 : 1;
       });
       return text === "" ? "" : shown + " of " + all.length;

@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report in a real browser: no error, no request, tables that sort and filter, folded nodes that open, usable without JavaScript."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._report_view import Input, account_fleet, report_view
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report_page import render_page
+from unit.fleets import guest_spec, large, latency, node_info
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+if not CHROMIUM or not DRIVER:
+    pytest.skip("no Chromium with chromedriver here (Debian: apt-get install chromium chromium-driver)", allow_module_level=True)
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (requirements-dev.txt)")
+
+FLAGS = ("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+FLAGS += ("--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1300,900")
+
+
+@pytest.fixture(name="browse", scope="module")
+def _browse(tmp_path_factory):
+    """Open a page; ``script=False`` with JavaScript switched off."""
+    drivers = {}
+
+    def browse(text, *, script=True, width=None):
+        if script not in drivers:
+            options = webdriver.ChromeOptions()
+            options.binary_location = CHROMIUM
+            root = ("--no-sandbox",) if os.geteuid() == 0 else ()
+            for flag in (*FLAGS, *root, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+                options.add_argument(flag)
+            options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+            if not script:
+                options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+            drivers[script] = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        driver = drivers[script]
+        driver.get_log("browser")
+        driver.get_log("performance")
+        size = {"width": width or 1300, "height": 900, "deviceScaleFactor": 1, "mobile": width is not None}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        path = tmp_path_factory.mktemp("page") / "report.html"
+        path.write_text(text, encoding="utf-8")
+        driver.get(path.as_uri())
+        return driver
+
+    yield browse
+    for driver in drivers.values():
+        driver.quit()
+
+
+def page_of(nodes, results=()):
+    return render_page(report_view(Input(nodes, "2026-11-23T10:15:00Z", results), account_fleet(nodes)))
+
+
+def small(count=3):
+    specs = [guest_spec(number, realtime=number % 4 != 2, owner=f"owner{number}") for number in range(8)]
+    finding = {
+        "rule": "interrupt",
+        "severity": "error",
+        "resource": "IRQ 24",
+        "expected": "CPUs 0",
+        "actual": "CPUs 5",
+        "repair": "x",
+    }
+    nodes = {
+        f"kvm{number:02d}": {"info": node_info(f"kvm{number:02d}", specs[: number % 8 + 1], seed=number), "verify": {"drift": []}}
+        for number in range(count)
+    }
+    nodes["kvm01"]["verify"] = {"drift": [finding]}
+    nodes["lost"] = {"unreachable": True, "error": "no route to host"}
+    return nodes
+
+
+RESULTS = [latency("kvm00", started=f"2026-11-{day:02d}T00:00:00Z", peak=10 + day) for day in range(1, 12)]
+
+
+def column(driver, table, number):
+    cells = f"#{table} tbody tr:not([hidden]) > :nth-child({number})"
+    return driver.execute_script("return [...document.querySelectorAll(arguments[0])].map(c => c.textContent.trim())", cells)
+
+
+def click(driver, css):
+    driver.execute_script("document.querySelector(arguments[0]).click()", css)
+
+
+def type_into(driver, label, text):
+    script = "const i = document.querySelector(`input[aria-label='${arguments[0]}']`); i.value = arguments[1]; i.dispatchEvent(new Event('input'))"
+    driver.execute_script(script, label, text)
+
+
+def requests(driver):
+    """What the page itself has asked for, beside its own file and data in it."""
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    urls = [item["params"]["request"]["url"] for item in messages if item["method"] == "Network.requestWillBeSent"]
+    return [url for url in urls if not url.startswith(("file://", "data:", "chrome", "about:"))]
+
+
+def test_no_error_and_no_request(browse):
+    driver = browse(page_of(small(12), RESULTS))
+    click(driver, "details.node summary")
+    time.sleep(0.5)
+    assert driver.get_log("browser") == []
+    assert requests(driver) == []
+
+
+def test_the_policy_really_holds(browse):
+    text = page_of(small()).replace("</body>", '<script>window.evil = 1</script><img src="http://127.0.0.1:9/x.png"></body>')
+    driver = browse(text)
+    time.sleep(0.3)
+    assert driver.execute_script("return window.evil") is None
+    assert any("Content Security Policy" in entry["message"] for entry in driver.get_log("browser"))
+
+
+def test_a_table_sorts_by_number_both_ways(browse):
+    driver = browse(page_of(small(12)))
+    for ascending in (True, False):
+        click(driver, "#t-nodes th:nth-child(7) button")
+        guests = [int(text) if text.isdecimal() else -1 for text in column(driver, "t-nodes", 7)]
+        assert guests == sorted(guests, reverse=not ascending)
+        state = driver.execute_script("return document.querySelector('#t-nodes th:nth-child(7)').getAttribute('aria-sort')")
+        assert state == ("ascending" if ascending else "descending")
+
+
+def test_a_table_filters_and_says_how_many_are_left(browse):
+    driver = browse(page_of(small(12)))
+    type_into(driver, "Filter nodes", "unreach")
+    assert column(driver, "t-nodes", 1) == ["lost"]
+    assert driver.execute_script("return document.querySelector('#fleet output').textContent") == "1 of 13"
+    type_into(driver, "Filter nodes", "")
+    assert len(column(driver, "t-nodes", 1)) == 13
+
+
+def test_all_guests_sort_filter_and_turn_pages(browse):
+    driver = browse(page_of(large(5, 50)))
+    assert len(column(driver, "t-guests", 1)) == 100
+    click(driver, "#all-guests .tools:last-child button:nth-child(2)")
+    click(driver, "#all-guests .tools:last-child button:nth-child(2)")
+    assert len(column(driver, "t-guests", 1)) == 50
+    type_into(driver, "Filter guests", "node003 automation")
+    found = column(driver, "t-guests", 2)
+    assert found
+    assert set(found) == {"node003"}
+    type_into(driver, "Filter guests", "")
+    click(driver, "#t-guests th:nth-child(1) button")
+    names = column(driver, "t-guests", 1)
+    assert names[:6] == ["historian5"] * 5 + ["historian10"]  # as people count
+
+
+def test_a_link_opens_its_folded_node(browse):
+    driver = browse(page_of(small(12)))
+    assert driver.execute_script("return document.querySelectorAll('svg.core').length") == 0
+    click(driver, "#t-nodes tbody a[href='#node-3']")
+    time.sleep(0.3)
+    assert driver.execute_script("return document.getElementById('node-3').open")
+    assert driver.execute_script("return document.querySelectorAll('#node-3 svg.core').length") == 16
+    click(driver, "#node-3 table.sortable th button")
+    assert driver.get_log("browser") == []
+
+
+@pytest.mark.parametrize("count", [2, 12], ids=["open", "folded"])
+def test_without_javascript_everything_but_the_list_of_all_guests_is_there(browse, count):
+    driver = browse(page_of(small(count), RESULTS), script=False)
+    driver.execute_cdp_cmd("DOM.enable", {})
+    root = driver.execute_cdp_cmd("DOM.getDocument", {"depth": 1})["root"]["nodeId"]
+    maps = driver.execute_cdp_cmd("DOM.querySelectorAll", {"nodeId": root, "selector": "details.node svg.core"})["nodeIds"]
+    assert len(maps) == 16 * count
+    assert driver.execute_cdp_cmd("DOM.querySelectorAll", {"nodeId": root, "selector": "#fleet tbody tr"})["nodeIds"]
+
+
+def test_the_page_is_no_wider_than_a_phone(browse):
+    driver = browse(page_of(small(), RESULTS), width=390)
+    wide = driver.execute_script(
+        "return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll') || e.matches('.scroll'))"
+        ".filter(e => !e.closest('svg')).filter(e => e.getBoundingClientRect().right > 391).map(e => e.tagName + '.' + e.className)"
+    )
+    assert wide == []
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_texts_have_contrast_in_light_and_dark(browse):
+    """WCAG 2.2, 1.4.3: at least 4.5 to 1 for text."""
+    for scheme in ("light", "dark"):
+        driver = browse(page_of(small(), RESULTS))
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        colours = driver.execute_script(
+            "const s = getComputedStyle(document.documentElement);"
+            "return Object.fromEntries(arguments[0].map(n => [n, s.getPropertyValue('--' + n).trim()]))",
+            [
+                "page",
+                "panel",
+                "ink",
+                "soft",
+                "link",
+                "good",
+                "bad",
+                "warn",
+                "badbg",
+                "warnbg",
+                "t-housekeeping",
+                "t-dataplane",
+                "t-realtime",
+                "t-shared",
+            ],
+        )
+        pairs = [(ink, paper) for ink in ("ink", "soft", "link", "good", "bad", "warn") for paper in ("page", "panel")]
+        pairs += [("bad", "badbg"), ("warn", "warnbg"), ("ink", "badbg")]
+        pairs += [(ink, f"t-{name}") for name in ("housekeeping", "dataplane", "realtime", "shared") for ink in ("ink", "soft")]
+        low = [
+            (scheme, *pair, round(contrast(*map(colours.get, pair)), 2))
+            for pair in pairs
+            if contrast(*map(colours.get, pair)) < 4.5
+        ]
+        assert low == []
+
+
+def contrast(one, other):
+    def luminance(colour):
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_two_hundred_nodes_stay_usable(browse):
+    begun = time.monotonic()
+    driver = browse(page_of(large(200, 50)))
+    elements = driver.execute_script("return document.querySelectorAll('*').length")
+    loaded = driver.execute_script("return performance.timing.loadEventEnd - performance.timing.navigationStart")
+    assert elements < 15000
+    assert loaded < 10000, "ms, on a machine that may be busy"
+    for label, text in (("Filter guests", "node150"), ("Filter nodes", "node150")):
+        begun = time.monotonic()
+        type_into(driver, label, text)
+        assert time.monotonic() - begun < 2
+    begun = time.monotonic()
+    click(driver, "#t-nodes tbody a[href='#node-150']")
+    assert driver.execute_script("return document.querySelectorAll('#node-150 svg.core').length") in (0, 64)
+    time.sleep(0.5)
+    assert driver.execute_script("return document.querySelectorAll('#node-150 svg.core').length") == 64
+    assert time.monotonic() - begun < 3

@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Counts of /proc/interrupts."""
+
+from __future__ import annotations
+
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupt_counts import load, parse_interrupt_counts, rates
+
+X86 = """           CPU0       CPU2
+   8:          0          1   IO-APIC    8-edge      rtc0
+  24:    1000000          0   PCI-MSI 524288-edge      ens1-rx-0
+ NMI:          5          0   Non-maskable interrupts
+ LOC:     200000        300   Local timer interrupts
+ RES:         10          7   Rescheduling interrupts
+ ERR:          0
+ MIS:          0
+"""
+ARM = """           CPU0       CPU1
+ 11:       5000          4     GICv3  30 Level     arch_timer
+ 13:          9          0     GICv3  33 Level     uart-pl011
+IPI0:         3          2       Rescheduling interrupts
+"""
+
+
+def test_counts_are_told_by_cpu_and_kind():
+    counts = parse_interrupt_counts(X86)
+    assert counts.cpus == (0, 2)
+    assert counts.lines["24"] == {0: 1000000}
+    assert "ERR" not in counts.lines
+    assert [(counts.devices(cpu), counts.ticks(cpu), counts.others(cpu)) for cpu in (0, 2)] == [
+        (1000000, 200000, 15),
+        (1, 300, 7),
+    ]
+
+
+def test_the_timer_of_arm_is_no_device():
+    counts = parse_interrupt_counts(ARM)
+    assert [(counts.devices(cpu), counts.ticks(cpu), counts.others(cpu)) for cpu in (0, 1)] == [(9, 5000, 3), (0, 4, 2)]
+
+
+def test_rates_are_per_second_and_of_what_fired():
+    after = parse_interrupt_counts(X86.replace("1000000", "1000500").replace("       300", "       302"))
+    found = rates(parse_interrupt_counts(X86), after, 2.0)
+    assert found == {"24": {0: 250.0}, "LOC": {2: 1.0}}
+    told = load(after, found)
+    assert told["0"]["devices_per_s"] == 250.0
+    assert (told["2"]["devices_per_s"], told["2"]["ticks_per_s"]) == (0.0, 1.0)
+
+
+def test_an_interrupt_that_began_anew_counts_from_zero():
+    after = parse_interrupt_counts(X86.replace("1000000", "     40"))
+    assert rates(parse_interrupt_counts(X86), after, 1.0)["24"] == {0: 40.0}
+
+
+def test_without_a_measurement_no_rate_is_claimed():
+    assert "devices_per_s" not in load(parse_interrupt_counts(X86), None)["0"]
+    assert rates(parse_interrupt_counts(X86), parse_interrupt_counts(X86), 0) == {}
+
+
+def test_what_is_no_table_counts_nothing():
+    for text in ("", "\n", "no CPUs here\n 1: 2\n", "CPU0\n 1:\n 2: x\n"):
+        assert all(not counts for counts in parse_interrupt_counts(text).lines.values())

@@ -1,0 +1,236 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page: every state of a node, names that are markup, no way out, and nothing that a broken node could spoil."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._report_view import (
+    Input,
+    account_fleet,
+    accounting_document,
+    csv_rows,
+    findings_of,
+    report_view,
+    state_of,
+)
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report_page import data_block, render_page
+from unit.fleets import foreign, guest_spec, large, latency, node_info
+
+EVIL = """<script>alert(1)</script><img src=x onerror="alert('2')">&amp;'"</td></noscript></svg></style>--><!--"""
+NOW = "2026-11-23T10:15:00Z"
+SPECS = [guest_spec(0), guest_spec(1, vcpus=3), guest_spec(2, realtime=False)]
+FINDING = {"rule": "interrupt", "resource": "IRQ 24", "expected": "CPUs 0", "actual": "CPUs 5", "remedy": "irq_affinity role"}
+VOID = {"meta", "link", "img", "input", "br", "rect", "path", "circle", "polyline", "line"}
+
+
+class Page(HTMLParser):
+    """What a page is made of: tags that open and close in pairs, attributes, texts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.texts, self.open = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def page_of(nodes, results=(), rejected=(), title="Nodes"):
+    given = Input(nodes, NOW, results, rejected, title)
+    return render_page(report_view(given, account_fleet(nodes)))
+
+
+@pytest.mark.parametrize(
+    ("node", "state", "reason"),
+    [
+        ({"unreachable": True, "error": "no route"}, "unreachable", "no route"),
+        ({"info": None, "error": "python3 is missing"}, "failed", "python3 is missing"),
+        ({}, "failed", "it told nothing"),
+        ({"info": {"missing": []}, "verify": {"drift": []}}, "ok", ""),
+        ({"info": {"missing": []}, "verify": {"drift": [FINDING]}}, "findings", "1 finding"),
+        ({"info": {"missing": []}}, "half", "not compared"),
+        ({"info": {"missing": []}, "verify": {"error": "the document is damaged"}}, "half", "the document is damaged"),
+        ({"info": {"missing": [{"part": "libvirt", "state": "absent", "reason": "-"}]}, "verify": {"drift": []}}, "ok", ""),
+        (
+            {"info": {"missing": [{"part": "libvirt", "state": "broken", "reason": "is off"}]}, "verify": {"drift": []}},
+            "half",
+            "libvirt: is off",
+        ),
+        (
+            {"info": {"missing": [{"part": "partition document", "state": "absent", "reason": "none"}]}},
+            "half",
+            "partition document: none",
+        ),
+    ],
+)
+def test_state_of_a_node(node, state, reason):
+    found = state_of(node, findings_of(node.get("verify")))
+    assert found[0] == state
+    assert reason in found[1]
+
+
+def test_findings_come_worst_first_and_old_and_new_names_are_known():
+    drift = [
+        {**FINDING, "severity": "info"},
+        FINDING,
+        {**FINDING, "severity": "error", "repair": "site playbook", "source": "domain"},
+        "damaged",
+    ]
+    found = findings_of({"drift": drift})
+    assert [item["severity"] for item in found] == ["error", "", "info"]
+    assert [item["repair"] for item in found] == ["site playbook", "irq_affinity role", "irq_affinity role"]
+
+
+def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
+    damaged = node_info("n", SPECS)
+    damaged["guests"][0]["threads"] = 7
+    nodes = {
+        "good": {"info": node_info("good", SPECS), "verify": {"drift": []}},
+        "drifted": {"info": node_info("drifted", SPECS), "verify": {"drift": [FINDING]}},
+        "gone": {"unreachable": True, "error": "no route to host"},
+        "silent": {"error": "python3 not found"},
+        "bare": {
+            "info": {
+                **node_info("bare", []),
+                "partition": {},
+                "missing": [{"part": "partition document", "state": "absent", "reason": "no file"}],
+            }
+        },
+        "future": {"info": {**node_info("future", []), "format": 2}},
+        "damaged": {"info": damaged},
+    }
+    text = page_of(nodes)
+    Page(text)
+    for words in (
+        "no route to host",
+        "python3 not found",
+        "no file",
+        "has format 2",
+        "cannot be used",
+        "1 finding",
+        "as its document says",
+    ):
+        assert words in text
+    document = accounting_document(Input(nodes, NOW), account_fleet(nodes))
+    assert {host: node["state"] for host, node in document["nodes"].items()} == {
+        "good": "ok", "drifted": "findings", "gone": "unreachable", "silent": "failed", "bare": "half", "future": "failed", "damaged": "failed",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["open", "folded"])
+def test_no_name_becomes_markup(many):
+    info = node_info("n1", [guest_spec(0)])
+    info.update(hostname=EVIL, booted=EVIL, kernel={**info["kernel"], "release": EVIL})
+    info["guests"][0].update(name=EVIL, owner=EVIL, project=EVIL, manager=EVIL, running_since=EVIL, differs_live=[EVIL])
+    info["guests"][0]["class"] = EVIL
+    info["guests"][0]["threads"][0]["scheduler"] = EVIL
+    info["guests"].append(foreign(f"{EVIL}2", [5], ports=[{"type": EVIL, "mac": EVIL, "source": EVIL}], devices=[EVIL]))
+    info["switch"]["pmds"]["1"] = EVIL
+    info["switch"]["ports"][0].update(name=EVIL, bridge=EVIL)
+    info["switch"]["ports"][0]["interfaces"][0].update(name=EVIL, type=EVIL, device=EVIL)
+    info["interrupts"]["irqs"][0].update(actions=[EVIL], cpus=EVIL, allowed=EVIL)
+    info["missing"] = [{"part": EVIL, "state": "absent", "reason": EVIL}]
+    drift = [dict.fromkeys(("rule", "severity", "resource", "expected", "actual", "repair", "source"), EVIL)]
+    results = [latency(host, EVIL, started=EVIL, tool=EVIL, profile=EVIL, result="fail") for host in (EVIL, "stranger")]
+    for result in results:
+        result["verdict"]["reasons"] = [EVIL]
+    nodes = {EVIL: {"info": info, "verify": {"drift": drift}}, f"{EVIL}3": {"unreachable": True, "error": EVIL}}
+    if many:
+        nodes.update({f"n{number}": {"unreachable": True} for number in range(5)})
+    text = page_of(nodes, [*results, *results], [{"file": EVIL, "reason": EVIL}], EVIL)
+    for markup in (text, *re.findall(r"<noscript>(.*?)</noscript>", text, re.DOTALL)):
+        page = Page(markup)
+        assert page.open == []
+        assert "img" not in page.tags
+        assert [name for _tag, name, _value in page.attributes if name.startswith("on")] == []
+    assert text.count("<script") == text.count("</script>") == 2
+    assert text.count("<noscript>") == text.count("</noscript>") == (7 if many else 0)
+    assert "alert(1)&lt;/script&gt;" in text
+
+
+def test_data_cannot_end_its_block():
+    text = str(data_block([EVIL, "\u2028", {"a": "]]>"}]))
+    assert "<" not in text
+    assert json.loads(text) == [EVIL, "\u2028", {"a": "]]>"}]
+
+
+def test_the_page_loads_nothing_and_forbids_it():
+    text = page_of({"n1": {"info": node_info("n1", SPECS), "verify": {"drift": []}}}, [latency("n1", started=NOW)])
+    page = Page(text)
+    links = [
+        (tag, name, value)
+        for tag, name, value in page.attributes
+        if name in ("src", "href", "srcset", "action", "data", "xlink:href")
+    ]
+    assert [link for link in links if not link[2].startswith("#")] == [("link", "href", "data:,")]
+    assert [value for _tag, name, value in page.attributes if name == "style"] == []
+    assert re.findall(r"https?://|@import|url\((?!#)", text) == []
+    [policy] = [value for tag, name, value in page.attributes if tag == "meta" and name == "content" and "default-src" in value]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+
+
+def test_tables_have_heads_with_a_scope():
+    page = Page(page_of({"n1": {"info": node_info("n1", SPECS), "verify": {"drift": [FINDING]}}}))
+    scopes = [value for tag, name, value in page.attributes if tag == "th" and name == "scope"]
+    assert len(scopes) == page.tags.count("th")
+    named = [tag for tag, name, _value in page.attributes if tag == "svg" and name in ("aria-label", "aria-hidden")]
+    assert len(named) == page.tags.count("svg")
+
+
+def test_guests_and_sets_are_drawn_on_their_cpus_with_letters():
+    info = node_info("n1", SPECS)
+    info["guests"].append(foreign("legacy", [3]))
+    text = page_of({"n1": {"info": info, "verify": {"drift": []}}})
+    assert "<title>CPU 3: realtime; plc1, vCPU 0; legacy, vCPU 0; per second" in text
+    assert "2 users!" in text
+    assert "<title>CPU 1: dataplane; PMD, pmd-c01/id:1;" in text
+    for letter in "HDRS":
+        assert re.search(rf'class="letter" x="10" y="[\d.]+">{letter}</text>', text)
+
+
+def test_a_cell_that_is_a_formula_is_text_in_a_spreadsheet():
+    info = node_info("n1", [])
+    info["guests"].append(foreign("=cmd()", [3], owner="+1", project="@x"))
+    header, *rows = csv_rows(account_fleet({"n1": {"info": info}}))
+    row = dict(zip(header, next(row for row in rows if "cmd" in row[header.index("user")] and row[1] == "cpu")))
+    assert (row["user"], row["owner"], row["project"], row["exclusive"]) == ("'=cmd()", "'+1", "'@x", "yes")
+
+
+def test_json_tells_the_same_rows_as_csv():
+    nodes = {"n1": {"info": node_info("n1", SPECS), "verify": {"drift": []}}}
+    books = account_fleet(nodes)
+    document = json.loads(json.dumps(accounting_document(Input(nodes, NOW), books)))
+    assert len(document["nodes"]["n1"]["holdings"]) == len(csv_rows(books)) - 1
+    assert [entry["owner"] for entry in document["owners"]] == ["(platform)", "automation", "protection", "robotics"]
+
+
+def test_two_hundred_nodes_of_fifty_guests_in_five_seconds():
+    nodes = large(200, 50)
+    begun = time.process_time()
+    given = Input(nodes, NOW)
+    books = account_fleet(nodes)
+    text = render_page(report_view(given, books))
+    assert time.process_time() - begun < 5
+    assert text.count('<details class="node"') == 200
