@@ -387,8 +387,8 @@ SUM_TITLES = dict(
         (
             "Guests",
             "Nodes",
-            "CPUs of their own",
-            "vCPUs on shared CPUs",
+            "Own CPUs",
+            "Shared vCPUs",
             "Memory",
             "Huge pages",
             "Ports",

@@ -1,0 +1,139 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action rt_report as Ansible runs it: its files, hosts that told nothing, stored results that are none, folders that cannot be written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from unit.fleets import guest_spec, latency, node_info
+
+ROOT = Path(__file__).resolve().parents[2]
+FINDING = {"rule": "interrupt", "resource": "IRQ 24", "expected": "CPUs 0", "actual": "CPUs 5", "remedy": "irq_affinity role"}
+
+
+@pytest.fixture(name="report")
+def _report(tmp_path):
+    """Run the action for hosts whose variables are what modules would have returned."""
+
+    def report(hosts, *arguments, folder=None, latency_folder="latency"):
+        inventory = {"all": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}
+        (tmp_path / "hosts.json").write_text(json.dumps(inventory))
+        task = {
+            "realtime.kvm.rt_report": {
+                "hosts": "{{ ansible_play_hosts_all }}", "node_variable": "told", "verify_variable": "verified",
+                "folder": str(folder or tmp_path / "out"), "latency_folder": str(tmp_path / latency_folder),
+            },
+            "run_once": True, "register": "result",
+        }  # fmt: skip
+        show = {
+            "ansible.builtin.copy": {"content": "{{ result | to_json }}", "dest": str(tmp_path / "result.json")},
+            "run_once": True,
+            "check_mode": False,
+        }
+        play = [{"hosts": "all", "gather_facts": False, "tasks": [task, show]}]
+        (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+        }
+        environment["ANSIBLE_PYTHON_INTERPRETER"] = sys.executable
+        command = [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            str(tmp_path / "hosts.json"),
+            str(tmp_path / "play.yml"),
+            *arguments,
+        ]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+        output = done.stdout + done.stderr
+        assert "Traceback" not in output
+        told = tmp_path / "result.json"
+        return output, json.loads(told.read_text()) if done.returncode == 0 else None
+
+    return report
+
+
+def good(name):
+    return {"told": {"node": node_info(name, [guest_spec(0)])}, "verified": {"drift": []}}
+
+
+def test_files_are_written_and_hosts_that_told_nothing_are_reported(report, tmp_path):
+    hosts = {
+        "good": good("good"),
+        "drifted": {**good("drifted"), "verified": {"drift": [FINDING]}},
+        "gone": {"told": {"unreachable": True, "msg": "Task failed: no route to host"}},
+        "failed": {"told": {"failed": True, "msg": "python3 is too old"}},
+        "silent": {},
+        "unsure": {**good("unsure"), "verified": {"failed": True, "msg": "the document is damaged"}},
+        "skipped": {**good("skipped"), "verified": {"skipped": True}},
+    }
+    _output, result = report(hosts)
+    states = {host: (item["state"], item["reason"]) for host, item in result["nodes"].items()}
+    assert states == {
+        "good": ("ok", ""), "drifted": ("findings", "1 finding"), "gone": ("unreachable", "no route to host"),
+        "failed": ("failed", "python3 is too old"), "silent": ("failed", "it told nothing"),
+        "unsure": ("half", "the document is damaged"), "skipped": ("half", "it was not compared with its document"),
+    }  # fmt: skip
+    assert result["findings"] == 1
+    assert sorted(os.listdir(tmp_path / "out")) == ["accounting.csv", "accounting.json", "report.html"]
+    assert [Path(path).name for path in result["files"]] == ["report.html", "accounting.json", "accounting.csv"]
+    document = json.loads((tmp_path / "out" / "accounting.json").read_text())
+    assert document["nodes"]["gone"] == {"state": "unreachable", "reason": "no route to host"}
+    with open(tmp_path / "out" / "accounting.csv", newline="") as stream:
+        users = {row["user"] for row in csv.DictReader(stream) if row["node"] == "good" and row["kind"] == "cpu"}
+    assert {"plc1", "the switch", "operating system"} <= users
+
+
+def test_results_that_are_none_stay_and_are_named(report, tmp_path):
+    folder = tmp_path / "latency" / "good"
+    folder.mkdir(parents=True)
+    (folder / "1.json").write_text(json.dumps(latency("good", started="2026-11-01T00:00:00Z", peak=17)))
+    bad = {
+        "cut.json": '{"format": 1, "host": "go',
+        "old.json": '{"format": 0}',
+        "binary.json": b"\xff\xfe\x00",
+        "deep.json": "[" * 100000,
+    }
+    for name, text in bad.items():
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    (folder / "notes.txt").write_text("not asked for")
+    _output, result = report({"good": good("good")})
+    assert sorted(item["file"] for item in result["rejected"]) == sorted(f"good/{name}" for name in bad)
+    assert all(item["reason"] for item in result["rejected"])
+    assert sorted(os.listdir(folder)) == sorted([*bad, "1.json", "notes.txt"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "max 17 µs" in page
+    assert "good/cut.json" in page
+
+
+def test_check_mode_works_everything_out_and_writes_nothing(report, tmp_path):
+    _output, result = report({"good": good("good")}, "--check")
+    assert result["changed"]
+    assert result["nodes"]["good"]["state"] == "ok"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_report_replaces_the_first_and_leaves_nothing_else(report, tmp_path):
+    report({"good": good("good")})
+    (tmp_path / "out" / "mine.txt").write_text("kept")
+    report({"other": good("other")})
+    assert sorted(os.listdir(tmp_path / "out")) == ["accounting.csv", "accounting.json", "mine.txt", "report.html"]
+    assert list(json.loads((tmp_path / "out" / "accounting.json").read_text())["nodes"]) == ["other"]
+
+
+def test_a_folder_that_cannot_be_made_is_refused_by_name(report, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    output, result = report({"good": good("good")}, folder=tmp_path / "file" / "out")
+    assert result is None
+    assert "rt_report_folder:" in output
+    assert "cannot be written" in output
