@@ -14,7 +14,7 @@ from ._cpuset import format_cpulist
 
 #: One letter a set, so that colour is never all that tells.
 LETTERS = {"housekeeping": "H", "dataplane": "D", "realtime": "R", "shared": "S", "idle": "I", "": "?"}
-CELL, WIDTH = 43, 134
+CELL, WIDTH = 43, 132
 #: Interrupts per second that fill the bar; the scale is logarithmic.
 FULL = 100_000
 _ROOM = 15

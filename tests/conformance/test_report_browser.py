@@ -5,24 +5,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import time
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._report_view import Input, account_fleet, report_view
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report_page import render_page
+from unit.browser import click, column, requests, start, type_into
 from unit.fleets import guest_spec, large, latency, node_info
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-if not CHROMIUM or not DRIVER:
-    pytest.skip("no Chromium with chromedriver here (Debian: apt-get install chromium chromium-driver)", allow_module_level=True)
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (requirements-dev.txt)")
-
-FLAGS = ("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-FLAGS += ("--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1300,900")
 
 
 @pytest.fixture(name="browse", scope="module")
@@ -32,15 +21,7 @@ def _browse(tmp_path_factory):
 
     def browse(text, *, script=True, width=None):
         if script not in drivers:
-            options = webdriver.ChromeOptions()
-            options.binary_location = CHROMIUM
-            root = ("--no-sandbox",) if os.geteuid() == 0 else ()
-            for flag in (*FLAGS, *root, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-                options.add_argument(flag)
-            options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-            if not script:
-                options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-            drivers[script] = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+            drivers[script] = start(tmp_path_factory.mktemp("profile"), script=script)
         driver = drivers[script]
         driver.get_log("browser")
         driver.get_log("performance")
@@ -80,27 +61,6 @@ def small(count=3):
 
 
 RESULTS = [latency("kvm00", started=f"2026-11-{day:02d}T00:00:00Z", peak=10 + day) for day in range(1, 12)]
-
-
-def column(driver, table, number):
-    cells = f"#{table} tbody tr:not([hidden]) > :nth-child({number})"
-    return driver.execute_script("return [...document.querySelectorAll(arguments[0])].map(c => c.textContent.trim())", cells)
-
-
-def click(driver, css):
-    driver.execute_script("document.querySelector(arguments[0]).click()", css)
-
-
-def type_into(driver, label, text):
-    script = "const i = document.querySelector(`input[aria-label='${arguments[0]}']`); i.value = arguments[1]; i.dispatchEvent(new Event('input'))"
-    driver.execute_script(script, label, text)
-
-
-def requests(driver):
-    """What the page itself has asked for, beside its own file and data in it."""
-    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    urls = [item["params"]["request"]["url"] for item in messages if item["method"] == "Network.requestWillBeSent"]
-    return [url for url in urls if not url.startswith(("file://", "data:", "chrome", "about:"))]
 
 
 def test_no_error_and_no_request(browse):
