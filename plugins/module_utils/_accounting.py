@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from ._cpuset import CpuListError, format_cpulist, parse_cpulist
+from ._cpuset import format_cpulist
 from ._fit import Fit, Room, largest_on_node, largest_spread
 from ._guest import PAGE_MIB
+from ._node_facts import cpus_of, existing_of, memory_of, since_of, switch_memory, threads_of, topology_of
 from ._partition import SETS, Partition, PartitionError, partition_from_document
-from ._pinning import Existing, Placement
-from ._topology import Cpu, Topology
 
 #: Who can have something, beside guests.
 SWITCH, HOST, FREE = "switch", "host", "free"
@@ -48,46 +47,6 @@ class Holding(NamedTuple):
     state: str  # running or reserved
     since: str
     basis: str  # what tells since when: process, created, definition, document, boot
-
-
-def cpus_of(text: Any) -> frozenset[int]:
-    """Return the CPUs of a list; none where it is none."""
-    return _parsed(str(text or ""))
-
-
-@lru_cache(maxsize=4096)
-def _parsed(text: str) -> frozenset[int]:
-    try:
-        return parse_cpulist(text)
-    except CpuListError:
-        return frozenset()
-
-
-def topology_of(data: Mapping[str, Any]) -> Topology | None:
-    """Return the topology that ``rt_node_info`` has described, None where it could not."""
-    if not data:
-        return None
-    cpus = {
-        int(number): Cpu(
-            number=int(number),
-            package=cpu["package"],
-            die=cpu["die"],
-            cluster=cpu["cluster"],
-            node=cpu["node"],
-            siblings=cpus_of(cpu["siblings"]),
-            l3=cpu["l3"],
-            efficiency=cpu["efficiency"],
-        )
-        for number, cpu in data["cpus"].items()
-    }
-    return Topology(
-        cpus=cpus,
-        possible=cpus_of(data["possible"]),
-        present=cpus_of(data["present"]),
-        online=cpus_of(data["online"]),
-        nodes={int(node): cpus_of(text) for node, text in data["nodes"].items()},
-        cores=tuple(sorted({cpu.siblings for cpu in cpus.values()}, key=min)),
-    )
 
 
 class Account:
@@ -165,11 +124,11 @@ class Account:
     def _cpus(self) -> Iterator[Holding]:
         by_name = {guest["name"]: guest for guest in self.guests}
         document: dict[str, Any] = {"since": self.info.get("partition_since", ""), "basis": "document"}
-        for cpu in sorted(self.topology.cpus) if self.topology else ():
-            assert self.topology is not None
+        nodes = {number: str(cpu.node) for number, cpu in self.topology.cpus.items()} if self.topology else {}
+        for cpu in sorted(nodes):
             place: dict[str, Any] = {
                 "cpus": str(cpu),
-                "numa_node": str(self.topology.cpus[cpu].node),
+                "numa_node": nodes[cpu],
                 "set": self.set_of.get(cpu, ""),
             }
             for kind, user, role in self.users.get(cpu, ()):
@@ -364,63 +323,6 @@ class Account:
         best = max(fits, key=lambda fit: (fit.vcpus, fit.memory_mib), default=Fit(reason="this node has no realtime CPUs"))
         spread = largest_spread(room) if len(nodes) > 1 else best
         return {"largest": asdict(best), "largest_spread": asdict(spread), "largest_by_numa_node": [asdict(fit) for fit in fits]}
-
-
-# -- reading what rt_node_info tells ---------------------------------------------------------------
-
-
-def since_of(guest: Mapping[str, Any]) -> tuple[str, str]:
-    """Return since when a guest has what it has, and what tells so."""
-    running = guest["state"] == "running"
-    for key, basis in ((("running_since", "process"),) if running else ()) + (
-        ("created", "created"),
-        ("defined_since", "definition"),
-    ):
-        if guest.get(key):
-            return str(guest[key]), basis
-    return "", ""
-
-
-def threads_of(guest: Mapping[str, Any]) -> dict[str, frozenset[int]]:
-    """Return the CPUs of each thread: of the running guest, else as it is defined."""
-    if guest["threads"]:
-        return {thread["role"]: cpus_of(thread["cpus"]) for thread in guest["threads"]}
-    pins, floating = guest["vcpus"], cpus_of(guest["floating"])
-    threads = {f"vcpu{vcpu}": cpus_of(pins[str(vcpu)]) if str(vcpu) in pins else floating for vcpu in range(guest["vcpu_count"])}
-    return {**threads, "emulator": cpus_of(guest["emulator"])}
-
-
-def memory_of(guest: Mapping[str, Any]) -> list[tuple[str, str, int]]:
-    """Return NUMA node, page size and MiB; the node is empty where the guest is bound to none."""
-    size, total = guest["hugepages"], guest["memory_mib"]
-    if guest["nodes"]:
-        nodes = tuple(guest["nodes"])
-        split = Placement(guest["name"], nodes, {}, frozenset()).memory_by_node(total, PAGE_MIB.get(size, 1))
-        return [(str(node), size, mib) for node, mib in split.items()]
-    if guest["pages"]:
-        return [(str(item["node"]), item["size"], item["pages"] * PAGE_MIB[item["size"]]) for item in guest["pages"]]
-    return [("", size, total)]
-
-
-def switch_memory(switch: Mapping[str, Any]) -> dict[int, int]:
-    """Return the MiB of the switch by NUMA node (``dpdk-socket-mem`` lists them in the order of the nodes)."""
-    parts = str(switch.get("socket_mib") or "").split(",")
-    return {node: int(mib) for node, mib in enumerate(parts) if mib.strip().isdecimal() and int(mib)}
-
-
-def existing_of(guest: Mapping[str, Any]) -> Existing:
-    """Return a guest as the planner sees it: as it is defined."""
-    return Existing(
-        name=guest["name"],
-        ours=guest["ours"],
-        running=guest["state"] == "running",
-        vcpus={int(vcpu): cpus_of(cpus) for vcpu, cpus in guest["vcpus"].items()},
-        emulator=cpus_of(guest["emulator"]),
-        floating=cpus_of(guest["floating"]),
-        memory_mib=guest["memory_mib"],
-        hugepages=guest["hugepages"],
-        nodes=tuple(guest["nodes"]),
-    )
 
 
 def _queue_cpus(found: tuple[Mapping[str, Any], Mapping[str, Any]] | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ._accounting import SWITCH, Account
 from ._cpuset import format_cpulist
+from ._topology import Topology
 
 #: One letter a set, so that colour is never all that tells.
 LETTERS = {"housekeeping": "H", "dataplane": "D", "realtime": "R", "shared": "S", "idle": "I", "": "?"}
@@ -52,7 +53,7 @@ def cpu_map(account: Account) -> list[dict[str, Any]]:
             "nodes": [
                 {
                     "name": f"NUMA node {node}",
-                    "cpus": format_cpulist(topology.nodes[node] & _package(account, package)),
+                    "cpus": format_cpulist(topology.nodes[node] & _package(topology, package)),
                     "cores": cores,
                 }
                 for node, cores in sorted(nodes.items())
@@ -62,9 +63,8 @@ def cpu_map(account: Account) -> list[dict[str, Any]]:
     ]
 
 
-def _package(account: Account, package: int) -> frozenset[int]:
-    assert account.topology is not None
-    return frozenset(cpu.number for cpu in account.topology.cpus.values() if cpu.package == package)
+def _package(topology: Topology, package: int) -> frozenset[int]:
+    return frozenset(cpu.number for cpu in topology.cpus.values() if cpu.package == package)
 
 
 def _thread(
@@ -122,7 +122,7 @@ def _round(rate: float) -> str:
     return f"{rate / 1000:.1f}k" if rate >= 1000 else f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
-def bar(parts: Sequence[tuple[str, float]], width: int = 300) -> list[dict[str, Any]]:
+def segments(parts: Sequence[tuple[str, float]], width: int = 300) -> list[dict[str, Any]]:
     """Return the segments of a capacity bar (name and amount), from left to right; empty ones are left out."""
     total = sum(amount for _name, amount in parts)
     found, left = [], 0.0

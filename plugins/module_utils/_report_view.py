@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ._accounting import SUMS, Account, Holding, memory_of, since_of, sums
+from ._accounting import SUMS, Account, Holding, sums
 from ._cpuset import format_cpulist
+from ._node_facts import memory_of, since_of
 from ._report_latency import histogram, series, trend, verdict_text
-from ._report_map import bar, cpu_map
+from ._report_map import cpu_map, segments
 
 FORMAT = 1
 #: Of what rt_node_info returns.
@@ -180,7 +181,7 @@ def _cpu_bar(figures: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def _bar(figures: Mapping[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
-    return bar([(name, figures[name]) for name in names])
+    return segments([(name, figures[name]) for name in names])
 
 
 def _is_platform(row: Holding) -> bool:

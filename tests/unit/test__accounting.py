@@ -11,7 +11,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import parse_
 from unit.fleets import foreign, guest_spec, node_info
 
 #: 8 cores of 2 threads on each of two NUMA nodes: housekeeping 0,16 and 8,24; dataplane 1,17 and 9,25; shared 2,18 and 10,26.
-SPECS = [guest_spec(0), guest_spec(1, vcpus=3), guest_spec(2, realtime=False)]
+SPECS = (guest_spec(0), guest_spec(1, vcpus=3), guest_spec(2, realtime=False))
 
 
 def account(specs=SPECS, **more):

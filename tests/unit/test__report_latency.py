@@ -69,7 +69,7 @@ def test_only_equal_measurements_are_compared_the_oldest_first():
 
 @pytest.mark.parametrize("peak", [0, 5, 18, 47, 127, 1911, 250000])
 def test_everything_is_drawn_inside_the_chart(peak):
-    counts = {str(bucket): {"2": 1} for bucket in {0, 1, peak // 3, peak}}
+    counts = {str(bucket): {"2": 1} for bucket in sorted({0, 1, peak // 3, peak})}
     drawn = histogram({**GOOD, "max_us": peak, "histogram": {"bucket_us": 1, "counts": counts}})
     for left, floor, top, right, _floor in re.findall(r"M([\d.]+) ([\d.]+)V([\d.]+)H([\d.]+)V([\d.]+)Z", drawn["path"]):
         assert LEFT <= float(left) < float(right) <= WIDTH
