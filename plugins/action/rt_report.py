@@ -70,8 +70,7 @@ class ActionModule(ActionBase):
 def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of a host; one that was never asked is a host without data."""
     variables = hostvars.raw_get(host) if hasattr(hostvars, "raw_get") else hostvars[host]
-    told = variables.get(options["node_variable"])
-    verified = variables.get(options["verify_variable"])
+    told, verified = _plain(variables.get(options["node_variable"])), _plain(variables.get(options["verify_variable"]))
     told = told if isinstance(told, Mapping) else {}
     node: dict[str, Any] = {"info": told.get("node"), "unreachable": bool(told.get("unreachable")), "error": _reason(told)}
     if isinstance(verified, Mapping) and not verified.get("skipped"):
@@ -79,6 +78,11 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> dict[str, Any
             verified if "drift" in verified else {"error": _reason(verified) or "it was not compared with its document"}
         )
     return node
+
+
+def _plain(value: Any) -> Any:
+    """Return plain data, without the tags that Ansible keeps at every value of it."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def _reason(result: Mapping[str, Any]) -> str:
@@ -115,7 +119,7 @@ def _read(path: str) -> tuple[Any, str]:
 
 
 def _json(given: Input, books: Books) -> str:
-    return json.dumps(accounting_document(given, books), indent=1) + "\n"
+    return json.dumps(accounting_document(given, books)) + "\n"
 
 
 def _csv(books: Books) -> str:
