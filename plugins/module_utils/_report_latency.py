@@ -32,7 +32,7 @@ def check_result(data: Any) -> str:
             return f"{key} is missing or no text"
     if data.get("guest") is not None and not isinstance(data["guest"], str):
         return "guest is no text"
-    if not _number(data.get("max_us")) or not (data.get("limit_us") is None or _number(data["limit_us"])):
+    if not _measured(data.get("max_us")) or not _measured(data.get("limit_us")):
         return "max_us or limit_us is no number"
     verdict = data.get("verdict")
     if (
@@ -49,11 +49,13 @@ def check_result(data: Any) -> str:
 
 def _check_histogram(data: Mapping[str, Any]) -> str:
     rows, histogram = data.get("per_cpu", []), data.get("histogram") or {}
-    if not isinstance(rows, list) or not all(isinstance(row, Mapping) and _number(row.get("max_us")) for row in rows):
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) and _measured(row.get("max_us")) for row in rows):
         return "per_cpu is damaged"
     counts = histogram.get("counts", {}) if isinstance(histogram, Mapping) else None
     if not isinstance(counts, Mapping) or not all(isinstance(by_cpu, Mapping) for by_cpu in counts.values()):
         return "its histogram is damaged"
+    if isinstance(histogram, Mapping) and not (_number(histogram.get("bucket_us", 1)) and histogram.get("bucket_us", 1) > 0):
+        return "the width of its histogram's buckets is no number"
     if not all(str(bucket).isdecimal() for bucket in counts):
         return "a bucket of its histogram is no number"
     if not all(_number(count) and count >= 0 for by_cpu in counts.values() for count in by_cpu.values()):
@@ -63,6 +65,11 @@ def _check_histogram(data: Mapping[str, Any]) -> str:
 
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _measured(value: Any) -> bool:
+    """Whether it is a number or None: nothing was measured, or the tool does not tell."""
+    return value is None or (_number(value) and value >= 0)
 
 
 def series(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -87,6 +94,11 @@ def verdict_text(result: Mapping[str, Any]) -> str:
     """Return a verdict in words; a measurement in a virtual machine says nothing about the platform."""
     virtual = ", virtual: not a measurement of the platform" if result["verdict"].get("virtual") else ""
     return f"{result['verdict']['result']}{virtual}"
+
+
+def maximum_text(result: Mapping[str, Any]) -> str:
+    """Return the highest latency in words."""
+    return "nothing measured" if result["max_us"] is None else f"maximum {result['max_us']:g} µs"
 
 
 # -- drawing ---------------------------------------------------------------------------------------
@@ -115,11 +127,11 @@ def histogram(result: Mapping[str, Any]) -> dict[str, Any]:
         count = sum(by_cpu.values())
         if count:
             totals[int(bucket)] = totals.get(int(bucket), 0) + count
-    limit = result["limit_us"]
-    most = max([result["max_us"], 10, *totals, *([limit] if limit else [])]) * 1.05 + 1
+    limit, peak = result["limit_us"], result["max_us"]
+    most = max([peak or 0, 10, *totals, limit or 0]) * 1.05 + 1
     log = most > LINEAR_US
     _end, x = _scale(most, log=log)
-    bars = _bins(totals, log=log)
+    bars = _bins(totals, (result.get("histogram") or {}).get("bucket_us") or 1, log=log)
     highest = max((count for _low, _high, count in bars), default=1)
     decades = max(math.ceil(math.log10(highest)), 1) if highest > 1 else 1
     floor, room = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
@@ -137,7 +149,7 @@ def histogram(result: Mapping[str, Any]) -> dict[str, Any]:
         "log": log,
         "x_ticks": [{"x": round(x(value), 1), "text": value} for value in _ticks(most, log=log)],
         "y_ticks": [{"y": round(y(10**power), 1), "text": _power(power)} for power in range(decades + 1)],
-        "max": {"x": round(x(result["max_us"]), 1), "text": f"max {result['max_us']:g} µs"},
+        "max": {"x": round(x(peak), 1), "text": f"max {peak:g} µs"} if peak is not None else None,
         "limit": {"x": round(x(limit), 1), "text": f"limit {limit:g} µs"} if limit else None,
         "samples": int(sum(totals.values())),
     }
@@ -149,13 +161,13 @@ def _power(power: int) -> str:
     )
 
 
-def _bins(totals: Mapping[int, float], *, log: bool) -> list[tuple[float, float, float]]:
-    """Return low and high end and count of each bar: every bucket, on the logarithmic scale at most 12 bars per doubling."""
+def _bins(totals: Mapping[int, float], width: float, *, log: bool) -> list[tuple[float, float, float]]:
+    """Return low and high end and count of each bar: every bucket (``width`` µs wide), on the logarithmic scale at most 12 bars per doubling."""
     bins: dict[tuple[float, float], float] = {}
     for bucket, count in totals.items():
         place = int(math.log2(bucket + 1) * 12)
         merged = log and bucket > 16  # from there on a bar holds several buckets
-        ends = (2 ** (place / 12) - 1, 2 ** ((place + 1) / 12) - 1) if merged else (float(bucket), bucket + 1.0)
+        ends = (2 ** (place / 12) - 1, 2 ** ((place + 1) / 12) - 1) if merged else (float(bucket), float(bucket + width))
         bins[ends] = bins.get(ends, 0) + count
     return [(low, high, count) for (low, high), count in sorted(bins.items())]
 
@@ -164,7 +176,7 @@ def trend(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the drawing of the maxima of several runs in their order; the last ones, where there are many."""
     shown = list(runs)[-RUNS:]
     limit = shown[-1]["limit_us"]
-    most = max([10, *(run["max_us"] for run in shown), *([limit] if limit else [])]) * 1.1
+    most = max([10, *(run["max_us"] or 0 for run in shown), limit or 0]) * 1.1
     log = most > LINEAR_US * 2
     floor, room = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
     step = (WIDTH - LEFT - 30) / max(len(shown) - 1, 1)
@@ -175,15 +187,16 @@ def trend(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     points = [
         {
             "x": round(LEFT + 10 + number * step, 1),
-            "y": round(y(run["max_us"]), 1),
+            "y": round(y(run["max_us"] or 0), 1),
+            "measured": run["max_us"] is not None,
             "result": run["verdict"]["result"],
-            "text": f"{run['started']}: maximum {run['max_us']:g} µs, {verdict_text(run)}",
+            "text": f"{run['started']}: {maximum_text(run)}, {verdict_text(run)}",
         }
         for number, run in enumerate(shown)
     ]
     return {
         "points": points,
-        "line": " ".join(f"{point['x']},{point['y']}" for point in points),
+        "line": " ".join(f"{point['x']},{point['y']}" for point in points if point["measured"]),
         "floor": floor,
         "y_ticks": [{"y": round(y(value), 1), "text": value} for value in _ticks(most, log=log)],
         "limit": {"y": round(y(limit), 1), "text": f"limit {limit:g} µs"} if limit else None,

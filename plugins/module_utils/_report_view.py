@@ -15,8 +15,9 @@ from typing import Any
 
 from ._accounting import SUMS, Account, Holding, sums
 from ._cpuset import format_cpulist
+from ._latency import VIRTUAL
 from ._node_facts import memory_of, since_of
-from ._report_latency import histogram, series, trend, verdict_text
+from ._report_latency import histogram, maximum_text, series, trend, verdict_text
 from ._report_map import cpu_map, segments
 
 FORMAT = 1
@@ -265,13 +266,14 @@ def _latency(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "result": last["verdict"]["result"],
                 "verdict": verdict_text(last),
                 "virtual": bool(last["verdict"].get("virtual")),
-                "reasons": [str(reason) for reason in last["verdict"].get("reasons", [])],
+                "reasons": [
+                    str(reason) for reason in last["verdict"].get("reasons", []) if reason != VIRTUAL
+                ],  # told with the verdict
                 "started": when(last["started"]),
                 "seconds": last.get("seconds", 0),
                 "cpus": format_cpulist(last["cpus"]),
-                "max_us": last["max_us"],
-                "limit_us": last["limit_us"],
-                "per_cpu": last.get("per_cpu", []),
+                **{key: last[key] for key in ("max_us", "limit_us")},
+                "maximum": maximum_text(last),
                 "histogram": histogram(last),
                 "trend": trend(item["runs"]) if len(item["runs"]) > 1 else None,
             }

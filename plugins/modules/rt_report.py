@@ -61,8 +61,8 @@ EXAMPLES = r"""
     hosts: "{{ ansible_play_hosts_all }}"
     node_variable: rt_node_info_result
     verify_variable: rt_verify_result
-    folder: realtime-report
-    latency_folder: realtime-latency
+    folder: results/report
+    latency_folder: results/latency
   run_once: true
 """
 

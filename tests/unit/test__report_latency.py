@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._latency import Reading, Row, document, judge
 from ansible_collections.realtime.kvm.plugins.module_utils._report_latency import (
     HEIGHT,
     LEFT,
@@ -44,7 +46,8 @@ def test_a_stored_result_is_one():
         ({"verdict": {"result": "great"}}, "verdict"),
         ({"verdict": None}, "verdict"),
         ({"cpus": ["2"]}, "cpus"),
-        ({"per_cpu": [{"cpu": 2}]}, "per_cpu"),
+        ({"per_cpu": [{"cpu": 2, "max_us": "18"}]}, "per_cpu"),
+        ({"histogram": {"bucket_us": 0, "counts": {}}}, "width"),
         ({"histogram": {"counts": {"x": {}}}}, "bucket"),
         ({"histogram": {"counts": {"3": {"2": "many"}}}}, "count"),
         ({"histogram": {"counts": {"3": {"2": -1}}}}, "count"),
@@ -91,6 +94,30 @@ def test_no_sample_is_lost_where_buckets_share_a_bar():
     assert drawn["log"]
     assert drawn["path"].count("M") < 150
     assert drawn["samples"] == 3000
+
+
+@pytest.mark.parametrize(
+    "reading", [None, Reading((Row(4, 1, 2.5, 12, 5), Row(5, None, None, None, 0)), {3: {4: 4}, 12: {4: 1}})]
+)
+def test_what_the_measurement_keeps_is_what_is_read_here(reading):
+    verdict = judge("cyclictest", reading, [4, 5], seconds=60, limit_us=40, virtual=True)
+    kept = document(
+        host="n1", guest=None, tool="cyclictest", profile="smoke", started="2026-11-01T00:00:00Z", seconds=60, cpus=[4, 5],
+        limit_us=40, reading=reading, verdict=verdict, environment={},
+    )  # fmt: skip
+    assert check_result(json.loads(json.dumps(kept))) == ""
+    assert histogram(kept)["samples"] == (5 if reading else 0)
+
+
+def test_an_interrupted_run_is_a_result_and_drawn_as_not_measured():
+    empty = {**GOOD, "max_us": None, "per_cpu": [], "histogram": {"bucket_us": 1, "counts": {}}}
+    empty["verdict"] = {"result": "inconclusive", "virtual": False, "reasons": ["interrupted"]}
+    assert check_result(empty) == ""
+    assert histogram(empty)["max"] is None
+    drawn = trend([GOOD, empty, GOOD])
+    assert [point["measured"] for point in drawn["points"]] == [True, False, True]
+    assert len(drawn["line"].split()) == 2
+    assert "nothing measured, inconclusive" in drawn["points"][1]["text"]
 
 
 def test_a_result_without_samples_is_drawn_all_the_same():

@@ -191,6 +191,17 @@ def test_the_page_loads_nothing_and_forbids_it():
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
 
 
+def test_a_run_that_measured_nothing_is_on_the_page():
+    empty = {**latency("n1", started=NOW, result="inconclusive"), "max_us": None, "per_cpu": [], "histogram": {"counts": {}}}
+    text = page_of({"n1": {"info": node_info("n1", [])}}, [latency("n1", started="2026-11-22T00:00:00Z"), empty])
+    Page(text)
+    assert "not measured" in text
+    assert "nothing measured" in text
+    assert "None" not in re.sub(r"<(script|style)>.*?</\1>", "", text, flags=re.DOTALL).replace(">None.<", "").replace(
+        "<p>None on", ""
+    )
+
+
 def test_tables_have_heads_with_a_scope():
     page = Page(page_of({"n1": {"info": node_info("n1", SPECS), "verify": {"drift": [FINDING]}}}))
     scopes = [value for tag, name, value in page.attributes if tag == "th" and name == "scope"]
