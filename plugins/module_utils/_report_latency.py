@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ._latency import VIRTUAL
+
 VERDICTS = ("pass", "fail", "inconclusive")
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 220, 52, 30, 12
 #: Above this maximum (in us) the latencies are drawn on a logarithmic scale as well.
@@ -92,8 +94,8 @@ def series(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def verdict_text(result: Mapping[str, Any]) -> str:
     """Return a verdict in words; a measurement in a virtual machine says nothing about the platform."""
-    virtual = ", virtual: not a measurement of the platform" if result["verdict"].get("virtual") else ""
-    return f"{result['verdict']['result']}{virtual}"
+    verdict = result["verdict"]
+    return f"{verdict['result']}; {VIRTUAL}" if verdict.get("virtual") else str(verdict["result"])
 
 
 def maximum_text(result: Mapping[str, Any]) -> str:
