@@ -54,7 +54,14 @@ class ArgumentPolicy:
 
 
 def partition_arguments(partition: Partition, machine: Machine, policy: ArgumentPolicy) -> list[Argument]:
-    """Return the arguments that make the partition and keep its isolated CPUs quiet."""
+    """Return the arguments that make the partition and keep its isolated CPUs quiet; none in mode ``runtime``."""
+    if partition.isolation == "runtime":
+        return []
+    return isolation_arguments(partition, machine, policy)
+
+
+def isolation_arguments(partition: Partition, machine: Machine, policy: ArgumentPolicy) -> list[Argument]:
+    """Return the same whatever the mode: in mode ``runtime`` this is what only a boot could give."""
     isolated = format_cpulist(partition.isolated)
     ordinary = format_cpulist(partition.unisolated)
     if not isolated:

@@ -111,7 +111,8 @@ def union(sets: Iterable[Cpus]) -> Cpus:
 
 def parent_of(group: Cgroup) -> Cgroup:
     """Return the parent of a cgroup that is not the root."""
-    assert group.parent is not None  # nobody writes to the root
+    if group.parent is None:
+        raise CpusetTreeError("the root's cpuset cannot be written")
     return group.parent
 
 

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from ._cpuset import format_cpulist
 from ._guest import Guest, Scheduler
 from ._host import Host, HostError
-from ._kthreads import Thread, read_thread
+from ._kthreads import SWITCH_PID, Thread, read_thread
 from ._pinning import Placement
 
 PID_DIR = "/run/libvirt/qemu"
-SWITCH_PID = "/run/openvswitch/ovs-vswitchd.pid"
 
 _POLICIES = {"fifo": os.SCHED_FIFO, "rr": os.SCHED_RR}
 _NAMES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline"}

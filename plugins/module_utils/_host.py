@@ -34,7 +34,7 @@ LOCK = f"{STATE_DIR}/lock"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 #: Kinds of journal entries whose originals end with the boot: the kernel starts anew at the next one.
-RUNTIME_KINDS = ("value", "thread")
+RUNTIME_KINDS = ("value", "thread", "cgroup")
 
 
 class HostError(Exception):
@@ -140,6 +140,10 @@ class Host:
         self.changes.append(change)
         self._pending.append(_Pending(change.resource, make, None))
 
+    def keep(self, resource: str, kind: str, original: Any) -> None:
+        """Journal the original of something that a planned change alters on its way, as the kernel's side effect."""
+        self._pending.append(_Pending(resource, _nothing, {"owner": self.owner, "kind": kind, "before": original}))
+
     def take_back(self, change: Change) -> None:
         """Forget a change that the kernel refused for good and that therefore is none."""
         self.changes.remove(change)
@@ -159,7 +163,7 @@ class Host:
         be undone or run again.
         """
         pending, self._pending = self._pending, []
-        if self.dry or not pending:
+        if self.dry or not pending or not self.changes:
             return
         self.committed = True
         self._remember([item for item in pending if item.entry is not None])

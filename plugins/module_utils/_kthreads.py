@@ -17,6 +17,8 @@ from ._host import Host, HostError
 from ._partition import Partition
 from ._settings import POLICY_NAMES, ThreadRule, thread_rule
 
+SWITCH_PID = "/run/openvswitch/ovs-vswitchd.pid"
+
 _PF_KTHREAD = 0x00200000
 _PF_NO_SETAFFINITY = 0x04000000
 
@@ -101,6 +103,17 @@ def plan_threads(host: Host, partition: Partition, priority_limit: int = 1) -> N
                 reason="kernel threads that may run anywhere stay off isolated CPUs",
             )
             host.change(change, partial(set_affinity, thread.pid, change.after or ""), kind="thread")
+
+
+def keep_affinities(host: Host, *, user: bool) -> None:
+    """Plan to journal the CPUs of threads that a new cpuset partition spreads anew: the kernel's, such as those of interrupts.
+
+    Kernels before 6.2 forget the affinity of programs' threads too (``user``) when their cpuset changes.
+    """
+    for mine in (False, True)[: 1 + user]:
+        for thread in read_threads(host, user=mine):
+            if not thread.bound:
+                host.keep(f"{thread.resource}:affinity", "thread", format_cpulist(thread.allowed))
 
 
 def is_stray(thread: Thread, partition: Partition) -> bool:

@@ -226,3 +226,17 @@ def _systemctl(runner: Runner, *arguments: str) -> None:
     code, out, err = runner(["systemctl", *arguments])
     if code != 0:
         raise HostError(f"systemctl {' '.join(arguments)} failed: {(err or out).strip()[-300:]}")
+
+
+def plan_libvirt_restart(host: Host, runner: Runner, hook: str) -> None:
+    """Plan to restart a libvirt daemon that started before its hook was there: it looks for hooks once. Guests run on."""
+    for name in ("libvirtd", "virtqemud"):
+        pid = host.value(f"/run/{name}.pid") or ""
+        stat = host.read(f"/proc/{pid}/stat") if pid.isdecimal() else None
+        booted = re.search(r"^btime (\d+)", host.read("/proc/stat") or "", re.MULTILINE)
+        if not stat or not booted:
+            continue
+        started = int(booted[1]) + int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        if not host.exists(hook) or os.stat(host.path(hook)).st_mtime > started:
+            change = Change(f"service:{name}", "started before its hook", "started with it", reason="hooks are looked for once")
+            host.follow_up(change, partial(_systemctl, runner, "restart", f"{name}.service"))

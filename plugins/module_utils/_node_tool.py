@@ -17,7 +17,9 @@ import zipfile
 from collections.abc import Collection
 from importlib import import_module
 
+from ._hook import run_hook, run_switch
 from ._host import Host, HostError
+from ._isolation import IsolationError
 from ._partition import PartitionError
 from ._runtime import FEATURES, configured_features, require_partition
 
@@ -29,12 +31,19 @@ PACKAGE = "realtime_kvm"
 #: What the service needs of this directory; a test checks that it is complete.
 PARTS = (
     "_boot_arguments",
+    "_cgroup_moves",
+    "_cgroups",
     "_change",
     "_cpuset",
+    "_cpuset_group",
+    "_cpuset_rules",
+    "_cpuset_tree",
     "_guest",
+    "_hook",
     "_host",
     "_interrupts",
     "_irq",
+    "_isolation",
     "_kernel_arguments",
     "_kthreads",
     "_memory",
@@ -124,7 +133,7 @@ def apply_all(only: Collection[str] = ()) -> int:
             with host.locked():
                 FEATURES[feature](host, partition, options)
                 host.commit()
-        except HostError as error:
+        except (HostError, IsolationError) as error:
             failures += 1
             sys.stderr.write(f"{feature}: {error}\n")
         lines = [f"{change.resource}: {change.before} -> {change.after}" for change in host.changes]
@@ -133,5 +142,12 @@ def apply_all(only: Collection[str] = ()) -> int:
 
 
 def main() -> None:
-    """Entry point of the archive; its arguments are the features wanted, none for all."""
+    """Entry point of the archive; its arguments are the features wanted (none: all), or ``hook`` and libvirt's own."""
+    if sys.argv[1:2] == ["switch"]:
+        run_switch(sys.argv[2])
+        raise SystemExit(0)
+    if sys.argv[1:2] == ["hook"]:
+        refusal = run_hook(sys.argv[2:], sys.stdin.read())
+        sys.stderr.write(f"{refusal}\n" if refusal else "")
+        raise SystemExit(1 if refusal else 0)
     raise SystemExit(1 if apply_all(sys.argv[1:]) else 0)

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ._cgroups import has_remote_partitions
 from ._change import Change
 from ._cpuset import format_cpulist
 from ._host import Host, HostError
 from ._kthreads import read_thread, set_affinity
 from ._network import SOCKET_DIR
+from ._node_tool import ARCHIVE
 from ._partition import Partition
 from ._services import Runner
 from ._switch import SwitchError
@@ -27,6 +29,20 @@ LOG = "/var/log/openvswitch/ovs-vswitchd.log"
 PROGRAM = "/usr/sbin/ovs-vswitchd"
 DRIVERCTL = "/usr/sbin/driverctl"
 DROP_IN = "/etc/systemd/system/ovs-vswitchd.service.d/realtime-kvm.conf"
+#: Starts after the daemon, and not inside its unit: a process of systemd's there would keep threads from cgroups of their own.
+SWITCH_UNIT = "/etc/systemd/system/realtime-kvm-switch.service"
+_SWITCH_UNIT_TEXT = f"""\
+# Written by realtime.kvm (module ovs_dpdk), which replaces this file as a whole.
+[Unit]
+Description=Real-time CPU partition: isolated CPUs for the switch's poll-mode threads
+After=ovs-vswitchd.service
+PartOf=ovs-vswitchd.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/python3 {ARCHIVE} switch started
+"""
 TMPFILES = "/etc/tmpfiles.d/realtime-kvm.conf"
 #: The same on all distributions; the unit that administrators start is a shell around both.
 DAEMON_UNIT = "ovs-vswitchd.service"
@@ -88,6 +104,11 @@ def plan_files(host: Host, runner: Runner, partition: Partition, group: str) -> 
         "# Written by realtime.kvm (module ovs_dpdk), which replaces this file as a whole.\n"
         f"[Service]\n# all threads but those that poll, which bind themselves to pmd-cpu-mask\nCPUAffinity=\nCPUAffinity={cpus}\n"
     )
+    if partition.isolation == "runtime":
+        drop_in += _isolated_units(host)
+        host.set_file(SWITCH_UNIT, _SWITCH_UNIT_TEXT.encode(), reason="poll-mode threads get their isolated CPUs")
+    else:
+        host.restore_files(only=[SWITCH_UNIT])
     host.set_file(DROP_IN, drop_in.encode(), reason="threads that do not poll stay on housekeeping CPUs")
     host.set_file(TMPFILES, _tmpfiles(host, group).encode(), reason="the folder where QEMU and switch meet")
     wanted = f"0770 root:{group}"
@@ -95,6 +116,17 @@ def plan_files(host: Host, runner: Runner, partition: Partition, group: str) -> 
     if current != wanted:
         change = Change(SOCKET_DIR, current, wanted, reason="only root and QEMU's group may enter")
         host.follow_up(change, partial(_make_folder, host, runner, group))
+
+
+def _isolated_units(host: Host) -> str:
+    """Return what gives poll-mode threads their isolated CPUs when the daemon starts, and back when it ends."""
+    tool = f"-/usr/bin/python3 {ARCHIVE} switch"
+    lines = [f"ExecStopPost={tool} stopped", "[Unit]", f"Wants={os.path.basename(SWITCH_UNIT)}"]
+    if has_remote_partitions(host):
+        # the threads' cgroups below the unit are ours
+        return "\n".join(["Delegate=cpuset", *lines, ""])
+    # older kernels have no partition below another cgroup: the daemon leaves system.slice, which is kept off the isolated CPUs
+    return "\n".join(["Slice=realtime.slice", f"ExecStartPre={tool} starting", *lines, ""])
 
 
 def _tmpfiles(host: Host, group: str) -> str:

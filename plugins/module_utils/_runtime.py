@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from ._cgroups import plan_partitions, plan_slice_values
 from ._change import Change
 from ._guest import PAGE_MIB
 from ._host import Host, HostError
@@ -22,7 +23,7 @@ from ._kthreads import plan_threads, restore_threads
 from ._memory import plan_pages
 from ._partition import Partition, PartitionError, partition_from_document
 from ._settings import PRIORITY_LIMITS, THROTTLING_CHOICES, Setting, c1_latency, kvm_settings, power_settings, runtime_settings
-from ._sysfs import read_kernel
+from ._sysfs import read_kernel, read_online
 from ._topology import Topology
 
 DOCUMENT = "/etc/ansible/facts.d/realtime_partition.fact"
@@ -68,7 +69,10 @@ def must_wait(host: Host, partition: Partition) -> bool:
 
     They are then made by the boot service, on the kernel they are meant for.
     """
-    return partition.isolation == "boot" and not partition.isolated <= read_kernel(host).isolated
+    isolated = read_kernel(host).isolated
+    if partition.isolation == "runtime":
+        return bool(partition.isolated & isolated)  # isolcpus= cannot be taken back before the reboot
+    return not partition.isolated <= isolated
 
 
 def plan_settings(host: Host, settings: Iterable[Setting]) -> None:
@@ -95,6 +99,10 @@ def _set(host: Host, setting: Setting, path: str) -> None:
 
 
 def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
+    if partition.isolation == "runtime":
+        plan_slice_values(host, partition, listed=True)
+        plan_partitions(host, partition, read_online(host))
+        plan_slice_values(host, partition, listed=False)
     plan_settings(host, runtime_settings(partition, options["rt_throttling"]))
     plan_threads(host, partition, options["priority_limit"])
 

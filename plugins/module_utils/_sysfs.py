@@ -98,6 +98,11 @@ def _cpus(host: Host, path: str) -> frozenset[int]:
         return frozenset()
 
 
+def read_online(host: Host) -> frozenset[int]:
+    """Return the CPUs that are online."""
+    return _cpus(host, f"{CPU_ROOT}/online")
+
+
 def read_kernel(host: Host) -> Kernel:
     """Return what runs now. PREEMPT_RT is told by the version text, as /sys/kernel/realtime is not mainline."""
     version = host.value("/proc/sys/kernel/version") or host.value("/proc/version") or ""

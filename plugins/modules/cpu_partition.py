@@ -58,9 +58,12 @@ options:
     choices: [together, single]
     default: together
   isolation:
-    description: V(boot) isolates by kernel arguments, which take effect at the next boot (M(realtime.kvm.kernel_arguments)).
+    description:
+      - V(boot) isolates by kernel arguments, which take effect at the next boot (M(realtime.kvm.kernel_arguments)).
+      - V(runtime) isolates at once, by cgroup v2 cpuset partitions, and after every boot again. What only a boot can give is in
+        RV(not_at_runtime).
     type: str
-    choices: [boot]
+    choices: [boot, runtime]
     default: boot
   cpus:
     description:
@@ -145,6 +148,14 @@ deferred:
   description: Whether the run-time settings wait for a reboot, after which the boot service makes them.
   returned: success
   type: bool
+not_at_runtime:
+  description: With O(isolation=runtime), the kernel arguments that would quiet the isolated CPUs further, which the kernel takes at boot alone.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    argument: {description: The argument., type: str, sample: nohz_full=2-5}
+    reason: {description: What it would give., type: str}
 realtime_guests:
   description: Names of running guests that have real-time vCPU threads.
   returned: success
@@ -168,7 +179,7 @@ def main() -> None:
             "shared_cores_per_node": {"type": "int", "default": 0},
             "realtime": {"type": "raw", "default": "rest"},
             "smt": {"type": "str", "choices": ["together", "single"], "default": "together"},
-            "isolation": {"type": "str", "choices": ["boot"], "default": "boot"},
+            "isolation": {"type": "str", "choices": ["boot", "runtime"], "default": "boot"},
             "cpus": {"type": "dict", "default": {}},
             "priority_limit": {"type": "int", "default": 1},
             "rt_throttling": {"type": "str", "choices": ["unlimited", "kernel"], "default": "unlimited"},

@@ -95,6 +95,15 @@ def test_interrupts(effective, movable, found):
 
 
 @pytest.mark.parametrize(
+    ("affinity", "effective", "found"),
+    [({0}, {2}, False), ({0, 2}, {2}, True), ({0, 1}, {2}, True), ({2}, {0}, False)],
+)
+def test_an_interrupt_that_moves_when_it_fires_next_is_no_difference(affinity, effective, found):
+    irq = Interrupt(9, ("acpi",), frozenset(affinity), frozenset(effective))
+    assert bool(check_interrupts(PARTITION, [irq])) is found
+
+
+@pytest.mark.parametrize(
     ("allowed", "found"),
     [({0}, False), ({1, 2}, False), ({1, 2, 3}, False), ({0, 1}, True), (range(4), True), ((), False), ({0, 9}, False)],
 )

@@ -43,7 +43,9 @@ SHIPPED = {
 #: The half of module_utils that may touch a machine: the edge, and what joins a module and the edge.
 EDGE = {
     "_boot",
+    "_cgroup_moves",
     "_cgroups",
+    "_hook",
     "_guest_threads",
     "_host",
     "_interrupts",

@@ -17,6 +17,7 @@ from .._domain_xml import DomainError
 from .._guest import GuestError
 from .._host import Host, HostError
 from .._hugepages import HugepageError
+from .._isolation import IsolationError
 from .._kernel_arguments import KernelArgumentError
 from .._latency import LatencyError
 from .._network import NetworkError
@@ -34,6 +35,7 @@ REFUSALS = (
     CpuListError,
     HostError,
     HugepageError,
+    IsolationError,
     KernelArgumentError,
     LatencyError,
     PartitionError,

@@ -10,15 +10,18 @@ from functools import partial
 from typing import Any
 
 from .._boot import Runner
+from .._boot_arguments import ArgumentPolicy, isolation_arguments
+from .._cgroups import DROP_INS, check_layout, plan_slices, restore_partitions
+from .._cpuset import format_cpulist
 from .._host import Host
 from .._kthreads import realtime_guests
 from .._node_tool import UNIT_TEXTS, plan_service
 from .._partition import Intent, Partition, PartitionError, plan_partition
 from .._report import plan_table
-from .._runtime import DOCUMENT, plan_feature, read_partition, undo_feature
+from .._runtime import DOCUMENT, config_path, plan_feature, read_partition, undo_feature
 from .._services import TUNED, plan_tuned, reload_systemd, restore_tuned
 from .._settings import check_priority_limit
-from .._sysfs import read_kernel, read_topology
+from .._sysfs import read_kernel, read_machine, read_topology
 from .._topology import Topology
 
 
@@ -62,6 +65,12 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     partition = plan_partition(topology, intent_from(parameters))
     if not host.root:
         plan_tuned(host, runner, take_over=parameters["tuned"] == "take_over")
+    if partition.isolation == "runtime":
+        check_layout(host)
+        _check_arguments(host, partition)
+        plan_slices(host, partition)
+    else:
+        host.restore_files(only=DROP_INS.values())
     document = json.dumps(partition.to_document(), indent=1, sort_keys=True) + "\n"
     host.set_file(DOCUMENT, document.encode(), reason="the partition document")
     plan_service(host)
@@ -71,14 +80,34 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     return {
         **describe(host, topology, partition),
         "deferred": waits,
+        "not_at_runtime": _not_at_runtime(host, partition),
         "after_commit": partial(_settle, host, runner, partition, options),
     }
+
+
+def _check_arguments(host: Host, partition: Partition) -> None:
+    """Refuse CPUs that the kernel command line isolates for good, unless the next boot will be ours and without it."""
+    both = read_kernel(host).isolated & partition.isolated
+    if both and not host.exists(config_path("kernel_arguments")):
+        raise PartitionError(
+            f"cpu_partition_isolation: runtime cannot have CPUs {format_cpulist(both)}: isolcpus= on the kernel command line isolates them until "
+            "the next boot. Remove it there and reboot, or use cpu_partition_isolation: boot"
+        )
+
+
+def _not_at_runtime(host: Host, partition: Partition) -> list[dict[str, str]]:
+    """Return what mode ``runtime`` cannot give, since the kernel takes it at boot alone."""
+    if partition.isolation != "runtime":
+        return []
+    arguments = isolation_arguments(partition, read_machine(host), ArgumentPolicy())
+    running = set(read_kernel(host).cmdline)
+    return [{"argument": item.token, "reason": item.reason} for item in arguments if item.token not in running]
 
 
 def _settle(host: Host, runner: Runner, partition: Partition, options: dict[str, Any]) -> None:
     """Let systemd read changed units; a tuned that was switched off has put its own values back, so look again."""
     changed = {change.resource for change in host.changes}
-    if changed & UNIT_TEXTS.keys():
+    if changed & {*UNIT_TEXTS, *DROP_INS.values()}:
         reload_systemd(host, runner)
     if TUNED in changed and not host.dry:
         plan_feature(host, "cpu_partition", partition, options)
@@ -98,8 +127,9 @@ def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, 
 
 def _undo(host: Host, runner: Runner) -> dict[str, Any]:
     partition = read_partition(host)
-    units = bool(set(host.entries("file")) & UNIT_TEXTS.keys())
+    units = bool(set(host.entries("file")) & {*UNIT_TEXTS, *DROP_INS.values()})
     restore_tuned(host, runner)
+    restore_partitions(host, partition)
     undo_feature(host)
     return {
         "partition": partition.to_document() if partition else {},
@@ -107,5 +137,6 @@ def _undo(host: Host, runner: Runner) -> dict[str, Any]:
         "kernel": {"release": read_kernel(host).release, "realtime": read_kernel(host).realtime},
         "realtime_guests": realtime_guests(host),
         "deferred": False,
+        "not_at_runtime": [],
         "after_commit": partial(reload_systemd, host, runner) if units else None,
     }

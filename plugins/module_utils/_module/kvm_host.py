@@ -16,9 +16,19 @@ from .._boot_arguments import page_arguments
 from .._cpuset import format_cpulist
 from .._guest import Guest, parse_guests
 from .._guest_threads import guest_pid
+from .._hook import HOOK, hook_text
 from .._host import Host, HostError
 from .._hugepages import Key, Need, check_free, check_total, plan_pages
-from .._kvm import check_device, check_processor, check_slice, mount_unit, plan_mounts, plan_parameters, plan_unmount
+from .._kvm import (
+    check_device,
+    check_processor,
+    check_slice,
+    mount_unit,
+    plan_libvirt_restart,
+    plan_mounts,
+    plan_parameters,
+    plan_unmount,
+)
 from .._libvirt import installed, read_domains
 from .._memory import HOST_MIB, Pool, guest_memory_mib, process_pages, read_memory, read_pool
 from .._network import parse_networks
@@ -83,6 +93,11 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
 
     if host.exists(ARCHIVE):  # of an older release perhaps, which knows nothing of pages
         host.set_file(ARCHIVE, build_archive(), reason="boot service")
+    if partition.isolation == "runtime":
+        host.set_file(HOOK, hook_text(ARCHIVE).encode(), mode=0o755, reason="a guest's CPUs change hands when it starts and ends")
+        plan_libvirt_restart(host, runner, HOOK)
+    else:
+        host.restore_files(only=[HOOK])
     plan_parameters(host, parameters["nx_huge_pages"], parameters["halt_poll_ns"])
     plan_mounts(host, runner, {size for _node, size in plan.needs})
     options = {"pages": plan.pages, "nx_huge_pages": parameters["nx_huge_pages"], "halt_poll_ns": parameters["halt_poll_ns"]}

@@ -15,6 +15,7 @@ from .._boot import Runner
 from .._change import Change
 from .._cpuset import format_cpulist
 from .._guest import Guest, parse_guests
+from .._hook import run_switch
 from .._host import Host, HostError
 from .._kthreads import realtime_guests, restore_threads
 from .._libvirt import read_domains
@@ -144,7 +145,7 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
     result["switch"]["pmd_cpus"] = format_cpulist(partition.sets["dataplane"])
     if any(network.driver == VFIO for network in devices.values()):
         result["kernel_arguments"] = kernel_arguments(vendor)
-    return {**result, "after_commit": partial(_settle, node, reload=not reasons)}
+    return {**result, "after_commit": partial(_settle, node, reload=not reasons, partition=partition)}
 
 
 def _desired(
@@ -315,13 +316,15 @@ def _ports_in_error(database: Database) -> dict[str, str]:
     return {row.name: str(row.columns["error"]) for row in rows if row.columns.get("error")}
 
 
-def _settle(node: _Node, *, reload: bool) -> None:
+def _settle(node: _Node, *, reload: bool, partition: Partition | None = None) -> None:
     """Look at what the daemon has made of it; a port that it could not make is an error."""
     if node.host.dry:
         return
     if reload and DROP_IN in {change.resource for change in node.host.changes}:
         reload_systemd(node.host, node.runner)
     errors = _ports_in_error(node.ovsdb.read())
+    if partition is not None and partition.isolation == "runtime" and node.host.changes:
+        run_switch("started")
     if errors:
         told = "; ".join(f"{name}: {error}" for name, error in sorted(errors.items()))
         raise HostError(f"ovs-vswitchd could not make a port ({told}){last_errors(node.host)}")

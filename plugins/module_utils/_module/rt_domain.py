@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from .._boot import Runner
+from .._cgroup_moves import Moves
 from .._change import Change
 from .._cpuset import format_cpulist
 from .._domain_merge import merge, new_domain
@@ -78,7 +79,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
     _check_pages(host, [*starting, *restarting], parameters["hugepages"], restarting)
     removed = [guest for guest in guests if guest.state == "absent" and guest.name in domains]
-    _make(host, connection, parameters, domains, plans, removed, restarting, starting, max(topology.possible) + 1)
+    _make(host, connection, parameters, domains, plans, removed, restarting, starting, max(topology.possible) + 1, partition)
     listed = {guest.name for guest in guests}
     return {
         "domains": [_result(plan) for plan in plans],
@@ -208,6 +209,7 @@ def _make(
     restarting: Sequence[_Plan],
     starting: Sequence[_Plan],
     cpus: int,
+    partition: Partition,
 ) -> None:
     """Plan all changes: removals first (they free CPUs), definitions, live changes, restarts, starts."""
     if connection is None:
@@ -222,9 +224,10 @@ def _make(
         _plan_remove(host, connection, guest, domains, plans)
     for plan in plans:
         _plan_definition(host, connection, plan)
-    for plan in plans:
-        if plan.guest.name not in stopping and plan not in restarting:
-            _plan_threads(host, connection, plan, cpus)
+    live = [plan for plan in plans if plan.guest.name not in stopping and plan not in restarting]
+    moves = _moves(host, partition, live)
+    for plan in live:
+        _plan_threads(host, connection, plan, cpus, moves)
     for plan in restarting:
         name = plan.guest.name
         what = f"restarted for {', '.join(plan.restart_for)}"
@@ -307,7 +310,23 @@ def _nothing() -> None:
     """Made with the first change of the domain: a definition is one call."""
 
 
-def _plan_threads(host: Host, connection: Connection, plan: _Plan, cpus: int) -> None:
+def _moves(host: Host, partition: Partition, plans: Sequence[_Plan]) -> Moves | None:
+    """Return the vCPUs that move while they run, where each is in a partition of its own."""
+    if partition.isolation != "runtime":
+        return None
+    return Moves(
+        host,
+        partition,
+        {
+            (plan.guest.name, difference.role): plan.placement.vcpus.get(int(difference.role[4:]), plan.placement.floating)
+            for plan in plans
+            for difference in plan.threads
+            if difference.aspect == "cpus" and difference.role.startswith("vcpu")
+        },
+    )
+
+
+def _plan_threads(host: Host, connection: Connection, plan: _Plan, cpus: int, moves: Moves | None) -> None:
     name = plan.guest.name
     for difference in plan.threads:
         change = Change(
@@ -320,7 +339,8 @@ def _plan_threads(host: Host, connection: Connection, plan: _Plan, cpus: int) ->
             plan.placement.vcpus.get(int(difference.role[4:]), plan.placement.floating) if difference.role[:4] == "vcpu" else None
         )
         target = plan.placement.emulator if wanted is None else wanted
-        host.follow_up(change, partial(connection.pin, name, difference.role, target, cpus))
+        pin = partial(connection.pin, name, difference.role, target, cpus)
+        host.follow_up(change, partial(moves.pin, pin) if moves and wanted is not None else pin)
 
 
 # -- results ---------------------------------------------------------------------------------------

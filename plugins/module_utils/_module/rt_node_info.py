@@ -18,11 +18,11 @@ from .._boot import Runner
 from .._cpuset import format_cpulist
 from .._domain_owner import owner_of
 from .._guest import PAGE_MIB
-from .._guest_threads import SWITCH_PID, guest_pid, polling_cpus
+from .._guest_threads import guest_pid, polling_cpus
 from .._host import Host, HostError
 from .._interrupt_counts import Counts, load, parse_interrupt_counts, rates
 from .._interrupts import read_interrupts
-from .._kthreads import read_thread
+from .._kthreads import SWITCH_PID, read_thread
 from .._libvirt import Domain, connect
 from .._memory import guest_memory_mib, process_pages, read_memory, read_pool
 from .._ovsdb import Ovsdb
