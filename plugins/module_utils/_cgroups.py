@@ -164,19 +164,23 @@ def plan_slices(host: Host, partition: Partition) -> None:
         host.set_file(path, text.encode(), reason="programs keep off the isolated CPUs")
 
 
-def plan_slice_values(host: Host, partition: Partition, *, listed: bool) -> None:
-    """Plan the same in the running cgroups: in those that have a list already, or in the others.
+def plan_slice_values(host: Host, partition: Partition, *, first: bool) -> None:
+    """Plan the same in the running cgroups: ``first`` what they must give up before the partitions are made, then the rest.
 
-    The kernel isolates no CPU that another cgroup lists, so lists come before the partitions. A slice without one holds the
-    threads that own isolated CPUs until they have partitions, so it comes after.
+    The kernel isolates no CPU that another cgroup lists, so what is listed narrows first and widens last. A slice without a list
+    holds the threads that own isolated CPUs until they have partitions, so it gets one last.
     """
     wanted = partition.unisolated
     for name in SLICES:
         path = f"{ROOT}/{name}/cpuset.cpus"
+        if not host.exists(f"{ROOT}/{name}"):
+            continue
         current = _cpus(host, path)
-        if host.exists(f"{ROOT}/{name}") and current != wanted and bool(current) is listed:
-            change = Change(path, host.value(path) or "", format_cpulist(wanted), "stall", "programs keep off the isolated CPUs")
-            host.follow_up(change, partial(write, host, path, format_cpulist(wanted)))
+        narrowed = current & wanted or (wanted if current else current)  # a list with tasks cannot be emptied
+        before, after = (current, narrowed) if first else (narrowed, wanted)
+        if before != after and (current or not first):
+            change = Change(path, format_cpulist(before), format_cpulist(after), "stall", "programs keep off the isolated CPUs")
+            host.follow_up(change, partial(write, host, path, format_cpulist(after)))
 
 
 def plan_partitions(host: Host, partition: Partition, online: frozenset[int]) -> None:

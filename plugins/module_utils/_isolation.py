@@ -82,6 +82,15 @@ def check_free(cpus: frozenset[int], users: Iterable[User], what: str) -> None:
         raise IsolationError(f"{what}: in use: {', '.join(sorted(taken))}; stop or move it first")
 
 
+def check_moves(users: Iterable[User], old: Partition, new: Partition) -> None:
+    """Raise ``IsolationError`` when a CPU in use by a vCPU or poll-mode thread would leave its set."""
+    before, after = members(old), members(new)
+    for name, own in before.items():
+        check_free(
+            own - after[name], users, f"cpu_partition: CPUs {format_cpulist(own - after[name])} cannot leave the {name} set"
+        )
+
+
 def check_owners(partition: Partition, owners: Mapping[str, frozenset[int]]) -> None:
     """Raise ``IsolationError`` when a partition that is none of ours has CPUs of ours."""
     for path, cpus in sorted(owners.items()):

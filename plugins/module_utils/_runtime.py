@@ -100,9 +100,9 @@ def _set(host: Host, setting: Setting, path: str) -> None:
 
 def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
     if partition.isolation == "runtime":
-        plan_slice_values(host, partition, listed=True)
+        plan_slice_values(host, partition, first=True)
         plan_partitions(host, partition, read_online(host))
-        plan_slice_values(host, partition, listed=False)
+        plan_slice_values(host, partition, first=False)
     plan_settings(host, runtime_settings(partition, options["rt_throttling"]))
     plan_threads(host, partition, options["priority_limit"])
 

@@ -186,14 +186,27 @@ def test_a_partition_that_the_kernel_calls_invalid_is_planned_anew_and_its_reaso
 def test_programs_are_kept_off_now_and_at_every_boot(node):
     host = writable(node, "cpu_partition", check_mode=True)
     plan_slices(host, PARTITION)
-    plan_slice_values(host, PARTITION, listed=True)
+    plan_slice_values(host, PARTITION, first=True)
     assert len(host.changes) == len(DROP_INS), "none has a list yet"
-    plan_slice_values(host, PARTITION, listed=False)
+    plan_slice_values(host, PARTITION, first=False)
     assert [change.resource for change in host.changes] == [
         *DROP_INS.values(),
         *(f"{ROOT}/{name}/cpuset.cpus" for name in ("init.scope", "system.slice", "user.slice")),
     ]
     assert {change.after for change in host.changes[3:]} == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "first", "last"),
+    [("0-1", "0", None), ("", None, "0"), ("0", None, None), ("1", "0", None), ("2-3", "0", None)],
+)
+def test_a_list_narrows_before_the_partitions_and_widens_after_them(node, listed, first, last):
+    fill(node, {f"{ROOT}/system.slice/cpuset.cpus": f"{listed}\n"})
+    fill(node, {f"{ROOT}/{name}/cpuset.cpus": "0\n" for name in ("init.scope", "user.slice")})
+    for step, after in ((True, first), (False, last)):
+        host = writable(node, "cpu_partition", check_mode=True)
+        plan_slice_values(host, PARTITION, first=step)
+        assert [change.after for change in host.changes] == ([] if after is None else [after])
 
 
 def test_undo_plans_slices_threads_and_holders(node):

@@ -13,6 +13,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._isolation import (
     IsolationError,
     User,
     check_free,
+    check_moves,
     check_owners,
     exclusive_paths,
     members,
@@ -51,6 +52,17 @@ def test_cpus_in_use_are_refused_by_owner():
     with pytest.raises(IsolationError, match=r"^plc2 cannot start: in use: CPU 2 by plc1 vcpu0; stop or move it first$"):
         check_free(frozenset({2, 3}), [VCPU], "plc2 cannot start")
     check_free(frozenset({3}), [VCPU], "plc2 cannot start")
+
+
+def test_a_cpu_in_use_stays_in_its_set():
+    shrunk = replace(PARTITION, sets={**PARTITION.sets, "realtime": frozenset({1, 3}), "shared": frozenset({2})})
+    check_moves([], PARTITION, shrunk)
+    check_moves([replace(VCPU, cpus=frozenset({3}))], PARTITION, shrunk)
+    with pytest.raises(IsolationError, match=r"CPUs 2 cannot leave the realtime set: in use: CPU 2 by plc1 vcpu0"):
+        check_moves([VCPU], PARTITION, shrunk)
+    polling = replace(PARTITION, sets={**PARTITION.sets, "realtime": frozenset({1, 3}), "dataplane": frozenset({2})})
+    with pytest.raises(IsolationError, match="CPUs 2 cannot leave the realtime set"):
+        check_moves([VCPU], PARTITION, polling)
 
 
 def test_cpus_of_somebody_else_s_partition_are_refused_by_its_name():

@@ -11,9 +11,10 @@ from typing import Any
 
 from .._boot import Runner
 from .._boot_arguments import ArgumentPolicy, isolation_arguments
-from .._cgroups import DROP_INS, check_layout, plan_slices, restore_partitions
+from .._cgroups import DROP_INS, check_layout, plan_slices, read_users, restore_partitions
 from .._cpuset import format_cpulist
 from .._host import Host
+from .._isolation import check_moves
 from .._kthreads import realtime_guests
 from .._node_tool import UNIT_TEXTS, plan_service
 from .._partition import Intent, Partition, PartitionError, plan_partition
@@ -68,6 +69,9 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     if partition.isolation == "runtime":
         check_layout(host)
         _check_arguments(host, partition)
+        old = read_partition(host)
+        if old is not None:
+            check_moves(read_users(host, old), old, partition)
         plan_slices(host, partition)
     else:
         host.restore_files(only=DROP_INS.values())
