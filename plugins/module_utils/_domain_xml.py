@@ -57,6 +57,8 @@ class Difference:
 def parse(text: str) -> ET.Element:
     """Return the tree of a domain's XML; comments and prefixes in other programs' metadata stay theirs."""
     for prefix, uri in _DECLARATION.findall(text):
+        if uri == NAMESPACE:
+            continue  # ours keeps its name, whatever a person has called it
         with suppress(ValueError):  # ns0 and the like, which ElementTree keeps for itself
             ET.register_namespace(prefix, uri)
     try:

@@ -53,6 +53,7 @@ class _Pending:
     make: Callable[[], None]
     entry: dict[str, Any] | None
     forget: bool = False
+    kept: bool = False  # journalled for the sake of the others
 
     @property
     def kind(self) -> str:
@@ -142,7 +143,7 @@ class Host:
 
     def keep(self, resource: str, kind: str, original: Any) -> None:
         """Journal the original of something that a planned change alters on its way, as the kernel's side effect."""
-        self._pending.append(_Pending(resource, _nothing, {"owner": self.owner, "kind": kind, "before": original}))
+        self._pending.append(_Pending(resource, _nothing, {"owner": self.owner, "kind": kind, "before": original}, kept=True))
 
     def take_back(self, change: Change) -> None:
         """Forget a change that the kernel refused for good and that therefore is none."""
@@ -163,7 +164,7 @@ class Host:
         be undone or run again.
         """
         pending, self._pending = self._pending, []
-        if self.dry or not pending or not self.changes:
+        if self.dry or all(item.kept for item in pending):
             return
         self.committed = True
         self._remember([item for item in pending if item.entry is not None])

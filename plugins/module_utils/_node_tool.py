@@ -21,6 +21,8 @@ from ._hook import run_hook, run_switch
 from ._host import Host, HostError
 from ._isolation import IsolationError
 from ._partition import PartitionError
+from ._rtpart import rtpart
+from ._rtpart_files import tool_files
 from ._runtime import FEATURES, configured_features, require_partition
 
 ARCHIVE = "/usr/local/lib/realtime-kvm/realtime-kvm.pyz"
@@ -41,6 +43,7 @@ PARTS = (
     "_guest",
     "_hook",
     "_host",
+    "_interrupt_counts",
     "_interrupts",
     "_irq",
     "_isolation",
@@ -50,6 +53,9 @@ PARTS = (
     "_network",
     "_node_tool",
     "_partition",
+    "_report",
+    "_rtpart",
+    "_rtpart_files",
     "_runtime",
     "_services",
     "_settings",
@@ -109,8 +115,10 @@ def build_archive() -> bytes:
 
 
 def plan_service(host: Host) -> None:
-    """Plan the archive, the units and their start at boot."""
+    """Plan the archive, the units and their start at boot, and the operator's tool."""
     host.set_file(ARCHIVE, build_archive(), reason="boot service")
+    for path, (text, mode) in tool_files(ARCHIVE).items():
+        host.set_file(path, text.encode(), mode=mode, reason="rtpart, the operator's tool")
     for unit, text in UNIT_TEXTS.items():
         host.set_file(unit, text.encode(), reason="boot service")
         host.set_link(f"{WANTS}/{posixpath.basename(unit)}", unit, reason="boot service is enabled")
@@ -143,6 +151,8 @@ def apply_all(only: Collection[str] = ()) -> int:
 
 def main() -> None:
     """Entry point of the archive; its arguments are the features wanted (none: all), or ``hook`` and libvirt's own."""
+    if sys.argv[1:2] == ["rtpart"]:
+        raise SystemExit(rtpart(sys.argv[2:]))
     if sys.argv[1:2] == ["switch"]:
         run_switch(sys.argv[2])
         raise SystemExit(0)

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._domain_merge import merge, new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import (
+    NAMESPACE,
     DomainError,
     accounting,
     canonical,
@@ -636,6 +637,11 @@ def test_xml_that_cannot_be_read():
 
 
 # -- comparing -------------------------------------------------------------------------------------
+
+
+def test_our_namespace_keeps_its_prefix_whatever_a_person_calls_it():
+    tree = parse(f'<domain><metadata><mine:guest xmlns:mine="{NAMESPACE}"/></metadata></domain>')
+    assert f'<domain xmlns:realtime="{NAMESPACE}"><metadata><realtime:guest />' in to_text(tree)
 
 
 def test_a_domain_that_is_not_there_differs_as_a_whole():

@@ -26,6 +26,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import (
     build_archive,
     plan_service,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._rtpart_files import tool_files
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT, config_path
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
@@ -183,7 +184,7 @@ def test_the_service_is_installed_once_and_removed_whole(tmp_path):
     before = snapshot(tmp_path)
     check = install(tmp_path, check_mode=True)
     links = {f"{WANTS}/{os.path.basename(unit)}": unit for unit in UNIT_TEXTS}
-    assert {change.resource for change in check.changes} == {ARCHIVE, *UNIT_TEXTS, *links}
+    assert {change.resource for change in check.changes} == {ARCHIVE, *UNIT_TEXTS, *links, *tool_files(ARCHIVE)}
     assert snapshot(tmp_path) == before
     assert install(tmp_path).changes == check.changes
     assert install(tmp_path).changes == []

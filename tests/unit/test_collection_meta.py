@@ -60,6 +60,7 @@ EDGE = {
     "_node_tool",
     "_ovs_daemon",
     "_ovsdb",
+    "_rtpart",
     "_runtime",
     "_services",
     "_sysfs",

@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The operator's tool as files on the node: command, manual page, completion. Pure."""
+
+from __future__ import annotations
+
+COMMAND = "/usr/local/sbin/rtpart"
+MANUAL = "/usr/local/share/man/man8/rtpart.8"
+COMPLETION = "/usr/local/share/bash-completion/completions/rtpart"
+
+_COMPLETION = """\
+# Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.
+_rtpart() {
+    local verbs="list status run move undo" sets="housekeeping dataplane realtime shared"
+    local word=${COMP_WORDS[COMP_CWORD]}
+    case ${COMP_WORDS[1]}:$COMP_CWORD in
+        *:1) COMPREPLY=($(compgen -W "$verbs" -- "$word")) ;;
+        run:2 | move:3) COMPREPLY=($(compgen -W "$sets" -- "$word")) ;;
+        run:*) COMPREPLY=($(compgen -W "--cpu --fifo --rr --json --" -- "$word")) ;;
+        list:*) COMPREPLY=($(compgen -W "--seconds --json" -- "$word")) ;;
+        *) COMPREPLY=($(compgen -W "--json" -- "$word")) ;;
+    esac
+}
+complete -F _rtpart rtpart
+"""
+
+_MANUAL = r""".TH RTPART 8 "" "realtime.kvm" "System Administration"
+.SH NAME
+rtpart \- show and use the real-time CPU partition of this node
+.SH SYNOPSIS
+.B rtpart list
+[\-\-seconds S] [\-\-json]
+.br
+.B rtpart status
+[\-\-json]
+.br
+.B rtpart run
+SET [\-\-cpu N] [\-f PRIO | \-r PRIO] [\-\-json] \-\- COMMAND [ARGUMENT ...]
+.br
+.B rtpart move
+PID SET [\-\-json]
+.br
+.B rtpart undo
+[\-\-json]
+.SH DESCRIPTION
+The partition gives every CPU of the node to one set: housekeeping, dataplane, realtime or shared. It is described in
+/etc/ansible/facts.d/realtime_partition.fact, which the Ansible module realtime.kvm.cpu_partition writes.
+.SH COMMANDS
+.TP
+.B list
+One line per CPU: its set, which guest's vCPU or poll-mode thread owns it or that it is held free, interrupts of its timer per second
+(counted for a second, or S seconds), and the programs that are bound to it with their scheduling policy. Needs no root.
+.TP
+.B status
+Compares the node with its document and the options of the roles. Exit status 1 if something differs. Needs no root.
+.TP
+.B run
+Runs COMMAND on the CPUs of SET. Of an isolated set (realtime, dataplane) it gets the first CPU that no guest, poll-mode thread or
+program has, or CPU N; a CPU in use is refused by its owner's name. \-f and \-r give it SCHED_FIFO or SCHED_RR at PRIO.
+.TP
+.B move
+Moves a running process, all its threads, to the CPUs of SET, chosen as for run. A kernel thread that is bound to its CPU is refused.
+.TP
+.B undo
+Dissolves the partitions and restores every value that the partition has changed, from the journal. The node keeps running. The roles
+make it anew.
+.SH EXIT STATUS
+0 done; 1 refused, or (status) the node differs; 2 wrong command line. run ends with the status of its command.
+.SH FILES
+/etc/ansible/facts.d/realtime_partition.fact, /var/lib/realtime\-kvm/journal.json, /sys/fs/cgroup/realtime\-kvm.*
+.SH SEE ALSO
+cgroups(7), sched(7), taskset(1), chrt(1)
+"""
+
+
+def tool_files(archive: str) -> dict[str, tuple[str, int]]:
+    """Return path to text and mode of what the tool is on a node."""
+    command = (
+        "#!/bin/sh\n# Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.\n"
+        f'exec /usr/bin/python3 {archive} rtpart "$@"\n'
+    )
+    return {COMMAND: (command, 0o755), MANUAL: (_MANUAL, 0o644), COMPLETION: (_COMPLETION, 0o644)}

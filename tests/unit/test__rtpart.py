@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rtpart's choices and refusals; what it does to cgroups and tasks is the lab's to test."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils import _rtpart
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation import HOLDERS, ROOT, IsolationError
+from ansible_collections.realtime.kvm.plugins.module_utils._rtpart import pick, rtpart
+from ansible_collections.realtime.kvm.plugins.module_utils._rtpart_files import COMMAND, COMPLETION, MANUAL, tool_files
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT
+from unit.trees import fill, machine_files, plan, writable
+
+PARTITION = replace(plan(), isolation="runtime")  # housekeeping 0, realtime 1-3
+SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2dplc1.scope/libvirt"
+VERBS = ("list", "status", "run", "move", "undo")
+
+
+def task(pid, name, allowed, kernel=False, bound=False):
+    flags = 0x00200000 * kernel | 0x04000000 * bound
+    rest = [0] * 50
+    rest[6], rest[19] = flags, 100
+    stat = f"{pid} ({name}) " + " ".join(map(str, ["S", *rest[1:]]))
+    files = {"stat": stat, "status": f"Name:\t{name}\nCpus_allowed_list:\t{allowed}\n"}
+    return {f"/proc/{pid}/{part}{file}": text for part in ("", f"task/{pid}/") for file, text in files.items()}
+
+
+@pytest.fixture(name="node")
+def _node(tmp_path, monkeypatch):
+    files = {
+        **machine_files(),
+        DOCUMENT: json.dumps(PARTITION.to_document()),
+        f"{ROOT}/cpuset.cpus.isolated": "1-3\n",
+        f"{HOLDERS['realtime']}/cpuset.cpus": "1,3\n",
+        f"{HOLDERS['realtime']}/cpuset.cpus.partition": "isolated\n",
+        f"{HOLDERS['realtime']}/cgroup.procs": "",
+        f"{SCOPE}/vcpu0/cpuset.cpus": "2\n",
+        f"{SCOPE}/vcpu0/cpuset.cpus.partition": "isolated\n",
+        f"{SCOPE}/vcpu0/cgroup.threads": "70\n",
+        "/proc/interrupts": "            CPU0       CPU1       CPU2       CPU3\n LOC:   100   200   300   400   Local timer interrupts\n",
+        **task(40, "watcher", "1"),
+        **task(50, "rcuc/1", "1", kernel=True, bound=True),
+    }
+    fill(tmp_path, files)
+    monkeypatch.setattr(_rtpart, "Host", lambda **options: writable(tmp_path, options["owner"], options["check_mode"]))
+    return tmp_path
+
+
+def test_list_says_who_owns_every_cpu(node, capsys):
+    assert rtpart(["list", "--seconds", "0", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["cpus"]
+    assert [(row["cpu"], row["set"], row["owner"]) for row in rows] == [
+        (0, "housekeeping", "-"),
+        (1, "realtime", "held (isolated)"),
+        (2, "realtime", "plc1 vcpu0 (isolated)"),
+        (3, "realtime", "held (isolated)"),
+    ]
+    assert [row["tasks"] for row in rows] == [[], ["watcher[40] OTHER"], [], []]
+    assert rtpart(["list", "--seconds", "0.01"]) == 0
+    assert capsys.readouterr().out.splitlines()[3].split() == ["1", "realtime", "held", "(isolated)", "0", "watcher[40]", "OTHER"]
+
+
+def test_status_of_a_node_without_roles_options_has_nothing_to_compare(node, capsys):
+    assert rtpart(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"isolation": "runtime", "differences": []}
+
+
+def test_the_first_cpu_that_nobody_has_is_picked(node):
+    assert pick(writable(node), PARTITION, "realtime", None) == {3}
+    assert pick(writable(node), PARTITION, "realtime", 3) == {3}
+    assert pick(writable(node), PARTITION, "housekeeping", None) == {0}
+
+
+@pytest.mark.parametrize(
+    ("name", "cpu", "said"),
+    [
+        ("realtime", 2, "CPU 2: in use: CPU 2 by plc1 vcpu0; stop or move it first"),
+        ("realtime", 1, r"CPU 1: in use: CPU 1 by watcher \(pid 40\)"),
+        ("realtime", 0, "CPU 0 is not of the realtime set, which has 1-3"),
+        ("dataplane", None, "the dataplane set has no CPU on this node"),
+    ],
+)
+def test_a_cpu_that_cannot_be_had_is_refused_by_name(node, name, cpu, said):
+    with pytest.raises(IsolationError, match=said):
+        pick(writable(node), PARTITION, name, cpu)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["move", "999", "realtime"], "there is no process 999 (any more)"),
+        (["move", "50", "housekeeping"], "rcuc/1 (50) is bound to CPU 1 by the kernel"),
+        (["run", "realtime", "-f", "100", "--", "true"], "priority 100 is not in 1-99"),
+        (["run", "dataplane", "--", "true"], "the dataplane set has no CPU on this node"),
+    ],
+)
+def test_refusals_are_one_line_and_a_status(node, capsys, monkeypatch, arguments, said):
+    monkeypatch.setattr(_rtpart.os, "geteuid", lambda: 0)
+    assert rtpart(arguments) == 1
+    assert capsys.readouterr().err == f"rtpart: {said}\n"
+
+
+@pytest.mark.parametrize("arguments", [["run", "realtime", "--", "true"], ["move", "40", "realtime"], ["undo"]])
+def test_what_writes_needs_root(node, capsys, monkeypatch, arguments):
+    monkeypatch.setattr(_rtpart.os, "geteuid", lambda: 1000)
+    assert rtpart(arguments) == 1
+    assert capsys.readouterr().err == f"rtpart: rtpart {arguments[0]} changes the node and needs root\n"
+
+
+def test_a_node_without_a_document_is_told_what_to_do(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_rtpart, "Host", lambda **options: writable(tmp_path))
+    assert rtpart(["list", "--json"]) == 1
+    said = capsys.readouterr()
+    assert "there is no partition on this node" in json.loads(said.out)["error"]
+    assert said.err.startswith("rtpart: there is no partition on this node")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["create"], ["run", "isolated", "--", "true"], ["run", "realtime"], ["move", "x", "realtime"]]
+)
+def test_a_wrong_command_line_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        rtpart(arguments)
+    assert ended.value.code == 2
+    assert "usage: rtpart" in capsys.readouterr().err
+
+
+def test_manual_and_completion_know_every_verb(tmp_path):
+    files = tool_files("/somewhere/tool.pyz")
+    assert set(files) == {COMMAND, MANUAL, COMPLETION}
+    assert all(f".B {verb}\n" in files[MANUAL][0] for verb in VERBS)
+    assert f'verbs="{" ".join(VERBS)}"' in files[COMPLETION][0]
+    assert 'exec /usr/bin/python3 /somewhere/tool.pyz rtpart "$@"' in files[COMMAND][0]
+    assert subprocess.run(["bash", "-n"], input=files[COMPLETION][0], text=True, check=False).returncode == 0
+    if shutil.which("man"):
+        (tmp_path / "rtpart.8").write_text(files[MANUAL][0])
+        shown = subprocess.run(
+            ["man", "--warnings", "-l", str(tmp_path / "rtpart.8")], capture_output=True, text=True, check=False
+        )
+        assert shown.stderr == ""
