@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How often firmware has taken the CPUs away: Intel's count of system management interrupts."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Any
+
+from ._host import Host
+from ._sysfs import read_machine
+
+#: MSR_SMI_COUNT, Intel SDM volume 4; SMIs since reset. turbostat shows it as SMI.
+MSR_SMI_COUNT = 0x34
+
+
+def read_smi_count(host: Host) -> dict[str, Any]:
+    """Return ``count`` (since the boot; None where it cannot be had) and ``reason``.
+
+    Only the boot CPU is asked: an SMI stops all CPUs, and reading another one's register would interrupt an isolated CPU.
+    """
+    if read_machine(host).vendor != "GenuineIntel":
+        return _absent(
+            "this processor has no counter of SMIs (only Intel's have MSR 0x34); use the hwlat tracer in a maintenance window"
+        )
+    path = host.path("/dev/cpu/0/msr")
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return _absent("/dev/cpu/0/msr is not there (modprobe msr)")
+    except OSError as error:
+        return _absent(f"/dev/cpu/0/msr cannot be opened: {error.strerror} (root, and a kernel that is not locked down)")
+    try:
+        content = os.pread(handle, 8, MSR_SMI_COUNT)
+    except OSError as error:
+        return _absent(f"MSR 0x34 cannot be read: {error.strerror} (virtual machines do not have it)")
+    finally:
+        os.close(handle)
+    if len(content) != 8:
+        return _absent("MSR 0x34 cannot be read")
+    return {"count": struct.unpack("<Q", content)[0] & 0xFFFFFFFF, "reason": ""}
+
+
+def _absent(reason: str) -> dict[str, Any]:
+    return {"count": None, "reason": reason}

@@ -1,0 +1,189 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stage a machine's latency baseline in its firmware."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: bios_baseline
+short_description: Stage BIOS settings for low latency through the BMC
+version_added: 1.0.0
+author:
+  - realtime.kvm contributors (@realtime-kvm)
+description:
+  - Plans like M(realtime.kvm.bios_baseline_info), and writes the first stage of the plan as pending settings. They take effect at the next reboot, which
+    this module does not make; run it again after the reboot for the next stage.
+  - Writes only what differs, with C(If-Match) where the BMC has ETags and C(OnReset) where it asks for an apply time, and reads back what the BMC has
+    taken. An attribute that the BMC has not taken is an error that names it, and what was staged.
+  - Settings of somebody else that wait for the reboot are not overwritten unless asked for.
+options:
+  overwrite_pending:
+    description: Whether to write attributes for which somebody else has staged another value; otherwise that is refused.
+    type: bool
+    default: false
+  without_registry:
+    description: Whether to write although the BMC has no attribute registry, so that neither values nor locks can be checked.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - realtime.kvm.attributes
+  - realtime.kvm.bios
+notes:
+  - Check mode returns the same RV(changes) as the run. RV(stages) has what runs after further reboots will write.
+seealso:
+  - module: realtime.kvm.bios_baseline_info
+"""
+
+EXAMPLES = r"""
+- name: Stage the baseline
+  realtime.kvm.bios_baseline:
+    address: "{{ bios_address }}"
+    username: "{{ bios_username }}"
+    password: "{{ bios_password }}"
+    baselines: "{{ bios_baselines }}"
+    profile: balanced
+    overrides:
+      MemPatrolScrub: null
+  delegate_to: localhost
+  register: firmware
+"""
+
+RETURN = r"""
+system:
+  description: The system that was looked at.
+  returned: success
+  type: dict
+  contains:
+    id: {description: Last part of its path., type: str, sample: System.Embedded.1}
+    manufacturer: {description: Its manufacturer., type: str}
+    model: {description: Its model., type: str}
+    bios_version: {description: Version of its BIOS., type: str}
+    power: {description: Its power state., type: str}
+bmc:
+  description: Address of the BMC.
+  returned: success
+  type: str
+baseline:
+  description: C(name), C(title) and C(profile) of the baseline.
+  returned: success
+  type: dict
+registry:
+  description: Identity of the attribute registry; empty without one.
+  returned: success
+  type: str
+attributes:
+  description: Every attribute of the baseline and the overrides that the machine has.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    attribute: {description: Name on this machine., type: str}
+    baseline_name: {description: Name in the baseline; differs where the BIOS appends a suffix., type: str}
+    current: {description: What it is., type: raw}
+    pending: {description: What waits for the reboot; null for nothing., type: raw}
+    wanted: {description: What it should be., type: raw}
+    state:
+      description: V(ok), V(kept) (left as it is), V(differs) (to be set), V(staged) (set, waits for the reboot), V(comes) (with another attribute),
+        V(conflict) (somebody else has staged another value), V(blocked) (locked, and nothing in the baseline unlocks it), V(unsupported) (no such value here).
+      type: str
+    stage: {description: "The reboot that it comes with, from 1; 0 for none.", type: int}
+    topic: {description: What it is about., type: str}
+    origin: {description: V(baseline) or V(override)., type: str}
+    reason: {description: Why it should be so., type: str}
+    cost: {description: What it costs., type: str}
+    source: {description: Who says so., type: str}
+    note: {description: What else is to be known., type: str}
+stages:
+  description: What is to be written, in order; between two stages, and after the last, is a reboot.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"SysProfile": "Custom"}, {"MemPatrolScrub": "Disabled"}]
+reboots:
+  description: How many reboots the whole plan takes.
+  returned: success
+  type: int
+reboot_required:
+  description: Whether the node must reboot before it is as planned.
+  returned: success
+  type: bool
+compliant:
+  description: Whether everything is as it should be.
+  returned: success
+  type: bool
+conflicts:
+  description: Attributes for which somebody else has staged another value.
+  returned: success
+  type: list
+  elements: str
+blocked:
+  description: Attributes that are locked and cannot be unlocked by the plan.
+  returned: success
+  type: list
+  elements: str
+absent:
+  description: Attributes of the baseline or the overrides that the machine does not have.
+  returned: success
+  type: list
+  elements: str
+foreign_pending:
+  description: Values that wait for the reboot and are not this plan's. What may be a secret is hidden.
+  returned: success
+  type: dict
+rollback:
+  description: The present values of what the plan sets; as O(overrides) with O(profile=none) they undo it.
+  returned: success
+  type: dict
+bmc_messages:
+  description: What the BMC says about the last time that settings were applied.
+  returned: success
+  type: list
+  elements: str
+notes:
+  description: What is to be known besides; also given as warnings.
+  returned: success
+  type: list
+  elements: str
+table:
+  description: The report as lines of a table for people.
+  returned: success
+  type: list
+  elements: str
+requests:
+  description: HTTP requests that the report took.
+  returned: success
+  type: int
+changes:
+  description: What was (in check mode, would be) staged. C(resource) is V(bios:) and the attribute.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"resource": "bios:ProcC1E", "before": "Enabled", "after": "Disabled", "disruption": "reboot", "reason": "..."}]
+disruption:
+  description: V(reboot) if anything was staged, else V(none).
+  returned: always
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import ARGUMENTS, run_bios
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            **ARGUMENTS,
+            "overwrite_pending": {"type": "bool", "default": False},
+            "without_registry": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    run_bios(module, info=False)
+
+
+if __name__ == "__main__":
+    main()
