@@ -48,8 +48,8 @@ options:
         any case) and C(attributes).
       - An attribute has C(name), C(reason), C(cost), C(source), C(topic), and values by profile (C(latency), C(balanced)), or C(follows) (C(smt), C(numa),
         C(turbo)) with a C(map). Of several values the first that the registry has is set, and all of them are accepted.
-      - C(match) is C(exact), C(suffix) (the BIOS appends hexadecimal digits) or C(glob). A C(gate) is a preset that locks others; it is changed
-        only where another attribute needs it.
+      - C(match) is C(exact), C(suffix) (the BIOS appends hexadecimal digits) or C(glob). A C(gate) is a preset that locks others; V(needed) is changed
+        only where another attribute needs it, V(always) has to have one of its values anyway.
     type: list
     elements: dict
     required: true

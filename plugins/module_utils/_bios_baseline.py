@@ -15,8 +15,22 @@ from ._bios_registry import BiosError, Registry, Value, check_value, names, same
 
 PROFILES = ("latency", "balanced", "none")
 FOLLOWS = ("smt", "numa", "turbo")
-TOPICS = ("profile", "idle", "frequency", "memory", "smi", "pcie", "virtualization", "smt", "numa", "turbo", "watchdog")
+TOPICS = (
+    "profile",
+    "idle",
+    "frequency",
+    "memory",
+    "smi",
+    "pcie",
+    "virtualization",
+    "interrupts",
+    "smt",
+    "numa",
+    "turbo",
+    "watchdog",
+)
 MATCHES = ("exact", "suffix", "glob")
+GATES = ("needed", "always")
 GENERIC = "generic"
 
 #: What a BIOS build appends to a name: underscores and a few hexadecimal digits (PackageCState_3D25).
@@ -29,8 +43,8 @@ class Setting:
     """One attribute of a baseline.
 
     ``wanted`` has the accepted values by profile, the preferred one first; a profile that is not there leaves the attribute alone.
-    ``mapped`` has them by what the setting follows (SMT, NUMA clustering, turbo). A ``gate`` is a preset that locks others: it is
-    changed only where another attribute needs it.
+    ``mapped`` has them by what the setting follows (SMT, NUMA clustering, turbo). A ``gate`` is a preset that locks others: ``needed`` is
+    changed only where another attribute needs it, ``always`` has to have one of its values anyway.
     """
 
     name: str
@@ -39,7 +53,7 @@ class Setting:
     cost: str
     source: str
     match: str = "exact"
-    gate: bool = False
+    gate: str = ""
     follows: str = ""
     wanted: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     mapped: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
@@ -98,7 +112,7 @@ class Wish:
     source: str = ""
     topic: str = ""
     origin: str = "baseline"
-    gate: bool = False
+    gate: str = ""
     meaning: str = ""
     base: str = ""  # the baseline's name where the machine's has a suffix
     unsupported: str = ""  # why no accepted value can be had
@@ -145,7 +159,7 @@ def _setting(entry: Any, where: str) -> Setting:
     for key in ("reason", "cost", "source"):
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise BiosError(f"{where}: {key} is missing; every attribute says why it is set, what it costs and who says so")
-    for key, allowed in (("topic", TOPICS), ("match", MATCHES), ("follows", FOLLOWS)):
+    for key, allowed in (("topic", TOPICS), ("match", MATCHES), ("follows", FOLLOWS), ("gate", GATES)):
         if key in entry and entry[key] not in allowed:
             raise BiosError(f"{where}: {key} is {entry[key]!r}; it can be {names(allowed)}")
     wanted = {profile: _values(entry[profile], where) for profile in PROFILES[:2] if entry.get(profile) is not None}
@@ -159,7 +173,7 @@ def _setting(entry: Any, where: str) -> Setting:
         cost=entry["cost"],
         source=entry["source"],
         match=entry.get("match", "exact"),
-        gate=bool(entry.get("gate", False)),
+        gate=entry.get("gate", ""),
         follows=entry.get("follows", ""),
         wanted=wanted,
         mapped=mapped,

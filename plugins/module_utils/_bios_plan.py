@@ -157,12 +157,12 @@ def _stages(
 ) -> tuple[list[dict[str, Value]], dict[str, str]]:
     """Return the stages, and why attributes are in none of them."""
     gates = [wish for wish in wishes if wish.gate]
-    others = [wish for wish in wishes if not wish.gate]
+    due = [wish for wish in wishes if wish.gate != "needed"]
     values = dict(current)
     stages: list[dict[str, Value]] = []
     done: set[tuple[str, str]] = set()
     while len(stages) < MAX_STAGES:
-        open_ = [wish for wish in others if not wish.satisfied(values[wish.name])]
+        open_ = [wish for wish in due if not wish.satisfied(values[wish.name])]
         if not open_:
             break
         stage = _one_stage(open_, gates, values, registry) if registry else _blind_stage(open_, gates, values, first=not stages)
@@ -171,11 +171,11 @@ def _stages(
         if not stage:
             break
         done |= {(name, str(value)) for name, value in stage.items()}
-        values = registry.simulate(values, stage) if registry else {**values, **stage}
+        values = _after(values, [stage], registry)
         stages.append(stage)
-    blocked = {wish.name: _why(wish.name, values, stages, registry) for wish in others if not wish.satisfied(values[wish.name])}
+    blocked = {wish.name: _why(wish.name, values, stages, registry) for wish in due if not wish.satisfied(values[wish.name])}
     # what is blocked for ever is not worth the reboots that only tried to unlock it
-    return _without_idle_gates(stages, gates, wishes, current, registry), blocked
+    return _without_idle_gates(stages, wishes, current, registry), blocked
 
 
 def _blind_stage(open_: Sequence[Wish], gates: Sequence[Wish], values: Mapping[str, Value], *, first: bool) -> dict[str, Value]:
@@ -192,16 +192,14 @@ def _one_stage(open_: Sequence[Wish], gates: Sequence[Wish], values: Mapping[str
     """
     chosen: dict[str, Value] = {}
     for gate in gates:
-        if gate.satisfied(values[gate.name]) or registry.read_only(gate.name, values):
-            continue
-        trial = registry.simulate(values, {**chosen, gate.name: gate.accepted[0]})
-        if any(_helps(wish, values, trial, registry) for wish in open_):
-            chosen[gate.name] = gate.accepted[0]
+        value = _preset(gate, [wish for wish in open_ if not wish.gate], {**values, **chosen}, registry)
+        if value is not None and not registry.read_only(gate.name, values):
+            chosen[gate.name] = value
     again = True
     while again:
         again = False
         for wish in open_:
-            if wish.name in chosen or registry.read_only(wish.name, values):
+            if wish.gate or wish.name in chosen or registry.read_only(wish.name, values):
                 continue
             if wish.satisfied(registry.simulate(values, chosen)[wish.name]):
                 continue
@@ -211,13 +209,23 @@ def _one_stage(open_: Sequence[Wish], gates: Sequence[Wish], values: Mapping[str
     return chosen
 
 
-def _helps(wish: Wish, values: Mapping[str, Value], trial: Mapping[str, Value], registry: Registry) -> bool:
-    """Return whether a preset sets an attribute right, or unlocks it."""
-    if wish.satisfied(trial[wish.name]):
-        return True
-    hard = registry.read_only(wish.name, values) and not registry.read_only(wish.name, trial)
-    soft = registry.gray_out(wish.name, values) and not registry.gray_out(wish.name, trial)
-    return bool(hard or soft) and not registry.read_only(wish.name, trial)
+def _preset(gate: Wish, open_: Sequence[Wish], values: Mapping[str, Value], registry: Registry) -> Value:
+    """Return the value of a preset that serves most attributes, the preferred one of several; None to leave it as it is."""
+    served = _served(open_, values, registry)
+    best: Value = None
+    if gate.gate == "always" and not gate.satisfied(values[gate.name]):
+        served = -1
+    for value in gate.accepted:
+        now = _served(open_, registry.simulate(values, {gate.name: value}), registry)
+        if not same(value, values[gate.name]) and now > served:
+            best, served = value, now
+    return best
+
+
+def _served(open_: Sequence[Wish], values: Mapping[str, Value], registry: Registry) -> int:
+    """Return how many attributes are as wished under these values, or can be made so."""
+    free = [wish for wish in open_ if not registry.read_only(wish.name, values) and not registry.gray_out(wish.name, values)]
+    return len({wish.name for wish in free} | {wish.name for wish in open_ if wish.satisfied(values[wish.name])})
 
 
 def _fits(wish: Wish, values: Mapping[str, Value], chosen: Mapping[str, Value], registry: Registry) -> bool:
@@ -241,7 +249,6 @@ def _why(name: str, values: Mapping[str, Value], stages: Sequence[Mapping[str, V
 
 def _without_idle_gates(
     stages: list[dict[str, Value]],
-    gates: Sequence[Wish],
     wishes: Sequence[Wish],
     current: Mapping[str, Value],
     registry: Registry | None,
@@ -250,7 +257,7 @@ def _without_idle_gates(
     if registry is None:
         return stages
     reached = _reached(wishes, current, stages, registry)
-    for gate in gates:
+    for gate in [wish for wish in wishes if wish.gate == "needed"]:
         trial = [{name: value for name, value in stage.items() if name != gate.name} for stage in stages]
         trial = [stage for stage in trial if stage]
         if _possible(trial, current, registry) and reached <= _reached(wishes, current, trial, registry):
@@ -305,7 +312,7 @@ def _item(
         if wish.gate:
             note = "; ".join(part for part in (wish.meaning, "unlocks, or sets, other attributes") if part)
         return replace(item, wanted=wanted, state="differs", stage=stage, note=note)
-    if wish.gate:
+    if wish.gate == "needed":
         # a preset is a means: as it is, unless another attribute needs it
         return replace(item, wanted=value)
     if wish.name in blocked:

@@ -71,10 +71,12 @@ def run_bios(module: AnsibleModule, *, info: bool) -> None:
     if parameters["password"]:
         # should a BMC quote the request's header
         module.no_log_values.add(base64.b64encode(f"{parameters['username']}:{parameters['password']}".encode()).decode())
-    results: dict[str, Any] = {}
+    # the baselines would be most of every result
+    shown = {name: value for name, value in parameters.items() if name not in ("baselines", "password")}
+    results: dict[str, Any] = {"invocation": {"module_args": shown}}
     try:
         node = _read(parameters)
-        results = describe(node)
+        results.update(describe(node))
         changes = []
         if not info:
             _validate(node)
@@ -249,6 +251,7 @@ def describe(node: Node) -> dict[str, Any]:
     firmware, plan = node.firmware, node.plan
     expected = node.parameters.get("expect") or {}
     writes = {name: value for stage in plan.stages for name, value in stage.items()}
+    guarded = {item.wish.name for item in plan.items if item.wish.topic == "virtualization"}
     return {
         "bmc": node.bmc.base,
         "system": {
@@ -269,7 +272,7 @@ def describe(node: Node) -> dict[str, Any]:
         "blocked": [item.wish.name for item in plan.of_state("blocked")],
         "absent": list(plan.absent),
         "foreign_pending": _shown(plan.foreign),
-        "rollback": {name: firmware.current[name] for name in writes},
+        "rollback": {name: firmware.current[name] for name in writes if name not in guarded},
         "not_taken": [name for name, value in expected.items() if not same(firmware.current.get(name), value)],
         "bmc_messages": list(firmware.messages),
         "notes": _notes(node),
