@@ -195,18 +195,46 @@ def _one_stage(open_: Sequence[Wish], gates: Sequence[Wish], values: Mapping[str
         value = _preset(gate, [wish for wish in open_ if not wish.gate], {**values, **chosen}, registry)
         if value is not None and not registry.read_only(gate.name, values):
             chosen[gate.name] = value
+    # what would lock others waits until these are done; where nothing else can be done, it is done
+    return _fill(chosen, open_, values, registry, lockers=False) or _fill(chosen, open_, values, registry, lockers=True)
+
+
+def _fill(
+    chosen: Mapping[str, Value], open_: Sequence[Wish], values: Mapping[str, Value], registry: Registry, *, lockers: bool
+) -> dict[str, Value]:
+    """Add what can be written together with the chosen presets, in an order in which the later ones rest on the earlier."""
+    stage = dict(chosen)
     again = True
     while again:
         again = False
         for wish in open_:
-            if wish.gate or wish.name in chosen or registry.read_only(wish.name, values):
+            if wish.gate or wish.name in stage or registry.read_only(wish.name, values):
                 continue
-            if wish.satisfied(registry.simulate(values, chosen)[wish.name]):
+            if wish.satisfied(registry.simulate(values, stage)[wish.name]):
                 continue
-            if _fits(wish, values, chosen, registry):
-                chosen[wish.name] = wish.accepted[0]
+            if _fits(wish, values, stage, registry) and (lockers or not _locks(wish, open_, values, stage, registry)):
+                stage[wish.name] = wish.accepted[0]
                 again = True
-    return chosen
+    return stage
+
+
+def _locks(
+    wish: Wish, open_: Sequence[Wish], values: Mapping[str, Value], stage: Mapping[str, Value], registry: Registry
+) -> bool:
+    """Return whether setting an attribute would take another wish out of reach."""
+    before = registry.simulate(values, stage)
+    after = registry.simulate(values, {**stage, wish.name: wish.accepted[0]})
+    return any(
+        (other.name in stage or not other.satisfied(after[other.name]))
+        and not _locked(other.name, before, registry)
+        and _locked(other.name, after, registry)
+        for other in open_
+        if other.name != wish.name
+    )
+
+
+def _locked(name: str, values: Mapping[str, Value], registry: Registry) -> bool:
+    return bool(registry.read_only(name, values) or registry.gray_out(name, values))
 
 
 def _preset(gate: Wish, open_: Sequence[Wish], values: Mapping[str, Value], registry: Registry) -> Value:

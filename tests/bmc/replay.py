@@ -179,7 +179,8 @@ class Machine:
             return 400, _errors(errors)
         self.stage(**{name: value for name, value in values.items() if name not in self.refuse_partly})
         if self.refuse_partly:
-            return 200, _errors([(name, self.refuse_partly[name]) for name in values if name in self.refuse_partly])
+            told = [(name, self.refuse_partly[name]) for name in values if self.refuse_partly.get(name)]
+            return 200, _errors(told) if told else {}
         return 200, _error("The request completed successfully.", [])
 
     def reset(self) -> None:

@@ -61,8 +61,10 @@ EDGE = {
     "_ovs_daemon",
     "_ovsdb",
     "_rtpart",
+    "_redfish",
     "_runtime",
     "_services",
+    "_smi",
     "_sysfs",
 }
 

@@ -197,10 +197,13 @@ def _stage(node: Node) -> None:
     if not missing:
         return
     taken = [change for change in changes_of(node.plan) if change.resource.split(":", 1)[1] not in missing]
-    words = [text for text, about in messages_of(said) if set(about) & set(missing)] or [
-        text for text, _about in messages_of(said)
-    ]
-    cause = f": {'; '.join(words)}" if words else f": {failure}" if failure else "; it gives no reason"
+    words = [text for text, about in messages_of(said) if set(about) & set(missing)]
+    if failure and not words:
+        if not taken:
+            raise failure
+        words = [str(failure)]
+    words = words or [text for text, _about in messages_of(said) if "success" not in text.lower()]
+    cause = f": {'; '.join(word.rstrip('.') for word in words)}" if words else "; it gives no reason"
     staged = [change.resource.split(":", 1)[1] for change in taken]
     raise _PartlyError(
         f"the BMC {node.bmc.base} has not taken {names(missing)}{cause}. Staged for the next reboot: {names(staged)}. Leave an attribute that it refuses "
