@@ -1,0 +1,224 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""playbooks/bios.yml as a person starts it, on stand-ins for BMCs.
+
+No node is there to reboot: rt_kernel's restart is replaced by one that resets the stand-in. Everything else is the collection's.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from bmc.replay import PASSWORD, USER, Bmc, make_certificate
+from bmc.small import tree
+
+ROOT = Path(__file__).resolve().parents[2]
+RESTART = """---
+- name: Restart | Reset the stand-in
+  ansible.builtin.uri:
+    url: "https://{{ bios_address }}/redfish/v1/Systems/1/Actions/ComputerSystem.Reset"
+    method: POST
+    body_format: json
+    body: {ResetType: GracefulRestart, Why: "{{ __rt_kernel_restart_reason }}"}
+    url_username: "{{ bios_username }}"
+    url_password: "{{ bios_password }}"
+    force_basic_auth: true
+    ca_path: "{{ bios_ca_file }}"
+    status_code: 204
+  delegate_to: localhost
+"""
+
+
+@pytest.fixture(scope="module", name="collections")
+def _collections(tmp_path_factory):
+    """The collection, with a stand-in for the role that reboots."""
+    path = tmp_path_factory.mktemp("collections")
+    base = path / "ansible_collections" / "realtime" / "kvm"
+    (base / "roles" / "rt_kernel" / "tasks").mkdir(parents=True)
+    for name in ("galaxy.yml", "meta", "plugins", "playbooks", "roles/bios"):
+        (base / name).symlink_to(ROOT / name)
+    (base / "roles" / "rt_kernel" / "tasks" / "restart.yml").write_text(RESTART)
+    return path
+
+
+@pytest.fixture(scope="module", name="certificate")
+def _certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("bmc"))
+
+
+@pytest.fixture(name="bmcs")
+def _bmcs(certificate):
+    bmcs = [Bmc(tree(), certificate) for _number in range(2)]
+    yield bmcs
+    for bmc in bmcs:
+        bmc.close()
+
+
+class Run:
+    """One run of the playbook."""
+
+    def __init__(self, folder, collections, hosts, arguments=(), **variables):
+        inventory = folder / "hosts.yml"
+        inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": variables}}))
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(folder / "none.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(collections),
+            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_HOME": str(folder / "home"),
+            "HOME": str(folder),
+        }
+        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), "realtime.kvm.bios", *arguments]
+        answer = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        self.code, self.text = answer.returncode, answer.stdout + answer.stderr
+        assert "Traceback" not in self.text
+        self.recap = {
+            host: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
+            for host, line in re.findall(r"^(\w+)\s+: (ok=.*)$", self.text, re.MULTILINE)
+        }
+
+    def changed(self):
+        return {host: counts["changed"] for host, counts in self.recap.items()}
+
+
+@pytest.fixture(name="run")
+def _run(tmp_path, collections, bmcs, certificate):
+    def run(*arguments, hosts=None, **variables):
+        made = {f"node{number}": {"bios_address": bmc.address} for number, bmc in enumerate(bmcs, 1)}
+        known = {
+            "bios_username": USER,
+            "bios_password": PASSWORD,
+            "bios_ca_file": str(certificate),
+            "bios_timeout": 20,
+            "bios_wait": 5,
+            "bios_settle_timeout": 6,
+            # a connection to a node would fail
+            "ansible_host": "192.0.2.1",
+            "ansible_ssh_common_args": "-o ConnectTimeout=1",
+        }
+        return Run(tmp_path, collections, hosts or made, arguments, **{**known, **variables})
+
+    return run
+
+
+def test_a_report_needs_no_node_and_changes_nothing(run, bmcs, tmp_path):
+    hosts = {"node1": {"bios_address": bmcs[0].address}, "node2": {"bios_address": bmcs[1].address}, "switch1": {}}
+    done = run(hosts=hosts, bios_report_directory=str(tmp_path))
+    assert done.code == 0, done.text
+    assert done.changed() == {"node1": 0, "node2": 0, "switch1": 0}
+    assert "switch1 has no BMC (bios_address)" in done.text
+    assert all(bmc.machine.patches == [] for bmc in bmcs)
+    report = json.loads((tmp_path / "node1.json").read_text())
+    assert (report["host"], report["reboots"], report["error"]) == ("node1", 2, "")
+    assert {one["attribute"] for one in report["attributes"] if one["state"] == "differs"} == {
+        *("SysProfile", "ProcCStates", "ProcC1E", "MemPatrolScrub", "CorrEccSmi")
+    }
+    assert '"realtime_bios"' in done.text or "realtime_bios" in done.text
+    assert '"compliant": false' in done.text
+
+
+def test_smt_follows_the_partition(run, bmcs):
+    done = run(cpu_partition_smt="single", bios_profile="none", bios_apply=True)
+    assert done.code == 0, done.text
+    assert all(bmc.machine.patches == [] for bmc in bmcs), "the profile none has nothing but overrides"
+    done = run(cpu_partition_smt="single", bios_apply=True)
+    assert done.code == 0, done.text
+    assert all(bmc.machine.bios["Attributes"]["LogicalProc"] == "Disabled" for bmc in bmcs)
+
+
+def test_apply_goes_through_the_stages_and_the_second_run_changes_nothing(run, bmcs):
+    first = run("--check", "--diff", bios_apply=True)
+    assert first.code == 0, first.text
+    assert all(bmc.machine.patches == [] for bmc in bmcs)
+    predicted = set(re.findall(r"after: bios:(\w+)", first.text))
+
+    done = run(bios_apply=True)
+    assert done.code == 0, done.text
+    for bmc in bmcs:
+        assert bmc.machine.resets == 2
+        assert set(bmc.machine.patches[0]["Attributes"]) == predicted == {"SysProfile", "CorrEccSmi"}
+        assert set(bmc.machine.patches[1]["Attributes"]) == {"ProcCStates", "ProcC1E", "MemPatrolScrub"}
+    assert done.changed() == {"node1": 2, "node2": 2}
+
+    again = run(bios_apply=True)
+    assert again.code == 0, again.text
+    assert again.changed() == {"node1": 0, "node2": 0}
+    assert all(bmc.machine.resets == 2 for bmc in bmcs)
+
+
+def test_without_leave_to_reboot_it_is_staged_only(run, bmcs):
+    done = run(bios_apply=True, realtime_reboot_allowed=False)
+    assert done.code == 0, done.text
+    assert [(bmc.machine.resets, len(bmc.machine.patches)) for bmc in bmcs] == [(0, 1), (0, 1)]
+
+
+def test_one_unreachable_bmc_keeps_all_from_being_changed(run, bmcs):
+    hosts = {"node1": {"bios_address": bmcs[0].address}, "node2": {"bios_address": "127.0.0.1:1"}}
+    done = run(hosts=hosts, bios_apply=True)
+    assert done.code != 0
+    assert bmcs[0].machine.patches == []
+    assert "nothing was changed on any node, since the firmware of node2 could not be looked at" in done.text
+
+
+def test_one_unreachable_bmc_keeps_no_other_from_being_reported(run, bmcs):
+    hosts = {"node1": {"bios_address": "127.0.0.1:1"}, "node2": {"bios_address": bmcs[1].address}}
+    done = run(hosts=hosts)
+    assert done.code != 0
+    assert (done.recap["node1"]["failed"], done.recap["node2"]["failed"]) == (1, 0)
+    assert "cannot be reached" in done.text
+    assert "to be done: 5 attributes, 2 reboots" in done.text
+
+
+def test_one_refusal_keeps_all_from_being_changed(run, bmcs):
+    bmcs[1].machine.stage(SysProfile="PerfOptimized")
+    done = run(bios_apply=True)
+    assert done.code != 0
+    assert "bios_overwrite_pending: settings of somebody else wait" in done.text
+    assert all(bmc.machine.patches == [] for bmc in bmcs)
+
+
+def test_a_live_fleet_is_not_rebooted(run, bmcs):
+    done = run(bios_apply=True, realtime_max_disruption="guest")
+    assert done.code != 0
+    assert "realtime_max_disruption is guest, but the plan needs more: SysProfile" in done.text
+    assert all(bmc.machine.patches == [] for bmc in bmcs)
+
+
+def test_what_did_not_take_fails_the_node_and_stops_the_next(run, bmcs):
+    for bmc in bmcs:
+        bmc.machine.ignore = {"CorrEccSmi"}
+    done = run("-e", "rt_kernel_reboot_serial=1", bios_apply=True)
+    assert done.code != 0
+    assert "its BMC still tells other values for CorrEccSmi: The BIOS did not apply CorrEccSmi" in done.text
+    assert [bmc.machine.resets for bmc in bmcs] == [1, 0], "the fleet's rule: a failure stops the rest"
+
+
+@pytest.mark.parametrize("good", [True, False], ids=["right", "wrong"])
+def test_no_password_in_any_output(run, bmcs, tmp_path, good):
+    """As much output as there is, diffs, artefacts and files; right, wrong, and of the wrong type."""
+    password = PASSWORD if good else "Wr0ng-but-secret!"
+    run_ = run("-vvvv", "--diff", bios_apply=True, bios_password=password, bios_report_directory=str(tmp_path / "."))
+    assert (run_.code == 0) is good
+    header = base64.b64encode(f"{USER}:{password}".encode()).decode()
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "hosts.yml"]
+    for text in (run_.text, *(path.read_text(errors="replace") for path in written)):
+        assert password not in text
+        assert header not in text
+    assert "VALUE_SPECIFIED" in run_.text or good or "401" in run_.text
+
+
+def test_no_password_of_a_wrong_type_in_any_output(run):
+    done = run("-vvvv", bios_password={"secret": "Wr0ng-but-secret!"})
+    assert done.code != 0
+    assert "Wr0ng-but-secret!" not in done.text
