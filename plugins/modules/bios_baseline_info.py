@@ -17,6 +17,7 @@ description:
   - Reads current and pending BIOS settings and the attribute registry from the BMC (Redfish), compares them with a baseline, and plans the changes in
     an order that the registry's dependencies allow.
   - Changes nothing. Runs where the BMC can be reached, usually on the controller; needs no connection to the node.
+  - On the controller itself (C(delegate_to=localhost), no C(become)) it runs within Ansible's own process, so that a report of a large fleet is quick.
 options:
   expect:
     description: Values that should hold by now, such as the stage that the last reboot applied; those that do not are in RV(not_taken).
@@ -158,19 +159,12 @@ not_taken:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import ARGUMENTS, run_bios
+from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import INFO_ARGUMENTS, run_bios
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            **ARGUMENTS,
-            "expect": {"type": "dict", "default": {}},
-            "settle": {"type": "int", "default": 0},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=INFO_ARGUMENTS, supports_check_mode=True)
     run_bios(module, info=True)
 
 

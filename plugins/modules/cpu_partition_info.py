@@ -73,6 +73,13 @@ managed_interrupts:
   returned: success
   type: list
   elements: dict
+smi:
+  description: System management interrupts, during which the firmware stops all CPUs; not drift, compare it before and after a test.
+  returned: success
+  type: dict
+  contains:
+    count: {description: How many since the boot (Intel's MSR 0x34 of the boot CPU); null where they are not counted., type: int}
+    reason: {description: Why they are not counted., type: str}
 realtime_guests:
   description: Names of running guests that have real-time vCPU threads.
   returned: success

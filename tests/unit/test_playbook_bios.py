@@ -101,7 +101,6 @@ def _run(tmp_path, collections, bmcs, certificate):
             "bios_password": PASSWORD,
             "bios_ca_file": str(certificate),
             "bios_timeout": 20,
-            "bios_wait": 5,
             "bios_settle_timeout": 6,
             # a connection to a node would fail
             "ansible_host": "192.0.2.1",

@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, Any] = {
     "turbo": {"type": "str", "choices": ["keep", "off"], "default": "keep"},
     "overrides": {"type": "dict", "default": {}},
 }
+INFO_ARGUMENTS: dict[str, Any] = {**ARGUMENTS, "expect": {"type": "dict", "default": {}}, "settle": {"type": "int", "default": 0}}
 #: How often, and how many seconds apart, a BMC that works asynchronously is asked whether it has taken the values.
 _SETTLE, _PAUSE = 5, 2.0
 #: Seconds between two looks after a reboot.
@@ -65,12 +66,28 @@ class _PartlyError(Exception):
         self.taken = taken
 
 
+def secrets_of(parameters: Mapping[str, Any]) -> set[str]:
+    """Return the texts that may be in no output: the password, and the header that it is sent in, should a BMC quote it."""
+    password = parameters.get("password")
+    if not password:
+        return set()
+    return {password, base64.b64encode(f"{parameters.get('username')}:{password}".encode()).decode()}
+
+
 def run_bios(module: AnsibleModule, *, info: bool) -> None:
-    """Run a module: read, plan, validate; then, unless ``info`` or check mode, stage what is due and read it back."""
+    """Run a module; its result goes to whoever called it."""
     parameters = dict(module.params)
-    if parameters["password"]:
-        # should a BMC quote the request's header
-        module.no_log_values.add(base64.b64encode(f"{parameters['username']}:{parameters['password']}".encode()).decode())
+    module.no_log_values.update(secrets_of(parameters))
+    results = work(parameters, check_mode=module.check_mode, info=info)
+    for note in results.get("notes", []):
+        module.warn(note)
+    if results.get("failed"):
+        module.fail_json(**results)
+    module.exit_json(**results)
+
+
+def work(parameters: Mapping[str, Any], *, check_mode: bool, info: bool) -> dict[str, Any]:
+    """Read, plan, validate; then, unless ``info`` or check mode, stage what is due and read it back. Returns the result."""
     # the baselines would be most of every result
     shown = {name: value for name, value in parameters.items() if name not in ("baselines", "password")}
     results: dict[str, Any] = {"invocation": {"module_args": shown}}
@@ -81,17 +98,14 @@ def run_bios(module: AnsibleModule, *, info: bool) -> None:
         if not info:
             _validate(node)
             changes = changes_of(node.plan)
-            if changes and not module.check_mode:
-                _stage(node)
-        results.update(_change_results(changes))
+            if changes and not check_mode:
+                results["reboot_required"] = _stage(node)
+        return {**results, **_change_results(changes)}
     except _PartlyError as error:
-        module.fail_json(msg=f"bios_baseline: {error}", **{**results, **_change_results(error.taken)})
+        return {**results, **_change_results(error.taken), "failed": True, "msg": f"bios_baseline: {error}"}
     except (BiosError, RedfishError) as error:
         text = str(error)
-        module.fail_json(msg=text if text.startswith("bios_") else f"bios: {text}", changed=False, **results)
-    for note in results["notes"]:
-        module.warn(note)
-    module.exit_json(**results)
+        return {**results, "changed": False, "failed": True, "msg": text if text.startswith("bios_") else f"bios: {text}"}
 
 
 def _read(parameters: Mapping[str, Any]) -> Node:
@@ -173,8 +187,8 @@ def _validate(node: Node) -> None:
         )
 
 
-def _stage(node: Node) -> None:
-    """Write the first stage, and look at what the BMC has really taken."""
+def _stage(node: Node) -> bool:
+    """Write the first stage, look at what the BMC has really taken, and return whether that waits for a reboot."""
     firmware, writes = node.firmware, node.plan.writes
     body: dict[str, Any] = {"Attributes": writes}
     if firmware.apply_times:
@@ -195,7 +209,7 @@ def _stage(node: Node) -> None:
         after = node.bmc.read(registry=False)
     missing = [name for name, value in writes.items() if not _has(after, name, value)]
     if not missing:
-        return
+        return any(not same(after.current.get(name), value) for name, value in node.plan.stages[0].items())
     taken = [change for change in changes_of(node.plan) if change.resource.split(":", 1)[1] not in missing]
     words = [text for text, about in messages_of(said) if set(about) & set(missing)]
     if failure and not words:

@@ -19,6 +19,7 @@ from .._partition import Partition
 from .._report import plan_table, text_table
 from .._runtime import DOCUMENT, FEATURES, ROLES, config_path, configured_features, read_partition
 from .._services import tuned_state
+from .._smi import read_smi_count
 from .._sysfs import read_kernel, read_topology
 from .._topology import Topology
 
@@ -47,6 +48,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
         "drift_table": text_table(header, rows) if rows else ["the machine is as its document says"],
         "managed_interrupts": stuck_interrupts(host, partition) if partition else [],
         "realtime_guests": realtime_guests(host),
+        "smi": read_smi_count(host),
     }
 
 

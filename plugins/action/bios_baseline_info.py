@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""bios_baseline_info without a process of its own where it runs on the controller: most of its cost, and fleets are large.
+
+Elsewhere it is the module of the same name. Both are the same code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import INFO_ARGUMENTS, secrets_of, work
+
+
+class ActionModule(ActionBase):
+    """See the module's docstring."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's result."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        if self._connection.transport != "local" or self._play_context.become:
+            result.update(self._execute_module(task_vars=task_vars))
+            return result
+        validated = ArgumentSpecValidator(INFO_ARGUMENTS).validate(self._task.args)
+        secrets = secrets_of(validated.validated_parameters)
+        if validated.error_messages:
+            found = {"failed": True, "changed": False, "msg": "; ".join(validated.error_messages)}
+        else:
+            found = work(validated.validated_parameters, check_mode=True, info=True)
+            found["warnings"] = found.get("notes", [])
+        result.update(remove_values(found, secrets))
+        return result
