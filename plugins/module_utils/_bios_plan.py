@@ -195,6 +195,8 @@ def _one_stage(open_: Sequence[Wish], gates: Sequence[Wish], values: Mapping[str
         value = _preset(gate, [wish for wish in open_ if not wish.gate], {**values, **chosen}, registry)
         if value is not None and not registry.read_only(gate.name, values):
             chosen[gate.name] = value
+    # what sets others back comes before them
+    open_ = sorted(open_, key=lambda wish: not _sets_back(wish, open_, values, registry))
     # what would lock others waits until these are done; where nothing else can be done, it is done
     return _fill(chosen, open_, values, registry, lockers=False) or _fill(chosen, open_, values, registry, lockers=True)
 
@@ -216,6 +218,16 @@ def _fill(
                 stage[wish.name] = wish.accepted[0]
                 again = True
     return stage
+
+
+def _sets_back(wish: Wish, open_: Sequence[Wish], values: Mapping[str, Value], registry: Registry) -> bool:
+    """Return whether setting an attribute gives another wish a wrong value."""
+    after = registry.simulate(values, {wish.name: wish.accepted[0]})
+    return any(
+        not same(after[other.name], values[other.name]) and not other.satisfied(after[other.name])
+        for other in open_
+        if other.name != wish.name
+    )
 
 
 def _locks(
@@ -331,6 +343,8 @@ def _item(
     item = replace(item, wanted=_target(wish, value))
     if wish.name in conflicts:
         return replace(item, state="conflict", note=f"{waits} waits for the next reboot and is not ours")
+    if wish.name in blocked:
+        return replace(item, state="blocked", note=blocked[wish.name])
     if wish.name in number:
         stage = number[wish.name]
         wanted = stages[stage - 1][wish.name]
@@ -343,8 +357,6 @@ def _item(
     if wish.gate == "needed":
         # a preset is a means: as it is, unless another attribute needs it
         return replace(item, wanted=value)
-    if wish.name in blocked:
-        return replace(item, state="blocked", note=blocked[wish.name])
     if not wish.satisfied(value):
         return replace(item, state="comes", note="another attribute of the plan brings it")
     return item

@@ -115,7 +115,9 @@ class Redfish:
             except _BusyError as error:
                 pause = error.after or min(pause * 2, 10)
                 if error.status not in again or waited + pause > self.access.wait:
-                    raise RedfishError(f"{error} for {waited:.0f} s now; try again, or restart the BMC", error.status) from None
+                    raise RedfishError(
+                        f"{str(error).rstrip('.')}; it was asked for {waited:.0f} s. Try again, or restart the BMC", error.status
+                    ) from None
                 waited += pause
             except _DamagedError as error:
                 # once may be chance; what was written is looked at, not written again
