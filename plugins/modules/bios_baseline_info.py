@@ -142,6 +142,10 @@ notes:
   returned: success
   type: list
   elements: str
+summary:
+  description: The essence, for reports of a fleet. C(differences) are the attributes that are not as they should be.
+  returned: success
+  type: dict
 table:
   description: The report as lines of a table for people.
   returned: success

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -40,10 +41,12 @@ def test_fleet_report(tmp_path):
     environment = {**os.environ, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false", "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
     answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - begin
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     bmc.close()
     assert answer.returncode == 0, answer.stdout[-4000:]
     assert len(re.findall(r"^node\d+ .*failed=0", answer.stdout, re.MULTILINE)) == NODES
     print(
-        f"\n{NODES} BMCs, {DELAY * 1000:.0f} ms an answer, {len(bmc.machine.requests) / NODES:.1f} requests each: {seconds:.0f} s"
+        f"\n{NODES} BMCs, {DELAY * 1000:.0f} ms an answer, {len(bmc.machine.requests) / NODES:.1f} requests each: {seconds:.0f} s, "
+        f"{spent.ru_utime + spent.ru_stime:.0f} s of CPU"
     )
     assert seconds < LIMIT

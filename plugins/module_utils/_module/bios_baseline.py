@@ -265,6 +265,14 @@ def _change_results(changes: list[Change]) -> dict[str, Any]:
 
 def describe(node: Node) -> dict[str, Any]:
     """Return a machine's firmware, baseline and plan as plain data."""
+    told = _describe(node)
+    kept = ("system", "baseline", "compliant", "reboots", "absent", "foreign_pending", "rollback")
+    fine = ("ok", "kept", "unsupported")
+    different = [one for one in told["attributes"] if one["state"] not in fine]
+    return {**told, "summary": {**{key: told[key] for key in kept}, "differences": different}}
+
+
+def _describe(node: Node) -> dict[str, Any]:
     firmware, plan = node.firmware, node.plan
     expected = node.parameters.get("expect") or {}
     writes = {name: value for stage in plan.stages for name, value in stage.items()}
