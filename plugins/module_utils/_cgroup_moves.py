@@ -41,7 +41,7 @@ def exclusively(host: Host) -> Iterator[None]:
 
 def settle(host: Host, partition: Partition) -> None:
     """Make the partitions that follow from the document and the threads that run now."""
-    plan_partitions(host, partition, read_online(host))
+    plan_partitions(host, partition, read_online(host), journal=False)
     host.commit()
     chase_threads(host, partition)
 

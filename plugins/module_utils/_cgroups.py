@@ -183,10 +183,11 @@ def plan_slice_values(host: Host, partition: Partition, *, first: bool) -> None:
             host.follow_up(change, partial(write, host, path, format_cpulist(after)))
 
 
-def plan_partitions(host: Host, partition: Partition, online: frozenset[int]) -> None:
+def plan_partitions(host: Host, partition: Partition, online: frozenset[int], *, journal: bool = True) -> None:
     """Plan what each holder must hold and, where the kernel can, a partition for each thread that owns isolated CPUs.
 
-    CPUs leave before they arrive: no CPU is ever claimed twice.
+    CPUs leave before they arrive: no CPU is ever claimed twice. Without ``journal`` (CPUs that change hands on a node that is
+    partitioned already, perhaps while a module is at work) nothing is journalled.
     """
     users = read_users(host, partition)
     check_owners(partition, foreign_partitions(host, users))
@@ -196,13 +197,14 @@ def plan_partitions(host: Host, partition: Partition, online: frozenset[int]) ->
     remote = has_remote_partitions(host)
     new = [user for user in users if remote and not user.isolated]
     if (new or any(held != wanted[name] for name, held in current.items())) and not _has_cpuset(host, ROOT):
-        _plan_controller(host, ROOT)
+        change = Change(f"{ROOT}/cgroup.subtree_control", "", "cpuset", reason="cpusets can be used")
+        host.change(change, partial(write, host, f"{ROOT}/cgroup.subtree_control", "+cpuset"), kind="cgroup")
     for user in new:
         unit = user.path.rpartition("/")[0]
         for above in (unit.rpartition("/")[0], unit) if user.task else ():
             if not _has_cpuset(host, above) and f"{above}/cgroup.subtree_control" not in {item.resource for item in host.changes}:
                 _plan_controller(host, above, user)
-    if not any(held.cpus for held in current.values()):
+    if journal and not any(held.cpus for held in current.values()):
         keep_affinities(host, user=not remote)
     for name, held in current.items():
         if held.cpus - wanted[name].cpus:
@@ -232,14 +234,14 @@ def _release_of(host: Host) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _plan_controller(host: Host, path: str, user: User | None = None) -> None:
-    file = f"{path}/cgroup.subtree_control"
-    change = Change(file, "", "cpuset", reason="cpusets can be used")
-    host.change(change, partial(_switch_on, host, path, user), kind="cgroup")
+def _plan_controller(host: Host, path: str, user: User) -> None:
+    """Plan cpusets for a poll-mode thread; systemd knows of them by ``Delegate=`` and switches them off with the unit's."""
+    change = Change(f"{path}/cgroup.subtree_control", "", "cpuset", reason="poll-mode threads have cpusets of their own")
+    host.follow_up(change, partial(_switch_on, host, path, user))
 
 
-def _switch_on(host: Host, path: str, user: User | None) -> None:
-    if user and user.path.rpartition("/")[0] == path:  # a process stays in a cgroup that has children only if these are threaded
+def _switch_on(host: Host, path: str, user: User) -> None:
+    if user.path.rpartition("/")[0] == path:  # a process stays in a cgroup that has children only if these are threaded
         os.makedirs(host.path(user.path), exist_ok=True)
         write(host, f"{user.path}/cgroup.type", "threaded")
     write(host, f"{path}/cgroup.subtree_control", "+cpuset")
