@@ -148,7 +148,11 @@ class Host:
     def take_back(self, change: Change) -> None:
         """Forget a change that the kernel refused for good and that therefore is none."""
         self.changes.remove(change)
-        self.journal()["entries"].pop(change.resource, None)
+        self.forget(change.resource)
+
+    def forget(self, resource: str) -> None:
+        """Drop a journal entry at once: the resource is as it was before."""
+        self.journal()["entries"].pop(resource, None)
         self._save_journal()
 
     def restore(self, change: Change | None, resource: str, make: Callable[[], None]) -> None:

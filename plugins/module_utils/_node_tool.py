@@ -43,6 +43,7 @@ PARTS = (
     "_guest",
     "_hook",
     "_host",
+    "_hotplug",
     "_interrupt_counts",
     "_interrupts",
     "_irq",

@@ -23,6 +23,7 @@ from ._cgroup_moves import exclusively
 from ._cgroups import DROP_INS, read_holders, read_users, restore_partitions, write
 from ._cpuset import format_cpulist
 from ._host import Host, HostError
+from ._hotplug import bring_back
 from ._interrupt_counts import parse_interrupt_counts
 from ._isolation import HOLDERS, ROOT, IsolationError, User, check_free
 from ._kthreads import Thread, read_thread, read_threads, set_affinity
@@ -241,6 +242,7 @@ def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
     with host.locked():
         files = set(host.entries("file"))
         restore_tuned(host, runner)
+        bring_back(host)
         restore_partitions(host, partition)
         undo_feature(host)
         host.commit()

@@ -18,6 +18,7 @@ from ._cgroups import plan_partitions, plan_slice_values
 from ._change import Change
 from ._guest import PAGE_MIB
 from ._host import Host, HostError
+from ._hotplug import plan_cycles
 from ._interrupts import plan_interrupts
 from ._kthreads import plan_threads, restore_threads
 from ._memory import plan_pages
@@ -101,6 +102,8 @@ def _set(host: Host, setting: Setting, path: str) -> None:
 def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
     if partition.isolation == "runtime":
         plan_slice_values(host, partition, first=True)
+        if options["cycle_cpus"]:
+            plan_cycles(host, partition)
         plan_partitions(host, partition, read_online(host))
         plan_slice_values(host, partition, first=False)
     plan_settings(host, runtime_settings(partition, options["rt_throttling"]))
@@ -173,7 +176,11 @@ def _check_halt_poll(value: Any) -> str:
 
 #: Feature to its options in the file that the boot service reads, each with a check that says what is wrong with a value.
 _OPTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
-    "cpu_partition": {"rt_throttling": _one_of(*THROTTLING_CHOICES), "priority_limit": _one_of(*PRIORITY_LIMITS)},
+    "cpu_partition": {
+        "rt_throttling": _one_of(*THROTTLING_CHOICES),
+        "priority_limit": _one_of(*PRIORITY_LIMITS),
+        "cycle_cpus": _one_of(True, False),
+    },
     "cpu_power": {
         "governor": _one_of("performance", "keep"),
         "turbo": _one_of("keep", "off"),

@@ -71,6 +71,13 @@ options:
         kernel's form (V("4-15,20-31")); quote them, as YAML reads some lists as numbers.
     type: dict
     default: {}
+  cycle_cpus:
+    description:
+      - Whether each CPU is switched off and on again before V(runtime) isolates it, which drives away timers and queued work that a partition leaves
+        where they are. Linux stops all CPUs of the machine for a moment for that, so it is for a node whose guests can bear it.
+      - Only CPUs that become isolated are switched; the boot service does the same.
+    type: bool
+    default: false
   rt_throttling:
     description:
       - V(unlimited) lets real-time threads run for ever (C(kernel.sched_rt_runtime_us=-1)) and, on kernels from 6.12, switches off the
@@ -181,6 +188,7 @@ def main() -> None:
             "smt": {"type": "str", "choices": ["together", "single"], "default": "together"},
             "isolation": {"type": "str", "choices": ["boot", "runtime"], "default": "boot"},
             "cpus": {"type": "dict", "default": {}},
+            "cycle_cpus": {"type": "bool", "default": False},
             "priority_limit": {"type": "int", "default": 1},
             "rt_throttling": {"type": "str", "choices": ["unlimited", "kernel"], "default": "unlimited"},
             "tuned": {"type": "str", "choices": ["refuse", "take_over"], "default": "refuse"},

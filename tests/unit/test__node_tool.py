@@ -113,7 +113,7 @@ def _node(tmp_path):
     files = {
         **machine_files(isolated="1-3"),
         DOCUMENT: json.dumps(plan().to_document()),
-        config_path("cpu_partition"): '{"rt_throttling": "kernel", "priority_limit": 1}',
+        config_path("cpu_partition"): '{"rt_throttling": "kernel", "priority_limit": 1, "cycle_cpus": false}',
         config_path("irq_affinity"): "{}",
         "/proc/sys/vm/stat_interval": "1\n",
         "/proc/irq/default_smp_affinity": "f\n",

@@ -33,7 +33,7 @@ from unit.trees import fill, machine_files, plan, snapshot, writable
 PARTITION = plan()  # housekeeping 0, realtime 1-3
 CPU = "/sys/devices/system/cpu"
 OPTIONS = {
-    "cpu_partition": {"rt_throttling": "unlimited", "priority_limit": 1},
+    "cpu_partition": {"rt_throttling": "unlimited", "priority_limit": 1, "cycle_cpus": False},
     "cpu_power": {"governor": "performance", "turbo": "off", "cstates": "C1"},
     "irq_affinity": {},
     "kvm_host": {"pages": {"0": {"2M": 96, "1G": 1}}, "nx_huge_pages": "off", "halt_poll_ns": 0},
@@ -240,8 +240,8 @@ def test_configured_features(root):
         ("cpu_partition", "[]", "cpu_partition"),
         ("cpu_partition", "null", "cpu_partition"),
         ("cpu_partition", "{}", "cpu_partition"),
-        ("cpu_partition", '{"rt_throttling": "what", "priority_limit": 1}', "cpu_partition"),
-        ("cpu_partition", '{"rt_throttling": [], "priority_limit": 1}', "cpu_partition"),
+        ("cpu_partition", '{"rt_throttling": "what", "priority_limit": 1, "cycle_cpus": false}', "cpu_partition"),
+        ("cpu_partition", '{"rt_throttling": [], "priority_limit": 1, "cycle_cpus": false}', "cpu_partition"),
         ("cpu_partition", '{"rt_throttling": "kernel", "priority_limit": 99}', "cpu_partition"),
         ("cpu_power", '{"governor": "keep", "turbo": "keep"}', "power"),
         ("cpu_power", '{"governor": "keep", "turbo": "keep", "cstates": "C7"}', "power"),

@@ -48,6 +48,7 @@ EDGE = {
     "_hook",
     "_guest_threads",
     "_host",
+    "_hotplug",
     "_interrupts",
     "_kthreads",
     "_kvm",

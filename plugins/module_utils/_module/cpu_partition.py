@@ -14,6 +14,7 @@ from .._boot_arguments import ArgumentPolicy, isolation_arguments
 from .._cgroups import DROP_INS, check_layout, plan_slices, read_users, restore_partitions
 from .._cpuset import format_cpulist
 from .._host import Host
+from .._hotplug import bring_back
 from .._isolation import check_moves
 from .._kthreads import realtime_guests
 from .._node_tool import UNIT_TEXTS, plan_service
@@ -60,6 +61,7 @@ def _as_text(value: Any) -> str:
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
     """Plan the module's changes on the host and return its result."""
+    bring_back(host)
     if parameters["state"] == "absent":
         return _undo(host, runner)
     topology = read_topology(host)
@@ -79,7 +81,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     host.set_file(DOCUMENT, document.encode(), reason="the partition document")
     plan_service(host)
     check_priority_limit(parameters["priority_limit"])
-    options = {"rt_throttling": parameters["rt_throttling"], "priority_limit": parameters["priority_limit"]}
+    options = {name: parameters[name] for name in ("rt_throttling", "priority_limit", "cycle_cpus")}
     waits = plan_feature(host, "cpu_partition", partition, options)
     return {
         **describe(host, topology, partition),

@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which CPUs are switched off and on again before they are isolated, and what a killed run leaves."""
+
+import json
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._hotplug import bring_back, plan_cycles
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation import HOLDERS, ROOT
+from unit.trees import fill, machine_files, plan, writable
+
+PARTITION = plan()  # housekeeping 0, realtime 1-3
+SWITCH = "/sys/devices/system/cpu/cpu{}/online"
+
+
+@pytest.fixture(name="node")
+def _node(tmp_path):
+    return fill(tmp_path, {**machine_files(), **{SWITCH.format(cpu): "1\n" for cpu in (1, 2, 3)}, "/var/lib/": None})
+
+
+def cycled(node):
+    host = writable(node, "cpu_partition", check_mode=True)
+    plan_cycles(host, PARTITION)
+    return [(change.resource, change.before, change.after, change.disruption) for change in host.changes]
+
+
+def test_every_cpu_that_becomes_isolated_is_switched_once(node):
+    assert cycled(node) == [(SWITCH.format(cpu), "1", "0, then 1", "stall") for cpu in (1, 2, 3)]
+
+
+def test_a_cpu_that_is_isolated_already_is_left_alone(node):
+    fill(node, {f"{HOLDERS['realtime']}/cpuset.cpus": "2-3\n", f"{HOLDERS['realtime']}/cpuset.cpus.partition": "isolated\n"})
+    assert [resource for resource, *_rest in cycled(node)] == [SWITCH.format(1)]
+
+
+def test_a_cpu_of_a_running_guest_is_left_alone(node):
+    scope = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2dplc1.scope/libvirt/vcpu0"
+    fill(node, {f"{scope}/cpuset.cpus": "2\n", f"{scope}/cgroup.threads": "1234\n"})
+    assert [resource for resource, *_rest in cycled(node)] == [SWITCH.format(1), SWITCH.format(3)]
+
+
+def test_a_cpu_that_cannot_be_switched_off_is_named(node):
+    (node / SWITCH.format(2).lstrip("/")).unlink()
+    host = writable(node, "cpu_partition")
+    plan_cycles(host, PARTITION)
+    assert len(host.changes) == 2
+    assert "cannot switch off CPU 2" in host.notes[0]
+
+
+def test_afterwards_the_cpu_is_on_and_nothing_is_left_to_undo(node):
+    host = writable(node, "cpu_partition")
+    plan_cycles(host, PARTITION)
+    host.commit()
+    assert host.value(SWITCH.format(1)) == "1"
+    assert not host.exists(JOURNAL)
+
+
+def killed(node, owner="cpu_partition"):
+    """A node on which a run was killed while CPU 2 was off."""
+    boot = writable(node).boot_id()
+    entry = {"owner": owner, "kind": "value", "before": "1", "boot_id": boot}
+    journal = {"schema": 1, "directories": [], "kernels": [], "entries": {SWITCH.format(2): entry}}
+    return fill(node, {JOURNAL: json.dumps(journal), SWITCH.format(2): "0\n"})
+
+
+def test_a_killed_runs_cpu_is_switched_on_before_anything_else(node):
+    host = writable(killed(node), "cpu_partition")
+    bring_back(host)
+    assert [(change.resource, change.before, change.after) for change in host.changes] == [(SWITCH.format(2), "0", "1")]
+    assert host.value(SWITCH.format(2)) == "1"
+    assert not host.exists(JOURNAL)
+
+
+def test_check_mode_cannot_plan_without_it_and_says_so(node):
+    with pytest.raises(HostError, match=r"CPUs 2 are off: .* Run without check mode"):
+        bring_back(writable(killed(node), "cpu_partition", check_mode=True))
+
+
+def test_a_cpu_that_somebody_else_switched_off_stays_off(node):
+    fill(node, {SWITCH.format(2): "0\n"})
+    host = writable(node, "cpu_partition")
+    bring_back(host)
+    assert host.changes == []
+    assert host.value(SWITCH.format(2)) == "0"
