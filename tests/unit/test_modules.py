@@ -453,6 +453,47 @@ def test_a_damaged_journal_is_refused_before_any_change(call, node):
     assert {path: found for path, found in snapshot(node).items() if "realtime-kvm/lock" not in path} == before
 
 
+CGROUPS = "/sys/fs/cgroup"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, r"needs cgroup v2 alone, mounted at /sys/fs/cgroup; this node has no cgroups"),
+        (
+            {"/proc/self/mounts": "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\ncgroup /sys/fs/cgroup/cpuset cgroup rw 0 0\n"},
+            r"this node has cgroup2 on /sys/fs/cgroup/unified, cgroup on /sys/fs/cgroup/cpuset\. Boot with systemd.unified_cgroup",
+        ),
+        ({f"{CGROUPS}/cgroup.controllers": "cpu memory\n"}, r"needs the cpuset controller, which .* lacks \(cpu memory\)"),
+        (
+            {f"{CGROUPS}/cgroup.controllers": "cpuset\n", "/proc/sys/kernel/osrelease": "5.10.0-21-rt-amd64\n"},
+            r"needs Linux 6.1 or newer .*; 5.10.0-21-rt-amd64 runs. Use cpu_partition_isolation: boot",
+        ),
+        (  # its command line isolates 1-3, and nobody of ours has written that
+            {f"{CGROUPS}/cgroup.controllers": "cpuset\n"},
+            r"cannot have CPUs 1-3: isolcpus= on the kernel command line isolates them until the next boot\. Remove it there",
+        ),
+        (
+            {
+                f"{CGROUPS}/cgroup.controllers": "cpuset\n",
+                f"{CGROUPS}/vfio.slice/cpuset.cpus": "2\n",
+                f"{CGROUPS}/vfio.slice/cpuset.cpus.effective": "2\n",
+                f"{CGROUPS}/vfio.slice/cpuset.cpus.partition": "isolated\n",
+                "/sys/devices/system/cpu/isolated": "\n",
+            },
+            r"CPUs 2 belong to the cpuset partition /sys/fs/cgroup/vfio.slice, which is none of ours; dissolve it \(echo member",
+        ),
+    ],
+)
+def test_a_node_that_cannot_be_isolated_at_run_time_is_told_why_before_any_change(call, node, files, said):
+    fill(node, files)
+    before = snapshot(node)
+    result = call("cpu_partition", isolation="runtime")
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert re.match(rf"(cpu_partition: )?(cpu_partition_isolation: runtime )?{said}", result["msg"]), result["msg"]
+    assert snapshot(node) == before
+
+
 def test_tuned_is_refused_before_any_change(call, node):
     fill(node, {"/etc/systemd/system/multi-user.target.wants/tuned.service": ("link", "/x")})
     before = snapshot(node)
