@@ -462,7 +462,7 @@ CGROUPS = "/sys/fs/cgroup"
         ({}, r"needs cgroup v2 alone, mounted at /sys/fs/cgroup; this node has no cgroups"),
         (
             {"/proc/self/mounts": "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\ncgroup /sys/fs/cgroup/cpuset cgroup rw 0 0\n"},
-            r"this node has cgroup2 on /sys/fs/cgroup/unified, cgroup on /sys/fs/cgroup/cpuset\. Boot with systemd.unified_cgroup",
+            r"needs cgroup v2 alone, .*; this node has cgroup2 on /sys/fs/cgroup/unified, cgroup on /sys/fs/cgroup/cpuset\. Boot with systemd.unified_cgroup",
         ),
         ({f"{CGROUPS}/cgroup.controllers": "cpu memory\n"}, r"needs the cpuset controller, which .* lacks \(cpu memory\)"),
         (
