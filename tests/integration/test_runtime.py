@@ -169,10 +169,8 @@ def _realtime() -> None:
 
 def interrupted(command: str = "") -> dict:
     """What interrupts a spinning real-time thread in 20 seconds, while every CPU that may has ordinary work."""
-    load = "for i in $(seq 24); do timeout 40 sh -c 'while :; do :; done' & done; "
-    script = (
-        f"cat > /run/spin.py; {load} sleep 5; timeout 60 {command} python3 /run/spin.py {WANT.probe} 20; pkill -f 'while :'; true"
-    )
+    load = "for i in $(seq 24); do timeout 40 sh -c 'while :; do :; done' & done"
+    script = f"cat > /run/spin.py; {load}; sleep 5; timeout 60 {command} python3 /run/spin.py {WANT.probe} 20; wait"
     return json.loads(ssh(NODE, script, stdin=SPIN, timeout=180))
 
 
