@@ -238,7 +238,7 @@ def test_rtpart_does_what_its_manual_says() -> None:
         f"rtpart run realtime --cpu {probe} -f 10 -- "
         "sh -c 'grep Cpus_allowed_list /proc/self/status; chrt -p $$; cat /proc/self/cgroup'",
     )
-    pid = ran.split()[3]
+    pid = ran.split()[3].removesuffix("'s")
     assert ran.split() == [
         *f"Cpus_allowed_list: {probe} pid {pid}'s current scheduling policy: SCHED_FIFO".split(),
         *f"pid {pid}'s current scheduling priority: 10 0::/realtime-kvm.realtime".split(),
