@@ -167,6 +167,13 @@ options:
             description: Queue pairs of the interface.
             type: int
             default: 1
+      agent:
+        description:
+          - Whether it has the channel of the QEMU guest agent, the virtio serial port C(org.qemu.guest_agent.0). The agent itself is
+            installed and started in the guest.
+          - V(false) takes the channel away where V(true) was said before; one that somebody else has added stays.
+        type: bool
+        default: false
       firmware:
         description: Firmware.
         type: str

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A guest's disks and interfaces in its domain's XML. Pure."""
+"""A guest's disks, interfaces and agent's channel in its domain's XML. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,29 @@ from ._domain_xml import DomainError, drop, ensure, set_attributes
 from ._guest import Disk, Guest
 from ._network import port_name, socket_path
 
+#: The serial port that QEMU's guest agent listens on, and libvirt looks for, by this name.
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+
+
+def wanted_devices(guest: Guest) -> list[tuple[str, str]]:
+    """Return kind and identity of the devices that the inventory gives a guest."""
+    channels = [("channel", AGENT_CHANNEL)] if guest.agent else []
+    return [("disk", disk.target) for disk in guest.disks] + [("interface", item.mac) for item in guest.networks] + channels
+
 
 def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]) -> None:
-    """Merge disks and interfaces; ``previous`` are those that we gave the domain before, which may go."""
+    """Merge disks, interfaces and channel; ``previous`` are those that we gave the domain before, which may go."""
     devices = ensure(tree, "devices")
     disks = {target.get("dev", ""): disk for disk in devices.findall("disk") for target in disk.findall("target")}
     interfaces = {
         (mac.get("address") or "").lower(): item for item in devices.findall("interface") for mac in item.findall("mac")
     }
-    wanted = {("disk", disk.target) for disk in guest.disks} | {("interface", item.mac) for item in guest.networks}
-    for kind, name in sorted(previous - wanted):
-        gone = (disks if kind == "disk" else interfaces).get(name)
+    channels = {
+        target.get("name", ""): item for item in devices.findall("channel") for target in item.findall("target[@type='virtio']")
+    }
+    present = {"disk": disks, "interface": interfaces, "channel": channels}
+    for kind, name in sorted(previous.difference(wanted_devices(guest))):
+        gone = present.get(kind, {}).get(name)
         if gone is not None:
             devices.remove(gone)
     for number, disk in enumerate(guest.disks):
@@ -32,6 +44,8 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
     for attachment in guest.networks:
         old = interfaces.get(attachment.mac)
         _merge_interface(old if old is not None else _new_interface(devices), guest, attachment.network.name)
+    if guest.agent:
+        _merge_channel(devices, channels.get(AGENT_CHANNEL))
     _check_io_threads(devices, guest)
     if guest.realtime:  # ballooning would take back memory that is locked
         balloons = devices.findall("memballoon")
@@ -119,3 +133,14 @@ def _merge_interface(element: ET.Element, guest: Guest, name: str) -> None:
         set_attributes(driver, queues=None)
         if not len(driver) and not driver.attrib:
             element.remove(driver)
+
+
+def _merge_channel(devices: ET.Element, element: ET.Element | None) -> None:
+    """Give the guest its agent's channel; libvirt adds the controller, the address and the path of the socket."""
+    if element is not None and element.get("type") == "unix":  # the one kind through which libvirt asks the agent
+        return
+    if element is None:
+        element = ET.SubElement(devices, "channel")
+        ET.SubElement(element, "target", type="virtio", name=AGENT_CHANNEL)
+    element.set("type", "unix")
+    drop(element, "source", "protocol")  # of the old kind

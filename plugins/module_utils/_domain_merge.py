@@ -18,7 +18,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from ._cpuset import format_cpulist
-from ._domain_devices import merge_devices
+from ._domain_devices import merge_devices, wanted_devices
 from ._domain_xml import (
     DEVICE,
     OURS,
@@ -83,10 +83,8 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
 def _merge_metadata(tree: ET.Element, guest: Guest) -> None:
     mark = ET.Element(OURS, owner=guest.owner, project=guest.project)
     mark.set("class", guest.guest_class)
-    for disk in guest.disks:
-        ET.SubElement(mark, DEVICE, kind="disk", id=disk.target)
-    for attachment in guest.networks:
-        ET.SubElement(mark, DEVICE, kind="interface", id=attachment.mac)
+    for device, name in wanted_devices(guest):
+        ET.SubElement(mark, DEVICE, kind=device, id=name)
     old = tree.find(f"metadata/{OURS}")
     if old is not None and _same_mark(old, mark):
         return

@@ -237,8 +237,8 @@ def _units(tree: ET.Element) -> dict[str, ET.Element]:
         for device in element:
             target, mac = device.find("target"), device.find("mac")
             name = None
-            if device.tag == "disk" and target is not None:
-                name = target.get("dev")
+            if device.tag in ("disk", "channel") and target is not None:
+                name = target.get("dev") or target.get("name")
             elif device.tag == "interface" and mac is not None:
                 name = mac.get("address")
             units[_unique(units, f"devices/{device.tag}" + (f"[{name}]" if name else ""))] = device

@@ -95,6 +95,7 @@ class Guest:
     io_thread_scheduler: Scheduler | None = None
     disks: tuple[Disk, ...] = ()
     networks: tuple[Attachment, ...] = ()
+    agent: bool = False
     firmware: str = "bios"
     machine: str = "q35"
     cpu_mode: str = "host-passthrough"
@@ -142,6 +143,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     "disks": (list,),
     "seed": (str,),
     "networks": (list,),
+    "agent": (bool,),
     "firmware": (str,),
     "machine": (str,),
     "cpu_mode": (str,),
@@ -259,6 +261,7 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         io_thread_scheduler=_scheduler(read, "io_thread_scheduler", limit),
         disks=_disks(read),
         networks=_attachments(read, name, networks, node),
+        agent=read.get("agent", False),
         firmware=read.choice("firmware", "bios", _CHOICES["firmware"]),
         machine=_machine(read),
         cpu_mode=read.choice("cpu_mode", "host-passthrough", _CHOICES["cpu_mode"]),

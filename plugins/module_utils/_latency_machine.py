@@ -122,7 +122,7 @@ def connect_agent(guest: str, domain: Any) -> Agent:
             reason = str(error.get_error_message() or error).strip()
             raise LatencyError(
                 f"guest: {guest} has no agent that answers ({reason}). Install and start qemu-guest-agent in the guest and give it the channel "
-                "org.qemu.guest_agent.0 (virsh edit), or name the guest in the inventory to measure in it over SSH"
+                "org.qemu.guest_agent.0 (agent: true in realtime_guests), or name the guest in the inventory to measure in it over SSH"
             ) from None
 
     return Agent(guest, call)

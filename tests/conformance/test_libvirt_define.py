@@ -63,6 +63,8 @@ GUESTS = {
     "ordinary on the switch": {**SWITCH, "vcpus": 2},
     "ordinary in huge pages": {"vcpus": 2, "hugepages": "2M", "io_threads": 1, "disks": [{"path": "/images/a.qcow2"}]},
     "ordinary with UEFI": {"firmware": "uefi", "vcpus": 3},
+    "real-time with an agent": {**REALTIME, **SWITCH, "agent": True},
+    "ordinary with an agent": {**BRIDGE, "agent": True},
     "odd paths": {"disks": [{"path": "/a b/<x>&'\",=\u00e4.raw"}]},
 }
 
@@ -177,6 +179,24 @@ EDITED = {
         {"devices": "<input type='tablet' bus='usb'/><graphics type='vnc'/><video><model type='virtio'/></video>", **FOUR},
         REALTIME,
     ),
+    "an agent's channel": (
+        {"devices": "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"},
+        {"agent": True},
+    ),
+    "an agent's channel of another kind": (
+        {
+            "devices": "<channel type='tcp'><source mode='bind' host='127.0.0.1' service='7777'/><protocol type='telnet'/>"
+            "<target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+        },
+        {**REALTIME, "agent": True},
+    ),
+    "a serial port in the agent's place": (
+        {
+            "devices": "<controller type='virtio-serial' index='0' ports='1'/><channel type='pty'><target type='virtio' name='x'/>"
+            "<address type='virtio-serial' controller='0' bus='0' port='0'/></channel>"
+        },
+        {"agent": True},
+    ),
     "metadata": (
         {"top": "<metadata><a:a xmlns:a='http://example.com/a'><!-- note --><a:b/></a:a></metadata><title>t</title>"},
         {"description": "x"},
@@ -191,6 +211,19 @@ def test_domains_of_others_take_a_guest_of_ours(name):
     (theirs,) = defined([parse(DOMAIN.format(name=NAME, uuid=UUID, **parts))])
     (tree,) = defined([wished(theirs, wishes)])
     assert differences(tree, wished(tree, wishes)) == []
+
+
+def test_an_agents_channel_goes_with_the_option_unless_it_is_another_s():
+    def channels(tree):
+        return [item.get("name") for item in tree.findall("devices/channel/target")]
+
+    (ours,) = defined([wished(new_domain(guest_of({}), NAME, "x86_64"), {"agent": True})])
+    parts = {"top": "", "middle": "", "attributes": "", "vcpus": 1, "devices": EDITED["an agent's channel"][0]["devices"]}
+    (theirs,) = defined([parse(DOMAIN.format(name=NAME, uuid=UUID, **parts))])
+    assert channels(ours) == channels(theirs) == ["org.qemu.guest_agent.0"]
+    found = defined([wished(ours, {}), wished(theirs, {})])
+    assert [channels(tree) for tree in found] == [[], ["org.qemu.guest_agent.0"]]
+    assert [differences(tree, wished(tree, {})) for tree in found] == [[], []]
 
 
 def test_foreign_metadata_comes_back_as_it_was():

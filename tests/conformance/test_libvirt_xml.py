@@ -44,6 +44,9 @@ pytestmark = pytest.mark.skipif(not INDEX.is_file(), reason=ABSENT)
 
 NETWORKS = parse_networks([{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}])
 
+AGENT = "org.qemu.guest_agent.0"
+CHANNEL = f"devices/channel/target[@name='{AGENT}']"
+
 #: libvirt reads them, its schema does not.
 INVALID = {
     "disk-cdrom-empty-network-invalid.xml",
@@ -128,6 +131,7 @@ def guest_for(tree, *, realtime, network, disks, macs):
         "memory_mib": memory_of(tree),
         "vcpus": vcpus,
         "io_threads": max([1, *map(int, used)]),
+        "agent": realtime,
         "owner": "<a href=\"x\">&amp; 'b'",
         "description": "]]>",
         "firmware": "uefi" if len(cells) % 2 else "bios",
@@ -149,6 +153,7 @@ def own(tree):
     for kind, names in (
         ("disk", [item.get("dev") for item in tree.findall("devices/disk/target")]),
         ("interface", macs_of(tree)),
+        ("channel", [AGENT] if tree.findall(CHANNEL) else []),
     ):
         for name in names:
             ET.SubElement(ours, ours.tag.replace("}guest", "}device"), kind=kind, id=name)
@@ -232,7 +237,9 @@ def test_all_that_is_asked_for_is_there_and_asked_again_it_changes_nothing(name)
         assert read_schedulers(once) == {vcpu: f"{item.policy} {item.priority}" for vcpu, item in guest.schedulers.items()}, what
         assert found.emulator == placement.emulator, what
         wanted = {("disk", disk.target) for disk in guest.disks} | {("interface", item.mac) for item in guest.networks}
-        assert our_devices(once) == wanted, what
+        assert our_devices(once) == wanted | ({("channel", AGENT)} if guest.agent else set()), what
+        kept = bool(tree.findall(CHANNEL)) and not what.endswith("edited")
+        assert len(once.findall(CHANNEL)) == (guest.agent or kept), what
         if guest.shared_memory:
             assert once.find("memoryBacking/access").get("mode") == "shared", what
             assert {cell.get("memAccess", "shared") for cell in cells} <= {"shared"}, what

@@ -109,7 +109,7 @@ def test_a_new_real_time_guest():
         "mode": "server",
     }
     assert [disk.find("driver").get("iothread") for disk in tree.findall("devices/disk")] == ["1", "1"]
-    assert not [tag for tag in ("graphics", "video", "rng", "tpm", "sound") if tree.findall(f"devices/{tag}")]
+    assert not [tag for tag in ("channel", "graphics", "video", "rng", "tpm", "sound") if tree.findall(f"devices/{tag}")]
 
 
 def test_a_new_ordinary_guest():
@@ -193,6 +193,7 @@ GUESTS = {
     "own-emulator": {"emulator": "own", "emulator_scheduler": {}, "io_threads": 2, "io_thread_scheduler": {}},
     "uefi": {"firmware": "uefi", "description": "x", "seed": "/seed.iso", "cpu_mode": "host-model"},
     "bare": {"disks": [], "networks": [], "io_threads": 0},
+    "agent": {"agent": True},
 }
 
 
@@ -219,6 +220,7 @@ def test_from_any_guest_to_any_other_in_one_run(one, other):
         "memoryBacking/hugepages/page",
         "devices/disk",
         "devices/interface",
+        "devices/channel",
     ):
         ours, theirs = ([canonical(item) for item in each.findall(path)] for each in (tree, fresh))
         assert sorted(ours) == sorted(theirs), path
@@ -463,6 +465,61 @@ def test_queues_come_and_go():
     assert merged(tree).find("devices/interface/driver") is None
     tree.find("devices/interface/driver").set("rx_queue_size", "1024")
     assert merged(tree).find("devices/interface/driver").attrib == {"rx_queue_size": "1024"}
+
+
+#: A channel of the agent as people write it, and as libvirt shows it of a definition and of a running guest.
+CHANNEL = '<channel type="unix"><target type="virtio" name="org.qemu.guest_agent.0" /></channel>'
+DEFINED = CHANNEL.replace("</channel>", '<address type="virtio-serial" controller="0" bus="0" port="1" /></channel>')
+LIVE = (
+    '<channel type="unix"><source mode="bind" path="/run/libvirt/qemu/channel/1-plc1/org.qemu.guest_agent.0" />'
+    '<target type="virtio" name="org.qemu.guest_agent.0" state="connected" /><alias name="channel0" />'
+    '<address type="virtio-serial" controller="0" bus="0" port="1" /></channel>'
+)
+CONTROLLER = '<controller type="virtio-serial" index="0"><address type="pci" bus="0x03" slot="0x00" /></controller>'
+
+
+def test_the_agents_channel_comes_and_goes():
+    tree = made()
+    after = merged(tree, agent=True)
+    assert changed(tree, after) == ["metadata", "devices/channel[org.qemu.guest_agent.0]"]
+    assert canonical(after.find("devices/channel")) == ET.canonicalize(CHANNEL, strip_text=True)
+    assert sorted(changed(after, merged(after))) == ["devices/channel[org.qemu.guest_agent.0]", "metadata"]
+    assert canonical(merged(after)) == canonical(tree)
+
+
+@pytest.mark.parametrize("shown", [DEFINED, LIVE], ids=["defined", "running"])
+def test_what_libvirt_adds_to_the_agents_channel_is_no_difference(shown):
+    tree = edited(CHANNEL, shown + CONTROLLER, agent=True)
+    assert changed(tree, merged(tree, agent=True)) == []
+    assert changed(tree, merged(tree, agent=True, live=True)) == []
+    gone = merged(tree)
+    assert gone.find("devices/channel") is None
+    assert at(gone, "devices/controller[@type='virtio-serial']"), "libvirt's own, and perhaps another device needs it"
+
+
+def test_an_agents_channel_of_an_administrator_stays_unless_the_inventory_has_taken_it_over():
+    tree = edited("</devices>", f"{DEFINED}{CONTROLLER}</devices>")
+    assert changed(tree, merged(tree)) == []
+    taken = merged(tree, agent=True)
+    assert changed(tree, taken) == ["metadata"]
+    assert merged(taken).find("devices/channel") is None
+
+
+def test_other_channels_stay():
+    vdagent = '<channel type="spicevmc"><target type="virtio" name="com.redhat.spice.0" /></channel>'
+    own = '<channel type="unix"><target type="virtio" name="org.example.plc" /></channel>'
+    forward = '<channel type="pty"><target type="guestfwd" address="10.0.2.1" port="4600" /></channel>'
+    tree = edited("</devices>", f"{vdagent}{own}{forward}</devices>", agent=True)
+    for after in (merged(tree, agent=True), merged(tree)):
+        names = [item.get("name") or item.get("type") for item in after.findall("devices/channel/target")]
+        assert [name for name in names if name != "org.qemu.guest_agent.0"] == ["com.redhat.spice.0", "org.example.plc", "guestfwd"]
+
+
+def test_an_agents_channel_that_libvirt_could_not_ask_through_is_repaired():
+    tcp = '<channel type="tcp"><source mode="bind" host="::" service="7" /><protocol type="raw" />'
+    tree = edited('<channel type="unix">', tcp, agent=True)
+    assert changed(tree, merged(tree, agent=True)) == ["devices/channel[org.qemu.guest_agent.0]"]
+    assert meaning(merged(tree, agent=True).find("devices/channel")) == meaning(parse(CHANNEL))
 
 
 def test_an_io_thread_that_a_foreign_disk_uses():

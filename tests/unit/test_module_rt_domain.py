@@ -283,6 +283,32 @@ def test_a_restart_that_waits_is_done_by_a_later_run(node):
     assert node.libvirt.calls == ["stop plc1", "start plc1"]
 
 
+CHANNEL = "devices/channel[org.qemu.guest_agent.0]"
+
+
+def test_an_agents_channel_waits_for_a_restart_and_is_told_until_then(node):
+    node.run(PLC)
+    wish = {**PLC, "agent": True}
+    result = node.converge(wish)
+    assert resources(result) == ["domain plc1: metadata", f"domain plc1: {CHANNEL}"]
+    assert (result["disruption"], result["restart_required"]) == ("none", {"plc1": [CHANNEL]})
+    assert node.run(wish)["restart_required"] == {"plc1": [CHANNEL]}
+    restarted = node.converge(wish, restart=True)
+    assert (restarted["disruption"], restarted["restart_required"]) == ("guest", {})
+    gone = node.converge(PLC)
+    assert gone["restart_required"] == {"plc1": [CHANNEL]}
+    assert node.converge(PLC, restart=True)["restart_required"] == {}
+    assert node.tree().find("devices/channel") is None
+
+
+def test_an_agents_channel_that_a_person_added_is_no_business_of_the_list(node):
+    node.run(PLC)
+    node.edit("</devices>", "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices>")
+    result = node.converge(PLC)
+    assert (result["changed"], result["restart_required"]) == (False, {})
+    assert resources(node.converge({**PLC, "agent": True})) == ["domain plc1: metadata"]
+
+
 def test_a_guest_that_shall_be_off_is_not_restarted(node):
     node.run(PLC)
     result = node.converge({**BIGGER, "state": "stopped"}, restart=True)

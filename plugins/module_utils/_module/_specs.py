@@ -62,6 +62,7 @@ _GUESTS = {
     "disks": _list(_DISKS),
     "seed": {"type": "str"},
     "networks": _list(_INTERFACES),
+    "agent": {"type": "bool", "default": False},
     "firmware": _text("bios", "uefi", default="bios"),
     "machine": _text(default="q35"),
     "cpu_mode": _text("host-passthrough", "host-model", default="host-passthrough"),
