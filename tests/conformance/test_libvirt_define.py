@@ -192,8 +192,8 @@ EDITED = {
     ),
     "a serial port in the agent's place": (
         {
-            "devices": "<controller type='virtio-serial' index='0' ports='1'/><channel type='pty'><target type='virtio' name='x'/>"
-            "<address type='virtio-serial' controller='0' bus='0' port='0'/></channel>"
+            "devices": "<controller type='virtio-serial' index='0' ports='2'/><channel type='pty'><target type='virtio' name='x'/>"
+            "<address type='virtio-serial' controller='0' bus='0' port='1'/></channel>"
         },
         {"agent": True},
     ),
