@@ -9,16 +9,21 @@ is killed, no load stays behind.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from integration.conftest import NODES
 from integration.lab import INVENTORY, ROOT, Run, fingerprint, lab, playbook, recording, ssh, wait_for
+from integration.machine import look
 
 NODE = NODES[0]
 UNIT = "realtime-kvm-latency.service"
@@ -29,8 +34,15 @@ NOTHING_LEFT = (
     f"&& ! systemctl is-active --quiet {UNIT}"
 )
 
-#: A running guest with qemu-guest-agent, cyclictest and stress-ng in it (name, as libvirt knows it).
-AGENT_GUEST = os.environ.get("LAB_AGENT_GUEST", "")
+#: A guest with qemu-guest-agent, cyclictest and stress-ng in it, beside those of the inventory.
+METER = {
+    "name": "meter",
+    "memory_mib": 256,
+    "vcpus": 2,
+    "realtime_vcpus": "1",
+    "agent": True,
+    "disks": [{"path": "/var/lib/libvirt/images/meter.qcow2"}],
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -180,11 +192,78 @@ def test_a_guest_without_agent_is_refused(tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
-@pytest.mark.skipif(not AGENT_GUEST, reason="no guest with an agent and the tools is named (LAB_AGENT_GUEST)")
-def test_a_smoke_run_in_a_guest_ends_in_a_stored_result(tmp_path: Path) -> None:
-    measure(tmp_path, rt_latency_node=False, rt_latency_guests=[{"name": AGENT_GUEST}], rt_latency_seconds=0)
+def guests(wanted: dict, **options: object) -> Run:
+    """Bring the node to the guests of its inventory and one more."""
+    variables = ROOT / "inventories" / "lab" / "host_vars" / f"{NODE}.yml"
+    listed = yaml.safe_load(variables.read_text()).get("realtime_guests", []) if variables.is_file() else []
+    return playbook("guests.yml", nodes=NODE, extra={"realtime_guests": [*listed, wanted], **options})
+
+
+def in_the_guest(command: str, *, ok: bool = True) -> str:
+    """Return what a shell command prints in the guest; asked through libvirt itself, not through this collection."""
+    question = {"execute": "guest-exec", "arguments": {"path": "/bin/sh", "arg": ["-c", command], "capture-output": True}}
+
+    def ask(question: dict) -> dict:
+        words = shlex.join(["virsh", "qemu-agent-command", METER["name"], json.dumps(question)])
+        return json.loads(ssh(NODE, words))["return"]
+
+    pid = ask(question)["pid"]
+    status = ask({"execute": "guest-exec-status", "arguments": {"pid": pid}})
+    while not status["exited"]:
+        time.sleep(0.5)
+        status = ask({"execute": "guest-exec-status", "arguments": {"pid": pid}})
+    assert status["exitcode"] == 0 or not ok, status
+    return base64.b64decode(status.get("out-data", "")).decode()
+
+
+@pytest.fixture(name="meter", scope="module")
+def _meter() -> Iterator[str]:
+    """A running guest whose agent answers; it and its disk are gone in the end."""
+    name = METER["name"]
+    lab("guests", NODE, lab_tools_guests=[name])
+    try:
+        guests(METER)
+        ping = shlex.join(["virsh", "qemu-agent-command", name, '{"execute": "guest-ping"}'])
+        assert wait_for(NODE, f"{ping} >/dev/null 2>&1", 300), "no agent answers"
+        yield name
+    finally:
+        gone = {"name": name, "state": "absent", "remove_disks": True}
+        guests(gone, rt_guest_force_off=True, rt_guest_shutdown_timeout=30)
+    left = f"virsh dominfo {name} >/dev/null 2>&1 || test -e {METER['disks'][0]['path']}"
+    assert ssh(NODE, f"{left} || echo gone").strip() == "gone"
+
+
+def test_a_guest_with_an_agent_stays_as_it_is_defined(meter: str) -> None:
+    assert "org.qemu.guest_agent.0" in ssh(NODE, f"virsh dumpxml --inactive {meter}")
+    assert guests(METER).changes(NODE) == []
+
+
+def test_a_smoke_run_in_a_guest_ends_in_a_stored_result(tmp_path: Path, meter: str) -> None:
+    before = look(NODE)[0][meter].vcpus
+    measure(tmp_path, rt_latency_node=False, rt_latency_guests=[{"name": meter}], rt_latency_seconds=0)
     (run,) = results(tmp_path)
-    assert (run["host"], run["guest"], run["profile"]) == (NODE, AGENT_GUEST, "smoke")
+    assert (run["host"], run["guest"], run["profile"], run["cpus"]) == (NODE, meter, "smoke", [1])
     assert run["verdict"]["virtual"] is True
+    assert [row["cpu"] for row in run["per_cpu"]] == [1]
     assert run["histogram"]["counts"]
-    assert run["environment"]["kernel"] != ssh(NODE, "uname -r").strip()
+    assert run["environment"]["kernel"] == in_the_guest("uname -r").strip() != ssh(NODE, "uname -r").strip()
+    assert " --taskset 0 " in run["environment"]["load"]
+    assert look(NODE)[0][meter].vcpus == before
+    assert ssh(NODE, f"{NOTHING_LEFT} && echo clean").strip() == "clean"
+    assert in_the_guest("ps | grep -E 'cyclictes[t]|stress-n[g]'; ls /run/realtime-kvm 2>/dev/null", ok=False) == ""
+
+
+def test_a_killed_playbook_leaves_no_load_behind_in_a_guest(tmp_path: Path, meter: str) -> None:
+    process = begin(
+        tmp_path, rt_latency_node=False, rt_latency_guests=[{"name": meter}], rt_latency_lease=60, rt_latency_seconds=120
+    )
+    end = time.monotonic() + 180
+    while "cyclictest" not in in_the_guest("ps | grep '[c]yclictest -m'", ok=False):
+        assert time.monotonic() < end, "nothing was started"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+    end = time.monotonic() + 180
+    while in_the_guest("ps | grep -E 'cyclictes[t]|stress-n[g]'", ok=False):
+        assert time.monotonic() < end, "tool or load still runs"
+        time.sleep(2)
+    assert in_the_guest("cd /run/realtime-kvm/latency && ls abandoned").strip() == "abandoned", "it has ended in its own time"
