@@ -116,7 +116,7 @@ class Connection:
         for name, handle in waiting.items():
             if not force:
                 raise HostError(
-                    f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (ACPI); shut down inside the guest, "
+                    f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or ACPI); shut down inside the guest, "
                     "or set rt_guest_force_off: true to switch it off"
                 )
             _call(name, "switch it off", handle.destroy)

@@ -84,7 +84,7 @@ class FakeLibvirt:
         for name in names:
             self._called(f"stop {name}")
             if name in self.deaf and not force:
-                raise HostError(f"{name}: still running {timeout_s} s after being asked to shut down (ACPI)")
+                raise HostError(f"{name}: still running {timeout_s} s after being asked to shut down (by agent or ACPI)")
             self.live.pop(name, None)
             pid = Path(f"{self.root}{PID_DIR}/{name}.pid")
             shutil.rmtree(f"{self.root}/proc/{pid.read_text()}")
