@@ -377,6 +377,14 @@ def restore_partitions(host: Host, partition: Partition | None) -> None:
         if host.exists(HOLDERS[name]):
             change = Change(f"cpuset:{name}", str(held), "absent", "stall", "restored")
             host.follow_up(change, partial(_dissolve, host, HOLDERS[name]))
+
+
+def restore_controllers(host: Host) -> None:
+    """Plan to switch cpusets off where they were off before.
+
+    Comes when systemd has read that its units have no ``AllowedCPUs=`` any more: until then it switches cpusets on for every
+    unit that it starts.
+    """
     for path, before in sorted(host.entries("cgroup").items(), key=lambda item: -item[0].count("/")):
         off = host.exists(path) and before == "" and _has_cpuset(host, path.rpartition("/")[0])
         host.restore(Change(path, "cpuset", "", reason="restored") if off else None, path, partial(_switch_off, host, path))

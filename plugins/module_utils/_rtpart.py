@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from ._cgroup_moves import exclusively
-from ._cgroups import DROP_INS, read_holders, read_users, restore_partitions, write
+from ._cgroups import DROP_INS, read_holders, read_users, restore_controllers, restore_partitions, write
 from ._cpuset import format_cpulist
 from ._host import Host, HostError
 from ._hotplug import bring_back
@@ -240,14 +240,16 @@ def _move(host: Host, partition: Partition, options: argparse.Namespace) -> int:
 def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
     runner = partial(_command, check=False)
     with host.locked():
-        files = set(host.entries("file"))
+        units = bool(set(host.entries("file")) & set(DROP_INS.values()) or host.entries("cgroup"))
         restore_tuned(host, runner)
         bring_back(host)
         restore_partitions(host, partition)
         undo_feature(host)
         host.commit()
-        if files & set(DROP_INS.values()):
+        if units:
             reload_systemd(host, runner)
+            restore_controllers(host)
+            host.commit()
     changes = [{"resource": change.resource, "before": change.before, "after": change.after} for change in host.changes]
     _say(options, {"changes": changes}, [f"{len(changes)} values put back", *host.notes])
     return 0

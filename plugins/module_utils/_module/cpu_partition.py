@@ -11,7 +11,7 @@ from typing import Any
 
 from .._boot import Runner
 from .._boot_arguments import ArgumentPolicy, isolation_arguments
-from .._cgroups import DROP_INS, check_layout, plan_slices, read_users, restore_partitions
+from .._cgroups import DROP_INS, check_layout, plan_slices, read_users, restore_controllers, restore_partitions
 from .._cpuset import format_cpulist
 from .._host import Host
 from .._hotplug import bring_back
@@ -133,7 +133,7 @@ def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, 
 
 def _undo(host: Host, runner: Runner) -> dict[str, Any]:
     partition = read_partition(host)
-    units = bool(set(host.entries("file")) & {*UNIT_TEXTS, *DROP_INS.values()})
+    units = bool(set(host.entries("file")) & {*UNIT_TEXTS, *DROP_INS.values()} or host.entries("cgroup"))
     restore_tuned(host, runner)
     restore_partitions(host, partition)
     undo_feature(host)
@@ -144,5 +144,11 @@ def _undo(host: Host, runner: Runner) -> dict[str, Any]:
         "realtime_guests": realtime_guests(host),
         "deferred": False,
         "not_at_runtime": [],
-        "after_commit": partial(reload_systemd, host, runner) if units else None,
+        "after_commit": partial(_finish_undo, host, runner) if units else None,
     }
+
+
+def _finish_undo(host: Host, runner: Runner) -> None:
+    reload_systemd(host, runner)
+    restore_controllers(host)
+    host.commit()
