@@ -216,7 +216,7 @@ for pid in filter(str.isdecimal, os.listdir("/proc")):
 def test_a_spinning_thread_is_interrupted_less_than_before(loose: dict) -> None:
     quiet = interrupted("rtpart run realtime --cpu " + str(WANT.probe) + " -f 10 --")
     print(f"before {loose}, isolated {quiet}")  # the timer's tick ends only with nohz_full, so it is shown, not judged
-    assert quiet["involuntary"] * 5 <= loose["involuntary"], (loose, quiet)
+    assert quiet["involuntary"] * 3 <= loose["involuntary"], (loose, quiet)
 
 
 def test_a_cpu_moves_from_shared_to_realtime_and_back_alone() -> None:
