@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import pytest
 from integration.conftest import NODES
-from integration.lab import INVENTORY, ROOT, STATE, lab, module, ssh, wait_for
+from integration.lab import INVENTORY, ROOT, STATE, lab, module, playbook, ssh, wait_for
 from integration.machine import cpus
 
 
@@ -312,3 +312,22 @@ def test_a_boot_makes_it_again_and_undo_knows_what_is_stale() -> None:
     assert holders() == {}
     left = "ls -d /etc/realtime-kvm /var/lib/realtime-kvm /etc/systemd/system/*/realtime-kvm* /usr/local/*/realtime-kvm* 2>/dev/null; true"
     assert ssh(NODE, left) == ""
+
+
+def test_modes_convert_into_each_other() -> None:
+    wish = {f"cpu_partition_{name}": value for name, value in WANT.options.items()}
+    wish |= {"realtime_guests": [], "realtime_networks": []}
+
+    def isolated_by_the_kernel() -> set[int]:
+        return set(cpus(ssh(NODE, "tr ' ' '\\n' </proc/cmdline | sed -n 's/^isolcpus=.*domain,//p'").strip() or ""))
+
+    for mode in ("boot", "runtime", "boot"):
+        done = playbook("site.yml", nodes=NODE, timeout=1500, extra={**wish, "cpu_partition_isolation": mode})
+        assert done.changes(NODE)
+        if mode == "boot":
+            assert (isolated_by_the_kernel(), holders()) == (ISOLATED, {})
+            assert ssh(NODE, "systemctl show -p AllowedCPUs --value system.slice").strip() == ""
+        else:
+            assert (isolated_by_the_kernel(), holders()) == (set(), {name: (wanted, "isolated") for name, wanted in SETS.items()})
+        again = playbook("site.yml", nodes=NODE, timeout=900, extra={**wish, "cpu_partition_isolation": mode})
+        assert again.changes(NODE) == []
