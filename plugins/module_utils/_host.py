@@ -155,11 +155,14 @@ class Host:
         self.journal()["entries"].pop(resource, None)
         self._save_journal()
 
-    def restore(self, change: Change | None, resource: str, make: Callable[[], None]) -> None:
-        """Plan to put a resource back (``change`` None: it is back already) and then drop its journal entry."""
+    def restore(self, change: Change | None, resource: str, make: Callable[[], None], *, anyway: bool = False) -> None:
+        """Plan to put a resource back (``change`` None: it is back already) and then drop its journal entry.
+
+        With ``anyway`` it is put back even so: another restore planned before it alters it on its way.
+        """
         if change is not None:
             self.changes.append(change)
-        self._pending.append(_Pending(resource, make if change is not None else _nothing, None, forget=True))
+        self._pending.append(_Pending(resource, make if change is not None or anyway else _nothing, None, forget=True))
 
     def commit(self) -> None:
         """Make the planned changes in their order; in check mode do nothing.

@@ -173,7 +173,8 @@ def restore_threads(host: Host) -> None:
         else:
             current, make = format_cpulist(thread.allowed), partial(set_affinity, thread.pid, original)
         change = None if current == original else Change(resource, current, original, reason="restored")
-        host.restore(change, resource, make)
+        # a cpuset partition that is dissolved spreads the threads of the root cgroup anew
+        host.restore(change, resource, make, anyway=aspect == "affinity")
 
 
 def realtime_guests(host: Host) -> list[str]:
