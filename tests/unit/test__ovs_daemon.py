@@ -260,7 +260,7 @@ def test_threads_that_do_not_poll_are_moved_and_moved_back(root, monkeypatch):
     fill(root, thread_files(77, 78, "handler1", "0-1"))
     fill(root, {path.replace("/77/task", ""): text for path, text in thread_files(77, 78, "handler1", "0-1").items()})
     run(root, restore_threads)
-    assert moved == {77: "0-1", 78: "0-3"}
+    assert moved == {77: "0-3", 78: "0-3"}
 
 
 # -- start -----------------------------------------------------------------------------------------
