@@ -1,12 +1,18 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of the lab: what it says of CPUs and guests is what the machines show, a node that is gone keeps nobody off, nothing is changed."""
+"""The report of the lab: what it says of CPUs and guests is what the machines show, a node that is gone keeps nobody off, nothing is changed.
+
+    REPORT_PICTURES=write LAB_NODES=node1,node2,node3 python -m pytest tests/integration/test_report.py
+
+takes the pictures of docs/report.md that show the lab anew.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +20,40 @@ from pathlib import Path
 import pytest
 import yaml
 from integration.conftest import NODES
-from integration.lab import ROOT, Run, differences, fingerprint, playbook, ssh
+from integration.lab import ROOT, Run, differences, fingerprint, lab, playbook, ssh
 from integration.machine import look
 from unit.browser import click, column, requests, start, type_into
 from unit.fleets import latency
 
 GONE = "nobody"
+PICTURES = ROOT / "docs" / "images"
+
+
+def small(name: str, owner: str, realtime_vcpus: str = "") -> dict:
+    """Return a guest without a network."""
+    disks = [{"path": f"/var/lib/libvirt/images/{name}.qcow2"}]
+    wanted = {
+        "name": name,
+        "vcpus": 2 if realtime_vcpus else 1,
+        "memory_mib": 128,
+        "disks": disks,
+        "owner": owner,
+        "project": "line-4",
+    }
+    return {**wanted, "realtime_vcpus": realtime_vcpus} if realtime_vcpus else wanted
+
+
+#: Guests of the nodes that have none in the lab's inventory: with node1's, six on three nodes.
+ELSEWHERE = {
+    "node2": [small("press", "automation", "1"), small("panel", "operators")],
+    "node3": [small("cutter", "automation", "1")],
+}
+
+
+def guests_of(node: str) -> list[dict]:
+    """Return what a node's inventory lists."""
+    path = ROOT / "inventories" / "lab" / "host_vars" / f"{node}.yml"
+    return ELSEWHERE.get(node) or yaml.safe_load(path.read_text())["realtime_guests"]
 
 
 @dataclass
@@ -38,7 +72,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Report on the nodes and on one that does not answer, with a good, a foreign and a damaged latency result."""
     folder = tmp_path_factory.mktemp("report")
     hosts = folder / "hosts.yml"
-    hosts.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": {GONE: {"ansible_host": "127.0.0.1", "ansible_port": 9}}}}))
+    listed: dict[str, dict] = {node: {"realtime_guests": guests_of(node)} for node in NODES}
+    listed[GONE] = {"ansible_host": "127.0.0.1", "ansible_port": 9}
+    hosts.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": listed}}))
+    for node in NODES:
+        lab("guests", node, realtime_guests=guests_of(node))
+    playbook("site.yml", "-i", str(hosts), nodes=",".join(NODES), timeout=2400)
     results = folder / "latency"
     results.mkdir()
     for number, host in enumerate((NODES[0], "elsewhere")):
@@ -102,11 +141,10 @@ def test_pinned_threads_and_pages_of_guests_are_the_machines(report: Report, nod
 
 def test_owners_and_projects_are_those_of_the_inventory(report: Report) -> None:
     for node in NODES:
-        path = ROOT / "inventories" / "lab" / "host_vars" / f"{node}.yml"
-        variables = yaml.safe_load(path.read_text()) if path.exists() else {}
-        for guest in variables.get("realtime_guests", []):
-            owners = {row["owner"] for row in report.rows if (row["node"], row["user"]) == (node, guest["name"])}
-            assert owners <= {guest.get("owner", "")}
+        for guest in guests_of(node):
+            rows = [row for row in report.rows if (row["node"], row["user"]) == (node, guest["name"])]
+            told = {(row["owner"], row["project"]) for row in rows}
+            assert told == {(guest.get("owner", ""), guest.get("project", ""))}, guest["name"]
 
 
 def test_the_damaged_result_is_named_and_stays(report: Report) -> None:
@@ -124,10 +162,21 @@ def test_the_page_works_in_a_browser(report: Report, tmp_path: Path) -> None:
         click(driver, "#t-nodes th:nth-child(4) button")
         assert column(driver, "t-nodes", 1)[0] == GONE  # it has no free CPUs to tell
         names = column(driver, "t-guests", 1)
+        assert sorted(names) == sorted(guest["name"] for node in NODES for guest in guests_of(node))
         for name in names:
             type_into(driver, "Filter guests", name)
             assert name in column(driver, "t-guests", 1)
         assert driver.get_log("browser") == []
         assert requests(driver) == []
+        if os.environ.get("REPORT_PICTURES") == "write":
+            take_pictures(driver, report.folder / "report.html")
     finally:
         driver.quit()
+
+
+def take_pictures(driver, page: Path) -> None:
+    """Keep how the page looks, from its top and from the first node on."""
+    driver.get(page.as_uri())
+    driver.save_screenshot(str(PICTURES / "report-lab-fleet.png"))
+    driver.execute_script("const n = document.querySelector('#nodes details'); n.open = true; n.scrollIntoView()")
+    driver.save_screenshot(str(PICTURES / "report-lab-node.png"))
