@@ -44,7 +44,7 @@ def _hosting() -> None:
 
 @contextmanager
 def watching() -> Iterator[None]:
-    """Watch the clock on the node."""
+    """Have the thread wake up on the node."""
     ssh(
         NODE,
         f"setsid rtpart run realtime --cpu {WATCHED} -f 10 -- python3 {SCRIPT} watch {WATCHED} {GAPS} >/dev/null 2>&1 & sleep 3",
