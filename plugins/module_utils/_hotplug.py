@@ -10,6 +10,7 @@ cpuset partition takes its tasks alone. The kernel stops all CPUs of the machine
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import partial
 
 from ._cgroups import read_holders, read_reserved, read_users
@@ -22,6 +23,17 @@ from ._sysfs import read_online
 
 _SWITCH = "/sys/devices/system/cpu/cpu{}/online"
 _IS_SWITCH = re.compile(r"/sys/devices/system/cpu/cpu(\d+)/online")
+
+
+class LeftOffError(HostError):
+    """CPUs that a killed run left off, so that nothing can be planned; ``results`` is what the module returns beside the message."""
+
+    def __init__(self, cpus: Iterable[int]) -> None:
+        self.results = {"left_off": format_cpulist(cpus)}
+        super().__init__(
+            f"CPUs {self.results['left_off']} are off: a run that was killed had switched them off for a moment "
+            "(cpu_partition_cycle_cpus). Run without check mode, which switches them on first"
+        )
 
 
 def plan_cycles(host: Host, partition: Partition) -> None:
@@ -45,18 +57,18 @@ def _cycle(host: Host, path: str) -> None:
     host.forget(path)
 
 
-def bring_back(host: Host) -> None:
-    """Switch on again the CPUs that a killed run left off, before anything is read of them."""
+def bring_back(host: Host, *, alone: bool = False) -> None:
+    """Switch on again the CPUs that a killed run left off, before anything is read of them.
+
+    Check mode cannot, and says so, unless nothing else is to be planned (``alone``).
+    """
     left = {}
     for path, before in host.entries("value").items():
         found = _IS_SWITCH.fullmatch(path)
         if found and before == "1" and host.value(path) == "0":
             left[int(found[1])] = path
-    if left and host.dry:
-        raise HostError(
-            f"CPUs {format_cpulist(left)} are off: a run that was killed had switched them off for a moment "
-            "(cpu_partition_cycle_cpus). Run without check mode, which switches them on first"
-        )
+    if left and host.dry and not alone:
+        raise LeftOffError(left)
     for path in left.values():
         change = Change(path, "0", "1", "stall", "switched off by a run that was killed")
         host.restore(change, path, partial(host.write_value, path, "1"))

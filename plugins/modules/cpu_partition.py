@@ -23,9 +23,12 @@ description:
   - With O(state=absent), everything the module has changed on the node is put back exactly as it was.
 options:
   state:
-    description: Whether the node is partitioned.
+    description:
+      - Whether the node is partitioned.
+      - V(recovered) does no more than switch on again the CPUs that a killed run had switched off (O(cycle_cpus)), which
+        V(present) and V(absent) do first, too. Without them check mode can predict nothing, and fails with RV(left_off).
     type: str
-    choices: [present, absent]
+    choices: [present, absent, recovered]
     default: present
   housekeeping_cores_per_node:
     description: Cores of each NUMA node that stay with the operating system. The boot CPU's core is always among them.
@@ -129,7 +132,7 @@ EXAMPLES = r"""
 RETURN = r"""
 partition:
   description: The partition document as it is (or would be) kept on the node.
-  returned: success
+  returned: success, unless O(state=recovered)
   type: dict
   contains:
     schema: {description: Version of the document's form., type: int, sample: 1}
@@ -144,28 +147,32 @@ partition:
     warnings: {description: What the planner had to assume., type: list, elements: str}
 table:
   description: The plan as lines of a table for people.
-  returned: success
+  returned: success, unless O(state=recovered)
   type: list
   elements: str
 kernel:
   description: Release of the running kernel, and whether it is a PREEMPT_RT one.
-  returned: success
+  returned: success, unless O(state=recovered)
   type: dict
 deferred:
   description: Whether the run-time settings wait for a reboot, after which the boot service makes them.
-  returned: success
+  returned: success, unless O(state=recovered)
   type: bool
 not_at_runtime:
   description: With O(isolation=runtime), the kernel arguments that would quiet the isolated CPUs further, which the kernel takes at boot alone.
-  returned: success
+  returned: success, unless O(state=recovered)
   type: list
   elements: dict
   contains:
     argument: {description: The argument., type: str, sample: nohz_full=2-5}
     reason: {description: What it would give., type: str}
+left_off:
+  description: CPU list of the CPUs that a killed run left switched off.
+  returned: when check mode fails for it
+  type: str
 realtime_guests:
   description: Names of running guests that have real-time vCPU threads.
-  returned: success
+  returned: success, unless O(state=recovered)
   type: list
   elements: str
 """
@@ -179,7 +186,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "recovered"], "default": "present"},
             "housekeeping_cores_per_node": {"type": "int", "default": 1},
             "dataplane_cores_per_node": {"type": "int", "default": 0},
             "dataplane_devices": {"type": "list", "elements": "str", "default": []},

@@ -298,6 +298,33 @@ def test_timers_of_before_leave_with_a_cycle_alone() -> None:
     ssh(NODE, "pkill sleep; true")
 
 
+#: What a run leaves that is killed between a CPU's off and on.
+KILLED = """
+import sys
+from functools import partial
+sys.path.insert(0, "/usr/local/lib/realtime-kvm/realtime-kvm.pyz")
+from realtime_kvm._change import Change
+from realtime_kvm._host import Host
+host, path = Host(owner="cpu_partition"), "/sys/devices/system/cpu/cpu{}/online"
+with host.locked():
+    host.change(Change(path, "1", "0", "stall", "killed"), partial(host.write_value, path, "0"), kind="value")
+    host.commit()
+"""
+
+
+def test_a_run_killed_while_a_cpu_was_off_is_run_again_to_the_end() -> None:
+    wish = {f"cpu_partition_{name}": value for name, value in RUNTIME.items()}
+    ssh(NODE, "python3 -", stdin=KILLED.format(WANT.probe))
+    assert cpus(ssh(NODE, "cat /sys/devices/system/cpu/online")) == ORDINARY | ISOLATED - {WANT.probe}
+    refused = playbook("partition.yml", "--check", nodes=NODE, ok=False, extra=wish)
+    assert f"CPUs {WANT.probe} are off" in " ".join(refused.output.split())
+    done = playbook("partition.yml", nodes=NODE, extra=wish)
+    assert [action for _task, action, _changes in done.changes(NODE)] == ["realtime.kvm.cpu_partition"]
+    assert cpus(ssh(NODE, "cat /sys/devices/system/cpu/online")) == ORDINARY | ISOLATED
+    assert holders() == {name: (wanted, "isolated") for name, wanted in SETS.items()}
+    assert playbook("partition.yml", nodes=NODE, extra=wish).changes(NODE) == []
+
+
 def test_a_boot_makes_it_again_and_undo_knows_what_is_stale() -> None:
     boot = ssh(NODE, "cat /proc/sys/kernel/random/boot_id").strip()
     ssh(NODE, "(sleep 1; reboot) >/dev/null 2>&1 &")

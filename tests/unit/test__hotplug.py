@@ -74,8 +74,16 @@ def test_a_killed_runs_cpu_is_switched_on_before_anything_else(node):
 
 
 def test_check_mode_cannot_plan_without_it_and_says_so(node):
-    with pytest.raises(HostError, match=r"CPUs 2 are off: .* Run without check mode"):
+    with pytest.raises(HostError, match=r"CPUs 2 are off: .* Run without check mode") as refused:
         bring_back(writable(killed(node), "cpu_partition", check_mode=True))
+    assert refused.value.results == {"left_off": "2"}
+
+
+def test_check_mode_predicts_it_where_nothing_else_is_planned(node):
+    host = writable(killed(node), "cpu_partition", check_mode=True)
+    bring_back(host, alone=True)
+    assert [(change.resource, change.after) for change in host.changes] == [(SWITCH.format(2), "1")]
+    assert host.value(SWITCH.format(2)) == "0"
 
 
 def test_a_cpu_that_somebody_else_switched_off_stays_off(node):

@@ -453,6 +453,20 @@ def test_a_damaged_journal_is_refused_before_any_change(call, node):
     assert {path: found for path, found in snapshot(node).items() if "realtime-kvm/lock" not in path} == before
 
 
+def test_a_cpu_that_a_killed_run_left_off_is_named_then_switched_on(call, node):
+    switch = "/sys/devices/system/cpu/cpu2/online"
+    entry = {"owner": "cpu_partition", "kind": "value", "before": "1", "boot_id": Inside(node).boot_id()}
+    journal = json.dumps({"schema": 1, "directories": [], "kernels": [], "entries": {switch: entry}})
+    fill(node, {switch: "0\n", "/var/lib/realtime-kvm/": None, JOURNAL: journal})
+    refused = call("cpu_partition", check=True)
+    assert (refused["failed"], refused["changed"], refused["left_off"]) == (True, False, "2")
+    predicted, made = call("cpu_partition", check=True, state="recovered"), call("cpu_partition", state="recovered")
+    assert predicted["changes"] == made["changes"] != []
+    assert (node / switch.lstrip("/")).read_text() == "1"
+    assert call("cpu_partition", state="recovered")["changed"] is False
+    assert not call("cpu_partition", check=True).get("failed")
+
+
 CGROUPS = "/sys/fs/cgroup"
 
 

@@ -76,7 +76,9 @@ def run_module(module: AnsibleModule, owner: str, body: Body, *, info: bool = Fa
     except REFUSALS as error:
         text = str(error)
         # a refusal before the first write has changed nothing; a write that the machine refused may follow others
-        module.fail_json(msg=text if variable.match(text) else f"{owner}: {text}", changed=host.committed)
+        module.fail_json(
+            msg=text if variable.match(text) else f"{owner}: {text}", changed=host.committed, **getattr(error, "results", {})
+        )
     for note in host.notes:
         module.warn(note)
     module.exit_json(**host.results(), **results)

@@ -61,7 +61,9 @@ def _as_text(value: Any) -> str:
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
     """Plan the module's changes on the host and return its result."""
-    bring_back(host)
+    bring_back(host, alone=parameters["state"] == "recovered")
+    if parameters["state"] == "recovered":
+        return {}
     if parameters["state"] == "absent":
         return _undo(host, runner)
     topology = read_topology(host)
