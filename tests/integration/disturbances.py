@@ -127,7 +127,8 @@ def measure(cpu: int, other: int) -> None:
     gaps = read_gaps(path)
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for resource, disruption, begin, end in made:
-        kind = re.sub(r"^thread:(.*?)[/:].*:(\w+)$", r"thread \1: \2", resource)
+        kind = re.sub(r"^thread:.*:affinity$", "a kernel thread's CPUs", resource)
+        kind = re.sub(r"^thread:(.*?)/.*:priority$", r"priority of \1/N", kind)
         kind = re.sub(r"(?<=[a-z/])\d+", "N", kind)
         found[kind, disruption].append(longest_gap(gaps, begin, end + AFTER_S))
     print(json.dumps([[*kind, len(longest), round(max(longest) * 1000, 1)] for kind, longest in sorted(found.items())]))
