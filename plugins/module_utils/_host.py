@@ -35,6 +35,8 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 #: Kinds of journal entries whose originals end with the boot: the kernel starts anew at the next one.
 RUNTIME_KINDS = ("value", "thread", "cgroup")
+#: Entries that are paths in file systems, whose folders may have been made for them.
+_PATH_KINDS = ("file", "link", "lines")
 
 
 class HostError(Exception):
@@ -235,6 +237,20 @@ class Host:
         original = None if before is None else {"mode": self._mode(path), "content": base64.b64encode(before).decode()}
         self.change(change, make, kind="file", original={"file": original})
 
+    def add_lines(self, path: str, lines: str, *, reason: str = "") -> None:
+        """Make a file of somebody else's end with lines; undo takes just these out, whatever else it holds by then."""
+        before = self.read(path)
+        if before is not None and lines in before:
+            return
+        added = lines if not before or before.endswith("\n") else f"\n{lines}"
+        change = Change(path, before, (before or "") + added, reason=reason)
+        original = {"lines": added, "absent": before is None}
+        self.change(change, partial(self._write_text, path, change.after), kind="lines", original=original)
+
+    def _write_text(self, path: str, text: str | None) -> None:
+        mode = self._mode(path) if self.exists(path) else 0o644
+        self.write_file(path, None if text is None else text.encode(), mode)
+
     def _mode(self, path: str) -> int:
         return os.stat(self.path(path)).st_mode & 0o7777
 
@@ -332,7 +348,7 @@ class Host:
         fresh = [item for item in pending if item.resource not in journal["entries"]]
         for item in fresh:
             parent = os.path.dirname(item.resource)
-            while item.kind in ("file", "link") and parent not in ("", "/") and not self.exists(parent):
+            while item.kind in _PATH_KINDS and parent not in ("", "/") and not self.exists(parent):
                 if parent not in journal["directories"]:
                     journal["directories"].append(parent)
                 parent = os.path.dirname(parent)
@@ -381,6 +397,15 @@ class Host:
             change = None if current == data["link"] else Change(resource, current, data["link"], reason="restored")
             self.restore(change, resource, partial(self._write_link, resource, data["link"]))
 
+    def restore_lines(self) -> None:
+        """Plan to take out the lines that this owner has added to files of others."""
+        for path, original in self.entries("lines").items():
+            before = self.read(path)
+            after = (before or "").replace(original["lines"], "", 1)
+            text = None if not after and original["absent"] else after
+            change = None if before is None or before == text else Change(path, before, text, reason="restored")
+            self.restore(change, path, partial(self._write_text, path, text))
+
     def restore_values(self) -> None:
         """Plan to write this owner's kernel settings back to what they were when first touched in this boot."""
         for resource, original in self.entries("value").items():
@@ -428,7 +453,7 @@ class Host:
     def _sweep(self) -> None:
         """Remove what a killed run left half written."""
         entries = self.journal()["entries"]
-        for path in [JOURNAL, *(path for path, entry in entries.items() if entry["kind"] in ("file", "link"))]:
+        for path in [JOURNAL, *(path for path, entry in entries.items() if entry["kind"] in _PATH_KINDS)]:
             _unlink(_temporary(self.path(path)))
 
     # -- results -----------------------------------------------------------------------------------

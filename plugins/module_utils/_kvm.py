@@ -39,6 +39,9 @@ _CGROUPS = (f"/sys/fs/cgroup/{SLICE}/cpuset.cpus", f"/sys/fs/cgroup/cpuset/{SLIC
 
 MODPROBE = "/etc/modprobe.d/realtime-kvm.conf"
 _LIBVIRT = ("libvirtd.service", "virtqemud.service")
+#: What guests may read where AppArmor confines them, and where the administrator adds to it.
+_PROFILE, PROFILE_ADDITIONS = "/etc/apparmor.d/abstractions/libvirt-qemu", "/etc/apparmor.d/local/abstractions/libvirt-qemu"
+_CPUMAP = "# Added by realtime.kvm (module kvm_host)\n/sys/devices/system/node/*/cpumap r,\n"
 
 
 # -- KVM -------------------------------------------------------------------------------------------
@@ -147,6 +150,17 @@ def plan_parameters(host: Host, nx_huge_pages: str, halt_poll_ns: int) -> None:
         host.set_file(MODPROBE, text.encode(), reason="parameters of KVM")
     else:
         host.restore_files(only=(MODPROBE,))
+
+
+def plan_profile(host: Host) -> None:
+    """Plan to let QEMU read which CPUs a NUMA node has, where its AppArmor profile does not.
+
+    QEMU allocates memory that is bound to a node in threads on that node's CPUs (qemu(1), thread-context), so a real-time guest
+    does not start without. Debian 12's libvirt has not got the rule; later ones have. It holds from a guest's next start.
+    """
+    profile = host.read(_PROFILE)
+    if profile is not None and not re.search(r"^\s*/sys/devices/system/node/\S*cpumap\s+r", profile, re.MULTILINE):
+        host.add_lines(PROFILE_ADDITIONS, _CPUMAP, reason="QEMU reads which CPUs a NUMA node has, to bind a guest's memory")
 
 
 # -- huge pages as files ---------------------------------------------------------------------------

@@ -214,6 +214,7 @@ def undo_feature(host: Host) -> None:
     restore_threads(host)
     host.restore_values()
     host.restore_links()
+    host.restore_lines()
     host.restore_files()
 
 

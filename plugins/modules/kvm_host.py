@@ -20,9 +20,11 @@ description:
     512 MiB for the operating system.
   - Refuses, with numbers, what does not fit. With guests listed it also refuses a node whose KVM does not answer, and always a limit on C(machine.slice)
     that keeps guests off their CPUs, by its file and value.
+  - Where AppArmor confines guests and does not let QEMU read which CPUs a NUMA node has (Debian 12), adds that rule to
+    V(/etc/apparmor.d/local/abstractions/libvirt-qemu); without it a guest whose memory is bound to a node does not start.
 options:
   state:
-    description: V(absent) puts the number of pages, parameters of KVM and mounts back as they were.
+    description: V(absent) puts the number of pages, parameters of KVM, mounts and the AppArmor rule back as they were.
     type: str
     choices: [present, absent]
     default: present

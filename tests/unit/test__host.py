@@ -606,3 +606,47 @@ def test_reading(root):
     assert host.listdir("/sys") == ["alias", "cpu1", "cpu10", "cpu2"]
     assert host.listdir("/none") == []
     assert Host(str(tempfile.gettempdir())).boot_id() == "unknown"
+
+
+THEIRS = "/etc/theirs.d/theirs.conf"
+
+
+def add(host):
+    host.add_lines(THEIRS, "ours\n")
+
+
+def take_out(host):
+    host.restore_lines()
+
+
+@pytest.mark.parametrize("text", [None, "", "theirs\n", "no newline"])
+def test_lines_are_added_once_and_taken_out_exactly(root, text):
+    fill(root, {} if text is None else {THEIRS: text})
+    before = snapshot(root)
+    assert len(apply(root, add).changes) == 1
+    assert (root / THEIRS[1:]).read_text().splitlines() == [*(text or "").splitlines(), "ours"]
+    assert apply(root, add).changes == []
+    assert len(apply(root, take_out).changes) == 1
+    assert snapshot(root) == before
+    assert apply(root, take_out).changes == []
+
+
+def test_what_others_write_beside_our_lines_stays(root):
+    fill(root, {THEIRS: "theirs\n"})
+    os.chmod(f"{root}{THEIRS}", 0o640)
+    apply(root, add)
+    (root / THEIRS[1:]).write_text("first\ntheirs\nours\nlast\n")
+    apply(root, take_out)
+    assert (root / THEIRS[1:]).read_text() == "first\ntheirs\nlast\n"
+    assert os.stat(f"{root}{THEIRS}").st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("text", ["theirs\n", None])
+def test_lines_that_others_took_out_are_not_missed(root, text):
+    fill(root, {THEIRS: "theirs\n"})
+    apply(root, add)
+    (root / THEIRS[1:]).unlink()
+    fill(root, {} if text is None else {THEIRS: text})
+    assert apply(root, take_out).changes == []
+    assert (root / THEIRS[1:]).exists() == (text is not None)
+    assert not (root / JOURNAL[1:]).exists()

@@ -311,6 +311,25 @@ def test_checked_made_repeated_and_taken_back(call, node):
     assert {path: after[path][-1].strip() for path in values} == {path: before[path][-1].strip() for path in values}
 
 
+PROFILE = "/etc/apparmor.d/abstractions/libvirt-qemu"
+
+
+def test_qemu_may_read_a_nodes_cpus_where_its_profile_forbids_it(call, node):
+    fill(node, {PROFILE: "  /sys/devices/system/node/ r,\n", _kvm.PROFILE_ADDITIONS: "# site\n"})
+    assert resources(call(check=True))[:1] == resources(call())[:1] == [_kvm.PROFILE_ADDITIONS]
+    added = (node / _kvm.PROFILE_ADDITIONS[1:]).read_text()
+    assert added == "# site\n# Added by realtime.kvm (module kvm_host)\n/sys/devices/system/node/*/cpumap r,\n"
+    assert call()["changed"] is False
+    call(state="absent")
+    assert (node / _kvm.PROFILE_ADDITIONS[1:]).read_text() == "# site\n"
+
+
+@pytest.mark.parametrize("profile", [{}, {PROFILE: "  /sys/devices/system/node/ r,\n   /sys/devices/system/node/*/cpumap r,\n"}])
+def test_a_profile_that_allows_it_is_left_alone(call, node, profile):
+    fill(node, profile)
+    assert _kvm.PROFILE_ADDITIONS not in resources(call())
+
+
 def test_a_boot_service_of_an_older_release_is_replaced(call, node):
     fill(node, {ARCHIVE: "old"})
     assert resources(call(check=True))[0] == ARCHIVE

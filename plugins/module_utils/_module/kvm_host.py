@@ -27,6 +27,7 @@ from .._kvm import (
     plan_libvirt_restart,
     plan_mounts,
     plan_parameters,
+    plan_profile,
     plan_unmount,
 )
 from .._libvirt import installed, read_domains
@@ -99,6 +100,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     else:
         host.restore_files(only=[HOOK])
     plan_parameters(host, parameters["nx_huge_pages"], parameters["halt_poll_ns"])
+    plan_profile(host)
     plan_mounts(host, runner, {size for _node, size in plan.needs})
     options = {"pages": plan.pages, "nx_huge_pages": parameters["nx_huge_pages"], "halt_poll_ns": parameters["halt_poll_ns"]}
     deferred = plan_feature(host, "kvm_host", partition, options)
