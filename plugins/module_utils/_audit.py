@@ -1,17 +1,20 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the machine should be against what it is. Pure: values in, findings out."""
+"""What the machine should be against what it is: document, kernel, interrupts, programs. Pure: values in, findings out."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ._audit_rules import RULES, rank
+from ._change import Change
 from ._cpuset import format_cpulist
-from ._irq import Interrupt
+from ._irq import Interrupt, stuck
 from ._kernel_arguments import compare, key_of
 from ._partition import Partition
 from ._topology import Topology
@@ -19,13 +22,53 @@ from ._topology import Topology
 
 @dataclass(frozen=True)
 class Finding:
-    """One difference between document and machine."""
+    """One rule that does not hold: where, what was expected, what is, and what repairs it."""
 
-    rule: str
+    rule: str  # of _audit_rules
     resource: str
     expected: str
     actual: str
     remedy: str
+
+    @property
+    def severity(self) -> str:
+        return RULES[self.rule].severity
+
+    @property
+    def source(self) -> str:
+        """Who says that the rule must hold."""
+        return RULES[self.rule].source
+
+    def to_dict(self) -> dict[str, str]:
+        """Return it as plain data."""
+        return {"severity": self.severity, **asdict(self), "source": self.source}
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings the worst first, repeats once; equals stay as they were found."""
+    return sorted(dict.fromkeys(findings), key=lambda finding: rank(finding.severity))
+
+
+def finding_rows(findings: Iterable[Finding]) -> list[list[str]]:
+    """Return the cells of a table for people, its header first; nothing where there is no finding."""
+    rows = [[item.severity, item.rule, item.resource, item.expected, item.actual, item.remedy] for item in findings]
+    return [["severity", "rule", "what", "expected", "actual", "remedy"], *rows] if rows else []
+
+
+def rule_of(change: Change) -> str:
+    """Return the rule that a planned change of a run-time value breaks."""
+    if change.resource.startswith("thread:"):
+        return "kthread"
+    if change.resource.startswith(("cpuset:", "/sys/fs/cgroup/")):
+        return "cpuset"
+    return "hugepages" if change.resource.endswith("/nr_hugepages") else "setting"
+
+
+def change_finding(change: Change, role: str, rule: str = "") -> Finding:
+    """Return what a role would change as a finding."""
+    before, after = ("absent" if text is None else text for text in (change.before, change.after))
+    remedy = f"{role} role ({change.reason})" if change.reason else f"{role} role"
+    return Finding(rule or rule_of(change), change.resource, after, before, remedy)
 
 
 def check_document(partition: Partition, topology: Topology) -> list[Finding]:
@@ -126,21 +169,62 @@ def is_pending(partition: Partition, interrupt: Interrupt) -> bool:
 
 
 def check_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> list[Finding]:
-    """No movable interrupt may fire on an isolated CPU, whatever its mask says.
+    """No movable interrupt may fire on an isolated CPU, whatever its mask says, nor may its mask allow that.
 
     One whose mask is right and that has not fired since is left out: the kernel moves it when it fires next (``pending``).
     """
+    wrong = [
+        irq
+        for irq in interrupts
+        if irq.movable
+        and (irq.affinity & partition.isolated or (irq.effective & partition.isolated and not is_pending(partition, irq)))
+    ]
     return [
         Finding(
             "interrupt",
-            irq.label,
+            label,
             f"CPUs {format_cpulist(partition.unisolated)}",
-            f"CPUs {format_cpulist(irq.effective)}",
-            "irq_affinity role",
+            _where(irqs),
+            f"irq_affinity role (/proc/irq/{irqs[0].number}/smp_affinity_list{' and so on' if len(irqs) > 1 else ''})",
         )
-        for irq in interrupts
-        if irq.movable and irq.effective & partition.isolated and not is_pending(partition, irq)
+        for label, irqs in _families(wrong).items()
     ]
+
+
+def check_managed(partition: Partition, interrupts: Iterable[Interrupt]) -> list[Finding]:
+    """Tell the interrupts on isolated CPUs that the kernel manages; nobody can move them."""
+    return [
+        Finding(
+            "interrupt-managed",
+            label,
+            f"CPUs {format_cpulist(partition.unisolated)}",
+            _where(irqs),
+            "none: it fires where the CPU itself uses the device; fewer queues (ethtool -L, module parameters) may do",
+        )
+        for label, irqs in _families(stuck(interrupts, partition)).items()
+    ]
+
+
+def _families(interrupts: Iterable[Interrupt]) -> dict[str, list[Interrupt]]:
+    """Return interrupts by label; those whose names differ in numbers alone, as the queues of a device do, are one."""
+    found: dict[str, list[Interrupt]] = {}
+    for irq in interrupts:
+        found.setdefault(re.sub(r"\d+", "*", ", ".join(irq.actions)), []).append(irq)
+    return {
+        irqs[0].label if len(irqs) == 1 else f"IRQs {format_cpulist(irq.number for irq in irqs)} ({name})": irqs
+        for name, irqs in found.items()
+    }
+
+
+def _where(interrupts: Iterable[Interrupt]) -> str:
+    fires: frozenset[int] = frozenset()
+    allowed: frozenset[int] = frozenset()
+    for irq in interrupts:
+        fires |= irq.effective
+        allowed |= irq.affinity
+    if not fires or fires == allowed:
+        return f"CPUs {format_cpulist(allowed)}"
+    return f"CPUs {format_cpulist(fires)}, allowed on {format_cpulist(allowed) or 'none'}"
 
 
 def check_task(

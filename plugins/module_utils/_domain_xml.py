@@ -144,6 +144,21 @@ def read_schedulers(tree: ET.Element) -> dict[int, str]:
     return found
 
 
+def shares_memory(tree: ET.Element) -> bool:
+    """Whether another process, such as the switch, may see the guest's memory: by default, or in every cell."""
+    access = tree.find("memoryBacking/access")
+    if access is not None and access.get("mode") == "shared":
+        return True
+    cells = tree.findall("cpu/numa/cell")
+    return bool(cells) and all(cell.get("memAccess") == "shared" for cell in cells)
+
+
+def vhost_user_macs(tree: ET.Element) -> tuple[str, ...]:
+    """Return the MACs of the interfaces that meet a switch by shared memory."""
+    found = tree.findall("devices/interface[@type='vhostuser']")
+    return tuple("" if mac is None else mac.get("address", "") for item in found for mac in [item.find("mac")])
+
+
 def describe(tree: ET.Element, *, running: bool = False) -> Existing:
     """Return what a domain occupies."""
     vcpu = tree.find("vcpu")

@@ -53,13 +53,15 @@ def read_guest_threads(host: Host, name: str) -> list[GuestThread]:
         thread = read_thread(host, int(task), f"/proc/{pid}/task/{task}")
         if thread is None:
             continue
-        vcpu = re.fullmatch(r"CPU (\d+)/\w+", thread.name)
-        io_thread = re.fullmatch(r"IO iothread(\d+)", thread.name)
-        role = (
-            f"vcpu{vcpu[1]}" if vcpu else f"iothread{io_thread[1]}" if io_thread else "emulator" if int(task) == pid else "other"
-        )
-        found.append(GuestThread(role, thread))
+        found.append(GuestThread(role_of(thread.name, main=int(task) == pid), thread))
     return found
+
+
+def role_of(name: str, *, main: bool) -> str:
+    """Return what a thread of QEMU's is for, by its name; ``main``: its first one."""
+    vcpu = re.fullmatch(r"CPU (\d+)/\w+", name)
+    io_thread = re.fullmatch(r"IO iothread(\d+)", name)
+    return f"vcpu{vcpu[1]}" if vcpu else f"iothread{io_thread[1]}" if io_thread else "emulator" if main else "other"
 
 
 def polling_cpus(host: Host) -> dict[int, str]:

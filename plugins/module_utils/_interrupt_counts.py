@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,20 @@ def parse_interrupt_counts(text: str) -> Counts:
         if line in TIMER_LINES or TIMER_LINES[1] in fields[len(cpus) :]:
             timers.add(line)
     return Counts(lines, cpus, frozenset(timers))
+
+
+def parse_names(text: str) -> dict[int, tuple[str, ...]]:
+    """Return the handlers of each numbered line of a /proc/interrupts; behind the counts stand chip, input and trigger."""
+    head, _newline, rest = text.partition("\n")
+    cpus = sum(name.startswith("CPU") for name in head.split())
+    found = {}
+    for row in rest.splitlines():
+        number, _colon, values = row.partition(":")
+        fields = values.split(maxsplit=cpus)
+        named = re.search(r"\s\d+-\w+\s+(\S.*)$", fields[cpus]) if len(fields) > cpus else None
+        if number.strip().isdecimal() and named:
+            found[int(number)] = tuple(name.strip() for name in named[1].split(","))
+    return found
 
 
 def rates(before: Counts, after: Counts, seconds: float) -> dict[str, dict[int, float]]:

@@ -13,6 +13,7 @@ from functools import partial
 from ._change import Change
 from ._cpuset import CpuListError, format_cpulist, format_mask, parse_cpulist, parse_mask
 from ._host import Host
+from ._interrupt_counts import parse_names
 from ._irq import Interrupt, stuck, wanted_affinity
 from ._partition import Partition
 from ._services import Runner, reload_systemd
@@ -41,9 +42,11 @@ def _known_refused(host: Host) -> list[str]:
 def read_interrupts(host: Host) -> list[Interrupt]:
     """Return the interrupts that have a handler."""
     refused = _known_refused(host)
+    named = parse_names(host.read("/proc/interrupts") or "") if host.root else {}  # a capture may lack the folders of handlers
     interrupts = []
     for base in host.glob("/proc/irq/[0-9]*"):
         actions = tuple(name for name in host.listdir(base) if os.path.isdir(host.path(f"{base}/{name}")))
+        actions = actions or named.get(int(base.rsplit("/", 1)[1]), ())
         if not actions:
             continue
         node = host.value(f"{base}/node") or ""

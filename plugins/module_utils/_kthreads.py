@@ -73,18 +73,23 @@ def read_thread(host: Host, pid: int, base: str | None = None) -> Thread | None:
 
 def read_threads(host: Host, *, user: bool) -> Iterator[Thread]:
     """Yield kernel threads or, with ``user``, every thread of every program."""
+    if user:
+        for _process, program in read_programs(host):
+            yield program
+        return
     for entry in host.listdir("/proc"):
-        if not entry.isdecimal():
-            continue
-        if not user:
-            thread = read_thread(host, int(entry))
-            if thread and thread.kernel:
-                yield thread
-            continue
-        for task in host.listdir(f"/proc/{entry}/task"):
+        thread = read_thread(host, int(entry)) if entry.isdecimal() else None
+        if thread and thread.kernel:
+            yield thread
+
+
+def read_programs(host: Host) -> Iterator[tuple[int, Thread]]:
+    """Yield every thread of every program, each with the process that it belongs to."""
+    for entry in host.listdir("/proc"):
+        for task in host.listdir(f"/proc/{entry}/task") if entry.isdecimal() else ():
             thread = read_thread(host, int(task), f"/proc/{entry}/task/{task}")
             if thread and not thread.kernel:
-                yield thread
+                yield int(entry), thread
 
 
 def plan_threads(host: Host, partition: Partition, priority_limit: int = 1) -> None:
@@ -189,7 +194,12 @@ def realtime_guests(host: Host) -> list[str]:
         _rest, _rest, pid, _rest, task, _rest = thread_path.split("/")
         thread = read_thread(host, int(task), f"/proc/{pid}/task/{task}")
         if thread and POLICY_NAMES.get(thread.policy) in ("SCHED_FIFO", "SCHED_RR"):
-            cmdline = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
-            named = re.match(r"(?:guest=)?([^,]+)", cmdline[cmdline.index("-name") + 1]) if "-name" in cmdline[:-1] else None
-            guests.add(named[1] if named else f"process {pid}")
+            guests.add(guest_name(host, int(pid)))
     return sorted(guests)
+
+
+def guest_name(host: Host, pid: int) -> str:
+    """Return the name that a QEMU process was given."""
+    cmdline = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
+    named = re.match(r"(?:guest=)?([^,]+)", cmdline[cmdline.index("-name") + 1]) if "-name" in cmdline[:-1] else None
+    return named[1] if named else f"process {pid}"

@@ -63,8 +63,12 @@ def pool_path(node: int, size: str) -> str:
 
 def read_pool(host: Host, node: int, size: str) -> Pool | None:
     """Return the pages there are; None where the processor or the kernel has none of this size."""
-    have, free = (host.value(f"{pool_path(node, size)}/{name}") for name in ("nr_hugepages", "free_hugepages"))
-    return Pool(int(have), int(free)) if have is not None and free is not None else None
+    names = ("nr_hugepages", "free_hugepages", "surplus_hugepages")
+    have, free, surplus = (host.value(f"{pool_path(node, size)}/{name}") for name in names)
+    if have is None or free is None:
+        return None
+    # pages taken away while they were in use are surplus: they go when their user gives them back
+    return Pool(int(have) - int(surplus or 0), int(free))
 
 
 def process_pages(host: Host, pid: int) -> dict[tuple[int, str], int]:
@@ -79,6 +83,22 @@ def process_pages(host: Host, pid: int) -> dict[tuple[int, str], int]:
             key = (int(node), names[size[1]])
             found[key] = found.get(key, 0) + int(pages)
     return found
+
+
+def memory_nodes(host: Host, pid: int) -> dict[int, int]:
+    """Return how many pages of a guest's memory each NUMA node has: of its huge pages, else of its largest mapping.
+
+    Reading numa_maps walks the process's page tables (Documentation/filesystems/proc.rst), so it is for guests that must not wander.
+    """
+    huge: dict[int, int] = {}
+    largest: dict[int, int] = {}
+    for line in (host.read(f"/proc/{pid}/numa_maps") or "").splitlines():
+        nodes = {int(node): int(pages) for node, pages in re.findall(r"\bN(\d+)=(\d+)", line)}
+        if " huge" in line:
+            huge = {node: huge.get(node, 0) + nodes.get(node, 0) for node in {*huge, *nodes}}
+        elif sum(nodes.values()) > sum(largest.values()):
+            largest = nodes
+    return huge or largest
 
 
 def plan_pages(host: Host, pages: Mapping[str, Mapping[str, int]]) -> None:

@@ -32,6 +32,8 @@ WANTS = "/etc/systemd/system/multi-user.target.wants"
 PACKAGE = "realtime_kvm"
 #: What the service needs of this directory; a test checks that it is complete.
 PARTS = (
+    "_audit",
+    "_audit_rules",
     "_boot_arguments",
     "_cgroup_moves",
     "_cgroups",

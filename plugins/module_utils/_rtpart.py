@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ._audit import change_finding, finding_rows, in_order
 from ._cgroup_moves import exclusively
 from ._cgroups import DROP_INS, read_holders, read_users, restore_controllers, restore_partitions, write
 from ._cpuset import format_cpulist
@@ -29,7 +30,7 @@ from ._isolation import HOLDERS, ROOT, IsolationError, User, check_free
 from ._kthreads import Thread, read_thread, read_threads, set_affinity
 from ._partition import SETS, Partition, PartitionError
 from ._report import text_table
-from ._runtime import FEATURES, configured_features, require_partition, undo_feature
+from ._runtime import FEATURES, ROLES, configured_features, require_partition, undo_feature
 from ._services import reload_systemd, restore_tuned
 from ._settings import POLICY_NAMES
 from ._sysfs import read_online
@@ -142,18 +143,15 @@ def _describe(thread: Thread) -> str:
 
 
 def _status(host: Host, partition: Partition, options: argparse.Namespace) -> int:
-    differences = []
+    findings = []
     for feature, values in configured_features(host).items():
         trial = Host(check_mode=True, owner=feature)
         FEATURES[feature](trial, partition, values)
-        differences += [
-            {"feature": feature, "resource": change.resource, "expected": change.after, "actual": change.before}
-            for change in trial.changes
-        ]
-    rows = [[str(item[key]) for key in ("feature", "resource", "expected", "actual")] for item in differences]
-    lines = text_table(["feature", "what", "expected", "actual"], rows) if rows else ["the machine is as its document says"]
-    _say(options, {"isolation": partition.isolation, "differences": differences}, lines)
-    return 1 if differences else 0
+        findings += [change_finding(change, ROLES[feature]) for change in trial.changes]
+    rows = finding_rows(in_order(findings))
+    lines = text_table(rows[0], rows[1:]) if rows else ["the machine is as its document says"]
+    _say(options, {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings]}, lines)
+    return 1 if findings else 0
 
 
 # -- run, move -------------------------------------------------------------------------------------

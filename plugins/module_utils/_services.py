@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from ._change import Change
@@ -14,6 +14,18 @@ from ._host import Host, HostError
 Runner = Callable[[Sequence[str]], tuple[int, str, str]]
 
 TUNED = "service:tuned"
+
+#: Other daemons that set, or undo, what a real-time node depends on: unit, and what it sets.
+TUNING_DAEMONS = {
+    "auto-cpufreq": "governors and turbo",
+    "cpupower": "governors",
+    "ksmtuned": "merging of equal pages",
+    "numad": "the CPUs and memory of processes",
+    "power-profiles-daemon": "governors and energy preference",
+    "stalld": "the policy of threads that wait",
+    "tlp": "governors and devices' power",
+    "tuned-ppd": "tuned's profile",
+}
 
 
 def tuned_state(host: Host) -> str:
@@ -25,6 +37,17 @@ def tuned_state(host: Host) -> str:
     if pid.isdecimal() and "tuned" in (host.value(f"/proc/{pid}/comm") or "") + (host.read(f"/proc/{pid}/cmdline") or ""):
         words.append("active")
     return " ".join(words)
+
+
+def tuning_daemons(host: Host, running: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return the daemons that are enabled or run, each with its state and what it sets. ``running``: names of programs."""
+    found = {}
+    for name, what in TUNING_DAEMONS.items():
+        words = ["enabled"] if host.glob(f"/etc/systemd/system/*.wants/{name}.service") else []
+        words += ["active"] if name[:15] in running else []  # the kernel keeps 15 characters of a program's name
+        if words:
+            found[name] = (" ".join(words), what)
+    return found
 
 
 def plan_tuned(host: Host, runner: Runner, *, take_over: bool) -> None:

@@ -21,6 +21,8 @@ extends_documentation_fragment:
   - realtime.kvm.fsroot
 seealso:
   - module: realtime.kvm.cpu_partition
+  - module: realtime.kvm.rt_audit
+    description: Looks at guests, switch, boot loader and known conflicts as well.
 """
 
 EXAMPLES = r"""
@@ -58,11 +60,13 @@ drift:
   type: list
   elements: dict
   contains:
-    rule: {description: Which rule was broken., type: str, sample: kernel-argument}
+    severity: {description: V(error) or V(warning)., type: str}
+    rule: {description: "Which rule was broken; all are in docs/audit.md.", type: str, sample: kernel-argument}
     resource: {description: "The file, thread, interrupt or argument.", type: str}
     expected: {description: What it should be., type: str}
     actual: {description: What it is., type: str}
     remedy: {description: What repairs it., type: str}
+    source: {description: Who says that the rule must hold., type: str}
 drift_table:
   description: The differences as lines of a table for people.
   returned: success
