@@ -14,6 +14,10 @@ options:
   partition:
     description: The partition to work from; the node's own document when not given.
     type: dict
+"""
+
+    SPECS = r"""
+options:
   networks:
     description: The networks that guests may be attached to.
     type: list

@@ -20,6 +20,12 @@ from ._partition import Partition
 from ._topology import Topology
 
 
+#: Characters of a text of several lines that a finding shows.
+_SHOWN = 300
+#: Characters of a list of numbers that a finding shows.
+_LISTED = 40
+
+
 @dataclass(frozen=True)
 class Finding:
     """One rule that does not hold: where, what was expected, what is, and what repairs it."""
@@ -65,10 +71,19 @@ def rule_of(change: Change) -> str:
 
 
 def change_finding(change: Change, role: str, rule: str = "") -> Finding:
-    """Return what a role would change as a finding."""
-    before, after = ("absent" if text is None else text for text in (change.before, change.after))
+    """Return what a role would change as a finding; of long texts the lines that differ."""
     remedy = f"{role} role ({change.reason})" if change.reason else f"{role} role"
-    return Finding(rule or rule_of(change), change.resource, after, before, remedy)
+    expected, actual = _brief(change.after, change.before), _brief(change.before, change.after)
+    return Finding(rule or rule_of(change), change.resource, expected, actual, remedy)
+
+
+def _brief(text: str | None, other: str | None) -> str:
+    if text is None or "\n" not in text.strip():
+        return "absent" if text is None else text.strip()
+    known = set() if other is None else {line.strip() for line in other.splitlines()}
+    lines = [line.strip() for line in text.splitlines() if line.strip() and line.strip() not in known]
+    shown = "; ".join(lines) or "the same lines, less some"
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
 
 
 def check_document(partition: Partition, topology: Topology) -> list[Finding]:
@@ -210,10 +225,16 @@ def _families(interrupts: Iterable[Interrupt]) -> dict[str, list[Interrupt]]:
     found: dict[str, list[Interrupt]] = {}
     for irq in interrupts:
         found.setdefault(re.sub(r"\d+", "*", ", ".join(irq.actions)), []).append(irq)
-    return {
-        irqs[0].label if len(irqs) == 1 else f"IRQs {format_cpulist(irq.number for irq in irqs)} ({name})": irqs
-        for name, irqs in found.items()
-    }
+    return {_label(irqs): irqs for irqs in found.values()}
+
+
+def _label(irqs: list[Interrupt]) -> str:
+    if len(irqs) == 1:
+        return irqs[0].label
+    names = [re.split(r"(\d+)", ", ".join(irq.actions)) for irq in irqs]
+    name = "".join(parts[0] if len(set(parts)) == 1 else "*" for parts in zip(*names))
+    numbers = format_cpulist(irq.number for irq in irqs)
+    return f"IRQs {numbers} ({name})" if len(numbers) <= _LISTED else f"{len(irqs)} IRQs from {irqs[0].number} on ({name})"
 
 
 def _where(interrupts: Iterable[Interrupt]) -> str:
@@ -223,8 +244,13 @@ def _where(interrupts: Iterable[Interrupt]) -> str:
         fires |= irq.effective
         allowed |= irq.affinity
     if not fires or fires == allowed:
-        return f"CPUs {format_cpulist(allowed)}"
-    return f"CPUs {format_cpulist(fires)}, allowed on {format_cpulist(allowed) or 'none'}"
+        return _listed(allowed)
+    return f"{_listed(fires)}; allowed on {_listed(allowed)}"
+
+
+def _listed(cpus: frozenset[int]) -> str:
+    text = format_cpulist(cpus) or "none"
+    return f"CPUs {text}" if len(text) <= _LISTED else f"{len(cpus)} of CPUs {min(cpus)}-{max(cpus)}"
 
 
 def check_task(

@@ -40,7 +40,7 @@ def check_sets(partition: Partition, topology: Topology, *, documented: bool) ->
         findings.append(
             Finding("boot-cpu-isolated", f"CPU {topology.boot_cpu}", "housekeeping, as the boot CPU", "isolated", remedy)
         )
-    findings += _split_cores(partition, topology, remedy)
+    findings += _split_cores(partition, topology, remedy, {} if documented else {"realtime": "isolated"})
     for node in topology.nodes_of(isolated & topology.online):
         if not partition.housekeeping & topology.nodes[node]:
             findings.append(
@@ -55,7 +55,7 @@ def check_sets(partition: Partition, topology: Topology, *, documented: bool) ->
     return findings
 
 
-def _split_cores(partition: Partition, topology: Topology, remedy: str) -> Iterator[Finding]:
+def _split_cores(partition: Partition, topology: Topology, remedy: str, called: Mapping[str, str]) -> Iterator[Finding]:
     owner = {cpu: name for name, cpus in partition.sets.items() for cpu in cpus}
     split: dict[tuple[str, str], tuple[set[int], set[int]]] = {}
     for core in topology.cores:
@@ -69,7 +69,7 @@ def _split_cores(partition: Partition, topology: Topology, remedy: str) -> Itera
             "smt-split",
             f"CPUs {format_cpulist(mine | theirs)}",
             "all threads of a core in one set",
-            f"CPUs {format_cpulist(mine)} {first}, their siblings {format_cpulist(theirs)} {second}",
+            f"CPUs {format_cpulist(mine)} {called.get(first, first)}, their siblings {format_cpulist(theirs)} {second}",
             remedy,
         )
 

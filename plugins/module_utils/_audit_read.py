@@ -10,6 +10,7 @@ import re
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from ._audit import Finding
@@ -70,22 +71,19 @@ def read_guests(
     guests = []
     for process, threads in sorted(processes.items()):
         name = names.get(str(process)) or guest_name(host, process)
-        domain = domains.get(name)
-        guest = RunningGuest(name, process, tuple(threads), listed=name in listed)
-        demanding = guest.realtime or bool(guest.owned(partition))
-        guests.append(
-            replace(
-                guest,
-                defined=describe(domain.tree) if domain else None,
-                schedulers=read_schedulers(domain.tree) if domain else {},
-                # the memory map of a guest that may wander is none of our business
-                memory=memory_nodes(host, process) if demanding else {},
-                locked_kib=_locked_kib(host, process),
-                shared=shares_memory(domain.tree) if domain else None,
-                vhost_user=vhost_user_macs(domain.tree) if domain else (),
-            )
-        )
+        guest = RunningGuest(name, process, tuple(threads), locked_kib=_locked_kib(host, process), listed=name in listed)
+        if guest.realtime or guest.owned(partition):  # the memory map of a guest that may wander is left alone
+            guest = replace(guest, memory=memory_nodes(host, process))
+        guests.append(_defined(guest, domains[name]) if name in domains else guest)
     return guests
+
+
+def _defined(guest: RunningGuest, domain: Domain) -> RunningGuest:
+    """Return a guest with what its definition says; one that makes no sense says nothing."""
+    tree = domain.tree
+    with suppress(ValueError):
+        guest = replace(guest, defined=describe(tree), schedulers=read_schedulers(tree))
+    return replace(guest, shared=shares_memory(tree), vhost_user=vhost_user_macs(tree))
 
 
 def _locked_kib(host: Host, process: int) -> int | None:

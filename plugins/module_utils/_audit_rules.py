@@ -57,6 +57,7 @@ _TABLE = (
     Rule("kernel", "error", "The running kernel is the one asked for, with PREEMPT_RT.", "Documentation/core-api/real-time"),
     Rule("kernel-argument", "error", "The running kernel has the planned arguments and no other value of them.", "docs/kernel-arguments.md"),
     Rule("boot-configuration", "error", "The boot loader boots the planned kernel and arguments next time too.", "docs/kernel-arguments.md"),
+    Rule("reboot-pending", "warning", "The running kernel is the one that boots next.", "docs/kernel-arguments.md"),
     Rule("argument-conflict", "error", "No file of the boot loader contradicts the planned arguments.", "docs/kernel-arguments.md"),
     Rule("argument-unknown", "warning", "Every argument is known to a mainline kernel.", _PARAMETERS),
     Rule("argument-duplicate", "info", "No argument is given twice.", _PARAMETERS),

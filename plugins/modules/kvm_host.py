@@ -56,6 +56,7 @@ options:
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.guests
+  - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
   - realtime.kvm.changes
 seealso:

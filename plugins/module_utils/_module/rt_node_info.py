@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
@@ -32,39 +32,17 @@ from .._switch_conflicts import AFFINITY_KEY
 from .._switch_rows import Database, Row
 from .._sysfs import read_kernel, read_topology
 from .._topology import Topology
-from ._common import REFUSALS
+from ._parts import Parts
 from .rt_domain_info import describe_domain
 
 FORMAT = 1
 DEFINITIONS = "/etc/libvirt/qemu"
 
 
-class _Parts:
-    """Reads part by part and notes which could not be read, and why."""
-
-    def __init__(self) -> None:
-        self.missing: list[dict[str, str]] = []
-
-    def read(self, name: str, read: Callable[[], Any], default: Any) -> Any:
-        try:
-            return read()
-        except REFUSALS as error:
-            self.broken(name, str(error))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            self.broken(name, f"it holds something unexpected ({type(error).__name__}: {error})")
-        return default
-
-    def broken(self, name: str, reason: str) -> None:
-        self.missing.append({"part": name, "state": "broken", "reason": reason})
-
-    def absent(self, name: str, reason: str) -> None:
-        self.missing.append({"part": name, "state": "absent", "reason": reason})
-
-
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
     """Read the node and return what it is; plans nothing."""
     check_interval(parameters["interval"])
-    parts = _Parts()
+    parts = Parts()
     clock = _Clock(host)
     first, begun = _counts(host), time.monotonic()
     node: dict[str, Any] = {
@@ -159,7 +137,7 @@ def _kernel(host: Host) -> dict[str, Any]:
     }
 
 
-def _partition(host: Host, parts: _Parts) -> dict[str, Any]:
+def _partition(host: Host, parts: Parts) -> dict[str, Any]:
     partition = read_partition(host)
     if partition is None:
         parts.absent("partition document", f"{DOCUMENT} does not exist: the cpu_partition role has not run here")
@@ -167,7 +145,7 @@ def _partition(host: Host, parts: _Parts) -> dict[str, Any]:
     return partition.to_document()
 
 
-def _memory(host: Host, parts: _Parts) -> dict[str, Any]:
+def _memory(host: Host, parts: Parts) -> dict[str, Any]:
     memory, guests = read_memory(host), guest_memory_mib(host) or {}
     if not memory:
         parts.absent("memory", "the machine does not tell the memory of its NUMA nodes")
@@ -183,7 +161,7 @@ def _memory(host: Host, parts: _Parts) -> dict[str, Any]:
     return found
 
 
-def _guests(host: Host, parts: _Parts, clock: _Clock) -> list[dict[str, Any]]:
+def _guests(host: Host, parts: Parts, clock: _Clock) -> list[dict[str, Any]]:
     connection = connect(host)
     if connection is None:
         parts.absent(
@@ -222,7 +200,7 @@ def _pci(address: Any) -> str:
     return "{:04x}:{:02x}:{:02x}.{:x}".format(*parts)
 
 
-def _switch(host: Host, runner: Runner, parts: _Parts, clock: _Clock) -> dict[str, Any]:
+def _switch(host: Host, runner: Runner, parts: Parts, clock: _Clock) -> dict[str, Any]:
     if host.root:
         parts.absent("switch", "not looked for in a snapshot")
         return {}
@@ -276,7 +254,7 @@ def _counts(host: Host) -> Counts:
     return parse_interrupt_counts(host.read("/proc/interrupts") or "")
 
 
-def _interrupts(host: Host, parts: _Parts, first: Counts, begun: float, seconds: float) -> dict[str, Any]:
+def _interrupts(host: Host, parts: Parts, first: Counts, begun: float, seconds: float) -> dict[str, Any]:
     counts, passed = _counts(host), time.monotonic() - begun
     if not counts.cpus:
         parts.absent("interrupts", "/proc/interrupts tells no counts")

@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a machine part by part: what cannot be read is named, and the rest comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ._common import REFUSALS
+
+#: What a part may raise when files hold something that nobody expects.
+UNEXPECTED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
+
+
+class Parts:
+    """Notes which parts could not be read, and why."""
+
+    def __init__(self) -> None:
+        self.missing: list[dict[str, str]] = []
+
+    def read(self, name: str, read: Callable[[], Any], default: Any) -> Any:
+        """Return what ``read`` returns; ``default`` where it fails."""
+        try:
+            return read()
+        except REFUSALS as error:
+            self.broken(name, str(error))
+        except UNEXPECTED as error:
+            self.broken(name, f"it holds something unexpected ({type(error).__name__}: {error})")
+        return default
+
+    def broken(self, name: str, reason: str) -> None:
+        self.missing.append({"part": name, "state": "broken", "reason": reason})
+
+    def absent(self, name: str, reason: str) -> None:
+        self.missing.append({"part": name, "state": "absent", "reason": reason})

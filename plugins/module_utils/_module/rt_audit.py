@@ -1,0 +1,361 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rt_audit: every claim of the document and of the guests' specs, and every known conflict, against the machine.
+
+Each sabotage shall have one finding. So where one rule has told of a thread or a file, others that would follow from it keep
+quiet; what could not be compared for it is told in ``unchecked``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from .._audit import Finding, check_document, check_interrupts, check_managed, finding_rows, in_order
+from .._audit_guests import Actor, RunningGuest, check_guests, check_polling, check_programs
+from .._audit_kernel import (
+    check_arguments,
+    check_idle,
+    check_nova,
+    check_platform,
+    check_sets,
+    check_untended,
+    isolated_by,
+    presumed_partition,
+)
+from .._audit_read import (
+    IdleWatch,
+    daemon_findings,
+    irqbalance_findings,
+    kernel_priorities,
+    read_actors,
+    read_guests,
+    read_nova,
+    read_platform,
+    read_pmds,
+)
+from .._boot import Runner
+from .._drift import document_missing, feature_findings, kernel_findings, read_wanted_kernel, tuned_finding
+from .._host import JOURNAL, Host, HostError
+from .._interrupts import read_interrupts
+from .._kvm import check_slice
+from .._libvirt import Domain, connect, installed
+from .._partition import Partition, PartitionError
+from .._report import text_table
+from .._runtime import DOCUMENT, FEATURES, ROLES, config_path, read_options, read_partition
+from .._sysfs import read_kernel, read_topology
+from .._topology import Topology
+from ._common import REFUSALS
+from ._parts import UNEXPECTED, Parts
+from ._trials import (
+    Outcome,
+    Specs,
+    boot_findings,
+    guest_outcome,
+    host_outcome,
+    irqbalance_files,
+    named_threads,
+    remote_ports,
+    service_findings,
+    switch_outcome,
+    unconfigured,
+)
+from .cpu_partition_info import describe_node
+from .rt_node_info import check_interval
+
+#: What explains that a module refuses to plan: repairing it comes first.
+_EXPLAINS = (
+    "boot-cpu-isolated", "emulator-pin", "file-damaged", "guest-live", "guest-thread", "libvirt-missing", "numa-housekeeping", "pmd-pin",
+    "slice-limit", "smt-split", "topology-changed", "vcpu-overlap", "vcpu-pin",
+)  # fmt: skip
+
+
+def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Read the node, compare, and return what does not hold; plans nothing."""
+    check_interval(parameters["interval"])
+    audit = _Audit(host, runner, parameters)
+    audit.look()
+    found = in_order(audit.findings)
+    findings = [finding for finding in found if finding.severity != "info"]
+    rows = finding_rows(findings)
+    return {
+        **describe_node(host, audit.topology, audit.document),
+        "findings": [finding.to_dict() for finding in findings],
+        "findings_table": text_table(rows[0], rows[1:]) if rows else ["no finding: the machine is as it should be"],
+        "remarks": [finding.to_dict() for finding in found if finding.severity == "info"],
+        "unchecked": audit.parts.missing,
+    }
+
+
+class _Audit:
+    """One look at a node, part by part: what one part cannot tell does not keep the others."""
+
+    def __init__(self, host: Host, runner: Runner, parameters: Mapping[str, Any]) -> None:
+        self.host = host
+        self.runner = runner
+        self.parameters = parameters
+        self.parts = Parts()
+        self.findings: list[Finding] = []
+        self.refusals: dict[str, str] = {}  # message to what was to be compared
+        self.kernel = read_kernel(host)
+        self.topology: Topology | None = None
+        self.document: Partition | None = None
+
+    # -- helpers -----------------------------------------------------------------------------------
+
+    def add(self, name: str, look: Callable[[], Iterable[Finding]]) -> bool:
+        """Look at one part; where that fails, say so. Returns whether it went well."""
+        before = len(self.parts.missing)
+        self.findings += self.parts.read(name, lambda: list(look()), [])
+        return self._went_well(before)
+
+    def _damaged_files(self) -> tuple[str, ...]:
+        return tuple(finding.resource for finding in self.findings if finding.rule == "file-damaged")
+
+    def _went_well(self, before: int) -> bool:
+        for item in self.parts.missing[before:]:
+            if not item["reason"].startswith(self._damaged_files()):
+                self.findings.append(Finding("unchecked", item["part"], "can be read", item["reason"], "as it says"))
+        return len(self.parts.missing) == before
+
+    def read(self, name: str, read: Callable[[], Any], default: Any) -> Any:
+        """Read one part; where that fails, say so."""
+        before = len(self.parts.missing)
+        value = self.parts.read(name, read, default)
+        self._went_well(before)
+        return value
+
+    def damaged(self, path: str, error: Exception, remedy: str) -> None:
+        reason = str(error).removeprefix(f"{path} is ").removeprefix(f"{path}: ")
+        self.findings.append(Finding("file-damaged", path, "what the roles keep there", reason, remedy))
+
+    def attempt(self, name: str, look: Callable[[], Outcome]) -> Outcome | None:
+        """Let a module plan in check mode; what it refuses is a finding, unless another one explains it."""
+        try:
+            outcome = look()
+        except REFUSALS as error:
+            self.refusals.setdefault(str(error), name)
+            return None
+        except UNEXPECTED as error:
+            self.unexpected(name, error)
+            return None
+        self.findings += outcome.findings
+        return outcome
+
+    def unexpected(self, name: str, error: Exception) -> None:
+        before = len(self.parts.missing)
+        self.parts.broken(name, f"it holds something unexpected ({type(error).__name__}: {error})")
+        self._went_well(before)
+
+    def has(self, *rules: str) -> bool:
+        return any(finding.rule in rules for finding in self.findings)
+
+    # -- the look ----------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        self._documents()
+        partition = self.document
+        if partition is None and self.topology is not None:
+            isolated = self.kernel.isolated | isolated_by(self.kernel.cmdline)
+            partition = presumed_partition(self.topology, isolated)
+        if partition is None:
+            return  # neither document nor topology: what there is to say has been said
+        watch = IdleWatch(self.host, partition, self.parameters["interval"])
+        self.add("kernel", lambda: self._kernel(partition))
+        named: set[tuple[str, str]] = set()
+        listed: frozenset[str] = frozenset()
+        specs = self._specs()
+        domains = self._domains(specs)
+        if self.document is not None:
+            self._services(self.document)
+            listed, featured = self._planned(specs, domains)
+            self._features(self.document, specs, without=featured)
+            named = named_threads(self.findings)
+        self.add("interrupts", lambda: self._interrupts(partition))
+        self.add("guests", lambda: self._running(partition, domains or {}, listed, named))
+        self.add("platform", lambda: self._platform(partition, watch))
+        self._refused()
+
+    def _documents(self) -> None:
+        self.topology = self.read("topology", lambda: read_topology(self.host), None)
+        try:
+            self.host.journal()
+        except HostError as error:
+            self.damaged(JOURNAL, error, "restore it from a backup, or move it away to give up undo")
+        try:
+            self.document = read_partition(self.host)
+        except PartitionError as error:
+            self.damaged(DOCUMENT, error, "site playbook (role cpu_partition), which writes it anew")
+        else:
+            if self.document is None:
+                self.findings.append(document_missing())
+        if self.document is not None and self.topology is not None:
+            self.findings += check_document(self.document, self.topology)
+
+    def _kernel(self, partition: Partition) -> Iterable[Finding]:
+        wanted = None
+        try:
+            wanted = read_wanted_kernel(self.host)
+        except HostError as error:
+            self.damaged(config_path("kernel_arguments"), error, "rt_kernel role")
+        if self.document is not None:
+            yield from kernel_findings(self.kernel, self.document, wanted)
+        if wanted is not None and self.document is not None and not self.host.root:
+            self.add("boot loader", lambda: boot_findings(self.host, self.runner, wanted))
+        if self.topology is not None and not self.has("topology-changed"):
+            yield from check_sets(partition, self.topology, documented=self.document is not None)
+        options = self._options("cpu_power") or {}
+        yield from check_arguments(
+            self.kernel.cmdline,
+            partition.isolated,
+            threads_per_core=self.topology.threads_per_core if self.topology else 1,
+            realtime=self.kernel.realtime,
+            limited=options.get("cstates", "keep") != "keep",
+            pstate_written=options.get("governor") == "performance",
+        )
+
+    def _options(self, feature: str) -> Mapping[str, Any] | None:
+        try:
+            return read_options(self.host, feature)
+        except HostError:
+            return None  # told where features are compared
+
+    def _services(self, document: Partition) -> None:
+        self.add("boot service", lambda: service_findings(self.host, document))
+        if JOURNAL not in self._damaged_files():
+            self.add("irqbalance", lambda: irqbalance_files(self.host, self.runner, document))
+
+    def _features(self, document: Partition, specs: Specs, without: Iterable[str]) -> None:
+        """Compare what the boot service keeps; features whose module has compared it already are left out."""
+        present = {"kernel_arguments"} if self.host.exists(config_path("kernel_arguments")) else set()
+        for feature in FEATURES:
+            try:
+                options = read_options(self.host, feature)
+            except HostError as error:
+                present.add(feature)
+                path = config_path(feature)  # a module that would write it anew tells of no other difference
+                self.findings = [item for item in self.findings if (item.rule, item.resource) != ("options", path)]
+                self.damaged(path, error, f"{ROLES[feature]} role")
+                continue
+            if options is None:
+                continue
+            present.add(feature)
+            if feature not in without:
+                look = partial(feature_findings, self.host, document, feature, options)
+                self.attempt(f"settings of {feature}", lambda look=look: Outcome(look()))  # type: ignore[misc]
+        self.findings += unconfigured(document, present, specs)
+        tuned = tuned_finding(self.host)
+        self.findings += [tuned] if tuned else []
+
+    # -- guests and switch -------------------------------------------------------------------------
+
+    def _specs(self) -> Specs:
+        given = self.parameters
+        limit = given["priority_limit"] or (self._options("cpu_partition") or {}).get("priority_limit", 1)
+        return Specs(given["networks"], given["guests"], given["host"], given["switch"], limit)
+
+    def _domains(self, specs: Specs) -> dict[str, Domain] | None:
+        """Return what libvirt knows; None where it does not answer."""
+        if self.host.root:
+            self.parts.absent("libvirt", "not looked for in a snapshot")
+            return None
+        reason = "libvirt, or its Python library, is not installed, or its sockets are off"
+        try:
+            connection = connect(self.host) if installed(self.host) else None
+            if connection is not None:
+                return connection.domains()
+        except REFUSALS as error:
+            reason = str(error)
+        if specs.wants_guests:
+            names = ", ".join(sorted(specs.names))
+            remedy = "systemctl start libvirtd (or virtqemud.socket); the kvm_host role installs it"
+            self.findings.append(Finding("libvirt-missing", "libvirt", f"an answer, for guests {names}", reason, remedy))
+        self.parts.absent("libvirt", reason)
+        return None
+
+    def _planned(self, specs: Specs, domains: Mapping[str, Domain] | None) -> tuple[frozenset[str], set[str]]:
+        """Compare with the inventory; return the guests whose threads were compared, and the features."""
+        document, host, runner = self.document, self.host, self.runner
+        if document is None or not specs.given or self.has("topology-changed"):
+            return frozenset(), set()
+        if host.root:
+            self.parts.absent("inventory", "guests and switch are not compared with a snapshot")
+            return frozenset(), set()
+        try:
+            check_slice(host, document)
+        except HostError as error:
+            remedy = "as it says; emulator threads below vCPUs that never yield boot for ever"
+            self.findings.append(Finding("slice-limit", "machine.slice", "the CPUs of guests and emulators", str(error), remedy))
+        switch = self.attempt("the switch", lambda: switch_outcome(host, runner, specs))
+        if domains is None and specs.wants_guests:
+            self.parts.absent("guests", "not compared with the inventory, since libvirt does not answer")
+            return frozenset(), set()
+        memory = self.attempt("guests' memory", lambda: host_outcome(host, runner, specs)) if not self.has("slice-limit") else None
+        pages = memory.result.get("pages") if memory else None
+        guests = self.attempt("guests", lambda: guest_outcome(host, runner, specs, pages)) if domains is not None else None
+        if switch and guests and self.topology is not None:
+            self.findings += remote_ports(switch.result, guests.result, self.topology)
+        return specs.names if guests else frozenset(), {"kvm_host"} if memory else set()
+
+    def _refused(self) -> None:
+        explained = self.has(*_EXPLAINS)
+        for message, name in self.refusals.items():
+            self.parts.broken(name, message)
+            if not explained:
+                self.findings.append(Finding("refused", name, "what the inventory asks for", message, "as it says"))
+
+    def _running(
+        self, partition: Partition, domains: Mapping[str, Domain], listed: frozenset[str], named: set[tuple[str, str]]
+    ) -> Iterable[Finding]:
+        if self.topology is None:
+            return []
+        documented = self.document is not None
+        actors = read_actors(self.host)
+        guests = read_guests(self.host, actors, domains, partition, listed)
+        pmds = read_pmds(self.host, actors)
+        found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=pmds, named=named)
+        found += check_polling(pmds, partition, documented=documented)
+        others = _others(actors, guests, pmds, partition, named)
+        found += check_programs(others, guests, pmds, partition, self.topology, self.kernel.isolated)
+        found += irqbalance_findings(self.host, actors, partition)
+        found += daemon_findings(self.host, actors, partition, documented=documented)
+        dedicated, shared = read_nova(self.host)
+        polling = partition.sets["dataplane"] | {cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus}
+        return found + check_nova(dedicated, shared, polling)
+
+    def _priorities(self, partition: Partition) -> dict[int, int]:
+        """What a vCPU must stand below: as the roles set it (a kernel thread that differs is told by itself), else as it is."""
+        options = self._options("cpu_partition") if self.document is not None else None
+        if options is not None:
+            return dict.fromkeys(partition.isolated, int(options["priority_limit"]) + 1)
+        return kernel_priorities(self.host)
+
+    # -- the rest ----------------------------------------------------------------------------------
+
+    def _interrupts(self, partition: Partition) -> Iterable[Finding]:
+        interrupts = read_interrupts(self.host)
+        return [*check_interrupts(partition, interrupts), *check_managed(partition, interrupts)]
+
+    def _platform(self, partition: Partition, watch: IdleWatch) -> Iterable[Finding]:
+        platform = read_platform(self.host, partition, watch.states())
+        found = [*check_platform(platform, self.kernel.cmdline), *check_idle(platform, partition)]
+        return found if self.document is not None else found + check_untended(platform, partition)
+
+
+def _others(
+    actors: Iterable[Actor],
+    guests: Iterable[RunningGuest],
+    pmds: Iterable[Actor],
+    partition: Partition,
+    named: set[tuple[str, str]],
+) -> list[Actor]:
+    """Return the threads that no rule for guests and switch looks at."""
+    told = {pmd.tid for pmd in pmds}
+    for guest in guests:
+        demanding = guest.realtime or guest.owned(partition)
+        told |= {
+            actor.tid for actor in guest.actors if actor.role != "other" and (demanding or (guest.name, actor.role) in named)
+        }
+    return [actor for actor in actors if actor.tid not in told]

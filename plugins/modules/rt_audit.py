@@ -1,0 +1,211 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hold a node against its document, the inventory and the known conflicts."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: rt_audit
+short_description: Hold a node against its document, the inventory and the known conflicts
+version_added: 1.0.0
+author:
+  - realtime.kvm contributors (@realtime-kvm)
+description:
+  - Compares every claim of the partition document and of the guests' specs with the machine, in one remote execution. That is arguments, kernel, boot
+    loader and boot service, CPU sets and cpuset partitions, kernel threads, workqueues and other settings, interrupts, governor and idle states really
+    entered, huge pages by NUMA node, the switch's settings, ports and poll-mode threads, each guest's definition, threads, memory and lock, other tuning
+    daemons, and programs that run where they should not.
+  - What guests, switch and memory should be is found out by the modules that would change them, in check mode.
+  - On a node without a document the CPUs that its kernel isolates are taken for realtime CPUs, and the rules for conflicts are applied to them.
+  - Every rule is in docs/audit.md of this collection, with what must hold and who says so. A part that cannot be read is a finding or is
+    listed in RV(unchecked), and the rest is done.
+  - Changes nothing.
+options:
+  interval:
+    description: How many seconds idle states are watched at least, where the processor has any.
+    type: float
+    default: 1.0
+  priority_limit:
+    description: The highest priority that a guest's thread may have, as given to M(realtime.kvm.rt_domain); what the node was configured with when not given.
+    type: int
+  host:
+    description: Options as given to M(realtime.kvm.kvm_host).
+    type: dict
+    default: {}
+    suboptions:
+      socket_memory_mib:
+        description: MiB of huge pages that the switch takes of each NUMA node; V(0) is by MTU.
+        type: int
+        default: 0
+      switch_pages:
+        description: Page size of the switch's memory.
+        type: str
+        choices: ["2M", "1G"]
+        default: "2M"
+      hugepages_reserve:
+        description: Further MiB by page size that every NUMA node keeps.
+        type: dict
+        default: {}
+      nx_huge_pages:
+        description: What KVM does with huge pages that code runs in.
+        type: str
+        choices: [keep, "off"]
+        default: keep
+      halt_poll_ns:
+        description: How many nanoseconds KVM spins for an idle vCPU; V(-1) is the kernel's choice.
+        type: int
+        default: -1
+  switch:
+    description: Options as given to M(realtime.kvm.ovs_dpdk).
+    type: dict
+    default: {}
+    suboptions:
+      socket_memory_mib:
+        description: MiB of huge pages that the switch takes of each NUMA node; V(0) is by MTU.
+        type: int
+        default: 0
+      pmd_sleep_max_us:
+        description: How many microseconds a poll-mode thread without traffic may sleep.
+        type: int
+        default: 0
+      dpdk_extra:
+        description: Further arguments for DPDK.
+        type: str
+        default: ""
+      socket_group:
+        description: The group that QEMU runs with.
+        type: str
+        default: ""
+extends_documentation_fragment:
+  - realtime.kvm.attributes.info
+  - realtime.kvm.guests.specs
+  - realtime.kvm.fsroot
+notes:
+  - With O(fsroot), guests, switch and boot loader are not looked at.
+  - Run it as root; otherwise much cannot be read.
+seealso:
+  - module: realtime.kvm.cpu_partition_info
+    description: The partition alone.
+"""
+
+EXAMPLES = r"""
+- name: Hold the node against everything the inventory says
+  realtime.kvm.rt_audit:
+    networks: "{{ realtime_networks | default([]) }}"
+    guests: "{{ realtime_guests | default([]) }}"
+  register: audit
+
+- name: Fail on errors
+  ansible.builtin.assert:
+    that: audit.findings | selectattr('severity', 'eq', 'error') | length == 0
+    fail_msg: "{{ audit.findings_table }}"
+
+- name: What would this captured machine get
+  realtime.kvm.rt_audit:
+    fsroot: /srv/snapshots/kvm07
+"""
+
+RETURN = r"""
+findings:
+  description: Every rule that does not hold, errors first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    severity: {description: V(error) or V(warning)., type: str}
+    rule: {description: "Which rule was broken; all are in docs/audit.md.", type: str, sample: vcpu-pin}
+    resource: {description: "The file, thread, interrupt, argument, guest or CPUs.", type: str}
+    expected: {description: What it should be., type: str}
+    actual: {description: What it is., type: str}
+    remedy: {description: The role or command that repairs it., type: str}
+    source: {description: Who says that the rule must hold., type: str}
+findings_table:
+  description: The findings as lines of a table for people.
+  returned: success
+  type: list
+  elements: str
+remarks:
+  description: What is worth knowing and breaks nothing (severity V(info)), such as interrupts that the kernel manages; keys as in RV(findings).
+  returned: success
+  type: list
+  elements: dict
+unchecked:
+  description: Parts that could not be looked at, each with C(part), C(state) (V(absent) or V(broken)) and C(reason).
+  returned: success
+  type: list
+  elements: dict
+topology:
+  description: As returned by M(realtime.kvm.cpu_partition_info); empty where it cannot be read.
+  returned: success
+  type: dict
+partition:
+  description: The node's partition document; empty where there is none.
+  returned: success
+  type: dict
+table:
+  description: The partition as lines of a table for people.
+  returned: success
+  type: list
+  elements: str
+kernel:
+  description: The running kernel's release and command line, whether it is a PREEMPT_RT one, and the CPUs it isolates.
+  returned: success
+  type: dict
+managed_interrupts:
+  description: Interrupts on isolated CPUs that the kernel manages and nobody can move.
+  returned: success
+  type: list
+  elements: dict
+realtime_guests:
+  description: Names of running guests that have real-time vCPU threads.
+  returned: success
+  type: list
+  elements: str
+smi:
+  description: How many system management interrupts there were since the boot (C(count), null where not counted, then with a C(reason)).
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
+from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
+
+HOST = {
+    "socket_memory_mib": {"type": "int", "default": 0},
+    "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
+    "hugepages_reserve": {"type": "dict", "default": {}},
+    "nx_huge_pages": {"type": "str", "choices": ["keep", "off"], "default": "keep"},
+    "halt_poll_ns": {"type": "int", "default": -1},
+}
+SWITCH = {
+    "socket_memory_mib": {"type": "int", "default": 0},
+    "pmd_sleep_max_us": {"type": "int", "default": 0},
+    "dpdk_extra": {"type": "str", "default": ""},
+    "socket_group": {"type": "str", "default": ""},
+}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "networks": GUESTS["networks"],
+            "guests": GUESTS["guests"],
+            "interval": {"type": "float", "default": 1.0},
+            "priority_limit": {"type": "int"},
+            "host": {"type": "dict", "default": {}, "options": HOST, "apply_defaults": True},
+            "switch": {"type": "dict", "default": {}, "options": SWITCH, "apply_defaults": True},
+            "fsroot": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    run_module(module, "rt_audit", run, info=True)
+
+
+if __name__ == "__main__":
+    main()
