@@ -75,7 +75,7 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> dict[str, Any
     node: dict[str, Any] = {"info": told.get("node"), "unreachable": bool(told.get("unreachable")), "error": _reason(told)}
     if isinstance(verified, Mapping) and not verified.get("skipped"):
         node["verify"] = (
-            verified if "drift" in verified else {"error": _reason(verified) or "it was not compared with its document"}
+            verified if "findings" in verified else {"error": _reason(verified) or "it was not compared with its document"}
         )
     return node
 

@@ -58,7 +58,7 @@ def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, A
 
 def feature_findings(host: Host, partition: Partition, feature: str, options: Mapping[str, Any]) -> list[Finding]:
     """Return what the boot service would change now, by the very code that would; each interrupt has a rule of its own."""
-    trial = Host(host.root or "/", check_mode=True, owner=feature)
+    trial = host.trial(feature)
     FEATURES[feature](trial, partition, options)
     changes = [change for change in trial.changes if not _ONE_INTERRUPT.match(change.resource)]
     return [change_finding(change, ROLES[feature]) for change in changes]

@@ -14,6 +14,7 @@ Check mode, diff mode, the disruption class, a truthful ``changed`` and exact un
 from __future__ import annotations
 
 import base64
+import copy
 import fcntl
 import glob
 import hashlib
@@ -78,6 +79,13 @@ class Host:
         self.committed = False
         self._pending: list[_Pending] = []
         self._journal: dict[str, Any] | None = None
+
+    def trial(self, owner: str) -> Host:
+        """Return a host in check mode on the same machine: what ``owner`` would change, without a trace of it here."""
+        trial = copy.copy(self)
+        trial.owner, trial.dry, trial.committed = owner, True, False
+        trial.changes, trial.notes, trial._pending = [], [], []
+        return trial
 
     # -- reading -----------------------------------------------------------------------------------
 

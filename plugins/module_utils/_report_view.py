@@ -94,7 +94,7 @@ def mib(amount: float) -> str:
 def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
     """Return the findings of a verification, the worst first."""
     found = []
-    for item in (verify or {}).get("drift") or ():
+    for item in (verify or {}).get("findings") or ():
         if not isinstance(item, Mapping):
             continue
         subject = item.get("resource") or item.get("subject") or ""
@@ -117,7 +117,7 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition document"]
     if serious:
         return "half", "; ".join(f"{item['part']}: {item['reason']}" for item in serious)
-    if verify is None or "drift" not in verify:
+    if verify is None or "findings" not in verify:
         return "half", str((verify or {}).get("error") or "it was not compared with its document")
     if findings:
         return "findings", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"

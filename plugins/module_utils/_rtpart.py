@@ -145,7 +145,7 @@ def _describe(thread: Thread) -> str:
 def _status(host: Host, partition: Partition, options: argparse.Namespace) -> int:
     findings = []
     for feature, values in configured_features(host).items():
-        trial = Host(check_mode=True, owner=feature)
+        trial = host.trial(feature)
         FEATURES[feature](trial, partition, values)
         findings += [change_finding(change, ROLES[feature]) for change in trial.changes]
     rows = finding_rows(in_order(findings))

@@ -32,7 +32,7 @@ def test_a_captured_machine_is_drawn_with_every_cpu_once(snapshot):
         plan = None
     if plan:
         node["partition"] = plan.to_document()
-    nodes = {"captured": {"info": node, "verify": {"drift": []}}}
+    nodes = {"captured": {"info": node, "verify": {"findings": []}}}
     books = account_fleet(nodes)
     assert books.broken == {}
     view = report_view(Input(nodes, node["read"]), books)

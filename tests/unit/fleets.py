@@ -196,6 +196,6 @@ def large(nodes, guests):
     specs = [guest_spec(n, realtime=n % 5 != 4, vcpus=2, memory=256) for n in range(guests)]
     one = node_info("node", specs, cores=32, pages=32768)
     return {
-        f"node{number:03d}": {"info": {**one, "hostname": f"node{number:03d}"}, "verify": {"drift": []}}
+        f"node{number:03d}": {"info": {**one, "hostname": f"node{number:03d}"}, "verify": {"findings": []}}
         for number in range(nodes)
     }

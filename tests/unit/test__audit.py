@@ -9,11 +9,17 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._audit import (
+    Finding,
+    change_finding,
     check_document,
     check_interrupts,
     check_kernel,
+    check_managed,
     check_task,
+    finding_rows,
+    in_order,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._irq import Interrupt
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
@@ -83,24 +89,77 @@ def test_the_same_cpus_on_other_cores_are_told():
     assert "online CPUs 0-3, with other cores or NUMA nodes (digest " in finding.actual
 
 
-@pytest.mark.parametrize(
-    ("effective", "movable", "found"),
-    [({0}, True, False), ({2}, True, True), ({0, 2}, True, True), ({2}, False, False), ((), True, False)],
-)
-def test_interrupts(effective, movable, found):
-    irq = Interrupt(9, ("acpi",), frozenset(range(4)), frozenset(effective), None, movable)
-    findings = check_interrupts(PARTITION, [irq])
-    assert bool(findings) is found
-    assert not found or (findings[0].resource, findings[0].expected) == ("IRQ 9 (acpi)", "CPUs 0")
+def interrupt(affinity, effective=None, number=9, name="acpi", movable=True):
+    return Interrupt(number, (name,), frozenset(affinity), frozenset(affinity if effective is None else effective), None, movable)
 
 
 @pytest.mark.parametrize(
-    ("affinity", "effective", "found"),
-    [({0}, {2}, False), ({0, 2}, {2}, True), ({0, 1}, {2}, True), ({2}, {0}, False)],
+    ("affinity", "effective", "movable", "found"),
+    [
+        ({0}, {0}, True, None),
+        ({2}, {2}, True, "CPUs 2"),
+        (range(4), {2}, True, "CPUs 2; allowed on CPUs 0-3"),
+        (range(4), {0}, True, "CPUs 0; allowed on CPUs 0-3"),  # it may move there when it likes
+        (range(4), (), True, "CPUs 0-3"),  # not started
+        ({2}, {2}, False, None),  # the kernel's own affair
+        ((), (), True, None),  # not told
+        # one that moves when it fires next is no difference
+        ({0}, {2}, True, None),
+        ({0, 2}, {2}, True, "CPUs 2; allowed on CPUs 0,2"),
+        ({0, 1}, {2}, True, "CPUs 2; allowed on CPUs 0-1"),
+    ],
 )
-def test_an_interrupt_that_moves_when_it_fires_next_is_no_difference(affinity, effective, found):
-    irq = Interrupt(9, ("acpi",), frozenset(affinity), frozenset(effective))
-    assert bool(check_interrupts(PARTITION, [irq])) is found
+def test_interrupts(affinity, effective, movable, found):
+    findings = check_interrupts(PARTITION, [interrupt(affinity, effective, movable=movable)])
+    assert [(item.rule, item.resource, item.expected, item.actual) for item in findings] == (
+        [("interrupt", "IRQ 9 (acpi)", "CPUs 0", found)] if found else []
+    )
+    assert all("/proc/irq/9/smp_affinity_list" in item.remedy for item in findings)
+
+
+def test_queues_of_a_device_are_one_finding_and_managed_ones_are_told_apart():
+    queues = [interrupt({cpu}, number=40 + cpu, name=f"nvme0q{cpu}", movable=False) for cpu in range(4)]
+    ports = [interrupt({2}, number=50 + port, name=f"eth{port}-rx") for port in range(2)]
+    (moved,) = check_interrupts(PARTITION, [*queues, *ports])
+    assert (moved.resource, moved.actual) == ("IRQs 50-51 (eth*-rx)", "CPUs 2")
+    (managed,) = check_managed(PARTITION, [*queues, *ports])
+    assert (managed.rule, managed.severity, managed.resource) == ("interrupt-managed", "info", "IRQs 41-43 (nvme0q*)")
+    many = [interrupt({1, 3, *range(5, 90, 2)}, number=number, name=f"q{number}") for number in range(100, 160, 2)]
+    (folded,) = check_interrupts(PARTITION, many)
+    assert (folded.resource, folded.actual) == ("30 IRQs from 100 on (q*)", "45 of CPUs 1-89")
+
+
+def test_findings_carry_severity_and_source_and_stand_worst_first():
+    error, warning, info = (Finding(rule, "r", "e", "a", "m") for rule in ("setting", "mce-off", "interrupt-managed"))
+    assert in_order([info, warning, error, warning]) == [error, warning, info]
+    assert error.to_dict() == {
+        "severity": "error", "rule": "setting", "resource": "r", "expected": "e", "actual": "a", "remedy": "m", "source": "docs/settings.md",
+    }  # fmt: skip
+    assert finding_rows([]) == []
+    assert finding_rows([error])[1] == ["error", "setting", "r", "e", "a", "m"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "rule"),
+    [
+        ("/proc/sys/vm/stat_interval", "setting"),
+        ("thread:rcuc/1:9:100:priority", "kthread"),
+        ("cpuset:realtime", "cpuset"),
+        ("/sys/fs/cgroup/user.slice/cpuset.cpus", "cpuset"),
+        ("/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "hugepages"),
+    ],
+)
+def test_a_change_that_a_role_would_make_is_a_finding(resource, rule):
+    found = change_finding(Change(resource, None, "2", reason="because"), "cpu_partition")
+    assert (found.rule, found.expected, found.actual, found.remedy) == (rule, "2", "absent", "cpu_partition role (because)")
+
+
+def test_of_long_texts_the_lines_that_differ_are_shown():
+    change = Change("f", "a\n  b\nc\n", "a\nB\nc\n")
+    assert (change_finding(change, "r").expected, change_finding(change, "r").actual) == ("B", "b")
+    gone = change_finding(Change("f", "a\nb\nc\n", "a\nb\n"), "r")
+    assert (gone.expected, gone.actual) == ("the same lines, less some", "c")
+    assert len(change_finding(Change("f", "", "x\n" + "y" * 999), "r").expected) == 300
 
 
 @pytest.mark.parametrize(

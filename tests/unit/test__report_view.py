@@ -68,13 +68,13 @@ def page_of(nodes, results=(), rejected=(), title="Nodes"):
         ({"unreachable": True, "error": "no route"}, "unreachable", "no route"),
         ({"info": None, "error": "python3 is missing"}, "failed", "python3 is missing"),
         ({}, "failed", "it told nothing"),
-        ({"info": {"missing": []}, "verify": {"drift": []}}, "ok", ""),
-        ({"info": {"missing": []}, "verify": {"drift": [FINDING]}}, "findings", "1 finding"),
+        ({"info": {"missing": []}, "verify": {"findings": []}}, "ok", ""),
+        ({"info": {"missing": []}, "verify": {"findings": [FINDING]}}, "findings", "1 finding"),
         ({"info": {"missing": []}}, "half", "not compared"),
         ({"info": {"missing": []}, "verify": {"error": "the document is damaged"}}, "half", "the document is damaged"),
-        ({"info": {"missing": [{"part": "libvirt", "state": "absent", "reason": "-"}]}, "verify": {"drift": []}}, "ok", ""),
+        ({"info": {"missing": [{"part": "libvirt", "state": "absent", "reason": "-"}]}, "verify": {"findings": []}}, "ok", ""),
         (
-            {"info": {"missing": [{"part": "libvirt", "state": "broken", "reason": "is off"}]}, "verify": {"drift": []}},
+            {"info": {"missing": [{"part": "libvirt", "state": "broken", "reason": "is off"}]}, "verify": {"findings": []}},
             "half",
             "libvirt: is off",
         ),
@@ -98,7 +98,7 @@ def test_findings_come_worst_first_and_old_and_new_names_are_known():
         {**FINDING, "severity": "error", "repair": "site playbook", "source": "domain"},
         "damaged",
     ]
-    found = findings_of({"drift": drift})
+    found = findings_of({"findings": drift})
     assert [item["severity"] for item in found] == ["error", "", "info"]
     assert [item["repair"] for item in found] == ["site playbook", "irq_affinity role", "irq_affinity role"]
 
@@ -107,8 +107,8 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
     damaged = node_info("n", SPECS)
     damaged["guests"][0]["threads"] = 7
     nodes = {
-        "good": {"info": node_info("good", SPECS), "verify": {"drift": []}},
-        "drifted": {"info": node_info("drifted", SPECS), "verify": {"drift": [FINDING]}},
+        "good": {"info": node_info("good", SPECS), "verify": {"findings": []}},
+        "drifted": {"info": node_info("drifted", SPECS), "verify": {"findings": [FINDING]}},
         "gone": {"unreachable": True, "error": "no route to host"},
         "silent": {"error": "python3 not found"},
         "bare": {
@@ -156,7 +156,7 @@ def test_no_name_becomes_markup(many):
     results = [latency(host, EVIL, started=EVIL, tool=EVIL, profile=EVIL, result="fail") for host in (EVIL, "stranger")]
     for result in results:
         result["verdict"]["reasons"] = [EVIL]
-    nodes = {EVIL: {"info": info, "verify": {"drift": drift}}, f"{EVIL}3": {"unreachable": True, "error": EVIL}}
+    nodes = {EVIL: {"info": info, "verify": {"findings": drift}}, f"{EVIL}3": {"unreachable": True, "error": EVIL}}
     if many:
         nodes.update({f"n{number}": {"unreachable": True} for number in range(5)})
     text = page_of(nodes, [*results, *results], [{"file": EVIL, "reason": EVIL}], EVIL)
@@ -177,7 +177,7 @@ def test_data_cannot_end_its_block():
 
 
 def test_the_page_loads_nothing_and_forbids_it():
-    text = page_of({"n1": {"info": node_info("n1", SPECS), "verify": {"drift": []}}}, [latency("n1", started=NOW)])
+    text = page_of({"n1": {"info": node_info("n1", SPECS), "verify": {"findings": []}}}, [latency("n1", started=NOW)])
     page = Page(text)
     links = [
         (tag, name, value)
@@ -203,7 +203,7 @@ def test_a_run_that_measured_nothing_is_on_the_page():
 
 
 def test_tables_have_heads_with_a_scope():
-    page = Page(page_of({"n1": {"info": node_info("n1", SPECS), "verify": {"drift": [FINDING]}}}))
+    page = Page(page_of({"n1": {"info": node_info("n1", SPECS), "verify": {"findings": [FINDING]}}}))
     scopes = [value for tag, name, value in page.attributes if tag == "th" and name == "scope"]
     assert len(scopes) == page.tags.count("th")
     named = [tag for tag, name, _value in page.attributes if tag == "svg" and name in ("aria-label", "aria-hidden")]
@@ -213,7 +213,7 @@ def test_tables_have_heads_with_a_scope():
 def test_guests_and_sets_are_drawn_on_their_cpus_with_letters():
     info = node_info("n1", SPECS)
     info["guests"].append(foreign("legacy", [3]))
-    text = page_of({"n1": {"info": info, "verify": {"drift": []}}})
+    text = page_of({"n1": {"info": info, "verify": {"findings": []}}})
     assert "<title>CPU 3: realtime; plc1, vCPU 0; legacy, vCPU 0; per second" in text
     assert "2 users!" in text
     assert "<title>CPU 1: dataplane; PMD, pmd-c01/id:1;" in text
@@ -230,7 +230,7 @@ def test_a_cell_that_is_a_formula_is_text_in_a_spreadsheet():
 
 
 def test_json_tells_the_same_rows_as_csv():
-    nodes = {"n1": {"info": node_info("n1", SPECS), "verify": {"drift": []}}}
+    nodes = {"n1": {"info": node_info("n1", SPECS), "verify": {"findings": []}}}
     books = account_fleet(nodes)
     document = json.loads(json.dumps(accounting_document(Input(nodes, NOW), books)))
     assert len(document["nodes"]["n1"]["holdings"]) == len(csv_rows(books)) - 1

@@ -64,13 +64,13 @@ def _report(tmp_path):
 
 
 def good(name):
-    return {"told": {"node": node_info(name, [guest_spec(0)])}, "verified": {"drift": []}}
+    return {"told": {"node": node_info(name, [guest_spec(0)])}, "verified": {"findings": []}}
 
 
 def test_files_are_written_and_hosts_that_told_nothing_are_reported(report, tmp_path):
     hosts = {
         "good": good("good"),
-        "drifted": {**good("drifted"), "verified": {"drift": [FINDING]}},
+        "drifted": {**good("drifted"), "verified": {"findings": [FINDING]}},
         "gone": {"told": {"unreachable": True, "msg": "Task failed: no route to host"}},
         "failed": {"told": {"failed": True, "msg": "python3 is too old"}},
         "silent": {},

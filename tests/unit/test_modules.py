@@ -16,7 +16,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils import _host
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
-from ansible_collections.realtime.kvm.plugins.module_utils._module import cpu_partition_info as info_body
 from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import ARCHIVE, UNIT_TEXTS, WANTS
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT, config_path
@@ -334,7 +333,6 @@ def _node(tmp_path, monkeypatch):
     make = MakeConfig(root)
     make(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
     monkeypatch.setattr(_common, "Host", lambda _root, **options: Inside(root, **options))
-    monkeypatch.setattr(info_body, "Host", lambda _root, **options: Inside(root, **options))
     monkeypatch.setattr(_common, "runner_of", lambda _module: make)
     return root
 

@@ -33,10 +33,6 @@ from . import kvm_host, ovs_dpdk, rt_domain
 _THREAD = re.compile(r"domain (.+): (vcpu\d+|emulator|iothread\d+) (?:cpus|scheduler)")
 
 
-def _trial(host: Host, owner: str) -> Host:
-    return Host(host.root or "/", check_mode=True, owner=owner)
-
-
 @dataclass
 class Specs:
     """What the inventory says of guests, networks and their host; the keys are those of the modules' options."""
@@ -73,7 +69,7 @@ class Outcome:
 
 
 def _run(host: Host, owner: str, body: Any, runner: Runner, parameters: Mapping[str, Any]) -> tuple[Host, Mapping[str, Any]]:
-    trial = _trial(host, owner)
+    trial = host.trial(owner)
     return trial, body(trial, runner, {"state": "present", "partition": None, **parameters})
 
 
@@ -181,7 +177,7 @@ def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology:
 
 def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any]) -> list[Finding]:
     """Compare what the boot loader will boot with what was planned, and what others have in its files."""
-    trial = _trial(host, "kernel_arguments")
+    trial = host.trial("kernel_arguments")
     loader = find_boot_loader(trial, runner)
     conflicts = find_conflicts(loader.foreign(), wanted["tokens"])
     if conflicts:
@@ -204,14 +200,14 @@ def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any]) -> list
 
 def service_findings(host: Host, partition: Partition) -> list[Finding]:
     """Compare the boot service with what the role installs."""
-    trial = _trial(host, "cpu_partition")
+    trial = host.trial("cpu_partition")
     plan_service(trial)
     findings = []
     for change in trial.changes:
         old = change.resource == ARCHIVE and change.before is not None
         findings.append(change_finding(change, "cpu_partition", "boot-service-old" if old else "boot-service"))
     if partition.isolation == "runtime":
-        slices = _trial(host, "cpu_partition")
+        slices = host.trial("cpu_partition")
         plan_slices(slices, partition)
         findings += [change_finding(change, "cpu_partition", "host-file") for change in slices.changes]
     return findings
@@ -219,7 +215,7 @@ def service_findings(host: Host, partition: Partition) -> list[Finding]:
 
 def irqbalance_files(host: Host, runner: Runner, partition: Partition) -> list[Finding]:
     """Compare what irqbalance's unit is told, where the role has told it; the process itself has a rule of its own."""
-    trial = _trial(host, "irq_affinity")
+    trial = host.trial("irq_affinity")
     if IRQBALANCE_DROP_IN not in trial.entries("file"):
         return []
     plan_irqbalance(trial, runner, partition)
