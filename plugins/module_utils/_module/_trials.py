@@ -84,7 +84,12 @@ def host_outcome(host: Host, runner: Runner, specs: Specs) -> Outcome:
     """Compare huge pages, mounts and KVM's parameters with what guests and switch need."""
     given = {"networks": specs.networks, "guests": specs.guests, **specs.host}
     trial, result = _run(host, "kvm_host", kvm_host.run, runner, given)
-    findings = [change_finding(change, "kvm_host", _host_rule(change)) for change in trial.changes if change.resource != ARCHIVE]
+    mounts = any(change.resource.startswith("mount:") for change in trial.changes)  # whose units are no second difference
+    findings = [
+        change_finding(change, "kvm_host", _host_rule(change))
+        for change in trial.changes
+        if change.resource != ARCHIVE and not (mounts and change.resource.endswith(".mount"))
+    ]
     for row in result["hugepages"]:
         if row["size"] == "1G" and row["have"] < row["wanted"]:
             path = f"{pool_path(row['node'], '1G')}/nr_hugepages"
@@ -152,6 +157,12 @@ def named_threads(findings: Iterable[Finding]) -> set[tuple[str, str]]:
     return {(match[1], match[2]) for match in found if match}
 
 
+def named_tasks(findings: Iterable[Finding]) -> set[int]:
+    """Return the tasks that findings of a role name: ``thread:<name>:<id>:<started>:affinity``."""
+    found = (re.fullmatch(r"thread:.*:(\d+):\d+:\w+", finding.resource) for finding in findings)
+    return {int(match[1]) for match in found if match}
+
+
 def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology: Topology) -> list[Finding]:
     """Tell the guests' ports that are polled from another NUMA node than the guest's."""
     nodes = {guest["name"]: set(guest["nodes"]) for guest in guests.get("domains", ())}
@@ -175,8 +186,11 @@ def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology:
 # -- boot loader, boot service, irqbalance ---------------------------------------------------------
 
 
-def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any]) -> list[Finding]:
-    """Compare what the boot loader will boot with what was planned, and what others have in its files."""
+def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any], *, pending: bool) -> list[Finding]:
+    """Compare what the boot loader will boot with what was planned, and what others have in its files.
+
+    ``pending``: tell that another kernel runs than boots next.
+    """
     trial = host.trial("kernel_arguments")
     loader = find_boot_loader(trial, runner)
     conflicts = find_conflicts(loader.foreign(), wanted["tokens"])
@@ -191,7 +205,7 @@ def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any]) -> list
         if not (edited and change.resource == GRUB_CFG)
     ]
     release = read_kernel(host).release
-    if following is not None and following.release != release and not findings:
+    if pending and following is not None and following.release != release and not findings:
         findings.append(
             Finding("reboot-pending", "running kernel", following.release, release, "reboot the node (site playbook)")
         )

@@ -56,6 +56,7 @@ from ._trials import (
     guest_outcome,
     host_outcome,
     irqbalance_files,
+    named_tasks,
     named_threads,
     remote_ports,
     service_findings,
@@ -201,9 +202,10 @@ class _Audit:
         except HostError as error:
             self.damaged(config_path("kernel_arguments"), error, "rt_kernel role")
         if self.document is not None:
-            yield from kernel_findings(self.kernel, self.document, wanted)
+            self.findings += kernel_findings(self.kernel, self.document, wanted)
         if wanted is not None and self.document is not None and not self.host.root:
-            self.add("boot loader", lambda: boot_findings(self.host, self.runner, wanted))
+            pending = not self.has("kernel")  # else the reboot that it waits for has been told
+            self.add("boot loader", lambda: boot_findings(self.host, self.runner, wanted, pending=pending))
         if self.topology is not None and not self.has("topology-changed"):
             yield from check_sets(partition, self.topology, documented=self.document is not None)
         options = self._options("cpu_power") or {}
@@ -317,7 +319,7 @@ class _Audit:
         pmds = read_pmds(self.host, actors)
         found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=pmds, named=named)
         found += check_polling(pmds, partition, documented=documented)
-        others = _others(actors, guests, pmds, partition, named)
+        others = _others(actors, guests, pmds, partition, named, named_tasks(self.findings))
         found += check_programs(others, guests, pmds, partition, self.topology, self.kernel.isolated)
         found += irqbalance_findings(self.host, actors, partition)
         found += daemon_findings(self.host, actors, partition, documented=documented)
@@ -350,9 +352,10 @@ def _others(
     pmds: Iterable[Actor],
     partition: Partition,
     named: set[tuple[str, str]],
+    told: set[int],
 ) -> list[Actor]:
-    """Return the threads that no rule for guests and switch looks at."""
-    told = {pmd.tid for pmd in pmds}
+    """Return the threads that no rule for guests and switch looks at; those ``told`` have their finding already."""
+    told = told | {pmd.tid for pmd in pmds}
     for guest in guests:
         demanding = guest.realtime or guest.owned(partition)
         told |= {

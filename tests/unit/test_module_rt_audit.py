@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rt_audit on a converged node: silent when all is right; each thing that is broken by hand has its finding and no other."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from fnmatch import fnmatchcase
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.realtime.kvm.plugins.module_utils import _audit_read
+from ansible_collections.realtime.kvm.plugins.module_utils._audit_rules import RULES
+from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN, GRUB_CFG
+from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _common, kvm_host, rt_audit
+from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import ARCHIVE, UNIT, WANTS
+from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import PROGRAM
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.modules import rt_audit as module
+from unit.plants import GUESTS, KERNEL, NETWORKS, PLC1, SWITCH, Inside, Plant, mask
+from unit.test_docs import ROOT
+from unit.trees import fill, machine_files, snapshot
+
+NODE1 = "/sys/devices/system/node/node1/hugepages/hugepages-2048kB"
+CPU = "/sys/devices/system/cpu"
+VHOST = "<interface type='vhostuser'><mac address='52:54:00:00:00:09'/><source type='unix' path='/run/x' mode='server'/></interface>"
+
+
+@pytest.fixture(name="plant")
+def _plant(tmp_path, monkeypatch):
+    return Plant(tmp_path / "node", monkeypatch)
+
+
+def gone(path):
+    def remove(plant):
+        (plant.root / path[1:]).unlink()
+
+    return remove
+
+
+def written(path, text):
+    return lambda plant: plant.write(path, text)
+
+
+def edited(path, old, new):
+    return lambda plant: plant.edit(path, old, new)
+
+
+def task(*arguments, **options):
+    return lambda plant: plant.task(*arguments, **options)
+
+
+def redefined(old, new, name="plc1"):
+    def change(plant):
+        assert re.search(old, plant.libvirt.definitions[name]), plant.libvirt.definitions[name]
+        plant.libvirt.definitions[name] = re.sub(old, new, plant.libvirt.definitions[name])
+
+    return change
+
+
+def moved(name, role, **options):
+    return lambda plant: plant.libvirt.edit_thread(name, role, **options)
+
+
+def switched(row, column, key, value):
+    return lambda plant: plant.switch.set(row, column, key, value)
+
+
+def foreign(**options):
+    return lambda plant: plant.foreign(**options)
+
+
+def both(*harms):
+    def harm(plant):
+        for one in harms:
+            one(plant)
+
+    return harm
+
+
+def idle_entered(plant):
+    """Counters that go on: read as 100 first, then as 103."""
+    usage = f"{CPU}/cpu2/cpuidle/state2/usage"
+    counts = iter(("100", "103"))
+    value = Inside.value
+    Inside.value = lambda host, path: next(counts) if path == usage else value(host, path)
+
+
+def stopped(plant):
+    plant.libvirt.stop(["historian"], 0, force=True)
+
+
+#: What is done to the node, and the findings that it must have: rule and resource, as a pattern.
+SABOTAGES = {
+    # the document, and what the roles keep
+    "document gone": (gone(DOCUMENT), [("document-missing", DOCUMENT)]),
+    "document damaged": (written(DOCUMENT, "{"), [("file-damaged", DOCUMENT)]),
+    "document of other CPUs": (edited(DOCUMENT, '"topology_digest": "', '"topology_digest": "x'), [("topology-changed", "partition document")]),
+    "journal damaged": (written(JOURNAL, "{"), [("file-damaged", JOURNAL)]),
+    "options damaged": (written(config_path("cpu_power"), "{"), [("file-damaged", config_path("cpu_power"))]),
+    "options of guests' memory damaged": (written(config_path("kvm_host"), "[]"), [("file-damaged", config_path("kvm_host"))]),
+    "arguments on record damaged": (written(config_path("kernel_arguments"), "7"), [("file-damaged", config_path("kernel_arguments"))]),
+    "power role never run": (gone(config_path("cpu_power")), [("unconfigured", config_path("cpu_power"))]),
+    "kernel role never run": (gone(config_path("kernel_arguments")), [("unconfigured", config_path("kernel_arguments"))]),
+    "boot service off": (gone(f"{WANTS}/{os.path.basename(UNIT)}"), [("boot-service", f"{WANTS}/*")]),
+    "boot service edited": (edited(UNIT, "Type=oneshot", "Type=simple"), [("boot-service", UNIT)]),
+    "boot service of an older release": (written(ARCHIVE, "old"), [("boot-service-old", ARCHIVE)]),
+    # kernel and boot loader
+    "another kernel": (written("/proc/sys/kernel/osrelease", "6.12.1-amd64\n"), [("kernel", "running kernel")]),
+    "an older kernel": (written("/proc/sys/kernel/osrelease", "6.12.0-rt-amd64\n"), [("reboot-pending", "running kernel")]),
+    "no real-time kernel": (written("/proc/sys/kernel/version", "#1 SMP\n"), [("kernel", "running kernel")]),
+    "argument lost": (edited("/proc/cmdline", "skew_tick=1", ""), [("kernel-argument", "skew_tick")]),
+    "not isolated": (written(f"{CPU}/isolated", "1-2\n"), [("isolation", f"{CPU}/isolated"), ("task", "sshd (pid 700)")]),  # balanced
+    "isolcpus edited": (edited(DROP_IN, "isolcpus=managed_irq,domain,", "isolcpus=domain,"), [("boot-configuration", DROP_IN)]),
+    "menu edited": (edited(GRUB_CFG, "isolcpus=managed_irq,domain,", "isolcpus=domain,"), [("boot-configuration", GRUB_CFG)]),
+    "foreign argument": (
+        written("/etc/default/grub.d/50-cloud.cfg", 'GRUB_CMDLINE_LINUX="isolcpus=1"\n'),
+        [("argument-conflict", "/etc/default/grub.d/50-cloud.cfg")],
+    ),
+    "idle=poll": (edited("/proc/cmdline", " quiet", " quiet idle=poll"), [("idle-poll", "idle=poll")]),
+    "mce=off": (edited("/proc/cmdline", " quiet", " quiet mce=off"), [("mce-off", "mce")]),
+    "kthread_cpus": (edited("/proc/cmdline", " quiet", " quiet kthread_cpus=0"), [("argument-unknown", "kthread_cpus")]),
+    "service manager on isolated CPUs": (
+        edited("/proc/cmdline", " quiet", " quiet systemd.cpu_affinity=0,2"), [("housekeeping-overlap", "systemd.cpu_affinity")],
+    ),
+    "rationing kernel": (written(f"/boot/config-{KERNEL}", "CONFIG_RT_GROUP_SCHED=y\n"), [("rt-group-sched", "CONFIG_RT_GROUP_SCHED")]),
+    "lockdown": (written("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n"), [("lockdown", "/sys/kernel/security/lockdown")]),
+    # run-time values
+    "sysctl": (written("/proc/sys/vm/stat_interval", "1\n"), [("setting", "/proc/sys/vm/stat_interval")]),
+    "throttling": (written("/proc/sys/kernel/sched_rt_runtime_us", "950000\n"), [("setting", "/proc/sys/kernel/sched_rt_runtime_us")]),
+    "fair server": (
+        written("/sys/kernel/debug/sched/fair_server/cpu4/runtime", "50000000\n"), [("setting", "/sys/kernel/debug/sched/fair_server/cpu4/runtime")],
+    ),
+    "workqueue": (written("/sys/devices/virtual/workqueue/cpumask", mask(*range(12))), [("setting", "/sys/devices/virtual/workqueue/cpumask")]),
+    "governor": (written(f"{CPU}/cpufreq/policy4/scaling_governor", "powersave\n"), [("setting", f"{CPU}/cpufreq/policy4/scaling_governor")]),
+    "idle limit": (written(f"{CPU}/cpu2/power/pm_qos_resume_latency_us", "0\n"), [("setting", f"{CPU}/cpu2/power/pm_qos_resume_latency_us")]),
+    "idle state entered": (idle_entered, [("cstate-entered", "CPU 2")]),
+    "kernel thread's CPUs": (task(60, "kcompactd0", "0-11", kernel=True), [("kthread", "thread:kcompactd0:60:*:affinity")]),
+    "kernel thread's priority": (
+        task(22, "ksoftirqd/2", "2", kernel=True, bound=True), [("kthread", "thread:ksoftirqd/2:22:*:priority")],
+    ),
+    "interrupt moved": (written("/proc/irq/24/smp_affinity_list", "2\n"), [("interrupt", "IRQ 24 (virtio0-config)")]),
+    "interrupt fires there": (written("/proc/irq/24/effective_affinity_list", "2\n"), []),  # pending: it moves when it fires next
+    "interrupt allowed there": (written("/proc/irq/9/smp_affinity_list", "0,2\n"), [("interrupt", "IRQ 9 (acpi)")]),
+    "new interrupts": (written("/proc/irq/default_smp_affinity", mask(*range(12))), [("setting", "/proc/irq/default_smp_affinity")]),
+    "irqbalance's list": (gone("/etc/realtime-kvm/irqbalance.env"), [("host-file", "/etc/realtime-kvm/irqbalance.env")]),
+    "irqbalance by hand": (task(800, "irqbalance", "0"), [("irqbalance", "irqbalance (pid 800)")]),
+    "irqbalance that knows": (
+        both(task(800, "irqbalance", "0"), written("/proc/800/environ", "A=1\0IRQBALANCE_BANNED_CPULIST=1-2,4-5,7-8,10-11\0")), [],
+    ),
+    "tuned enabled": (
+        lambda plant: fill(plant.root, {"/etc/systemd/system/multi-user.target.wants/tuned.service": ("link", "/lib/tuned.service")}),
+        [("tuned", "tuned.service")],
+    ),
+    "another daemon": (task(801, "numad", "0"), [("tuning-daemon", "numad.service")]),
+    "cpuset invalid": (
+        both(written("/sys/fs/cgroup/rogue/cpuset.cpus.partition", "root invalid (Cpu list in cpuset.cpus not exclusive)\n")),
+        [("cpuset", "/sys/fs/cgroup/rogue")],
+    ),
+    "cpuset root": (
+        both(written("/sys/fs/cgroup/rogue/cpuset.cpus.partition", "root\n"), written("/sys/fs/cgroup/rogue/cpuset.cpus", "5\n")),
+        [("cpuset-root", "/sys/fs/cgroup/rogue")],
+    ),
+    # programs
+    "wanderer": (task(810, "make", "0-2"), [("task", "make (pid 810)")]),
+    "stray on an isolated CPU": (task(811, "make", "0-11", last=5), [("task", "make (pid 811)")]),
+    "bound to a free CPU": (task(812, "plc-sim", "5"), []),  # nobody is beside it
+    "beside a vCPU": (both(foreign(cpu="5", scheduler=1), task(812, "make", "11")), [("smt-sibling", "make (pid 812)")]),
+    "on a vCPU's CPU": (task(813, "make", "8"), [("cpu-contended", "make (pid 813)")]),
+    "on a poll-mode thread's CPU": (task(814, "make", "7"), [("cpu-contended", "make (pid 814)")]),
+    # memory
+    "pages taken away": (written(f"{NODE1}/nr_hugepages", "10\n"), [("hugepages", f"{NODE1}/nr_hugepages")]),
+    "pages taken away in use": (written(f"{NODE1}/surplus_hugepages", "6\n"), [("hugepages", f"{NODE1}/nr_hugepages")]),
+    "mount gone": (written("/proc/mounts", ""), [("host-file", "mount:/dev/hugepages2M")]),
+    # guests
+    "pin live only": (moved("plc1", "vcpu1", cpus="5"), [("guest-thread", "domain plc1: vcpu1 cpus")]),
+    "pin live to many": (moved("plc1", "vcpu1", cpus="0-11"), [("guest-thread", "domain plc1: vcpu1 cpus")]),
+    "pin live onto another guest": (moved("plc1", "vcpu1", cpus="4"), [("guest-thread", "domain plc1: vcpu1 cpus")]),
+    "pin persistent only": (
+        redefined('vcpupin vcpu="1" cpuset="8"', 'vcpupin vcpu="1" cpuset="5"'), [("guest-definition", "domain plc1: cputune")],
+    ),
+    "policy live": (moved("plc1", "vcpu1", scheduler="rr 5"), [("guest-thread", "domain plc1: vcpu1 scheduler")]),
+    "policy persistent": (redefined('priority="1"', 'priority="9"'), [("guest-definition", "domain plc1: cputune")]),
+    "emulator live": (moved("plc2", "emulator", cpus="4"), [("guest-thread", "domain plc2: emulator cpus")]),
+    "guest stopped": (stopped, [("guest-state", "domain historian: state")]),
+    "autostart off": (lambda plant: plant.libvirt.started_with_node.discard("plc2"), [("guest-definition", "domain plc2: autostart")]),
+    "locking undone": (redefined("<locked */>", ""), [("guest-definition", "domain plc1: memoryBacking")]),
+    "guest undefined": (lambda plant: (stopped(plant), plant.libvirt.remove("historian")), [("guest-definition", "domain historian")]),
+    "disk gone": (gone("/images/plc1.qcow2"), [("refused", "guests")]),
+    "memory elsewhere": (lambda plant: plant.settle_guest("plc2", node=0), [("guest-memory-node", "domain plc2")]),
+    "memory not locked": (lambda plant: plant.settle_guest("plc2", locked="0"), [("guest-memory-unlocked", "domain plc2")]),
+    "slice limited": (
+        written("/etc/systemd/system/machine.slice.d/x.conf", "[Slice]\nAllowedCPUs=2,4-5,8,10-11\n"), [("slice-limit", "machine.slice")],
+    ),
+    "libvirt off": (lambda plant: setattr(plant, "answers", False), [("libvirt-missing", "libvirt")]),
+    # foreign guests
+    "foreign, well-behaved": (foreign(cpu="5", scheduler=1), []),
+    "foreign on a guest's CPU": (foreign(cpu="2"), [("vcpu-overlap", "CPU 2")]),
+    "foreign on a poll-mode thread's CPU": (foreign(cpu="7"), [("vcpu-pin", "domain theirs: vcpu0")]),
+    "foreign above the kernel": (foreign(cpu="5", scheduler=50), [("vcpu-priority", "domain theirs: vcpu0")]),
+    "foreign, not locked": (foreign(cpu="5", scheduler=1, locked="0"), [("guest-memory-unlocked", "domain theirs")]),
+    "foreign, moved live": (both(foreign(cpu="5", scheduler=1), moved("theirs", "vcpu0", cpus="11")), [("guest-live", "domain theirs: vcpu0")]),
+    "foreign emulator": (both(foreign(cpu="5", scheduler=1), moved("theirs", "emulator", cpus="0,5")), [("emulator-pin", "domain theirs: emulator")]),
+    "foreign without shared memory": (foreign(cpu="5", scheduler=1, devices=VHOST), [("vhost-user-memory", "domain theirs")]),
+    "foreign with shared memory": (
+        foreign(cpu="5", scheduler=1, devices=VHOST, more="<memoryBacking><access mode='shared'/></memoryBacking>"), [],
+    ),
+    "foreign that floats": (foreign(), []),
+    # switch
+    "mask edited": (switched(".", "other_config", "pmd-cpu-mask", "0x2"), [("switch", "ovs:Open_vSwitch other_config:pmd-cpu-mask")]),
+    "queue moved": (switched("plc1.control", "other_config", "pmd-rxq-affinity", "0:4"), [("switch", "ovs:Interface/plc1.control other_config:*")]),
+    "switch's memory": (switched(".", "other_config", "dpdk-socket-mem", "32"), [("switch", "ovs:Open_vSwitch other_config:dpdk-socket-mem")]),
+    "switch's thread": (task(903, "handler1", "0,2", process=SWITCH), [("switch", "thread:handler1:903:*:affinity")]),
+    "switch not installed": (gone(PROGRAM), [("switch-missing", "Open vSwitch")]),
+    "poll-mode thread moved": (task(901, "pmd-c01/id:901", "5", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
+    "poll-mode thread freed": (task(901, "pmd-c01/id:901", "1,7", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
+    "poll-mode thread real-time": (task(901, "pmd-c01/id:901", "1", process=SWITCH, policy=1, priority=1), [("pmd-policy", "pmd-c01/id:901*")]),
+    # Nova
+    "Nova shares": (
+        written("/etc/nova/nova.conf", "[DEFAULT]\ncpu_shared_set = 9\n[compute]\ncpu_dedicated_set = 2,8\ncpu_shared_set = 0,8\n"),
+        [("nova-sets", "?compute? cpu_dedicated_set")],
+    ),
+    "Nova polls": (written("/etc/nova/nova.conf", "[compute]\ncpu_dedicated_set=1-2,8\n"), [("nova-sets", "?compute? cpu_dedicated_set")]),
+}  # fmt: skip
+
+
+def matches(found, expected):
+    """Whether each finding is one that was expected, and none is missing."""
+    rest = list(expected)
+    for rule, resource in found:
+        fitting = next((item for item in rest if item[0] == rule and fnmatchcase(resource, item[1])), None)
+        if fitting is None:
+            return False
+        rest.remove(fitting)
+    return not rest
+
+
+def test_a_converged_node_has_no_finding(plant):
+    result = plant.audit()
+    assert result["findings"] == []
+    assert result["findings_table"] == ["no finding: the machine is as it should be"]
+    assert result["unchecked"] == []
+    # what is worth knowing: a queue that the kernel manages, and a guest on the node without poll-mode threads
+    assert sorted((item["rule"], item["resource"], item["severity"]) for item in result["remarks"]) == [
+        ("interrupt-managed", "IRQ 40 (nvme0q2)", "info"), ("pmd-remote", "port plc2.control", "info"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_each_sabotage_has_its_finding_and_no_other(plant, monkeypatch, name):
+    harm, expected = SABOTAGES[name]
+    monkeypatch.setattr(Inside, "value", Inside.value)  # put back whatever the harm does to it
+    harm(plant)
+    found = plant.findings()
+    assert matches(found, expected), found
+
+
+def test_the_table_has_every_rule_that_a_node_with_a_document_can_break():
+    elsewhere = {
+        "smt-split", "boot-cpu-isolated", "numa-housekeeping", "options", "unchecked", "guest-restart", "nohz-mismatch", "isolcpus-flags",
+        "cstate-depth", "governor", "fair-server", "rt-throttling", "interrupt-default", "tuned-cores",
+    }  # fmt: skip
+    covered = {rule for _harm, expected in SABOTAGES.values() for rule, _resource in expected}
+    assert covered | elsewhere == {rule.id for rule in RULES.values() if rule.severity != "info"}
