@@ -267,3 +267,247 @@ def test_the_table_has_every_rule_that_a_node_with_a_document_can_break():
     }  # fmt: skip
     covered = {rule for _harm, expected in SABOTAGES.values() for rule, _resource in expected}
     assert covered | elsewhere == {rule.id for rule in RULES.values() if rule.severity != "info"}
+
+
+# -- what is asked for -----------------------------------------------------------------------------
+
+
+def test_without_specs_running_guests_are_held_against_their_definitions(plant):
+    assert plant.findings(guests=[], networks=[]) == []
+    plant.libvirt.edit_thread("plc1", "vcpu1", cpus="5")
+    assert plant.findings(guests=[], networks=[]) == [("guest-live", "domain plc1: vcpu1")]
+    plant.libvirt.edit_thread("plc1", "vcpu1", cpus="5,11")
+    assert plant.findings(guests=[], networks=[]) == [("vcpu-pin", "domain plc1: vcpu1")]
+    plant.switch.set(".", "other_config", "pmd-cpu-mask", "0x2")  # whose is it?
+    assert plant.findings(guests=[], networks=[]) == [("vcpu-pin", "domain plc1: vcpu1")]
+
+
+def test_libvirt_and_switch_that_nobody_needs_may_be_absent(plant):
+    plant.answers = False
+    os.unlink(f"{plant.root}{PROGRAM}")
+    result = plant.audit(guests=[], networks=[])
+    assert result["findings"] == []
+    assert [(item["part"], item["state"]) for item in result["unchecked"]] == [("libvirt", "absent")]
+
+
+def test_a_libvirt_that_does_not_answer_is_one_finding_and_the_rest_is_done(plant, monkeypatch):
+    def fail(_host):
+        raise HostError("libvirt (qemu:///system) does not answer: broken")
+
+    for body in (rt_audit, kvm_host):
+        monkeypatch.setattr(body, "connect" if body is rt_audit else "read_domains", fail)
+    plant.write("/proc/sys/vm/stat_interval", "1\n")
+    result = plant.audit()
+    assert [(item["rule"], item["actual"]) for item in result["findings"]] == [
+        ("libvirt-missing", "libvirt (qemu:///system) does not answer: broken"), ("setting", "1"),
+    ]  # fmt: skip
+
+
+def test_a_guest_that_the_inventory_has_changed_waits_for_its_role(plant):
+    more = [{**PLC1, "memory_mib": 256}, *GUESTS[1:]]
+    found = plant.findings(guests=more)
+    assert matches(
+        found,
+        [
+            ("options", config_path("kvm_host")), ("hugepages", "*node0*/nr_hugepages"), ("guest-restart", "domain plc1"),
+            ("guest-definition", "domain plc1: memory"), ("guest-definition", "domain plc1: currentMemory"),
+        ],
+    ), found  # fmt: skip
+
+
+def test_guests_and_ports_that_are_not_listed_are_remarks(plant):
+    result = plant.audit(guests=GUESTS[:1])
+    assert {(item["rule"], item["resource"]) for item in result["remarks"]} >= {
+        ("guest-unlisted", "domain plc2"), ("guest-unlisted", "domain historian"), ("switch-unlisted", "port plc2.control"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("guests", "said"),
+    [
+        ([{**PLC1, "memory_mib": 129}], "realtime_guests: plc1: memory_mib 129 is no multiple"),
+        ([{**PLC1, "vcpus": 9}], "realtime_guests: plc1 asks for 7 realtime CPUs"),
+        ([{**PLC1, "networks": [{"network": "none"}]}], "network 'none' is not in realtime_networks"),
+    ],
+)
+def test_an_inventory_that_cannot_be_had_is_one_finding_in_its_own_words(plant, guests, said):
+    result = plant.audit(guests=guests)
+    refused = [item["actual"] for item in result["findings"] if item["rule"] == "refused"]
+    assert len(refused) == 1, refused
+    assert said in refused[0]
+
+
+def test_what_another_finding_explains_is_told_as_unchecked(plant):
+    plant.foreign(cpu="2")
+    result = plant.audit()
+    assert [item["rule"] for item in result["findings"]] == ["vcpu-overlap"]
+    assert any("plc1 is pinned to realtime CPU 2, which domain theirs uses as well" in item["reason"] for item in result["unchecked"])
+
+
+def test_a_definition_that_makes_no_sense_is_named_without_a_traceback(plant):
+    plant.libvirt.definitions["odd"] = "<domain type='kvm'><name>odd</name><vcpu>1</vcpu><cputune><vcpupin vcpu='x' cpuset='1'/></cputune></domain>"
+    result = plant.audit()
+    assert result["findings"]
+    assert {item["rule"] for item in result["findings"]} <= {"unchecked", "refused"}
+    assert "something unexpected" in result["findings"][0]["actual"]
+
+
+def test_a_priority_limit_is_the_nodes_own_unless_given(plant):
+    high = [{**PLC1, "priority": 3}, *GUESTS[1:]]
+    (refused,) = [item for item in plant.audit(guests=high)["findings"] if item["rule"] == "refused"]
+    assert "priority 3" in refused["actual"]
+    assert ("guest-thread", "domain plc1: vcpu1 scheduler") in plant.findings(guests=high, priority_limit=3)
+
+
+# -- a node without a document ---------------------------------------------------------------------
+
+
+def test_a_tuned_node_without_a_document_lacks_the_document_alone(plant):
+    os.unlink(f"{plant.root}{DOCUMENT}")
+    result = plant.audit()
+    assert [item["rule"] for item in result["findings"]] == ["document-missing"]
+    assert result["partition"] == {}
+
+
+def untended(path, text):
+    return lambda plant: plant.write(path, text)
+
+
+#: What a node without a document gets beside that: rules that hold for whoever tuned it.
+UNTENDED = {
+    "governor": (untended(f"{CPU}/cpufreq/policy4/scaling_governor", "powersave\n"), [("governor", "CPUs 4")]),
+    "idle limit": (untended(f"{CPU}/cpu4/power/pm_qos_resume_latency_us", "0\n"), [("cstate-depth", "CPUs 4")]),
+    "fair server": (untended("/sys/kernel/debug/sched/fair_server/cpu4/runtime", "50000000\n"), [("fair-server", "CPUs 4")]),
+    "new interrupts": (untended("/proc/irq/default_smp_affinity", "fff\n"), [("interrupt-default", "/proc/irq/default_smp_affinity")]),
+    "interrupt": (untended("/proc/irq/9/smp_affinity_list", "4\n"), [("interrupt", "IRQ 9 (acpi)")]),
+    "kernel thread": (
+        lambda plant: plant.task(28, "ksoftirqd/8", "8", kernel=True, bound=True), [("vcpu-priority", "domain plc1: vcpu1")],
+    ),
+    "split cores": (
+        both(untended(f"{CPU}/isolated", "1-2,4-5,7-8,10\n"), edited("/proc/cmdline", "10-11", "10")), [("smt-split", "CPUs 5,11")],
+    ),
+    "boot CPU": (
+        untended(f"{CPU}/isolated", "0-2,4-8,10-11\n"),
+        [
+            ("boot-cpu-isolated", "CPU 0"), ("numa-housekeeping", "NUMA node 0"), ("housekeeping-overlap", "irqaffinity"),
+            ("interrupt", "IRQ 9 (acpi)"), ("interrupt-default", "/proc/irq/default_smp_affinity"), ("fair-server", "CPUs 0,6"),
+            ("cstate-depth", "CPUs 0,6"), ("emulator-pin", "domain plc1: emulator"), ("task", "sshd*"), ("task", "ovs-vswitchd*"),
+        ],
+    ),
+    "tuned, the same CPUs": (lambda plant: tuned(plant, "1-2,4-5,7-8,10-11"), []),
+    "tuned, other CPUs": (lambda plant: tuned(plant, "2-5"), [("tuned-cores", "tuned, profile realtime-virtual-host")]),
+}  # fmt: skip
+
+
+def tuned(plant, cores):
+    plant.task(850, "tuned", "0", pidfile="/run/tuned/tuned.pid")
+    plant.write("/etc/tuned/active_profile", "realtime-virtual-host\n")
+    plant.write("/etc/tuned/realtime-virtual-host-variables.conf", f"isolated_cores={cores}\n")
+
+
+@pytest.mark.parametrize("name", UNTENDED)
+def test_known_conflicts_are_told_without_a_document_too(plant, name):
+    harm, expected = UNTENDED[name]
+    os.unlink(f"{plant.root}{DOCUMENT}")
+    harm(plant)
+    found = set(plant.findings(guests=[], networks=[])) - {("document-missing", DOCUMENT)}
+    wanted = {item[0] for item in expected}
+    assert {rule for rule, _resource in found} == wanted, found
+    assert all(any(fnmatchcase(resource, item[1]) for rule, resource in found if rule == item[0]) for item in expected), found
+
+
+def test_throttling_is_told_on_kernels_that_throttle(plant):
+    os.unlink(f"{plant.root}{DOCUMENT}")
+    plant.write("/proc/sys/kernel/osrelease", "6.1.0-rt\n")
+    plant.write("/proc/sys/kernel/sched_rt_runtime_us", "950000\n")
+    assert ("rt-throttling", "/proc/sys/kernel/sched_rt_runtime_us") in plant.findings(guests=[], networks=[])
+
+
+# -- as Ansible runs it ----------------------------------------------------------------------------
+
+
+@pytest.fixture(name="call")
+def _call(capsys):
+    def call(**arguments):
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            module.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return json.loads(out)
+
+    return call
+
+
+def test_a_snapshot_is_held_against_its_own_kernel_and_never_written(call, tmp_path):
+    snap = fill(tmp_path / "snap", {**machine_files(cores=4, threads=2), "/proc/cmdline": "ro isolcpus=0-3 nohz_full=0-3\n"})
+    before = snapshot(snap)
+    result = call(fsroot=str(snap), guests=[PLC1], networks=NETWORKS)
+    assert snapshot(snap) == before
+    assert [item["rule"] for item in result["findings"]] == ["document-missing", "boot-cpu-isolated", "smt-split", "isolcpus-flags"]
+    assert result["unchecked"][0]["reason"] == "not looked for in a snapshot"
+    assert (result["changed"], result["changes"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("files", "rules"),
+    [
+        ({}, ["document-missing"]),
+        ({"/sys/devices/system/cpu/cpu1/topology/thread_siblings_list": "x\n"}, ["document-missing", "unchecked"]),
+        ({DOCUMENT: "[]"}, ["file-damaged"]),
+        ({DOCUMENT: '{"schema": 9}'}, ["file-damaged"]),
+        ({JOURNAL: "{"}, ["file-damaged", "document-missing"]),
+        ({"/proc/irq/9/smp_affinity_list": "x", "/proc/irq/9/acpi/": None, "/proc/interrupts": "CPU0\n9:"}, ["document-missing"]),
+        ({"/proc/config.gz": b"\x1f\x8bnonsense"}, ["document-missing"]),
+        ({"/proc/5/task/5/stat": "5 (x) S", "/proc/5/task/5/status": "Name:"}, ["document-missing", "unchecked"]),
+        ({"/etc/nova/nova.conf": "[compute]\ncpu_dedicated_set = many\n"}, ["document-missing", "nova-sets"]),
+        ({"/proc/cmdline": "isolcpus=managed_irq,x-y nohz_full=!"}, ["document-missing"]),
+    ],
+)
+def test_damaged_files_are_named_and_the_rest_is_done(call, tmp_path, files, rules):
+    snap = fill(tmp_path / "snap", {**machine_files(), **files})
+    assert [item["rule"] for item in call(fsroot=str(snap))["findings"]] == rules
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"interval": -1}, "interval: -1.0 is not in 0-60 seconds"),
+        ({"interval": 61}, "interval: 61.0 is not in 0-60 seconds"),
+        ({"host": {"switch_pages": "4K"}}, "value of switch_pages must be one of: 2M, 1G"),
+        ({"switch": {"unknown": 1}}, "Unsupported parameters"),
+    ],
+)
+def test_bad_options_are_refused(call, tmp_path, arguments, said):
+    result = call(fsroot=str(fill(tmp_path / "snap", machine_files())), **arguments)
+    assert result["failed"]
+    assert said in result["msg"]
+
+
+def test_it_waits_for_idle_states_only_where_there_are_any(plant, monkeypatch):
+    waited = []
+    monkeypatch.setattr(_audit_read.time, "sleep", waited.append)
+    plant.audit(interval=30.0)
+    assert len(waited) == 1
+    for path in plant.root.glob("sys/devices/system/cpu/cpu*/cpuidle/*/*"):
+        path.unlink()
+    for path in plant.root.glob("sys/devices/system/cpu/cpu*/cpuidle/*"):
+        path.rmdir()
+    plant.audit(interval=30.0)
+    assert len(waited) == 1
+
+
+def test_the_roles_defaults_are_the_modules(call):
+    """The role leaves out what the inventory does not say; then the module's defaults hold, which must be the roles'."""
+    del call
+    for role, options in (("kvm_host", module.HOST), ("ovs_dpdk", module.SWITCH)):
+        defaults = yaml.safe_load((ROOT / "roles" / role / "defaults/main.yml").read_text())
+        for name, spec in options.items():
+            value = defaults[f"{role}_{'extra' if name == 'dpdk_extra' else name}"]
+            assert value == spec["default"] or "default(0)" in str(value), name
+
+
+def test_it_is_an_info_module(call, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(_common, "Host", lambda root, **options: seen.append(options) or Inside(tmp_path, **options))
+    call()
+    assert seen[0]["check_mode"] is True
