@@ -21,80 +21,83 @@ _KVM_RT = "https://libvirt.org/kbase/kvm-realtime.html"
 _RT_HOST = "Red Hat, Configuring virtualization on RHEL for Real Time"
 _PMD = "Open vSwitch, Documentation/topics/dpdk/pmd.rst"
 
+_SITE, _REBOOT = "site", "site, with a reboot"
+
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule; ``meaning`` is what must hold."""
+    """One rule; ``meaning`` is what must hold, ``repair`` who sees to it when it does not."""
 
     id: str
     severity: str
     meaning: str
     source: str
+    repair: str = "by hand"
 
 
 _TABLE = (
     # the document, and what the roles keep on the node
-    Rule("document-missing", "error", "The node has a partition document.", "docs/partition.md"),
-    Rule("file-damaged", "error", "What the roles keep on the node can be read.", "docs/undo-and-recovery.md"),
-    Rule("topology-changed", "error", "The document was made for the CPUs that the node has now.", "docs/partition.md"),
-    Rule("unconfigured", "warning", "Every role that the node needs has left its options there.", "docs/concepts.md"),
-    Rule("boot-service", "error", "The boot service, which makes run-time values anew, is there and starts at boot.", "docs/settings.md"),
-    Rule("boot-service-old", "warning", "The boot service is of the collection's own release.", "docs/settings.md"),
-    Rule("options", "error", "The options kept for the boot service are those that the inventory asks for.", "docs/settings.md"),
+    Rule("document-missing", "error", "The node has a partition document.", "docs/partition.md", _SITE),
+    Rule("file-damaged", "error", "What the roles keep on the node can be read.", "docs/undo-and-recovery.md", "site; a damaged journal by hand"),
+    Rule("topology-changed", "error", "The document was made for the CPUs that the node has now.", "docs/partition.md", _SITE),
+    Rule("unconfigured", "warning", "Every role that the node needs has left its options there.", "docs/concepts.md", _SITE),
+    Rule("boot-service", "error", "The boot service, which makes run-time values anew, is there and starts at boot.", "docs/settings.md", _SITE),
+    Rule("boot-service-old", "warning", "The boot service is of the collection's own release.", "docs/settings.md", _SITE),
+    Rule("options", "error", "The options kept for the boot service are those that the inventory asks for.", "docs/settings.md", _SITE),
     Rule("refused", "error", "What the inventory asks for can be had on the node as it is.", "docs/guests.md"),
     Rule("unchecked", "warning", "Every part of the node can be looked at.", "docs/audit.md"),
-    Rule("note", "info", "What the modules would tell beside their changes.", "docs/audit.md"),
+    Rule("note", "info", "What the modules would tell beside their changes.", "docs/audit.md", "nobody"),
     # CPU sets and topology
-    Rule("boot-cpu-isolated", "error", "The boot CPU is a housekeeping CPU.", _PARAMETERS),
-    Rule("smt-split", "error", "All threads of a core belong to one set.", _RT_HOST),
-    Rule("numa-housekeeping", "error", "Every NUMA node with isolated CPUs has a housekeeping CPU.", "docs/partition.md"),
+    Rule("boot-cpu-isolated", "error", "The boot CPU is a housekeeping CPU.", _PARAMETERS, _REBOOT),
+    Rule("smt-split", "error", "All threads of a core belong to one set.", _RT_HOST, _REBOOT),
+    Rule("numa-housekeeping", "error", "Every NUMA node with isolated CPUs has a housekeeping CPU.", "docs/partition.md", _REBOOT),
     Rule("housekeeping-overlap", "warning", "Arguments that say where ordinary work goes name no isolated CPU.", _PARAMETERS),
-    Rule("isolation", "error", "The kernel isolates the CPUs of the isolated sets.", _PARAMETERS),
-    Rule("cpuset", "error", "Cpuset partitions are valid and hold the CPUs that they should.", _CGROUP),
+    Rule("isolation", "error", "The kernel isolates the CPUs of the isolated sets.", _PARAMETERS, _REBOOT),
+    Rule("cpuset", "error", "Cpuset partitions are valid and hold the CPUs that they should.", _CGROUP, "site; other programs' cgroups by hand"),
     Rule("cpuset-root", "error", "CPUs isolated at boot are in no cpuset partition of type root.", _CGROUP),
     Rule("nova-sets", "error", "Nova's dedicated CPUs are neither shared nor dataplane CPUs.", "Nova, Documentation admin/cpu-topologies"),
     # kernel and its arguments
-    Rule("kernel", "error", "The running kernel is the one asked for, with PREEMPT_RT.", "Documentation/core-api/real-time"),
-    Rule("kernel-argument", "error", "The running kernel has the planned arguments and no other value of them.", "docs/kernel-arguments.md"),
-    Rule("boot-configuration", "error", "The boot loader boots the planned kernel and arguments next time too.", "docs/kernel-arguments.md"),
-    Rule("reboot-pending", "warning", "The running kernel is the one that boots next.", "docs/kernel-arguments.md"),
+    Rule("kernel", "error", "The running kernel is the one asked for, with PREEMPT_RT.", "Documentation/core-api/real-time", _REBOOT),
+    Rule("kernel-argument", "error", "The running kernel has the planned arguments and no other value of them.", "docs/kernel-arguments.md", _REBOOT),
+    Rule("boot-configuration", "error", "The boot loader boots the planned kernel and arguments next time too.", "docs/kernel-arguments.md", _SITE),
+    Rule("reboot-pending", "warning", "The running kernel is the one that boots next.", "docs/kernel-arguments.md", _REBOOT),
     Rule("argument-conflict", "error", "No file of the boot loader contradicts the planned arguments.", "docs/kernel-arguments.md"),
     Rule("argument-unknown", "warning", "Every argument is known to a mainline kernel.", _PARAMETERS),
     Rule("argument-duplicate", "info", "No argument is given twice.", _PARAMETERS),
     Rule("argument-redundant", "info", "No argument is without effect beside another.", _PARAMETERS),
-    Rule("isolcpus-flags", "warning", "isolcpus= has the flag managed_irq.", "kernel/sched/isolation.c"),
+    Rule("isolcpus-flags", "warning", "isolcpus= has the flag managed_irq.", "kernel/sched/isolation.c", _REBOOT),
     Rule("nohz-mismatch", "error", "nohz_full= and isolcpus=nohz name the same CPUs.", "kernel/sched/isolation.c"),
     Rule("idle-poll", "error", "idle=poll is not used where cores have several threads.", "Documentation/admin-guide/pm/cpuidle.rst"),
-    Rule("mce-off", "warning", "Uncorrected memory errors are reported.", "Documentation/arch/x86/x86_64/boot-options.rst"),
+    Rule("mce-off", "warning", "Uncorrected memory errors are reported.", _PARAMETERS),
     Rule("rt-group-sched", "error", "The kernel does not ration real-time by cgroup.", "Documentation/scheduler/sched-rt-group.rst"),
     Rule("lockdown", "warning", "The kernel is in no lockdown that hides the settings a real-time node needs.", "kernel_lockdown(7)"),
-    Rule("fair-server", "warning", "No fair server takes time from real-time threads on isolated CPUs.", "kernel/sched/deadline.c"),
-    Rule("rt-throttling", "warning", "Real-time threads are not throttled (kernels before 6.12).", "Documentation/scheduler/sched-rt-group.rst"),
+    Rule("fair-server", "warning", "No fair server takes time from real-time threads on isolated CPUs.", "kernel/sched/deadline.c", _SITE),
+    Rule("rt-throttling", "warning", "Real-time threads are not throttled (kernels before 6.12).", "Documentation/scheduler/sched-rt-group.rst", _SITE),
     # what the node holds while it runs
-    Rule("setting", "error", "Kernel settings have the values of the roles.", "docs/settings.md"),
-    Rule("kthread", "error", "Kernel threads have their priorities, and keep off isolated CPUs.", "docs/settings.md"),
-    Rule("hugepages", "error", "Every NUMA node has the huge pages that guests and switch need.", "Documentation/admin-guide/mm/hugetlbpage.rst"),
-    Rule("host-file", "error", "Files of the roles hold what the roles wrote.", "docs/undo-and-recovery.md"),
-    Rule("governor", "warning", "Isolated CPUs run at a steady frequency.", "Documentation/core-api/real-time/hardware.rst"),
-    Rule("cstate-depth", "warning", "Isolated CPUs have a limit on how deep they sleep.", "Documentation/ABI/testing/sysfs-devices-power"),
+    Rule("setting", "error", "Kernel settings have the values of the roles.", "docs/settings.md", _SITE),
+    Rule("kthread", "error", "Kernel threads have their priorities, and keep off isolated CPUs.", "docs/settings.md", _SITE),
+    Rule("hugepages", "error", "Every NUMA node has the huge pages that guests and switch need.", "Documentation/admin-guide/mm/hugetlbpage.rst", _SITE),
+    Rule("host-file", "error", "Files of the roles hold what the roles wrote.", "docs/undo-and-recovery.md", _SITE),
+    Rule("governor", "warning", "Isolated CPUs run at a steady frequency.", "Documentation/core-api/real-time/hardware.rst", _SITE),
+    Rule("cstate-depth", "warning", "Isolated CPUs have a limit on how deep they sleep.", "Documentation/ABI/testing/sysfs-devices-power", _SITE),
     Rule("cstate-entered", "error", "Isolated CPUs enter no idle state beyond their limit.", "Documentation/admin-guide/pm/cpuidle.rst"),
-    Rule("interrupt", "error", "No movable interrupt may fire on an isolated CPU.", "Documentation/core-api/irq/irq-affinity.rst"),
-    Rule("interrupt-default", "warning", "New interrupts start on housekeeping CPUs.", "Documentation/core-api/irq/irq-affinity.rst"),
-    Rule("interrupt-managed", "info", "Interrupts that the kernel manages keep off isolated CPUs.", "kernel/irq/manage.c"),
-    Rule("irqbalance", "error", "irqbalance leaves the isolated CPUs alone.", "irqbalance(1)"),
-    Rule("tuned", "error", "tuned does not tune a node that this collection tunes.", "docs/traps.md"),
+    Rule("interrupt", "error", "No movable interrupt may fire on an isolated CPU.", "Documentation/core-api/irq/irq-affinity.rst", _SITE),
+    Rule("interrupt-default", "warning", "New interrupts start on housekeeping CPUs.", "Documentation/core-api/irq/irq-affinity.rst", _SITE),
+    Rule("interrupt-managed", "info", "Interrupts that the kernel manages keep off isolated CPUs.", "kernel/irq/manage.c", "nobody"),
+    Rule("irqbalance", "error", "irqbalance leaves the isolated CPUs alone.", "irqbalance(1)", "site; one started by other means than its unit by hand"),
+    Rule("tuned", "error", "tuned does not tune a node that this collection tunes.", "docs/traps.md", "site, with cpu_partition_tuned: take_over"),
     Rule("tuned-cores", "warning", "An active tuned profile isolates the CPUs that the kernel isolates.", "tuned, profile cpu-partitioning"),
     Rule("tuning-daemon", "warning", "No other daemon sets what real-time nodes depend on.", "docs/traps.md"),
     Rule("task", "error", "A program runs on isolated CPUs alone, or on none of them.", "docs/traps.md"),
     Rule("cpu-contended", "error", "A CPU of a vCPU or poll-mode thread has no other program.", _KVM_RT),
     Rule("smt-sibling", "error", "Threads beside a vCPU's, and threads left idle, run no program.", _RT_HOST),
     # guests
-    Rule("libvirt-missing", "error", "libvirt answers where guests are asked for.", "docs/guests.md"),
-    Rule("guest-definition", "error", "Guests are defined as the inventory says.", "docs/guests.md"),
-    Rule("guest-state", "error", "Guests run, or are off, as the inventory says.", "docs/guests.md"),
-    Rule("guest-thread", "error", "Threads of running guests have the CPUs and the policy that the inventory gives them.", "docs/guests.md"),
+    Rule("libvirt-missing", "error", "libvirt answers where guests are asked for.", "docs/guests.md", _SITE),
+    Rule("guest-definition", "error", "Guests are defined as the inventory says.", "docs/guests.md", _SITE),
+    Rule("guest-state", "error", "Guests run, or are off, as the inventory says.", "docs/guests.md", _SITE),
+    Rule("guest-thread", "error", "Threads of running guests have the CPUs and the policy that the inventory gives them.", "docs/guests.md", _SITE),
     Rule("guest-live", "warning", "A running guest's pins and policies are those of its definition.", _LIBVIRT),
-    Rule("guest-restart", "warning", "No running guest waits for a restart to have its new definition.", "docs/guests.md"),
+    Rule("guest-restart", "warning", "No running guest waits for a restart to have its new definition.", "docs/guests.md", "site, with rt_guest_restart: true"),
     Rule("guest-unlisted", "info", "Every guest of this collection is in the inventory.", "docs/guests.md"),
     Rule("slice-limit", "error", "machine.slice reaches the CPUs of guests and of their emulator threads.", _CGROUP),
     Rule("vcpu-pin", "error", "Each vCPU of a real-time guest is pinned to one realtime CPU.", _KVM_RT),
@@ -106,8 +109,8 @@ _TABLE = (
     Rule("vhost-user-memory", "error", "A guest on a vhost-user port shares its memory.", "Open vSwitch, Documentation/topics/dpdk/vhost-user.rst"),
     Rule("nx-recovery", "info", "KVM's large-page thread does not run beside a vCPU.", "Documentation/admin-guide/hw-vuln/multihit.rst"),
     # switch
-    Rule("switch-missing", "error", "Open vSwitch with DPDK is installed where networks are real-time.", "docs/switch.md"),
-    Rule("switch", "error", "Settings, bridges, ports and threads of the switch are as the inventory says.", "docs/switch.md"),
+    Rule("switch-missing", "error", "Open vSwitch with DPDK is installed where networks are real-time.", "docs/switch.md", _SITE),
+    Rule("switch", "error", "Settings, bridges, ports and threads of the switch are as the inventory says.", "docs/switch.md", _SITE),
     Rule("switch-unlisted", "info", "Every port and bridge of this collection is in the inventory.", "docs/switch.md"),
     Rule("pmd-pin", "error", "Each poll-mode thread is bound to one dataplane CPU.", _PMD),
     Rule("pmd-policy", "warning", "Poll-mode threads have the ordinary policy.", _PMD),

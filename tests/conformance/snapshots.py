@@ -33,7 +33,7 @@ SEVERAL = {
 }
 WANTED = re.compile(
     r"(^|/)("
-    r"proc/(cmdline|cpuinfo|mounts|sysinfo|self/.*)"
+    r"proc/(cmdline|cpuinfo|interrupts|mounts|sysinfo|irq/.*|self/.*)"
     r"|sys/fs/cgroup/.*cpuset.*"
     r"|sys/devices/system/cpu/(online|present|possible|isolated|nohz_full|kernel_max)"
     r"|sys/devices/system/cpu/cpu\d+(/(online|cpu_capacity))?"

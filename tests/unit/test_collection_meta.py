@@ -42,9 +42,11 @@ SHIPPED = {
 
 #: The half of module_utils that may touch a machine: the edge, and what joins a module and the edge.
 EDGE = {
+    "_audit_read",
     "_boot",
     "_cgroup_moves",
     "_cgroups",
+    "_drift",
     "_hook",
     "_guest_threads",
     "_host",

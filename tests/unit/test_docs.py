@@ -23,6 +23,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils import (
     _node_tool,
     _runtime,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._audit import Finding
+from ansible_collections.realtime.kvm.plugins.module_utils._audit_rules import RULES, SEVERITIES
 from ansible_collections.realtime.kvm.plugins.module_utils._boot_arguments import (
     NOHZ_FULL_CHOICES,
     TSC_CHOICES,
@@ -406,6 +408,22 @@ def test_documented_plans_of_the_lab():
     plan = plan_partition(lab_node(), Intent())
     housekeeping, realtime = (format_cpulist(plan.sets[name]) for name in ("housekeeping", "realtime"))
     assert f"housekeeping {housekeeping}; realtime {realtime} |" in text_of("docs/inventory.md")
+
+
+# docs/audit.md
+
+
+def test_documented_rules_are_those_of_the_code():
+    rows = table("docs/audit.md", ["Rule", "Severity", "What must hold", "Repaired by", "Source"])
+    documented = [(code_of(rule), severity, meaning, source, repair) for rule, severity, meaning, repair, source in rows]
+    assert documented == [(rule.id, rule.severity, rule.meaning, rule.source, rule.repair) for rule in RULES.values()]
+
+
+def test_documented_keys_of_a_finding_are_those_of_the_code():
+    rows = table("docs/audit.md", ["Key", "Meaning"])
+    documented = [key for row in rows for key in re.findall(r"`(\w+)`", row[0])]
+    assert documented == list(Finding("setting", "", "", "", "").to_dict())
+    assert [severity for severity in re.findall(r"`(\w+)`:", rows[0][1])] == list(SEVERITIES)
 
 
 # The other pages

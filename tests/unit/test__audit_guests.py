@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who runs on isolated CPUs: guests, poll-mode threads, other programs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._audit_guests import (
+    Actor,
+    RunningGuest,
+    check_guests,
+    check_polling,
+    check_programs,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._audit_kernel import presumed_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing
+from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from unit.trees import machine_files, plan
+
+SHAPE = {"nodes": 2, "cores": 3, "threads": 2}  # siblings six apart
+TOPOLOGY = build_topology(machine_files(**SHAPE))
+PARTITION = plan(Intent(cpus={"dataplane": "1,7"}), **SHAPE)  # housekeeping 0,3,6,9; realtime 2,4-5,8,10-11
+PRIORITIES = dict.fromkeys(range(12), 2)
+
+
+def actor(role, cpus, process=100, priority=0, name=""):
+    number = {"": 7, "emulator": 0, "other": 1}[role] if role in ("", "emulator", "other") else 10 + int(role[-1])
+    title = name or (f"CPU {role[4:]}/KVM" if role.startswith("vcpu") else role)
+    return Actor(process, process + number, title, frozenset(parse_cpulist(cpus)), 1 if priority else 0, priority, role=role)
+
+
+def guest(*actors, name="plc", process=100, **more):
+    return RunningGuest(name, process, actors, **more)
+
+
+VCPUS = (actor("vcpu0", "2"), actor("vcpu1", "8", priority=1), actor("emulator", "0,6"))
+PLC = guest(*VCPUS)
+
+
+def seen(findings):
+    return [(finding.rule, finding.resource) for finding in findings]
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ((), []),
+        ([actor("vcpu0", "2,4")], [("vcpu-pin", "domain plc: vcpu0")]),
+        ([actor("vcpu0", "3")], [("vcpu-pin", "domain plc: vcpu0")]),
+        ([actor("vcpu0", "1")], [("vcpu-pin", "domain plc: vcpu0")]),  # a poll-mode thread's
+        ([actor("vcpu1", "8", priority=2)], [("vcpu-priority", "domain plc: vcpu1")]),
+        ([actor("emulator", "0,2")], [("emulator-pin", "domain plc: emulator")]),
+        ([actor("emulator", "2")], [("emulator-pin", "domain plc: emulator")]),  # below its own vCPU
+        ([actor("emulator", "5")], []),  # one of its own
+        ([actor("iothread1", "0-11")], [("emulator-pin", "domain plc: iothread1")]),
+        ([actor("other", "0-11")], []),  # workers come and go
+        ([actor("other", "2", name="kvm-nx-lpage-re")], [("nx-recovery", "plc: kvm-nx-lpage-re")]),
+        ([actor("vcpu2", "2")], [("vcpu-overlap", "CPU 2")]),
+    ],
+)
+def test_a_real_time_guest(changed, found):
+    actors = {item.role: item for item in (*VCPUS, *changed)}
+    assert seen(check_guests([guest(*actors.values())], PARTITION, TOPOLOGY, PRIORITIES)) == found
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({"memory": {0: 64}}, []),
+        ({"memory": {0: 60, 1: 4}}, ["guest-memory-node"]),
+        ({"memory": {0: 64, 1: 0}}, []),
+        ({"locked_kib": 0}, ["guest-memory-unlocked"]),
+        ({"locked_kib": 4}, []),
+        ({"vhost_user": ("52:54:00:00:00:01",), "shared": False}, ["vhost-user-memory"]),
+        ({"vhost_user": ("52:54:00:00:00:01",), "shared": True}, []),
+        ({"vhost_user": ("52:54:00:00:00:01",), "shared": None}, []),
+    ],
+)
+def test_its_memory(more, found):
+    assert [item.rule for item in check_guests([replace(PLC, **more)], PARTITION, TOPOLOGY, PRIORITIES)] == found
+
+
+def test_two_guests_and_poll_mode_threads_on_one_cpu():
+    other = guest(actor("vcpu0", "8", process=200, priority=1), name="other", process=200)
+    (overlap,) = check_guests([PLC, other], PARTITION, TOPOLOGY, PRIORITIES)
+    assert (overlap.resource, overlap.actual) == ("CPU 8", "plc vcpu1, other vcpu0")
+    presumed = presumed_partition(TOPOLOGY, PARTITION.isolated)
+    polled = guest(actor("vcpu0", "7", priority=1))
+    pmds = [Actor(900, 901, "pmd-c07", frozenset({7}))]
+    assert [item.actual for item in check_guests([polled], presumed, TOPOLOGY, PRIORITIES, pmds=pmds)] == ["pmd-c07, plc vcpu0"]
+    # with a document it is known that CPU 7 is no realtime CPU, and that is told once
+    assert seen(check_guests([polled], PARTITION, TOPOLOGY, PRIORITIES, pmds=pmds)) == [("vcpu-pin", "domain plc: vcpu0")]
+
+
+def test_a_thread_that_is_named_already_has_no_second_finding():
+    moved = guest(actor("vcpu0", "4"), VCPUS[1], VCPUS[2], listed=True)
+    other = guest(actor("vcpu0", "4", process=200, priority=1), name="other", process=200, listed=True)
+    assert check_guests([moved, other], PARTITION, TOPOLOGY, PRIORITIES, named={("plc", "vcpu0")}) == []
+    assert seen(check_guests([moved, other], PARTITION, TOPOLOGY, PRIORITIES)) == [("vcpu-overlap", "CPU 4")]
+
+
+DEFINED = Existing("plc", ours=False, vcpus={0: frozenset({2}), 1: frozenset({8})}, emulator=frozenset({0, 6}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ((), []),
+        ([actor("vcpu1", "5", priority=1)], [("guest-live", "domain plc: vcpu1")]),
+        ([actor("vcpu1", "8")], [("guest-live", "domain plc: vcpu1")]),
+        ([actor("emulator", "0")], [("guest-live", "domain plc: emulator")]),
+        ([actor("vcpu1", "5,11", priority=1)], [("vcpu-pin", "domain plc: vcpu1")]),  # the worse of two
+    ],
+)
+def test_what_runs_is_held_against_the_definition(changed, found):
+    actors = {item.role: item for item in (VCPUS[0], actor("vcpu1", "8", priority=1), VCPUS[2], actor("vcpu0", "2", priority=1), *changed)}
+    running = guest(*actors.values(), defined=DEFINED, schedulers={0: "fifo 1", 1: "fifo 1"})
+    assert seen(check_guests([running], PARTITION, TOPOLOGY, PRIORITIES)) == found
+
+
+def test_an_ordinary_guest_may_float_and_is_held_against_its_definition_alone():
+    floating = guest(actor("vcpu0", "0,3,6,9"), actor("emulator", "0-11"), locked_kib=0, memory={1: 5})
+    assert check_guests([floating], PARTITION, TOPOLOGY, PRIORITIES) == []
+    defined = replace(floating, defined=Existing("plc", ours=False, floating=frozenset({0, 6}), emulator=frozenset()))
+    assert seen(check_guests([defined], PARTITION, TOPOLOGY, PRIORITIES)) == [("guest-live", "domain plc: vcpu0")]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "policy", "documented", "found"),
+    [
+        ("1", 0, True, []),
+        ("5", 0, True, ["pmd-pin"]),
+        ("5", 0, False, []),
+        ("1,7", 0, True, ["pmd-pin"]),
+        ("1,7", 0, False, ["pmd-pin"]),
+        ("1", 1, True, ["pmd-policy"]),
+    ],
+)
+def test_poll_mode_threads(cpus, policy, documented, found):
+    pmd = Actor(900, 901, "pmd-c01/id:1", parse_cpulist(cpus), policy, 1 if policy else 0)
+    assert [item.rule for item in check_polling([pmd], PARTITION, documented=documented)] == found
+
+
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [
+        (actor("", "0"), []),
+        (actor("", "0-11"), []),  # the kernel brings it onto none of them
+        (replace(actor("", "0-11"), last=5), ["task"]),
+        (actor("", "0,5"), ["task"]),
+        (actor("", "5"), []),  # a free CPU of a free core
+        (actor("", "8"), ["cpu-contended"]),
+        (actor("", "7"), ["cpu-contended"]),  # polled
+        (actor("", "4"), ["smt-sibling"]),  # beside a vCPU
+        (replace(actor("", "4"), process=200), []),  # its own guest's
+        (actor("", ""), []),
+    ],
+)
+def test_programs(program, found):
+    pinned = guest(actor("vcpu0", "10", process=200, priority=1), name="half", process=200)
+    pmds = [Actor(900, 901, "pmd-c07", frozenset({7})), Actor(900, 902, "pmd-c01", frozenset({1}))]
+    mine = replace(program, name="make", process=program.process if program.process == 200 else 300)
+    assert [item.rule for item in check_programs([mine], [PLC, pinned], pmds, PARTITION, TOPOLOGY, PARTITION.isolated)] == found
+
+
+def test_a_thread_left_idle_stays_idle():
+    single = plan(Intent(smt="single"), **SHAPE)
+    (found,) = check_programs([Actor(300, 300, "make", frozenset({8}))], [], [], single, TOPOLOGY, single.isolated)
+    assert (found.rule, found.resource) == ("smt-sibling", "make (pid 300)")
+    assert "CPU 8 is left idle" in found.expected
+    assert check_programs([Actor(300, 300, "make", frozenset({2}))], [], [], single, TOPOLOGY, single.isolated) == []
