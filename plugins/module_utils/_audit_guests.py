@@ -97,13 +97,10 @@ def check_guests(
     findings: list[Finding] = []
     for guest in guests:
         if not guest.realtime and not guest.owned(partition):
-            findings += [] if guest.listed else _live_differences(guest, named)
             continue
         if not guest.listed:
             findings += _check_vcpus(guest, partition, kernel_priorities, named)
             findings += _check_emulator(guest, partition, named)
-            done = {finding.resource for finding in findings}
-            findings += [item for item in _live_differences(guest, named) if item.resource not in done]
         findings += _check_memory(guest, topology)
         findings += [
             Finding(
@@ -116,8 +113,14 @@ def check_guests(
             for actor in guest.actors
             if actor.name.startswith(KVM_WORKER) and actor.cpus <= partition.isolated
         ]
-    done = {finding.resource for finding in findings if finding.rule == "vcpu-pin"}
-    return findings + list(_check_overlaps(guests, pmds, partition, named, done))
+    wrong = {finding.resource for finding in findings if finding.rule == "vcpu-pin"}
+    overlaps = _overlaps(guests, pmds, partition, named, wrong)
+    findings += [item.finding for item in overlaps]
+    told = {finding.resource for finding in findings}.union(*(item.resources for item in overlaps))
+    for guest in guests:
+        found = [] if guest.listed else _live_differences(guest, named)
+        findings += [item for item in found if item.resource not in told]
+    return findings
 
 
 def _resource(guest: RunningGuest, actor: Actor) -> str:
@@ -217,24 +220,36 @@ def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
         )
 
 
-def _check_overlaps(
-    guests: Sequence[RunningGuest], pmds: Iterable[Actor], partition: Partition, named: Named, done: Collection[str]
-) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class _Overlap:
+    """One CPU with two users."""
+
+    finding: Finding
+    resources: tuple[str, ...]  # the guests' threads that it names
+
+
+def _overlaps(
+    guests: Sequence[RunningGuest], pmds: Iterable[Actor], partition: Partition, named: Named, wrong: Collection[str]
+) -> list[_Overlap]:
     # who floats over several CPUs is told by other rules; here two want the same CPU to themselves
     users: dict[int, list[tuple[str, str, str]]] = {}
     for guest in guests:
         for vcpu, actor in sorted(guest.vcpus.items()):
-            told = (guest.name, actor.role) in named or _resource(guest, actor) in done
+            resource = _resource(guest, actor)
+            told = (guest.name, actor.role) in named or resource in wrong
             for cpu in actor.cpus & partition.isolated if len(actor.cpus) == 1 and not told else ():
                 remedy = f"virsh vcpupin {guest.name} {vcpu} CPU --live --config"
-                users.setdefault(cpu, []).append((guest.name, f"{guest.name} {actor.role}", remedy))
+                users.setdefault(cpu, []).append((resource, f"{guest.name} {actor.role}", remedy))
     for pmd in pmds:
         for cpu in pmd.cpus if len(pmd.cpus) == 1 else ():
             users.setdefault(cpu, []).insert(0, ("", pmd.name, "pmd-cpu-mask (ovs_dpdk role)"))
-    for cpu, found in sorted(users.items()):
-        if len(found) > 1 and any(name for name, _who, _remedy in found):
-            who = ", ".join(who for _name, who, _remedy in found)
-            yield Finding("vcpu-overlap", f"CPU {cpu}", "one vCPU and nothing else", who, f"move one of them: {found[-1][2]}")
+    found = []
+    for cpu, several in sorted(users.items()):
+        resources = tuple(resource for resource, _who, _remedy in several if resource)
+        if len(several) > 1 and resources:
+            who, remedy = ", ".join(who for _resource, who, _remedy in several), f"move one of them: {several[-1][2]}"
+            found.append(_Overlap(Finding("vcpu-overlap", f"CPU {cpu}", "one vCPU and nothing else", who, remedy), resources))
+    return found
 
 
 # -- the switch ------------------------------------------------------------------------------------

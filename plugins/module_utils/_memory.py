@@ -31,10 +31,14 @@ class NodeMemory:
 
 @dataclass(frozen=True)
 class Pool:
-    """The huge pages of one size on one NUMA node, as they are."""
+    """The huge pages of one size on one NUMA node, as they are.
+
+    ``surplus`` ones were taken away while they were in use: they go when their user gives them back, so ``have`` is without them.
+    """
 
     have: int
     free: int
+    surplus: int = 0
 
 
 def read_memory(host: Host) -> dict[int, NodeMemory]:
@@ -67,8 +71,7 @@ def read_pool(host: Host, node: int, size: str) -> Pool | None:
     have, free, surplus = (host.value(f"{pool_path(node, size)}/{name}") for name in names)
     if have is None or free is None:
         return None
-    # pages taken away while they were in use are surplus: they go when their user gives them back
-    return Pool(int(have) - int(surplus or 0), int(free))
+    return Pool(int(have) - int(surplus or 0), int(free), int(surplus or 0))
 
 
 def process_pages(host: Host, pid: int) -> dict[tuple[int, str], int]:

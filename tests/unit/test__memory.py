@@ -75,6 +75,8 @@ def test_pools(root):
     fill(root, memory_files({0: 2000}, pages={(0, "2M"): (7, 3)}))
     assert read_pool(Host(str(root)), 0, "2M") == Pool(7, 3)
     assert read_pool(Host(str(root)), 1, "1G") == Pool(0, 0)
+    fill(root, {f"{pool_path(0, '2M')}/surplus_hugepages": "2\n"})  # taken away while in use
+    assert read_pool(Host(str(root)), 0, "2M") == Pool(5, 3, surplus=2)
     assert read_pool(Host(str(root)), 2, "2M") is None
 
 

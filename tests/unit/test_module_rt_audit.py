@@ -187,6 +187,10 @@ SABOTAGES = {
     "policy live": (moved("plc1", "vcpu1", scheduler="rr 5"), [("guest-thread", "domain plc1: vcpu1 scheduler")]),
     "policy persistent": (redefined('priority="1"', 'priority="9"'), [("guest-definition", "domain plc1: cputune")]),
     "emulator live": (moved("plc2", "emulator", cpus="4"), [("guest-thread", "domain plc2: emulator cpus")]),
+    "emulator live, with its workers": (
+        both(moved("plc2", "emulator", cpus="0-5"), moved("plc2", "worker", cpus="0-5")), [("guest-thread", "domain plc2: emulator cpus")],
+    ),
+    "a worker alone": (moved("plc2", "worker", cpus="0-5"), [("task", "worker (pid *)")]),
     "guest stopped": (stopped, [("guest-state", "domain historian: state")]),
     "autostart off": (lambda plant: plant.libvirt.started_with_node.discard("plc2"), [("guest-definition", "domain plc2: autostart")]),
     "locking undone": (redefined("<locked */>", ""), [("guest-definition", "domain plc1: memoryBacking")]),
@@ -205,6 +209,7 @@ SABOTAGES = {
     "foreign above the kernel": (foreign(cpu="5", scheduler=50), [("vcpu-priority", "domain theirs: vcpu0")]),
     "foreign, not locked": (foreign(cpu="5", scheduler=1, locked="0"), [("guest-memory-unlocked", "domain theirs")]),
     "foreign, moved live": (both(foreign(cpu="5", scheduler=1), moved("theirs", "vcpu0", cpus="11")), [("guest-live", "domain theirs: vcpu0")]),
+    "foreign, moved live onto a guest's CPU": (both(foreign(cpu="5", scheduler=1), moved("theirs", "vcpu0", cpus="4")), [("vcpu-overlap", "CPU 4")]),
     "foreign emulator": (both(foreign(cpu="5", scheduler=1), moved("theirs", "emulator", cpus="0,5")), [("emulator-pin", "domain theirs: emulator")]),
     "foreign without shared memory": (foreign(cpu="5", scheduler=1, devices=VHOST), [("vhost-user-memory", "domain theirs")]),
     "foreign with shared memory": (

@@ -166,8 +166,9 @@ def _check_pages(host: Host, partition: Partition, plan: _Plan) -> None:
     }
     check_total(plan.needs.values(), {node: found.total for node, found in memory.items()}, have, HOST_MIB)
     for key, need in plan.needs.items():
-        if need.size == "2M" and need.pages > plan.pools[key].have and not must_wait(host, partition):
-            check_free(need, plan.pools[key].have, memory[need.node].free)
+        there = plan.pools[key].have + plan.pools[key].surplus  # surplus ones become ordinary again without more memory
+        if need.size == "2M" and need.pages > there and not must_wait(host, partition):
+            check_free(need, there, memory[need.node].free)
 
 
 def _tell(host: Host, plan: _Plan) -> None:
@@ -179,7 +180,7 @@ def _tell(host: Host, plan: _Plan) -> None:
         )
     for key, need in plan.needs.items():
         known = sum(pages for user, pages in need.users.items())
-        used = plan.pools[key].have - plan.pools[key].free
+        used = plan.pools[key].have + plan.pools[key].surplus - plan.pools[key].free
         if used > known:
             host.notes.append(
                 f"{used} huge pages of {need.size} are in use on NUMA node {need.node}, {used - known} more than guests and switch take; if they are to "

@@ -319,7 +319,7 @@ class _Audit:
         pmds = read_pmds(self.host, actors)
         found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=pmds, named=named)
         found += check_polling(pmds, partition, documented=documented)
-        others = _others(actors, guests, pmds, partition, named, named_tasks(self.findings))
+        others = _others(actors, guests, pmds, partition, [*self.findings, *found])
         found += check_programs(others, guests, pmds, partition, self.topology, self.kernel.isolated)
         found += irqbalance_findings(self.host, actors, partition)
         found += daemon_findings(self.host, actors, partition, documented=documented)
@@ -347,18 +347,17 @@ class _Audit:
 
 
 def _others(
-    actors: Iterable[Actor],
-    guests: Iterable[RunningGuest],
-    pmds: Iterable[Actor],
-    partition: Partition,
-    named: set[tuple[str, str]],
-    told: set[int],
+    actors: Iterable[Actor], guests: Iterable[RunningGuest], pmds: Iterable[Actor], partition: Partition, findings: Iterable[Finding]
 ) -> list[Actor]:
-    """Return the threads that no rule for guests and switch looks at; those ``told`` have their finding already."""
-    told = told | {pmd.tid for pmd in pmds}
+    """Return the threads that no rule for guests and switch looks at, and that no finding names yet."""
+    told = named_tasks(findings) | {pmd.tid for pmd in pmds}
+    named = {finding.resource for finding in findings}
     for guest in guests:
         demanding = guest.realtime or guest.owned(partition)
-        told |= {
-            actor.tid for actor in guest.actors if actor.role != "other" and (demanding or (guest.name, actor.role) in named)
-        }
+        for actor in guest.actors:
+            # QEMU's workers go where its emulator thread goes
+            role = "emulator" if actor.role == "other" else actor.role
+            thread = f"domain {guest.name}: {role}"
+            if (demanding and actor.role != "other") or named & {thread, f"{thread} cpus"}:
+                told.add(actor.tid)
     return [actor for actor in actors if actor.tid not in told]
