@@ -19,7 +19,6 @@ from ._kernel_arguments import compare, key_of
 from ._partition import Partition
 from ._topology import Topology
 
-
 #: Characters of a text of several lines that a finding shows.
 _SHOWN = 300
 #: Characters of a list of numbers that a finding shows.

@@ -335,7 +335,10 @@ def _check_bound(
     idle = actor.cpus & partition.idle
     rivals = {cpu: beside[cpu] for cpu in actor.cpus if cpu in beside and beside[cpu][1] != actor.process}
     if idle or rivals:
-        names = ", ".join([f"CPU {format_cpulist(idle)} is left idle"] * bool(idle) + [f"CPU {c} is beside {n}" for c, (n, _p) in rivals.items()])
+        names = ", ".join(
+            [f"CPU {format_cpulist(idle)} is left idle"] * bool(idle)
+            + [f"CPU {c} is beside {n}" for c, (n, _p) in rivals.items()]
+        )
         yield Finding("smt-sibling", resource, f"nothing on the other threads of a core in use: {names}", _on(actor), remedy)
 
 

@@ -92,13 +92,15 @@ def _flags_of(value: str) -> tuple[str, ...]:
 
 
 def _cpus_of(values: Iterable[str]) -> frozenset[int]:
-    found: frozenset[int] = frozenset()
-    for value in values:
-        try:
-            found |= parse_cpulist(",".join(part for part in value.split(",") if not re.match("[a-z]", part)))
-        except CpuListError:
-            continue  # the kernel ignores it too
-    return found
+    return frozenset().union(*map(_cpus, values))
+
+
+def _cpus(value: str) -> frozenset[int]:
+    """Return the CPUs of a list behind its flags; of one that the kernel cannot read, and so ignores, none."""
+    try:
+        return parse_cpulist(",".join(part for part in value.split(",") if not re.match("[a-z]", part)))
+    except CpuListError:
+        return frozenset()
 
 
 def check_arguments(
@@ -181,7 +183,9 @@ def _redundant(tokens: Sequence[str], *, realtime: bool, limited: bool) -> Itera
             if key in keys:
                 yield _without_effect(key, "idle=poll, with which no idle state is entered")
         if limited:
-            yield Finding("argument-redundant", "idle", "nothing", "idle=poll beside limits for each CPU, which suffice", _ARGUMENT)
+            yield Finding(
+                "argument-redundant", "idle", "nothing", "idle=poll beside limits for each CPU, which suffice", _ARGUMENT
+            )
     if realtime:
         for token in ("rcupdate.rcu_normal_after_boot=1", "rcutree.use_softirq=0"):
             if token in known:
@@ -287,7 +291,9 @@ def check_untended(platform: Platform, partition: Partition, *, deepest_us: int 
     if slow:
         names = ", ".join(sorted(set(slow.values())))
         findings.append(Finding("governor", f"CPUs {format_cpulist(slow)}", "performance", names, "power role"))
-    deep = [state for state in platform.idle_states if state.cpu in isolated and state.latency_us > deepest_us and not state.disabled]
+    deep = [
+        state for state in platform.idle_states if state.cpu in isolated and state.latency_us > deepest_us and not state.disabled
+    ]
     unlimited = {state.cpu for state in deep if _limit_us(platform.latency_limits.get(state.cpu, "0")) is None}
     if unlimited:
         worst = max((state for state in deep if state.cpu in unlimited), key=lambda state: state.latency_us)

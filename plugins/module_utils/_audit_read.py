@@ -52,9 +52,7 @@ def read_actors(host: Host) -> list[Actor]:
     ]
     guests = {actor.process for actor in actors if role_of(actor.name, main=False).startswith("vcpu")}
     return [
-        actor
-        if actor.process not in guests
-        else replace(actor, role=role_of(actor.name, main=actor.tid == actor.process))
+        actor if actor.process not in guests else replace(actor, role=role_of(actor.name, main=actor.tid == actor.process))
         for actor in actors
     ]
 
@@ -147,7 +145,10 @@ def _rt_group_sched(host: Host, release: str) -> bool | None:
 
 def _read_cpusets(host: Host, partition: Partition) -> dict[str, tuple[str, str]]:
     """Return cgroups that are, or should be, cpuset partitions; those that the roles make are compared elsewhere."""
-    ours = (*HOLDERS.values(), *((f"{ROOT}/machine.slice/", f"{ROOT}/system.slice/ovs-vswitchd.service/") * (partition.isolation == "runtime")))
+    ours = (
+        *HOLDERS.values(),
+        *((f"{ROOT}/machine.slice/", f"{ROOT}/system.slice/ovs-vswitchd.service/") * (partition.isolation == "runtime")),
+    )
     found = {}
     for pattern in ("*", "*/*", "*/*/*"):
         for file in host.glob(f"{ROOT}/{pattern}/cpuset.cpus.partition"):
@@ -219,7 +220,13 @@ def daemon_findings(host: Host, actors: Sequence[Actor], partition: Partition, *
     """Daemons that set what real-time nodes depend on; of tuned, without a document, only another choice of CPUs."""
     running = {actor.name for actor in actors}
     findings = [
-        Finding("tuning-daemon", f"{name}.service", "switched off", f"{state}; it sets {what}", f"systemctl disable --now {name}.service")
+        Finding(
+            "tuning-daemon",
+            f"{name}.service",
+            "switched off",
+            f"{state}; it sets {what}",
+            f"systemctl disable --now {name}.service",
+        )
         for name, (state, what) in tuning_daemons(host, running).items()
     ]
     if documented or "active" not in tuned_state(host):

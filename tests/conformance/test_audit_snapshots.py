@@ -80,7 +80,12 @@ def test_the_live_real_time_node_gets_what_it_deserves():
     assert told(result["findings"]) == [
         MISSING,
         ("boot-cpu-isolated", "CPU 0", "housekeeping, as the boot CPU", "isolated"),
-        ("smt-split", "CPUs 5-10,45-50", "all threads of a core in one set", "CPUs 45-50 isolated, their siblings 5-10 housekeeping"),
+        (
+            "smt-split",
+            "CPUs 5-10,45-50",
+            "all threads of a core in one set",
+            "CPUs 45-50 isolated, their siblings 5-10 housekeeping",
+        ),
         POLL,
         MCE,
         ("interrupt-default", "/proc/irq/default_smp_affinity", "CPUs 5-10", "isolated CPUs 0-4,11-79 too"),
@@ -130,7 +135,12 @@ def test_the_older_real_time_node_splits_the_same_cores_the_other_way():
     result = audit(snapshot)
     assert told(result["findings"]) == [
         MISSING,
-        ("smt-split", "CPUs 5-10,45-50", "all threads of a core in one set", "CPUs 5-10 isolated, their siblings 45-50 housekeeping"),
+        (
+            "smt-split",
+            "CPUs 5-10,45-50",
+            "all threads of a core in one set",
+            "CPUs 5-10 isolated, their siblings 45-50 housekeeping",
+        ),
         POLL,
         MCE,
     ]

@@ -52,7 +52,10 @@ def small(count=3):
         "repair": "x",
     }
     nodes = {
-        f"kvm{number:02d}": {"info": node_info(f"kvm{number:02d}", specs[: number % 8 + 1], seed=number), "verify": {"findings": []}}
+        f"kvm{number:02d}": {
+            "info": node_info(f"kvm{number:02d}", specs[: number % 8 + 1], seed=number),
+            "verify": {"findings": []},
+        }
         for number in range(count)
     }
     nodes["kvm01"]["verify"] = {"findings": [finding]}

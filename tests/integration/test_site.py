@@ -227,6 +227,8 @@ def test_a_reboot_by_hand_keeps_the_node_as_it_is(converged: Converged) -> None:
     ssh(node, "systemd-run --on-active=1 systemctl reboot", ok=False)
     assert wait_for(node, f"! grep -q {boot} /proc/sys/kernel/random/boot_id", 300)
     ssh(node, "systemctl is-system-running --wait", timeout=200, ok=False)
+    if EXPECTED[node]["dataplane"]:  # libvirt starts them one by one
+        assert wait_for(node, "test $(virsh list --name | grep -c .) -ge 3", 200)
     playbook("verify.yml", nodes=node)
     assert playbook("site.yml", nodes=node).changes(node) == []
 

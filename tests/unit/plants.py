@@ -99,9 +99,13 @@ class FakeSwitch:
         for name, network in switch.bridges.items():
             own = [f"p-{port.name}" for port in switch.ports.values() if port.bridge == name]
             marks = {NETWORK_KEY: network}
-            bridges[name] = Row("b0", {"name": name, "datapath_type": "netdev", "external_ids": marks, "ports": (f"p-{name}", *own)})
+            bridges[name] = Row(
+                "b0", {"name": name, "datapath_type": "netdev", "external_ids": marks, "ports": (f"p-{name}", *own)}
+            )
             ports[name] = Row(f"p-{name}", {"name": name, "interfaces": (f"i-{name}",), "external_ids": marks, "tag": None})
-            interfaces[name] = Row(f"i-{name}", {"name": name, "type": "internal", "external_ids": marks, "options": {}, "other_config": {}})
+            interfaces[name] = Row(
+                f"i-{name}", {"name": name, "type": "internal", "external_ids": marks, "options": {}, "other_config": {}}
+            )
         for name, port in switch.ports.items():
             marks = {NETWORK_KEY: port.network, GUEST_KEY: port.guest}
             ports[name] = Row(f"p-{name}", {"name": name, "interfaces": (f"i-{name}",), "external_ids": marks, "tag": port.tag})
@@ -210,14 +214,21 @@ class Plant:
         self.make = MakeConfig(self.root)
         self._command(["/usr/sbin/grub-mkconfig", "-o", f"{self.root}{GRUB_CFG}"])
         self.run(cpu_partition, "cpu_partition", _PARTITION)
-        self.run(cpu_power, "cpu_power", {"state": "present", "partition": None, "governor": "performance", "turbo": "keep", "cstates": "C1"})
+        self.run(
+            cpu_power,
+            "cpu_power",
+            {"state": "present", "partition": None, "governor": "performance", "turbo": "keep", "cstates": "C1"},
+        )
         self.run(irq_affinity, "irq_affinity", {"state": "present", "partition": None, "irqbalance": True})
         specs = {"networks": NETWORKS, "guests": GUESTS}
         self.run(kvm_host, "kvm_host", {"state": "present", "partition": None, **specs, **_HOST})
         self.use_pages(free=True)
         self.run(kernel_arguments, "kernel_arguments", _ARGUMENTS)
         arguments = json.loads(self.read("/etc/realtime-kvm/kernel_arguments.json"))["tokens"]
-        fill(self.root, {"/proc/cmdline": f"BOOT_IMAGE=/boot/vmlinuz-{KERNEL} root=UUID=5f1c-77aa ro quiet {' '.join(arguments)}\n"})
+        fill(
+            self.root,
+            {"/proc/cmdline": f"BOOT_IMAGE=/boot/vmlinuz-{KERNEL} root=UUID=5f1c-77aa ro quiet {' '.join(arguments)}\n"},
+        )
         self.run(ovs_dpdk, "ovs_dpdk", {"state": "present", "partition": None, **specs, **_SWITCH, "restart_with_guests": True})
         self.run(rt_domain, "rt_domain", {**_DOMAIN, **specs})
         for guest in GUESTS:
@@ -300,8 +311,23 @@ class Plant:
         """A thread, of a program of its own unless ``process`` is given."""
         flags = 0x00200000 * kernel | 0x04000000 * bound
         first = cpus.split(",")[0].split("-")[0]
-        rest = ["S", *["0"] * 5, str(flags), *["0"] * 12, "100", *["0"] * 16, str(first if last is None else last), str(priority), str(policy), "0"]
-        files = {"stat": f"{tid} ({name}) {' '.join(rest)}\n", "status": f"Name:\t{name}\nCpus_allowed_list:\t{cpus}\n", "comm": f"{name}\n"}
+        rest = [
+            "S",
+            *["0"] * 5,
+            str(flags),
+            *["0"] * 12,
+            "100",
+            *["0"] * 16,
+            str(first if last is None else last),
+            str(priority),
+            str(policy),
+            "0",
+        ]
+        files = {
+            "stat": f"{tid} ({name}) {' '.join(rest)}\n",
+            "status": f"Name:\t{name}\nCpus_allowed_list:\t{cpus}\n",
+            "comm": f"{name}\n",
+        }
         folders = [f"/proc/{process or tid}/task/{tid}", *([] if process else [f"/proc/{tid}"])]
         fill(self.root, {f"{folder}/{file}": text for folder in folders for file, text in files.items()})
         if pidfile:

@@ -118,7 +118,10 @@ DEFINED = Existing("plc", ours=False, vcpus={0: frozenset({2}), 1: frozenset({8}
     ],
 )
 def test_what_runs_is_held_against_the_definition(changed, found):
-    actors = {item.role: item for item in (VCPUS[0], actor("vcpu1", "8", priority=1), VCPUS[2], actor("vcpu0", "2", priority=1), *changed)}
+    actors = {
+        item.role: item
+        for item in (VCPUS[0], actor("vcpu1", "8", priority=1), VCPUS[2], actor("vcpu0", "2", priority=1), *changed)
+    }
     running = guest(*actors.values(), defined=DEFINED, schedulers={0: "fifo 1", 1: "fifo 1"})
     assert seen(check_guests([running], PARTITION, TOPOLOGY, PRIORITIES)) == found
 

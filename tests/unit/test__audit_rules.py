@@ -44,7 +44,10 @@ def used():
     text = "".join(path.read_text() for path in sorted(SOURCES.rglob("*.py")) if path.name != "_audit_rules.py")
     made = re.findall(r'\bFinding\(\s*"([\w-]+)"', text)
     given = re.findall(r'change_finding\([^()]*?,\s*"[\w-]+",\s*"([\w-]+)"', text)
-    chosen = re.findall(r'"(boot-service|boot-service-old|options|host-file|guest-thread|guest-state|guest-definition|kthread|cpuset|hugepages|setting)"', text)
+    chosen = re.findall(
+        r'"(boot-service|boot-service-old|options|host-file|guest-thread|guest-state|guest-definition|kthread|cpuset|hugepages|setting)"',
+        text,
+    )
     return {*made, *given, *chosen}
 
 

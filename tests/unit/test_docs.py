@@ -423,7 +423,7 @@ def test_documented_keys_of_a_finding_are_those_of_the_code():
     rows = table("docs/audit.md", ["Key", "Meaning"])
     documented = [key for row in rows for key in re.findall(r"`(\w+)`", row[0])]
     assert documented == list(Finding("setting", "", "", "", "").to_dict())
-    assert [severity for severity in re.findall(r"`(\w+)`:", rows[0][1])] == list(SEVERITIES)
+    assert re.findall(r"`(\w+)`:", rows[0][1]) == list(SEVERITIES)
 
 
 # The other pages

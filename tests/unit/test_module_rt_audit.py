@@ -28,7 +28,9 @@ from unit.trees import fill, machine_files, snapshot
 
 NODE1 = "/sys/devices/system/node/node1/hugepages/hugepages-2048kB"
 CPU = "/sys/devices/system/cpu"
-VHOST = "<interface type='vhostuser'><mac address='52:54:00:00:00:09'/><source type='unix' path='/run/x' mode='server'/></interface>"
+VHOST = (
+    "<interface type='vhostuser'><mac address='52:54:00:00:00:09'/><source type='unix' path='/run/x' mode='server'/></interface>"
+)
 
 
 @pytest.fixture(name="plant")
@@ -346,11 +348,15 @@ def test_what_another_finding_explains_is_told_as_unchecked(plant):
     plant.foreign(cpu="2")
     result = plant.audit()
     assert [item["rule"] for item in result["findings"]] == ["vcpu-overlap"]
-    assert any("plc1 is pinned to realtime CPU 2, which domain theirs uses as well" in item["reason"] for item in result["unchecked"])
+    assert any(
+        "plc1 is pinned to realtime CPU 2, which domain theirs uses as well" in item["reason"] for item in result["unchecked"]
+    )
 
 
 def test_a_definition_that_makes_no_sense_is_named_without_a_traceback(plant):
-    plant.libvirt.definitions["odd"] = "<domain type='kvm'><name>odd</name><vcpu>1</vcpu><cputune><vcpupin vcpu='x' cpuset='1'/></cputune></domain>"
+    plant.libvirt.definitions["odd"] = (
+        "<domain type='kvm'><name>odd</name><vcpu>1</vcpu><cputune><vcpupin vcpu='x' cpuset='1'/></cputune></domain>"
+    )
     result = plant.audit()
     assert result["findings"]
     assert {item["rule"] for item in result["findings"]} <= {"unchecked", "refused"}
@@ -448,7 +454,12 @@ def test_a_snapshot_is_held_against_its_own_kernel_and_never_written(call, tmp_p
     before = snapshot(snap)
     result = call(fsroot=str(snap), guests=[PLC1], networks=NETWORKS)
     assert snapshot(snap) == before
-    assert [item["rule"] for item in result["findings"]] == ["document-missing", "boot-cpu-isolated", "smt-split", "isolcpus-flags"]
+    assert [item["rule"] for item in result["findings"]] == [
+        "document-missing",
+        "boot-cpu-isolated",
+        "smt-split",
+        "isolcpus-flags",
+    ]
     assert result["unchecked"][0]["reason"] == "not looked for in a snapshot"
     assert (result["changed"], result["changes"]) == (False, [])
 

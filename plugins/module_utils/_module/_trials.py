@@ -119,7 +119,9 @@ def switch_outcome(host: Host, runner: Runner, specs: Specs) -> Outcome:
     findings = [change_finding(change, "ovs_dpdk", "switch") for change in changes]
     for row in result["unlisted"]:
         what = f"port {row['port']}" if row["port"] else f"bridge {row['bridge']}"
-        findings.append(Finding("switch-unlisted", what, "a network and guest of the inventory", "neither", "state: absent takes it away"))
+        findings.append(
+            Finding("switch-unlisted", what, "a network and guest of the inventory", "neither", "state: absent takes it away")
+        )
     return Outcome([*findings, *_notes(trial)], result)
 
 

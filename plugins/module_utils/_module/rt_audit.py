@@ -294,7 +294,9 @@ class _Audit:
         if domains is None and specs.wants_guests:
             self.parts.absent("guests", "not compared with the inventory, since libvirt does not answer")
             return frozenset(), set()
-        memory = self.attempt("guests' memory", lambda: host_outcome(host, runner, specs)) if not self.has("slice-limit") else None
+        memory = (
+            self.attempt("guests' memory", lambda: host_outcome(host, runner, specs)) if not self.has("slice-limit") else None
+        )
         pages = memory.result.get("pages") if memory else None
         guests = self.attempt("guests", lambda: guest_outcome(host, runner, specs, pages)) if domains is not None else None
         if switch and guests and self.topology is not None:
@@ -347,7 +349,11 @@ class _Audit:
 
 
 def _others(
-    actors: Iterable[Actor], guests: Iterable[RunningGuest], pmds: Iterable[Actor], partition: Partition, findings: Iterable[Finding]
+    actors: Iterable[Actor],
+    guests: Iterable[RunningGuest],
+    pmds: Iterable[Actor],
+    partition: Partition,
+    findings: Iterable[Finding],
 ) -> list[Actor]:
     """Return the threads that no rule for guests and switch looks at, and that no finding names yet."""
     told = named_tasks(findings) | {pmd.tid for pmd in pmds}
