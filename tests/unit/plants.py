@@ -68,6 +68,42 @@ _DOMAIN = {
 }  # fmt: skip
 
 
+_FOLDERS = (
+    "/var/lib",
+    "/usr/local",
+    "/etc/systemd/system",
+    "/etc/default/grub.d",
+    "/etc/tmpfiles.d",
+    "/etc/modprobe.d",
+    "/run/systemd/system",
+)
+_IDLE = (("POLL", 0), ("C1", 1), ("C6", 133))
+
+
+def _cpu_files(cpus):
+    """Governors, limits, idle states and fair servers, as a kernel starts with them."""
+    sysfs, files = "/sys/devices/system/cpu", {}
+    for cpu in cpus:
+        files[f"{sysfs}/cpu{cpu}/power/pm_qos_resume_latency_us"] = "0\n"
+        files[f"{sysfs}/cpufreq/policy{cpu}/scaling_governor"] = "powersave\n"
+        files[f"{sysfs}/cpu{cpu}/cpufreq"] = ("link", f"../cpufreq/policy{cpu}")
+        files[f"/sys/kernel/debug/sched/fair_server/cpu{cpu}/runtime"] = "50000000\n"
+        for number, (name, latency) in enumerate(_IDLE):
+            told = {"name": name, "latency": latency, "usage": 100, "disable": 0}
+            files.update({f"{sysfs}/cpu{cpu}/cpuidle/state{number}/{key}": f"{text}\n" for key, text in told.items()})
+    return files
+
+
+def _irq_files(irqs):
+    """Interrupts by number: name, and the CPU that they are allowed on and fire on."""
+    files = {}
+    for number, (name, cpu) in irqs.items():
+        files[f"/proc/irq/{number}/{name}/"] = None
+        for kind in ("smp", "effective"):
+            files[f"/proc/irq/{number}/{kind}_affinity_list"] = f"{cpu}\n"
+    return files
+
+
 class Inside(Host):
     """A Host whose / is a tree."""
 
@@ -162,9 +198,6 @@ class Plant:
         monkeypatch.setattr(ovs_dpdk, "_note_start", lambda *_arguments: None)
 
     def _lay_out(self):
-        cpus = range(12)
-        sysfs = "/sys/devices/system/cpu"
-        irqs = {9: ("acpi", "0"), 24: ("virtio0-config", "3"), 40: ("nvme0q2", "2")}
         files = {
             **machine_files(isolated="1-2,4-5,7-8,10-11", **SHAPE),
             **memory_files({0: 4000, 1: 4000}),
@@ -176,18 +209,9 @@ class Plant:
             "/proc/cpuinfo": "vendor_id\t: AuthenticAMD\nflags\t\t: fpu svm constant_tsc nonstop_tsc\n",
             "/proc/mounts": "hugetlbfs /dev/hugepages hugetlbfs rw,relatime,pagesize=2M 0 0\n",
             "/sys/devices/virtual/workqueue/cpumask": "fff\n",
-            **{f"{sysfs}/cpu{cpu}/power/pm_qos_resume_latency_us": "0\n" for cpu in cpus},
-            **{f"{sysfs}/cpufreq/policy{cpu}/scaling_governor": "powersave\n" for cpu in cpus},
-            **{f"{sysfs}/cpu{cpu}/cpufreq": ("link", f"../cpufreq/policy{cpu}") for cpu in cpus},
-            **{f"/sys/kernel/debug/sched/fair_server/cpu{cpu}/runtime": "50000000\n" for cpu in cpus},
-            **{f"{sysfs}/cpu{cpu}/cpuidle/state{n}/{key}": text for cpu in cpus for n, state in enumerate(
-                (("POLL", 0), ("C1", 1), ("C6", 133))) for key, text in
-                (("name", f"{state[0]}\n"), ("latency", f"{state[1]}\n"), ("usage", "100\n"), ("disable", "0\n"))},
-            **{f"/proc/irq/{irq}/{name}": f"{cpu}\n" for irq, (_name, cpu) in irqs.items() for name in
-                ("smp_affinity_list", "effective_affinity_list")},
-            **{f"/proc/irq/{irq}/{name}/": None for irq, (name, _cpu) in irqs.items()},
-            **{f"{folder}/": None for folder in ("/var/lib", "/usr/local", "/etc/systemd/system", "/etc/default/grub.d", "/etc/tmpfiles.d",
-                "/etc/modprobe.d", "/run/systemd/system")},
+            **_cpu_files(range(12)),
+            **_irq_files({9: ("acpi", "0"), 24: ("virtio0-config", "3"), 40: ("nvme0q2", "2")}),
+            **{f"{folder}/": None for folder in _FOLDERS},
             "/usr/sbin/grub-mkconfig": "",
             GRUB_DEFAULTS: 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n',
             f"/boot/vmlinuz-{KERNEL}": "",
@@ -199,14 +223,14 @@ class Plant:
             "/usr/lib/systemd/system/openvswitch.service": "",
             "/etc/group": f"qemu:x:{os.getgid()}:\n",
             **{f"/images/{guest['name']}.qcow2": "" for guest in GUESTS},
-        }  # fmt: skip
+        }
         fill(self.root, files)
         os.chmod(f"{self.root}/proc/irq/40/smp_affinity_list", 0o444)  # the kernel manages it
         self.task(SWITCH, "ovs-vswitchd", "0,3,6,9", pidfile=PID_FILE)
         for tid, cpu in PMDS.items():
             self.task(tid, f"pmd-c{cpu:02d}/id:{tid}", str(cpu), process=SWITCH)
         self.task(700, "sshd", "0-11", last=0)
-        for cpu in cpus:
+        for cpu in range(12):
             self.task(20 + cpu, f"ksoftirqd/{cpu}", str(cpu), kernel=True, bound=True, policy=1, priority=2)
         self.task(60, "kcompactd0", "0,3,6,9", kernel=True)
 
