@@ -20,7 +20,8 @@ from ._services import tuned_state
 from ._sysfs import Kernel, read_kernel
 from ._topology import Topology
 
-_ONE_INTERRUPT = re.compile(r"/proc/irq/\d+/")
+#: Changes that are no difference: an interrupt has a rule of its own, and a CPU is switched off on the way to a partition.
+_NO_DIFFERENCE = re.compile(r"/proc/irq/\d+/|/sys/devices/system/cpu/cpu\d+/online$")
 
 
 def document_missing() -> Finding:
@@ -57,10 +58,10 @@ def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, A
 
 
 def feature_findings(host: Host, partition: Partition, feature: str, options: Mapping[str, Any]) -> list[Finding]:
-    """Return what the boot service would change now, by the very code that would; each interrupt has a rule of its own."""
+    """Return what the boot service would change now, by the very code that would."""
     trial = host.trial(feature)
     FEATURES[feature](trial, partition, options)
-    changes = [change for change in trial.changes if not _ONE_INTERRUPT.match(change.resource)]
+    changes = [change for change in trial.changes if not _NO_DIFFERENCE.match(change.resource)]
     return [change_finding(change, ROLES[feature]) for change in changes]
 
 

@@ -54,7 +54,7 @@ FOREIGN = """<domain type='kvm'><name>{name}</name><memory unit='MiB'>64</memory
 _PARTITION = {
     "state": "present", "housekeeping_cores_per_node": 1, "dataplane_cores_per_node": 0, "dataplane_devices": [], "shared_cores_per_node": 0,
     "realtime": "rest", "smt": "together", "isolation": "boot", "cpus": {"dataplane": "1,7"}, "tuned": "refuse", "rt_throttling": "unlimited",
-    "priority_limit": 1,
+    "priority_limit": 1, "cycle_cpus": False,
 }  # fmt: skip
 _ARGUMENTS = {
     "state": "present", "arguments": [], "from_partition": True, "partition": None, "nohz_full": "all", "tsc": "nowatchdog", "cstates": "keep",

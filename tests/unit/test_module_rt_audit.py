@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
@@ -17,6 +18,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils import _audit_read
 from ansible_collections.realtime.kvm.plugins.module_utils._audit_rules import RULES
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN, GRUB_CFG
 from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation import HOLDERS
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation import ROOT as CGROUPS
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common, kvm_host, rt_audit
 from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import ARCHIVE, UNIT, WANTS
 from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import PROGRAM
@@ -24,7 +27,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUM
 from ansible_collections.realtime.kvm.plugins.modules import rt_audit as module
 from unit.plants import GUESTS, KERNEL, NETWORKS, PLC1, SWITCH, Inside, Plant, mask
 from unit.test_docs import ROOT
-from unit.trees import fill, machine_files, snapshot
+from unit.trees import fill, machine_files, plan, snapshot
 
 NODE1 = "/sys/devices/system/node/node1/hugepages/hugepages-2048kB"
 CPU = "/sys/devices/system/cpu"
@@ -527,3 +530,43 @@ def test_it_is_an_info_module(call, monkeypatch, tmp_path):
     monkeypatch.setattr(_common, "Host", lambda root, **options: seen.append(options) or Inside(tmp_path, **options))
     call()
     assert seen[0]["check_mode"] is True
+
+
+# -- a node that is isolated at run time -----------------------------------------------------------
+
+
+def runtime_files():
+    partition = replace(plan(), isolation="runtime")  # housekeeping 0, realtime 1-3
+    holder = HOLDERS["realtime"]
+    return {
+        **machine_files(),
+        DOCUMENT: json.dumps(partition.to_document()),
+        config_path("cpu_partition"): '{"rt_throttling": "kernel", "priority_limit": 1, "cycle_cpus": true}',
+        config_path("cpu_power"): '{"governor": "keep", "turbo": "keep", "cstates": "keep"}',
+        config_path("irq_affinity"): "{}",
+        f"{CGROUPS}/cpuset.cpus.isolated": "1-3\n",
+        f"{CGROUPS}/cgroup.subtree_control": "cpuset\n",
+        f"{holder}/cpuset.cpus": "1-3\n",
+        f"{holder}/cpuset.cpus.partition": "isolated\n",
+        **{f"{CPU}/cpu{cpu}/online": "1\n" for cpu in (1, 2, 3)},
+    }
+
+
+#: Files of the boot service and of the slices, which the module writes and this small tree has not.
+SERVICE = {"boot-service", "host-file"}
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({}, []),
+        ({f"{HOLDERS['realtime']}/cpuset.cpus.partition": "isolated invalid (Parent is not a partition root)\n"}, [("cpuset", "cpuset:realtime")]),
+        ({f"{HOLDERS['realtime']}/cpuset.cpus": "1-2\n"}, [("cpuset", "cpuset:realtime")]),
+        ({f"{CGROUPS}/user.slice/cpuset.cpus": "0-3\n"}, [("cpuset", f"{CGROUPS}/user.slice/cpuset.cpus")]),
+        ({f"{CGROUPS}/rogue/cpuset.cpus.partition": "isolated\n", f"{CGROUPS}/rogue/cpuset.cpus.effective": "3\n"}, [("refused", "settings of cpu_partition")]),
+    ],
+)  # fmt: skip
+def test_partitions_made_at_run_time(call, tmp_path, files, found):
+    snap = fill(tmp_path / "snap", {**runtime_files(), **files})
+    items = [item for item in call(fsroot=str(snap))["findings"] if item["rule"] not in SERVICE]
+    assert [(item["rule"], item["resource"]) for item in items] == found
