@@ -113,6 +113,7 @@ _TABLE = (
     Rule("switch", "error", "Settings, bridges, ports and threads of the switch are as the inventory says.", "docs/switch.md", _SITE),
     Rule("switch-unlisted", "info", "Every port and bridge of this collection is in the inventory.", "docs/switch.md"),
     Rule("pmd-pin", "error", "Each poll-mode thread is bound to one dataplane CPU.", _PMD),
+    Rule("rxq-placement", "error", "Each queue is served by the poll-mode thread that it is pinned to.", _PMD),
     Rule("pmd-policy", "warning", "Poll-mode threads have the ordinary policy.", _PMD),
     Rule("pmd-remote", "info", "Ports are polled from their own NUMA node.", _PMD),
 )  # fmt: skip

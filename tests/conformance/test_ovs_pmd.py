@@ -13,6 +13,7 @@ import re
 import shlex
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._audit_switch import parse_placement
 from conformance.snapshots import FIXTURES, needs_fixtures
 from conformance.switches import DummySwitch, needs_switch, parse_queues
 
@@ -99,7 +100,9 @@ def test_upstream_expectations(short_folder, name):
             for command in case["vsctl"][done:number]:
                 switch.vsctl(*shlex.split(command))
             done = number
-            shown = as_expected(expected, switch.appctl("dpif-netdev/pmd-rxq-show"))
-            assert shown == expected, f"after {case['vsctl'][:done]}"
+            text = switch.appctl("dpif-netdev/pmd-rxq-show")
+            assert as_expected(expected, text) == expected, f"after {case['vsctl'][:done]}"
+            # the audit's reader, held against the tests' own
+            assert parse_placement(text) == {(port, queue): core for port, queue, _numa, core in parse_queues(text)}
     finally:
         switch.stop_all()

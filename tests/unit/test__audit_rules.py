@@ -20,7 +20,7 @@ CONFLICTS = {
     1: ("boot-cpu-isolated", "numa-housekeeping", "housekeeping-overlap", "topology-changed"),
     2: ("smt-split", "smt-sibling"),
     3: ("smt-split",),
-    4: ("pmd-pin", "pmd-remote", "switch"),
+    4: ("pmd-pin", "rxq-placement", "pmd-remote", "switch"),
     5: ("emulator-pin", "slice-limit"),
     6: ("vcpu-priority", "kthread"),
     7: ("cpuset-root", "isolation"),

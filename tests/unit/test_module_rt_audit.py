@@ -96,6 +96,15 @@ def idle_entered(plant):
     Inside.value = lambda host, path: next(counts) if path == usage else value(host, path)
 
 
+def shown(one, other):
+    """What ovs-appctl prints where these CPUs serve the two guests' ports."""
+    ports = {one: "plc1.control", other: "plc2.control"}
+    return "".join(
+        f"pmd thread numa_id 0 core_id {cpu}:\n  isolated : false\n  port: {ports[cpu]:<16}  queue-id:  0 (enabled)   pmd usage:  0 %\n  overhead:  0 %\n"
+        for cpu in sorted(ports)
+    )
+
+
 def stopped(plant):
     plant.libvirt.stop(["historian"], 0, force=True)
 
@@ -230,6 +239,11 @@ SABOTAGES = {
     "poll-mode thread moved": (task(901, "pmd-c01/id:901", "5", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
     "poll-mode thread freed": (task(901, "pmd-c01/id:901", "1,7", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
     "poll-mode thread real-time": (task(901, "pmd-c01/id:901", "1", process=SWITCH, policy=1, priority=1), [("pmd-policy", "pmd-c01/id:901*")]),
+    "queue served by another thread": (
+        lambda plant: setattr(plant, "queues", shown(7, 1)), [("rxq-placement", "port plc1.control queue 0"), ("rxq-placement", "port plc2.control queue 0")],
+    ),
+    "queues as pinned": (lambda plant: setattr(plant, "queues", shown(1, 7)), []),
+    "daemon does not tell": (lambda plant: setattr(plant, "queues", None), [("unchecked", "queues of the switch")]),
     # Nova
     "Nova shares": (
         written("/etc/nova/nova.conf", "[DEFAULT]\ncpu_shared_set = 9\n[compute]\ncpu_dedicated_set = 2,8\ncpu_shared_set = 0,8\n"),

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._audit import Finding, change_finding, rule_of
+from .._audit_switch import SHOW_QUEUES, check_placement, parse_placement
 from .._boot import DROP_IN as GRUB_DROP_IN
 from .._boot import GRUB_CFG, Runner, find_boot_loader
 from .._cgroups import plan_slices
 from .._change import Change
-from .._host import Host
+from .._host import Host, HostError
 from .._interrupts import IRQBALANCE_DROP_IN, plan_irqbalance
 from .._kernel_arguments import find_conflicts
 from .._memory import pool_path
@@ -123,6 +124,14 @@ def switch_outcome(host: Host, runner: Runner, specs: Specs) -> Outcome:
             Finding("switch-unlisted", what, "a network and guest of the inventory", "neither", "state: absent takes it away")
         )
     return Outcome([*findings, *_notes(trial)], result)
+
+
+def queue_findings(runner: Runner, switch: Mapping[str, Any]) -> list[Finding]:
+    """Compare which thread serves which queue with what the database asks for."""
+    code, out, err = runner(SHOW_QUEUES)
+    if code != 0:
+        raise HostError(f"{' '.join(SHOW_QUEUES)} failed: {(err or out).strip()[-200:]}")
+    return check_placement(switch["ports"], parse_placement(out))
 
 
 def guest_outcome(host: Host, runner: Runner, specs: Specs, pages: Mapping[str, Any] | None) -> Outcome:

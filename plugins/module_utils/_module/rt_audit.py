@@ -58,6 +58,7 @@ from ._trials import (
     irqbalance_files,
     named_tasks,
     named_threads,
+    queue_findings,
     remote_ports,
     service_findings,
     switch_outcome,
@@ -291,6 +292,8 @@ class _Audit:
             remedy = "as it says; emulator threads below vCPUs that never yield boot for ever"
             self.findings.append(Finding("slice-limit", "machine.slice", "the CPUs of guests and emulators", str(error), remedy))
         switch = self.attempt("the switch", lambda: switch_outcome(host, runner, specs))
+        if switch and switch.result and specs.wants_switch and not self.has("switch"):
+            self.add("queues of the switch", lambda: queue_findings(runner, switch.result))
         if domains is None and specs.wants_guests:
             self.parts.absent("guests", "not compared with the inventory, since libvirt does not answer")
             return frozenset(), set()
