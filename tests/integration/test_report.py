@@ -175,8 +175,12 @@ def test_the_page_works_in_a_browser(report: Report, tmp_path: Path) -> None:
 
 
 def take_pictures(driver, page: Path) -> None:
-    """Keep how the page looks, from its top and from the first node on."""
+    """Keep how the page looks, from its top and from a node on."""
     driver.get(page.as_uri())
     driver.save_screenshot(str(PICTURES / "report-lab-fleet.png"))
-    driver.execute_script("const n = document.querySelector('#nodes details'); n.open = true; n.scrollIntoView()")
+    driver.execute_script(
+        "const n = [...document.querySelectorAll('#nodes > details.node')].find(d => d.querySelector('summary').textContent.includes(arguments[0]));"
+        "n.open = true; n.scrollIntoView({behavior: 'instant'})",
+        NODES[0],
+    )
     driver.save_screenshot(str(PICTURES / "report-lab-node.png"))
