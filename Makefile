@@ -87,8 +87,12 @@ test: unit lint sanity ## all tests that need no virtual machine: a few minutes
 test-lab: $(STAMP) ## every role on the lab: molecule, one scenario a role
 	$(say) "test-lab: molecule test --all"
 	@# molecule remembers what it created by the name of the folder alone: a state of this tree's own, new every time
-	@rm -rf .cache/molecule
-	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule LAB_NODES=node1 molecule test --all
+	@# what failed is said once more below molecule's recap, which names only the scenario
+	@rm -rf .cache/molecule; mkdir -p .cache
+	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule LAB_NODES=node1 molecule test --all 2>&1 | tee .cache/test-lab.log || { \
+	printf '\n== test-lab: what failed\n'; \
+	sed 's/\x1b\[[0-9;]*[a-zA-Z]//g' .cache/test-lab.log | grep -E '(^|│) *(E  |FAILED |ERROR |fatal: |\[ERROR\])' | cut -c1-240 | tail -n 12; \
+	exit 1; }
 
 .PHONY: test-site
 test-site: $(STAMP) ## site.yml, refusals, interruptions and undo on three nodes of the lab: about an hour under emulation

@@ -128,10 +128,30 @@ def link_local(node: str, guest: str) -> str:
     return f"fe80::{int(mac[0], 16) ^ 2:x}{mac[1]}:{mac[2]}ff:fe{mac[3]}:{mac[4]}{mac[5]}"
 
 
+#: What tells why a guest is silent: its state, its ports as the switch sees them, and whether its vCPUs run at all.
+EVIDENCE = r"""
+virsh domstate --reason {guest}
+ovs-vsctl --timeout=10 --columns=name,link_state,error,status,statistics find Interface type=dpdkvhostuserclient
+for pid in $(cat /run/libvirt/qemu/{guest}.pid); do
+  for second in 1 2; do
+    for task in /proc/$pid/task/*; do
+      echo "$(cat $task/comm): $(cut -d' ' -f3,14,15,39 $task/stat) cpus $(grep -o 'allowed_list:.*' $task/status | head -n1 | cut -f2)"
+    done
+    sleep 3
+  done
+done
+tail -n 15 /var/log/libvirt/qemu/{guest}.log /var/log/openvswitch/ovs-vswitchd.log
+dmesg | tail -n 10
+"""
+
+
 def answers(node: str, guest: str, bridge: str, seconds: float = 240) -> bool:
     """Whether a guest answers on its bridge. Booting takes it half a minute, with others beside it several times as long."""
     ssh(node, f"ip link set {bridge} up")
-    return wait_for(node, f"ping -6 -q -c 1 -W 3 {link_local(node, guest)}%{bridge} >/dev/null 2>&1", seconds)
+    if wait_for(node, f"ping -6 -q -c 1 -W 3 {link_local(node, guest)}%{bridge} >/dev/null 2>&1", seconds):
+        return True
+    print(f"{guest} is silent on {bridge}", ssh(node, f"({EVIDENCE.format(guest=guest)}) 2>&1", ok=False), sep="\n")
+    return False
 
 
 def counters(node: str, port: str) -> dict[str, int]:
