@@ -22,8 +22,8 @@ HOLDER = "/sys/fs/cgroup/realtime-kvm.realtime"
 
 #: Prints for each thread that has one CPU: the CPU, the state and the CPUs of its own cgroup as a partition.
 PARTITIONS = """
-for pid in $(cat /run/libvirt/qemu/plc*.pid /run/openvswitch/ovs-vswitchd.pid); do
-  for task in /proc/$pid/task/*; do
+for file in /run/libvirt/qemu/plc*.pid /run/openvswitch/ovs-vswitchd.pid; do
+  for task in /proc/$(cat $file)/task/*; do
     case $(cat $task/comm) in 'CPU '*|pmd-*) ;; *) continue ;; esac
     cgroup=/sys/fs/cgroup$(cut -d: -f3 $task/cgroup)
     echo $(awk '/^Cpus_allowed_list/ {print $2}' $task/status) $(cat $cgroup/cpuset.cpus.effective) $(cat $cgroup/cpuset.cpus.partition)
