@@ -229,10 +229,13 @@ def _smi_count(host: Host, cpu: int) -> int | None:
 
 
 def occupants(host: Host, isolated: frozenset[int]) -> dict[int, str]:
-    """Return the isolated CPUs that somebody has put a program on: CPU to the program's name (a guest's vCPU, a poll-mode thread, a controller)."""
+    """Return the isolated CPUs that somebody has put a program on: CPU to the program's name (a guest's vCPU, a poll-mode thread, a controller).
+
+    What a measurement of ours has there is not among them: whether that may go on is asked later.
+    """
     found: dict[int, str] = {}
     for thread in read_threads(host, user=True):
-        if thread.allowed and thread.allowed <= isolated:
+        if thread.allowed and thread.allowed <= isolated and f"/{UNIT}" not in (host.read(f"/proc/{thread.pid}/cgroup") or ""):
             for cpu in thread.allowed:
                 found.setdefault(cpu, f"{thread.name} (pid {thread.pid})")
     return found

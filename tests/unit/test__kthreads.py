@@ -26,20 +26,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._kthreads import (
     set_priority,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
-from unit.trees import fill, plan, writable
+from unit.trees import fill, plan, task, writable
 
 KERNEL, BOUND = 0x00200000, 0x04000000
 PARTITION = plan()  # housekeeping 0, realtime 1-3
-
-
-def task(base, name, *, flags=0, policy=0, priority=0, allowed="0-3", started=100, comm=None):
-    pid = base.rsplit("/", 1)[1]
-    fields = ["S", "2", "0", "0", "0", "-1", str(flags), *["0"] * 12, str(started), *["0"] * 17, str(priority), str(policy), "0"]
-    return {
-        f"{base}/stat": f"{pid} ({name}) {' '.join(fields)}\n",
-        f"{base}/status": f"Name:\t{name}\nCpus_allowed:\tf\nCpus_allowed_list:\t{allowed}\nMems_allowed_list:\t0\n",
-        f"{base}/comm": f"{comm or name}\n",
-    }
 
 
 def kernel_thread(pid, name, **options):

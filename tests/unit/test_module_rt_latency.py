@@ -20,12 +20,14 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils import _latency_job, _latency_machine
 from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import LatencyError
 from ansible_collections.realtime.kvm.plugins.module_utils._latency_machine import Agent
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_latency as body
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import SETS, Partition
 from ansible_collections.realtime.kvm.plugins.modules import rt_latency
 from unit.measuring import CYCLICTEST, STRESS, FakeAgent, install, processes, use_folder, wait_until
+from unit.trees import fill, task
 
 ONLINE = sorted(os.sched_getaffinity(0))
 pytestmark = pytest.mark.skipif(
@@ -156,7 +158,9 @@ def test_started_polled_and_removed(call, folder):
     assert wait_until(lambda: any("sleep 300" in line for line in processes(folder)))  # the stand-in for load
     again = call(state="started", seconds=4)  # the same: joined
     assert again["running"]
-    assert "runs already (cyclictest on CPUs 0, 4 s)" in call(state="started", seconds=5)["msg"]
+    assert call(check=True, state="started", seconds=4)["running"]
+    for check in (False, True):
+        assert "runs already (cyclictest on CPUs 0, 4 s)" in call(check=check, state="started", seconds=5)["msg"]
     early = call(state="polled")
     assert (early["running"], early["finished"], early["minutes_left"]) == (True, False, 1)
     assert wait_until(lambda: call(state="polled")["finished"])
@@ -303,6 +307,17 @@ def test_cpus_that_a_program_is_on_are_not_measured(call, refuse, folder):
         process.wait()
     assert call(check=True, cpus=None, partition=document)["cpus"] == str(last)
     assert not folder.exists()
+
+
+def test_a_measurement_of_ours_keeps_no_other_from_its_cpus(tmp_path):
+    # that it may not run beside another, or is joined, is told by name
+    fill(tmp_path, task("/proc/50/task/50", "cyclictest", allowed="2"))
+    fill(tmp_path, task("/proc/50/task/51", "cyclictest", allowed="3"))
+    fill(tmp_path, task("/proc/60/task/60", "controller", allowed="3"))
+    fill(tmp_path, {f"/proc/{tid}/cgroup": f"0::/system.slice/{_latency_job.UNIT}\n" for tid in (50, 51)})
+    fill(tmp_path, {"/proc/60/cgroup": "0::/system.slice/controller.service\n"})
+    found = _latency_machine.occupants(Host(str(tmp_path)), frozenset({2, 3}))
+    assert found == {3: "controller (pid 60)"}
 
 
 def test_a_set_is_measured_without_the_cpus_that_are_in_use(call, monkeypatch):

@@ -132,3 +132,14 @@ def _child(step, work, root):
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def task(base, name, *, flags=0, policy=0, priority=0, allowed="0-3", started=100, comm=None):
+    """Return the files of a task of /proc."""
+    pid = base.rsplit("/", 1)[1]
+    fields = ["S", "2", "0", "0", "0", "-1", str(flags), *["0"] * 12, str(started), *["0"] * 17, str(priority), str(policy), "0"]
+    return {
+        f"{base}/stat": f"{pid} ({name}) {' '.join(fields)}\n",
+        f"{base}/status": f"Name:\t{name}\nCpus_allowed:\tf\nCpus_allowed_list:\t{allowed}\nMems_allowed_list:\t0\n",
+        f"{base}/comm": f"{comm or name}\n",
+    }

@@ -107,7 +107,7 @@ def _act(place: _Place, check_mode: bool) -> dict[str, Any]:
         "virtual": environment["virtual"],
     }
     if check_mode:
-        return {**told, "running": is_running(machine, systemd=systemd), "finished": False, **_left(job.seconds)}
+        return {**told, "running": _runs_already(place, job), "finished": False, **_left(job.seconds)}
     _start(place, job, environment)
     if state == "started":
         return {**told, "running": True, "finished": False, **_left(job.seconds)}
@@ -296,17 +296,23 @@ def _environment(place: _Place, job: Job, version: str, virtual: bool, left_out:
 # -- the run ---------------------------------------------------------------------------------------
 
 
+def _runs_already(place: _Place, job: Job) -> bool:
+    """Whether this very job runs; another one is an error."""
+    machine = place.machine
+    if not is_running(machine, systemd=place.systemd):
+        return False
+    files = job_files(machine)
+    other = load_stored(files["job.json"])[0] if "job.json" in files else None
+    if other is None or other.key() != job.key():
+        what = f"{other.tool} on CPUs {format_cpulist(other.cpus)}, {other.seconds} s" if other else "by somebody else"
+        raise LatencyError(f"{machine.name}: a measurement runs already ({what}); wait for its end, or end it with state: absent")
+    return True
+
+
 def _start(place: _Place, job: Job, environment: Mapping[str, Any]) -> None:
     """Start the job; one that runs already is joined when it is the same, else refused."""
     machine, systemd = place.machine, place.systemd
-    if is_running(machine, systemd=systemd):
-        files = job_files(machine)
-        other = load_stored(files["job.json"])[0] if "job.json" in files else None
-        if other is None or other.key() != job.key():
-            what = f"{other.tool} on CPUs {format_cpulist(other.cpus)}, {other.seconds} s" if other else "by somebody else"
-            raise LatencyError(
-                f"{machine.name}: a measurement runs already ({what}); wait for its end, or end it with state: absent"
-            )
+    if _runs_already(place, job):
         prolong(machine, place.parameters["lease"])
         return
     text = stored(
