@@ -63,25 +63,35 @@ ORDINARY = cpus(WANT.ordinary)
 ISOLATED = SETS["dataplane"] | SETS["realtime"]
 FIRST = min(SETS["dataplane"])
 
-#: Spins on a CPU with a real-time policy beside a load on all CPUs; prints what interrupted it.
+#: Spins on a CPU with the policy of a vCPU, so below the kernel's own threads there; prints what interrupted it.
 SPIN = r"""
-import json, os, subprocess, sys, time
+import collections, json, os, re, sys, time
 cpu, seconds = int(sys.argv[1]), float(sys.argv[2])
 def timer():
     for line in open("/proc/interrupts"):
         if line.split()[0] == "LOC:":
             return int(line.split()[1 + sorted(os.sched_getaffinity(1) | set(range(os.cpu_count()))).index(cpu)])
-def switches():
-    return int(open("/proc/self/status").read().split("nonvoluntary_ctxt_switches:")[1].split()[0])
+def traced(name, text=None):  # who takes the CPU from this thread
+    with open("/sys/kernel/tracing/" + name, "w" if text else "r") as file:
+        return file.write(text) if text else file.read()
+traced("events/sched/sched_switch/filter", f"prev_pid == {os.getpid()}")
+traced("events/sched/sched_switch/enable", "1")
 os.sched_setaffinity(0, {cpu})
-os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-interrupts, before, start, longest = timer(), switches(), time.monotonic(), 0.0
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+interrupts, start, longest = timer(), time.monotonic(), 0.0
+traced("trace_marker", "begin")
 last = start
 while last - start < seconds:
     now = time.monotonic()
     longest = max(longest, now - last)
     last = now
-print(json.dumps({"involuntary": switches() - before, "timer": timer() - interrupts, "longest_ms": round(longest * 1000, 1)}))
+interrupts = timer() - interrupts
+traced("events/sched/sched_switch/enable", "0")
+switched = traced(f"per_cpu/cpu{cpu}/trace").rpartition("tracing_mark_write: begin")[2]
+who = collections.Counter(re.findall(r" ==> next_comm=(.+?) next_pid=", switched))
+programs = sum(count for name, count in who.items() if not re.search(rf"/{cpu}\b", name))
+# ksoftirqd, where no interrupt comes to: the scheduler's load balancing, which isolated CPUs have no part in
+print(json.dumps({"timer": interrupts, "switches": programs + who[f"ksoftirqd/{cpu}"], "who": who, "longest_ms": round(longest * 1000, 1)}))
 """
 
 #: Prints what the partition touches of a running node: cpusets, settings, kernel threads, files.
@@ -168,10 +178,14 @@ def _realtime() -> None:
 
 
 def interrupted(command: str = "") -> dict:
-    """What interrupts a spinning real-time thread in 20 seconds, while every CPU that may has ordinary work."""
-    load = "for i in $(seq 24); do timeout 40 sh -c 'while :; do :; done' & done"
-    script = f"cat > /run/spin.py; {load}; sleep 5; timeout 60 {command} python3 /run/spin.py {WANT.probe} 20; wait"
-    return json.loads(ssh(NODE, script, stdin=SPIN, timeout=180))
+    """What interrupts a spinning real-time thread in a minute, while every CPU that may has ordinary work until it ends."""
+    script = f"""cat > /run/spin.py
+load=
+for i in $(seq 24); do timeout 230 sh -c 'while :; do :; done' & load="$load $!"; done
+sleep 5
+nice -n -20 timeout 200 {command} python3 /run/spin.py {WANT.probe} 60 || {{ kill $load; exit 1; }}
+kill $load"""  # fails if any has ended before
+    return json.loads(ssh(NODE, script, stdin=SPIN, timeout=240))
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +195,7 @@ def loose() -> dict:
 
 
 def test_both_sets_are_isolated_without_a_reboot_as_check_mode_said(loose: dict) -> None:
-    assert loose["timer"] > 0
+    assert min(loose["timer"], loose["switches"]) >= 20, loose  # else nothing can drop
     boot = ssh(NODE, "cat /proc/sys/kernel/random/boot_id")
     said = run("--check", **RUNTIME)
     assert holders() == {}
@@ -214,9 +228,9 @@ for pid in filter(str.isdecimal, os.listdir("/proc")):
 
 
 def test_a_spinning_thread_is_interrupted_less_than_before(loose: dict) -> None:
-    quiet = interrupted("rtpart run realtime --cpu " + str(WANT.probe) + " -f 10 --")
-    print(f"before {loose}, isolated {quiet}")  # the timer's tick ends only with nohz_full, so it is shown, not judged
-    assert quiet["involuntary"] * 3 <= loose["involuntary"], (loose, quiet)
+    quiet = interrupted("rtpart run realtime --cpu " + str(WANT.probe) + " -f 1 --")
+    print(f"before {loose}, isolated {quiet}")  # the scheduler's tick ends only with nohz_full: the last test
+    assert quiet["switches"] * 10 <= loose["switches"], (loose, quiet)
 
 
 def test_a_cpu_moves_from_shared_to_realtime_and_back_alone() -> None:
@@ -361,3 +375,28 @@ def test_modes_convert_into_each_other() -> None:
             assert (isolated_by_the_kernel(), holders()) == (set(), {name: (wanted, "isolated") for name, wanted in SETS.items()})
         again = playbook("site.yml", nodes=NODE, timeout=900, extra={**wish, "cpu_partition_isolation": mode})
         assert again.changes(NODE) == []
+
+
+def test_where_the_boot_gave_nohz_full_the_timer_falls_silent_too() -> None:
+    """The administrator adds this one of what is reported as missing. Alone it isolates nothing: any other work on a CPU keeps its tick."""
+    lab("reset", NODE, lab_snapshot="realtime")
+    missing = [item["argument"] for item in run("--check", **RUNTIME)["not_at_runtime"]]
+    argument = next(item for item in missing if item.startswith("nohz_full="))
+    text = f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {argument}"'
+    ssh(
+        NODE,
+        "cat > /etc/default/grub.d/50-site.cfg; update-grub 2>&1; (sleep 1; reboot) >/dev/null 2>&1 &",
+        stdin=text,
+        timeout=200,
+    )
+    time.sleep(20)
+    assert wait_for(NODE, f"grep -q {argument} /proc/cmdline && systemctl is-system-running --wait >/dev/null", 300)
+    before = interrupted()
+    made = run(**RUNTIME)
+    assert [item["argument"] for item in made["not_at_runtime"]] == [item for item in missing if item != argument]
+    after = interrupted(f"rtpart run realtime --cpu {WANT.probe} -f 1 --")
+    print(f"with {argument}: before {before}, isolated {after}")
+    for what in ("timer", "switches"):
+        assert before[what] >= 20, before
+        assert after[what] * 10 <= before[what], (before, after)
+    assert run(**RUNTIME)["changes"] == []
