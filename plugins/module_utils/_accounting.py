@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from ._cpuset import format_cpulist
 from ._fit import Fit, Room, largest_on_node, largest_spread
-from ._guest import PAGE_MIB
 from ._node_facts import cpus_of, existing_of, memory_of, since_of, switch_memory, threads_of, topology_of
+from ._pages import PAGE_MIB
 from ._partition import SETS, Partition, PartitionError, partition_from_document
 
 #: Who can have something, beside guests.

@@ -13,9 +13,10 @@ from typing import Any
 
 from ._audit_rules import RULES, rank
 from ._change import Change
+from ._cmdline import key_of
 from ._cpuset import format_cpulist
 from ._irq import Interrupt, stuck
-from ._kernel_arguments import compare, key_of
+from ._kernel_arguments import compare
 from ._partition import Partition
 from ._topology import Topology
 

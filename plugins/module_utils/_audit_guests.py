@@ -15,7 +15,7 @@ from ._audit import Finding, check_task
 from ._cpuset import format_cpulist
 from ._partition import Partition
 from ._pinning import Existing
-from ._settings import POLICY_NAMES, SCHED_FIFO, SCHED_RR
+from ._policies import POLICY_NAMES, SCHED_FIFO, SCHED_RR
 from ._topology import Topology
 
 #: A worker of KVM's that inherits CPU and policy of the vCPU it was first needed in.

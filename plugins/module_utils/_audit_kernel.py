@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ._audit import Finding
-from ._cpuset import CpuListError, format_cpulist, parse_cpulist, parse_mask
-from ._kernel_arguments import canonical, is_list_key, key_of
+from ._cmdline import canonical, key_of
+from ._cpuset import CpuListError, format_cpulist, parse_cpulist, parse_mask, parse_or_empty
+from ._kernel_arguments import is_list_key
 from ._partition import ISOLATED_SETS, SETS, Partition
 from ._topology import Topology
 
@@ -97,10 +98,7 @@ def _cpus_of(values: Iterable[str]) -> frozenset[int]:
 
 def _cpus(value: str) -> frozenset[int]:
     """Return the CPUs of a list behind its flags; of one that the kernel cannot read, and so ignores, none."""
-    try:
-        return parse_cpulist(",".join(part for part in value.split(",") if not re.match("[a-z]", part)))
-    except CpuListError:
-        return frozenset()
+    return parse_or_empty(",".join(part for part in value.split(",") if not re.match("[a-z]", part)))
 
 
 def check_arguments(

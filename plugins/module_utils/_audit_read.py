@@ -16,29 +16,22 @@ from dataclasses import replace
 from ._audit import Finding
 from ._audit_guests import Actor, RunningGuest
 from ._audit_kernel import IdleState, Platform
-from ._cpuset import CpuListError, format_cpulist, parse_cpulist
+from ._cpuset import format_cpulist, parse_or_empty
 from ._domain_xml import describe, read_schedulers, shares_memory, vhost_user_macs
 from ._guest_threads import PID_DIR, role_of
 from ._host import Host
 from ._isolation import HOLDERS, ROOT
-from ._kthreads import SWITCH_PID, guest_name, read_programs, read_threads
 from ._libvirt import Domain
 from ._memory import memory_nodes
 from ._partition import Partition
 from ._services import tuned_state, tuning_daemons
 from ._settings import thread_rule
 from ._sysfs import read_kernel, read_machine
+from ._threads import SWITCH_PID, guest_name, read_programs, read_threads
 from ._topology import CPU_ROOT
 
 _BANNED = "IRQBALANCE_BANNED_CPULIST="
 _NOVA = ("/etc/nova/nova.conf", "/etc/nova/nova-compute.conf", "/etc/nova/nova.conf.d/*.conf")
-
-
-def _cpus(text: str | None) -> frozenset[int]:
-    try:
-        return parse_cpulist(text or "")
-    except CpuListError:
-        return frozenset()
 
 
 # -- programs and guests ---------------------------------------------------------------------------
@@ -202,7 +195,7 @@ def irqbalance_findings(host: Host, actors: Sequence[Actor], partition: Partitio
             continue
         lines = (host.read(f"/proc/{actor.process}/environ") or "").split("\0")
         banned = next((line.removeprefix(_BANNED) for line in lines if line.startswith(_BANNED)), "")
-        missing = partition.isolated - _cpus(banned)
+        missing = partition.isolated - parse_or_empty(banned)
         if missing:
             findings.append(
                 Finding(
@@ -234,7 +227,7 @@ def daemon_findings(host: Host, actors: Sequence[Actor], partition: Partition, *
     profile = host.value("/etc/tuned/active_profile") or ""
     files = [host.read(path) or "" for path in host.glob("/etc/tuned/*-variables.conf") if path.split("/")[-1][:-15] in profile]
     chosen = [value for text in files for value in re.findall(r"^\s*isolated_cores\s*=\s*([\d,:/^-]+)\s*$", text, re.MULTILINE)]
-    if chosen and _cpus(chosen[-1]) != partition.isolated:
+    if chosen and parse_or_empty(chosen[-1]) != partition.isolated:
         findings.append(
             Finding(
                 "tuned-cores",

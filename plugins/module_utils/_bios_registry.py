@@ -14,13 +14,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from ._errors import RefusalError
+
 Value = Union[str, int, bool, None]
 
 #: How often effects of effects are followed; registries have chains of two or three.
 _DEPTH = 16
 
 
-class BiosError(Exception):
+class BiosError(RefusalError):
     """A wish or a document that cannot be used; the message names the variable or the attribute, and what would work."""
 
 

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from ._change import Change
+from ._cmdline import key_of
 from ._grub import BootEntry, admin_tokens, drop_in_tokens, newest_matching, parse_grubby, parse_menu, render_drop_in
 from ._host import Host, HostError
-from ._kernel_arguments import family_of, is_list_key, key_of, merge
-from ._runtime import config_path
-
-Runner = Callable[[Sequence[str]], tuple[int, str, str]]
+from ._kernel_arguments import family_of, is_list_key, merge
+from ._paths import config_path
+from ._runner import Runner, run_checked
 
 GRUB_DEFAULTS = "/etc/default/grub"
 DROP_IN = "/etc/default/grub.d/99-realtime-kvm.cfg"
@@ -31,13 +31,6 @@ _WHERE = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin",
 
 def _find_program(host: Host, name: str) -> str | None:
     return next((f"{folder}/{name}" for folder in _WHERE if host.exists(f"{folder}/{name}")), None)
-
-
-def _run(runner: Runner, command: Sequence[str]) -> str:
-    code, out, err = runner(command)
-    if code != 0:
-        raise HostError(f"{' '.join(command)} failed with exit code {code}: {(err or out).strip()[-500:]}")
-    return out
 
 
 def installed_kernels(host: Host) -> list[str]:
@@ -137,7 +130,7 @@ class Grub:
         # grub-mkconfig writes in place; a power cut meanwhile would leave no menu, so it writes a draft
         real = self.host.resolve(GRUB_CFG)
         draft = f"{real}.realtime-kvm"
-        _run(self.runner, [self.mkconfig, "-o", self.host.path(draft)])
+        run_checked(self.runner, [self.mkconfig, "-o", self.host.path(draft)])
         if parse_menu(self.host.read(draft) or "")[1] is None:
             raise HostError(
                 f"{self.mkconfig} generated a menu without a kernel; it is kept as {draft} and {GRUB_CFG} is unchanged"
@@ -155,8 +148,8 @@ class Grubby:
         self.host = host
         self.runner = runner
         self.program = program
-        self.entries = parse_grubby(_run(runner, [program, "--info=ALL"]))
-        self.default = _run(runner, [program, "--default-kernel"]).strip()
+        self.entries = parse_grubby(run_checked(runner, [program, "--info=ALL"]))
+        self.default = run_checked(runner, [program, "--default-kernel"]).strip()
         self.originals = {name: json.loads(text) for name, text in host.entries("grubby").items()}
         self.ours = self._ours()
 
@@ -227,7 +220,7 @@ class Grubby:
         )
 
     def _call(self, *arguments: str) -> None:
-        _run(self.runner, [self.program, *arguments])
+        run_checked(self.runner, [self.program, *arguments])
 
     def remove(self, added: Sequence[str]) -> BootEntry | None:
         """Plan to put every entry and the default back; ``added`` kernels are no longer the default then."""

@@ -13,34 +13,11 @@ from dataclasses import dataclass
 
 from ._cpuset import format_cpulist
 from ._kernel_arguments import Argument
+from ._machine import Machine
 from ._partition import Partition
 
 NOHZ_FULL_CHOICES = ("all", "dataplane", "none")
 TSC_CHOICES = ("nowatchdog", "reliable", "keep")
-CSTATE_CHOICES = ("boot", "keep")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the arguments depend on besides the partition."""
-
-    kernel_release: str = ""
-    vendor: str = ""  # as in /proc/cpuinfo: GenuineIntel, AuthenticAMD
-    cpu_flags: frozenset[str] = frozenset()
-    realtime_kernel: bool = False
-
-    @property
-    def kernel_version(self) -> tuple[int, int]:
-        """Major and minor number of the running kernel; (0, 0) when the release tells none."""
-        parts = self.kernel_release.replace("-", ".").split(".")
-        if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
-            return (0, 0)
-        return (int(parts[0]), int(parts[1]))
-
-    @property
-    def tsc_invariant(self) -> bool:
-        """Whether the time stamp counter ticks alike in all power states."""
-        return {"constant_tsc", "nonstop_tsc"} <= self.cpu_flags
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 
 from ._change import Change
-from ._cpuset import CpuListError, format_cpulist, parse_cpulist
+from ._cpuset import format_cpulist, parse_or_empty
 from ._host import Host, HostError
 from ._isolation import (
     HOLDERS,
@@ -31,9 +31,9 @@ from ._isolation import (
     exclusive_paths,
     wanted_holders,
 )
-from ._kthreads import SWITCH_PID, is_stray, keep_affinities, read_threads, set_affinity
 from ._partition import Partition
 from ._sysfs import read_online
+from ._threads import SWITCH_PID, is_stray, keep_affinities, read_threads, set_affinity
 
 #: CPUs that left their holder for a guest that is about to start; a file per guest.
 RESERVED = "/run/realtime-kvm/starting"
@@ -81,13 +81,6 @@ def has_remote_partitions(host: Host) -> bool:
     return host.exists(f"{ROOT}/cpuset.cpus.isolated")
 
 
-def _cpus(host: Host, path: str) -> frozenset[int]:
-    try:
-        return parse_cpulist(host.value(path) or "")
-    except CpuListError:
-        return frozenset()
-
-
 def _state(host: Host, path: str) -> str:
     return host.value(f"{path}/cpuset.cpus.partition") or ""
 
@@ -106,7 +99,7 @@ def read_users(host: Host, partition: Partition) -> list[User]:
     """
     users = _polling(host, partition)
     for path in host.glob(_GUESTS):
-        cpus = _cpus(host, f"{path}/cpuset.cpus")
+        cpus = parse_or_empty(host.value(f"{path}/cpuset.cpus"))
         if cpus and cpus <= partition.isolated and host.value(f"{path}/cgroup.threads"):
             users.append(User(f"{_guest_name(path)} {path.rpartition('/')[2]}", path, cpus, _state(host, path)))
     return users
@@ -129,12 +122,12 @@ def _polling(host: Host, partition: Partition) -> list[User]:
 
 def read_holders(host: Host) -> dict[str, Held]:
     """Return what the holders hold."""
-    return {name: Held(_cpus(host, f"{path}/cpuset.cpus"), _state(host, path)) for name, path in HOLDERS.items()}
+    return {name: Held(parse_or_empty(host.value(f"{path}/cpuset.cpus")), _state(host, path)) for name, path in HOLDERS.items()}
 
 
 def read_reserved(host: Host) -> dict[str, frozenset[int]]:
     """Return the CPUs reserved for guests that are about to start, by guest."""
-    return {name: _cpus(host, f"{RESERVED}/{name}") for name in host.listdir(RESERVED)}
+    return {name: parse_or_empty(host.value(f"{RESERVED}/{name}")) for name in host.listdir(RESERVED)}
 
 
 def foreign_partitions(host: Host, users: list[User]) -> dict[str, frozenset[int]]:
@@ -145,7 +138,7 @@ def foreign_partitions(host: Host, users: list[User]) -> dict[str, frozenset[int
         for file in host.glob(f"{ROOT}/{pattern}/cpuset.cpus.partition"):
             path = file.rpartition("/")[0]
             if path not in ours and (host.value(file) or "member") in ("root", "isolated"):
-                found[path] = _cpus(host, f"{path}/cpuset.cpus.effective")
+                found[path] = parse_or_empty(host.value(f"{path}/cpuset.cpus.effective"))
     return found
 
 
@@ -175,7 +168,7 @@ def plan_slice_values(host: Host, partition: Partition, *, first: bool) -> None:
         path = f"{ROOT}/{name}/cpuset.cpus"
         if not host.exists(f"{ROOT}/{name}"):
             continue
-        current = _cpus(host, path)
+        current = parse_or_empty(host.value(path))
         narrowed = current & wanted or (wanted if current else current)  # a list with tasks cannot be emptied
         before, after = (current, narrowed) if first else (narrowed, wanted)
         if before != after and (current or not first):
@@ -193,7 +186,7 @@ def plan_partitions(host: Host, partition: Partition, online: frozenset[int], *,
     check_owners(partition, foreign_partitions(host, users))
     reserved = frozenset().union(*read_reserved(host).values())
     wanted, current = wanted_holders(partition, users, reserved, online), read_holders(host)
-    check_siblings(wanted, _siblings(host), _release_of(host), online)
+    check_siblings(wanted, _siblings(host), _release_of(host))
     remote = has_remote_partitions(host)
     new = [user for user in users if remote and not user.isolated]
     if (new or any(held != wanted[name] for name, held in current.items())) and not _has_cpuset(host, ROOT):
@@ -286,7 +279,7 @@ def _isolate_user(host: Host, user: User, marks: Mapping[str, frozenset[int]]) -
     _prune(host, marks)
     for path in exclusive_paths([user]):
         file = f"{path}/cpuset.cpus.exclusive"
-        marked = _cpus(host, file)
+        marked = parse_or_empty(host.value(file))
         if not user.cpus <= marked:
             write(host, file, format_cpulist(marked | user.cpus))
     _isolate(host, user.path, user.cpus)
@@ -309,7 +302,7 @@ def _prune(host: Host, wanted: Mapping[str, frozenset[int]]) -> None:
             _dissolve(host, path)  # its thread has ended
     paths = [path for pattern in _MARKED for path in host.glob(f"{ROOT}/{pattern}")]
     for path in sorted(paths, key=lambda item: -item.count("/")):
-        cpus = _cpus(host, f"{path}/cpuset.cpus.exclusive")
+        cpus = parse_or_empty(host.value(f"{path}/cpuset.cpus.exclusive"))
         keep = cpus & wanted.get(path, frozenset())
         if cpus != keep:
             write(host, f"{path}/cpuset.cpus.exclusive", format_cpulist(keep))

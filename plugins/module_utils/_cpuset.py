@@ -17,13 +17,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ._errors import RefusalError
+
 #: Largest CPU number accepted; Linux on x86 is built for at most 8192 CPUs (CONFIG_NR_CPUS).
 MAX_CPU = 65535
 
 _ITEM = re.compile(r"(?P<first>\d+)(?:\s*-\s*(?P<last>\d+)(?:\s*:\s*(?P<used>\d+)\s*/\s*(?P<group>\d+))?)?", re.ASCII)
 
 
-class CpuListError(ValueError):
+class CpuListError(RefusalError, ValueError):
     """The text is not a CPU list or mask; the message names the offending token."""
 
 
@@ -73,6 +75,14 @@ def parse_cpulist(text: str) -> frozenset[int]:
         else:
             included |= _parse_item(token, token)
     return frozenset(included - excluded)
+
+
+def parse_or_empty(text: str | None) -> frozenset[int]:
+    """Return the CPUs of a list that a machine or a file shows; none where there is no list or it cannot be read."""
+    try:
+        return parse_cpulist((text or "").replace("(null)", "").strip())
+    except CpuListError:
+        return frozenset()
 
 
 def format_cpulist(cpus: Iterable[int]) -> str:

@@ -17,14 +17,13 @@ import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
-from ._cpuset import format_cpulist
+from ._cpuset import format_cpulist, parse_or_empty
 from ._domain_devices import merge_devices, wanted_devices
 from ._domain_xml import (
     DEVICE,
     OURS,
     UNITS,
     DomainError,
-    cpus_of,
     drop,
     drop_empty,
     ensure,
@@ -34,7 +33,8 @@ from ._domain_xml import (
     set_attributes,
     set_text,
 )
-from ._guest import PAGE_MIB, Guest
+from ._guest import Guest
+from ._pages import PAGE_MIB
 from ._pinning import Placement
 
 _UUIDS = uuid.UUID("4a5c2f0e-6b1d-5d0f-9b43-6f2d1f3c7a10")
@@ -141,7 +141,7 @@ def _check_cells(cells: list[ET.Element], guest: Guest) -> None:
             f"realtime_guests: {guest.name}: memory_mib {guest.memory_mib} differs from the sum of the NUMA cells that its domain has; "
             f"{hint}, or give memory_mib their sum"
         )
-    beyond = sorted(vcpu for cell in cells for vcpu in cpus_of(cell.get("cpus")) if vcpu >= guest.vcpus)
+    beyond = sorted(vcpu for cell in cells for vcpu in parse_or_empty(cell.get("cpus")) if vcpu >= guest.vcpus)
     if beyond:
         raise DomainError(
             f"realtime_guests: {guest.name}: the NUMA cells that its domain has hold vCPU {format_cpulist(beyond)}, but vcpus is {guest.vcpus}; "
@@ -173,7 +173,7 @@ def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement) -> None:
     if element.get("current") is not None:  # some are switched off, one by one
         drop(tree, "vcpus")
     cpuset = format_cpulist(placement.floating) if not placement.vcpus else None
-    if cpuset is not None and cpus_of(element.get("cpuset")) == placement.floating:
+    if cpuset is not None and parse_or_empty(element.get("cpuset")) == placement.floating:
         cpuset = element.get("cpuset")
     set_attributes(element, placement="static", cpuset=cpuset, current=None)
     _merge_io_threads(tree, guest)
@@ -220,12 +220,12 @@ def _tuning(elements: Iterator[ET.Element] | list[ET.Element]) -> dict[tuple[str
     meaning: dict[tuple[str, str], object] = {}
     for element in elements:
         if element.tag in ("vcpusched", "iothreadsched"):
-            for number in cpus_of(element.get("vcpus") or element.get("iothreads")):
+            for number in parse_or_empty(element.get("vcpus") or element.get("iothreads")):
                 meaning[element.tag, str(number)] = (element.get("scheduler"), element.get("priority"))
         elif element.tag == "emulatorsched":
             meaning[element.tag, ""] = (element.get("scheduler"), element.get("priority"))
         elif element.tag in _TUNED:
-            meaning[element.tag, element.get("vcpu") or element.get("iothread") or ""] = cpus_of(element.get("cpuset"))
+            meaning[element.tag, element.get("vcpu") or element.get("iothread") or ""] = parse_or_empty(element.get("cpuset"))
     return meaning
 
 
@@ -246,7 +246,7 @@ def _merge_numatune(tree: ET.Element, placement: Placement) -> None:
         drop_empty(tree, "numatune")
         return
     memory = ensure(ensure(tree, "numatune"), "memory")
-    if cpus_of(memory.get("nodeset")) != frozenset(placement.nodes):
+    if parse_or_empty(memory.get("nodeset")) != frozenset(placement.nodes):
         memory.set("nodeset", format_cpulist(placement.nodes))
     set_attributes(memory, mode="strict", placement=None)
 

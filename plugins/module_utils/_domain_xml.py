@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ._cpuset import CpuListError, parse_cpulist
+from ._cpuset import parse_or_empty
+from ._errors import RefusalError
 from ._pinning import Existing
 
 #: Of the metadata that tells whose guest it is, and which of its devices are ours.
@@ -36,7 +37,7 @@ for _prefix, _uri in (
     ET.register_namespace(_prefix, _uri)
 
 
-class DomainError(Exception):
+class DomainError(RefusalError):
     """A domain's XML cannot be read, or cannot become what is asked; the message names domain and element."""
 
 
@@ -84,12 +85,8 @@ def pretty(element: ET.Element) -> str:
         node.tail = None
         if len(node) and not (node.text or "").strip():
             node.text = None
-    _indent(clone)
+    ET.indent(clone)
     return to_text(clone) + "\n"
-
-
-def _indent(element: ET.Element, level: int = 0) -> None:  # ET.indent is of Python 3.9, which is the least; kept there
-    ET.indent(element, "  ", level)
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -103,14 +100,6 @@ def kib(element: ET.Element | None) -> int:
         return int((element.text or "0").strip()) * UNITS[element.get("unit", "KiB")] // 1024
     except (KeyError, ValueError):
         return 0
-
-
-def cpus_of(text: str | None) -> frozenset[int]:
-    """Return the CPUs of a list; none where it cannot be read."""
-    try:
-        return parse_cpulist(text or "")
-    except CpuListError:
-        return frozenset()
 
 
 def is_ours(tree: ET.Element) -> bool:
@@ -132,14 +121,14 @@ def our_devices(tree: ET.Element) -> set[tuple[str, str]]:
 
 def read_pins(tree: ET.Element) -> dict[int, frozenset[int]]:
     """Return the CPUs of each pinned vCPU."""
-    return {int(pin.get("vcpu", "-1")): cpus_of(pin.get("cpuset")) for pin in tree.findall("cputune/vcpupin")}
+    return {int(pin.get("vcpu", "-1")): parse_or_empty(pin.get("cpuset")) for pin in tree.findall("cputune/vcpupin")}
 
 
 def read_schedulers(tree: ET.Element) -> dict[int, str]:
     """Return policy and priority of each vCPU that has one, as ``fifo 1``."""
     found = {}
     for element in tree.findall("cputune/vcpusched"):
-        for vcpu in cpus_of(element.get("vcpus")):
+        for vcpu in parse_or_empty(element.get("vcpus")):
             found[vcpu] = f"{element.get('scheduler')} {element.get('priority', '')}".strip()
     return found
 
@@ -162,7 +151,7 @@ def vhost_user_macs(tree: ET.Element) -> tuple[str, ...]:
 def describe(tree: ET.Element, *, running: bool = False) -> Existing:
     """Return what a domain occupies."""
     vcpu = tree.find("vcpu")
-    floating = cpus_of(vcpu.get("cpuset")) if vcpu is not None else frozenset()  # of all threads without a pin
+    floating = parse_or_empty(vcpu.get("cpuset")) if vcpu is not None else frozenset()  # of all threads without a pin
     pins = read_pins(tree)
     if pins and floating:
         pins = {**dict.fromkeys(range(int(tree.findtext("vcpu") or 0)), floating), **pins}
@@ -174,12 +163,12 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
         ours=is_ours(tree),
         running=running,
         vcpus=pins,
-        emulator=cpus_of(emulator.get("cpuset")) if emulator is not None else floating,
-        io_threads=frozenset().union(*(cpus_of(pin.get("cpuset")) for pin in tree.findall("cputune/iothreadpin"))),
+        emulator=parse_or_empty(emulator.get("cpuset")) if emulator is not None else floating,
+        io_threads=frozenset().union(*(parse_or_empty(pin.get("cpuset")) for pin in tree.findall("cputune/iothreadpin"))),
         floating=floating,
         memory_mib=kib(tree.find("memory")) // 1024,
         hugepages="none" if pages is None else "1G" if kib_of_page(pages) >= 1 << 20 else "2M",
-        nodes=tuple(sorted(cpus_of(nodes.get("nodeset")))) if nodes is not None else (),
+        nodes=tuple(sorted(parse_or_empty(nodes.get("nodeset")))) if nodes is not None else (),
     )
 
 

@@ -13,11 +13,13 @@ from typing import Any
 from ._audit import Finding, change_finding, check_document, check_interrupts, check_kernel, check_task
 from ._host import Host, HostError
 from ._interrupts import read_interrupts
-from ._kthreads import read_threads
+from ._machine import Kernel
 from ._partition import Partition
-from ._runtime import DOCUMENT, FEATURES, ROLES, config_path, configured_features
+from ._paths import DOCUMENT, config_path
+from ._runtime import FEATURES, configured_features
 from ._services import tuned_state
-from ._sysfs import Kernel, read_kernel
+from ._sysfs import read_kernel
+from ._threads import read_threads
 from ._topology import Topology
 
 #: Changes that are no difference: an interrupt has a rule of its own, and a CPU is switched off on the way to a partition.
@@ -60,9 +62,9 @@ def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, A
 def feature_findings(host: Host, partition: Partition, feature: str, options: Mapping[str, Any]) -> list[Finding]:
     """Return what the boot service would change now, by the very code that would."""
     trial = host.trial(feature)
-    FEATURES[feature](trial, partition, options)
+    FEATURES[feature].plan(trial, partition, options)
     changes = [change for change in trial.changes if not _NO_DIFFERENCE.match(change.resource)]
-    return [change_finding(change, ROLES[feature]) for change in changes]
+    return [change_finding(change, FEATURES[feature].role) for change in changes]
 
 
 def tuned_finding(host: Host) -> Finding | None:

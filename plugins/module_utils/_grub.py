@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ._kernel_arguments import split_tokens
+from ._cmdline import split_tokens
 
 _HEADER = """\
 # Written by realtime.kvm (module kernel_arguments), which replaces this file as a whole.

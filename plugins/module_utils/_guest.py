@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._cpuset import CpuListError, format_cpulist, parse_cpulist
+from ._errors import RefusalError
 from ._network import MAX_SOCKET_PATH, Network, port_name, socket_path
+from ._pages import PAGE_MIB
 
 STATES = ("running", "present", "stopped", "absent")
 POLICIES = ("fifo", "rr")
 HUGEPAGES = ("2M", "1G", "none")
-#: Page size in MiB by its name in the inventory.
-PAGE_MIB = {"2M": 2, "1G": 1024}
 FORMATS = ("qcow2", "raw")
 BUSES = ("virtio", "scsi", "sata")
 MAX_NAME = 50
@@ -33,7 +33,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
-class GuestError(Exception):
+class GuestError(RefusalError):
     """A guest is described wrongly; the message names the guest, the key and what would work."""
 
 
@@ -116,11 +116,6 @@ class Guest:
     def shared_memory(self) -> bool:
         """Whether another process, the switch, must see the guest's memory."""
         return any(attachment.vhost_user for attachment in self.networks)
-
-    @property
-    def cpus_needed(self) -> int:
-        """How many realtime CPUs it takes: one per vCPU, one for an emulator of its own."""
-        return self.vcpus + (self.emulator == "own") if self.realtime else 0
 
 
 #: Inventory key to its type; the order is that of the documentation.

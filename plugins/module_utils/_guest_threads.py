@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from ._cpuset import format_cpulist
 from ._guest import Guest, Scheduler
 from ._host import Host, HostError
-from ._kthreads import SWITCH_PID, Thread, read_thread
 from ._pinning import Placement
+from ._threads import SWITCH_PID, Thread, read_thread
 
 PID_DIR = "/run/libvirt/qemu"
 

@@ -19,10 +19,10 @@ from xml.etree import ElementTree
 from ._cgroup_moves import exclusively, reserve, settle
 from ._cgroups import read_users
 from ._cpuset import CpuListError, format_cpulist, parse_cpulist
+from ._document import read_partition
 from ._host import Host, HostError
 from ._isolation import IsolationError, check_free
 from ._partition import Partition, PartitionError
-from ._runtime import read_partition
 from ._sysfs import read_kernel
 
 HOOK = "/etc/libvirt/hooks/qemu.d/realtime-kvm"

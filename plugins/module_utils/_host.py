@@ -28,6 +28,7 @@ from functools import partial
 from typing import Any
 
 from ._change import Change, worst_disruption
+from ._errors import RefusalError
 
 STATE_DIR = "/var/lib/realtime-kvm"
 JOURNAL = f"{STATE_DIR}/journal.json"
@@ -40,7 +41,7 @@ RUNTIME_KINDS = ("value", "thread", "cgroup")
 _PATH_KINDS = ("file", "link", "lines")
 
 
-class HostError(Exception):
+class HostError(RefusalError):
     """The machine refused a read or a write; the message names the file and what would help."""
 
 
@@ -53,7 +54,7 @@ class _Pending:
     """A planned change: what makes it, and what becomes of its journal entry."""
 
     resource: str
-    make: Callable[[], None]
+    make: Callable[[], object]
     entry: dict[str, Any] | None
     forget: bool = False
     kept: bool = False  # journalled for the sake of the others
@@ -140,13 +141,13 @@ class Host:
 
     # -- changing ----------------------------------------------------------------------------------
 
-    def change(self, change: Change, make: Callable[[], None], *, kind: str, original: Any = None) -> None:
+    def change(self, change: Change, make: Callable[[], object], *, kind: str, original: Any = None) -> None:
         """Plan a change; ``commit`` journals its original (``change.before`` unless given) and makes it."""
         self.changes.append(change)
         entry = {"owner": self.owner, "kind": kind, "before": change.before if original is None else original}
         self._pending.append(_Pending(change.resource, make, entry))
 
-    def follow_up(self, change: Change, make: Callable[[], None]) -> None:
+    def follow_up(self, change: Change, make: Callable[[], object]) -> None:
         """Plan a change that has no original of its own (a generated file, a reload)."""
         self.changes.append(change)
         self._pending.append(_Pending(change.resource, make, None))
@@ -165,7 +166,7 @@ class Host:
         self.journal()["entries"].pop(resource, None)
         self._save_journal()
 
-    def restore(self, change: Change | None, resource: str, make: Callable[[], None], *, anyway: bool = False) -> None:
+    def restore(self, change: Change | None, resource: str, make: Callable[[], object], *, anyway: bool = False) -> None:
         """Plan to put a resource back (``change`` None: it is back already) and then drop its journal entry.
 
         With ``anyway`` it is put back even so: another restore planned before it alters it on its way.

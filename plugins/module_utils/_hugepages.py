@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._guest import PAGE_MIB, Guest
+from ._errors import RefusalError
+from ._guest import Guest
+from ._pages import PAGE_MIB
 from ._pinning import Existing, Placement
 
 SWITCH = "the switch"
@@ -21,7 +23,7 @@ MARGIN_MIB = 128
 Key = tuple[int, str]  # NUMA node and page size
 
 
-class HugepageError(Exception):
+class HugepageError(RefusalError):
     """Pages cannot be had; the message says how many are asked for, by whom, and what there is."""
 
 

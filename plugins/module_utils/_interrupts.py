@@ -11,24 +11,14 @@ import stat
 from functools import partial
 
 from ._change import Change
-from ._cpuset import CpuListError, format_cpulist, format_mask, parse_cpulist, parse_mask
+from ._cpuset import format_cpulist, format_mask, parse_mask, parse_or_empty
 from ._host import Host
 from ._interrupt_counts import parse_names
 from ._irq import Interrupt, stuck, wanted_affinity
 from ._partition import Partition
-from ._services import Runner, reload_systemd
 
 #: Interrupts whose move the kernel refused in this boot; older ones (6.1) do not tell otherwise which they manage.
 _REFUSED = "/run/realtime-kvm/managed-irqs.json"
-_IRQBALANCE_ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
-IRQBALANCE_DROP_IN = "/etc/systemd/system/irqbalance.service.d/realtime-kvm.conf"
-
-
-def _cpus(host: Host, path: str) -> frozenset[int]:
-    try:
-        return parse_cpulist(host.value(path) or "")
-    except CpuListError:
-        return frozenset()
 
 
 def _known_refused(host: Host) -> list[str]:
@@ -53,8 +43,8 @@ def read_interrupts(host: Host) -> list[Interrupt]:
         interrupt = Interrupt(
             number=int(base.rsplit("/", 1)[1]),
             actions=actions,
-            affinity=_cpus(host, f"{base}/smp_affinity_list"),
-            effective=_cpus(host, f"{base}/effective_affinity_list"),
+            affinity=parse_or_empty(host.value(f"{base}/smp_affinity_list")),
+            effective=parse_or_empty(host.value(f"{base}/effective_affinity_list")),
             node=int(node) if node.isdecimal() else None,
             movable=_writable(host, f"{base}/smp_affinity_list"),
         )
@@ -100,41 +90,6 @@ def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
         names = sorted({*_known_refused(host), interrupt.label})
         host.write_file(_REFUSED, json.dumps(names).encode())
         host.notes.append(f"{interrupt.label} is managed by the kernel, which refused to move it off CPUs {change.before}")
-
-
-def plan_irqbalance(host: Host, runner: Runner, partition: Partition) -> None:
-    """Plan irqbalance's list of banned CPUs, and its restart where it runs with another one."""
-    if not partition.isolated:
-        return
-    banned = f"IRQBALANCE_BANNED_CPULIST={format_cpulist(partition.isolated)}"
-    # a second EnvironmentFile wins over the distribution's and over Environment=
-    host.set_file(_IRQBALANCE_ENVIRONMENT, f"{banned}\n".encode(), reason="irqbalance keeps off isolated CPUs")
-    drop_in = f"[Service]\nEnvironmentFile=-{_IRQBALANCE_ENVIRONMENT}\n"
-    host.set_file(IRQBALANCE_DROP_IN, drop_in.encode(), reason="irqbalance keeps off isolated CPUs")
-    running = _irqbalance_environment(host)
-    if running is not None and banned not in running:
-        before = next((line for line in running if line.startswith("IRQBALANCE_BANNED")), "no banned CPUs")
-        change = Change(
-            "service:irqbalance", f"running with {before}", f"running with {banned}", reason="restarted to read its list"
-        )
-        host.follow_up(change, partial(reload_systemd, host, runner, "irqbalance.service"))
-
-
-def undo_irqbalance(host: Host, runner: Runner) -> None:
-    """Plan to take our list away, and the restart of an irqbalance that runs with it."""
-    touched = IRQBALANCE_DROP_IN in host.entries("file")
-    ours = host.value(_IRQBALANCE_ENVIRONMENT)
-    host.restore_files(only=(_IRQBALANCE_ENVIRONMENT, IRQBALANCE_DROP_IN))
-    if touched and ours in (_irqbalance_environment(host) or []):
-        change = Change("service:irqbalance", f"running with {ours}", "running without it", reason="restored")
-        host.follow_up(change, partial(reload_systemd, host, runner, "irqbalance.service"))
-
-
-def _irqbalance_environment(host: Host) -> list[str] | None:
-    """Return the environment that a running irqbalance was started with, None where it does not run."""
-    for pid in (host.read("/sys/fs/cgroup/system.slice/irqbalance.service/cgroup.procs") or "").split():
-        return (host.read(f"/proc/{pid}/environ") or "").split("\0")
-    return None
 
 
 def stuck_interrupts(host: Host, partition: Partition) -> list[dict[str, object]]:

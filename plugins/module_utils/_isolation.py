@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from ._cpuset import format_cpulist
-from ._cpuset_group import CpusetTreeError, Rules
-from ._cpuset_tree import CpusetTree
+from ._cpuset import CpuListError, format_cpulist
+from ._errors import RefusalError
 from ._partition import Partition
+from ._rivals import rivals
 
 ROOT = "/sys/fs/cgroup"
 #: Set to its holder.
@@ -28,7 +28,7 @@ HOLDERS = {name: f"{ROOT}/realtime-kvm.{name}" for name in ("dataplane", "realti
 SLICES = ("init.scope", "system.slice", "user.slice")
 
 
-class IsolationError(Exception):
+class IsolationError(RefusalError):
     """A partition cannot be had; the message names CPUs, cgroup and what would help."""
 
 
@@ -102,28 +102,22 @@ def check_owners(partition: Partition, owners: Mapping[str, frozenset[int]]) -> 
             )
 
 
-def check_siblings(
-    wanted: Mapping[str, Held], siblings: Mapping[str, Mapping[str, str]], release: tuple[int, int], online: frozenset[int]
-) -> None:
+def check_siblings(wanted: Mapping[str, Held], siblings: Mapping[str, Mapping[str, str]], release: tuple[int, int]) -> None:
     """Raise ``IsolationError`` when a cgroup beside the holders keeps the kernel from isolating CPUs for them.
 
     ``siblings`` is what their files show, by name: before Linux 7.0 a CPU in one's ``cpuset.cpus`` (systemd: ``AllowedCPUs=``)
     makes the partition beside it invalid.
     """
-    tree = CpusetTree(Rules.of_release(release), online)
+    holders = {path.removeprefix(f"{ROOT}/") for path in HOLDERS.values()}
+    others = {name: files for name, files in siblings.items() if name not in holders}
     try:
-        tree.load(siblings)
         for name, held in wanted.items():
-            path = HOLDERS[name].removeprefix(f"{ROOT}/")
-            if path not in siblings:
-                tree.add(path)
-            for rival, cpus in sorted(tree.rivals(path, held.cpus).items()):
-                if f"{ROOT}/{rival}" not in HOLDERS.values():
-                    raise IsolationError(
-                        f"CPUs {format_cpulist(cpus)} cannot be isolated for the {name} set: {ROOT}/{rival} lists them (cpuset.cpus, cpuset.cpus.exclusive). "
-                        f"Take them out there (systemctl set-property {rival} AllowedCPUs=...), or leave them out of the isolated sets"
-                    )
-    except CpusetTreeError as error:
+            for rival, cpus in sorted(rivals(held.cpus, others, release).items()):
+                raise IsolationError(
+                    f"CPUs {format_cpulist(cpus)} cannot be isolated for the {name} set: {ROOT}/{rival} lists them (cpuset.cpus, cpuset.cpus.exclusive). "
+                    f"Take them out there (systemctl set-property {rival} AllowedCPUs=...), or leave them out of the isolated sets"
+                )
+    except CpuListError as error:
         raise IsolationError(f"the cgroups below {ROOT} cannot be understood: {error}") from None
 
 

@@ -14,13 +14,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ._cmdline import canonical, key_of, values_by_key
+from ._errors import RefusalError
+
 #: Tokens that the boot loader adds itself (vt.handoff: Ubuntu's menus, as $vt_handoff).
 BOOT_LOADER_KEYS = frozenset({"BOOT_IMAGE", "initrd", "vt.handoff"})
 #: Characters that a token of ours may hold: what needs no quoting in GRUB's shell-like files and in grubby.
 _SAFE = re.compile(r"[A-Za-z0-9_.,:=/+@%^*-]+")
 
 
-class KernelArgumentError(Exception):
+class KernelArgumentError(RefusalError):
     """An argument is malformed or contradicts another; the message holds both."""
 
 
@@ -50,22 +53,6 @@ class Conflict:
         return f"{self.where} has {self.foreign}, the plan needs {self.wanted}"
 
 
-def key_of(token: str) -> str:
-    """Return a token's key in the kernel's canonical spelling."""
-    return token.lstrip('"').split("=", 1)[0].replace("-", "_")
-
-
-def canonical(token: str) -> str:
-    """Return a token with its key in the kernel's canonical spelling and without quotes: equal ones mean the same."""
-    key = key_of(token)
-    return key + token.replace('"', "")[len(key) :]
-
-
-def split_tokens(cmdline: str) -> list[str]:
-    """Split a command line at blanks outside double quotes."""
-    return re.findall(r'(?:[^\s"]|"[^"]*"?)+', cmdline)
-
-
 def parse_arguments(tokens: Iterable[str]) -> list[str]:
     """Check tokens typed by the operator and return them; ``KernelArgumentError`` names a malformed one."""
     checked = []
@@ -83,16 +70,6 @@ def parse_arguments(tokens: Iterable[str]) -> list[str]:
             )
         checked.append(token)
     return checked
-
-
-def values_by_key(tokens: Iterable[str]) -> dict[str, list[str]]:
-    """Return each key's tokens in order, repeats of the same token once."""
-    found: dict[str, list[str]] = {}
-    for token in tokens:
-        known = found.setdefault(key_of(token), [])
-        if token not in known:
-            known.append(token)
-    return found
 
 
 def combine(*groups: Sequence[Argument]) -> list[Argument]:

@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterable
 from functools import partial
 
-from ._boot_arguments import Machine
 from ._change import Change
 from ._cpuset import CpuListError, format_cpulist, parse_cpulist
-from ._guest import PAGE_MIB
 from ._host import Host, HostError
+from ._machine import Machine
+from ._pages import PAGE_MIB
 from ._partition import Partition
-from ._services import Runner, reload_systemd
+from ._runner import Runner, reload_systemd, systemctl
 
 KVM = "/dev/kvm"
 _GET_API_VERSION, _API_VERSION = 0xAE00, 12  # linux/kvm.h
@@ -221,7 +221,7 @@ def plan_mounts(host: Host, runner: Runner, sizes: Iterable[str]) -> None:
 
 def _mount(host: Host, runner: Runner, size: str) -> None:
     reload_systemd(host, runner)
-    _systemctl(runner, "start", mount_unit(size))
+    systemctl(runner, "start", mount_unit(size))
     for unit in _LIBVIRT:  # guests run on meanwhile
         runner(["systemctl", "try-restart", unit])
 
@@ -233,13 +233,7 @@ def plan_unmount(host: Host, runner: Runner) -> None:
         where = f"/dev/hugepages{size}"
         if f"/etc/systemd/system/{mount_unit(size)}" in host.entries("file") and where in mounted.values():
             change = Change(f"mount:{where}", f"huge pages of {size}", None, reason="restored")
-            host.follow_up(change, partial(_systemctl, runner, "stop", mount_unit(size)))
-
-
-def _systemctl(runner: Runner, *arguments: str) -> None:
-    code, out, err = runner(["systemctl", *arguments])
-    if code != 0:
-        raise HostError(f"systemctl {' '.join(arguments)} failed: {(err or out).strip()[-300:]}")
+            host.follow_up(change, partial(systemctl, runner, "stop", mount_unit(size)))
 
 
 def plan_libvirt_restart(host: Host, runner: Runner, hook: str) -> None:
@@ -253,4 +247,4 @@ def plan_libvirt_restart(host: Host, runner: Runner, hook: str) -> None:
         started = int(booted[1]) + int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
         if not host.exists(hook) or os.stat(host.path(hook)).st_mtime > started:
             change = Change(f"service:{name}", "started before its hook", "started with it", reason="hooks are looked for once")
-            host.follow_up(change, partial(_systemctl, runner, "restart", f"{name}.service"))
+            host.follow_up(change, partial(systemctl, runner, "restart", f"{name}.service"))

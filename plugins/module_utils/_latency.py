@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._cpuset import format_cpulist
+from ._errors import RefusalError
 
 FORMAT = 1
 VIRTUAL = "virtual, not a measurement of the platform"
@@ -35,7 +36,7 @@ _EDGES_S = 1.5
 _STEP_S = 0.1
 
 
-class LatencyError(Exception):
+class LatencyError(RefusalError):
     """There is no measurement: the reason in words, with what would work."""
 
 

@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from ._boot import Runner
 from ._cpuset import format_cpulist
 from ._host import Host
-from ._kthreads import read_threads
 from ._latency import LatencyError
 from ._latency_job import DIRECTORY, UNIT, Job, parse_probe, probe, unit_command
+from ._runner import Runner
+from ._smi import read_counter
+from ._sysfs import read_machine
+from ._threads import read_threads
 
 try:
     import libvirt
@@ -33,8 +35,6 @@ except ImportError:
 #: How long the agent may take for one answer, and a command in the guest for its end, in seconds.
 _AGENT_S = 10
 _COMMAND_S = 60
-
-_MSR_SMI_COUNT = 0x34
 
 
 class Machine(Protocol):
@@ -213,19 +213,11 @@ def _apart(one: int, other: int) -> float:
 
 
 def _smi_count(host: Host, cpu: int) -> int | None:
-    """Return how many SMIs a CPU has seen; None where it cannot tell (not Intel's, no msr module, locked down)."""
-    if "GenuineIntel" not in (host.read("/proc/cpuinfo") or "")[:400]:
-        return None
+    """Return how many SMIs a CPU has seen; None where it does not show them (not Intel's, no msr module, locked down)."""
     try:
-        handle = os.open(host.path(f"/dev/cpu/{cpu}/msr"), os.O_RDONLY | os.O_CLOEXEC)
+        return read_counter(host, cpu) if read_machine(host).vendor == "GenuineIntel" else None
     except OSError:
         return None
-    try:
-        return int.from_bytes(os.pread(handle, 8, _MSR_SMI_COUNT), "little")
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
 
 
 def occupants(host: Host, isolated: frozenset[int]) -> dict[int, str]:

@@ -61,21 +61,6 @@ def parse_rtla_hist(text: str, bucket_us: int | None = None) -> Reading:
     return Reading(rows, {edge: found for edge, found in counts.items() if found}, width, None, _stopped(text))
 
 
-def parse_timerlat_top(text: str) -> Reading:
-    """Return the table of ``rtla timerlat top``."""
-    rows = {}
-    for line in text.splitlines():
-        head, *sections = line.split("|")
-        found = re.fullmatch(r"\s*(\d+) #(\d+)\s*", head)
-        if found is None or not sections:
-            continue
-        _current, low, average, high = (None if word == "-" else float(word) for word in sections[-1].split())
-        rows[int(found[1])] = Row(int(found[1]), low, average, high, int(found[2]), seconds=_seconds(text))
-    if not rows:
-        raise LatencyError("rtla printed no table")
-    return Reading(tuple(rows.values()), stopped=_stopped(text))
-
-
 def parse_noise_top(text: str) -> Reading:
     """Return the table of ``rtla osnoise top`` or ``rtla hwnoise``.
 

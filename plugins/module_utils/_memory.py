@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from ._change import Change
-from ._guest import PAGE_MIB
 from ._host import Host, HostError
-from ._kthreads import realtime_guests
+from ._pages import PAGE_MIB
+from ._threads import realtime_guests
 
 NODES = "/sys/devices/system/node"
 

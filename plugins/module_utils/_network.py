@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ._errors import RefusalError
+
 #: Where QEMU listens for the switch; only root and QEMU's group may enter.
 SOCKET_DIR = "/run/realtime-kvm/vhost"
 
@@ -27,7 +29,7 @@ _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
 _PCI = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
 
 
-class NetworkError(Exception):
+class NetworkError(RefusalError):
     """A network is described wrongly; the message names the variable, the network and what would work."""
 
 

@@ -18,7 +18,7 @@ from functools import partial
 from ._change import Change
 from ._host import Host, HostError
 from ._network import Network
-from ._services import Runner
+from ._runner import Runner
 from ._switch import SwitchError, physical_port_name
 from ._switch_rows import DEVICE_KEY, Database
 

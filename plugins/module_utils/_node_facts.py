@@ -9,23 +9,18 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ._cpuset import CpuListError, parse_cpulist
-from ._guest import PAGE_MIB
+from ._cpuset import parse_or_empty
+from ._pages import PAGE_MIB
 from ._pinning import Existing, Placement
 from ._topology import Cpu, Topology
 
 
 def cpus_of(text: Any) -> frozenset[int]:
-    """Return the CPUs of a list; none where it is none."""
+    """Return the CPUs of a list that a node has reported; none where it cannot be read."""
     return _parsed(str(text or ""))
 
 
-@lru_cache(maxsize=4096)
-def _parsed(text: str) -> frozenset[int]:
-    try:
-        return parse_cpulist(text)
-    except CpuListError:
-        return frozenset()
+_parsed = lru_cache(maxsize=4096)(parse_or_empty)
 
 
 def topology_of(data: Mapping[str, Any]) -> Topology | None:

@@ -12,60 +12,31 @@ from __future__ import annotations
 import inspect
 import io
 import posixpath
+import re
 import sys
 import zipfile
 from collections.abc import Collection
 from importlib import import_module
 
+from ._document import require_partition
 from ._hook import run_hook, run_switch
 from ._host import Host, HostError
 from ._isolation import IsolationError
 from ._partition import PartitionError
+from ._paths import ARCHIVE
 from ._rtpart import rtpart
 from ._rtpart_files import tool_files
-from ._runtime import FEATURES, configured_features, require_partition
+from ._runtime import FEATURES, configured_features
 
-ARCHIVE = "/usr/local/lib/realtime-kvm/realtime-kvm.pyz"
 UNIT = "/etc/systemd/system/realtime-kvm.service"
 INTERRUPTS_UNIT = "/etc/systemd/system/realtime-kvm-interrupts.service"
 WANTS = "/etc/systemd/system/multi-user.target.wants"
 PACKAGE = "realtime_kvm"
-#: What the service needs of this directory; a test checks that it is complete.
-PARTS = (
-    "_audit",
-    "_audit_rules",
-    "_boot_arguments",
-    "_cgroup_moves",
-    "_cgroups",
-    "_change",
-    "_cpuset",
-    "_cpuset_group",
-    "_cpuset_rules",
-    "_cpuset_tree",
-    "_guest",
-    "_hook",
-    "_host",
-    "_hotplug",
-    "_interrupt_counts",
-    "_interrupts",
-    "_irq",
-    "_isolation",
-    "_kernel_arguments",
-    "_kthreads",
-    "_memory",
-    "_network",
-    "_node_tool",
-    "_partition",
-    "_report",
-    "_rtpart",
-    "_rtpart_files",
-    "_runtime",
-    "_services",
-    "_settings",
-    "_sysfs",
-    "_topology",
-)
-_MAIN = f"from {PACKAGE}._node_tool import main\n\nmain()\n"
+_BASE = __package__
+#: Its main(), as a name below module_utils.
+_ENTRY = "_node_tool"
+_MAIN = f"from {PACKAGE}.{_ENTRY} import main\n\nmain()\n"
+_IMPORT = re.compile(r"^from (\.+)([\w.]+) import", re.MULTILINE)
 
 _UNIT_TEXT = """\
 # Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.
@@ -102,18 +73,32 @@ UNIT_TEXTS = {
 }
 
 
+def parts() -> dict[str, str]:
+    """Return the sources that the service consists of, by name below module_utils: the entry and, in turn, what they import."""
+    found: dict[str, str] = {}
+    missing = [_ENTRY]
+    while missing:
+        name = missing.pop()
+        if name not in found:
+            found[name] = inspect.getsource(import_module(f"{_BASE}.{name}"))
+            missing += [".".join([*name.split(".")[: -len(dots)], module]) for dots, module in _IMPORT.findall(found[name])]
+    return found
+
+
 def build_archive() -> bytes:
     """Return the service's archive; equal sources give equal bytes."""
+    contents = {"__main__.py": _MAIN}
+    for name, source in parts().items():
+        path = f"{PACKAGE}/{name.replace('.', '/')}.py"
+        contents[path] = source
+        contents[f"{posixpath.dirname(path)}/__init__.py"] = contents[f"{PACKAGE}/__init__.py"] = ""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        contents = {f"{PACKAGE}/__init__.py": b"", "__main__.py": _MAIN.encode()}
-        for part in PARTS:
-            contents[f"{PACKAGE}/{part}.py"] = inspect.getsource(import_module(f"{__package__}.{part}")).encode()
         for name in sorted(contents):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_STORED
             info.external_attr = 0o644 << 16
-            archive.writestr(info, contents[name])
+            archive.writestr(info, contents[name].encode())
     return buffer.getvalue()
 
 
@@ -142,7 +127,7 @@ def apply_all(only: Collection[str] = ()) -> int:
         host = Host(owner=feature)
         try:
             with host.locked():
-                FEATURES[feature](host, partition, options)
+                FEATURES[feature].plan(host, partition, options)
                 host.commit()
         except (HostError, IsolationError) as error:
             failures += 1

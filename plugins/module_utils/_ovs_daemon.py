@@ -17,12 +17,12 @@ from ._cgroups import has_remote_partitions
 from ._change import Change
 from ._cpuset import format_cpulist
 from ._host import Host, HostError
-from ._kthreads import read_thread, set_affinity
 from ._network import SOCKET_DIR
-from ._node_tool import ARCHIVE
 from ._partition import Partition
-from ._services import Runner
+from ._paths import ARCHIVE
+from ._runner import Runner, run_checked, systemctl
 from ._switch import SwitchError
+from ._threads import read_thread, set_affinity
 
 PID_FILE = "/run/openvswitch/ovs-vswitchd.pid"
 LOG = "/var/log/openvswitch/ovs-vswitchd.log"
@@ -160,7 +160,7 @@ def _make_folder(host: Host, runner: Runner, group: str) -> None:
         raise HostError(
             f"there is no group {group} on this node; run the kvm_host role, which brings QEMU, or set ovs_dpdk_socket_group"
         )
-    _run(runner, "systemd-tmpfiles", "--create", TMPFILES)
+    run_checked(runner, ["systemd-tmpfiles", "--create", TMPFILES])
 
 
 def remove_folder(host: Host) -> None:
@@ -197,7 +197,7 @@ def plan_program(host: Host, runner: Runner, *, devices: bool = False) -> None:
         mode = (host.read(_ALTERNATIVE_STATE) or "auto").split("\n", 1)[0]
         host.change(
             Change("alternatives:ovs-vswitchd", current, DPDK_PROGRAM, reason="the daemon with DPDK"),
-            partial(_run, runner, "update-alternatives", "--set", "ovs-vswitchd", DPDK_PROGRAM),
+            partial(run_checked, runner, ["update-alternatives", "--set", "ovs-vswitchd", DPDK_PROGRAM]),
             kind="alternative",
             original={"program": current, "mode": mode},
         )
@@ -213,7 +213,7 @@ def restore_program(host: Host, runner: Runner) -> None:
         current, program = _alternative(host), original["program"]
         change = None if current == program or not host.exists(program) else Change(resource, current, program, reason="restored")
         how = ("--auto", "ovs-vswitchd") if original["mode"] == "auto" else ("--set", "ovs-vswitchd", program)
-        host.restore(change, resource, partial(_run, runner, "update-alternatives", *how))
+        host.restore(change, resource, partial(run_checked, runner, ["update-alternatives", *how]))
 
 
 def plan_enabled(host: Host) -> None:
@@ -275,7 +275,7 @@ def _numbers(text: str | None) -> list[int]:
 def start(host: Host, runner: Runner, *, restart: bool, after: Callable[[], Any]) -> None:
     """Start the daemon (anew) with its unit files read, and then do ``after``."""
     if host.exists("/run/systemd/system"):
-        _run(runner, "systemctl", "daemon-reload")
+        systemctl(runner, "daemon-reload")
     runner(["systemctl", "reset-failed", DAEMON_UNIT])  # one that failed too often may start again
     code, out, err = runner(["systemctl", "restart" if restart else "start", DAEMON_UNIT])
     if code != 0:
@@ -290,12 +290,6 @@ def last_errors(host: Host) -> str:
     return f"; its log: {' / '.join(errors[-3:])}" if errors else f"; see {LOG}"
 
 
-def _run(runner: Runner, *command: str) -> None:
-    code, out, err = runner(list(command))
-    if code != 0:
-        raise HostError(f"{' '.join(command)} failed: {(err or out).strip()[-300:]}")
-
-
 def start_server(runner: Runner) -> None:
     """Start the database's server."""
-    _run(runner, "systemctl", "start", SERVER_UNIT)
+    systemctl(runner, "start", SERVER_UNIT)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ._host import Host, HostError
-from ._services import Runner
+from ._runner import Runner
 from ._switch_rows import DATABASE, FINISH, ROOT, Database, parse_database, select_operations
 
 SOCKET = "/run/openvswitch/db.sock"

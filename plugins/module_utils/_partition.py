@@ -14,17 +14,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._cpuset import CpuListError, format_cpulist, format_mask, parse_cpulist
+from ._errors import RefusalError
 from ._topology import Device, Topology
 
 SCHEMA = 1
 SETS = ("housekeeping", "dataplane", "realtime", "shared")
+#: What runs on the CPUs of each set, and on those that are in none.
+PURPOSES = {
+    "housekeeping": "operating system, interrupts, emulator threads",
+    "dataplane": "poll-mode threads of the switch",
+    "realtime": "vCPUs of real-time guests, one per CPU",
+    "shared": "vCPUs of other guests",
+    "idle": "SMT siblings left unused (smt: single)",
+}
 #: Sets whose CPUs the kernel keeps its own work away from.
 ISOLATED_SETS = ("dataplane", "realtime")
 SMT_MODES = ("together", "single")
 ISOLATION_MODES = ("boot", "runtime")
 
 
-class PartitionError(Exception):
+class PartitionError(RefusalError):
     """The wishes cannot be met on this node, or contradict each other."""
 
 

@@ -15,12 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ._cpuset import format_cpulist
-from ._guest import PAGE_MIB, Guest
+from ._errors import RefusalError
+from ._guest import Guest
+from ._pages import PAGE_MIB
 from ._partition import Partition
 from ._topology import Topology
 
 
-class PinningError(Exception):
+class PinningError(RefusalError):
     """A guest does not fit, or a CPU has two users; the message names both and says what is free."""
 
 

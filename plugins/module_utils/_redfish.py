@@ -24,6 +24,7 @@ from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import NoSSLError, SSLValidationError, open_url
 
 from ._bios_registry import BiosError, Registry, Value, parse_registry
+from ._errors import RefusalError
 
 ROOT = "/redfish/v1"
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -32,7 +33,7 @@ _BUSY = (429, 502, 503, 504)
 _LIMIT = 32 * 1024 * 1024
 
 
-class RedfishError(Exception):
+class RedfishError(RefusalError):
     """The BMC could not be asked, or refused; the message says what would help. ``status`` is the HTTP status, 0 without."""
 
     def __init__(self, message: str, status: int = 0, body: Mapping[str, Any] | None = None) -> None:

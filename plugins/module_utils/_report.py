@@ -10,16 +10,8 @@ from typing import Any
 
 from ._change import DISRUPTIONS
 from ._cpuset import format_cpulist
-from ._partition import SETS, Partition
+from ._partition import PURPOSES, SETS, Partition
 from ._topology import Topology
-
-_WHAT = {
-    "housekeeping": "operating system, interrupts, emulator threads",
-    "dataplane": "poll-mode threads of the switch",
-    "realtime": "vCPUs of real-time guests, one per CPU",
-    "shared": "vCPUs of other guests",
-    "idle": "SMT siblings left unused (smt: single)",
-}
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -38,7 +30,7 @@ def plan_table(partition: Partition, topology: Topology) -> list[str]:
         if name == "idle" and not cpus:
             continue
         by_node = [format_cpulist(cpus & partition.nodes[node]) or "-" for node in nodes]
-        rows.append([name, str(len(cpus)), *by_node, _WHAT[name]])
+        rows.append([name, str(len(cpus)), *by_node, PURPOSES[name]])
     packages = len({cpu.package for cpu in topology.cpus.values()})
     size = (
         f"{len(topology.online)} CPUs, {len(topology.cores)} cores, {packages} package{'s' if packages > 1 else ''}, "

@@ -23,17 +23,19 @@ from ._audit import change_finding, finding_rows, in_order
 from ._cgroup_moves import exclusively
 from ._cgroups import DROP_INS, read_holders, read_users, restore_controllers, restore_partitions, write
 from ._cpuset import format_cpulist
+from ._document import require_partition
 from ._host import Host, HostError
 from ._hotplug import bring_back
 from ._interrupt_counts import parse_interrupt_counts
 from ._isolation import HOLDERS, ROOT, IsolationError, User, check_free
-from ._kthreads import Thread, read_thread, read_threads, set_affinity
 from ._partition import SETS, Partition, PartitionError
+from ._policies import POLICY_NAMES
 from ._report import text_table
-from ._runtime import FEATURES, ROLES, configured_features, require_partition, undo_feature
-from ._services import reload_systemd, restore_tuned
-from ._settings import POLICY_NAMES
+from ._runner import reload_systemd
+from ._runtime import FEATURES, configured_features, undo_feature
+from ._services import restore_tuned
 from ._sysfs import read_online
+from ._threads import Thread, read_thread, read_threads, set_affinity
 
 
 def rtpart(arguments: Sequence[str]) -> int:
@@ -146,8 +148,8 @@ def _status(host: Host, partition: Partition, options: argparse.Namespace) -> in
     findings = []
     for feature, values in configured_features(host).items():
         trial = host.trial(feature)
-        FEATURES[feature](trial, partition, values)
-        findings += [change_finding(change, ROLES[feature]) for change in trial.changes]
+        FEATURES[feature].plan(trial, partition, values)
+        findings += [change_finding(change, FEATURES[feature].role) for change in trial.changes]
     rows = finding_rows(in_order(findings))
     lines = text_table(rows[0], rows[1:]) if rows else ["the machine is as its document says"]
     _say(options, {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings]}, lines)

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from ._change import Change
 from ._host import Host, HostError
-
-Runner = Callable[[Sequence[str]], tuple[int, str, str]]
+from ._runner import Runner, systemctl
 
 TUNED = "service:tuned"
 
@@ -62,7 +61,7 @@ def plan_tuned(host: Host, runner: Runner, *, take_over: bool) -> None:
             "against the partition; set cpu_partition_tuned: take_over to switch it off (undo switches it on again), or disable it yourself"
         )
     change = Change(TUNED, f"{state} (profile {profile})", "switched off", "none", "one tuning authority per node")
-    host.change(change, partial(_systemctl, runner, "disable", "--now", "tuned.service"), kind="service", original=state)
+    host.change(change, partial(systemctl, runner, "disable", "--now", "tuned.service"), kind="service", original=state)
 
 
 def restore_tuned(host: Host, runner: Runner) -> None:
@@ -80,19 +79,4 @@ def restore_tuned(host: Host, runner: Runner) -> None:
 
 def _each(runner: Runner, steps: Sequence[str]) -> None:
     for step in steps:
-        _systemctl(runner, step, "tuned.service")
-
-
-def _systemctl(runner: Runner, *arguments: str) -> None:
-    code, out, err = runner(["systemctl", *arguments])
-    if code != 0:
-        raise HostError(f"systemctl {' '.join(arguments)} failed: {(err or out).strip()[-300:]}")
-
-
-def reload_systemd(host: Host, runner: Runner, *restart: str) -> None:
-    """Let systemd read changed units, and restart the services named that run (nothing outside check mode's reach)."""
-    if host.dry or not host.exists("/run/systemd/system"):
-        return
-    _systemctl(runner, "daemon-reload")
-    for unit in restart:
-        _systemctl(runner, "try-restart", unit)
+        systemctl(runner, step, "tuned.service")

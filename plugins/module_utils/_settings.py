@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ._cpuset import CpuListError, format_mask, parse_mask
+from ._errors import RefusalError
 from ._partition import Partition
+from ._policies import SCHED_FIFO
 
 THROTTLING_CHOICES = ("unlimited", "kernel")
-
-SCHED_OTHER, SCHED_FIFO, SCHED_RR = 0, 1, 2
-POLICY_NAMES = {0: "SCHED_OTHER", 1: "SCHED_FIFO", 2: "SCHED_RR", 3: "SCHED_BATCH", 5: "SCHED_IDLE", 6: "SCHED_DEADLINE"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Setting:
         return current
 
 
-class SettingError(Exception):
+class SettingError(RefusalError):
     """A setting cannot be had; the message names the variable."""
 
 

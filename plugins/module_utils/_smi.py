@@ -25,22 +25,29 @@ def read_smi_count(host: Host) -> dict[str, Any]:
         return _absent(
             "this processor has no counter of SMIs (only Intel's have MSR 0x34); use the hwlat tracer in a maintenance window"
         )
-    path = host.path("/dev/cpu/0/msr")
     try:
-        handle = os.open(path, os.O_RDONLY)
+        return {"count": read_counter(host, 0), "reason": ""}
     except FileNotFoundError:
         return _absent("/dev/cpu/0/msr is not there (modprobe msr)")
-    except OSError as error:
+    except PermissionError as error:
         return _absent(f"/dev/cpu/0/msr cannot be opened: {error.strerror} (root, and a kernel that is not locked down)")
+    except OSError as error:
+        return _absent(f"MSR 0x34 cannot be read: {error.strerror or error} (virtual machines do not have it)")
+
+
+def read_counter(host: Host, cpu: int) -> int:
+    """Return how many SMIs an Intel CPU has seen since its reset; raises ``OSError`` where it cannot be read.
+
+    The upper half of the register is reserved.
+    """
+    handle = os.open(host.path(f"/dev/cpu/{cpu}/msr"), os.O_RDONLY | os.O_CLOEXEC)
     try:
         content = os.pread(handle, 8, MSR_SMI_COUNT)
-    except OSError as error:
-        return _absent(f"MSR 0x34 cannot be read: {error.strerror} (virtual machines do not have it)")
     finally:
         os.close(handle)
     if len(content) != 8:
-        return _absent("MSR 0x34 cannot be read")
-    return {"count": struct.unpack("<Q", content)[0] & 0xFFFFFFFF, "reason": ""}
+        raise OSError(f"{len(content)} bytes of 8")
+    return int(struct.unpack("<Q", content)[0] & 0xFFFFFFFF)
 
 
 def _absent(reason: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ._cpuset import CpuListError, format_cpulist, format_hex, parse_mask
+from ._errors import RefusalError
 from ._guest import Guest
 from ._network import Network, port_name, socket_path
 from ._partition import Partition
@@ -33,7 +34,7 @@ _MEMORY_OPTIONS = ("-m", "--socket-mem", "--socket-limit")
 _NO_HUGE = "--no-huge"
 
 
-class SwitchError(Exception):
+class SwitchError(RefusalError):
     """The switch cannot be what is asked for; the message names the variable and what would work."""
 
 

@@ -9,12 +9,11 @@ Edge, read-only.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from ._boot_arguments import Machine
-from ._cpuset import CpuListError, parse_cpulist
+from ._cmdline import split_tokens
+from ._cpuset import parse_or_empty
 from ._host import Host
-from ._kernel_arguments import split_tokens
+from ._machine import Kernel, Machine
 from ._topology import CPU_ROOT, NODE_ROOT, Topology, build_topology
 
 _PER_CPU = (
@@ -80,27 +79,9 @@ def read_topology(host: Host) -> Topology:
     return build_topology(read_topology_files(host))
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """The running kernel."""
-
-    release: str
-    realtime: bool
-    cmdline: tuple[str, ...]
-    isolated: frozenset[int]
-    nohz_full: frozenset[int]
-
-
-def _cpus(host: Host, path: str) -> frozenset[int]:
-    try:
-        return parse_cpulist((host.value(path) or "").replace("(null)", ""))
-    except CpuListError:
-        return frozenset()
-
-
 def read_online(host: Host) -> frozenset[int]:
     """Return the CPUs that are online."""
-    return _cpus(host, f"{CPU_ROOT}/online")
+    return parse_or_empty(host.value(f"{CPU_ROOT}/online"))
 
 
 def read_kernel(host: Host) -> Kernel:
@@ -110,8 +91,8 @@ def read_kernel(host: Host) -> Kernel:
         release=host.value("/proc/sys/kernel/osrelease") or "",
         realtime="PREEMPT_RT" in version or "PREEMPT RT" in version,
         cmdline=tuple(split_tokens(host.value("/proc/cmdline") or "")),
-        isolated=_cpus(host, f"{CPU_ROOT}/isolated"),
-        nohz_full=_cpus(host, f"{CPU_ROOT}/nohz_full"),
+        isolated=parse_or_empty(host.value(f"{CPU_ROOT}/isolated")),
+        nohz_full=parse_or_empty(host.value(f"{CPU_ROOT}/nohz_full")),
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ._cpuset import CpuListError, format_cpulist, parse_cpulist, parse_mask
+from ._errors import RefusalError
 
 CPU_ROOT = "/sys/devices/system/cpu"
 NODE_ROOT = "/sys/devices/system/node"
@@ -26,7 +27,7 @@ NODE_ROOT = "/sys/devices/system/node"
 EFFICIENCY_CAPACITY = 0.8
 
 
-class TopologyError(Exception):
+class TopologyError(RefusalError):
     """The files do not describe a machine that can be partitioned; the message says why."""
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._partition import PURPOSES
 from ansible_collections.realtime.kvm.plugins.module_utils._report_latency import BOTTOM, HEIGHT, LEFT, TOP
 from ansible_collections.realtime.kvm.plugins.module_utils._report_latency import WIDTH as CHART
 from ansible_collections.realtime.kvm.plugins.module_utils._report_map import CELL, LETTERS, WIDTH
@@ -24,13 +25,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 FOLDER = Path(__file__).with_name("report")
-SETS = {
-    "housekeeping": "operating system, interrupts, emulator threads",
-    "dataplane": "poll-mode threads (PMD) of the switch",
-    "realtime": "vCPUs of real-time guests, one per CPU",
-    "shared": "vCPUs of other guests",
-    "idle": "threads left idle (smt: single)",
-}
 
 
 def _digest(text: str) -> str:
@@ -54,7 +48,7 @@ def render_page(view: Mapping[str, Any]) -> str:
         cell=CELL,
         map_width=WIDTH,
         letters=LETTERS,
-        sets=SETS,
+        sets=PURPOSES,
         states=STATES,
         sum_titles=SUM_TITLES,
         chart={"width": CHART, "height": HEIGHT, "left": LEFT, "bottom": BOTTOM, "top": TOP},

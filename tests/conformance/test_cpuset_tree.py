@@ -13,9 +13,9 @@ import json
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_group import CPUS, EXCLUSIVE, PARTITION, Rules
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_tree import CpusetTree
 from conformance.snapshots import FIXTURES, needs_fixtures
+from property.kernel_cpusets.group import CPUS, EXCLUSIVE, PARTITION, Rules
+from property.kernel_cpusets.tree import CpusetTree
 
 pytestmark = needs_fixtures
 

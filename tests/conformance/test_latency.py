@@ -16,7 +16,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency_parse import
 from ansible_collections.realtime.kvm.plugins.module_utils._latency_rtla import (
     parse_noise_top,
     parse_rtla_hist,
-    parse_timerlat_top,
 )
 from conformance.snapshots import FIXTURES, needs_fixtures
 
@@ -42,7 +41,6 @@ OUTPUTS = {
     "cyclictest json": (lambda: parse_cyclictest_json(rt_tests("cyclictest-2.4-one-cpu.json"), 400), {1}, 1907, 49913, 19),
     "oslat": (lambda: parse_oslat(rt_tests("oslat-2.4.txt")), {1}, 53927, 434640405, 98),
     "timerlat hist": (lambda: parse_rtla_hist(rtla("rtla-timerlat-hist-0")), set(range(5)), 58, 5 * 600002, 0),
-    "timerlat top": (lambda: parse_timerlat_top(rtla("rtla-timerlat-top-0")), set(range(1, 24)), 41, None, 0),
     "osnoise hist": (lambda: parse_rtla_hist(rtla("rtla-osnoise-hist-0")), set(range(12)), 50, None, 0),
     "osnoise top": (lambda: parse_noise_top(rtla("rtla-osnoise-top-0")), set(range(4)), 56, 4 * 59, 0),
     "hwnoise": (lambda: parse_noise_top(rtla("rtla-hwnoise-0")), set(range(1, 8)), 4, 7 * 599, 0),

@@ -106,7 +106,7 @@ def measure(cpu: int, other: int) -> None:
                     host.commit()
                     made_before = len(made)
                     planned = Timed(owner=feature)
-                    _runtime.FEATURES[feature](planned, partition, options)
+                    _runtime.FEATURES[feature].plan(planned, partition, options)
                     planned.commit()
                     assert len(made) > made_before or feature != "cpu_partition"
             for which in (lent, partition):

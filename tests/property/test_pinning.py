@@ -15,8 +15,9 @@ import re
 
 from ansible_collections.realtime.kvm.plugins.module_utils._domain_merge import merge, new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import describe
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import PAGE_MIB, parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guest import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._pages import PAGE_MIB
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, PartitionError, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing, PinningError, place
 from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology

@@ -23,10 +23,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot import (
     find_boot_loader,
     installed_kernels,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._cmdline import split_tokens
 from ansible_collections.realtime.kvm.plugins.module_utils._grub import drop_in_tokens, parse_menu
 from ansible_collections.realtime.kvm.plugins.module_utils._host import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._kernel_arguments import split_tokens
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime import config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._paths import config_path
 from unit.menus import UUID, MakeConfig
 from unit.trees import fill, killed_at, snapshot, writable
 

@@ -58,7 +58,7 @@ def refusal(*items, limit=1):
 def test_defaults_of_a_real_time_guest():
     guest = one(networks=[{"network": "control"}])
     assert (guest.hugepages, guest.numa, guest.emulator, guest.state) == ("2M", "strict", "housekeeping", "running")
-    assert (guest.realtime, guest.shared_memory, guest.cpus_needed) == (True, True, 2)
+    assert (guest.realtime, guest.shared_memory) == (True, True)
     assert guest.schedulers == {1: Scheduler("fifo", 1)}
     assert guest.autostart is True
     assert guest.networks[0].mac == derive_mac("node1", "plc1", "control")
@@ -66,7 +66,7 @@ def test_defaults_of_a_real_time_guest():
 
 def test_defaults_of_another_guest():
     guest = parse({"name": "historian", "memory_mib": 255})[0]
-    assert (guest.hugepages, guest.vcpus, guest.realtime, guest.shared_memory, guest.cpus_needed) == ("none", 1, False, False, 0)
+    assert (guest.hugepages, guest.vcpus, guest.realtime, guest.shared_memory) == ("none", 1, False, False)
     assert guest.schedulers == {}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot_arguments import page_arguments
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import PAGE_MIB, Guest
+from ansible_collections.realtime.kvm.plugins.module_utils._guest import Guest
 from ansible_collections.realtime.kvm.plugins.module_utils._hugepages import (
     RESERVE,
     SWITCH,
@@ -18,6 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._hugepages import (
     check_total,
     plan_pages,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._pages import PAGE_MIB
 from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing, Placement
 from hypothesis import given
 from hypothesis import strategies as st

@@ -12,14 +12,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils import _interrupts
-from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import (
-    IRQBALANCE_DROP_IN,
-    plan_interrupts,
-    plan_irqbalance,
-    read_interrupts,
-    stuck_interrupts,
-    undo_irqbalance,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import plan_interrupts, read_interrupts, stuck_interrupts
+from ansible_collections.realtime.kvm.plugins.module_utils._irqbalance import IRQBALANCE_DROP_IN, plan_irqbalance, undo_irqbalance
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
 from unit.trees import fill, machine_files, plan, snapshot, writable
 

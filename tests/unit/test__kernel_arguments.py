@@ -9,16 +9,15 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cmdline import key_of, split_tokens
 from ansible_collections.realtime.kvm.plugins.module_utils._kernel_arguments import (
     Argument,
     KernelArgumentError,
     combine,
     compare,
     find_conflicts,
-    key_of,
     merge,
     parse_arguments,
-    split_tokens,
 )
 from hypothesis import assume, given
 from hypothesis import strategies as st

@@ -16,8 +16,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils import _kthreads
 from ansible_collections.realtime.kvm.plugins.module_utils._change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._kthreads import (
-    plan_threads,
+from ansible_collections.realtime.kvm.plugins.module_utils._kthreads import plan_threads
+from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._threads import (
     read_thread,
     read_threads,
     realtime_guests,
@@ -25,7 +26,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._kthreads import (
     set_affinity,
     set_priority,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
 from unit.trees import fill, plan, task, writable
 
 KERNEL, BOUND = 0x00200000, 0x04000000

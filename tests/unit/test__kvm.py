@@ -10,7 +10,6 @@ import re
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils import _kvm
-from ansible_collections.realtime.kvm.plugins.module_utils._boot_arguments import Machine
 from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._kvm import (
     KVM,
@@ -22,6 +21,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._kvm import (
     plan_parameters,
     plan_unmount,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._machine import Machine
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
 from unit.trees import fill, plan, snapshot, writable
 

@@ -29,7 +29,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency_parse import
 from ansible_collections.realtime.kvm.plugins.module_utils._latency_rtla import (
     parse_noise_top,
     parse_rtla_hist,
-    parse_timerlat_top,
 )
 
 #: A good minute of cyclictest on CPUs 2 and 3: one sample each 200 µs.
@@ -315,7 +314,6 @@ def test_rtla_of_a_cpu_without_samples():
         (parse_oslat, OSLAT[: OSLAT.index("Maximum")]),
         (parse_rtla_hist, RTLA[: RTLA.index("max:")]),
         (parse_rtla_hist, ""),
-        (parse_timerlat_top, "Timer Latency\n"),
         (parse_noise_top, "Hardware-related Noise\n"),
         (lambda text: parse_hwlatdetect(text, [1]), "Starting test\n"),
     ],

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils import _memory
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import PAGE_MIB
 from ansible_collections.realtime.kvm.plugins.module_utils._host import BOOT_ID, Host, HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._memory import (
     HOST_MIB,
@@ -23,6 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._memory import (
     read_memory,
     read_pool,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._pages import PAGE_MIB
 from unit.trees import fill, memory_files, writable
 
 

@@ -17,37 +17,36 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils import _node_tool
 from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import (
-    ARCHIVE,
     INTERRUPTS_UNIT,
-    PARTS,
     UNIT,
     UNIT_TEXTS,
     WANTS,
     build_archive,
+    parts,
     plan_service,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._rtpart_files import tool_files
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT, config_path
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
 SOURCES = Path(_node_tool.__file__).parent
 CLEAN = {"PATH": os.environ["PATH"]}
 
 
-def imports(part):
-    for node in ast.walk(ast.parse((SOURCES / f"{part}.py").read_text())):
+def imports(source):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             yield "." * node.level + (node.module or "")
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", parts())
 def test_every_import_of_a_part_is_a_part_or_pythons(part):
-    for name in imports(part):
-        if name.startswith("."):
-            assert name.count(".") == 1
-            assert name[1:] in PARTS, f"{part} imports {name}"
+    for name in imports(parts()[part]):
+        dots = len(name) - len(name.lstrip("."))
+        if dots:
+            assert ".".join([*part.split(".")[:-dots], name[dots:]]) in parts(), f"{part} imports {name}"
         else:
             assert name == "__future__" or name.split(".")[0] in sys.stdlib_module_names, f"{part} imports {name}"
 
@@ -60,8 +59,8 @@ def test_the_archive_holds_the_sources():
     with zipfile.ZipFile(io.BytesIO(build_archive())) as archive:
         names = archive.namelist()
         assert names == sorted(names)
-        assert set(names) == {"__main__.py", "realtime_kvm/__init__.py", *(f"realtime_kvm/{part}.py" for part in PARTS)}
-        for part in PARTS:
+        assert set(names) == {"__main__.py", "realtime_kvm/__init__.py", *(f"realtime_kvm/{part}.py" for part in parts())}
+        for part in parts():
             assert archive.read(f"realtime_kvm/{part}.py") == (SOURCES / f"{part}.py").read_bytes()
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 

@@ -10,7 +10,6 @@ import os
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils import _kthreads, _ovs_daemon
 from ansible_collections.realtime.kvm.plugins.module_utils._host import BOOT_ID, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._kthreads import restore_threads
 from ansible_collections.realtime.kvm.plugins.module_utils._network import SOCKET_DIR
 from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import (
     ALTERNATIVE,
@@ -37,6 +36,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import (
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._switch import SwitchError
+from ansible_collections.realtime.kvm.plugins.module_utils._threads import restore_threads
 from unit.trees import fill, plan, writable
 
 PARTITION = plan(Intent(cpus={"housekeeping": "0-1", "dataplane": "2", "realtime": "3"}))

@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils import _rtpart
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation import HOLDERS, ROOT, IsolationError
+from ansible_collections.realtime.kvm.plugins.module_utils._paths import DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._rtpart import pick, rtpart
 from ansible_collections.realtime.kvm.plugins.module_utils._rtpart_files import COMMAND, COMPLETION, MANUAL, tool_files
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT
 from unit.trees import fill, machine_files, plan, writable
 
 PARTITION = replace(plan(), isolation="runtime")  # housekeeping 0, realtime 1-3

@@ -10,20 +10,20 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _runtime
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, PartitionError
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime import (
-    DOCUMENT,
-    FEATURES,
-    config_path,
-    configured_features,
-    must_wait,
-    plan_feature,
-    plan_settings,
+from ansible_collections.realtime.kvm.plugins.module_utils._apply import plan_settings
+from ansible_collections.realtime.kvm.plugins.module_utils._document import (
     read_partition,
     require_current_partition,
     require_partition,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._paths import DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime import (
+    FEATURES,
+    configured_features,
+    must_wait,
+    plan_feature,
     undo_feature,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._settings import Setting
@@ -276,4 +276,6 @@ def test_a_partition_of_other_cpus_is_refused(root):
 
 
 def test_every_feature_has_options_and_a_role():
-    assert set(FEATURES) == set(_runtime.ROLES) == set(_runtime._OPTIONS) == set(OPTIONS)
+    assert {name: set(feature.options) for name, feature in FEATURES.items()} == {
+        name: set(given) for name, given in OPTIONS.items()
+    }

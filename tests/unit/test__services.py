@@ -9,7 +9,8 @@ import os
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._host import BOOT_ID, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._services import plan_tuned, reload_systemd, restore_tuned, tuned_state
+from ansible_collections.realtime.kvm.plugins.module_utils._runner import reload_systemd
+from ansible_collections.realtime.kvm.plugins.module_utils._services import plan_tuned, restore_tuned, tuned_state
 from unit.trees import fill, writable
 
 WANTS = "/etc/systemd/system/multi-user.target.wants/tuned.service"

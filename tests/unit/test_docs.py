@@ -29,16 +29,16 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot_arguments impor
     NOHZ_FULL_CHOICES,
     TSC_CHOICES,
     ArgumentPolicy,
-    Machine,
     partition_arguments,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._change import DISRUPTIONS
 from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist, format_mask
+from ansible_collections.realtime.kvm.plugins.module_utils._machine import Machine
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import intent_from
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, PartitionError, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._policies import POLICY_NAMES
 from ansible_collections.realtime.kvm.plugins.module_utils._report import plan_table
 from ansible_collections.realtime.kvm.plugins.module_utils._settings import (
-    POLICY_NAMES,
     THREAD_RULES,
     THROTTLING_CHOICES,
     power_settings,

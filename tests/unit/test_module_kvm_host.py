@@ -17,10 +17,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._memory import pool_path
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
 from ansible_collections.realtime.kvm.plugins.module_utils._module import kvm_host as body
-from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import ARCHIVE, build_archive
+from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import build_archive
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._paths import ARCHIVE, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime import config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
 from ansible_collections.realtime.kvm.plugins.modules import kernel_arguments, kvm_host
 from unit.menus import MakeConfig

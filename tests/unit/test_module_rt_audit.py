@@ -21,9 +21,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL,
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation import HOLDERS
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation import ROOT as CGROUPS
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common, kvm_host, rt_audit
-from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import ARCHIVE, UNIT, WANTS
+from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import UNIT, WANTS
 from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import PROGRAM
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.modules import rt_audit as module
 from unit.plants import GUESTS, KERNEL, NETWORKS, PLC1, SWITCH, Inside, Plant, mask
 from unit.test_docs import ROOT

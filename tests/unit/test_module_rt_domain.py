@@ -17,9 +17,9 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils import _host, _libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import is_ours, parse, read_pins, to_text
+from ansible_collections.realtime.kvm.plugins.module_utils._errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_domain
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import REFUSALS
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
 from ansible_collections.realtime.kvm.plugins.modules import rt_domain as module
 from unit.libvirts import FakeLibvirt, Killed
@@ -97,7 +97,7 @@ class Node:
         before = snapshot(self.root), dict(self.libvirt.definitions), dict(self.libvirt.live)
         messages = []
         for check in (True, False):
-            with pytest.raises(REFUSALS) as error:
+            with pytest.raises(RefusalError) as error:
                 self.run(*guests, check=check, **parameters)
             messages.append(str(error.value))
         assert self.libvirt.calls == []
@@ -453,9 +453,9 @@ def test_what_kvm_host_will_reserve_counts_in_check_mode_alone(node):
     fill(node.root, memory_files({0: 8192}))
     planned = {"0": {"2M": 128}}
     assert node.run(PLC, check=True, hugepages=planned)["changed"]
-    with pytest.raises(REFUSALS, match="0 of 0 are free, 128 are needed"):
+    with pytest.raises(RefusalError, match="0 of 0 are free, 128 are needed"):
         node.run(PLC, hugepages=planned)
-    with pytest.raises(REFUSALS, match="not enough huge pages"):
+    with pytest.raises(RefusalError, match="not enough huge pages"):
         node.run(PLC, check=True, hugepages={"0": {"2M": 127}})
 
 
@@ -463,7 +463,7 @@ def test_a_restart_may_use_the_pages_that_it_gives_back(node):
     node.run(PLC)
     fill(node.root, memory_files({0: 8192}, pages={(0, "2M"): (256, 128)}))
     assert "restart" in resources(node.run({**PLC, "memory_mib": 512}, check=True, restart=True))[-1]
-    with pytest.raises(REFUSALS, match="256 of 256 are free, 257 are needed"):
+    with pytest.raises(RefusalError, match="256 of 256 are free, 257 are needed"):
         node.run({**PLC, "memory_mib": 514}, check=True, restart=True)
 
 

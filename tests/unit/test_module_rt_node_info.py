@@ -14,7 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guest_threads import
 from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_node_info as body
 from ansible_collections.realtime.kvm.plugins.module_utils._ovsdb import Ovsdb
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._paths import DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._switch_rows import Database, Row
 from ansible_collections.realtime.kvm.plugins.modules import rt_node_info
 from unit.libvirts import FakeLibvirt

@@ -16,9 +16,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils import _host
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
-from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import ARCHIVE, UNIT_TEXTS, WANTS
+from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import UNIT_TEXTS, WANTS
 from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime import DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.modules import (
     cpu_partition,
     cpu_partition_info,

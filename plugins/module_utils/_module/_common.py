@@ -11,38 +11,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._boot import Runner
-from .._cpuset import CpuListError
-from .._domain_xml import DomainError
-from .._guest import GuestError
-from .._host import Host, HostError
-from .._hugepages import HugepageError
-from .._isolation import IsolationError
-from .._kernel_arguments import KernelArgumentError
-from .._latency import LatencyError
-from .._network import NetworkError
-from .._partition import PartitionError
-from .._pinning import PinningError
-from .._settings import SettingError
-from .._switch import SwitchError
-from .._topology import TopologyError
-
-REFUSALS = (
-    GuestError,
-    NetworkError,
-    PinningError,
-    DomainError,
-    CpuListError,
-    HostError,
-    HugepageError,
-    IsolationError,
-    KernelArgumentError,
-    LatencyError,
-    PartitionError,
-    SettingError,
-    SwitchError,
-    TopologyError,
-)
+from .._errors import RefusalError
+from .._host import Host
+from .._runner import Runner
 
 Body = Callable[[Host, Runner, dict[str, Any]], dict[str, Any]]
 
@@ -73,12 +44,10 @@ def run_module(module: AnsibleModule, owner: str, body: Body, *, info: bool = Fa
             after = results.pop("after_commit", None)
             if after is not None:
                 after()
-    except REFUSALS as error:
+    except RefusalError as error:
         text = str(error)
         # a refusal before the first write has changed nothing; a write that the machine refused may follow others
-        module.fail_json(
-            msg=text if variable.match(text) else f"{owner}: {text}", changed=host.committed, **getattr(error, "results", {})
-        )
+        module.fail_json(msg=text if variable.match(text) else f"{owner}: {text}", changed=host.committed, **error.results)
     for note in host.notes:
         module.warn(note)
     module.exit_json(**host.results(), **results)

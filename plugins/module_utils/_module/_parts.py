@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._common import REFUSALS
+from .._errors import RefusalError
 
 #: What a part may raise when files hold something that nobody expects.
 UNEXPECTED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
@@ -24,7 +24,7 @@ class Parts:
         """Return what ``read`` returns; ``default`` where it fails."""
         try:
             return read()
-        except REFUSALS as error:
+        except RefusalError as error:
             self.broken(name, str(error))
         except UNEXPECTED as error:
             self.broken(name, f"it holds something unexpected ({type(error).__name__}: {error})")

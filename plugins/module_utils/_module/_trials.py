@@ -16,17 +16,18 @@ from typing import Any
 from .._audit import Finding, change_finding, rule_of
 from .._audit_switch import SHOW_QUEUES, check_placement, parse_placement
 from .._boot import DROP_IN as GRUB_DROP_IN
-from .._boot import GRUB_CFG, Runner, find_boot_loader
+from .._boot import GRUB_CFG, find_boot_loader
 from .._cgroups import plan_slices
 from .._change import Change
 from .._host import Host, HostError
-from .._interrupts import IRQBALANCE_DROP_IN, plan_irqbalance
+from .._irqbalance import IRQBALANCE_DROP_IN, plan_irqbalance
 from .._kernel_arguments import find_conflicts
 from .._memory import pool_path
-from .._node_tool import ARCHIVE, plan_service
+from .._node_tool import plan_service
 from .._ovs_daemon import is_installed
 from .._partition import Partition
-from .._runtime import CONFIG_DIR, config_path
+from .._paths import ARCHIVE, CONFIG_DIR, config_path
+from .._runner import Runner
 from .._sysfs import read_kernel
 from .._topology import Topology
 from . import kvm_host, ovs_dpdk, rt_domain

@@ -9,21 +9,23 @@ import json
 from functools import partial
 from typing import Any
 
-from .._boot import Runner
 from .._boot_arguments import ArgumentPolicy, isolation_arguments
 from .._cgroups import DROP_INS, check_layout, plan_slices, read_users, restore_controllers, restore_partitions
 from .._cpuset import format_cpulist
+from .._document import read_partition
 from .._host import Host
 from .._hotplug import bring_back
 from .._isolation import check_moves
-from .._kthreads import realtime_guests
 from .._node_tool import UNIT_TEXTS, plan_service
 from .._partition import Intent, Partition, PartitionError, plan_partition
+from .._paths import DOCUMENT, config_path
 from .._report import plan_table
-from .._runtime import DOCUMENT, config_path, plan_feature, read_partition, undo_feature
-from .._services import TUNED, plan_tuned, reload_systemd, restore_tuned
+from .._runner import Runner, reload_systemd
+from .._runtime import plan_feature, undo_feature
+from .._services import TUNED, plan_tuned, restore_tuned
 from .._settings import check_priority_limit
 from .._sysfs import read_kernel, read_machine, read_topology
+from .._threads import realtime_guests
 from .._topology import Topology
 
 

@@ -9,17 +9,17 @@ from dataclasses import asdict
 from typing import Any
 
 from .._audit import finding_rows, in_order
-from .._boot import Runner
 from .._cpuset import format_cpulist
+from .._document import read_partition
 from .._drift import partition_drift
 from .._host import Host
 from .._interrupts import stuck_interrupts
-from .._kthreads import realtime_guests
 from .._partition import Partition
 from .._report import plan_table, text_table
-from .._runtime import read_partition
+from .._runner import Runner
 from .._smi import read_smi_count
 from .._sysfs import read_kernel, read_topology
+from .._threads import realtime_guests
 from .._topology import Topology
 
 

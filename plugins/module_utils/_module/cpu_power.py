@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._boot import Runner
+from .._document import require_partition
 from .._host import Host
-from .._runtime import plan_feature, require_partition, undo_feature
+from .._runner import Runner
+from .._runtime import plan_feature, undo_feature
 
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._boot import Runner, find_boot_loader, installed_kernels
+from .._boot import find_boot_loader, installed_kernels
 from .._boot_arguments import ArgumentPolicy, page_arguments, partition_arguments
+from .._document import require_partition
 from .._grub import BootEntry
 from .._host import Host, HostError
 from .._kernel_arguments import (
@@ -26,10 +27,12 @@ from .._kernel_arguments import (
     page_groups,
     parse_arguments,
 )
-from .._kthreads import realtime_guests
-from .._runtime import config_path, read_options, require_partition
+from .._paths import config_path
+from .._runner import Runner
+from .._runtime import read_options
 from .._settings import check_priority_limit
 from .._sysfs import read_kernel, read_machine
+from .._threads import realtime_guests
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")
 

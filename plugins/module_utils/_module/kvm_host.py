@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .._boot import Runner
 from .._boot_arguments import page_arguments
 from .._cpuset import format_cpulist
+from .._document import require_current_partition
 from .._guest import Guest, parse_guests
 from .._guest_threads import guest_pid
 from .._hook import HOOK, hook_text
@@ -33,11 +33,12 @@ from .._kvm import (
 from .._libvirt import installed, read_domains
 from .._memory import HOST_MIB, Pool, guest_memory_mib, process_pages, read_memory, read_pool
 from .._network import parse_networks
-from .._node_tool import ARCHIVE, build_archive
+from .._node_tool import build_archive
 from .._partition import Partition
+from .._paths import ARCHIVE
 from .._pinning import Existing, Placement, place
-from .._runtime import must_wait, plan_feature, require_current_partition, undo_feature
-from .._services import reload_systemd
+from .._runner import Runner, reload_systemd
+from .._runtime import must_wait, plan_feature, undo_feature
 from .._switch import socket_memory_mib
 from .._sysfs import read_machine, read_topology
 

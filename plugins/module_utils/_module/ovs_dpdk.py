@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from .._boot import Runner
 from .._change import Change
 from .._cpuset import format_cpulist
+from .._document import require_partition
 from .._guest import Guest, parse_guests
 from .._hook import run_switch
 from .._host import Host, HostError
-from .._kthreads import realtime_guests, restore_threads
 from .._libvirt import read_domains
 from .._memory import guest_memory_mib
 from .._network import Network, parse_networks
@@ -43,8 +42,8 @@ from .._ovs_daemon import (
 from .._ovsdb import Once, Ovsdb
 from .._partition import Partition
 from .._pinning import Existing, PinningError, place
-from .._runtime import must_wait, require_partition
-from .._services import reload_systemd
+from .._runner import Runner, reload_systemd
+from .._runtime import must_wait
 from .._switch import (
     PHYSICAL,
     RESTART_KEYS,
@@ -66,6 +65,7 @@ from .._switch_daemon import marker, restart_reasons, running_digest, switch_use
 from .._switch_diff import SwitchPlan, plan_removal, plan_switch, setting_resource
 from .._switch_rows import DAEMON_KEY, ROOT, Database, set_keys
 from .._sysfs import read_machine, read_topology
+from .._threads import realtime_guests, restore_threads
 
 SERVICE = "service:ovs-vswitchd"
 

@@ -36,18 +36,20 @@ from .._audit_read import (
     read_platform,
     read_pmds,
 )
-from .._boot import Runner
+from .._document import read_partition
 from .._drift import document_missing, feature_findings, kernel_findings, read_wanted_kernel, tuned_finding
+from .._errors import RefusalError
 from .._host import JOURNAL, Host, HostError
 from .._interrupts import read_interrupts
 from .._kvm import check_slice
 from .._libvirt import Domain, connect, installed
 from .._partition import Partition, PartitionError
+from .._paths import DOCUMENT, config_path
 from .._report import text_table
-from .._runtime import DOCUMENT, FEATURES, ROLES, config_path, read_options, read_partition
+from .._runner import Runner
+from .._runtime import FEATURES, read_options
 from .._sysfs import read_kernel, read_topology
 from .._topology import Topology
-from ._common import REFUSALS
 from ._parts import UNEXPECTED, Parts
 from ._trials import (
     Outcome,
@@ -137,7 +139,7 @@ class _Audit:
         """Let a module plan in check mode; what it refuses is a finding, unless another one explains it."""
         try:
             outcome = look()
-        except REFUSALS as error:
+        except RefusalError as error:
             self.refusals.setdefault(str(error), name)
             return None
         except UNEXPECTED as error:
@@ -240,7 +242,7 @@ class _Audit:
                 present.add(feature)
                 path = config_path(feature)  # a module that would write it anew tells of no other difference
                 self.findings = [item for item in self.findings if (item.rule, item.resource) != ("options", path)]
-                self.damaged(path, error, f"{ROLES[feature]} role")
+                self.damaged(path, error, f"{FEATURES[feature].role} role")
                 continue
             if options is None:
                 continue
@@ -269,7 +271,7 @@ class _Audit:
             connection = connect(self.host) if installed(self.host) else None
             if connection is not None:
                 return connection.domains()
-        except REFUSALS as error:
+        except RefusalError as error:
             reason = str(error)
         if specs.wants_guests:
             names = ", ".join(sorted(specs.names))

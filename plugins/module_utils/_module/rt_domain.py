@@ -14,24 +14,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .._boot import Runner
 from .._cgroup_moves import Moves
 from .._change import Change
 from .._cpuset import format_cpulist
+from .._document import require_current_partition
 from .._domain_merge import merge, new_domain
 from .._domain_xml import Difference, describe, differences, is_ours, our_devices, parse, pretty, shape, to_text
-from .._guest import PAGE_MIB, Guest, GuestError, parse_guests
+from .._guest import Guest, GuestError, parse_guests
 from .._guest_threads import ThreadDifference, polling_cpus, read_guest_threads, set_scheduler, thread_differences
 from .._host import Host, HostError
 from .._libvirt import Connection, Domain, connect, installed
 from .._memory import guest_memory_mib
 from .._network import parse_networks
-from .._partition import Partition, PartitionError
+from .._pages import PAGE_MIB
+from .._partition import Partition
 from .._pinning import Placement, place
-from .._runtime import require_partition
+from .._runner import Runner
 from .._settings import check_priority_limit
 from .._sysfs import read_topology
-from .._topology import Topology
 
 
 @dataclass
@@ -61,7 +61,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     networks = parse_networks(parameters["networks"])
     guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=parameters["priority_limit"])
     topology = read_topology(host)
-    partition = _partition(host, topology, parameters["partition"])
+    partition = require_current_partition(host, topology, parameters["partition"])
     connection = connect(host)
     domains = connection.domains() if connection else {}
     _check_domains(guests, domains)
@@ -86,16 +86,6 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
         "restart_required": _pending_restarts(plans, restarting),
         "unlisted": sorted(name for name, domain in domains.items() if name not in listed and is_ours(domain.tree)),
     }
-
-
-def _partition(host: Host, topology: Topology, given: Mapping[str, Any] | None) -> Partition:
-    partition = require_partition(host, given)
-    if partition.topology_digest != topology.digest():
-        raise PartitionError(
-            "the partition document is of another topology than the node has now (CPUs were added, removed or renumbered); "
-            "run the cpu_partition role (site playbook) before its guests are changed"
-        )
-    return partition
 
 
 # -- checks ----------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from .._boot import Runner
-from .._cpuset import CpuListError, format_cpulist, parse_cpulist
+from .._cpuset import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
+from .._document import read_partition, require_partition
 from .._domain_xml import describe, parse, read_schedulers
 from .._host import Host
 from .._latency import LIMITS_US, PROFILES, LatencyError, Verdict, document, find_doubts, judge, summary
@@ -51,7 +51,7 @@ from .._latency_machine import (
 )
 from .._libvirt import Connection
 from .._partition import Partition
-from .._runtime import read_partition, require_partition
+from .._runner import Runner
 
 #: Exit codes that come with a result: hwlatdetect and rtla tell by theirs that a threshold was exceeded.
 _GOOD_CODES = {"hwlatdetect": ("0", "1"), "timerlat": ("0", "2"), "osnoise": ("0", "2"), "hwnoise": ("0", "2")}
@@ -159,7 +159,7 @@ def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
         raise LatencyError("load: certify measures under load; leave load out, or give seconds for a run that certifies nothing")
     partition = None if place.inside else _partition(place)
     cpus, left_out = _choose(place, partition)
-    online = _cpus(place.files.get("/sys/devices/system/cpu/online", ""))
+    online = parse_or_empty(place.files.get("/sys/devices/system/cpu/online", ""))
     if absent := cpus - online:
         raise LatencyError(f"cpus: CPUs {format_cpulist(absent)} are not online; online are {format_cpulist(online)}")
     housekeeping = (partition.housekeeping & online if partition else online) - cpus
@@ -199,7 +199,7 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
         if not cpus:
             raise LatencyError(f"guest: {where} has no real-time vCPU; say which are measured with cpus")
     elif parameters["platform"] and partition is None:  # a guest, which has no partition
-        cpus = _cpus(place.files.get("/sys/devices/system/cpu/isolated", ""))
+        cpus = parse_or_empty(place.files.get("/sys/devices/system/cpu/isolated", ""))
         if not cpus:
             raise LatencyError(f"cpus: guest {parameters['guest']} isolates no CPU; say which are measured")
     else:
@@ -219,13 +219,6 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
             "measure inside the guest (guest), or set occupied: true where nothing depends on it"
         )
     return cpus - busy.keys(), busy
-
-
-def _cpus(text: str) -> frozenset[int]:
-    try:
-        return parse_cpulist(text.replace("(null)", "").strip())
-    except CpuListError:
-        return frozenset()
 
 
 def _check_programs(place: _Place, job: Job) -> tuple[str, bool]:

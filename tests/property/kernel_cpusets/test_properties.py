@@ -8,8 +8,11 @@ from __future__ import annotations
 import copy
 from itertools import combinations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_group import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist, parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._rivals import rivals
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from property.kernel_cpusets.group import (
     CPUS,
     EXCLUSIVE,
     GRANTED,
@@ -17,9 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_group import 
     PARTITION,
     Rules,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_tree import CpusetTree, Write, predict
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from property.kernel_cpusets.tree import CpusetTree, Write, predict
 
 MACHINE = frozenset(range(6))
 PATHS = ("a", "a/x", "a/x/1", "a/x/2", "a/y", "b", "b/x", "c")
@@ -172,3 +173,23 @@ def test_copies_are_apart():
     other = copy.deepcopy(tree)
     other.write("a", CPUS, "1")
     assert not tree["a"].cpus
+
+
+@given(st.sampled_from([(6, 1), (6, 12), (7, 3)]), st.lists(writes, max_size=12), cpulists)
+def test_rivals_are_what_keeps_a_holder_from_its_cpus(release, before, wanted):
+    """What the collection refuses before its first write, held against what the kernel would make of that write."""
+    tree = grown(CpusetTree(Rules.of_release(release), MACHINE | {6}, possible=MACHINE | {6}))
+    for write in before:
+        tree.write(*write)
+    tree.add("holder")
+    cpus = parse_cpulist(wanted)
+    siblings = {name: shown for name, shown in files(tree).items() if "/" not in name and name != "holder"}
+    if not tree.rules.exclusive:
+        siblings = {name: {file: shown[file] for file in (CPUS, PARTITION)} for name, shown in siblings.items()}
+    found = rivals(cpus, siblings, release)
+    assert found == {name: taken for name, taken in tree.rivals("holder", cpus).items() if "/" not in name}
+    deeper = any(cpus & (group.exclusive | group.granted) for group in tree if "/" in group.path)
+    if cpus and not found and not deeper and tree.root.effective - cpus:
+        assert predict(tree, [Write("holder", CPUS, wanted), Write("holder", PARTITION, "isolated")]).problems == ()
+    if found and release < (7, 0):
+        assert predict(tree, [Write("holder", CPUS, wanted), Write("holder", PARTITION, "isolated")]).problems

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One cgroup of a cpuset tree, and how kernels differ; the tree is in _cpuset_tree."""
+"""One cgroup of a cpuset tree, and how kernels differ; the tree is in kernel_cpusets.tree."""
 
 from __future__ import annotations
 

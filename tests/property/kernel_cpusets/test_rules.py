@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_group import (
+from property.kernel_cpusets.group import (
     CPUS,
     EXCLUSIVE,
     GRANTED,
@@ -14,8 +14,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_group import 
     CpusetTreeError,
     Rules,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_tree import CpusetTree, Write, predict
-from unit.cpusets import DP, EMULATOR, EVERY, REMOTE, RT, VCPU0, VCPU1, cpus, down, guest, holder, node, texts
+from property.kernel_cpusets.nodes import DP, EMULATOR, EVERY, REMOTE, RT, VCPU0, VCPU1, cpus, down, guest, holder, node, texts
+from property.kernel_cpusets.tree import CpusetTree, Write, predict
 
 
 @pytest.mark.parametrize("release", EVERY)

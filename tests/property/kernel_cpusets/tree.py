@@ -27,8 +27,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ._cpuset import CpuListError, format_cpulist, parse_cpulist
-from ._cpuset_group import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import CpuListError, format_cpulist, parse_cpulist
+from property.kernel_cpusets.group import (
     CPUS,
     EXCLUSIVE,
     GRANTED,
@@ -40,7 +40,7 @@ from ._cpuset_group import (
     Cpus,
     CpusetTreeError,
 )
-from ._cpuset_rules import CpusetState
+from property.kernel_cpusets.rules import CpusetState
 
 
 class Write(NamedTuple):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the kernel answers changes of cpusets: the machinery of _cpuset_tree, which says what is modelled and after what.
+"""How the kernel answers changes of cpusets: the machinery of kernel_cpusets.tree, which says what is modelled and after what.
 
 A change of a cgroup is taken over, then it reaches the cgroups below it. What is derived is never kept by hand:
 ``settle`` computes every cpuset.cpus.effective from the CPUs that partitions were granted.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ._cpuset_group import (
+from property.kernel_cpusets.group import (
     EMPTY,
     HOTPLUG,
     HOUSEKEEPING,

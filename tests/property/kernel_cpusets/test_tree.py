@@ -6,13 +6,28 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_group import (
+from property.kernel_cpusets.group import (
     CPUS,
     EXCLUSIVE,
     PARTITION,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_tree import Write, predict
-from unit.cpusets import DP, EMULATOR, EVERY, REMOTE, RT, SCOPE, VCPU0, VCPU1, cpus, down, guest, holder, node, texts
+from property.kernel_cpusets.nodes import (
+    DP,
+    EMULATOR,
+    EVERY,
+    REMOTE,
+    RT,
+    SCOPE,
+    VCPU0,
+    VCPU1,
+    cpus,
+    down,
+    guest,
+    holder,
+    node,
+    texts,
+)
+from property.kernel_cpusets.tree import Write, predict
 
 
 @pytest.mark.parametrize("release", EVERY)

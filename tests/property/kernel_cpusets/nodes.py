@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist, parse_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_group import (
+from property.kernel_cpusets.group import (
     CPUS,
     EXCLUSIVE,
     PARTITION,
     Rules,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset_tree import CpusetTree, Write
+from property.kernel_cpusets.tree import CpusetTree, Write
 
 EVERY = [(6, 1), (6, 12), (7, 3)]
 REMOTE = [(6, 12), (7, 3)]

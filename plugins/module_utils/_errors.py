@@ -1,0 +1,16 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The base of every refusal: what a user reads instead of a traceback. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class RefusalError(Exception):
+    """Something cannot be done; the text says what, where (variable, CPUs, file) and what would work."""
+
+    #: What a module returns beside the text.
+    results: Mapping[str, Any] = {}

@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a machine and its running kernel are, as far as plans depend on it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the arguments depend on besides the partition."""
+
+    kernel_release: str = ""
+    vendor: str = ""  # as in /proc/cpuinfo: GenuineIntel, AuthenticAMD
+    cpu_flags: frozenset[str] = frozenset()
+    realtime_kernel: bool = False
+
+    @property
+    def kernel_version(self) -> tuple[int, int]:
+        """Major and minor number of the running kernel; (0, 0) when the release tells none."""
+        parts = self.kernel_release.replace("-", ".").split(".")
+        if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
+            return (0, 0)
+        return (int(parts[0]), int(parts[1]))
+
+    @property
+    def tsc_invariant(self) -> bool:
+        """Whether the time stamp counter ticks alike in all power states."""
+        return {"constant_tsc", "nonstop_tsc"} <= self.cpu_flags
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The running kernel."""
+
+    release: str
+    realtime: bool
+    cmdline: tuple[str, ...]
+    isolated: frozenset[int]
+    nohz_full: frozenset[int]

@@ -1,0 +1,19 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where this collection keeps its files on a node. Pure."""
+
+from __future__ import annotations
+
+DOCUMENT = "/etc/ansible/facts.d/realtime_partition.fact"
+
+
+CONFIG_DIR = "/etc/realtime-kvm"
+
+
+def config_path(feature: str) -> str:
+    """Return the file that keeps a feature's options on the node."""
+    return f"{CONFIG_DIR}/{feature}.json"
+
+
+ARCHIVE = "/usr/local/lib/realtime-kvm/realtime-kvm.pyz"
