@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _kthreads
+from ansible_collections.realtime.kvm.plugins.module_utils import _threads
 from ansible_collections.realtime.kvm.plugins.module_utils._change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
@@ -131,9 +131,9 @@ def test_without_isolated_cpus_threads_are_left_alone(tmp_path):
 def _calls(monkeypatch):
     made = []
     monkeypatch.setattr(
-        _kthreads.os, "sched_setscheduler", lambda pid, policy, param: made.append((pid, policy, param.sched_priority))
+        _threads.os, "sched_setscheduler", lambda pid, policy, param: made.append((pid, policy, param.sched_priority))
     )
-    monkeypatch.setattr(_kthreads.os, "sched_setaffinity", lambda pid, cpus: made.append((pid, format_cpulist(cpus))))
+    monkeypatch.setattr(_threads.os, "sched_setaffinity", lambda pid, cpus: made.append((pid, format_cpulist(cpus))))
     return made
 
 
@@ -184,8 +184,8 @@ def test_a_refusal_names_thread_and_wish(monkeypatch):
     def refuse(*_args):
         raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr(_kthreads.os, "sched_setscheduler", refuse)
-    monkeypatch.setattr(_kthreads.os, "sched_setaffinity", refuse)
+    monkeypatch.setattr(_threads.os, "sched_setscheduler", refuse)
+    monkeypatch.setattr(_threads.os, "sched_setaffinity", refuse)
     with pytest.raises(HostError, match=r"^thread 9: the kernel refused SCHED_FIFO 2: Invalid argument$"):
         set_priority(9, "SCHED_FIFO 2")
     with pytest.raises(HostError, match=r"^thread 9: the kernel refused CPUs 0-3: Invalid argument$"):

@@ -19,9 +19,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils import (
     _boot,
     _host,
     _interrupts,
+    _irqbalance,
     _kernel_arguments,
     _node_tool,
-    _runtime,
+    _paths,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._audit import Finding
 from ansible_collections.realtime.kvm.plugins.module_utils._audit_rules import RULES, SEVERITIES
@@ -345,7 +346,7 @@ def test_documented_thread_rules_are_those_of_the_code():
 
 
 def test_documented_interrupt_files_are_those_of_the_code():
-    source = text_of("plugins/module_utils/_interrupts.py")
+    source = "".join(text_of(f"plugins/module_utils/{name}.py") for name in ("_interrupts", "_irqbalance"))
     rows = table("docs/settings.md", ["File", "Value", "Reason", "Class"])
     paths = [code_of(row[0]).replace("<n>", "{interrupt.number}") for row in rows]
     assert len(paths) == 4
@@ -435,12 +436,12 @@ def test_undo_names_everything_that_is_left_on_a_node():
     paths = [
         _boot.DROP_IN,
         _host.JOURNAL,
-        _interrupts.IRQBALANCE_DROP_IN,
+        _irqbalance.IRQBALANCE_DROP_IN,
         _interrupts._REFUSED,
         _node_tool.ARCHIVE,
         _node_tool.UNIT,
-        _runtime.CONFIG_DIR,
-        _runtime.DOCUMENT,
+        _paths.CONFIG_DIR,
+        _paths.DOCUMENT,
     ]
     assert [path for path in paths if path not in page] == []
 
