@@ -16,8 +16,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.realtime.kvm.plugins.module_utils._report_latency import check_result
-from ansible_collections.realtime.kvm.plugins.module_utils._report_view import (
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import check_result
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     Books,
     Input,
     account_fleet,
@@ -25,7 +26,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._report_view import (
     csv_rows,
     report_view,
 )
-from ansible_collections.realtime.kvm.plugins.plugin_utils._report_page import render_page
 
 SPEC = {
     "hosts": {"type": "list", "elements": "str", "required": True},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.realtime.kvm.plugins.module_utils._report import disruptions_above, plan_report
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import disruptions_above, plan_report
 
 
 def _results(value: Any) -> Mapping[str, Mapping[str, Any]]:

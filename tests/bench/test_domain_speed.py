@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_merge import merge, new_domain
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import canonical, describe, differences, parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import parse_guests
-from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import place
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
+    canonical,
+    describe,
+    differences,
+    parse,
+    to_text,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import place
 from property.machines import regular
 
 GUESTS = 200

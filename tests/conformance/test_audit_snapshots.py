@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import parse_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
 from conformance.snapshots import SNAPSHOTS, each_snapshot, needs_fixtures
 

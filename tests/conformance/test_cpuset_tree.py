@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from conformance.snapshots import FIXTURES, needs_fixtures
 from property.kernel_cpusets.group import CPUS, EXCLUSIVE, PARTITION, Rules
 from property.kernel_cpusets.tree import CpusetTree

@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._latency import LIMITS_US, LatencyError, judge
-from ansible_collections.realtime.kvm.plugins.module_utils._latency_parse import (
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.parse import (
     parse_cyclictest,
     parse_cyclictest_json,
     parse_hwlatdetect,
     parse_oslat,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._latency_rtla import (
-    parse_noise_top,
-    parse_rtla_hist,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.rtla import parse_noise_top, parse_rtla_hist
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LIMITS_US, LatencyError, judge
 from conformance.snapshots import FIXTURES, needs_fixtures
 
 pytestmark = needs_fixtures

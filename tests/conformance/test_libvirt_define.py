@@ -15,11 +15,11 @@ import uuid
 import xml.etree.ElementTree as ET
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_merge import merge, new_domain
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import canonical, differences, parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import parse_guests
-from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Placement
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import canonical, differences, parse, to_text
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from conformance import test_libvirt_xml as fixtures
 from conformance.libvirt_daemon import define, interpreter
 from conformance.snapshots import ABSENT

@@ -16,8 +16,8 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_merge import merge, new_domain
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import (
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     DomainError,
     canonical,
     describe,
@@ -30,9 +30,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import (
     read_schedulers,
     to_text,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import Disk, Guest, parse_guests
-from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Placement
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Disk, Guest, parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from conformance.snapshots import ABSENT, FIXTURES
 
 FOLDER = FIXTURES / "libvirt"

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import pytest
 import yaml
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist, parse_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, PartitionError, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._sysfs import read_topology_files
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import CPU_ROOT, build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import CPU_ROOT, build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology_files
 from conformance.invariants import violations
 from conformance.snapshots import FIXTURES, REPOSITORY, SNAPSHOTS, needs_fixtures
 

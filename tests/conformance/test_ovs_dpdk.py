@@ -19,15 +19,16 @@ import socket
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _host, _ovsdb
-from ansible_collections.realtime.kvm.plugins.module_utils._host import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import ovs_dpdk
-from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import ALTERNATIVE, DPDK_PROGRAM, PLAIN_PROGRAM
-from ansible_collections.realtime.kvm.plugins.module_utils._ovsdb import TOOL
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._switch import SwitchError
-from ansible_collections.realtime.kvm.plugins.module_utils._switch_rows import Database
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._switch import ovsdb as _ovsdb
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import ALTERNATIVE, DPDK_PROGRAM, PLAIN_PROGRAM
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.ovsdb import TOOL
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database
 from conformance.switches import DummySwitch, alive, needs_switch
 from property.machines import regular
 from unit.trees import fill, writable

@@ -13,7 +13,7 @@ import re
 import shlex
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._audit_switch import parse_placement
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.switch import parse_placement
 from conformance.snapshots import FIXTURES, needs_fixtures
 from conformance.switches import DummySwitch, needs_switch, parse_queues
 

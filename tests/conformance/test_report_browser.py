@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._report_view import Input, account_fleet, report_view
-from ansible_collections.realtime.kvm.plugins.plugin_utils._report_page import render_page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import Input, account_fleet, report_view
 from unit.browser import click, column, requests, start, type_into
 from unit.fleets import guest_spec, large, latency, node_info
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import TopologyError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_node_info import run
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, PartitionError, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._report_view import Input, account_fleet, report_view
-from ansible_collections.realtime.kvm.plugins.module_utils._sysfs import read_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import TopologyError
-from ansible_collections.realtime.kvm.plugins.plugin_utils._report_page import render_page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import Input, account_fleet, report_view
 from conformance.snapshots import each_snapshot
 
 

@@ -9,10 +9,10 @@ import re
 import shutil
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, PartitionError, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._sysfs import read_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import TopologyError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import TopologyError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
 from conformance.invariants import violations
 from conformance.oracles import from_hwloc_console, from_hwloc_xml, from_lscpu_text, run_lscpu, run_lstopo
 from conformance.snapshots import FIXTURES, SNAPSHOTS, each_snapshot, needs_fixtures

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import (
     CpuListError,
     format_cpulist,
     format_hex,

@@ -46,8 +46,12 @@ def watch(cpu: int, path: str) -> None:
 def measure(cpu: int, other: int) -> None:
     """Make the changes and print what they disturbed."""
     sys.path.insert(0, ARCHIVE)
-    from realtime_kvm import _cgroups, _hotplug, _kthreads, _runtime
-    from realtime_kvm._host import Host, HostError
+    from realtime_kvm._host import threads
+    from realtime_kvm._host.document import require_partition
+    from realtime_kvm._host.host import Host, HostError
+    from realtime_kvm._host.sysfs import read_online
+    from realtime_kvm._isolation import cgroups, hotplug
+    from realtime_kvm._runtime import features
 
     made: list[tuple[str, str, float, float]] = []
 
@@ -78,7 +82,7 @@ def measure(cpu: int, other: int) -> None:
         made.append((resource, disruption, start, time.monotonic()))
         time.sleep(2 * AFTER_S)
 
-    partition = _runtime.read_partition(Host())
+    partition = require_partition(Host(), None)
     lent = replace(
         partition,
         sets={
@@ -87,7 +91,7 @@ def measure(cpu: int, other: int) -> None:
             "shared": partition.sets["shared"] | {other},
         },
     )
-    features = _runtime.configured_features(Host())
+    features = features.configured_features(Host())
     path = "/run/watched"
     watcher = subprocess.Popen(
         ["rtpart", "run", "realtime", "--cpu", str(cpu), "-f", "10", "--", sys.executable, __file__, "watch", str(cpu), path]
@@ -101,25 +105,25 @@ def measure(cpu: int, other: int) -> None:
             for feature, options in features.items():
                 host = Timed(owner=feature)
                 with host.locked():
-                    _kthreads.restore_threads(host)
+                    threads.restore_threads(host)
                     host.restore_values()
                     host.commit()
                     made_before = len(made)
                     planned = Timed(owner=feature)
-                    _runtime.FEATURES[feature].plan(planned, partition, options)
+                    features.FEATURES[feature].plan(planned, partition, options)
                     planned.commit()
                     assert len(made) > made_before or feature != "cpu_partition"
             for which in (lent, partition):
                 host = Timed(owner="cpu_partition")
                 with host.locked():
-                    _cgroups.plan_slice_values(host, which, first=True)
-                    _cgroups.plan_partitions(host, which, _cgroups.read_online(host))
-                    _cgroups.plan_slice_values(host, which, first=False)
+                    cgroups.plan_slice_values(host, which, first=True)
+                    cgroups.plan_partitions(host, which, read_online(host))
+                    cgroups.plan_slice_values(host, which, first=False)
                     host.commit()
                 if which is lent:
                     host = Timed(owner="cpu_partition")
                     with host.locked():
-                        _hotplug.plan_cycles(host, partition)
+                        hotplug.plan_cycles(host, partition)
                         host.commit()
             shell("systemctl daemon-reload", "none", "systemctl daemon-reload")
     finally:

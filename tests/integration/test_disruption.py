@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._change import DISRUPTIONS
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
 from integration.conftest import NODES
 from integration.lab import HERE, ROOT, lab, playbook, ssh
 from integration.test_guests import GUESTS

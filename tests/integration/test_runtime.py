@@ -317,8 +317,8 @@ KILLED = """
 import sys
 from functools import partial
 sys.path.insert(0, "/usr/local/lib/realtime-kvm/realtime-kvm.pyz")
-from realtime_kvm._change import Change
-from realtime_kvm._host import Host
+from realtime_kvm._host.change import Change
+from realtime_kvm._host.host import Host
 host, path = Host(owner="cpu_partition"), "/sys/devices/system/cpu/cpu{}/online"
 with host.locked():
     host.change(Change(path, "1", "0", "stall", "killed"), partial(host.write_value, path, "0"), kind="value")

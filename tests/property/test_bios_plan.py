@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 
-from ansible_collections.realtime.kvm.plugins.module_utils._bios_baseline import Wish, Wishes
-from ansible_collections.realtime.kvm.plugins.module_utils._bios_plan import MAX_STAGES, make_plan
-from ansible_collections.realtime.kvm.plugins.module_utils._bios_registry import Attribute, Condition, Dependency, Registry
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import Wish, Wishes
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.plan import MAX_STAGES, make_plan
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import Attribute, Condition, Dependency, Registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

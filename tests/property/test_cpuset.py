@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import (
     MAX_CPU,
     CpuListError,
     format_cpulist,

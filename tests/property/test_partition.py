@@ -9,13 +9,13 @@ import json
 import random
 from collections import Counter
 
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import (
     Intent,
     PartitionError,
     partition_from_document,
     plan_partition,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from conformance.invariants import violations
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st

@@ -13,14 +13,14 @@ import itertools
 import random
 import re
 
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_merge import merge, new_domain
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import describe
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import parse_guests
-from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._pages import PAGE_MIB
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, PartitionError, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing, PinningError, place
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, place
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from property.machines import regular

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import random
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import place
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_node_info import describe_cpus
-from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import place
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
 from property.machines import regular
 
 OWNERS = ("automation", "protection", "robotics", "quality")

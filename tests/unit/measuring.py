@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _latency_job, _latency_machine
+from ansible_collections.realtime.kvm.plugins.module_utils._latency import job as _latency_job
+from ansible_collections.realtime.kvm.plugins.module_utils._latency import machine as _latency_machine
 
 #: Takes as long as it is told, ends at once when it is asked to, and prints what cyclictest 2.4 prints (CPU 0, calm unless FAKE_MAX).
 CYCLICTEST = r"""#!/bin/sh

@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import os
 
-from ansible_collections.realtime.kvm.plugins.module_utils import _kvm
-from ansible_collections.realtime.kvm.plugins.module_utils._boot import GRUB_CFG, GRUB_DEFAULTS
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_mask
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import describe
-from ansible_collections.realtime.kvm.plugins.module_utils._guest_threads import PID_DIR
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_mask
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as _kvm
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import SOCKET_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import PID_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import (
     cpu_partition,
     cpu_power,
@@ -28,10 +29,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import (
     rt_audit,
     rt_domain,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._network import SOCKET_DIR
-from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import PID_FILE, PROGRAM
-from ansible_collections.realtime.kvm.plugins.module_utils._switch import format_affinity
-from ansible_collections.realtime.kvm.plugins.module_utils._switch_rows import GUEST_KEY, NETWORK_KEY, Database, Row
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PID_FILE, PROGRAM
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import format_affinity
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import GUEST_KEY, NETWORK_KEY, Database, Row
 from unit.libvirts import FakeLibvirt
 from unit.menus import MakeConfig
 from unit.trees import fill, machine_files, memory_files, snapshot

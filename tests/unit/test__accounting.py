@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._accounting import PLATFORM, UNTOLD, Account, sums
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.accounting import PLATFORM, UNTOLD, Account, sums
 from unit.fleets import foreign, guest_spec, node_info
 
 #: 8 cores of 2 threads on each of two NUMA nodes: housekeeping 0,16 and 8,24; dataplane 1,17 and 9,25; shared 2,18 and 10,26.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._audit import (
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings import (
     Finding,
     change_finding,
     check_document,
@@ -19,10 +19,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit import (
     finding_rows,
     in_order,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._change import Change
-from ansible_collections.realtime.kvm.plugins.module_utils._irq import Interrupt
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt
 from unit.trees import machine_files, plan
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3

@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._audit_guests import (
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.guests import (
     Actor,
     RunningGuest,
     check_guests,
     check_polling,
     check_programs,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._audit_kernel import presumed_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import parse_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.kernel import presumed_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
 from unit.trees import machine_files, plan
 
 SHAPE = {"nodes": 2, "cores": 3, "threads": 2}  # siblings six apart

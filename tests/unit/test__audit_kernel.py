@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._audit_kernel import (
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.kernel import (
     IdleState,
     Platform,
     check_arguments,
@@ -20,9 +20,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit_kernel import 
     isolated_by,
     presumed_partition,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import parse_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from unit.trees import machine_files, plan
 
 SHAPE = {"nodes": 2, "cores": 2, "threads": 2}  # cores 0,4 1,5 on node 0; 2,6 3,7 on node 1

@@ -9,11 +9,11 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _audit_rules
-from ansible_collections.realtime.kvm.plugins.module_utils._audit import Finding
-from ansible_collections.realtime.kvm.plugins.module_utils._audit_rules import RULES, SEVERITIES, rank
+from ansible_collections.realtime.kvm.plugins.module_utils._audit import rules as _audit_rules
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings import Finding
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES, SEVERITIES, rank
 
-SOURCES = Path(_audit_rules.__file__).parent
+SOURCES = Path(_audit_rules.__file__).parents[1]
 
 #: The nineteen known conflicts of real-time hosts, by number, and the rules that tell of them.
 CONFLICTS = {
@@ -41,7 +41,7 @@ CONFLICTS = {
 
 def used():
     """Rule ids in the code: of findings that are made, and of rules that changes are given."""
-    text = "".join(path.read_text() for path in sorted(SOURCES.rglob("*.py")) if path.name != "_audit_rules.py")
+    text = "".join(path.read_text() for path in sorted(SOURCES.rglob("*.py")) if path.name != "rules.py")
     made = re.findall(r'\bFinding\(\s*"([\w-]+)"', text)
     given = re.findall(r'change_finding\([^()]*?,\s*"[\w-]+",\s*"([\w-]+)"', text)
     chosen = re.findall(

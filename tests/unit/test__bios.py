@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._bios_baseline import (
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import (
     Intent,
     choose_baseline,
     make_wishes,
     parse_baselines,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._bios_registry import BiosError, parse_registry, same
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import BiosError, parse_registry, same
 from bmc.captures import baselines
 
 ROOT = Path(__file__).resolve().parents[2]

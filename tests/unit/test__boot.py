@@ -13,8 +13,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _boot
-from ansible_collections.realtime.kvm.plugins.module_utils._boot import (
+from ansible_collections.realtime.kvm.plugins.module_utils._boot import loader as _boot
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import drop_in_tokens, parse_menu
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import (
     DROP_IN,
     GRUB_CFG,
     GRUB_DEFAULTS,
@@ -23,10 +24,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot import (
     find_boot_loader,
     installed_kernels,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._cmdline import split_tokens
-from ansible_collections.realtime.kvm.plugins.module_utils._grub import drop_in_tokens, parse_menu
-from ansible_collections.realtime.kvm.plugins.module_utils._host import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._paths import config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cmdline import split_tokens
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import config_path
 from unit.menus import UUID, MakeConfig
 from unit.trees import fill, killed_at, snapshot, writable
 

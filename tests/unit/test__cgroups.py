@@ -7,8 +7,8 @@ import os
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cgroup_moves import reserve
-from ansible_collections.realtime.kvm.plugins.module_utils._cgroups import (
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups import (
     DROP_INS,
     RESERVED,
     check_layout,
@@ -19,9 +19,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cgroups import (
     read_users,
     restore_partitions,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._hook import hook_text, pinned_cpus
-from ansible_collections.realtime.kvm.plugins.module_utils._host import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._isolation import HOLDERS, ROOT, Held, IsolationError
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT, Held, IsolationError
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.moves import reserve
+from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import hook_text, pinned_cpus
 from unit.trees import fill, machine_files, plan, writable
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_owner import owner_of
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import NAMESPACE, parse
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_owner import owner_of
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import NAMESPACE, parse
 
 NOVA = """<domain><metadata><nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1"><!-- x -->
 <nova:creationTime>2026-09-10 11:12:13</nova:creationTime><nova:flavor name="rt.small"><nova:memory>1</nova:memory></nova:flavor>

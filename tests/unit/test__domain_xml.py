@@ -9,8 +9,8 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_merge import merge, new_domain
-from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import (
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     NAMESPACE,
     DomainError,
     accounting,
@@ -26,9 +26,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import (
     read_schedulers,
     to_text,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import parse_guests
-from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing, Placement
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, Placement
 
 NETWORKS = parse_networks([{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}])
 MAC = "52:54:00:00:00:01"

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._fit import PAGE, Fit, Room, largest_on_node, largest_spread
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.fit import PAGE, Fit, Room, largest_on_node, largest_spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from property.machines import regular

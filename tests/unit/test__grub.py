@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._grub import (
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import (
     BootEntry,
     admin_tokens,
     drop_in_tokens,

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import fields
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import (
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import (
     KEYS,
     MAX_NAME,
     Disk,
@@ -20,8 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guest import (
     derive_mac,
     parse_guests,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
-from ansible_collections.realtime.kvm.plugins.module_utils._network import (
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import (
     MAX_SOCKET_PATH,
     Network,
     NetworkError,
@@ -29,6 +28,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._network import (
     port_name,
     socket_path,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 
 NETWORKS = parse_networks(
     [{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}, {"name": "old", "state": "absent"}]

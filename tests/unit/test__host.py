@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _host
-from ansible_collections.realtime.kvm.plugins.module_utils._change import Change, worst_disruption
-from ansible_collections.realtime.kvm.plugins.module_utils._host import BOOT_ID, JOURNAL, LOCK, STATE_DIR, Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change, worst_disruption
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, JOURNAL, LOCK, STATE_DIR, Host, HostError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unit.trees import fill, killed_at, snapshot, writable

@@ -6,9 +6,9 @@
 import json
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._hotplug import bring_back, plan_cycles
-from ansible_collections.realtime.kvm.plugins.module_utils._isolation import HOLDERS, ROOT
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import JOURNAL, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.hotplug import bring_back, plan_cycles
 from unit.trees import fill, machine_files, plan, writable
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3

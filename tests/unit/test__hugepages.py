@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._boot_arguments import page_arguments
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import Guest
-from ansible_collections.realtime.kvm.plugins.module_utils._hugepages import (
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_arguments import page_arguments
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Guest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, Placement
+from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages import (
     RESERVE,
     SWITCH,
     HugepageError,
@@ -18,8 +20,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._hugepages import (
     check_total,
     plan_pages,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._pages import PAGE_MIB
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing, Placement
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._interrupt_counts import load, parse_interrupt_counts, rates
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.counts import load, parse_interrupt_counts, rates
 
 X86 = """           CPU0       CPU2
    8:          0          1   IO-APIC    8-edge      rtc0

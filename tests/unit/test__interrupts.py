@@ -11,10 +11,18 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _interrupts
-from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import plan_interrupts, read_interrupts, stuck_interrupts
-from ansible_collections.realtime.kvm.plugins.module_utils._irqbalance import IRQBALANCE_DROP_IN, plan_irqbalance, undo_irqbalance
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts as _interrupts
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.interrupts import (
+    plan_interrupts,
+    read_interrupts,
+    stuck_interrupts,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import (
+    IRQBALANCE_DROP_IN,
+    plan_irqbalance,
+    undo_irqbalance,
+)
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3

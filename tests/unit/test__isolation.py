@@ -6,7 +6,7 @@
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._isolation import (
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import (
     HOLDERS,
     ROOT,
     Held,

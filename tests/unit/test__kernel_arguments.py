@@ -9,8 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cmdline import key_of, split_tokens
-from ansible_collections.realtime.kvm.plugins.module_utils._kernel_arguments import (
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import (
     Argument,
     KernelArgumentError,
     combine,
@@ -19,6 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._kernel_arguments imp
     merge,
     parse_arguments,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cmdline import key_of, split_tokens
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

@@ -12,13 +12,12 @@ import sys
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _threads
-from ansible_collections.realtime.kvm.plugins.module_utils._change import Change
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._kthreads import plan_threads
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._threads import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host import threads as _threads
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import (
     read_thread,
     read_threads,
     realtime_guests,
@@ -26,6 +25,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._threads import (
     set_affinity,
     set_priority,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.kernel_threads import plan_threads
 from unit.trees import fill, plan, task, writable
 
 KERNEL, BOUND = 0x00200000, 0x04000000

@@ -9,9 +9,10 @@ import os
 import re
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _kvm
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._kvm import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import Machine
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as _kvm
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import (
     KVM,
     MODPROBE,
     check_device,
@@ -21,8 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._kvm import (
     plan_parameters,
     plan_unmount,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._machine import Machine
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host, HostError
 from unit.trees import fill, plan, snapshot, writable
 
 INTEL = Machine(vendor="GenuineIntel", cpu_flags=frozenset({"vmx", "constant_tsc"}))

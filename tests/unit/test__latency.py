@@ -9,7 +9,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._latency import (
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.parse import (
+    parse_cyclictest,
+    parse_cyclictest_json,
+    parse_hwlatdetect,
+    parse_oslat,
+    parse_oslat_json,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.rtla import parse_noise_top, parse_rtla_hist
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import (
     VIRTUAL,
     LatencyError,
     Reading,
@@ -18,17 +26,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency import (
     find_doubts,
     judge,
     summary,
-)
-from ansible_collections.realtime.kvm.plugins.module_utils._latency_parse import (
-    parse_cyclictest,
-    parse_cyclictest_json,
-    parse_hwlatdetect,
-    parse_oslat,
-    parse_oslat_json,
-)
-from ansible_collections.realtime.kvm.plugins.module_utils._latency_rtla import (
-    parse_noise_top,
-    parse_rtla_hist,
 )
 
 #: A good minute of cyclictest on CPUs 2 and 3: one sample each 200 µs.

@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _memory
-from ansible_collections.realtime.kvm.plugins.module_utils._host import BOOT_ID, Host, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._memory import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._memory import pools as _memory
+from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import (
     HOST_MIB,
     NodeMemory,
     Pool,
@@ -22,7 +23,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._memory import (
     read_memory,
     read_pool,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._pages import PAGE_MIB
 from unit.trees import fill, memory_files, writable
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import MAX_NAME as MAX_GUEST
-from ansible_collections.realtime.kvm.plugins.module_utils._network import (
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import MAX_NAME as MAX_GUEST
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import (
     MAX_NAME,
     MAX_SOCKET_PATH,
     NetworkError,

@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _nic
-from ansible_collections.realtime.kvm.plugins.module_utils._host import BOOT_ID, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._nic import (
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._switch import nic as _nic
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import (
     MODULES,
     find_device,
     kernel_arguments,
@@ -22,8 +22,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._nic import (
     release_unused,
     resource_of,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._switch import SwitchError
-from ansible_collections.realtime.kvm.plugins.module_utils._switch_rows import Database, Row
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database, Row
 from unit.trees import fill, writable
 
 ADDRESS = "0000:41:00.0"

@@ -15,8 +15,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _node_tool
-from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import (
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._node import archive as _node_tool
+from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import (
     INTERRUPTS_UNIT,
     UNIT,
     UNIT_TEXTS,
@@ -25,11 +26,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import (
     parts,
     plan_service,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._paths import ARCHIVE, DOCUMENT, config_path
-from ansible_collections.realtime.kvm.plugins.module_utils._rtpart_files import tool_files
+from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart_files import tool_files
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
-SOURCES = Path(_node_tool.__file__).parent
+SOURCES = Path(_node_tool.__file__).parents[1]
 CLEAN = {"PATH": os.environ["PATH"]}
 
 
@@ -59,9 +59,11 @@ def test_the_archive_holds_the_sources():
     with zipfile.ZipFile(io.BytesIO(build_archive())) as archive:
         names = archive.namelist()
         assert names == sorted(names)
-        assert set(names) == {"__main__.py", "realtime_kvm/__init__.py", *(f"realtime_kvm/{part}.py" for part in parts())}
-        for part in parts():
-            assert archive.read(f"realtime_kvm/{part}.py") == (SOURCES / f"{part}.py").read_bytes()
+        files = {part: f"realtime_kvm/{part.replace('.', '/')}.py" for part in parts()}
+        packages = {f"{os.path.dirname(path)}/__init__.py" for path in files.values()}
+        assert set(names) == {"__main__.py", "realtime_kvm/__init__.py", *packages, *files.values()}
+        for part, path in files.items():
+            assert archive.read(path) == (SOURCES / f"{part.replace('.', '/')}.py").read_bytes()
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
@@ -87,13 +89,14 @@ _ON_A_TREE = """\
 import sys
 _, archive, root, *sys.argv[1:] = sys.argv
 sys.path.insert(0, archive)
-from realtime_kvm import _host, _node_tool
-class Host(_host.Host):
+from realtime_kvm._host import host
+from realtime_kvm._node import archive as tool
+class Host(host.Host):
     def __init__(self, *args, **options):
         super().__init__(root, **options)
         self.dry = False
-_node_tool.Host = Host
-_node_tool.main()
+tool.Host = Host
+tool.main()
 """
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _kthreads, _ovs_daemon
-from ansible_collections.realtime.kvm.plugins.module_utils._host import BOOT_ID, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._network import SOCKET_DIR
-from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import SOCKET_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import restore_threads
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime import kernel_threads as _kthreads
+from ansible_collections.realtime.kvm.plugins.module_utils._switch import daemon as _ovs_daemon
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import (
     ALTERNATIVE,
     DPDK_PROGRAM,
     DRIVERCTL,
@@ -34,9 +37,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import (
     socket_group,
     start,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._switch import SwitchError
-from ansible_collections.realtime.kvm.plugins.module_utils._threads import restore_threads
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
 from unit.trees import fill, plan, writable
 
 PARTITION = plan(Intent(cpus={"housekeeping": "0-1", "dataplane": "2", "realtime": "3"}))

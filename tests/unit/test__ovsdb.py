@@ -13,10 +13,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _ovsdb
-from ansible_collections.realtime.kvm.plugins.module_utils._host import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._ovsdb import FILES, SOCKET, Once, Ovsdb
-from ansible_collections.realtime.kvm.plugins.module_utils._switch_rows import COLUMNS, FINISH, decode
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._switch import ovsdb as _ovsdb
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.ovsdb import FILES, SOCKET, Once, Ovsdb
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import COLUMNS, FINISH, decode
 from unit.trees import fill, writable
 
 ROW = {

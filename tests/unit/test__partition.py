@@ -10,15 +10,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import (
     Intent,
     PartitionError,
     check_partition,
     partition_from_document,
     plan_partition,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import CPU_ROOT, build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import CPU_ROOT, build_topology
 from conformance.invariants import violations
 from property.machines import Machine, regular
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist, parse_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import parse_guests
-from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing, PinningError, Placement, place
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, Placement, place
 from property.machines import regular
 
 NETWORKS = parse_networks([{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}])

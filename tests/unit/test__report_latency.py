@@ -9,8 +9,8 @@ import json
 import re
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._latency import Reading, Row, document, judge
-from ansible_collections.realtime.kvm.plugins.module_utils._report_latency import (
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import Reading, Row, document, judge
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import (
     HEIGHT,
     LEFT,
     WIDTH,

@@ -11,7 +11,8 @@ import time
 from html.parser import HTMLParser
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._report_view import (
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import data_block, render_page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     Input,
     account_fleet,
     accounting_document,
@@ -20,7 +21,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._report_view import (
     report_view,
     state_of,
 )
-from ansible_collections.realtime.kvm.plugins.plugin_utils._report_page import data_block, render_page
 from unit.fleets import foreign, guest_spec, large, latency, node_info
 
 EVIL = """<script>alert(1)</script><img src=x onerror="alert('2')">&amp;'"</td></noscript></svg></style>--><!--"""

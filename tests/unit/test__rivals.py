@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import CpuListError
-from ansible_collections.realtime.kvm.plugins.module_utils._rivals import rivals
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import CpuListError
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.rivals import rivals
 
 OLD, EXCLUSIVE, YIELDING = (6, 1), (6, 12), (7, 0)
 EVERY = [OLD, EXCLUSIVE, YIELDING]

@@ -9,11 +9,11 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils import _rtpart
-from ansible_collections.realtime.kvm.plugins.module_utils._isolation import HOLDERS, ROOT, IsolationError
-from ansible_collections.realtime.kvm.plugins.module_utils._paths import DOCUMENT
-from ansible_collections.realtime.kvm.plugins.module_utils._rtpart import pick, rtpart
-from ansible_collections.realtime.kvm.plugins.module_utils._rtpart_files import COMMAND, COMPLETION, MANUAL, tool_files
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT, IsolationError
+from ansible_collections.realtime.kvm.plugins.module_utils._node import rtpart as _rtpart
+from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart import pick, rtpart
+from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart_files import COMMAND, COMPLETION, MANUAL, tool_files
 from unit.trees import fill, machine_files, plan, writable
 
 PARTITION = replace(plan(), isolation="runtime")  # housekeeping 0, realtime 1-3

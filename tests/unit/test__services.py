@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._host import BOOT_ID, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._runner import reload_systemd
-from ansible_collections.realtime.kvm.plugins.module_utils._services import plan_tuned, restore_tuned, tuned_state
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.runner import reload_systemd
+from ansible_collections.realtime.kvm.plugins.module_utils._host.tuning_daemons import plan_tuned, restore_tuned, tuned_state
 from unit.trees import fill, writable
 
 WANTS = "/etc/systemd/system/multi-user.target.wants/tuned.service"

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._irq import Interrupt, stuck, wanted_affinity
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._settings import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt, stuck, wanted_affinity
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.settings import (
     Setting,
     c1_latency,
     power_settings,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import struct
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._smi import MSR_SMI_COUNT, read_smi_count
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.smi import MSR_SMI_COUNT, read_smi_count
 
 
 def machine(tmp_path, vendor, content=None):

@@ -9,10 +9,13 @@ import re
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guest import parse_guests
-from ansible_collections.realtime.kvm.plugins.module_utils._network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._switch import (
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.conflicts import describe_port
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.diff import plan_removal, plan_switch
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import (
     PHYSICAL,
     Port,
     Switch,
@@ -31,17 +34,14 @@ from ansible_collections.realtime.kvm.plugins.module_utils._switch import (
     same_setting,
     socket_memory_mib,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._switch_conflicts import describe_port
-from ansible_collections.realtime.kvm.plugins.module_utils._switch_daemon import (
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.restart import (
     digest,
     marker,
     restart_reasons,
     running_digest,
     switch_users,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._switch_diff import plan_removal, plan_switch
-from ansible_collections.realtime.kvm.plugins.module_utils._switch_rows import DAEMON_KEY, Database, Row
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import DAEMON_KEY, Database, Row
 from hypothesis import given
 from hypothesis import strategies as st
 from property.machines import regular

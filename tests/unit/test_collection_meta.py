@@ -21,8 +21,6 @@ NAME = "realtime.kvm"
 
 ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
 MODULES = sorted(path for path in (ROOT / "plugins" / "modules").glob("*.py") if path.stem != "__init__")
-MODULE_UTILS_DIR = ROOT / "plugins" / "module_utils"
-MODULE_UTILS = sorted(path for path in MODULE_UTILS_DIR.rglob("*.py") if path.name != "__init__.py")
 
 #: The top of the tree as it is shipped; everything else there has to be kept out by galaxy.yml's build_ignore.
 SHIPPED = {
@@ -39,77 +37,6 @@ SHIPPED = {
     "plugins",
     "roles",
 }
-
-#: The half of module_utils that may touch a machine: the edge, and what joins a module and the edge.
-EDGE = {
-    "_apply",
-    "_audit_read",
-    "_boot",
-    "_cgroup_moves",
-    "_cgroups",
-    "_document",
-    "_drift",
-    "_guest_threads",
-    "_hook",
-    "_host",
-    "_hotplug",
-    "_interrupts",
-    "_irqbalance",
-    "_kthreads",
-    "_kvm",
-    "_latency_machine",
-    "_libvirt",
-    "_memory",
-    "_module",
-    "_nic",
-    "_node_tool",
-    "_ovs_daemon",
-    "_ovsdb",
-    "_redfish",
-    "_rtpart",
-    "_runner",
-    "_runtime",
-    "_services",
-    "_smi",
-    "_sysfs",
-    "_threads",
-}
-
-#: What pure code may import: nothing that reads or writes files, starts programs, or asks for time or chance.
-PURE_IMPORTS = {
-    "__future__",
-    "abc",
-    "base64",
-    "bisect",
-    "collections",
-    "contextlib",
-    "copy",
-    "dataclasses",
-    "difflib",
-    "enum",
-    "fnmatch",
-    "fractions",
-    "functools",
-    "hashlib",
-    "heapq",
-    "ipaddress",
-    "itertools",
-    "json",
-    "math",
-    "operator",
-    "posixpath",
-    "re",
-    "shlex",
-    "statistics",
-    "string",
-    "struct",
-    "textwrap",
-    "types",
-    "typing",
-    "uuid",
-    "xml",
-}
-IMPURE_CALLS = {"__import__", "breakpoint", "eval", "exec", "input", "open", "print"}
 
 TASK_KEYWORDS = {
     "always",
@@ -309,76 +236,3 @@ def test_module_examples_show_the_full_name(module):
     used = actions(module_docs(module).get("EXAMPLES"))
     assert f"{NAME}.{module.stem}" in used
     assert [action for action in used if action.count(".") < 2] == []
-
-
-# module_utils
-
-
-def utils_name(path: Path) -> str:
-    """The first component below module_utils: ``_module`` for ``_module/rt_domain.py``."""
-    return path.relative_to(MODULE_UTILS_DIR).parts[0].removesuffix(".py")
-
-
-PURE = [path for path in MODULE_UTILS if utils_name(path) not in EDGE]
-
-
-def imported(tree: ast.AST) -> set[str]:
-    """What a module_utils file imports: ``.name`` for files of the collection, else the top-level package."""
-    ours = f"ansible_collections.{NAME}.plugins.module_utils"
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            if node.level == 0 and module != ours and not module.startswith(f"{ours}."):
-                names.add(module.split(".")[0])
-            elif inner := module.removeprefix(ours).lstrip("."):
-                names.add("." + inner.split(".")[0])
-            else:
-                names.update(f".{alias.name}" for alias in node.names)
-    return names
-
-
-def impurities(source: str) -> list[str]:
-    """Why a file is not pure."""
-    tree = ast.parse(source)
-    found = [
-        f"imports {name}"
-        for name in sorted(imported(tree))
-        if (name[1:] in EDGE if name.startswith(".") else name not in PURE_IMPORTS)
-    ]
-    calls = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    return found + [f"calls {name}()" for name in calls if name in IMPURE_CALLS]
-
-
-@pytest.mark.parametrize("path", MODULE_UTILS, ids=by_name)
-def test_module_utils_are_private(path):
-    assert utils_name(path).startswith("_"), "module_utils are nobody else's business: begin the name with _"
-
-
-@pytest.mark.parametrize("path", PURE, ids=by_name)
-def test_pure_code_is_pure(path):
-    found = impurities(path.read_text(encoding="utf-8"))
-    assert found == [], "keep I/O at the edge; if this file is the edge, say so in EDGE"
-
-
-@pytest.mark.parametrize(
-    ("source", "pure"),
-    [
-        ("import re\nfrom collections.abc import Iterable\nfrom xml.etree import ElementTree", True),
-        ("from ._cpuset import parse_cpulist\nfrom . import _topology", True),
-        ("from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import x", True),
-        ("from ansible_collections.realtime.kvm.plugins.module_utils._host import x", False),
-        ("from ansible_collections.realtime.kvm.plugins.module_utils import _host", False),
-        ("from . import _host", False),
-        ("from ._module.rt_domain import run_module", False),
-        ("import os", False),
-        ("import os.path", False),
-        ("def late():\n    import subprocess", False),
-        ("from ansible.module_utils.basic import AnsibleModule", False),
-        ("open('/proc/cmdline')", False),
-    ],
-)
-def test_impurities(source, pure):
-    assert (impurities(source) == []) is pure

@@ -15,37 +15,35 @@ import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.manager import VariableManager
-from ansible_collections.realtime.kvm.plugins.module_utils import (
-    _boot,
-    _host,
-    _interrupts,
-    _irqbalance,
-    _kernel_arguments,
-    _node_tool,
-    _paths,
-)
-from ansible_collections.realtime.kvm.plugins.module_utils._audit import Finding
-from ansible_collections.realtime.kvm.plugins.module_utils._audit_rules import RULES, SEVERITIES
-from ansible_collections.realtime.kvm.plugins.module_utils._boot_arguments import (
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings import Finding
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES, SEVERITIES
+from ansible_collections.realtime.kvm.plugins.module_utils._boot import arguments as _kernel_arguments
+from ansible_collections.realtime.kvm.plugins.module_utils._boot import loader as _boot
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_arguments import (
     NOHZ_FULL_CHOICES,
     TSC_CHOICES,
     ArgumentPolicy,
     partition_arguments,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._change import DISRUPTIONS
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist, format_mask
-from ansible_collections.realtime.kvm.plugins.module_utils._machine import Machine
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, format_mask
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import Machine
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.policies import POLICY_NAMES
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
+from ansible_collections.realtime.kvm.plugins.module_utils._host import paths as _paths
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts as _interrupts
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import intent_from
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, PartitionError, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._policies import POLICY_NAMES
-from ansible_collections.realtime.kvm.plugins.module_utils._report import plan_table
-from ansible_collections.realtime.kvm.plugins.module_utils._settings import (
+from ansible_collections.realtime.kvm.plugins.module_utils._node import archive as _node_tool
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.settings import (
     THREAD_RULES,
     THROTTLING_CHOICES,
     power_settings,
     runtime_settings,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import plan_table
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -346,7 +344,7 @@ def test_documented_thread_rules_are_those_of_the_code():
 
 
 def test_documented_interrupt_files_are_those_of_the_code():
-    source = "".join(text_of(f"plugins/module_utils/{name}.py") for name in ("_interrupts", "_irqbalance"))
+    source = "".join(text_of(f"plugins/module_utils/_interrupts/{name}.py") for name in ("interrupts", "irqbalance"))
     rows = table("docs/settings.md", ["File", "Value", "Reason", "Class"])
     paths = [code_of(row[0]).replace("<n>", "{interrupt.number}") for row in rows]
     assert len(paths) == 4
@@ -436,7 +434,7 @@ def test_undo_names_everything_that_is_left_on_a_node():
     paths = [
         _boot.DROP_IN,
         _host.JOURNAL,
-        _irqbalance.IRQBALANCE_DROP_IN,
+        IRQBALANCE_DROP_IN,
         _interrupts._REFUSED,
         _node_tool.ARCHIVE,
         _node_tool.UNIT,

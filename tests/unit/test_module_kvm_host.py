@@ -11,17 +11,19 @@ import re
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils import _host, _kvm, _libvirt
-from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._memory import pool_path
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as _kvm
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
+from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import pool_path
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
 from ansible_collections.realtime.kvm.plugins.module_utils._module import kvm_host as body
-from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import build_archive
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._paths import ARCHIVE, config_path
-from ansible_collections.realtime.kvm.plugins.module_utils._pinning import Existing
-from ansible_collections.realtime.kvm.plugins.module_utils._topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
 from ansible_collections.realtime.kvm.plugins.modules import kernel_arguments, kvm_host
 from unit.menus import MakeConfig
 from unit.trees import fill, machine_files, memory_files, snapshot

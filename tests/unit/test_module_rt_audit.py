@@ -14,16 +14,16 @@ from fnmatch import fnmatchcase
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils import _audit_read
-from ansible_collections.realtime.kvm.plugins.module_utils._audit_rules import RULES
-from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN, GRUB_CFG
-from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._isolation import HOLDERS
-from ansible_collections.realtime.kvm.plugins.module_utils._isolation import ROOT as CGROUPS
+from ansible_collections.realtime.kvm.plugins.module_utils._audit import read as _audit_read
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import JOURNAL, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT as CGROUPS
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common, kvm_host, rt_audit
-from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import UNIT, WANTS
-from ansible_collections.realtime.kvm.plugins.module_utils._ovs_daemon import PROGRAM
-from ansible_collections.realtime.kvm.plugins.module_utils._paths import ARCHIVE, DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT, WANTS
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
 from ansible_collections.realtime.kvm.plugins.modules import rt_audit as module
 from unit.plants import GUESTS, KERNEL, NETWORKS, PLC1, SWITCH, Inside, Plant, mask
 from unit.test_docs import ROOT

@@ -18,13 +18,14 @@ import time
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils import _latency_job, _latency_machine
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._latency import LatencyError
-from ansible_collections.realtime.kvm.plugins.module_utils._latency_machine import Agent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import SETS, Partition
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._latency import job as _latency_job
+from ansible_collections.realtime.kvm.plugins.module_utils._latency import machine as _latency_machine
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.machine import Agent
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LatencyError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_latency as body
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import SETS, Partition
 from ansible_collections.realtime.kvm.plugins.modules import rt_latency
 from unit.measuring import CYCLICTEST, STRESS, FakeAgent, install, processes, use_folder, wait_until
 from unit.trees import fill, task

@@ -9,14 +9,14 @@ import json
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils._accounting import Account
-from ansible_collections.realtime.kvm.plugins.module_utils._guest_threads import PID_DIR
-from ansible_collections.realtime.kvm.plugins.module_utils._host import Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import PID_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_node_info as body
-from ansible_collections.realtime.kvm.plugins.module_utils._ovsdb import Ovsdb
-from ansible_collections.realtime.kvm.plugins.module_utils._paths import DOCUMENT
-from ansible_collections.realtime.kvm.plugins.module_utils._switch_rows import Database, Row
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.ovsdb import Ovsdb
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database, Row
 from ansible_collections.realtime.kvm.plugins.modules import rt_node_info
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.accounting import Account
 from unit.libvirts import FakeLibvirt
 from unit.trees import fill, machine_files, memory_files, plan, snapshot
 

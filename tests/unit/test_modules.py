@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils import _host
-from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
-from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, Host
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import JOURNAL, Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
-from ansible_collections.realtime.kvm.plugins.module_utils._node_tool import UNIT_TEXTS, WANTS
-from ansible_collections.realtime.kvm.plugins.module_utils._partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._paths import ARCHIVE, DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT_TEXTS, WANTS
 from ansible_collections.realtime.kvm.plugins.modules import (
     cpu_partition,
     cpu_partition_info,

@@ -11,9 +11,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._errors import RefusalError
-from .._host import Host
-from .._runner import Runner
+from .._cpus.errors import RefusalError
+from .._host.host import Host
+from .._host.runner import Runner
 
 Body = Callable[[Host, Runner, dict[str, Any]], dict[str, Any]]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._errors import RefusalError
+from .._cpus.errors import RefusalError
 
 #: What a part may raise when files hold something that nobody expects.
 UNEXPECTED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)

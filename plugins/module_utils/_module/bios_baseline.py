@@ -16,12 +16,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._bios_baseline import Baseline, Intent, choose_baseline, make_wishes, parse_baselines
-from .._bios_plan import STATES, BiosPlan, Item, make_plan
-from .._bios_registry import BiosError, Value, names, same
-from .._change import Change, worst_disruption
-from .._redfish import Access, Firmware, Redfish, RedfishError, messages_of
-from .._report import text_table
+from .._firmware.baseline import Baseline, Intent, choose_baseline, make_wishes, parse_baselines
+from .._firmware.plan import STATES, BiosPlan, Item, make_plan
+from .._firmware.redfish import Access, Firmware, Redfish, RedfishError, messages_of
+from .._firmware.registry import BiosError, Value, names, same
+from .._host.change import Change, worst_disruption
+from .._tables import text_table
 
 ARGUMENTS: dict[str, Any] = {
     "address": {"type": "str", "required": True},

@@ -9,24 +9,24 @@ import json
 from functools import partial
 from typing import Any
 
-from .._boot_arguments import ArgumentPolicy, isolation_arguments
-from .._cgroups import DROP_INS, check_layout, plan_slices, read_users, restore_controllers, restore_partitions
-from .._cpuset import format_cpulist
-from .._document import read_partition
-from .._host import Host
-from .._hotplug import bring_back
-from .._isolation import check_moves
-from .._node_tool import UNIT_TEXTS, plan_service
-from .._partition import Intent, Partition, PartitionError, plan_partition
-from .._paths import DOCUMENT, config_path
-from .._report import plan_table
-from .._runner import Runner, reload_systemd
-from .._runtime import plan_feature, undo_feature
-from .._services import TUNED, plan_tuned, restore_tuned
-from .._settings import check_priority_limit
-from .._sysfs import read_kernel, read_machine, read_topology
-from .._threads import realtime_guests
-from .._topology import Topology
+from .._boot.planned_arguments import ArgumentPolicy, isolation_arguments
+from .._cpus.cpulist import format_cpulist
+from .._cpus.partition import Intent, Partition, PartitionError, plan_partition
+from .._cpus.topology import Topology
+from .._host.document import read_partition
+from .._host.host import Host
+from .._host.paths import DOCUMENT, config_path
+from .._host.runner import Runner, reload_systemd
+from .._host.sysfs import read_kernel, read_machine, read_topology
+from .._host.threads import realtime_guests
+from .._host.tuning_daemons import TUNED, plan_tuned, restore_tuned
+from .._isolation.cgroups import DROP_INS, check_layout, plan_slices, read_users, restore_controllers, restore_partitions
+from .._isolation.holders import check_moves
+from .._isolation.hotplug import bring_back
+from .._node.archive import UNIT_TEXTS, plan_service
+from .._runtime.features import plan_feature, undo_feature
+from .._runtime.settings import check_priority_limit
+from .._tables import plan_table
 
 
 def intent_from(parameters: dict[str, Any]) -> Intent:

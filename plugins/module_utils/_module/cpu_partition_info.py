@@ -8,19 +8,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from .._audit import finding_rows, in_order
-from .._cpuset import format_cpulist
-from .._document import read_partition
-from .._drift import partition_drift
-from .._host import Host
-from .._interrupts import stuck_interrupts
-from .._partition import Partition
-from .._report import plan_table, text_table
-from .._runner import Runner
-from .._smi import read_smi_count
-from .._sysfs import read_kernel, read_topology
-from .._threads import realtime_guests
-from .._topology import Topology
+from .._audit.drift import partition_drift
+from .._audit.findings import finding_rows, in_order
+from .._cpus.cpulist import format_cpulist
+from .._cpus.partition import Partition
+from .._cpus.topology import Topology
+from .._host.document import read_partition
+from .._host.host import Host
+from .._host.runner import Runner
+from .._host.sysfs import read_kernel, read_topology
+from .._host.threads import realtime_guests
+from .._interrupts.interrupts import stuck_interrupts
+from .._latency.smi import read_smi_count
+from .._tables import plan_table, text_table
 
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:

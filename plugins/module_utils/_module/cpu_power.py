@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._document import require_partition
-from .._host import Host
-from .._runner import Runner
-from .._runtime import plan_feature, undo_feature
+from .._host.document import require_partition
+from .._host.host import Host
+from .._host.runner import Runner
+from .._runtime.features import plan_feature, undo_feature
 
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,7 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._boot import find_boot_loader, installed_kernels
-from .._boot_arguments import ArgumentPolicy, page_arguments, partition_arguments
-from .._document import require_partition
-from .._grub import BootEntry
-from .._host import Host, HostError
-from .._kernel_arguments import (
+from .._boot.arguments import (
     Argument,
     Comparison,
     Conflict,
@@ -27,12 +22,17 @@ from .._kernel_arguments import (
     page_groups,
     parse_arguments,
 )
-from .._paths import config_path
-from .._runner import Runner
-from .._runtime import read_options
-from .._settings import check_priority_limit
-from .._sysfs import read_kernel, read_machine
-from .._threads import realtime_guests
+from .._boot.grub_files import BootEntry
+from .._boot.loader import find_boot_loader, installed_kernels
+from .._boot.planned_arguments import ArgumentPolicy, page_arguments, partition_arguments
+from .._host.document import require_partition
+from .._host.host import Host, HostError
+from .._host.paths import config_path
+from .._host.runner import Runner
+from .._host.sysfs import read_kernel, read_machine
+from .._host.threads import realtime_guests
+from .._runtime.features import read_options
+from .._runtime.settings import check_priority_limit
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")
 

@@ -11,15 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .._boot_arguments import page_arguments
-from .._cpuset import format_cpulist
-from .._document import require_current_partition
-from .._guest import Guest, parse_guests
-from .._guest_threads import guest_pid
-from .._hook import HOOK, hook_text
-from .._host import Host, HostError
-from .._hugepages import Key, Need, check_free, check_total, plan_pages
-from .._kvm import (
+from .._boot.planned_arguments import page_arguments
+from .._cpus.cpulist import format_cpulist
+from .._cpus.partition import Partition
+from .._guests.guest import Guest, parse_guests
+from .._guests.kvm import (
     check_device,
     check_processor,
     check_slice,
@@ -30,17 +26,21 @@ from .._kvm import (
     plan_profile,
     plan_unmount,
 )
-from .._libvirt import installed, read_domains
-from .._memory import HOST_MIB, Pool, guest_memory_mib, process_pages, read_memory, read_pool
-from .._network import parse_networks
-from .._node_tool import build_archive
-from .._partition import Partition
-from .._paths import ARCHIVE
-from .._pinning import Existing, Placement, place
-from .._runner import Runner, reload_systemd
-from .._runtime import must_wait, plan_feature, undo_feature
-from .._switch import socket_memory_mib
-from .._sysfs import read_machine, read_topology
+from .._guests.libvirt import installed, read_domains
+from .._guests.network import parse_networks
+from .._guests.pinning import Existing, Placement, place
+from .._guests.threads import guest_pid
+from .._host.document import require_current_partition
+from .._host.host import Host, HostError
+from .._host.paths import ARCHIVE
+from .._host.runner import Runner, reload_systemd
+from .._host.sysfs import read_machine, read_topology
+from .._memory.hugepages import Key, Need, check_free, check_total, plan_pages
+from .._memory.pools import HOST_MIB, Pool, guest_memory_mib, process_pages, read_memory, read_pool
+from .._node.archive import build_archive
+from .._node.hook import HOOK, hook_text
+from .._runtime.features import must_wait, plan_feature, undo_feature
+from .._switch.plan import socket_memory_mib
 
 
 @dataclass

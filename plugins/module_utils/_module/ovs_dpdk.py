@@ -11,17 +11,23 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from .._change import Change
-from .._cpuset import format_cpulist
-from .._document import require_partition
-from .._guest import Guest, parse_guests
-from .._hook import run_switch
-from .._host import Host, HostError
-from .._libvirt import read_domains
-from .._memory import guest_memory_mib
-from .._network import Network, parse_networks
-from .._nic import NET, VFIO, find_device, kernel_arguments, node_of, plan_binding, release_unused
-from .._ovs_daemon import (
+from .._cpus.cpulist import format_cpulist
+from .._cpus.partition import Partition
+from .._guests.guest import Guest, parse_guests
+from .._guests.libvirt import read_domains
+from .._guests.network import Network, parse_networks
+from .._guests.pinning import Existing, PinningError, place
+from .._host.change import Change
+from .._host.document import require_partition
+from .._host.host import Host, HostError
+from .._host.runner import Runner, reload_systemd
+from .._host.sysfs import read_machine, read_topology
+from .._host.threads import realtime_guests, restore_threads
+from .._memory.pools import guest_memory_mib
+from .._node.hook import run_switch
+from .._runtime.features import must_wait
+from .._switch.conflicts import AFFINITY_KEY
+from .._switch.daemon import (
     DROP_IN,
     Daemon,
     check_pages,
@@ -39,12 +45,10 @@ from .._ovs_daemon import (
     start,
     start_server,
 )
-from .._ovsdb import Once, Ovsdb
-from .._partition import Partition
-from .._pinning import Existing, PinningError, place
-from .._runner import Runner, reload_systemd
-from .._runtime import must_wait
-from .._switch import (
+from .._switch.diff import SwitchPlan, plan_removal, plan_switch, setting_resource
+from .._switch.nic import NET, VFIO, find_device, kernel_arguments, node_of, plan_binding, release_unused
+from .._switch.ovsdb import Once, Ovsdb
+from .._switch.plan import (
     PHYSICAL,
     RESTART_KEYS,
     Port,
@@ -60,12 +64,8 @@ from .._switch import (
     parse_affinity,
     socket_memory_mib,
 )
-from .._switch_conflicts import AFFINITY_KEY
-from .._switch_daemon import marker, restart_reasons, running_digest, switch_users
-from .._switch_diff import SwitchPlan, plan_removal, plan_switch, setting_resource
-from .._switch_rows import DAEMON_KEY, ROOT, Database, set_keys
-from .._sysfs import read_machine, read_topology
-from .._threads import realtime_guests, restore_threads
+from .._switch.restart import marker, restart_reasons, running_digest, switch_users
+from .._switch.rows import DAEMON_KEY, ROOT, Database, set_keys
 
 SERVICE = "service:ovs-vswitchd"
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from .._audit import Finding, check_document, check_interrupts, check_managed, finding_rows, in_order
-from .._audit_guests import Actor, RunningGuest, check_guests, check_polling, check_programs
-from .._audit_kernel import (
+from .._audit.drift import document_missing, feature_findings, kernel_findings, read_wanted_kernel, tuned_finding
+from .._audit.findings import Finding, check_document, check_interrupts, check_managed, finding_rows, in_order
+from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
+from .._audit.kernel import (
     check_arguments,
     check_idle,
     check_nova,
@@ -25,7 +26,7 @@ from .._audit_kernel import (
     isolated_by,
     presumed_partition,
 )
-from .._audit_read import (
+from .._audit.read import (
     IdleWatch,
     daemon_findings,
     irqbalance_findings,
@@ -36,22 +37,20 @@ from .._audit_read import (
     read_platform,
     read_pmds,
 )
-from .._document import read_partition
-from .._drift import document_missing, feature_findings, kernel_findings, read_wanted_kernel, tuned_finding
-from .._errors import RefusalError
-from .._host import JOURNAL, Host, HostError
-from .._interrupts import read_interrupts
-from .._kvm import check_slice
-from .._libvirt import Domain, connect, installed
-from .._partition import Partition, PartitionError
-from .._paths import DOCUMENT, config_path
-from .._report import text_table
-from .._runner import Runner
-from .._runtime import FEATURES, read_options
-from .._sysfs import read_kernel, read_topology
-from .._topology import Topology
-from ._parts import UNEXPECTED, Parts
-from ._trials import (
+from .._cpus.errors import RefusalError
+from .._cpus.partition import Partition, PartitionError
+from .._cpus.topology import Topology
+from .._guests.kvm import check_slice
+from .._guests.libvirt import Domain, connect, installed
+from .._host.document import read_partition
+from .._host.host import JOURNAL, Host, HostError
+from .._host.paths import DOCUMENT, config_path
+from .._host.runner import Runner
+from .._host.sysfs import read_kernel, read_topology
+from .._interrupts.interrupts import read_interrupts
+from .._runtime.features import FEATURES, read_options
+from .._tables import text_table
+from ._dry_runs import (
     Outcome,
     Specs,
     boot_findings,
@@ -66,6 +65,7 @@ from ._trials import (
     switch_outcome,
     unconfigured,
 )
+from ._parts import UNEXPECTED, Parts
 from .cpu_partition_info import describe_node
 from .rt_node_info import check_interval
 

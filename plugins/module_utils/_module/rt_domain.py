@@ -14,24 +14,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .._cgroup_moves import Moves
-from .._change import Change
-from .._cpuset import format_cpulist
-from .._document import require_current_partition
-from .._domain_merge import merge, new_domain
-from .._domain_xml import Difference, describe, differences, is_ours, our_devices, parse, pretty, shape, to_text
-from .._guest import Guest, GuestError, parse_guests
-from .._guest_threads import ThreadDifference, polling_cpus, read_guest_threads, set_scheduler, thread_differences
-from .._host import Host, HostError
-from .._libvirt import Connection, Domain, connect, installed
-from .._memory import guest_memory_mib
-from .._network import parse_networks
-from .._pages import PAGE_MIB
-from .._partition import Partition
-from .._pinning import Placement, place
-from .._runner import Runner
-from .._settings import check_priority_limit
-from .._sysfs import read_topology
+from .._cpus.cpulist import format_cpulist
+from .._cpus.pages import PAGE_MIB
+from .._cpus.partition import Partition
+from .._guests.domain_merge import merge, new_domain
+from .._guests.domain_xml import Difference, describe, differences, is_ours, our_devices, parse, pretty, shape, to_text
+from .._guests.guest import Guest, GuestError, parse_guests
+from .._guests.libvirt import Connection, Domain, connect, installed
+from .._guests.network import parse_networks
+from .._guests.pinning import Placement, place
+from .._guests.threads import ThreadDifference, polling_cpus, read_guest_threads, set_scheduler, thread_differences
+from .._host.change import Change
+from .._host.document import require_current_partition
+from .._host.host import Host, HostError
+from .._host.runner import Runner
+from .._host.sysfs import read_topology
+from .._isolation.moves import Moves
+from .._memory.pools import guest_memory_mib
+from .._runtime.settings import check_priority_limit
 
 
 @dataclass

@@ -8,13 +8,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from .._cpuset import format_cpulist
-from .._domain_xml import accounting, describe, read_schedulers
-from .._guest_threads import GuestThread, read_guest_threads
-from .._host import Host
-from .._libvirt import Domain, connect
-from .._report import text_table
-from .._runner import Runner
+from .._cpus.cpulist import format_cpulist
+from .._guests.domain_xml import accounting, describe, read_schedulers
+from .._guests.libvirt import Domain, connect
+from .._guests.threads import GuestThread, read_guest_threads
+from .._host.host import Host
+from .._host.runner import Runner
+from .._tables import text_table
 
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from .._cpuset import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
-from .._document import read_partition, require_partition
-from .._domain_xml import describe, parse, read_schedulers
-from .._host import Host
-from .._latency import LIMITS_US, PROFILES, LatencyError, Verdict, document, find_doubts, judge, summary
-from .._latency_job import (
+from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
+from .._cpus.partition import Partition
+from .._guests.domain_xml import describe, parse, read_schedulers
+from .._guests.libvirt import Connection
+from .._host.document import read_partition, require_partition
+from .._host.host import Host
+from .._host.runner import Runner
+from .._latency.job import (
     MARGIN_S,
     PACKAGES,
     PROGRAMS,
@@ -30,7 +32,7 @@ from .._latency_job import (
     stored,
     tool_failure,
 )
-from .._latency_machine import (
+from .._latency.machine import (
     Agent,
     Machine,
     Node,
@@ -49,9 +51,7 @@ from .._latency_machine import (
     tool_version,
     wait,
 )
-from .._libvirt import Connection
-from .._partition import Partition
-from .._runner import Runner
+from .._latency.verdict import LIMITS_US, PROFILES, LatencyError, Verdict, document, find_doubts, judge, summary
 
 #: Exit codes that come with a result: hwlatdetect and rtla tell by theirs that a threshold was exceeded.
 _GOOD_CODES = {"hwlatdetect": ("0", "1"), "timerlat": ("0", "2"), "osnoise": ("0", "2"), "hwnoise": ("0", "2")}

@@ -14,25 +14,25 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from .._cpuset import format_cpulist
-from .._document import read_partition
-from .._domain_owner import owner_of
-from .._guest_threads import guest_pid, polling_cpus
-from .._host import Host, HostError
-from .._interrupt_counts import Counts, load, parse_interrupt_counts, rates
-from .._interrupts import read_interrupts
-from .._libvirt import Domain, connect
-from .._memory import guest_memory_mib, process_pages, read_memory, read_pool
-from .._ovsdb import Ovsdb
-from .._pages import PAGE_MIB
-from .._paths import DOCUMENT
-from .._runner import Runner
-from .._switch import parse_affinity
-from .._switch_conflicts import AFFINITY_KEY
-from .._switch_rows import Database, Row
-from .._sysfs import read_kernel, read_topology
-from .._threads import SWITCH_PID, read_thread
-from .._topology import Topology
+from .._cpus.cpulist import format_cpulist
+from .._cpus.pages import PAGE_MIB
+from .._cpus.topology import Topology
+from .._guests.domain_owner import owner_of
+from .._guests.libvirt import Domain, connect
+from .._guests.threads import guest_pid, polling_cpus
+from .._host.document import read_partition
+from .._host.host import Host, HostError
+from .._host.paths import DOCUMENT
+from .._host.runner import Runner
+from .._host.sysfs import read_kernel, read_topology
+from .._host.threads import SWITCH_PID, read_thread
+from .._interrupts.counts import Counts, load, parse_interrupt_counts, rates
+from .._interrupts.interrupts import read_interrupts
+from .._memory.pools import guest_memory_mib, process_pages, read_memory, read_pool
+from .._switch.conflicts import AFFINITY_KEY
+from .._switch.ovsdb import Ovsdb
+from .._switch.plan import parse_affinity
+from .._switch.rows import Database, Row
 from ._parts import Parts
 from .rt_domain_info import describe_domain
 

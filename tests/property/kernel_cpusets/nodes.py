@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist, parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
 from property.kernel_cpusets.group import (
     CPUS,
     EXCLUSIVE,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 from itertools import combinations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import format_cpulist, parse_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._rivals import rivals
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.rivals import rivals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from property.kernel_cpusets.group import (

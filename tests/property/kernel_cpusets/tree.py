@@ -27,7 +27,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpuset import CpuListError, format_cpulist, parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from property.kernel_cpusets.group import (
     CPUS,
     EXCLUSIVE,

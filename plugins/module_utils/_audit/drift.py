@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a node differs from its partition document: read, compared, and put as findings. Edge, read-only."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .._cpus.machine import Kernel
+from .._cpus.partition import Partition
+from .._cpus.topology import Topology
+from .._host.host import Host, HostError
+from .._host.paths import DOCUMENT, config_path
+from .._host.sysfs import read_kernel
+from .._host.threads import read_threads
+from .._host.tuning_daemons import tuned_state
+from .._interrupts.interrupts import read_interrupts
+from .._runtime.features import FEATURES, configured_features
+from .findings import Finding, change_finding, check_document, check_interrupts, check_kernel, check_task
+
+#: Changes that are no difference: an interrupt has a rule of its own, and a CPU is switched off on the way to a partition.
+_NO_DIFFERENCE = re.compile(r"/proc/irq/\d+/|/sys/devices/system/cpu/cpu\d+/online$")
+
+
+def document_missing() -> Finding:
+    """Return what a node without a document gets."""
+    return Finding("document-missing", DOCUMENT, "a partition document", "absent", "run the site playbook")
+
+
+def read_wanted_kernel(host: Host) -> dict[str, Any] | None:
+    """Return what kernel_arguments keeps on the node, None where it was never run."""
+    path = config_path("kernel_arguments")
+    text = host.read(path)
+    if text is None:
+        return None
+    try:
+        wanted = json.loads(text)
+        good = isinstance(wanted["default_kernel"], (str, type(None))) and isinstance(wanted["tokens"], list)
+        if good and all(isinstance(token, str) for token in wanted["tokens"]):
+            return dict(wanted)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise HostError(f"{path} is damaged; run the rt_kernel role to write it anew")
+
+
+def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, Any] | None) -> list[Finding]:
+    """Compare the running kernel with what it should be."""
+    return check_kernel(
+        partition,
+        release=kernel.release,
+        realtime=kernel.realtime,
+        isolated=kernel.isolated,
+        cmdline=kernel.cmdline,
+        wanted=wanted,
+    )
+
+
+def feature_findings(host: Host, partition: Partition, feature: str, options: Mapping[str, Any]) -> list[Finding]:
+    """Return what the boot service would change now, by the very code that would."""
+    trial = host.trial(feature)
+    FEATURES[feature].plan(trial, partition, options)
+    changes = [change for change in trial.changes if not _NO_DIFFERENCE.match(change.resource)]
+    return [change_finding(change, FEATURES[feature].role) for change in changes]
+
+
+def tuned_finding(host: Host) -> Finding | None:
+    """Return what a node gets on which tuned is enabled or active."""
+    state = tuned_state(host)
+    if not state:
+        return None
+    profile = host.value("/etc/tuned/active_profile") or "no profile chosen"
+    remedy = "cpu_partition_tuned: take_over, or disable tuned"
+    return Finding("tuned", "tuned.service", "switched off", f"{state} ({profile})", remedy)
+
+
+def partition_drift(host: Host, topology: Topology, partition: Partition | None) -> list[Finding]:
+    """Return every difference between document and machine, guests and switch left out."""
+    if partition is None:
+        return [document_missing()]
+    kernel = read_kernel(host)
+    findings = check_document(partition, topology)
+    findings += kernel_findings(kernel, partition, read_wanted_kernel(host))
+    for feature, options in configured_features(host).items():
+        findings += feature_findings(host, partition, feature, options)
+    findings += check_interrupts(partition, read_interrupts(host))
+    found = (
+        check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=kernel.isolated)
+        for task in read_threads(host, user=True)
+    )
+    findings += [finding for finding in (*found, tuned_finding(host)) if finding is not None]
+    return findings

@@ -1,0 +1,281 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the machine should be against what it is: document, kernel, interrupts, programs. Pure: values in, findings out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .._boot.arguments import compare
+from .._cpus.cmdline import key_of
+from .._cpus.cpulist import format_cpulist
+from .._cpus.partition import Partition
+from .._cpus.topology import Topology
+from .._host.change import Change
+from .._interrupts.affinity import Interrupt, stuck
+from .rules import RULES, rank
+
+#: Characters of a text of several lines that a finding shows.
+_SHOWN = 300
+#: Characters of a list of numbers that a finding shows.
+_LISTED = 40
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule that does not hold: where, what was expected, what is, and what repairs it."""
+
+    rule: str  # of _audit_rules
+    resource: str
+    expected: str
+    actual: str
+    remedy: str
+
+    @property
+    def severity(self) -> str:
+        return RULES[self.rule].severity
+
+    @property
+    def source(self) -> str:
+        """Who says that the rule must hold."""
+        return RULES[self.rule].source
+
+    def to_dict(self) -> dict[str, str]:
+        """Return it as plain data."""
+        return {"severity": self.severity, **asdict(self), "source": self.source}
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings the worst first, repeats once; equals stay as they were found."""
+    return sorted(dict.fromkeys(findings), key=lambda finding: rank(finding.severity))
+
+
+def finding_rows(findings: Iterable[Finding]) -> list[list[str]]:
+    """Return the cells of a table for people, its header first; nothing where there is no finding."""
+    rows = [[item.severity, item.rule, item.resource, item.expected, item.actual, item.remedy] for item in findings]
+    return [["severity", "rule", "what", "expected", "actual", "remedy"], *rows] if rows else []
+
+
+def rule_of(change: Change) -> str:
+    """Return the rule that a planned change of a run-time value breaks."""
+    if change.resource.startswith("thread:"):
+        return "kthread"
+    if change.resource.startswith(("cpuset:", "/sys/fs/cgroup/")):
+        return "cpuset"
+    return "hugepages" if change.resource.endswith("/nr_hugepages") else "setting"
+
+
+def change_finding(change: Change, role: str, rule: str = "") -> Finding:
+    """Return what a role would change as a finding; of long texts the lines that differ."""
+    remedy = f"{role} role ({change.reason})" if change.reason else f"{role} role"
+    expected, actual = _brief(change.after, change.before), _brief(change.before, change.after)
+    return Finding(rule or rule_of(change), change.resource, expected, actual, remedy)
+
+
+def _brief(text: str | None, other: str | None) -> str:
+    if text is None or "\n" not in text.strip():
+        return "absent" if text is None else text.strip()
+    known = set() if other is None else {line.strip() for line in other.splitlines()}
+    lines = [line.strip() for line in text.splitlines() if line.strip() and line.strip() not in known]
+    shown = "; ".join(lines) or "the same lines, less some"
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
+
+
+def check_document(partition: Partition, topology: Topology) -> list[Finding]:
+    """The document must have been made for the CPUs that the node has now."""
+    if partition.topology_digest == topology.digest():
+        return []
+    known = frozenset().union(*partition.sets.values()) | partition.idle
+    actual = f"online CPUs {format_cpulist(topology.online)}"
+    if known == topology.online:
+        actual += ", with other cores or NUMA nodes"
+    return [
+        Finding(
+            "topology-changed",
+            "partition document",
+            f"online CPUs {format_cpulist(known)} (digest {partition.topology_digest})",
+            f"{actual} (digest {topology.digest()})",
+            "bring the CPUs back, or run the cpu_partition role to plan anew",
+        )
+    ]
+
+
+def check_kernel(
+    partition: Partition,
+    *,
+    release: str,
+    realtime: bool,
+    isolated: frozenset[int],
+    cmdline: Iterable[str],
+    wanted: Mapping[str, Any] | None,
+) -> list[Finding]:
+    """The running kernel must be the one asked for, with its arguments, and isolate the partition's CPUs.
+
+    ``wanted`` is what kernel_arguments keeps on the node (tokens, default_kernel), None where it was never run.
+    """
+    findings = []
+    if wanted and wanted.get("default_kernel") and not fnmatchcase(release, wanted["default_kernel"]):
+        findings.append(
+            Finding(
+                "kernel", "running kernel", f"a kernel {wanted['default_kernel']}", release, "reboot the node (site playbook)"
+            )
+        )
+    elif wanted and wanted.get("default_kernel") and not realtime:
+        findings.append(
+            Finding(
+                "kernel",
+                "running kernel",
+                "PREEMPT_RT in uname -v",
+                f"{release} without it",
+                "install a PREEMPT_RT kernel (rt_kernel role)",
+            )
+        )
+    if wanted:
+        ours = {key_of(token) for token in wanted["tokens"]}
+        difference = compare([token for token in cmdline if key_of(token) in ours], wanted["tokens"])
+        findings += [
+            Finding(
+                "kernel-argument", key_of(token), token, _running(difference.unexpected, token), "reboot the node (site playbook)"
+            )
+            for token in difference.missing
+        ]
+        missing = {key_of(token) for token in difference.missing}
+        findings += [
+            Finding(
+                "kernel-argument",
+                key_of(token),
+                "only the planned value",
+                token,
+                "remove it from the boot configuration and reboot",
+            )
+            for token in difference.unexpected
+            if key_of(token) not in missing
+        ]
+    if partition.isolation == "boot" and isolated != partition.isolated:
+        findings.append(
+            Finding(
+                "isolation",
+                "/sys/devices/system/cpu/isolated",
+                format_cpulist(partition.isolated),
+                format_cpulist(isolated) or "none",
+                "run the site playbook, which reboots the node into its arguments",
+            )
+        )
+    return findings
+
+
+def _running(unexpected: Iterable[str], token: str) -> str:
+    found = [other for other in unexpected if key_of(other) == key_of(token)]
+    return " ".join(found) or "absent"
+
+
+def is_pending(partition: Partition, interrupt: Interrupt) -> bool:
+    """Whether an interrupt leaves the isolated CPUs when it fires next (kernel/irq/migration.c)."""
+    return (
+        bool(interrupt.effective & partition.isolated)
+        and not interrupt.affinity & partition.isolated
+        and not interrupt.effective & interrupt.affinity
+    )
+
+
+def check_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> list[Finding]:
+    """No movable interrupt may fire on an isolated CPU, whatever its mask says, nor may its mask allow that.
+
+    One whose mask is right and that has not fired since is left out: the kernel moves it when it fires next (``pending``).
+    """
+    wrong = [
+        irq
+        for irq in interrupts
+        if irq.movable
+        and (irq.affinity & partition.isolated or (irq.effective & partition.isolated and not is_pending(partition, irq)))
+    ]
+    return [
+        Finding(
+            "interrupt",
+            label,
+            f"CPUs {format_cpulist(partition.unisolated)}",
+            _where(irqs),
+            f"irq_affinity role (/proc/irq/{irqs[0].number}/smp_affinity_list{' and so on' if len(irqs) > 1 else ''})",
+        )
+        for label, irqs in _families(wrong).items()
+    ]
+
+
+def check_managed(partition: Partition, interrupts: Iterable[Interrupt]) -> list[Finding]:
+    """Tell the interrupts on isolated CPUs that the kernel manages; nobody can move them."""
+    return [
+        Finding(
+            "interrupt-managed",
+            label,
+            f"CPUs {format_cpulist(partition.unisolated)}",
+            _where(irqs),
+            "none: it fires where the CPU itself uses the device; fewer queues (ethtool -L, module parameters) may do",
+        )
+        for label, irqs in _families(stuck(interrupts, partition)).items()
+    ]
+
+
+def _families(interrupts: Iterable[Interrupt]) -> dict[str, list[Interrupt]]:
+    """Return interrupts by label; those whose names differ in numbers alone, as the queues of a device do, are one."""
+    found: dict[str, list[Interrupt]] = {}
+    for irq in interrupts:
+        found.setdefault(re.sub(r"\d+", "*", ", ".join(irq.actions)), []).append(irq)
+    return {_label(irqs): irqs for irqs in found.values()}
+
+
+def _label(irqs: list[Interrupt]) -> str:
+    if len(irqs) == 1:
+        return irqs[0].label
+    names = [re.split(r"(\d+)", ", ".join(irq.actions)) for irq in irqs]
+    name = "".join(parts[0] if len(set(parts)) == 1 else "*" for parts in zip(*names))
+    numbers = format_cpulist(irq.number for irq in irqs)
+    return f"IRQs {numbers} ({name})" if len(numbers) <= _LISTED else f"{len(irqs)} IRQs from {irqs[0].number} on ({name})"
+
+
+def _where(interrupts: Iterable[Interrupt]) -> str:
+    fires: frozenset[int] = frozenset()
+    allowed: frozenset[int] = frozenset()
+    for irq in interrupts:
+        fires |= irq.effective
+        allowed |= irq.affinity
+    if not fires or fires == allowed:
+        return _listed(allowed)
+    return f"{_listed(fires)}; allowed on {_listed(allowed)}"
+
+
+def _listed(cpus: frozenset[int]) -> str:
+    text = format_cpulist(cpus) or "none"
+    return f"CPUs {text}" if len(text) <= _LISTED else f"{len(cpus)} of CPUs {min(cpus)}-{max(cpus)}"
+
+
+def check_task(
+    partition: Partition,
+    name: str,
+    pid: int,
+    allowed: frozenset[int],
+    *,
+    last: int | None = None,
+    isolated: frozenset[int] = frozenset(),
+) -> Finding | None:
+    """A program may stay off the isolated CPUs or be pinned to them; it may not wander across the border.
+
+    One that may run on every CPU does not wander where the kernel itself isolates them (``isolated``): no load balancing
+    reaches these CPUs, so it is reported only if the CPU it ran on ``last`` is one of them. Such programs are ordinary:
+    moving a task into a cgroup gives it all CPUs of the cgroup's cpuset (kernel/cgroup/cpuset.c), and libvirt makes cpusets.
+    """
+    if not allowed & partition.isolated or not allowed & partition.unisolated:
+        return None
+    if allowed >= partition.isolated | partition.unisolated and partition.isolated <= isolated and last not in partition.isolated:
+        return None
+    return Finding(
+        "task",
+        f"{name} (pid {pid})",
+        f"CPUs {format_cpulist(partition.unisolated)}, or isolated CPUs alone",
+        f"CPUs {format_cpulist(allowed)}",
+        f"taskset -acp {format_cpulist(partition.unisolated)} {pid}, and whatever started it",
+    )

@@ -1,0 +1,346 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who runs on the isolated CPUs: guests, the switch's poll-mode threads, other programs. Pure: values in, findings out.
+
+These are rules that libvirt does not check; they hold for every running guest, whoever made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .._cpus.cpulist import format_cpulist
+from .._cpus.partition import Partition
+from .._cpus.policies import POLICY_NAMES, SCHED_FIFO, SCHED_RR
+from .._cpus.topology import Topology
+from .._guests.pinning import Existing
+from .findings import Finding, check_task
+
+#: A worker of KVM's that inherits CPU and policy of the vCPU it was first needed in.
+KVM_WORKER = "kvm-nx-lpage"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A thread of a program."""
+
+    process: int
+    tid: int
+    name: str
+    cpus: frozenset[int]
+    policy: int = 0
+    priority: int = 0
+    last: int = 0  # the CPU it ran on last
+    role: str = ""  # of a guest's: vcpu0, iothread1, emulator, other
+
+    @property
+    def realtime(self) -> bool:
+        return self.policy in (SCHED_FIFO, SCHED_RR)
+
+    @property
+    def scheduler(self) -> str:
+        """Its policy and priority as a definition has them: ``fifo 1``, ``other``."""
+        name = POLICY_NAMES.get(self.policy, str(self.policy)).removeprefix("SCHED_").lower()
+        return f"{name} {self.priority}" if self.priority else name
+
+
+@dataclass(frozen=True)
+class RunningGuest:
+    """A guest as it runs, and what its definition says where libvirt knows it."""
+
+    name: str
+    process: int
+    actors: tuple[Actor, ...]
+    defined: Existing | None = None
+    schedulers: Mapping[int, str] = field(default_factory=dict)  # of the definition
+    memory: Mapping[int, int] = field(default_factory=dict)  # pages of the guest's memory by NUMA node; empty: not told
+    locked_kib: int | None = None
+    shared: bool | None = None  # whether the switch may see its memory
+    vhost_user: tuple[str, ...] = ()  # MACs of its interfaces on vhost-user ports
+    listed: bool = False  # its threads were compared with the inventory already
+
+    @property
+    def vcpus(self) -> dict[int, Actor]:
+        return {int(actor.role[4:]): actor for actor in self.actors if actor.role.startswith("vcpu")}
+
+    @property
+    def realtime(self) -> bool:
+        """Whether any vCPU has a real-time policy."""
+        return any(actor.realtime for actor in self.vcpus.values())
+
+    def owned(self, partition: Partition) -> dict[int, Actor]:
+        """Return the isolated CPUs that are its own: those that one vCPU, or an emulator of its own, is bound to."""
+        bound = [actor for actor in self.actors if actor.role != "other" and len(actor.cpus) == 1]
+        return {min(actor.cpus): actor for actor in bound if actor.cpus <= partition.isolated}
+
+
+#: A thread that a finding names already: guest and role.
+Named = Collection[tuple[str, str]]
+
+
+def check_guests(
+    guests: Sequence[RunningGuest],
+    partition: Partition,
+    topology: Topology,
+    kernel_priorities: Mapping[int, int],
+    *,
+    pmds: Sequence[Actor] = (),
+    named: Named = (),
+) -> list[Finding]:
+    """What holds for every guest with real-time vCPUs or CPUs of its own.
+
+    ``kernel_priorities`` is the least priority of the kernel's own threads by CPU, ``pmds`` are the switch's poll-mode threads;
+    ``named`` are threads that need no second finding.
+    """
+    findings: list[Finding] = []
+    for guest in guests:
+        if not guest.realtime and not guest.owned(partition):
+            continue
+        if not guest.listed:
+            findings += _check_vcpus(guest, partition, kernel_priorities, named)
+            findings += _check_emulator(guest, partition, named)
+        findings += _check_memory(guest, topology)
+        findings += [
+            Finding(
+                "nx-recovery",
+                f"{guest.name}: {actor.name}",
+                "no such thread beside a vCPU",
+                f"CPUs {format_cpulist(actor.cpus)}",
+                "kvm_host_nx_huge_pages: off, where guests are trusted",
+            )
+            for actor in guest.actors
+            if actor.name.startswith(KVM_WORKER) and actor.cpus <= partition.isolated
+        ]
+    wrong = {finding.resource for finding in findings if finding.rule == "vcpu-pin"}
+    overlaps = _overlaps(guests, pmds, partition, named, wrong)
+    findings += [item.finding for item in overlaps]
+    told = {finding.resource for finding in findings}.union(*(item.resources for item in overlaps))
+    for guest in guests:
+        found = [] if guest.listed else _live_differences(guest, named)
+        findings += [item for item in found if item.resource not in told]
+    return findings
+
+
+def _resource(guest: RunningGuest, actor: Actor) -> str:
+    return f"domain {guest.name}: {actor.role}"
+
+
+def _check_vcpus(
+    guest: RunningGuest, partition: Partition, kernel_priorities: Mapping[int, int], named: Named
+) -> Iterator[Finding]:
+    for vcpu, actor in sorted(guest.vcpus.items()):
+        if (guest.name, actor.role) in named:
+            continue
+        if len(actor.cpus) != 1 or not actor.cpus <= partition.sets["realtime"]:
+            yield Finding(
+                "vcpu-pin",
+                _resource(guest, actor),
+                f"one of the realtime CPUs {format_cpulist(partition.sets['realtime']) or 'that the node has not'}",
+                f"CPUs {format_cpulist(actor.cpus)}",
+                f"virsh vcpupin {guest.name} {vcpu} CPU --live --config",
+            )
+        lowest = min((kernel_priorities[cpu] for cpu in actor.cpus if cpu in kernel_priorities), default=None)
+        if actor.realtime and lowest is not None and actor.priority >= lowest:
+            yield Finding(
+                "vcpu-priority",
+                _resource(guest, actor),
+                f"a priority below {lowest}, the least of the kernel's own threads there",
+                actor.scheduler,
+                f"chrt, and vcpusched in its definition (virsh edit {guest.name}); or raise realtime_priority_limit",
+            )
+
+
+def _check_emulator(guest: RunningGuest, partition: Partition, named: Named) -> Iterator[Finding]:
+    pinned: frozenset[int] = frozenset().union(*(actor.cpus for actor in guest.vcpus.values()))
+    for actor in guest.actors:
+        if actor.role != "emulator" and not actor.role.startswith("iothread"):
+            continue
+        own = len(actor.cpus) == 1 and not actor.cpus & pinned
+        if (guest.name, actor.role) in named or not actor.cpus & partition.isolated or own:
+            continue
+        what = "emulatorpin" if actor.role == "emulator" else f"iothreadpin {guest.name} {actor.role[8:]}"
+        yield Finding(
+            "emulator-pin",
+            _resource(guest, actor),
+            f"CPUs {format_cpulist(partition.unisolated)}, or an isolated one of its own",
+            f"CPUs {format_cpulist(actor.cpus)}",
+            f"virsh {what if actor.role != 'emulator' else f'emulatorpin {guest.name}'} CPUS --live --config",
+        )
+
+
+def _live_differences(guest: RunningGuest, named: Named) -> Iterator[Finding]:
+    """Where the threads are not what the definition says; a start would bring that back."""
+    if guest.defined is None:
+        return
+    for actor in guest.actors:
+        vcpu = int(actor.role[4:]) if actor.role.startswith("vcpu") else None
+        if (guest.name, actor.role) in named or (vcpu is None and actor.role != "emulator"):
+            continue
+        pinned = guest.defined.emulator if vcpu is None else guest.defined.vcpus.get(vcpu, guest.defined.floating)
+        policy = guest.schedulers.get(vcpu, "other") if vcpu is not None else actor.scheduler
+        if pinned and actor.cpus != pinned:
+            yield _live(guest, actor, f"CPUs {format_cpulist(pinned)}", f"CPUs {format_cpulist(actor.cpus)}")
+        if actor.scheduler != policy:
+            yield _live(guest, actor, policy, actor.scheduler)
+
+
+def _live(guest: RunningGuest, actor: Actor, expected: str, actual: str) -> Finding:
+    remedy = f"virsh vcpupin, emulatorpin or chrt as the definition says, or change that (virsh edit {guest.name})"
+    return Finding("guest-live", _resource(guest, actor), expected, actual, remedy)
+
+
+def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
+    nodes = {topology.cpus[cpu].node for actor in guest.vcpus.values() for cpu in actor.cpus if cpu in topology.cpus}
+    away = {node: pages for node, pages in guest.memory.items() if node not in nodes and pages}
+    if away:
+        yield Finding(
+            "guest-memory-node",
+            f"domain {guest.name}",
+            f"memory on NUMA node {format_cpulist(nodes)}, where its vCPUs are",
+            f"{sum(away.values())} of {sum(guest.memory.values())} pages on node {format_cpulist(away)}",
+            f"numatune strict in its definition (virsh edit {guest.name}), then restart it; or pin its vCPUs there",
+        )
+    if guest.realtime and guest.locked_kib == 0:
+        yield Finding(
+            "guest-memory-unlocked",
+            f"domain {guest.name}",
+            "locked memory",
+            "VmLck 0 kB",
+            f"<memoryBacking><locked/></memoryBacking> (virsh edit {guest.name}), then restart it",
+        )
+    if guest.vhost_user and guest.shared is False:
+        yield Finding(
+            "vhost-user-memory",
+            f"domain {guest.name}",
+            "shared memory, without which the switch reads nothing",
+            f"private memory, and vhost-user ports ({', '.join(guest.vhost_user)})",
+            f"<memoryBacking><access mode='shared'/></memoryBacking> with huge pages or memfd (virsh edit {guest.name}), then restart it",
+        )
+
+
+@dataclass(frozen=True)
+class _Overlap:
+    """One CPU with two users."""
+
+    finding: Finding
+    resources: tuple[str, ...]  # the guests' threads that it names
+
+
+def _overlaps(
+    guests: Sequence[RunningGuest], pmds: Iterable[Actor], partition: Partition, named: Named, wrong: Collection[str]
+) -> list[_Overlap]:
+    # who floats over several CPUs is told by other rules; here two want the same CPU to themselves
+    users: dict[int, list[tuple[str, str, str]]] = {}
+    for guest in guests:
+        for vcpu, actor in sorted(guest.vcpus.items()):
+            resource = _resource(guest, actor)
+            told = (guest.name, actor.role) in named or resource in wrong
+            for cpu in actor.cpus & partition.isolated if len(actor.cpus) == 1 and not told else ():
+                remedy = f"virsh vcpupin {guest.name} {vcpu} CPU --live --config"
+                users.setdefault(cpu, []).append((resource, f"{guest.name} {actor.role}", remedy))
+    for pmd in pmds:
+        for cpu in pmd.cpus if len(pmd.cpus) == 1 else ():
+            users.setdefault(cpu, []).insert(0, ("", pmd.name, "pmd-cpu-mask (ovs_dpdk role)"))
+    found = []
+    for cpu, several in sorted(users.items()):
+        resources = tuple(resource for resource, _who, _remedy in several if resource)
+        if len(several) > 1 and resources:
+            who, remedy = ", ".join(who for _resource, who, _remedy in several), f"move one of them: {several[-1][2]}"
+            found.append(_Overlap(Finding("vcpu-overlap", f"CPU {cpu}", "one vCPU and nothing else", who, remedy), resources))
+    return found
+
+
+# -- the switch ------------------------------------------------------------------------------------
+
+
+def check_polling(pmds: Iterable[Actor], partition: Partition, *, documented: bool) -> list[Finding]:
+    """Each poll-mode thread is bound to one dataplane CPU; without a document nobody knows which these are."""
+    findings = []
+    allowed = partition.sets["dataplane"] if documented else frozenset(range(1 << 16))
+    for pmd in pmds:
+        resource = f"{pmd.name} (thread {pmd.tid})"
+        if len(pmd.cpus) != 1 or not pmd.cpus <= allowed:
+            findings.append(
+                Finding(
+                    "pmd-pin",
+                    resource,
+                    f"one of the dataplane CPUs {format_cpulist(partition.sets['dataplane'])}" if documented else "one CPU",
+                    f"CPUs {format_cpulist(pmd.cpus)}",
+                    "pmd-cpu-mask (ovs_dpdk role); a thread moved by hand: taskset -cp CPU " + str(pmd.tid),
+                )
+            )
+        if pmd.realtime:
+            findings.append(
+                Finding(
+                    "pmd-policy",
+                    resource,
+                    "other: it spins, so nothing else would run on its CPU, the kernel's own threads included",
+                    pmd.scheduler,
+                    f"chrt -o -p 0 {pmd.tid}",
+                )
+            )
+    return findings
+
+
+# -- other programs --------------------------------------------------------------------------------
+
+
+def check_programs(
+    actors: Iterable[Actor],
+    guests: Sequence[RunningGuest],
+    pmds: Iterable[Actor],
+    partition: Partition,
+    topology: Topology,
+    kernel_isolated: frozenset[int],
+) -> list[Finding]:
+    """Programs that cross the border, share a CPU that has an owner, or keep the other thread of its core busy.
+
+    ``actors`` are all threads of all programs, less those that other rules have named.
+    """
+    owner: dict[int, tuple[str, int]] = {}
+    for guest in guests:
+        owner.update({cpu: (f"{guest.name} {actor.role}", guest.process) for cpu, actor in guest.owned(partition).items()})
+    for pmd in pmds:
+        owner.update({cpu: (pmd.name, pmd.process) for cpu in pmd.cpus & partition.isolated if len(pmd.cpus) == 1})
+    beside = {
+        thread: owner[cpu]
+        for cpu in owner
+        if cpu in topology.cpus
+        for thread in topology.core_of(cpu) & partition.isolated
+        if thread not in owner
+    }
+    findings = []
+    for actor in actors:
+        found = check_task(partition, actor.name, actor.tid, actor.cpus, last=actor.last, isolated=kernel_isolated)
+        if found is not None:
+            findings.append(found)
+        elif actor.cpus and actor.cpus <= partition.isolated:
+            findings += _check_bound(actor, owner, beside, partition)
+    return findings
+
+
+def _check_bound(
+    actor: Actor, owner: Mapping[int, tuple[str, int]], beside: Mapping[int, tuple[str, int]], partition: Partition
+) -> Iterator[Finding]:
+    """Yield what is wrong with a thread that runs on isolated CPUs alone."""
+    remedy = f"taskset -cp {format_cpulist(partition.unisolated)} {actor.tid}, and whatever started it"
+    resource = f"{actor.name} (pid {actor.tid})"
+    owned = {cpu: owner[cpu] for cpu in actor.cpus if cpu in owner and owner[cpu][1] != actor.process}
+    if owned:
+        names = ", ".join(f"CPU {cpu} is of {name}" for cpu, (name, _pid) in sorted(owned.items()))
+        yield Finding("cpu-contended", resource, f"no CPU of a vCPU or poll-mode thread: {names}", _on(actor), remedy)
+        return
+    idle = actor.cpus & partition.idle
+    rivals = {cpu: beside[cpu] for cpu in actor.cpus if cpu in beside and beside[cpu][1] != actor.process}
+    if idle or rivals:
+        names = ", ".join(
+            [f"CPU {format_cpulist(idle)} is left idle"] * bool(idle)
+            + [f"CPU {c} is beside {n}" for c, (n, _p) in rivals.items()]
+        )
+        yield Finding("smt-sibling", resource, f"nothing on the other threads of a core in use: {names}", _on(actor), remedy)
+
+
+def _on(actor: Actor) -> str:
+    return f"CPUs {format_cpulist(actor.cpus)}"

@@ -1,0 +1,166 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GRUB's files as text: our drop-in, the admin's variables, the generated menu, grubby's report.
+
+Pure. Sources: GRUB manual, "Simple configuration handling" and "Shell-like scripting"; grub-mkconfig
+and /etc/grub.d/10_linux of Debian; grubby(8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from .._cpus.cmdline import split_tokens
+
+_HEADER = """\
+# Written by realtime.kvm (module kernel_arguments), which replaces this file as a whole.
+# It adds to what /etc/default/grub and the files before it say; those are left alone.
+"""
+
+# GRUB_DEVICE_UUID and the menu identifiers are grub-mkconfig's; evaluated whenever the menu is generated,
+# so that a kernel update makes the newest matching kernel the default by itself. One without its initrd is half
+# installed (the power went meanwhile) and would not boot.
+_DEFAULT_KERNEL = """\
+realtime_kvm_kernel=
+for realtime_kvm_file in $(find /boot -maxdepth 1 -name 'vmlinuz-{pattern}' | sort -V); do
+  if [ -e "/boot/initrd.img-${{realtime_kvm_file#/boot/vmlinuz-}}" ]; then
+    realtime_kvm_kernel=$realtime_kvm_file
+  fi
+done
+if [ -n "$realtime_kvm_kernel" ]; then
+  realtime_kvm_entry="gnulinux-${{realtime_kvm_kernel#/boot/vmlinuz-}}-advanced-${{GRUB_DEVICE_UUID}}"
+  case "${{GRUB_DISABLE_SUBMENU:-}}" in
+    y | true) GRUB_DEFAULT="$realtime_kvm_entry" ;;
+    *) GRUB_DEFAULT="gnulinux-advanced-${{GRUB_DEVICE_UUID}}>$realtime_kvm_entry" ;;
+  esac
+fi
+"""
+
+
+@dataclass(frozen=True)
+class BootEntry:
+    """One kernel that the boot loader offers."""
+
+    identity: str
+    title: str
+    kernel: str  # path of the image
+    tokens: tuple[str, ...]
+
+    @property
+    def release(self) -> str:
+        """The kernel release, as ``uname -r`` prints it."""
+        return self.kernel.rsplit("/", 1)[-1].partition("-")[2]
+
+
+@dataclass
+class _Menu:
+    """A menuentry or submenu while the generated file is read."""
+
+    identity: str
+    title: str
+    children: list[_Menu]
+    entry: BootEntry | None = None
+
+
+def render_drop_in(tokens: Sequence[str], default_kernel: str | None) -> str:
+    """Return the drop-in for /etc/default/grub.d: our tokens after the admin's, and the default kernel."""
+    text = _HEADER
+    if tokens:
+        text += f'GRUB_CMDLINE_LINUX_DEFAULT="${{GRUB_CMDLINE_LINUX_DEFAULT:-}} {" ".join(tokens)}"\n'
+    if default_kernel:
+        text += _DEFAULT_KERNEL.format(pattern=default_kernel)
+    return text
+
+
+def drop_in_tokens(text: str) -> list[str]:
+    """Return the tokens that a drop-in of ours adds."""
+    match = re.search(r'^GRUB_CMDLINE_LINUX_DEFAULT="\$\{GRUB_CMDLINE_LINUX_DEFAULT:-\} ([^"]*)"$', text, re.MULTILINE)
+    return match[1].split() if match else []
+
+
+def admin_tokens(text: str) -> list[str]:
+    """Return the kernel tokens that a file of the admin's sets, as far as its text tells."""
+    assignments = re.findall(
+        r"""^\s*(?:export\s+)?GRUB_CMDLINE_LINUX(?:_DEFAULT)?\+?=(?:"((?:[^"\\]|\\[\s\S])*)"|'([^']*)'|(\S*))""",
+        text,
+        re.MULTILINE,
+    )
+    values = [double.replace("\\\n", "").replace('\\"', '"') or single or bare for double, single, bare in assignments]
+    tokens = split_tokens(" ".join(values))
+    return [token for token in tokens if not token.startswith("$")]
+
+
+def parse_menu(text: str) -> tuple[list[BootEntry], BootEntry | None]:
+    """Return all entries of a generated grub.cfg and the one that boots by default (None: cannot be told)."""
+    root = _Menu("", "", [])
+    stack: list[_Menu | None] = [root]
+    default = "0"
+    for line in text.splitlines():
+        word = line.strip()
+        # the header sets the default twice: to grubenv's one-time entry, then to the configured one
+        match = re.fullmatch(r'set default="([^"$]*)"', word)
+        if match:
+            default = match[1]
+        elif re.match(r"(menuentry|submenu)\s", word) and word.endswith("{"):
+            title = re.match(r"""\w+\s+(?:'([^']*)'|"([^"]*)")""", word)
+            identity = re.search(r"""(?:\$menuentry_id_option|--id)\s+'?([^'\s]+)'?""", word)
+            menu = _Menu(identity[1] if identity else "", (title[1] or title[2] or "") if title else "", [])
+            parent = next((item for item in reversed(stack) if item is not None), root)
+            parent.children.append(menu)
+            stack.append(menu)
+        elif word.endswith("{"):
+            stack.append(None)  # a function
+        elif word == "}" and len(stack) > 1:
+            stack.pop()
+        elif re.match(r"linux(16|efi)?\s", word) and stack[-1] is not None:
+            _command, kernel, *tokens = split_tokens(word)
+            stack[-1].entry = BootEntry(stack[-1].identity, stack[-1].title, kernel, tuple(tokens))
+    return _entries(root), _resolve(root, default)
+
+
+def _entries(menu: _Menu) -> list[BootEntry]:
+    found = [menu.entry] if menu.entry else []
+    for child in menu.children:
+        found += _entries(child)
+    return found
+
+
+def _resolve(root: _Menu, default: str) -> BootEntry | None:
+    menu = root
+    for step in default.split(">"):
+        named = [child for child in menu.children if step in (child.identity, child.title)]
+        if not named and step.isdigit() and int(step) < len(menu.children):
+            named = [menu.children[int(step)]]
+        if not named:  # GRUB falls back to the first entry
+            return root.children[0].entry if root.children else None
+        menu = named[0]
+    return menu.entry
+
+
+def parse_grubby(text: str) -> list[BootEntry]:
+    """Return the entries that ``grubby --info=ALL`` reports."""
+    entries = []
+    for block in re.split(r"(?m)^(?=index=)", text):
+        fields = dict(re.findall(r'(?m)^(\w+)="?(.*?)"?$', block))
+        if "kernel" in fields:
+            entries.append(
+                BootEntry(
+                    fields.get("id", ""), fields.get("title", ""), fields["kernel"], tuple(split_tokens(fields.get("args", "")))
+                )
+            )
+    return entries
+
+
+def version_key(release: str) -> list[tuple[int, int, str]]:
+    """Order kernel releases as ``sort -V`` does: numbers by value, a longer one after its beginning."""
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", release) if part]
+
+
+def newest_matching(releases: Sequence[str], pattern: str) -> str | None:
+    """Return the newest kernel release that a shell pattern matches, None where there is none."""
+    matching = [release for release in releases if fnmatchcase(release, pattern)]
+    return max(matching, key=version_key, default=None)

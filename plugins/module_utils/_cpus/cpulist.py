@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CPU sets as the kernel, Nova and Open vSwitch write them.
+
+A CPU set in memory is a ``frozenset`` of CPU numbers. Its texts are:
+
+* the *cpulist* (``0-3,8,^2``, ``0-31:2/4``), see "CPU lists" in the kernel's
+  Documentation/admin-guide/kernel-parameters.rst and Nova's ``[compute]cpu_dedicated_set``;
+* the kernel's *mask*: hexadecimal, in comma separated groups of 32 bits (``00000001,0000002e``),
+  as in /proc/irq/N/smp_affinity and /sys/devices/virtual/workqueue/cpumask;
+* the plain *hex* number (``0xc3``) of Open vSwitch's ``pmd-cpu-mask``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from .errors import RefusalError
+
+#: Largest CPU number accepted; Linux on x86 is built for at most 8192 CPUs (CONFIG_NR_CPUS).
+MAX_CPU = 65535
+
+_ITEM = re.compile(r"(?P<first>\d+)(?:\s*-\s*(?P<last>\d+)(?:\s*:\s*(?P<used>\d+)\s*/\s*(?P<group>\d+))?)?", re.ASCII)
+
+
+class CpuListError(RefusalError, ValueError):
+    """The text is not a CPU list or mask; the message names the offending token."""
+
+
+def _number(text: str, token: str) -> int:
+    # a length check first: int() of a very long text is slow by design
+    if len(text) > 10 or int(text) > MAX_CPU:
+        raise CpuListError(f"{token!r}: CPU {text[:20]} is beyond {MAX_CPU}, the largest CPU number accepted")
+    return int(text)
+
+
+def _parse_item(item: str, token: str) -> frozenset[int]:
+    match = _ITEM.fullmatch(item)
+    if match is None:
+        raise CpuListError(
+            f"{token!r} is not a CPU number (4), a range (4-7) or a stride (0-31:2/4); "
+            "separate items with commas and put ^ before an item to leave it out"
+        )
+    first = _number(match["first"], token)
+    last = _number(match["last"], token) if match["last"] else first
+    if last < first:
+        raise CpuListError(f"{token!r} counts downwards; write {last}-{first}")
+    if not match["used"]:
+        return frozenset(range(first, last + 1))
+    used, group = _number(match["used"], token), _number(match["group"], token)
+    if used == 0 or group == 0 or used > group:
+        raise CpuListError(f"{token!r}: a stride is used/group with 1 <= used <= group")
+    return frozenset(cpu for cpu in range(first, last + 1) if (cpu - first) % group < used)
+
+
+def parse_cpulist(text: str) -> frozenset[int]:
+    """Return the CPUs of a cpulist.
+
+    Accepts what the kernel and Nova accept: numbers, ranges, strides ``first-last:used/group``,
+    exclusions with ``^`` (they win wherever they stand), blanks and empty items. The empty text is
+    the empty set. Raises ``CpuListError`` naming the token that is wrong.
+    """
+    if not isinstance(text, str):
+        raise CpuListError(f'{text!r} is not text; quote CPU lists in YAML ("2", "1,3"), which reads them as numbers')
+    included: set[int] = set()
+    excluded: set[int] = set()
+    for raw in text.split(","):
+        token = raw.strip()
+        if not token:
+            continue
+        if token.startswith("^"):
+            excluded |= _parse_item(token[1:].strip(), token)
+        else:
+            included |= _parse_item(token, token)
+    return frozenset(included - excluded)
+
+
+def parse_or_empty(text: str | None) -> frozenset[int]:
+    """Return the CPUs of a list that a machine or a file shows; none where there is no list or it cannot be read."""
+    try:
+        return parse_cpulist((text or "").replace("(null)", "").strip())
+    except CpuListError:
+        return frozenset()
+
+
+def format_cpulist(cpus: Iterable[int]) -> str:
+    """Return the shortest cpulist of ranges, ascending (``0-1,6-7``), as the kernel prints it."""
+    ranges: list[list[int]] = []
+    for cpu in sorted(set(cpus)):
+        if ranges and cpu == ranges[-1][1] + 1:
+            ranges[-1][1] = cpu
+        else:
+            ranges.append([cpu, cpu])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def parse_mask(text: str) -> frozenset[int]:
+    """Return the CPUs of a kernel mask (comma separated 32-bit groups) or a plain hex number."""
+    if not isinstance(text, str):
+        raise CpuListError(f"{text!r} is not text; quote CPU masks in YAML, which reads them as numbers")
+    stripped = text.strip()
+    digits = stripped[2:] if stripped.lower().startswith("0x") else stripped
+    groups = [group.strip() for group in digits.split(",")]
+    if not all(re.fullmatch(r"[0-9a-fA-F]+", group) for group in groups):
+        raise CpuListError(f"{text!r} is not a hexadecimal CPU mask")
+    if len(groups) > 1 and any(len(group) > 8 for group in groups):
+        raise CpuListError(f"{text!r}: a group of a CPU mask has at most 8 hexadecimal digits")
+    value = int("".join([groups[0], *(group.zfill(8) for group in groups[1:])]), 16)
+    if value.bit_length() > MAX_CPU + 1:
+        raise CpuListError(f"{text[:20]!r}...: CPU {value.bit_length() - 1} is beyond {MAX_CPU}")
+    return frozenset(cpu for cpu, bit in enumerate(reversed(f"{value:b}")) if bit == "1")
+
+
+def mask_number(cpus: Iterable[int]) -> int:
+    """Return the set as a number, bit N for CPU N."""
+    value = 0
+    for cpu in cpus:
+        value |= 1 << cpu
+    return value
+
+
+def format_mask(cpus: Iterable[int]) -> str:
+    """Return the kernel's mask: groups of 8 hexadecimal digits, separated by commas (``000000c3``)."""
+    value = mask_number(cpus)
+    groups = []
+    while True:
+        groups.append(f"{value & 0xFFFFFFFF:08x}")
+        value >>= 32
+        if not value:
+            return ",".join(reversed(groups))
+
+
+def format_hex(cpus: Iterable[int]) -> str:
+    """Return the plain hexadecimal number with ``0x``, as Open vSwitch takes masks (``0xc3``)."""
+    return hex(mask_number(cpus))

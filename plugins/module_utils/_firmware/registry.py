@@ -1,0 +1,294 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A BIOS attribute registry: what attributes may be set to, and how they depend on one another. Pure.
+
+The model follows DMTF DSP0268, schema AttributeRegistry: ``ReadOnly`` means that a value cannot be modified, ``GrayOut`` that
+the attribute has no effect now although its value can be modified. Dependencies of type ``Map`` change these properties, or other
+attributes' values, when conditions on current values hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from .._cpus.errors import RefusalError
+
+Value = Union[str, int, bool, None]
+
+#: How often effects of effects are followed; registries have chains of two or three.
+_DEPTH = 16
+
+
+class BiosError(RefusalError):
+    """A wish or a document that cannot be used; the message names the variable or the attribute, and what would work."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute as the registry describes it."""
+
+    name: str
+    type: str = "String"  # Enumeration, String, Integer, Boolean, Password
+    values: tuple[str, ...] = ()
+    lower: int | None = None
+    upper: int | None = None
+    max_length: int | None = None
+    read_only: bool = False
+    gray_out: bool = False
+    immutable: bool = False
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One ``MapFrom``: an attribute's value compared with a constant."""
+
+    attribute: str
+    operator: str
+    value: Value
+    property: str = "CurrentValue"
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """What becomes of a target's property while the conditions hold; ``terms`` join condition i and i+1."""
+
+    target: str
+    property: str
+    value: Value
+    conditions: tuple[Condition, ...]
+    terms: tuple[str, ...] = ()
+
+    def holds(self, values: Mapping[str, Value]) -> bool:
+        """Return whether the conditions hold; joined left to right, as DSP0268 says."""
+        outcome = False
+        for number, condition in enumerate(self.conditions):
+            one = _holds(condition, values)
+            if number == 0:
+                outcome = one
+            elif self.terms[number - 1] == "AND":
+                outcome = outcome and one
+            else:
+                outcome = outcome or one
+        return outcome
+
+    def words(self, values: Mapping[str, Value]) -> str:
+        """Return the conditions that hold, for people."""
+        held = [condition for condition in self.conditions if _holds(condition, values)]
+        signs = {"EQU": "is", "NEQ": "is not"}
+        return " and ".join(
+            f"{one.attribute} {signs.get(one.operator, one.operator)} {one.value}"
+            + ("" if one.operator == "EQU" else f" (it is {values.get(one.attribute)})")
+            for one in held
+        )
+
+
+def same(one: Value, other: Value) -> bool:
+    """Compare values as BMCs mean them: true and "true" are the same, 1 and true are not."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return str(one).lower() == str(other).lower()
+    return one == other
+
+
+def is_true(value: Any) -> bool:
+    """Return a flag that some BMCs write as text."""
+    return value is True or (isinstance(value, str) and value.lower() == "true")
+
+
+def _holds(condition: Condition, values: Mapping[str, Value]) -> bool:
+    if condition.property != "CurrentValue" or condition.attribute not in values:
+        return False
+    value = values[condition.attribute]
+    if condition.operator == "EQU":
+        return same(value, condition.value)
+    if condition.operator == "NEQ":
+        return not same(value, condition.value)
+    if isinstance(value, bool) or not isinstance(value, int) or not isinstance(condition.value, int):
+        return False
+    return {
+        "GTR": value > condition.value,
+        "GEQ": value >= condition.value,
+        "LSS": value < condition.value,
+        "LEQ": value <= condition.value,
+    }.get(condition.operator, False)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A parsed registry."""
+
+    identity: str
+    attributes: Mapping[str, Attribute]
+    dependencies: tuple[Dependency, ...] = ()
+    _to: dict[str, list[Dependency]] = field(default_factory=dict)
+    _from: dict[str, list[Dependency]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for dependency in self.dependencies:
+            self._to.setdefault(dependency.target, []).append(dependency)
+            for name in {condition.attribute for condition in dependency.conditions}:
+                self._from.setdefault(name, []).append(dependency)
+
+    def _flag(self, name: str, flag: str, base: bool, values: Mapping[str, Value]) -> tuple[bool, str]:
+        """Return a property of an attribute under these values, and why.
+
+        Registries that a machine generates for itself (iDRAC) hold the property as it is at present; so where dependencies
+        govern it and none holds, it is false.
+        """
+        governing = [dependency for dependency in self._to.get(name, []) if dependency.property == flag]
+        outcome, why = base and not any(is_true(dependency.value) for dependency in governing), ""
+        for dependency in governing:
+            if dependency.holds(values):
+                outcome, why = is_true(dependency.value), dependency.words(values)
+        return outcome, why
+
+    def read_only(self, name: str, values: Mapping[str, Value]) -> str | None:
+        """Return why an attribute cannot be modified under these values, None where it can."""
+        attribute = self.attributes.get(name)
+        if attribute is None:
+            return "the registry does not have it"
+        if attribute.immutable:
+            return "the registry says Immutable"
+        locked, why = self._flag(name, "ReadOnly", attribute.read_only, values)
+        return (why or "the registry says ReadOnly") if locked else None
+
+    def gray_out(self, name: str, values: Mapping[str, Value]) -> str | None:
+        """Return why an attribute would have no effect under these values, None where it would."""
+        attribute = self.attributes.get(name)
+        if attribute is None:
+            return None
+        locked, why = self._flag(name, "GrayOut", attribute.gray_out, values)
+        return (why or "the registry says GrayOut") if locked else None
+
+    def simulate(self, values: Mapping[str, Value], changes: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the values after these changes and a reset: what dependencies map to other attributes included."""
+        after = {**values, **changes}
+        fresh: set[str] = {name for name, value in changes.items() if not same(values.get(name), value)}
+        for _round in range(_DEPTH):
+            touched: set[str] = set()
+            for name in sorted(fresh):
+                for dependency in self._from.get(name, []):
+                    if dependency.property != "CurrentValue" or dependency.target not in after:
+                        continue
+                    if dependency.holds(after) and not same(after[dependency.target], dependency.value):
+                        after[dependency.target] = dependency.value
+                        touched.add(dependency.target)
+            if not touched:
+                break
+            fresh = touched
+        return after
+
+
+def parse_registry(document: Mapping[str, Any]) -> Registry:
+    """Return the registry of a Redfish AttributeRegistry document.
+
+    Raises BiosError where the document is none.
+    """
+    entries = document.get("RegistryEntries")
+    if not isinstance(entries, Mapping) or not isinstance(entries.get("Attributes"), list):
+        raise BiosError("the BMC's attribute registry has no RegistryEntries.Attributes")
+    attributes = [_attribute(entry) for entry in entries["Attributes"] if isinstance(entry, Mapping)]
+    dependencies = [_dependency(entry) for entry in entries.get("Dependencies") or [] if isinstance(entry, Mapping)]
+    return Registry(
+        str(document.get("Id", "")),
+        {attribute.name: attribute for attribute in attributes if attribute.name},
+        tuple(dependency for dependency in dependencies if dependency),
+    )
+
+
+def _attribute(entry: Mapping[str, Any]) -> Attribute:
+    return Attribute(
+        name=str(entry.get("AttributeName", "")),
+        type=str(entry.get("Type", "String")),
+        values=tuple(str(value.get("ValueName", "")) for value in entry.get("Value") or [] if isinstance(value, Mapping)),
+        lower=_number(entry.get("LowerBound")),
+        upper=_number(entry.get("UpperBound")),
+        max_length=_number(entry.get("MaxLength")),
+        read_only=is_true(entry.get("ReadOnly")),
+        gray_out=is_true(entry.get("GrayOut")),
+        immutable=is_true(entry.get("Immutable")),
+    )
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _dependency(entry: Mapping[str, Any]) -> Dependency | None:
+    body = entry.get("Dependency")
+    if entry.get("Type", "Map") != "Map" or not isinstance(body, Mapping):
+        return None
+    maps = [one for one in body.get("MapFrom") or [] if isinstance(one, Mapping)]
+    if not maps:
+        return None
+    conditions = tuple(
+        Condition(
+            str(one.get("MapFromAttribute", "")),
+            str(one.get("MapFromCondition", "EQU")),
+            one.get("MapFromValue"),
+            str(one.get("MapFromProperty", "CurrentValue")),
+        )
+        for one in maps
+    )
+    words = [str(one.get("MapTerms") or "").upper() for one in maps]
+    # some write the term at the condition before it, some at the one after; without terms, Dell means any of them
+    joined = words[:-1] if words[0] else words[1:]
+    terms = tuple(word if word in ("AND", "OR") else "OR" for word in joined)
+    target, name = str(body.get("MapToAttribute", "")), str(body.get("MapToProperty", ""))
+    return Dependency(target, name, body.get("MapToValue"), conditions, terms)
+
+
+def check_value(attribute: Attribute | None, current: Value, value: Any, where: str) -> Value:
+    """Return a wanted value in the attribute's own type.
+
+    ``attribute`` is None without a registry: then the current value tells the type. Raises BiosError that begins with ``where``.
+    """
+    kind = attribute.type if attribute else _kind(current)
+    if kind == "Password":
+        raise BiosError(f"{where} is a password, which this collection does not set; use the BMC's own tools")
+    if kind == "Boolean":
+        if isinstance(value, bool):
+            return value
+        raise BiosError(f"{where} is {value!r}, but the attribute is a Boolean: true or false")
+    if kind == "Integer":
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise BiosError(f"{where} is {value!r}, but the attribute is an Integer{_bounds(attribute)}")
+        if attribute and not _within(value, attribute):
+            raise BiosError(f"{where} is {value}, but the registry allows{_bounds(attribute)}")
+        return value
+    if not isinstance(value, str):
+        hint = "; quote it, YAML reads it as something else" if isinstance(value, bool) else ""
+        raise BiosError(f"{where} is {value!r}, but the attribute wants text{_choices(attribute)}{hint}")
+    if attribute and kind == "Enumeration" and value not in attribute.values:
+        raise BiosError(f"{where} is {value!r}, which is not in the registry{_choices(attribute)}")
+    if attribute and attribute.max_length is not None and len(value) > attribute.max_length:
+        raise BiosError(f"{where} has {len(value)} characters, but the registry allows {attribute.max_length}")
+    return value
+
+
+def _kind(value: Value) -> str:
+    if isinstance(value, bool):
+        return "Boolean"
+    return "Integer" if isinstance(value, int) else "String"
+
+
+def _within(value: int, attribute: Attribute) -> bool:
+    low = attribute.lower is None or value >= attribute.lower
+    return low and (attribute.upper is None or value <= attribute.upper)
+
+
+def _bounds(attribute: Attribute | None) -> str:
+    if attribute is None or attribute.lower is None or attribute.upper is None:
+        return ""
+    return f" from {attribute.lower} to {attribute.upper}"
+
+
+def _choices(attribute: Attribute | None) -> str:
+    return f": {', '.join(attribute.values)}" if attribute and attribute.values else ""
+
+
+def names(items: Iterable[str]) -> str:
+    """Return names for a message."""
+    return ", ".join(items) or "none"

@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A guest's disks, interfaces and agent's channel in its domain's XML. Pure."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from .domain_xml import DomainError, drop, ensure, set_attributes
+from .guest import Disk, Guest
+from .network import port_name, socket_path
+
+#: The serial port that QEMU's guest agent listens on, and libvirt looks for, by this name.
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+
+
+def wanted_devices(guest: Guest) -> list[tuple[str, str]]:
+    """Return kind and identity of the devices that the inventory gives a guest."""
+    channels = [("channel", AGENT_CHANNEL)] if guest.agent else []
+    return [("disk", disk.target) for disk in guest.disks] + [("interface", item.mac) for item in guest.networks] + channels
+
+
+def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]) -> None:
+    """Merge disks, interfaces and channel; ``previous`` are those that we gave the domain before, which may go."""
+    devices = ensure(tree, "devices")
+    disks = {target.get("dev", ""): disk for disk in devices.findall("disk") for target in disk.findall("target")}
+    interfaces = {
+        (mac.get("address") or "").lower(): item for item in devices.findall("interface") for mac in item.findall("mac")
+    }
+    channels = {
+        target.get("name", ""): item for item in devices.findall("channel") for target in item.findall("target[@type='virtio']")
+    }
+    present = {"disk": disks, "interface": interfaces, "channel": channels}
+    for kind, name in sorted(previous.difference(wanted_devices(guest))):
+        gone = present.get(kind, {}).get(name)
+        if gone is not None:
+            devices.remove(gone)
+    for number, disk in enumerate(guest.disks):
+        old = disks.get(disk.target)
+        if old is not None and ("disk", disk.target) not in previous:
+            _check_foreign_disk(old, disk, guest)
+        _merge_disk(old if old is not None else ET.SubElement(devices, "disk"), disk, _io_thread(guest, number, disk))
+    for attachment in guest.networks:
+        old = interfaces.get(attachment.mac)
+        _merge_interface(old if old is not None else _new_interface(devices), guest, attachment.network.name)
+    if guest.agent:
+        _merge_channel(devices, channels.get(AGENT_CHANNEL))
+    _check_io_threads(devices, guest)
+    if guest.realtime:  # ballooning would take back memory that is locked
+        balloons = devices.findall("memballoon")
+        if len(balloons) != 1 or balloons[0].get("model") != "none":
+            drop(devices, "memballoon")
+            ET.SubElement(devices, "memballoon", model="none")
+
+
+def _new_interface(devices: ET.Element) -> ET.Element:
+    """Return a new interface; it boots nothing, so the firmware need not run its ROM for seconds."""
+    interface = ET.SubElement(devices, "interface")
+    ET.SubElement(interface, "rom", enabled="no")
+    return interface
+
+
+def _io_thread(guest: Guest, number: int, disk: Disk) -> str | None:
+    """Return the I/O thread of a virtio disk: they take turns."""
+    return str(number % guest.io_threads + 1) if guest.io_threads and disk.bus == "virtio" else None
+
+
+def _check_io_threads(devices: ET.Element, guest: Guest) -> None:
+    """Refuse a number of I/O threads that other devices of the guest need more of."""
+    used = [driver.get("iothread") for driver in devices.findall("*/driver[@iothread]")]
+    used += [item.get("id") for item in devices.findall("*/driver/iothreads/iothread")]
+    most = max((int(number or 0) for number in used), default=0)
+    if most > guest.io_threads:
+        raise DomainError(
+            f"realtime_guests: {guest.name}: a device of its domain uses I/O thread {most}, but io_threads is {guest.io_threads}; "
+            f"give io_threads: {most}, or take the thread away from the device with virsh edit {guest.name}"
+        )
+
+
+def _check_foreign_disk(old: ET.Element, disk: Disk, guest: Guest) -> None:
+    """Refuse to put a disk of the inventory in the place of one that somebody else attached."""
+    source = old.find("source")
+    path = None if source is None else source.get("file") or source.get("dev") or source.get("name") or "a disk of another kind"
+    if path not in (None, disk.path):  # None: an empty drive
+        raise DomainError(
+            f"realtime_guests: {guest.name}: disk {disk.path} would be {disk.target}, but its domain has {path} there, which is not in disks; "
+            f"add that to disks, or move it to another target with virsh edit {guest.name}"
+        )
+
+
+def _merge_disk(element: ET.Element, disk: Disk, io_thread: str | None) -> None:
+    kind = "block" if disk.block else "file"
+    if element.get("type") != kind:
+        drop(element, "source")
+    set_attributes(element, type=kind, device="cdrom" if disk.cdrom else "disk")
+    driver = ensure(element, "driver")
+    set_attributes(driver, name="qemu", type=disk.format, iothread=io_thread)
+    source = ensure(element, "source")
+    set_attributes(source, **({"dev": disk.path, "file": None} if disk.block else {"file": disk.path, "dev": None}))
+    target = ensure(element, "target")
+    if target.get("bus") != disk.bus:  # its address is of the old bus
+        drop(element, "address")
+    set_attributes(target, dev=disk.target, bus=disk.bus)
+    if disk.read_only or disk.cdrom:
+        ensure(element, "readonly")
+    else:
+        drop(element, "readonly")
+
+
+def _merge_interface(element: ET.Element, guest: Guest, name: str) -> None:
+    attachment = next(item for item in guest.networks if item.network.name == name)
+    kind = "vhostuser" if attachment.vhost_user else "bridge"
+    if element.get("type") != kind:  # what belongs to the old kind is refused beside another
+        for child in [item for item in element if item.tag not in ("mac", "model", "boot", "address", "alias", "link", "rom")]:
+            element.remove(child)
+        element.attrib.clear()
+        element.set("type", kind)
+    mac = ensure(element, "mac")
+    if (mac.get("address") or "").lower() != attachment.mac:
+        mac.set("address", attachment.mac)
+    source = ensure(element, "source")
+    if attachment.vhost_user:  # QEMU listens, the switch connects: either can restart without the other
+        set_attributes(source, type="unix", path=socket_path(port_name(guest.name, name)), mode="server")
+        drop(source, "reconnect")  # a client's business
+    else:
+        set_attributes(source, bridge=attachment.network.bridge)
+    set_attributes(ensure(element, "model"), type="virtio")
+    driver = element.find("driver")
+    if attachment.queues > 1:
+        set_attributes(ensure(element, "driver"), queues=str(attachment.queues))
+    elif driver is not None:
+        set_attributes(driver, queues=None)
+        if not len(driver) and not driver.attrib:
+            element.remove(driver)
+
+
+def _merge_channel(devices: ET.Element, element: ET.Element | None) -> None:
+    """Give the guest its agent's channel; libvirt adds the controller, the address and the path of the socket."""
+    if element is not None and element.get("type") == "unix":  # the one kind through which libvirt asks the agent
+        return
+    if element is None:
+        element = ET.SubElement(devices, "channel")
+        ET.SubElement(element, "target", type="virtio", name=AGENT_CHANNEL)
+    element.set("type", "unix")
+    drop(element, "source", "protocol")  # of the old kind

@@ -1,0 +1,290 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the inventory decides of a guest, merged into its domain's XML. Pure.
+
+``merge`` touches only what the inventory decides, and only where it differs in meaning; whatever libvirt or an
+administrator added beside it (addresses, controllers, other devices, tuning) stays. The shape follows libvirt's
+knowledge base page on real-time KVM and formatdomain, less the two errors there (a scheduler for a vCPU that does not
+exist, and host node numbers where guest nodes are meant).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+
+from .._cpus.cpulist import format_cpulist, parse_or_empty
+from .._cpus.pages import PAGE_MIB
+from .domain_devices import merge_devices, wanted_devices
+from .domain_xml import (
+    DEVICE,
+    OURS,
+    UNITS,
+    DomainError,
+    drop,
+    drop_empty,
+    ensure,
+    kib,
+    kib_of_page,
+    our_devices,
+    set_attributes,
+    set_text,
+)
+from .guest import Guest
+from .pinning import Placement
+
+_UUIDS = uuid.UUID("4a5c2f0e-6b1d-5d0f-9b43-6f2d1f3c7a10")
+
+
+def new_domain(guest: Guest, node: str, arch: str) -> ET.Element:
+    """Return what a guest starts from, before ``merge``; its UUID follows from node and name."""
+    tree = ET.Element("domain", type="kvm")
+    ET.SubElement(tree, "name").text = guest.name
+    ET.SubElement(tree, "uuid").text = str(uuid.uuid5(_UUIDS, f"{node}/{guest.name}"))
+    system = ET.SubElement(tree, "os")
+    kind = ET.SubElement(system, "type", arch=arch, machine=guest.machine)
+    kind.text = "hvm"
+    ET.SubElement(system, "boot", dev="hd")
+    features = ET.SubElement(tree, "features")
+    ET.SubElement(features, "acpi")
+    if arch == "x86_64":
+        ET.SubElement(features, "apic")
+    devices = ET.SubElement(tree, "devices")
+    if guest.realtime:  # its emulated frames would be served by the emulator thread for nothing
+        ET.SubElement(devices, "controller", type="usb", index="0", model="none")
+    ET.SubElement(ET.SubElement(devices, "serial", type="pty"), "target", port="0")
+    ET.SubElement(ET.SubElement(devices, "console", type="pty"), "target", type="serial", port="0")
+    return tree
+
+
+def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool = False) -> ET.Element:
+    """Return ``current`` with the inventory's wishes merged in; ``current`` itself where nothing differs in meaning.
+
+    ``live`` merges into the XML of a running guest, to see what it lacks: it leaves out what libvirt shows there in
+    another form (an expanded CPU model, a balloon's size).
+    """
+    tree = copy.deepcopy(current)
+    _merge_metadata(tree, guest)
+    if guest.description:
+        set_text(tree, "description", guest.description)
+    _merge_memory(tree, guest, live)
+    _merge_vcpus(tree, guest, placement)
+    _merge_cputune(tree, guest, placement)
+    _merge_numatune(tree, placement)
+    _merge_platform(tree, guest, live)
+    merge_devices(tree, guest, previous=our_devices(current))
+    return tree
+
+
+def _merge_metadata(tree: ET.Element, guest: Guest) -> None:
+    mark = ET.Element(OURS, owner=guest.owner, project=guest.project)
+    mark.set("class", guest.guest_class)
+    for device, name in wanted_devices(guest):
+        ET.SubElement(mark, DEVICE, kind=device, id=name)
+    old = tree.find(f"metadata/{OURS}")
+    if old is not None and _same_mark(old, mark):
+        return
+    metadata = ensure(tree, "metadata")
+    drop(metadata, OURS)
+    metadata.append(mark)
+
+
+def _same_mark(old: ET.Element, new: ET.Element) -> bool:
+    def devices(mark: ET.Element) -> list[dict[str, str]]:
+        return [item.attrib for item in mark]
+
+    return old.attrib == new.attrib and devices(old) == devices(new)
+
+
+def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
+    wanted = guest.memory_mib * 1024
+    cells = tree.findall("cpu/numa/cell")
+    _check_cells(cells, guest)
+    for cell in cells:
+        if guest.shared_memory and cell.get("memAccess") == "private":
+            set_attributes(cell, memAccess=None)
+    for tag in () if cells else ("memory",) if live else ("memory", "currentMemory"):  # libvirt sums cells and modules up itself
+        element = ensure(tree, tag)
+        if kib(element) != wanted:
+            element.text = str(wanted)
+            element.set("unit", "KiB")
+    backing = tree.find("memoryBacking")
+    backing = backing if backing is not None else ET.SubElement(tree, "memoryBacking")
+    _merge_hugepages(backing, guest)
+    for tag, needed in (("nosharepages", guest.realtime), ("locked", guest.realtime)):
+        if not needed:
+            drop(backing, tag)
+        elif backing.find(tag) is None:
+            ET.SubElement(backing, tag)
+    if guest.shared_memory:
+        if guest.hugepages == "none":  # anonymous memory cannot be shared with the switch
+            set_attributes(ensure(backing, "source"), type="memfd")
+        set_attributes(ensure(backing, "access"), mode="shared")
+    # else whatever it is: another device of the guest (virtiofs) may need it
+    drop_empty(tree, "memoryBacking")
+
+
+def _check_cells(cells: list[ET.Element], guest: Guest) -> None:
+    """Refuse memory and vCPUs that the guest's NUMA cells, an administrator's work, contradict."""
+    if not cells:
+        return
+    hint = f"change them with virsh edit {guest.name}"
+    if (
+        sum(int(cell.get("memory", "0")) * UNITS.get(cell.get("unit", "KiB"), 1024) // 1024 for cell in cells)
+        != guest.memory_mib * 1024
+    ):
+        raise DomainError(
+            f"realtime_guests: {guest.name}: memory_mib {guest.memory_mib} differs from the sum of the NUMA cells that its domain has; "
+            f"{hint}, or give memory_mib their sum"
+        )
+    beyond = sorted(vcpu for cell in cells for vcpu in parse_or_empty(cell.get("cpus")) if vcpu >= guest.vcpus)
+    if beyond:
+        raise DomainError(
+            f"realtime_guests: {guest.name}: the NUMA cells that its domain has hold vCPU {format_cpulist(beyond)}, but vcpus is {guest.vcpus}; "
+            f"{hint}, or give more vcpus"
+        )
+
+
+def _merge_hugepages(backing: ET.Element, guest: Guest) -> None:
+    pages = backing.find("hugepages")
+    if guest.hugepages == "none":
+        drop(backing, "hugepages")
+        return
+    source = backing.find("source")
+    if source is not None and source.get("type") == "anonymous":  # which libvirt refuses beside huge pages
+        backing.remove(source)
+    wanted = PAGE_MIB[guest.hugepages] * 1024
+    items = pages.findall("page") if pages is not None else []
+    if len(items) == 1 and kib_of_page(pages) == wanted and items[0].get("nodeset") is None:  # type: ignore[arg-type]
+        return
+    drop(backing, "hugepages")
+    ET.SubElement(ET.SubElement(backing, "hugepages"), "page", size=str(wanted), unit="KiB")
+
+
+def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement) -> None:
+    element = ensure(tree, "vcpu")
+    if (element.text or "").strip() != str(guest.vcpus):
+        element.text = str(guest.vcpus)
+        drop(tree, "vcpus")
+    if element.get("current") is not None:  # some are switched off, one by one
+        drop(tree, "vcpus")
+    cpuset = format_cpulist(placement.floating) if not placement.vcpus else None
+    if cpuset is not None and parse_or_empty(element.get("cpuset")) == placement.floating:
+        cpuset = element.get("cpuset")
+    set_attributes(element, placement="static", cpuset=cpuset, current=None)
+    _merge_io_threads(tree, guest)
+
+
+def _merge_io_threads(tree: ET.Element, guest: Guest) -> None:
+    threads = {str(number) for number in range(1, guest.io_threads + 1)}
+    if not threads:
+        drop(tree, "iothreads", "iothreadids")
+    elif (tree.findtext("iothreads") or "").strip() != str(guest.io_threads):
+        set_text(tree, "iothreads", str(guest.io_threads))
+        drop(tree, "iothreadids")
+    elif any(item.get("id") not in threads for item in tree.findall("iothreadids/iothread")):
+        drop(tree, "iothreadids")
+
+
+_TUNED = ("vcpupin", "emulatorpin", "iothreadpin", "emulatorsched", "vcpusched", "iothreadsched")
+
+
+def _wanted_cputune(guest: Guest, placement: Placement) -> list[ET.Element]:
+    elements = [
+        ET.Element("vcpupin", vcpu=str(vcpu), cpuset=format_cpulist(cpus)) for vcpu, cpus in sorted(placement.vcpus.items())
+    ]
+    emulator = format_cpulist(placement.emulator)
+    elements.append(ET.Element("emulatorpin", cpuset=emulator))
+    threads = range(1, guest.io_threads + 1)
+    elements += [ET.Element("iothreadpin", iothread=str(thread), cpuset=emulator) for thread in threads]
+    if guest.emulator_scheduler:
+        scheduler = guest.emulator_scheduler
+        elements.append(ET.Element("emulatorsched", scheduler=scheduler.policy, priority=str(scheduler.priority)))
+    for vcpu, scheduler in sorted(guest.schedulers.items()):
+        elements.append(ET.Element("vcpusched", vcpus=str(vcpu), scheduler=scheduler.policy, priority=str(scheduler.priority)))
+    if guest.io_thread_scheduler:
+        scheduler = guest.io_thread_scheduler
+        elements += [
+            ET.Element("iothreadsched", iothreads=str(thread), scheduler=scheduler.policy, priority=str(scheduler.priority))
+            for thread in threads
+        ]
+    return elements
+
+
+def _tuning(elements: Iterator[ET.Element] | list[ET.Element]) -> dict[tuple[str, str], object]:
+    """Return what elements of cputune mean, whatever lists they are written with."""
+    meaning: dict[tuple[str, str], object] = {}
+    for element in elements:
+        if element.tag in ("vcpusched", "iothreadsched"):
+            for number in parse_or_empty(element.get("vcpus") or element.get("iothreads")):
+                meaning[element.tag, str(number)] = (element.get("scheduler"), element.get("priority"))
+        elif element.tag == "emulatorsched":
+            meaning[element.tag, ""] = (element.get("scheduler"), element.get("priority"))
+        elif element.tag in _TUNED:
+            meaning[element.tag, element.get("vcpu") or element.get("iothread") or ""] = parse_or_empty(element.get("cpuset"))
+    return meaning
+
+
+def _merge_cputune(tree: ET.Element, guest: Guest, placement: Placement) -> None:
+    wanted = _wanted_cputune(guest, placement)
+    cputune = tree.find("cputune")
+    if cputune is not None and _tuning(list(cputune)) == _tuning(wanted):
+        return
+    cputune = ensure(tree, "cputune")
+    drop(cputune, *_TUNED)
+    cputune.extend(wanted)
+
+
+def _merge_numatune(tree: ET.Element, placement: Placement) -> None:
+    numatune = tree.find("numatune")
+    if not placement.nodes:
+        drop(numatune, "memory")
+        drop_empty(tree, "numatune")
+        return
+    memory = ensure(ensure(tree, "numatune"), "memory")
+    if parse_or_empty(memory.get("nodeset")) != frozenset(placement.nodes):
+        memory.set("nodeset", format_cpulist(placement.nodes))
+    set_attributes(memory, mode="strict", placement=None)
+
+
+def _merge_platform(tree: ET.Element, guest: Guest, live: bool) -> None:
+    system = ensure(tree, "os")
+    kind = system.find("type")
+    x86 = kind is None or kind.get("arch", "x86_64") == "x86_64"
+    if guest.firmware == "uefi":
+        if system.get("firmware") != "efi" and system.find("loader") is None:
+            system.set("firmware", "efi")
+    elif system.get("firmware") == "efi":
+        set_attributes(system, firmware=None)
+        drop(system, "firmware", "loader", "nvram")
+    features = ensure(tree, "features")
+    if features.find("acpi") is None:  # a guest is asked to shut down by ACPI
+        ET.SubElement(features, "acpi")
+    cpu = ensure(tree, "cpu")
+    if not live and cpu.get("mode") != guest.cpu_mode:  # what belongs to the old mode is refused beside another
+        set_attributes(cpu, mode=guest.cpu_mode, match=None, check=None, migratable=None)
+        drop(cpu, "model", "vendor")
+    _merge_topology(cpu, guest)
+    if not guest.realtime:
+        return
+    if x86:
+        set_attributes(ensure(features, "pmu"), state="off")
+        set_attributes(ensure(features, "vmport"), state="off")
+    if x86 and not live and all(item.get("name") != "tsc-deadline" for item in cpu.findall("feature")):
+        ET.SubElement(cpu, "feature", policy="require", name="tsc-deadline")
+
+
+def _merge_topology(cpu: ET.Element, guest: Guest) -> None:
+    """Give a real-time guest one core a vCPU; take away a topology that does not add up to the vCPUs."""
+    topology = cpu.find("topology")
+    given = topology.attrib if topology is not None else {}
+    adds_up = math.prod(int(count) for count in given.values()) == guest.vcpus
+    if guest.realtime and not (adds_up and given.get("cores") == str(guest.vcpus)):
+        drop(cpu, "topology")
+        ET.SubElement(cpu, "topology", sockets="1", cores=str(guest.vcpus), threads="1")
+    elif not adds_up:
+        drop(cpu, "topology")

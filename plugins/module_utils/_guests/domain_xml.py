@@ -1,0 +1,282 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A domain's XML: read, edited and compared by meaning. Pure."""
+
+from __future__ import annotations
+
+import copy
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .._cpus.cpulist import parse_or_empty
+from .._cpus.errors import RefusalError
+from .pinning import Existing
+
+#: Of the metadata that tells whose guest it is, and which of its devices are ours.
+NAMESPACE = "https://github.com/realtime-kvm/realtime.kvm/guest"
+OURS = f"{{{NAMESPACE}}}guest"
+DEVICE = f"{{{NAMESPACE}}}device"
+
+UNITS = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "MB": 10**6, "M": 1 << 20, "MiB": 1 << 20}
+UNITS.update({"GB": 10**9, "G": 1 << 30, "GiB": 1 << 30, "TB": 10**12, "T": 1 << 40, "TiB": 1 << 40})
+
+_DECLARATION = re.compile(r"\sxmlns:(?!realtime=)([\w.-]+)=[\"']([^\"'&<>]+)[\"']")
+
+for _prefix, _uri in (
+    ("realtime", NAMESPACE),
+    ("qemu", "http://libvirt.org/schemas/domain/qemu/1.0"),
+    ("xen", "http://libvirt.org/schemas/domain/xen/1.0"),
+    ("bhyve", "http://libvirt.org/schemas/domain/bhyve/1.0"),
+    ("ch", "http://libvirt.org/schemas/domain/cloud-hypervisor/1.0"),
+    ("libosinfo", "http://libosinfo.org/xmlns/libvirt/domain/1.0"),
+):
+    ET.register_namespace(_prefix, _uri)
+
+
+class DomainError(RefusalError):
+    """A domain's XML cannot be read, or cannot become what is asked; the message names domain and element."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One element of a domain that differs."""
+
+    element: str  # such as cputune, devices/disk[vda]
+    before: str | None
+    after: str | None
+
+    @property
+    def live(self) -> bool:
+        """Whether a running guest takes it without a restart."""
+        return self.element in ("cputune", "metadata", "description")
+
+
+def parse(text: str) -> ET.Element:
+    """Return the tree of a domain's XML; comments and prefixes in other programs' metadata stay theirs."""
+    for prefix, uri in _DECLARATION.findall(text):
+        if uri == NAMESPACE:
+            continue  # ours keeps its name, whatever a person has called it
+        with suppress(ValueError):  # ns0 and the like, which ElementTree keeps for itself
+            ET.register_namespace(prefix, uri)
+    try:
+        return ET.fromstring(text, ET.XMLParser(target=ET.TreeBuilder(insert_comments=True)))
+    except ET.ParseError as error:
+        raise DomainError(f"libvirt gave XML that cannot be read: {error}") from None
+
+
+def to_text(tree: ET.Element) -> str:
+    """Return XML as libvirt takes it."""
+    return ET.tostring(tree, encoding="unicode")
+
+
+def canonical(element: ET.Element) -> str:
+    """Return a form in which equal content has equal text (C14N 2.0, white space between elements dropped)."""
+    return ET.canonicalize(to_text(element), strip_text=True)
+
+
+def pretty(element: ET.Element) -> str:
+    """Return an element as indented text for a diff."""
+    clone = copy.deepcopy(element)
+    for node in clone.iter():
+        node.tail = None
+        if len(node) and not (node.text or "").strip():
+            node.text = None
+    ET.indent(clone)
+    return to_text(clone) + "\n"
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def kib(element: ET.Element | None) -> int:
+    """Return a memory element in KiB (libvirt's default unit)."""
+    if element is None:
+        return 0
+    try:
+        return int((element.text or "0").strip()) * UNITS[element.get("unit", "KiB")] // 1024
+    except (KeyError, ValueError):
+        return 0
+
+
+def is_ours(tree: ET.Element) -> bool:
+    """Whether this collection made or adopted the domain."""
+    return tree.find(f"metadata/{OURS}") is not None
+
+
+def accounting(tree: ET.Element) -> dict[str, str]:
+    """Return owner, project and class of a domain; empty for a foreign one."""
+    mark = tree.find(f"metadata/{OURS}")
+    return {key: mark.get(key, "") for key in ("owner", "project", "class")} if mark is not None else {}
+
+
+def our_devices(tree: ET.Element) -> set[tuple[str, str]]:
+    """Return kind and identity of the devices that we gave the domain."""
+    mark = tree.find(f"metadata/{OURS}")
+    return set() if mark is None else {(item.get("kind", ""), item.get("id", "")) for item in mark.findall(DEVICE)}
+
+
+def read_pins(tree: ET.Element) -> dict[int, frozenset[int]]:
+    """Return the CPUs of each pinned vCPU."""
+    return {int(pin.get("vcpu", "-1")): parse_or_empty(pin.get("cpuset")) for pin in tree.findall("cputune/vcpupin")}
+
+
+def read_schedulers(tree: ET.Element) -> dict[int, str]:
+    """Return policy and priority of each vCPU that has one, as ``fifo 1``."""
+    found = {}
+    for element in tree.findall("cputune/vcpusched"):
+        for vcpu in parse_or_empty(element.get("vcpus")):
+            found[vcpu] = f"{element.get('scheduler')} {element.get('priority', '')}".strip()
+    return found
+
+
+def shares_memory(tree: ET.Element) -> bool:
+    """Whether another process, such as the switch, may see the guest's memory: by default, or in every cell."""
+    access = tree.find("memoryBacking/access")
+    if access is not None and access.get("mode") == "shared":
+        return True
+    cells = tree.findall("cpu/numa/cell")
+    return bool(cells) and all(cell.get("memAccess") == "shared" for cell in cells)
+
+
+def vhost_user_macs(tree: ET.Element) -> tuple[str, ...]:
+    """Return the MACs of the interfaces that meet a switch by shared memory."""
+    found = tree.findall("devices/interface[@type='vhostuser']")
+    return tuple("" if mac is None else mac.get("address", "") for item in found for mac in [item.find("mac")])
+
+
+def describe(tree: ET.Element, *, running: bool = False) -> Existing:
+    """Return what a domain occupies."""
+    vcpu = tree.find("vcpu")
+    floating = parse_or_empty(vcpu.get("cpuset")) if vcpu is not None else frozenset()  # of all threads without a pin
+    pins = read_pins(tree)
+    if pins and floating:
+        pins = {**dict.fromkeys(range(int(tree.findtext("vcpu") or 0)), floating), **pins}
+    emulator = tree.find("cputune/emulatorpin")
+    pages = tree.find("memoryBacking/hugepages")
+    nodes = tree.find("numatune/memory")
+    return Existing(
+        name=tree.findtext("name") or "",
+        ours=is_ours(tree),
+        running=running,
+        vcpus=pins,
+        emulator=parse_or_empty(emulator.get("cpuset")) if emulator is not None else floating,
+        io_threads=frozenset().union(*(parse_or_empty(pin.get("cpuset")) for pin in tree.findall("cputune/iothreadpin"))),
+        floating=floating,
+        memory_mib=kib(tree.find("memory")) // 1024,
+        hugepages="none" if pages is None else "1G" if kib_of_page(pages) >= 1 << 20 else "2M",
+        nodes=tuple(sorted(parse_or_empty(nodes.get("nodeset")))) if nodes is not None else (),
+    )
+
+
+def kib_of_page(pages: ET.Element) -> int:
+    """Return the page size in KiB of a hugepages element; 2048, the x86 default, where none is given."""
+    page = pages.find("page")
+    if page is None:
+        return 2048
+    try:
+        return int(page.get("size", "2048")) * UNITS[page.get("unit", "KiB")] // 1024
+    except (KeyError, ValueError):
+        return 2048
+
+
+# -- editing ---------------------------------------------------------------------------------------
+
+
+def ensure(parent: ET.Element, tag: str) -> ET.Element:
+    """Return the first child of a name, made where there is none."""
+    found = parent.find(tag)
+    return found if found is not None else ET.SubElement(parent, tag)
+
+
+def drop(parent: ET.Element | None, *tags: str) -> None:
+    """Remove all children of the names."""
+    for tag in tags:
+        for element in parent.findall(tag) if parent is not None else ():
+            parent.remove(element)  # type: ignore[union-attr]
+
+
+def drop_empty(tree: ET.Element, tag: str) -> None:
+    """Remove a child that holds nothing."""
+    element = tree.find(tag)
+    if element is not None and not len(element) and not element.attrib:
+        tree.remove(element)
+
+
+def set_text(parent: ET.Element, tag: str, text: str) -> None:
+    """Make a child hold a text."""
+    element = ensure(parent, tag)
+    if (element.text or "") != text:
+        element.text = text
+
+
+def set_attributes(element: ET.Element, **wanted: str | None) -> None:
+    """Give an element attributes; None: not there."""
+    for key, value in wanted.items():
+        if value is None:
+            element.attrib.pop(key, None)
+        elif element.get(key) != value:
+            element.set(key, value)
+
+
+def shape(tree: ET.Element) -> str:
+    """Return the elements and attributes of a tree without their values: what a schema looks at first."""
+    inner = "".join(shape(child) for child in tree)
+    return f"<{tree.tag} {' '.join(sorted(tree.attrib))}>{inner}"
+
+
+# -- comparing -------------------------------------------------------------------------------------
+
+
+def _units(tree: ET.Element) -> dict[str, ET.Element]:
+    """Return the elements that are compared one by one, by name."""
+    units: dict[str, ET.Element] = {}
+    for element in tree:
+        if element.tag != "devices":
+            units[_unique(units, element.tag)] = element
+            continue
+        for device in element:
+            target, mac = device.find("target"), device.find("mac")
+            name = None
+            if device.tag in ("disk", "channel") and target is not None:
+                name = target.get("dev") or target.get("name")
+            elif device.tag == "interface" and mac is not None:
+                name = mac.get("address")
+            units[_unique(units, f"devices/{device.tag}" + (f"[{name}]" if name else ""))] = device
+    return units
+
+
+def _unique(units: Mapping[str, ET.Element], name: str) -> str:
+    number, unique = 1, name
+    while unique in units:
+        number += 1
+        unique = f"{name}#{number}"
+    return unique
+
+
+def differences(before: ET.Element | None, after: ET.Element) -> list[Difference]:
+    """Return the elements that differ, each with its text before and after."""
+    if before is None:
+        return [Difference("domain", None, pretty(after))]
+    old, new = _units(before), _units(after)
+    found = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        one, other = old.get(name), new.get(name)
+        if one is not None and other is not None and _same(one, other):
+            continue
+        found.append(Difference(name, None if one is None else pretty(one), None if other is None else pretty(other)))
+    return found
+
+
+def _same(one: ET.Element, other: ET.Element) -> bool:
+    """Whether two elements have the same canonical form; compared as trees, which is much faster than as texts."""
+    return (
+        one.tag == other.tag
+        and one.attrib == other.attrib
+        and (one.text or "").strip() == (other.text or "").strip()
+        and len(one) == len(other)
+        and all(map(_same, one, other))
+    )

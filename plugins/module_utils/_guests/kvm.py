@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What guests need of the node beside memory: KVM, a slice that reaches their CPUs, places for their huge pages. Edge."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import posixpath
+import re
+from collections.abc import Iterable
+from functools import partial
+
+from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
+from .._cpus.machine import Machine
+from .._cpus.pages import PAGE_MIB
+from .._cpus.partition import Partition
+from .._host.change import Change
+from .._host.host import Host, HostError
+from .._host.runner import Runner, reload_systemd, systemctl
+
+KVM = "/dev/kvm"
+_GET_API_VERSION, _API_VERSION = 0xAE00, 12  # linux/kvm.h
+
+SLICE = "machine.slice"
+#: Where systemd finds units and drop-ins, the strongest first (systemd.unit(5)).
+_UNITS = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+_CGROUPS = (f"/sys/fs/cgroup/{SLICE}/cpuset.cpus", f"/sys/fs/cgroup/cpuset/{SLICE}/cpuset.cpus")
+
+MODPROBE = "/etc/modprobe.d/realtime-kvm.conf"
+_LIBVIRT = ("libvirtd.service", "virtqemud.service")
+#: What guests may read where AppArmor confines them, and where the administrator adds to it.
+_PROFILE, PROFILE_ADDITIONS = "/etc/apparmor.d/abstractions/libvirt-qemu", "/etc/apparmor.d/local/abstractions/libvirt-qemu"
+_CPUMAP = "# Added by realtime.kvm (module kvm_host)\n/sys/devices/system/node/*/cpumap r,\n"
+
+
+# -- KVM -------------------------------------------------------------------------------------------
+
+
+def check_processor(machine: Machine) -> None:
+    """Refuse a processor on which a real-time kernel has no KVM, whichever kernel runs now."""
+    if not machine.cpu_flags or machine.vendor not in ("GenuineIntel", "AuthenticAMD"):
+        return  # not x86: no flags tell it
+    if not machine.cpu_flags & {"vmx", "svm"}:
+        raise HostError(
+            "the processor offers no hardware virtualization (neither vmx nor svm in /proc/cpuinfo); switch it on in the firmware's setup "
+            "(BIOS: Intel VT-x, AMD SVM), or for a virtual node in its hypervisor (nested virtualization)"
+        )
+    if "constant_tsc" not in machine.cpu_flags:
+        raise HostError(
+            "the processor's time stamp counter is not constant (no constant_tsc in /proc/cpuinfo), and KVM of a PREEMPT_RT kernel does not load "
+            "without; for a virtual node let its hypervisor show an invariant TSC (QEMU: -cpu host,+invtsc)"
+        )
+
+
+def check_device(host: Host, machine: Machine) -> None:
+    """Refuse a node whose KVM does not answer."""
+    module = "kvm_amd" if "svm" in machine.cpu_flags else "kvm_intel" if "vmx" in machine.cpu_flags else "kvm"
+    if not host.exists(KVM):
+        loaded = host.exists(f"/sys/module/{module}")
+        raise HostError(
+            f"{KVM} is missing although the module {module} is loaded; load it anew (modprobe -r {module}; modprobe {module}) and look at dmesg"
+            if loaded
+            else f"{KVM} is missing: the module {module} is not loaded. Load it (modprobe {module}); where it refuses, dmesg says why, most often that "
+            "virtualization is switched off in the firmware's setup (BIOS: Intel VT-x, AMD SVM)"
+        )
+    try:
+        handle = os.open(host.path(KVM), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            version = fcntl.ioctl(handle, _GET_API_VERSION)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise HostError(
+            f"{KVM} cannot be used: {error.strerror}; dmesg and ls -l {KVM} tell more (root:kvm 0660 is usual)"
+        ) from None
+    if version != _API_VERSION:
+        raise HostError(f"{KVM} has version {version} of its interface, QEMU wants {_API_VERSION}")
+
+
+# -- the slice of guests ---------------------------------------------------------------------------
+
+
+def check_slice(host: Host, partition: Partition) -> None:
+    """Refuse a limit that would keep emulator threads off housekeeping, or vCPUs off their CPUs.
+
+    libvirt puts guests into machine.slice. A pin outside the slice's cpuset fails; a slice of realtime CPUs alone puts
+    emulator threads below vCPUs that never yield, and the guest boots for ever.
+    """
+    needed = partition.housekeeping | partition.sets["shared"] | partition.sets["realtime"]
+    for where, text in _slice_limits(host):
+        try:
+            allowed = parse_cpulist(",".join(re.split(r"[\s,]+", text.strip())))
+        except CpuListError:
+            continue  # systemd ignores it too
+        missing = needed - allowed
+        if allowed and missing:
+            raise HostError(
+                f"{where} limits guests to CPUs {format_cpulist(allowed)}, but they need {format_cpulist(needed)}: housekeeping CPUs "
+                f"({format_cpulist(partition.housekeeping)}) for emulator threads, realtime CPUs ({format_cpulist(partition.sets['realtime'])}) for vCPUs; "
+                f"add {format_cpulist(missing)}, or take the limit away (systemctl revert {SLICE}, or remove the line and systemctl daemon-reload)"
+            )
+
+
+def _slice_limits(host: Host) -> list[tuple[str, str]]:
+    """Return what limits the slice: the places where units say so, and what the kernel holds."""
+    found = []
+    for key in ("AllowedCPUs", "StartupAllowedCPUs"):
+        lists: list[str] = []
+        places: list[str] = []
+        for path in _slice_files(host):
+            for value in re.findall(rf"^\s*{key}\s*=(.*)$", host.read(path) or "", re.MULTILINE):
+                lists, places = ([*lists, value.strip()], [*places, path]) if value.strip() else ([], [])
+        if lists:
+            found.append((f"{' and '.join(dict.fromkeys(places))} ({key}={' '.join(lists)})", " ".join(lists)))
+    return found + [(path, text) for path in _CGROUPS for text in [host.value(path)] if text]
+
+
+def _slice_files(host: Host) -> list[str]:
+    """Return the slice's unit file and drop-ins in the order in which systemd reads them."""
+    unit = next((f"{folder}/{SLICE}" for folder in _UNITS if host.exists(f"{folder}/{SLICE}")), None)
+    drop_ins: dict[str, str] = {}
+    for folder in _UNITS:
+        for kind in (f"{SLICE}.d", "slice.d"):
+            for path in host.glob(f"{folder}/{kind}/*.conf"):
+                drop_ins.setdefault(posixpath.basename(path), path)
+    return ([unit] if unit else []) + [drop_ins[name] for name in sorted(drop_ins)]
+
+
+# -- parameters of the module ----------------------------------------------------------------------
+
+
+def plan_parameters(host: Host, nx_huge_pages: str, halt_poll_ns: int) -> None:
+    """Plan what the kvm module is loaded with; the values of a loaded one are run-time settings."""
+    options = (["nx_huge_pages=off"] if nx_huge_pages == "off" else []) + (
+        [f"halt_poll_ns={halt_poll_ns}"] if halt_poll_ns >= 0 else []
+    )
+    if options:
+        text = f"# Written by realtime.kvm (module kvm_host)\noptions kvm {' '.join(options)}\n"
+        host.set_file(MODPROBE, text.encode(), reason="parameters of KVM")
+    else:
+        host.restore_files(only=(MODPROBE,))
+
+
+def plan_profile(host: Host) -> None:
+    """Plan to let QEMU read which CPUs a NUMA node has, where its AppArmor profile does not.
+
+    QEMU allocates memory that is bound to a node in threads on that node's CPUs (qemu(1), thread-context), so a real-time guest
+    does not start without. Debian 12's libvirt has not got the rule; later ones have. It holds from a guest's next start.
+    """
+    profile = host.read(_PROFILE)
+    if profile is not None and not re.search(r"^\s*/sys/devices/system/node/\S*cpumap\s+r", profile, re.MULTILINE):
+        host.add_lines(PROFILE_ADDITIONS, _CPUMAP, reason="QEMU reads which CPUs a NUMA node has, to bind a guest's memory")
+
+
+# -- huge pages as files ---------------------------------------------------------------------------
+
+
+def mount_unit(size: str) -> str:
+    """Return the name of the unit that mounts the huge pages of a size."""
+    return f"dev-hugepages{size}.mount"
+
+
+_MOUNT = """\
+# Written by realtime.kvm (module kvm_host), which replaces this file as a whole.
+[Unit]
+Description=Huge pages of {size} for guests and switch
+DefaultDependencies=no
+Before=sysinit.target
+ConditionPathExists=/sys/kernel/mm/hugepages/hugepages-{kib}kB
+
+[Mount]
+What=hugetlbfs
+Where=/dev/hugepages{size}
+Type=hugetlbfs
+Options=nosuid,nodev,pagesize={size}
+
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def _mounted(host: Host) -> dict[int, str] | None:
+    """Return where huge pages are mounted, by page size in MiB; None where the machine does not tell."""
+    text = host.read("/proc/mounts")
+    if text is None:
+        return None
+    return {int(size): folder for folder, size in re.findall(r"^\S+ (\S+) hugetlbfs \S*pagesize=(\d+)M\b", text, re.MULTILINE)}
+
+
+def plan_mounts(host: Host, runner: Runner, sizes: Iterable[str]) -> None:
+    """Plan a mount for each page size that has none; QEMU and DPDK take their pages as files.
+
+    systemd mounts the default size (2 MiB on x86) itself. libvirt looks for mounts when it starts.
+    """
+    mounted = _mounted(host)
+    for size in sorted(sizes):
+        unit = f"/etc/systemd/system/{mount_unit(size)}"
+        there = mounted is None or PAGE_MIB[size] in mounted
+        if there and unit not in host.entries("file"):
+            continue
+        text = _MOUNT.format(size=size, kib=PAGE_MIB[size] * 1024)
+        host.set_file(unit, text.encode(), reason=f"huge pages of {size} as files")
+        host.set_link(f"/etc/systemd/system/sysinit.target.wants/{mount_unit(size)}", unit, reason="mounted at boot")
+        if not there:
+            change = Change(
+                f"mount:/dev/hugepages{size}", None, f"huge pages of {size}", reason="QEMU and DPDK take pages as files"
+            )
+            host.follow_up(change, partial(_mount, host, runner, size))
+
+
+def _mount(host: Host, runner: Runner, size: str) -> None:
+    reload_systemd(host, runner)
+    systemctl(runner, "start", mount_unit(size))
+    for unit in _LIBVIRT:  # guests run on meanwhile
+        runner(["systemctl", "try-restart", unit])
+
+
+def plan_unmount(host: Host, runner: Runner) -> None:
+    """Plan to take our mounts away; call before the files are put back."""
+    mounted = _mounted(host) or {}
+    for size in PAGE_MIB:
+        where = f"/dev/hugepages{size}"
+        if f"/etc/systemd/system/{mount_unit(size)}" in host.entries("file") and where in mounted.values():
+            change = Change(f"mount:{where}", f"huge pages of {size}", None, reason="restored")
+            host.follow_up(change, partial(systemctl, runner, "stop", mount_unit(size)))
+
+
+def plan_libvirt_restart(host: Host, runner: Runner, hook: str) -> None:
+    """Plan to restart a libvirt daemon that started before its hook was there: it looks for hooks once. Guests run on."""
+    for name in ("libvirtd", "virtqemud"):
+        pid = host.value(f"/run/{name}.pid") or ""
+        stat = host.read(f"/proc/{pid}/stat") if pid.isdecimal() else None
+        booted = re.search(r"^btime (\d+)", host.read("/proc/stat") or "", re.MULTILINE)
+        if not stat or not booted:
+            continue
+        started = int(booted[1]) + int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        if not host.exists(hook) or os.stat(host.path(hook)).st_mtime > started:
+            change = Change(f"service:{name}", "started before its hook", "started with it", reason="hooks are looked for once")
+            host.follow_up(change, partial(systemctl, runner, "restart", f"{name}.service"))

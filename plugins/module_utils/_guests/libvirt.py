@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""libvirt on the node. Edge: the one place that talks to it."""
+
+from __future__ import annotations
+
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .._host.host import Host, HostError
+from .domain_xml import describe, parse
+from .pinning import Existing
+
+try:
+    import libvirt
+except ImportError:
+    libvirt = None
+
+URI = "qemu:///system"
+_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
+
+
+@dataclass
+class Domain:
+    """One domain that libvirt knows."""
+
+    handle: Any
+    name: str
+    tree: ET.Element  # of its persistent definition
+    running: bool
+    autostart: bool
+    persistent: bool = True
+
+    def live_tree(self) -> ET.Element:
+        """Return the XML of the running guest."""
+        return parse(_call(self.name, "tell its live XML", lambda: self.handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)))
+
+
+class Connection:
+    """A connection to the node's libvirt."""
+
+    def __init__(self, uri: str = URI) -> None:
+        self._validated: set[str] = set()
+        if libvirt is None:
+            raise HostError("python3-libvirt is not installed on this node; run the kvm_host role, which brings libvirt, first")
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it writes to stderr
+        try:
+            self.handle = libvirt.open(uri)
+        except libvirt.libvirtError as error:
+            raise HostError(
+                f"libvirt ({uri}) does not answer: {_reason(error)}; is its service running? The kvm_host role starts it"
+            ) from None
+
+    def domains(self) -> dict[str, Domain]:
+        """Return every domain, ours or not, by name."""
+        running = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+        autostart = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
+        persistent = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)
+        # secure: else a definition would lose its passwords when it is defined again
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+        domains = {}
+        for name, handle in self._list(0):
+            try:
+                text = handle.XMLDesc(flags)
+            except libvirt.libvirtError:
+                continue  # it has gone meanwhile
+            domains[name] = Domain(handle, name, parse(text), name in running, name in autostart, name in persistent)
+        return domains
+
+    def _list(self, flags: int) -> list[tuple[str, Any]]:
+        handles = _call("libvirt", "list its domains", lambda: self.handle.listAllDomains(flags))
+        return [(str(handle.name()), handle) for handle in handles]
+
+    def _names(self, flags: int) -> set[str]:
+        return {name for name, _handle in self._list(flags)}
+
+    def define(self, name: str, xml: str, shape: str = "") -> None:
+        """Define a domain, validated by libvirt before it is kept.
+
+        libvirt always checks what it parses. Validation against its schema on top reads the whole schema anew for every
+        domain, so domains of one ``shape`` (the same elements and attributes) are validated once.
+        """
+        flags = 0 if shape in self._validated else libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        _call(name, "define it", lambda: self.handle.defineXMLFlags(xml, flags))
+        if shape:
+            self._validated.add(shape)
+
+    def set_autostart(self, name: str, autostart: bool) -> None:
+        """Let a domain start with the node, or not."""
+        _call(name, "set its autostart", lambda: self.lookup(name).setAutostart(int(autostart)))
+
+    def lookup(self, name: str) -> Any:
+        return _call(name, "find it", lambda: self.handle.lookupByName(name))
+
+    def start(self, name: str) -> None:
+        handle = self.lookup(name)
+        if not _active(name, handle):
+            _call(name, "start it", handle.create)
+
+    def stop(self, names: Collection[str], timeout_s: int, *, force: bool) -> None:
+        """Ask guests to shut down, all at once, and wait until all are off; ``force`` switches off those that do not."""
+        waiting = {name: self.lookup(name) for name in names}
+        for name, handle in waiting.items():
+            if _active(name, handle):
+                _call(name, "shut it down", handle.shutdown)
+        end = time.monotonic() + timeout_s
+        while True:
+            waiting = {name: handle for name, handle in waiting.items() if _active(name, handle)}
+            if not waiting or time.monotonic() > end:
+                break
+            time.sleep(0.5)
+        for name, handle in waiting.items():
+            if not force:
+                raise HostError(
+                    f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or ACPI); shut down inside the guest, "
+                    "or set rt_guest_force_off: true to switch it off"
+                )
+            _call(name, "switch it off", handle.destroy)
+
+    def remove(self, name: str) -> None:
+        """Take a domain's definition away; disks stay."""
+        flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        _call(name, "undefine it", lambda: self.lookup(name).undefineFlags(flags))
+
+    def pin(self, name: str, role: str, cpus: Iterable[int], total: int) -> None:
+        """Move a thread of a running guest; libvirt keeps its cgroups in step."""
+        wanted = frozenset(cpus)
+        bitmap = tuple(cpu in wanted for cpu in range(total))
+        live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        handle = self.lookup(name)
+        if role == "emulator":
+            _call(name, "move its emulator", lambda: handle.pinEmulator(bitmap, live))
+        elif role.startswith("iothread"):
+            _call(name, f"move {role}", lambda: handle.pinIOThread(int(role[8:]), bitmap, live))
+        else:
+            _call(name, f"move {role}", lambda: handle.pinVcpuFlags(int(role[4:]), bitmap, live))
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "get_error_message", lambda: None)() or str(error)
+    return str(text).strip().replace("\n", " ")
+
+
+def _call(name: str, what: str, call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except libvirt.libvirtError as error:
+        raise HostError(f"{name}: libvirt could not {what}: {_reason(error)}") from None
+
+
+def _active(name: str, handle: Any) -> bool:
+    return bool(_call(name, "tell its state", handle.isActive))
+
+
+def installed(host: Host) -> bool:
+    """Whether the node has a libvirt that answers on a socket."""
+    return libvirt is not None and any(host.exists(path) for path in _SOCKETS)
+
+
+def connect(host: Host) -> Connection | None:
+    """Return a connection; None in check mode on a node that has no libvirt yet, and for a captured root."""
+    if host.root or (host.dry and not installed(host)):
+        return None
+    return Connection()
+
+
+def read_domains(host: Host) -> list[Existing]:
+    """Return what every domain occupies; nothing where there is no libvirt."""
+    if host.root or not installed(host):
+        return []
+    return [describe(domain.tree, running=domain.running) for domain in Connection().domains().values()]

@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The networks that guests are attached to, as the inventory names them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._cpus.errors import RefusalError
+
+#: Where QEMU listens for the switch; only root and QEMU's group may enter.
+SOCKET_DIR = "/run/realtime-kvm/vhost"
+
+#: Linux: IFNAMSIZ is 16 with the final zero; a bridge is an interface too.
+MAX_NAME = 15
+#: unix(7): sun_path has 108 bytes with the final zero.
+MAX_SOCKET_PATH = 107
+
+DRIVERS = ("vfio-pci", "keep")
+STATES = ("present", "absent")
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
+_PCI = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
+
+
+class NetworkError(RefusalError):
+    """A network is described wrongly; the message names the variable, the network and what would work."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network: a userspace bridge of the DPDK switch (``realtime``) or an ordinary bridge of the kernel's."""
+
+    name: str
+    bridge: str
+    realtime: bool = True
+    vlan: int | None = None  # access VLAN of the guests' ports
+    device: str | None = None  # interface name or PCI address of the physical port
+    driver: str = "vfio-pci"
+    mtu: int = 1500  # bytes
+    queues: int = 1  # receive queues of the physical port
+    state: str = "present"
+
+    @property
+    def device_is_address(self) -> bool:
+        """Whether the physical port is named by its PCI address."""
+        return self.device is not None and _PCI.fullmatch(self.device) is not None
+
+
+def port_name(guest: str, network: str) -> str:
+    """Return the name of a guest's port on the switch; network names have no dot, so it is unique."""
+    return f"{guest}.{network}"
+
+
+def socket_path(port: str) -> str:
+    """Return where QEMU listens for the switch, for a port."""
+    return f"{SOCKET_DIR}/{port}"
+
+
+def parse_networks(items: Sequence[Mapping[str, Any]]) -> dict[str, Network]:
+    """Return the networks by name; ``NetworkError`` names what is wrong with which."""
+    networks: dict[str, Network] = {}
+    for number, item in enumerate(items):
+        network = _parse(item, f"realtime_networks[{number}]")
+        if network.name in networks:
+            raise NetworkError(f"realtime_networks: {network.name} is there twice; every network needs a name of its own")
+        networks[network.name] = network
+    _check_unique(networks)
+    return networks
+
+
+def _parse(item: Mapping[str, Any], where: str) -> Network:
+    if not isinstance(item, Mapping):
+        raise NetworkError(f"{where}: {item!r} is not a mapping with at least a name")
+    name = item.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > MAX_NAME:
+        raise NetworkError(f"{where}: name {name!r} must be 1 to {MAX_NAME} characters a-z, 0-9 and -, the first a letter")
+    where = f"realtime_networks: {name}"
+    unknown = sorted(set(item) - set(Network.__dataclass_fields__))
+    if unknown:
+        raise NetworkError(
+            f"{where}: unknown key {', '.join(map(str, unknown))}; known are {', '.join(Network.__dataclass_fields__)}"
+        )
+    given = {key: value for key, value in item.items() if value is not None}
+    network = Network(**{"bridge": f"br-{name}", **given})
+    _check_types(network, where)
+    if not _BRIDGE.fullmatch(network.bridge) or len(network.bridge) > MAX_NAME:
+        hint = "" if "bridge" in given else "; a name this long needs bridge beside it"
+        raise NetworkError(
+            f"{where}: bridge {network.bridge!r} must be 1 to {MAX_NAME} characters that an interface may have{hint}"
+        )
+    if network.vlan is not None and not 1 <= network.vlan <= 4094:
+        raise NetworkError(f"{where}: vlan {network.vlan} is not in 1-4094")
+    if not 68 <= network.mtu <= 9702:
+        raise NetworkError(f"{where}: mtu {network.mtu} is not in 68-9702")
+    if not 1 <= network.queues <= 64:
+        raise NetworkError(f"{where}: queues {network.queues} is not in 1-64")
+    for key, choices in (("driver", DRIVERS), ("state", STATES)):
+        if getattr(network, key) not in choices:
+            raise NetworkError(f"{where}: {key} {getattr(network, key)!r} is not one of {', '.join(choices)}")
+    if network.device is not None and not _DEVICE.fullmatch(network.device):
+        raise NetworkError(
+            f"{where}: device {network.device!r} is neither an interface's name nor a PCI address like 0000:01:00.0"
+        )
+    if network.device is not None and not network.realtime:
+        raise NetworkError(
+            f"{where}: device belongs to real-time networks; an ordinary bridge ({network.bridge}) and its ports are the node's own configuration"
+        )
+    return network
+
+
+def _check_types(network: Network, where: str) -> None:
+    wanted: dict[str, type | tuple[type, ...]] = {
+        "bridge": str, "realtime": bool, "vlan": (int, type(None)), "device": (str, type(None)),
+        "driver": str, "mtu": int, "queues": int, "state": str,
+    }  # fmt: skip
+    for key, kind in wanted.items():
+        value = getattr(network, key)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise NetworkError(f"{where}: {key} {value!r} has the wrong type ({type(value).__name__})")
+
+
+def _check_unique(networks: Mapping[str, Network]) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for network in networks.values():
+        if not network.realtime or network.state == "absent":
+            continue
+        for key in ("bridge", "device"):
+            value = getattr(network, key)
+            other = owners.setdefault((key, value), network.name) if value is not None else network.name
+            if key == "device" and other != network.name:
+                raise NetworkError(f"realtime_networks: {network.name} and {other} name the same {key} {value}")
+    kinds: dict[str, Network] = {}
+    for network in networks.values():
+        other_network = kinds.setdefault(network.bridge, network)
+        if other_network.realtime != network.realtime:
+            raise NetworkError(
+                f"realtime_networks: {network.name} and {other_network.name} share bridge {network.bridge}, but only one of them is real-time"
+            )

@@ -1,0 +1,356 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which CPU serves which vCPU. Pure.
+
+One realtime CPU per vCPU of a real-time guest, its ordinary vCPUs included; a whole guest on one NUMA node unless it
+asks for ``numa: spread``; no core serves two guests. Pins that exist and are right stay, so that adding or removing a
+guest moves no other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import RefusalError
+from .._cpus.pages import PAGE_MIB
+from .._cpus.partition import Partition
+from .._cpus.topology import Topology
+from .guest import Guest
+
+
+class PinningError(RefusalError):
+    """A guest does not fit, or a CPU has two users; the message names both and says what is free."""
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A domain that libvirt knows, as far as CPUs and memory go."""
+
+    name: str
+    ours: bool
+    running: bool = False
+    vcpus: Mapping[int, frozenset[int]] = field(default_factory=dict)  # vcpupin
+    emulator: frozenset[int] = frozenset()
+    io_threads: frozenset[int] = frozenset()
+    floating: frozenset[int] = frozenset()  # <vcpu cpuset>
+    memory_mib: int = 0
+    hugepages: str = "none"
+    nodes: tuple[int, ...] = ()  # of its memory
+
+    @property
+    def cpus(self) -> frozenset[int]:
+        """Every CPU that any of its threads is told to use."""
+        pins = frozenset().union(*self.vcpus.values()) if self.vcpus else self.floating
+        return pins | self.emulator | self.io_threads
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the threads and the memory of a guest go."""
+
+    guest: str
+    nodes: tuple[int, ...]  # NUMA nodes of its memory; empty: wherever the kernel finds it
+    vcpus: Mapping[int, frozenset[int]]  # empty: they float on ``floating``
+    emulator: frozenset[int]  # of the emulator and the I/O threads
+    floating: frozenset[int] = frozenset()
+
+    def memory_by_node(self, memory_mib: int, page_mib: int = 1) -> dict[int, int]:
+        """Return how much of the memory each node gives; a spread guest takes equal parts, in whole pages."""
+        if not self.nodes:
+            return {}
+        share = memory_mib // page_mib // len(self.nodes) * page_mib
+        rest = memory_mib - share * len(self.nodes)
+        return {node: share + (rest if node == self.nodes[0] else 0) for node in self.nodes}
+
+
+class _Board:
+    """The realtime CPUs of a node's cores, and who has them."""
+
+    def __init__(self, partition: Partition, topology: Topology, memory: Mapping[int, int] | None) -> None:
+        self.partition = partition
+        self.realtime = partition.sets["realtime"]
+        self.topology = topology
+        self.owner: dict[int, str] = {}
+        self.memory = dict(memory) if memory is not None else None
+
+    def cores(self, node: int) -> list[frozenset[int]]:
+        """Return the realtime threads of each core of a NUMA node, in CPU order."""
+        members = self.partition.nodes.get(node, frozenset())
+        cores = [core & self.realtime & members for core in self.topology.cores]
+        return sorted((core for core in cores if core), key=min)
+
+    def free_cores(self, node: int) -> list[frozenset[int]]:
+        return [core for core in self.cores(node) if not any(cpu in self.owner for cpu in core)]
+
+    def spare(self, name: str, node: int) -> list[int]:
+        """Return the free threads of cores that only ``name`` uses."""
+        found = []
+        for core in self.cores(node):
+            owners = {self.owner[cpu] for cpu in core if cpu in self.owner}
+            if owners == {name}:
+                found += sorted(cpu for cpu in core if cpu not in self.owner)
+        return found
+
+    def take(self, name: str, cpus: Iterable[int]) -> None:
+        for cpu in cpus:
+            self.owner[cpu] = name
+
+    def take_memory(self, memory: Mapping[int, int], *, back: bool = False) -> None:
+        if self.memory is not None:
+            for node, mib in memory.items():
+                self.memory[node] = self.memory.get(node, 0) + (mib if back else -mib)
+
+    def describe(self) -> str:
+        """Say who has what, by NUMA node."""
+        parts = []
+        for node in sorted(self.partition.nodes):
+            cores = self.cores(node)
+            if not cores:
+                continue
+            free = sorted(cpu for core in self.free_cores(node) for cpu in core)
+            users: dict[str, list[int]] = {}
+            for core in cores:
+                for cpu in core:
+                    if cpu in self.owner:
+                        users.setdefault(self.owner[cpu], []).append(cpu)
+            taken = ", ".join(f"{name} has {format_cpulist(cpus)}" for name, cpus in sorted(users.items()))
+            memory = f", {max(self.memory.get(node, 0), 0)} MiB of memory" if self.memory is not None else ""
+            parts.append(
+                f"node {node}: {len(free)} of {sum(map(len, cores))} free ({format_cpulist(free) or 'none'}{memory}){'; ' if taken else ''}{taken}"
+            )
+        return " | ".join(parts) or "this node has no realtime CPUs at all"
+
+
+def place(
+    partition: Partition,
+    topology: Topology,
+    guests: Sequence[Guest],
+    existing: Iterable[Existing] = (),
+    *,
+    memory_mib: Mapping[int, int] | None = None,
+    polling: Mapping[int, str] | None = None,
+) -> dict[str, Placement]:
+    """Return where each guest goes (absent ones nowhere).
+
+    ``existing`` holds every domain that libvirt knows, foreign ones too; ``memory_mib`` the memory per NUMA node that
+    guests may use at most; ``polling`` CPUs that poll-mode threads run on, with their names. Raises ``PinningError``
+    before anything else when a CPU has two users or a guest does not fit.
+    """
+    known = {domain.name: domain for domain in existing}
+    listed = {guest.name: guest for guest in guests}
+    board = _Board(partition, topology, memory_mib)
+    present = [guest for guest in guests if guest.state != "absent"]
+    _check_dataplane(partition, present)
+    _take_polling(board, polling or {})
+    for name, domain in sorted(known.items()):
+        if name not in listed:
+            _take_existing(board, domain)
+        if name not in listed or listed[name].state != "absent":
+            board.take_memory(_memory_of(domain))
+    placements: dict[str, Placement] = {}
+    kept = {guest.name: _kept(board, guest, known.get(guest.name)) for guest in present if guest.realtime}
+    _separate(board, kept)
+    for name, pins in kept.items():
+        _check_conflict(board, name, pins.values())
+        board.take(name, pins.values())
+    for guest in sorted(present, key=lambda guest: guest.name not in known):  # what is there stays, new ones get what is left
+        before = known.get(guest.name)
+        has = _memory_of(before)
+        board.take_memory(has, back=True)
+        placement = _place_realtime(board, guest, kept[guest.name]) if guest.realtime else _place_floating(board, guest, before)
+        asked = placement.memory_by_node(guest.memory_mib, PAGE_MIB.get(guest.hugepages, 1))
+        _check_memory(board, guest, asked, has)
+        board.take_memory(asked)
+        placements[guest.name] = placement
+    return {guest.name: placements[guest.name] for guest in present}
+
+
+def _memory_of(domain: Existing | None) -> dict[int, int]:
+    """Return the memory per NUMA node that a domain is bound to."""
+    return Placement(domain.name, domain.nodes, {}, frozenset()).memory_by_node(domain.memory_mib) if domain else {}
+
+
+def _check_memory(board: _Board, guest: Guest, asked: Mapping[int, int], has: Mapping[int, int]) -> None:
+    """Refuse memory that a node has not; what the guest has there already is its own."""
+    for node, mib in asked.items() if board.memory is not None else ():
+        free = (board.memory or {}).get(node, 0)
+        if mib > max(free, has.get(node, 0)):
+            raise PinningError(
+                f"realtime_guests: {guest.name} asks for {mib} MiB of memory on NUMA node {node}, where {max(free, 0)} MiB are free for it; "
+                "give it less memory_mib, or another guest less"
+            )
+
+
+def _check_dataplane(partition: Partition, guests: Sequence[Guest]) -> None:
+    for guest in guests:
+        if guest.shared_memory and not partition.sets["dataplane"]:
+            names = ", ".join(attachment.network.name for attachment in guest.networks if attachment.vhost_user)
+            raise PinningError(
+                f"realtime_guests: {guest.name} is on real-time network {names}, but this node has no dataplane CPUs to poll it; set "
+                "cpu_partition_dataplane_cores_per_node or cpu_partition_dataplane_devices and run the cpu_partition role (site playbook)"
+            )
+
+
+def _take_polling(board: _Board, polling: Mapping[int, str]) -> None:
+    wrong = {cpu: name for cpu, name in polling.items() if cpu in board.realtime}
+    if wrong:
+        names = ", ".join(sorted(set(wrong.values())))
+        raise PinningError(
+            f"realtime CPUs {format_cpulist(wrong)} are polled by {names}; "
+            f"poll-mode threads belong on dataplane CPUs ({format_cpulist(board.partition.sets['dataplane']) or 'none on this node'}): run the ovs_dpdk role"
+        )
+
+
+def _take_existing(board: _Board, domain: Existing) -> None:
+    """Let a domain that is not in the list keep its CPUs."""
+    taken = domain.cpus & board.realtime
+    if not taken:
+        return
+    for cpu in sorted(taken):
+        other = board.owner.setdefault(cpu, domain.name)
+        if other != domain.name and (domain.ours or domain.running):
+            raise PinningError(
+                f"realtime CPU {cpu} is used by domains {other} and {domain.name}; one of them must be re-pinned (virsh vcpupin)"
+            )
+
+
+def _kept(board: _Board, guest: Guest, domain: Existing | None) -> dict[str, int]:
+    """Return the pins of a domain that are right and stay, by thread (``vcpu0``, ``emulator``)."""
+    if domain is None or not domain.vcpus:
+        return {}
+    wanted: dict[str, frozenset[int]] = {f"vcpu{vcpu}": domain.vcpus.get(vcpu, frozenset()) for vcpu in range(guest.vcpus)}
+    if guest.emulator == "own":
+        wanted["emulator"] = domain.emulator
+    pins: dict[str, int] = {}
+    for thread, cpus in wanted.items():
+        if len(cpus) == 1 and cpus <= board.realtime and not cpus & set(pins.values()):
+            pins[thread] = min(cpus)
+    if guest.numa == "spread" or not pins:
+        return pins
+    nodes = Counter(board.topology.cpus[cpu].node for cpu in pins.values())
+    home = (
+        max(sorted(nodes), key=lambda node: (nodes[node], node in domain.nodes)) if guest.numa_node is None else guest.numa_node
+    )
+    return {thread: cpu for thread, cpu in pins.items() if board.topology.cpus[cpu].node == home}
+
+
+def _separate(board: _Board, kept: Mapping[str, dict[str, int]]) -> None:
+    """Of listed guests that share a core, as after an edit by hand, let the one with most threads there keep it.
+
+    Where no guest has most, it is not known whose core it was: that is refused later.
+    """
+    users: dict[frozenset[int], dict[str, list[str]]] = {}
+    for name, pins in kept.items():
+        for thread, cpu in pins.items():
+            users.setdefault(board.topology.core_of(cpu), {}).setdefault(name, []).append(thread)
+    for threads in users.values():
+        most = max(map(len, threads.values()))
+        keepers = [name for name in threads if len(threads[name]) == most]
+        for name in threads if len(keepers) == 1 else ():
+            for thread in threads[name] if name not in keepers else ():
+                del kept[name][thread]
+
+
+def _check_conflict(board: _Board, name: str, cpus: Iterable[int]) -> None:
+    neighbours = [(cpu, thread) for cpu in sorted(cpus) for thread in sorted(board.topology.core_of(cpu))]
+    for cpu, thread in sorted(neighbours, key=lambda pair: pair[0] != pair[1]):  # the CPU itself first
+        other = board.owner.get(thread, name)
+        if other != name:
+            what = f"which domain {other} uses" if thread == cpu else f"whose core domain {other} uses (CPU {thread})"
+            raise PinningError(
+                f"realtime_guests: {name} is pinned to realtime CPU {cpu}, {what} as well; "
+                f"re-pin or remove {other} (virsh vcpupin {other}), then run again"
+            )
+
+
+def _place_realtime(board: _Board, guest: Guest, kept: Mapping[str, int]) -> Placement:
+    threads = [f"vcpu{vcpu}" for vcpu in range(guest.vcpus)] + (["emulator"] if guest.emulator == "own" else [])
+    missing = [thread for thread in threads if thread not in kept]
+    nodes = sorted({board.topology.cpus[cpu].node for cpu in kept.values()})
+    pins = dict(kept)
+    if missing:
+        chosen = _choose(board, guest, nodes, len(missing))
+        board.take(guest.name, chosen)
+        pins.update(zip(missing, chosen))
+        nodes = sorted({board.topology.cpus[cpu].node for cpu in pins.values()})
+    vcpus = {vcpu: frozenset({pins[f"vcpu{vcpu}"]}) for vcpu in range(guest.vcpus)}
+    emulator = frozenset({pins["emulator"]}) if guest.emulator == "own" else _emulator_cpus(board.partition, nodes)
+    return Placement(guest.name, tuple(nodes), vcpus, emulator)
+
+
+def _choose(board: _Board, guest: Guest, bound: Sequence[int], count: int) -> list[int]:
+    """Return CPUs for ``count`` more threads: on the nodes it is bound to, else on the node that suits best."""
+    nodes = list(bound) or ([guest.numa_node] if guest.numa_node is not None else sorted(board.partition.nodes))
+    free = {node: _available(board, guest.name, node) for node in nodes}
+    if guest.numa == "spread":
+        free = {node: _available(board, guest.name, node) for node in sorted(board.partition.nodes)}
+        everywhere = [
+            cpu for node in sorted(free, key=lambda node: (node not in bound, -len(free[node]), node)) for cpu in free[node]
+        ]
+        if len(everywhere) >= count:
+            return everywhere[:count]
+        raise PinningError(_does_not_fit(board, guest, count, "on all NUMA nodes together"))
+    fitting = [node for node in nodes if len(free[node]) >= count]
+    if bound and not fitting:
+        raise PinningError(_does_not_fit(board, guest, count, f"more on NUMA node {format_cpulist(bound)}, where it is"))
+    with_memory = [node for node in fitting if bound or board.memory is None or board.memory.get(node, 0) >= guest.memory_mib]
+    if not with_memory:
+        what = "with enough memory " if fitting else ""
+        where = f"on NUMA node {guest.numa_node}" if guest.numa_node is not None else f"on one NUMA node {what}".rstrip()
+        raise PinningError(_does_not_fit(board, guest, count, where))
+    dataplane = {node for node, cpus in board.partition.nodes.items() if cpus & board.partition.sets["dataplane"]}
+
+    def suits(node: int) -> tuple[bool, int, int]:
+        far_from_switch = guest.shared_memory and bool(dataplane) and node not in dataplane
+        return far_from_switch, len(free[node]), node
+
+    return free[min(with_memory, key=suits)][:count]
+
+
+def _available(board: _Board, name: str, node: int) -> list[int]:
+    """Return the CPUs of a node that the guest may have: spare threads of its own cores, then whole cores."""
+    return board.spare(name, node) + [cpu for core in board.free_cores(node) for cpu in sorted(core)]
+
+
+def _does_not_fit(board: _Board, guest: Guest, count: int, where: str) -> str:
+    threads = max((len(core) for node in board.partition.nodes for core in board.cores(node)), default=1)
+    cores = -(-count // threads)
+    whole = f" ({cores} whole core{'s' if cores > 1 else ''} of {threads} threads: guests share no core)" if threads > 1 else ""
+    memory = f" and {guest.memory_mib} MiB of memory" if board.memory is not None else ""
+    spread = "; numa: spread lets it use several nodes" if guest.numa == "strict" and len(board.partition.nodes) > 1 else ""
+    return f"realtime_guests: {guest.name} asks for {count} realtime CPU{'s' if count > 1 else ''}{whole}{memory} {where}; {board.describe()}{spread}"
+
+
+def _emulator_cpus(partition: Partition, nodes: Sequence[int]) -> frozenset[int]:
+    """Return the housekeeping CPUs of the guest's nodes; all of them where a node has none."""
+    near = frozenset().union(*(partition.nodes[node] for node in nodes)) if nodes else frozenset()
+    return partition.housekeeping & near or partition.housekeeping
+
+
+def _place_floating(board: _Board, guest: Guest, domain: Existing | None) -> Placement:
+    partition = board.partition
+    floating = partition.sets["shared"] or partition.housekeeping
+    nodes: tuple[int, ...] = ()
+    if guest.numa_node is not None:
+        members = partition.nodes.get(guest.numa_node, frozenset())
+        if not floating & members:
+            name = "shared" if partition.sets["shared"] else "housekeeping"
+            raise PinningError(
+                f"realtime_guests: {guest.name}: numa_node {guest.numa_node} has no {name} CPUs for its vCPUs ({name}: {format_cpulist(floating)})"
+            )
+        floating, nodes = floating & members, (guest.numa_node,)
+    elif guest.hugepages != "none":  # its pages are reserved on a node, so it must be known which
+        nodes = (_memory_node(board, domain),)
+    return Placement(guest.name, nodes, {}, _emulator_cpus(partition, nodes), floating)
+
+
+def _memory_node(board: _Board, domain: Existing | None) -> int:
+    """Return the node for the huge pages of a floating guest: where they are, else where most memory is left."""
+    if domain is not None and len(domain.nodes) == 1 and domain.nodes[0] in board.partition.nodes:
+        return domain.nodes[0]
+    memory = board.memory or {}
+    return min(board.partition.nodes, key=lambda node: (-memory.get(node, 0), node))

@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The threads of running guests and of the switch, as /proc shows them. Edge.
+
+libvirt's XML tells what was asked for; what a thread may do is told by the kernel alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from .._cpus.cpulist import format_cpulist
+from .._host.host import Host, HostError
+from .._host.threads import SWITCH_PID, Thread, read_thread
+from .guest import Guest, Scheduler
+from .pinning import Placement
+
+PID_DIR = "/run/libvirt/qemu"
+
+_POLICIES = {"fifo": os.SCHED_FIFO, "rr": os.SCHED_RR}
+_NAMES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline"}
+
+
+@dataclass(frozen=True)
+class GuestThread:
+    """A thread of a QEMU process and what it is for: ``vcpu0``, ``iothread1``, ``emulator`` (QEMU's main thread), ``other``."""
+
+    role: str
+    thread: Thread
+
+    @property
+    def scheduler(self) -> str:
+        """Its policy and priority, as ``fifo 1`` or ``other``."""
+        name = _NAMES.get(self.thread.policy, str(self.thread.policy))
+        return f"{name} {self.thread.priority}" if self.thread.priority else name
+
+
+def guest_pid(host: Host, name: str) -> int | None:
+    """Return the process of a running guest, None where it does not run."""
+    text = host.value(f"{PID_DIR}/{name}.pid") or ""
+    return int(text) if text.isdecimal() and host.exists(f"/proc/{text}/task") else None
+
+
+def read_guest_threads(host: Host, name: str) -> list[GuestThread]:
+    """Return the threads of a running guest, none where it does not run."""
+    pid = guest_pid(host, name)
+    found = []
+    for task in host.listdir(f"/proc/{pid}/task") if pid else []:
+        thread = read_thread(host, int(task), f"/proc/{pid}/task/{task}")
+        if thread is None:
+            continue
+        found.append(GuestThread(role_of(thread.name, main=int(task) == pid), thread))
+    return found
+
+
+def role_of(name: str, *, main: bool) -> str:
+    """Return what a thread of QEMU's is for, by its name; ``main``: its first one."""
+    vcpu = re.fullmatch(r"CPU (\d+)/\w+", name)
+    io_thread = re.fullmatch(r"IO iothread(\d+)", name)
+    return f"vcpu{vcpu[1]}" if vcpu else f"iothread{io_thread[1]}" if io_thread else "emulator" if main else "other"
+
+
+def polling_cpus(host: Host) -> dict[int, str]:
+    """Return the CPUs that poll-mode threads of the switch are bound to, with the threads' names."""
+    pid = host.value(SWITCH_PID) or ""
+    polling = {}
+    for task in host.listdir(f"/proc/{pid}/task") if pid.isdecimal() else []:
+        thread = read_thread(host, int(task), f"/proc/{pid}/task/{task}")
+        if thread and thread.name.startswith("pmd-"):
+            polling.update(dict.fromkeys(thread.allowed, thread.name))
+    return polling
+
+
+@dataclass(frozen=True)
+class ThreadDifference:
+    """What a thread of a running guest has and what it should have."""
+
+    role: str
+    tid: int
+    aspect: str  # cpus or scheduler
+    before: str
+    after: str
+
+
+def thread_differences(threads: list[GuestThread], guest: Guest, placement: Placement) -> Iterator[ThreadDifference]:
+    """Yield where the threads of a running guest are not where, or not what, they should be."""
+    cpus, schedulers = wanted_threads(guest, placement)
+    for item in threads:
+        wanted = cpus.get(item.role)
+        if wanted is not None and item.thread.allowed != wanted:
+            before, after = format_cpulist(item.thread.allowed), format_cpulist(wanted)
+            yield ThreadDifference(item.role, item.thread.pid, "cpus", before, after)
+        scheduler = schedulers.get(item.role)
+        after = f"{scheduler.policy} {scheduler.priority}" if scheduler else "other"
+        if item.role != "other" and item.scheduler != after:
+            yield ThreadDifference(item.role, item.thread.pid, "scheduler", item.scheduler, after)
+
+
+def wanted_threads(guest: Guest, placement: Placement) -> tuple[Mapping[str, frozenset[int]], Mapping[str, Scheduler]]:
+    """Return the CPUs and the scheduler of each thread of a guest."""
+    cpus = {f"vcpu{vcpu}": placement.vcpus.get(vcpu, placement.floating) for vcpu in range(guest.vcpus)}
+    io_threads = [f"iothread{number}" for number in range(1, guest.io_threads + 1)]
+    cpus.update(dict.fromkeys(["emulator", *io_threads], placement.emulator))
+    schedulers = {f"vcpu{vcpu}": scheduler for vcpu, scheduler in guest.schedulers.items()}
+    if guest.emulator_scheduler:
+        schedulers["emulator"] = guest.emulator_scheduler
+    if guest.io_thread_scheduler:
+        schedulers.update(dict.fromkeys(io_threads, guest.io_thread_scheduler))
+    return cpus, schedulers
+
+
+def set_scheduler(guest: str, difference: ThreadDifference) -> None:
+    """Give a running guest's thread its policy; libvirt has no call for it."""
+    policy, _space, priority = difference.after.partition(" ")
+    try:
+        os.sched_setscheduler(difference.tid, _POLICIES.get(policy, os.SCHED_OTHER), os.sched_param(int(priority or 0)))
+    except ProcessLookupError:
+        return  # it has ended
+    except OSError as error:
+        raise HostError(
+            f"{guest}: the kernel refused {difference.after} for thread {difference.role}: {error.strerror}"
+        ) from None

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The partition's document on the node. Edge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .._cpus.partition import Partition, PartitionError, partition_from_document
+from .._cpus.topology import Topology
+from .host import Host
+from .paths import DOCUMENT
+
+
+def read_partition(host: Host) -> Partition | None:
+    """Return the partition of the node's document, None where there is no document."""
+    text = host.read(DOCUMENT)
+    if text is None:
+        return None
+    try:
+        return partition_from_document(json.loads(text))
+    except (ValueError, PartitionError) as error:
+        raise PartitionError(f"{DOCUMENT}: {error}") from None
+
+
+def require_partition(host: Host, given: Mapping[str, Any] | None) -> Partition:
+    """Return the partition given by the caller, else the node's; ``PartitionError`` when there is none."""
+    if given:
+        return partition_from_document(given)
+    partition = read_partition(host)
+    if partition is None:
+        raise PartitionError(
+            f"there is no partition on this node ({DOCUMENT} is missing); run the cpu_partition role first, or pass partition"
+        )
+    return partition
+
+
+def require_current_partition(host: Host, topology: Topology, given: Mapping[str, Any] | None) -> Partition:
+    """Return the partition; ``PartitionError`` when it was made for other CPUs than the machine has now."""
+    partition = require_partition(host, given)
+    if partition.topology_digest != topology.digest():
+        raise PartitionError(
+            "the partition document is of another topology than the node has now (CPUs were added, removed or renumbered); "
+            "run the cpu_partition role (site playbook) before its guests are changed"
+        )
+    return partition

@@ -1,0 +1,35 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs that run on the node, and systemd's reloads. Edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .host import Host, HostError
+
+#: Runs a program: its exit code, standard output and standard error.
+Runner = Callable[[Sequence[str]], tuple[int, str, str]]
+
+
+def run_checked(runner: Runner, command: Sequence[str]) -> str:
+    """Run a program and return its output; ``HostError`` has its last words when it fails."""
+    code, out, err = runner(command)
+    if code != 0:
+        raise HostError(f"{' '.join(command)} failed with exit code {code}: {(err or out).strip()[-500:]}")
+    return out
+
+
+def systemctl(runner: Runner, *arguments: str) -> None:
+    """Run systemctl; ``HostError`` when it fails."""
+    run_checked(runner, ["systemctl", *arguments])
+
+
+def reload_systemd(host: Host, runner: Runner, *restart: str) -> None:
+    """Let systemd read changed units, and restart those of the named services that run. Does nothing in check mode."""
+    if host.dry or not host.exists("/run/systemd/system"):
+        return
+    systemctl(runner, "daemon-reload")
+    for unit in restart:
+        systemctl(runner, "try-restart", unit)

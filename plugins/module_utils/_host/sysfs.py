@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what a machine tells of itself: topology files, kernel, processor, operating system.
+
+Edge, read-only.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .._cpus.cmdline import split_tokens
+from .._cpus.cpulist import parse_or_empty
+from .._cpus.machine import Kernel, Machine
+from .._cpus.topology import CPU_ROOT, NODE_ROOT, Topology, build_topology
+from .host import Host
+
+_PER_CPU = (
+    "topology/physical_package_id",
+    "topology/die_id",
+    "topology/cluster_id",
+    "cache/index3/shared_cpu_list",
+    "cpu_capacity",
+    "online",
+)
+
+
+def read_topology_files(host: Host) -> dict[str, str]:
+    """Return path to text of the files that ``build_topology`` wants."""
+    files: dict[str, str] = {}
+
+    def take(path: str, fallback: str | None = None) -> None:
+        text = host.read(path)
+        if text is None and fallback is not None:
+            path, text = fallback, host.read(fallback)
+        if text is not None:
+            files[path] = text
+
+    for name in ("possible", "present", "online"):
+        take(f"{CPU_ROOT}/{name}")
+    take("/sys/devices/cpu_atom/cpus")
+    for name in host.listdir(CPU_ROOT):
+        if not re.fullmatch(r"cpu\d+", name):
+            continue
+        base = f"{CPU_ROOT}/{name}"
+        take(f"{base}/topology/thread_siblings_list", f"{base}/topology/thread_siblings")
+        if f"{base}/topology/thread_siblings_list" not in files:
+            take(f"{base}/topology/core_cpus_list")
+        for item in _PER_CPU:
+            take(f"{base}/{item}", f"{base}/cache/index3/shared_cpu_map" if item.startswith("cache") else None)
+        files.setdefault(f"{base}/", "")  # a CPU without any file is listed all the same
+    for name in host.listdir(NODE_ROOT):
+        if re.fullmatch(r"node\d+", name):
+            take(f"{NODE_ROOT}/{name}/cpulist", f"{NODE_ROOT}/{name}/cpumap")
+            files.setdefault(f"{NODE_ROOT}/{name}/", "")
+    return {**files, **_network_devices(host)}
+
+
+def _network_devices(host: Host) -> dict[str, str]:
+    """PCI network devices (class 02): their node, and the names of their interfaces."""
+    files: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
+    for name in host.listdir("/sys/class/net"):
+        real = host.resolve(f"/sys/class/net/{name}")
+        addresses = re.findall(r"/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])(?=/)", real)
+        if addresses:
+            names.setdefault(addresses[-1], []).append(name)
+    for address in host.listdir("/sys/bus/pci/devices"):
+        base = f"/sys/bus/pci/devices/{address}"
+        if address in names or (host.value(f"{base}/class") or "").startswith("0x02"):
+            files[f"{base}/numa_node"] = host.value(f"{base}/numa_node") or "-1"
+            files[f"{base}/net"] = " ".join(names.get(address, []))
+    return files
+
+
+def read_topology(host: Host) -> Topology:
+    """Return the machine's topology."""
+    return build_topology(read_topology_files(host))
+
+
+def read_online(host: Host) -> frozenset[int]:
+    """Return the CPUs that are online."""
+    return parse_or_empty(host.value(f"{CPU_ROOT}/online"))
+
+
+def read_kernel(host: Host) -> Kernel:
+    """Return what runs now. PREEMPT_RT is told by the version text, as /sys/kernel/realtime is not mainline."""
+    version = host.value("/proc/sys/kernel/version") or host.value("/proc/version") or ""
+    return Kernel(
+        release=host.value("/proc/sys/kernel/osrelease") or "",
+        realtime="PREEMPT_RT" in version or "PREEMPT RT" in version,
+        cmdline=tuple(split_tokens(host.value("/proc/cmdline") or "")),
+        isolated=parse_or_empty(host.value(f"{CPU_ROOT}/isolated")),
+        nohz_full=parse_or_empty(host.value(f"{CPU_ROOT}/nohz_full")),
+    )
+
+
+def read_machine(host: Host) -> Machine:
+    """Return what the kernel arguments depend on."""
+    kernel = read_kernel(host)
+    cpuinfo = host.read("/proc/cpuinfo") or ""
+    vendor = re.search(r"^vendor_id\s*:\s*(\S+)", cpuinfo, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
+    return Machine(
+        kernel_release=kernel.release,
+        vendor=vendor[1] if vendor else "",
+        cpu_flags=frozenset(flags[1].split()) if flags else frozenset(),
+        realtime_kernel=kernel.realtime,
+    )

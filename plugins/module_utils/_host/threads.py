@@ -1,0 +1,185 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Threads of the machine: reads /proc, sets and restores policies and affinities. Edge."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from .._cpus.cpulist import format_cpulist, parse_cpulist
+from .._cpus.partition import Partition
+from .._cpus.policies import POLICY_NAMES
+from .change import Change
+from .host import Host, HostError
+
+SWITCH_PID = "/run/openvswitch/ovs-vswitchd.pid"
+
+
+_PF_KTHREAD = 0x00200000
+
+
+_PF_NO_SETAFFINITY = 0x04000000
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One task of /proc."""
+
+    pid: int
+    name: str
+    kernel: bool
+    bound: bool  # the kernel refuses another affinity
+    policy: int
+    priority: int
+    allowed: frozenset[int]
+    cpu: int  # where it ran last
+    started: int  # clock ticks after boot; with the pid it names a thread for ever
+
+    @property
+    def resource(self) -> str:
+        return f"thread:{self.name}:{self.pid}:{self.started}"
+
+    @property
+    def interrupt(self) -> bool:
+        """An interrupt's thread: its affinity follows the interrupt's."""
+        return self.kernel and self.name.startswith("irq/")
+
+
+def read_thread(host: Host, pid: int, base: str | None = None) -> Thread | None:
+    """Return a task, None when it has ended meanwhile."""
+    folder = base or f"/proc/{pid}"
+    stat = host.read(f"{folder}/stat")
+    status = host.read(f"{folder}/status")
+    if not stat or not status:
+        return None
+    name, _rest, rest = stat.partition("(")[2].rpartition(")")
+    fields = rest.split()
+    allowed = re.search(r"^Cpus_allowed_list:\s*(\S*)", status, re.MULTILINE)
+    flags = int(fields[6])
+    return Thread(
+        pid=pid,
+        name=name,
+        kernel=bool(flags & _PF_KTHREAD),
+        bound=bool(flags & _PF_NO_SETAFFINITY),
+        policy=int(fields[38]),
+        priority=int(fields[37]),
+        allowed=parse_cpulist(allowed[1]) if allowed else frozenset(),
+        cpu=int(fields[36]),
+        started=int(fields[19]),
+    )
+
+
+def read_threads(host: Host, *, user: bool) -> Iterator[Thread]:
+    """Yield kernel threads or, with ``user``, every thread of every program."""
+    if user:
+        for _process, program in read_programs(host):
+            yield program
+        return
+    for entry in host.listdir("/proc"):
+        thread = read_thread(host, int(entry)) if entry.isdecimal() else None
+        if thread and thread.kernel:
+            yield thread
+
+
+def read_programs(host: Host) -> Iterator[tuple[int, Thread]]:
+    """Yield every thread of every program, each with the process that it belongs to."""
+    for entry in host.listdir("/proc"):
+        for task in host.listdir(f"/proc/{entry}/task") if entry.isdecimal() else ():
+            thread = read_thread(host, int(task), f"/proc/{entry}/task/{task}")
+            if thread and not thread.kernel:
+                yield int(entry), thread
+
+
+def keep_affinities(host: Host, *, user: bool) -> None:
+    """Plan to journal the CPUs of threads that a new cpuset partition spreads anew: the kernel's, such as those of interrupts.
+
+    Kernels before 6.2 forget the affinity of programs' threads too (``user``) when their cpuset changes.
+    """
+    for mine in (False, True)[: 1 + user]:
+        for thread in read_threads(host, user=mine):
+            if not thread.bound:
+                host.keep(f"{thread.resource}:affinity", "thread", format_cpulist(thread.allowed))
+
+
+def is_stray(thread: Thread, partition: Partition) -> bool:
+    """Whether a thread could run on an isolated CPU and be told not to.
+
+    Threads that the kernel has bound are not strays, nor interrupt threads (they follow their interrupt) and
+    those pinned to just one CPU (pinned on purpose).
+    """
+    if thread.bound or thread.interrupt or len(thread.allowed) <= 1:
+        return False
+    return bool(thread.allowed & partition.isolated)
+
+
+def describe_policy(policy: int, priority: int) -> str:
+    """Return a policy and priority as ``set_priority`` takes them: ``SCHED_FIFO 2``."""
+    return f"{POLICY_NAMES.get(policy, str(policy))} {priority}"
+
+
+def set_priority(pid: int, text: str) -> None:
+    """Give a thread a policy and priority written as ``SCHED_FIFO 2``."""
+    name, priority = text.split()
+    policy = next(number for number, known in POLICY_NAMES.items() if known == name)
+    try:
+        os.sched_setscheduler(pid, policy, os.sched_param(int(priority)))
+    except ProcessLookupError:
+        return  # it has ended
+    except OSError as error:
+        raise HostError(f"thread {pid}: the kernel refused {text}: {error.strerror}") from None
+
+
+def set_affinity(pid: int, cpus: str) -> None:
+    """Allow a thread on the CPUs of a list."""
+    try:
+        os.sched_setaffinity(pid, parse_cpulist(cpus))
+    except ProcessLookupError:
+        return
+    except OSError as error:
+        raise HostError(f"thread {pid}: the kernel refused CPUs {cpus}: {error.strerror}") from None
+
+
+def restore_threads(host: Host) -> None:
+    """Plan to put the threads that still live back to their first policy, priority and affinity."""
+    for resource, original in host.entries("thread").items():
+        _kind, rest = resource.split(":", 1)
+        name, pid, started, aspect = rest.rsplit(":", 3)
+        thread = read_thread(host, int(pid))
+        if thread is None or (thread.name, str(thread.started)) != (name, started):
+            host.restore(None, resource, lambda: None)
+            continue
+        if aspect == "priority":
+            current, make = describe_policy(thread.policy, thread.priority), partial(set_priority, thread.pid, original)
+        else:
+            current, make = format_cpulist(thread.allowed), partial(set_affinity, thread.pid, original)
+        change = None if current == original else Change(resource, current, original, reason="restored")
+        # a cpuset partition that is dissolved spreads the threads of the root cgroup anew
+        host.restore(change, resource, make, anyway=aspect == "affinity")
+
+
+def realtime_guests(host: Host) -> list[str]:
+    """Return the names of running guests that have a real-time vCPU thread.
+
+    Read from /proc, so it holds without libvirt: QEMU names vCPU threads ``CPU 0/KVM``.
+    """
+    guests = set()
+    for thread_path in host.glob("/proc/[0-9]*/task/[0-9]*/comm"):
+        if not re.fullmatch(r"CPU \d+/\w+", host.value(thread_path) or ""):
+            continue
+        _rest, _rest, pid, _rest, task, _rest = thread_path.split("/")
+        thread = read_thread(host, int(task), f"/proc/{pid}/task/{task}")
+        if thread and POLICY_NAMES.get(thread.policy) in ("SCHED_FIFO", "SCHED_RR"):
+            guests.add(guest_name(host, int(pid)))
+    return sorted(guests)
+
+
+def guest_name(host: Host, pid: int) -> str:
+    """Return the name that a QEMU process was given."""
+    cmdline = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
+    named = re.match(r"(?:guest=)?([^,]+)", cmdline[cmdline.index("-name") + 1]) if "-name" in cmdline[:-1] else None
+    return named[1] if named else f"process {pid}"

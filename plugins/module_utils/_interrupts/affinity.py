@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where interrupts go. Pure; source: Documentation/core-api/irq/irq-affinity.rst."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .._cpus.partition import Partition
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """One line of /proc/irq that has a handler."""
+
+    number: int
+    actions: tuple[str, ...]
+    affinity: frozenset[int]
+    effective: frozenset[int]
+    node: int | None = None
+    movable: bool = True  # False: the kernel manages its affinity and refuses writes
+
+    @property
+    def label(self) -> str:
+        return f"IRQ {self.number} ({', '.join(self.actions)})"
+
+
+def wanted_affinity(interrupt: Interrupt, partition: Partition, nodes: Mapping[int, frozenset[int]]) -> frozenset[int]:
+    """Return the CPUs an interrupt shall be allowed on.
+
+    What it is allowed on now, less the isolated CPUs; where nothing is left, the ordinary CPUs of its device's
+    NUMA node, else all ordinary CPUs.
+    """
+    allowed = interrupt.affinity & partition.unisolated
+    if allowed:
+        return allowed
+    near = nodes.get(interrupt.node, frozenset()) & partition.unisolated if interrupt.node is not None else frozenset()
+    return near or partition.unisolated
+
+
+def stuck(interrupts: Iterable[Interrupt], partition: Partition) -> list[Interrupt]:
+    """Return the kernel-managed interrupts that may fire on isolated CPUs: reported, they cannot be moved."""
+    return [irq for irq in interrupts if not irq.movable and (irq.effective or irq.affinity) & partition.isolated]

@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine's interrupts: reads /proc/irq, plans and makes their moves. Edge."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from functools import partial
+
+from .._cpus.cpulist import format_cpulist, format_mask, parse_mask, parse_or_empty
+from .._cpus.partition import Partition
+from .._host.change import Change
+from .._host.host import Host
+from .affinity import Interrupt, stuck, wanted_affinity
+from .counts import parse_names
+
+#: Interrupts whose move the kernel refused in this boot; older ones (6.1) do not tell otherwise which they manage.
+_REFUSED = "/run/realtime-kvm/managed-irqs.json"
+
+
+def _known_refused(host: Host) -> list[str]:
+    try:
+        names = json.loads(host.read(_REFUSED) or "[]")
+    except ValueError:
+        return []
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def read_interrupts(host: Host) -> list[Interrupt]:
+    """Return the interrupts that have a handler."""
+    refused = _known_refused(host)
+    named = parse_names(host.read("/proc/interrupts") or "") if host.root else {}  # a capture may lack the folders of handlers
+    interrupts = []
+    for base in host.glob("/proc/irq/[0-9]*"):
+        actions = tuple(name for name in host.listdir(base) if os.path.isdir(host.path(f"{base}/{name}")))
+        actions = actions or named.get(int(base.rsplit("/", 1)[1]), ())
+        if not actions:
+            continue
+        node = host.value(f"{base}/node") or ""
+        interrupt = Interrupt(
+            number=int(base.rsplit("/", 1)[1]),
+            actions=actions,
+            affinity=parse_or_empty(host.value(f"{base}/smp_affinity_list")),
+            effective=parse_or_empty(host.value(f"{base}/effective_affinity_list")),
+            node=int(node) if node.isdecimal() else None,
+            movable=_writable(host, f"{base}/smp_affinity_list"),
+        )
+        interrupts.append(interrupt if interrupt.label not in refused else _managed(interrupt))
+    return interrupts
+
+
+def _managed(interrupt: Interrupt) -> Interrupt:
+    return Interrupt(interrupt.number, interrupt.actions, interrupt.affinity, interrupt.effective, interrupt.node, movable=False)
+
+
+def _writable(host: Host, path: str) -> bool:
+    try:
+        return bool(os.stat(host.path(path)).st_mode & stat.S_IWUSR)
+    except OSError:
+        return False
+
+
+def plan_interrupts(host: Host, partition: Partition) -> None:
+    """Plan the default affinity and the move of every movable interrupt that may fire on an isolated CPU."""
+    if not partition.isolated:
+        return
+    wanted = format_mask(partition.unisolated)
+    path = "/proc/irq/default_smp_affinity"
+    current = host.value(path)
+    if current is not None and parse_mask(current) != partition.unisolated:
+        host.set_value(path, wanted, reason="new interrupts start on housekeeping and shared CPUs")
+    for interrupt in read_interrupts(host):
+        target = wanted_affinity(interrupt, partition, partition.nodes)
+        if interrupt.movable and target != interrupt.affinity:
+            file = f"/proc/irq/{interrupt.number}/smp_affinity_list"
+            change = Change(file, format_cpulist(interrupt.affinity), format_cpulist(target), reason=interrupt.label)
+            host.change(change, partial(_move, host, interrupt, file, change), kind="value")
+
+
+def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
+    """Move one interrupt; where the kernel refuses (EIO, EPERM: it manages this one) take the change back and note it."""
+    try:
+        with open(host.path(path), "w") as stream:
+            stream.write(change.after or "")
+    except OSError:
+        host.take_back(change)
+        names = sorted({*_known_refused(host), interrupt.label})
+        host.write_file(_REFUSED, json.dumps(names).encode())
+        host.notes.append(f"{interrupt.label} is managed by the kernel, which refused to move it off CPUs {change.before}")
+
+
+def stuck_interrupts(host: Host, partition: Partition) -> list[dict[str, object]]:
+    """Return what cannot be moved off isolated CPUs, for the report."""
+    return [
+        {
+            "irq": irq.number,
+            "actions": list(irq.actions),
+            "cpus": format_cpulist((irq.effective or irq.affinity) & partition.isolated),
+        }
+        for irq in stuck(read_interrupts(host), partition)
+    ]

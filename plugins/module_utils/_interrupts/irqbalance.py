@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon irqbalance: CPUs that it must leave alone. Edge."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .._cpus.cpulist import format_cpulist
+from .._cpus.partition import Partition
+from .._host.change import Change
+from .._host.host import Host
+from .._host.runner import Runner, reload_systemd
+
+_IRQBALANCE_ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
+
+
+IRQBALANCE_DROP_IN = "/etc/systemd/system/irqbalance.service.d/realtime-kvm.conf"
+
+
+def plan_irqbalance(host: Host, runner: Runner, partition: Partition) -> None:
+    """Plan irqbalance's list of banned CPUs, and its restart where it runs with another one."""
+    if not partition.isolated:
+        return
+    banned = f"IRQBALANCE_BANNED_CPULIST={format_cpulist(partition.isolated)}"
+    # a second EnvironmentFile wins over the distribution's and over Environment=
+    host.set_file(_IRQBALANCE_ENVIRONMENT, f"{banned}\n".encode(), reason="irqbalance keeps off isolated CPUs")
+    drop_in = f"[Service]\nEnvironmentFile=-{_IRQBALANCE_ENVIRONMENT}\n"
+    host.set_file(IRQBALANCE_DROP_IN, drop_in.encode(), reason="irqbalance keeps off isolated CPUs")
+    running = _irqbalance_environment(host)
+    if running is not None and banned not in running:
+        before = next((line for line in running if line.startswith("IRQBALANCE_BANNED")), "no banned CPUs")
+        change = Change(
+            "service:irqbalance", f"running with {before}", f"running with {banned}", reason="restarted to read its list"
+        )
+        host.follow_up(change, partial(reload_systemd, host, runner, "irqbalance.service"))
+
+
+def undo_irqbalance(host: Host, runner: Runner) -> None:
+    """Plan to take our list away, and the restart of an irqbalance that runs with it."""
+    touched = IRQBALANCE_DROP_IN in host.entries("file")
+    ours = host.value(_IRQBALANCE_ENVIRONMENT)
+    host.restore_files(only=(_IRQBALANCE_ENVIRONMENT, IRQBALANCE_DROP_IN))
+    if touched and ours in (_irqbalance_environment(host) or []):
+        change = Change("service:irqbalance", f"running with {ours}", "running without it", reason="restored")
+        host.follow_up(change, partial(reload_systemd, host, runner, "irqbalance.service"))
+
+
+def _irqbalance_environment(host: Host) -> list[str] | None:
+    """Return the environment that a running irqbalance was started with, None where it does not run."""
+    for pid in (host.read("/sys/fs/cgroup/system.slice/irqbalance.service/cgroup.procs") or "").split():
+        return (host.read(f"/proc/{pid}/environ") or "").split("\0")
+    return None

@@ -1,0 +1,398 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Isolation without a reboot: reads the cgroup tree and makes the partitions that ``_isolation`` wants. Edge.
+
+Used by the modules, by libvirt's hook and by the boot service, so it keeps no state but the machine's own: what should
+be follows from the document and from the threads that run.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from .._cpus.cpulist import format_cpulist, parse_or_empty
+from .._cpus.partition import Partition
+from .._host.change import Change
+from .._host.host import Host, HostError
+from .._host.sysfs import read_online
+from .._host.threads import SWITCH_PID, is_stray, keep_affinities, read_threads, set_affinity
+from .holders import (
+    HOLDERS,
+    ROOT,
+    SLICES,
+    Held,
+    IsolationError,
+    User,
+    check_owners,
+    check_siblings,
+    exclusive_paths,
+    wanted_holders,
+)
+
+#: CPUs that left their holder for a guest that is about to start; a file per guest.
+RESERVED = "/run/realtime-kvm/starting"
+_GUESTS = f"{ROOT}/machine.slice/*.scope/libvirt/vcpu[0-9]*"
+_POLLING = "system.slice/ovs-vswitchd.service/pmd-c*"
+#: Where marks of ours may be.
+_MARKED = (
+    "machine.slice",
+    "machine.slice/*.scope",
+    "machine.slice/*.scope/libvirt",
+    "machine.slice/*.scope/libvirt/vcpu[0-9]*",
+    "system.slice",
+    "system.slice/ovs-vswitchd.service",
+    _POLLING,
+)
+_REASON = "no load balancing onto these CPUs, and nothing else may run there"
+DROP_INS = {name: f"/etc/systemd/system/{name}.d/realtime-kvm.conf" for name in SLICES}
+
+
+def check_layout(host: Host) -> None:
+    """Raise ``IsolationError`` unless the machine has cgroup v2 alone, with cpusets that can be isolated."""
+    controllers = host.value(f"{ROOT}/cgroup.controllers")
+    if controllers is None:
+        mounts = [line.split() for line in (host.read("/proc/self/mounts") or "").splitlines()]
+        found = [f"{fields[2]} on {fields[1]}" for fields in mounts if len(fields) > 2 and fields[2].startswith("cgroup")]
+        raise IsolationError(
+            f"cpu_partition_isolation: runtime needs cgroup v2 alone, mounted at {ROOT}; this node has {', '.join(found) or 'no cgroups'}. "
+            "Boot with systemd.unified_cgroup_hierarchy=1, or use cpu_partition_isolation: boot"
+        )
+    if "cpuset" not in controllers.split():
+        raise IsolationError(
+            f"cpu_partition_isolation: runtime needs the cpuset controller, which {ROOT}/cgroup.controllers lacks ({controllers}); "
+            "is it in use by a cgroup v1 hierarchy, or disabled by cgroup_disable=?"
+        )
+    release = host.value("/proc/sys/kernel/osrelease") or ""
+    if (0, 0) < _release_of(host) < (6, 1):
+        raise IsolationError(
+            f"cpu_partition_isolation: runtime needs Linux 6.1 or newer (isolated cpuset partitions); {release} runs. "
+            "Use cpu_partition_isolation: boot"
+        )
+
+
+def has_remote_partitions(host: Host) -> bool:
+    """Whether a thread's own cgroup can be a partition (kernels from 6.7, with ``cpuset.cpus.exclusive``)."""
+    return host.exists(f"{ROOT}/cpuset.cpus.isolated")
+
+
+def _state(host: Host, path: str) -> str:
+    return host.value(f"{path}/cpuset.cpus.partition") or ""
+
+
+def _guest_name(path: str) -> str:
+    """Return the domain's name of a vCPU's cgroup: systemd escapes the scope ``machine-qemu\\x2d1\\x2dplc1.scope``."""
+    scope = path.split("/")[-3].removesuffix(".scope")
+    plain = re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), scope)
+    return re.sub(r"^machine-qemu-\d+-", "", plain)
+
+
+def read_users(host: Host, partition: Partition) -> list[User]:
+    """Return the threads that own isolated CPUs now: vCPUs by their cgroups, poll-mode threads by the CPU in their names.
+
+    The cgroup of a poll-mode thread is the one it should have: below its daemon's where it can be a partition, else the daemon's.
+    """
+    users = _polling(host, partition)
+    for path in host.glob(_GUESTS):
+        cpus = parse_or_empty(host.value(f"{path}/cpuset.cpus"))
+        if cpus and cpus <= partition.isolated and host.value(f"{path}/cgroup.threads"):
+            users.append(User(f"{_guest_name(path)} {path.rpartition('/')[2]}", path, cpus, _state(host, path)))
+    return users
+
+
+def _polling(host: Host, partition: Partition) -> list[User]:
+    pid = host.value(SWITCH_PID) or ""
+    cgroup = next((line[3:] for line in (host.read(f"/proc/{pid}/cgroup") or "").splitlines() if line.startswith("0::/")), "")
+    found = []
+    for task in host.listdir(f"/proc/{pid}/task") if pid.isdecimal() and cgroup else []:
+        name = host.value(f"/proc/{pid}/task/{task}/comm") or ""
+        cpu = re.match(r"pmd-c(\d+)", name)
+        if not cpu or int(cpu[1]) not in partition.isolated:
+            continue
+        path = f"{ROOT}{cgroup}/pmd-c{cpu[1]}" if has_remote_partitions(host) else f"{ROOT}{cgroup}"
+        inside = task in (host.read(f"{path}/cgroup.threads") or "").split()
+        found.append(User(name, path, frozenset({int(cpu[1])}), _state(host, path) if inside else "member", int(task)))
+    return found
+
+
+def read_holders(host: Host) -> dict[str, Held]:
+    """Return what the holders hold."""
+    return {name: Held(parse_or_empty(host.value(f"{path}/cpuset.cpus")), _state(host, path)) for name, path in HOLDERS.items()}
+
+
+def read_reserved(host: Host) -> dict[str, frozenset[int]]:
+    """Return the CPUs reserved for guests that are about to start, by guest."""
+    return {name: parse_or_empty(host.value(f"{RESERVED}/{name}")) for name in host.listdir(RESERVED)}
+
+
+def foreign_partitions(host: Host, users: list[User]) -> dict[str, frozenset[int]]:
+    """Return the CPUs of partitions that are none of ours, by cgroup."""
+    ours = {*HOLDERS.values(), *(user.path for user in users)}
+    found = {}
+    for pattern in ("*", "*/*", "*/*/*"):
+        for file in host.glob(f"{ROOT}/{pattern}/cpuset.cpus.partition"):
+            path = file.rpartition("/")[0]
+            if path not in ours and (host.value(file) or "member") in ("root", "isolated"):
+                found[path] = parse_or_empty(host.value(f"{path}/cpuset.cpus.effective"))
+    return found
+
+
+# -- planning --------------------------------------------------------------------------------------
+
+
+def plan_slices(host: Host, partition: Partition) -> None:
+    """Plan that programs of the system and its users stay on housekeeping and shared CPUs, now and after every boot.
+
+    Written where systemd reads it (``AllowedCPUs=``, systemd.resource-control(5)), so that it agrees with what is in force.
+    """
+    cpus = format_cpulist(partition.unisolated)
+    for name, path in DROP_INS.items():
+        kind = "Scope" if name.endswith(".scope") else "Slice"
+        text = f"# Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.\n[{kind}]\nAllowedCPUs={cpus}\n"
+        host.set_file(path, text.encode(), reason="programs keep off the isolated CPUs")
+
+
+def plan_slice_values(host: Host, partition: Partition, *, first: bool) -> None:
+    """Plan the same in the running cgroups: ``first`` what they must give up before the partitions are made, then the rest.
+
+    The kernel isolates no CPU that another cgroup lists, so what is listed narrows first and widens last. A slice without a list
+    holds the threads that own isolated CPUs until they have partitions, so it gets one last.
+    """
+    wanted = partition.unisolated
+    for name in SLICES:
+        path = f"{ROOT}/{name}/cpuset.cpus"
+        if not host.exists(f"{ROOT}/{name}"):
+            continue
+        current = parse_or_empty(host.value(path))
+        narrowed = current & wanted or (wanted if current else current)  # a list with tasks cannot be emptied
+        before, after = (current, narrowed) if first else (narrowed, wanted)
+        if before != after and (current or not first):
+            change = Change(path, format_cpulist(before), format_cpulist(after), "stall", "programs keep off the isolated CPUs")
+            host.follow_up(change, partial(write, host, path, format_cpulist(after)))
+
+
+def plan_partitions(host: Host, partition: Partition, online: frozenset[int], *, journal: bool = True) -> None:
+    """Plan what each holder must hold and, where the kernel can, a partition for each thread that owns isolated CPUs.
+
+    CPUs leave before they arrive: no CPU is ever claimed twice. Without ``journal`` (CPUs that change hands on a node that is
+    partitioned already, perhaps while a module is at work) nothing is journalled.
+    """
+    users = read_users(host, partition)
+    check_owners(partition, foreign_partitions(host, users))
+    reserved = frozenset().union(*read_reserved(host).values())
+    wanted, current = wanted_holders(partition, users, reserved, online), read_holders(host)
+    check_siblings(wanted, _siblings(host), _release_of(host))
+    remote = has_remote_partitions(host)
+    new = [user for user in users if remote and not user.isolated]
+    if (new or any(held != wanted[name] for name, held in current.items())) and not _has_cpuset(host, ROOT):
+        change = Change(f"{ROOT}/cgroup.subtree_control", "", "cpuset", reason="cpusets can be used")
+        host.change(change, partial(write, host, f"{ROOT}/cgroup.subtree_control", "+cpuset"), kind="cgroup")
+    for user in new:
+        unit = user.path.rpartition("/")[0]
+        for above in (unit.rpartition("/")[0], unit) if user.task else ():
+            if not _has_cpuset(host, above) and f"{above}/cgroup.subtree_control" not in {item.resource for item in host.changes}:
+                _plan_controller(host, above, user)
+    if journal and not any(held.cpus for held in current.values()):
+        keep_affinities(host, user=not remote)
+    for name, held in current.items():
+        if held.cpus - wanted[name].cpus:
+            _plan_holder(host, name, held, Held(held.cpus & wanted[name].cpus, held.state))
+    for user in new:
+        change = Change(f"cpuset:{user.owner}", user.state, f"isolated {format_cpulist(user.cpus)}", "stall", _REASON)
+        host.follow_up(change, partial(_isolate_user, host, user, exclusive_paths(users)))
+    for name, want in wanted.items():
+        held = Held(current[name].cpus & want.cpus, current[name].state)
+        if want.cpus and held != want:
+            _plan_holder(host, name, held, want, exclusive_paths(users))
+
+
+def _siblings(host: Host) -> dict[str, dict[str, str]]:
+    """Return what the cgroups beside the holders list, but those that are narrowed or pruned on the way."""
+    found = {}
+    for path in host.glob(f"{ROOT}/*/cpuset.cpus"):
+        name = path.split("/")[-2]
+        if name not in SLICES:
+            found[name] = {"cpuset.cpus": host.value(path) or ""}
+            found[name]["cpuset.cpus.partition"] = _state(host, path.rpartition("/")[0]) or "member"
+    return found
+
+
+def _release_of(host: Host) -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", host.value("/proc/sys/kernel/osrelease") or "")
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _plan_controller(host: Host, path: str, user: User) -> None:
+    """Plan cpusets for a poll-mode thread; systemd knows of them by ``Delegate=`` and switches them off with the unit's."""
+    change = Change(f"{path}/cgroup.subtree_control", "", "cpuset", reason="poll-mode threads have cpusets of their own")
+    host.follow_up(change, partial(_switch_on, host, path, user))
+
+
+def _switch_on(host: Host, path: str, user: User) -> None:
+    if user.path.rpartition("/")[0] == path:  # a process stays in a cgroup that has children only if these are threaded
+        os.makedirs(host.path(user.path), exist_ok=True)
+        write(host, f"{user.path}/cgroup.type", "threaded")
+    write(host, f"{path}/cgroup.subtree_control", "+cpuset")
+
+
+def _plan_holder(host: Host, name: str, held: Held, want: Held, marks: Mapping[str, frozenset[int]] | None = None) -> None:
+    change = Change(f"cpuset:{name}", str(held), str(want) if want.cpus else "absent", "stall", _REASON)
+    host.follow_up(change, partial(hold, host, name, want.cpus, marks))
+
+
+def _has_cpuset(host: Host, path: str) -> bool:
+    return "cpuset" in (host.value(f"{path}/cgroup.subtree_control") or "").split()
+
+
+# -- making ----------------------------------------------------------------------------------------
+
+
+def write(host: Host, path: str, value: str) -> None:
+    """Write a cgroup file; nothing at all is written as an empty line, which the kernel takes for nothing."""
+    try:
+        with open(host.path(path), "w") as stream:
+            stream.write(f"{value}\n")
+    except OSError as error:
+        raise HostError(f"{path}: the kernel refused {value or 'nothing'!r}: {error.strerror}") from None
+
+
+def _isolate(host: Host, path: str, cpus: frozenset[int]) -> None:
+    """Make a cgroup an isolated partition, and read back what became of it."""
+    write(host, f"{path}/cpuset.cpus.partition", "isolated")
+    state = _state(host, path)
+    if state != "isolated":
+        raise HostError(
+            f"{path}: the kernel does not isolate CPUs {format_cpulist(cpus)}: {state or 'cpuset.cpus.partition is missing'}; "
+            "see which cgroup claims them (cpuset.cpus, cpuset.cpus.exclusive)"
+        )
+
+
+def _isolate_user(host: Host, user: User, marks: Mapping[str, frozenset[int]]) -> None:
+    """Give a thread that runs a partition of its own: mark its CPUs down the path, then isolate its cgroup."""
+    if user.task:
+        _make_cgroup(host, user)
+    _prune(host, marks)
+    for path in exclusive_paths([user]):
+        file = f"{path}/cpuset.cpus.exclusive"
+        marked = parse_or_empty(host.value(file))
+        if not user.cpus <= marked:
+            write(host, file, format_cpulist(marked | user.cpus))
+    _isolate(host, user.path, user.cpus)
+    if user.task:
+        write(host, f"{user.path}/cgroup.threads", str(user.task))
+
+
+def _make_cgroup(host: Host, user: User) -> None:
+    """Make the threaded cgroup of a poll-mode thread below its daemon's (libvirt has made those of vCPUs)."""
+    os.makedirs(host.path(user.path), exist_ok=True)
+    if host.value(f"{user.path}/cgroup.type") != "threaded":
+        write(host, f"{user.path}/cgroup.type", "threaded")
+    write(host, f"{user.path}/cpuset.cpus", format_cpulist(user.cpus))
+
+
+def _prune(host: Host, wanted: Mapping[str, frozenset[int]]) -> None:
+    """Take back marks that no thread needs any more, from the bottom up."""
+    for path in host.glob(f"{ROOT}/{_POLLING}"):
+        if path not in wanted and not host.value(f"{path}/cgroup.threads"):
+            _dissolve(host, path)  # its thread has ended
+    paths = [path for pattern in _MARKED for path in host.glob(f"{ROOT}/{pattern}")]
+    for path in sorted(paths, key=lambda item: -item.count("/")):
+        cpus = parse_or_empty(host.value(f"{path}/cpuset.cpus.exclusive"))
+        keep = cpus & wanted.get(path, frozenset())
+        if cpus != keep:
+            write(host, f"{path}/cpuset.cpus.exclusive", format_cpulist(keep))
+
+
+def hold(host: Host, name: str, cpus: frozenset[int], marks: Mapping[str, frozenset[int]] | None = None) -> None:
+    """Let the holder of a set hold these CPUs; without any it goes away."""
+    path = HOLDERS[name]
+    if not cpus:
+        _dissolve(host, path)
+        return
+    if marks is not None:
+        _prune(host, marks)
+    os.makedirs(host.path(path), exist_ok=True)
+    write(host, f"{path}/cpuset.cpus", format_cpulist(cpus))
+    state = _state(host, path)
+    if state != "isolated":
+        if state.startswith("isolated"):  # one that became invalid starts anew
+            write(host, f"{path}/cpuset.cpus.partition", "member")
+        _isolate(host, path, cpus)
+
+
+def _dissolve(host: Host, path: str) -> None:
+    if not host.exists(path):
+        return
+    write(host, f"{path}/cpuset.cpus.partition", "member")
+    try:
+        os.rmdir(host.path(path))
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise HostError(f"{path}: cannot be removed ({error.strerror}): which processes are in its cgroup.procs?") from None
+
+
+def chase_threads(host: Host, partition: Partition) -> None:
+    """Take kernel threads that may run anywhere off CPUs that just changed hands; older kernels let them in."""
+    for thread in read_threads(host, user=False):
+        if is_stray(thread, partition):
+            set_affinity(thread.pid, format_cpulist(thread.allowed & partition.unisolated or partition.unisolated))
+
+
+# -- undo ------------------------------------------------------------------------------------------
+
+
+def restore_partitions(host: Host, partition: Partition | None) -> None:
+    """Plan to give all CPUs back: slices have every CPU again, threads keep theirs by affinity alone, holders go.
+
+    A cgroup with tasks cannot have its ``cpuset.cpus`` emptied (the kernel says ENOSPC), so it gets all CPUs, which means the
+    same; the file itself goes with the controller, if that was off before.
+    """
+    if not host.exists(f"{ROOT}/cgroup.controllers"):
+        return
+    everything = format_cpulist(read_online(host))
+    ours = host.entries("file")
+    for name, drop_in in DROP_INS.items():
+        path = f"{ROOT}/{name}/cpuset.cpus"
+        if drop_in in ours and host.value(path) not in (None, "", everything):
+            host.follow_up(
+                Change(path, host.value(path), everything, "stall", "restored"), partial(write, host, path, everything)
+            )
+    for user in read_users(host, partition) if partition else []:
+        if user.state.startswith("isolated"):
+            change = Change(f"cpuset:{user.owner}", f"{user.state} {format_cpulist(user.cpus)}", "member", "stall", "restored")
+            host.follow_up(change, partial(_release, host, user))
+    for name, held in read_holders(host).items():
+        if host.exists(HOLDERS[name]):
+            change = Change(f"cpuset:{name}", str(held), "absent", "stall", "restored")
+            host.follow_up(change, partial(_dissolve, host, HOLDERS[name]))
+
+
+def restore_controllers(host: Host) -> None:
+    """Plan to switch cpusets off where they were off before.
+
+    Comes when systemd has read that its units have no ``AllowedCPUs=`` any more: until then it switches cpusets on for every
+    unit that it starts.
+    """
+    for path, before in sorted(host.entries("cgroup").items(), key=lambda item: -item[0].count("/")):
+        off = host.exists(path) and before == "" and _has_cpuset(host, path.rpartition("/")[0])
+        host.restore(Change(path, "cpuset", "", reason="restored") if off else None, path, partial(_switch_off, host, path))
+
+
+def _release(host: Host, user: User) -> None:
+    write(host, f"{user.path}/cpuset.cpus.partition", "member")
+    _prune(host, {})
+    if user.task:  # back into its daemon's cgroup, which gives it all CPUs: it keeps its own by affinity
+        write(host, f"{user.path.rpartition('/')[0]}/cgroup.threads", str(user.task))
+        set_affinity(user.task, format_cpulist(user.cpus))
+        _dissolve(host, user.path)
+
+
+def _switch_off(host: Host, path: str) -> None:
+    """Switch the controller off again, unless cgroups further down use it by now."""
+    with suppress(HostError):
+        write(host, path, "-cpuset")

@@ -1,0 +1,297 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A measurement as a job on a machine: its commands, the script that watches over them, and what is left to read. Pure.
+
+The script runs tool and load as its children, in one transient systemd unit where there is systemd: whatever ends the unit
+ends them all. It holds a lease, a moment of the machine's uptime in a file. Who waits for the measurement prolongs it; when
+nobody does any more, the script ends the measurement by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .._cpus.cpulist import format_cpulist
+from .parse import parse_cyclictest, parse_cyclictest_json, parse_hwlatdetect, parse_oslat, parse_oslat_json
+from .rtla import parse_noise_top, parse_rtla_hist
+from .verdict import INTERVAL_US, LatencyError, Reading
+
+DIRECTORY = "/run/realtime-kvm/latency"
+UNIT = "realtime-kvm-latency.service"
+
+#: Program to the packages that bring it.
+PACKAGES = {
+    "cyclictest": "rt-tests (Debian, Ubuntu) or realtime-tests (RHEL)",
+    "oslat": "rt-tests (Debian, Ubuntu) or realtime-tests (RHEL)",
+    "hwlatdetect": "rt-tests (Debian, Ubuntu) or realtime-tests (RHEL)",
+    "rtla": "rtla",
+    "stress-ng": "stress-ng",
+    "taskset": "util-linux",
+}
+
+#: Tool to the program that measures, and to the tracer that it needs of the kernel.
+PROGRAMS = dict.fromkeys(("timerlat", "osnoise", "hwnoise"), "rtla")
+TRACERS = {"timerlat": "timerlat", "osnoise": "osnoise", "hwnoise": "osnoise", "hwlatdetect": "hwlat"}
+
+#: Bins of a histogram, of 1 µs each: as in RHEL 10's procedure; and for a virtual machine, whose samples would all lie beyond.
+_BINS = {"cyclictest": 60, "oslat": 32, "timerlat": 256, "osnoise": 256}
+_BINS_VIRTUAL = {"cyclictest": 20000, "oslat": 1024, "timerlat": 20000, "osnoise": 20000}
+_BINS_MOST = {"oslat": 1024}
+
+#: Seconds that the load has to begin before the measurement does.
+SETTLE_S: float = 2
+
+#: Seconds that the unit may take beyond the measurement, after which systemd ends it whatever happens.
+MARGIN_S = 120
+
+
+@dataclass(frozen=True)
+class Job:
+    """What runs. ``bins`` is the histogram's length in µs, 0 where the tool has none."""
+
+    tool: str
+    profile: str
+    seconds: int
+    cpus: tuple[int, ...]
+    housekeeping: tuple[int, ...]
+    load: str
+    limit_us: float
+    bins: int
+    json: bool = False
+
+    def key(self) -> dict[str, Any]:
+        """Return what makes two measurements the same."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+    def programs(self) -> list[str]:
+        """Return the programs that it needs."""
+        needed = [PROGRAMS.get(self.tool, self.tool)]
+        return [*needed, *(["taskset"] if self.housekeeping else []), *(["stress-ng"] if self.load == "stress-ng" else [])]
+
+    def command(self) -> list[str]:
+        """Return the tool's command line; options of RHEL 10's procedure where it has one."""
+        cpus, main = format_cpulist(self.cpus), format_cpulist(self.housekeeping)
+        main_cpu = str(min(self.housekeeping)) if self.housekeeping else ""
+        record = [f"--json={DIRECTORY}/result.json"] if self.json else []
+        if self.tool == "cyclictest":
+            # RHEL 10: -m -q -p95 --policy=fifo -D 12h -h60 -t <n> -a <cpus> --mainaffinity <housekeeping> -i 200
+            command = ["cyclictest", "-m", "-q", "-p95", "--policy=fifo", "-D", str(self.seconds), "-h", str(self.bins)]
+            command += ["-t", str(len(self.cpus)), "-a", cpus, "-i", str(INTERVAL_US["cyclictest"])]
+            command += [*(["--mainaffinity", main] if main else []), *record]
+            return self._on([*self.cpus, *self.housekeeping], command)
+        if self.tool == "oslat":
+            # RHEL 10: --cpu-list <cpus> --rtprio 1 -D 12h -w memmove -m 4K
+            command = ["oslat", "--cpu-list", cpus, "--rtprio", "1", "-D", str(self.seconds), "-w", "memmove", "-m", "4K"]
+            command += ["-b", str(self.bins), *(["-C", main_cpu] if main_cpu else []), *record]
+            return self._on([*self.cpus, *self.housekeeping], command)
+        if self.tool == "hwlatdetect":
+            # the gap that is looked for is one above the limit or near it; the kernel's own threshold is 10 µs
+            threshold = str(max(1, min(10, int(self.limit_us))))
+            return self._on(
+                self.housekeeping,
+                ["hwlatdetect", f"--duration={self.seconds}s", f"--threshold={threshold}", f"--cpu-list={cpus}"],
+            )
+        command = ["rtla", self.tool, *([] if self.tool == "hwnoise" else ["hist"]), "-c", cpus, "-d", f"{self.seconds}s"]
+        if self.tool == "hwnoise":  # RHEL 10 and the kernel's documentation: gaps from 1 µs on, the result alone
+            command += ["-T", "1", "-q"]
+        else:
+            command += ["-b", "1", "-E", str(self.bins), "-P", "f:95"]
+            command += ["-p", str(INTERVAL_US["timerlat"])] if self.tool == "timerlat" else []
+        return self._on(self.housekeeping, command)
+
+    def _on(self, cpus: Iterable[int], command: list[str]) -> list[str]:
+        # also where init, and with it every service, is kept off isolated CPUs
+        return ["taskset", "-c", format_cpulist(cpus), *command] if self.housekeeping else command
+
+    def load_command(self) -> list[str]:
+        """Return the load generator's command line: processors, caches, system calls, processes, page faults, all on housekeeping.
+
+        It takes no large memory and writes no disk, so that it can starve nobody there.
+        """
+        if self.load != "stress-ng":
+            return []
+        workers = str(len(self.housekeeping))
+        command = ["stress-ng", "--quiet", "--taskset", format_cpulist(self.housekeeping), "--timeout", f"{self.seconds + 30}s"]
+        return [
+            *command,
+            "--cpu",
+            workers,
+            "--switch",
+            workers,
+            "--fault",
+            workers,
+            "--cache",
+            "1",
+            "--fork",
+            "1",
+            "--timer",
+            "1",
+        ]
+
+    def script(self) -> str:
+        """Return the shell script that runs it, in any POSIX shell (busybox's included)."""
+        load = self.load_command()
+        start = f"{shlex.join(load)} >load.out 2>&1 </dev/null & load=$!" if load else ":"
+        return _SCRIPT.format(
+            directory=shlex.quote(DIRECTORY), load=start, settle=SETTLE_S if load else 0, tool=shlex.join(self.command())
+        )
+
+
+#: Tool and load are asked to end before they are killed: rtla takes its tracers back then. ``rc`` comes last and at once.
+_SCRIPT = """#!/bin/sh
+cd {directory} || exit 71
+load= tool= watch=
+running() {{ [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }}
+stop() {{
+  running "$1" || return 0
+  kill -INT "$1" 2>/dev/null
+  for signal in TERM TERM TERM KILL; do
+    sleep 1
+    running "$1" || return 0
+    kill -"$signal" "$1" 2>/dev/null
+  done
+}}
+finish() {{
+  trap '' HUP INT TERM
+  [ -n "$load" ] && kill -TERM "$load" 2>/dev/null
+  stop "$tool"
+  stop "$load"
+  [ -n "$watch" ] && kill -KILL "$watch" 2>/dev/null
+  printf '%s\n' "$1" >rc.new && mv rc.new rc
+  exit 0
+}}
+trap 'finish ended' HUP INT TERM
+{load}
+sleep {settle}
+LC_ALL=C {tool} >out 2>err </dev/null & tool=$!
+main=$$
+(
+  trap - HUP INT TERM
+  while sleep 1; do
+    if ! kill -0 "$main" 2>/dev/null; then # killed: take the others along
+      stop "$tool"
+      stop "$load"
+      exit
+    fi
+    read -r up rest </proc/uptime
+    read -r until <lease || continue
+    if [ "${{up%%.*}}" -ge "$until" ]; then
+      : >abandoned
+      kill -TERM "$main"
+      exit
+    fi
+  done
+) >/dev/null 2>&1 &
+watch=$!
+wait "$tool"
+code=$?
+[ -z "$load" ] || running "$load" || : >unloaded
+tool=
+finish "$code"
+"""
+
+
+def unit_command(job: Job, script: str) -> list[str]:
+    """Return how systemd runs the script: one control group for all of it, gone when it ends, and ended when its time is over."""
+    properties = {
+        "RuntimeMaxSec": job.seconds + MARGIN_S,
+        "KillMode": "mixed",  # the script first, so that it ends the tool in good order; then all that is left, at once
+        "TimeoutStopSec": 15,
+        "LimitMEMLOCK": "infinity",
+        "OOMPolicy": "stop",
+        **({"CPUAffinity": format_cpulist(job.housekeeping)} if job.housekeeping else {}),
+    }
+    options = [f"--property={name}={value}" for name, value in properties.items()]
+    return [
+        "systemd-run",
+        "--quiet",
+        "--collect",
+        f"--unit={UNIT}",
+        "--description=latency measurement",
+        *options,
+        "/bin/sh",
+        script,
+    ]
+
+
+def bins_for(tool: str, limit_us: float, *, virtual: bool) -> int:
+    """Return how long a tool's histogram is: beyond the limit, so that what overflows it has failed."""
+    if tool not in _BINS:
+        return 0
+    wanted = max((_BINS_VIRTUAL if virtual else _BINS)[tool], int(limit_us * 1.5))
+    return min(wanted, _BINS_MOST.get(tool, wanted))
+
+
+def read_output(job: Job, files: Mapping[str, str]) -> Reading:
+    """Return what the tool read, from the files that it left; ``LatencyError`` where that is nothing."""
+    text, record = files.get("out", ""), files.get("result.json", "")
+    if job.tool == "cyclictest":
+        return parse_cyclictest_json(record, job.bins) if record else parse_cyclictest(text, job.cpus)
+    if job.tool == "oslat":
+        return parse_oslat_json(record, job.bins) if record else parse_oslat(text)
+    if job.tool == "hwlatdetect":
+        return parse_hwlatdetect(text + files.get("err", ""), job.cpus)
+    return parse_noise_top(text) if job.tool == "hwnoise" else parse_rtla_hist(text, 1)
+
+
+def interruption(files: Mapping[str, str], *, running: bool) -> str:
+    """Say why a measurement ended before its time; nothing where it did not."""
+    if "abandoned" in files:
+        return "interrupted: nobody waited for it any more (the run that had started it ended)"
+    if "rc" not in files:
+        return "" if running else "interrupted: its processes were killed"
+    return "interrupted: it was stopped" if files["rc"].strip() == "ended" else ""
+
+
+def tool_failure(job: Job, files: Mapping[str, str]) -> str:
+    """Say what the tool complained of when it failed; nothing where it did not."""
+    code = files.get("rc", "0").strip()
+    if code in ("0", "ended"):
+        return ""
+    words = (files.get("err", "").strip() or files.get("out", "").strip()).splitlines()
+    return f"{PROGRAMS.get(job.tool, job.tool)} ended with exit code {code}: {' '.join(words[-3:])[-300:] or 'it said nothing'}"
+
+
+def stored(job: Job, **rest: Any) -> str:
+    """Return the file that keeps a job beside its output."""
+    return json.dumps({"job": job.key(), **rest}, sort_keys=True) + "\n"
+
+
+def load_stored(text: str) -> tuple[Job, dict[str, Any]]:
+    """Return the job of such a file, and the rest of it."""
+    try:
+        rest: dict[str, Any] = json.loads(text)
+        values = rest.pop("job")
+        job = Job(**{**values, "cpus": tuple(values["cpus"]), "housekeeping": tuple(values["housekeeping"])})
+        return job, {"before": rest["before"], "started": rest["started"], "environment": rest["environment"], **rest}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise LatencyError(
+            f"{DIRECTORY}/job.json is damaged, so its measurement cannot be read; remove it with state: absent"
+        ) from None
+
+
+def parse_probe(text: str) -> dict[str, str]:
+    """Return path to content of what ``PROBE`` printed."""
+    files: dict[str, list[str]] = {}
+    name = ""
+    for line in text.splitlines():
+        if line.startswith("\x01"):
+            name = line[1:]
+            files[name] = []
+        elif name:
+            files[name].append(line)
+    return {path: "\n".join(lines) for path, lines in files.items()}
+
+
+def probe(paths: Sequence[str]) -> list[str]:
+    """Return a command that prints those of the files that can be read, for ``parse_probe``; patterns are the shell's."""
+    return [
+        "/bin/sh",
+        "-c",
+        f"for f in {' '.join(paths)}; do [ -r $f ] || continue; printf '\\001%s\\n' $f; cat $f; echo; done 2>/dev/null; true",
+    ]

@@ -1,0 +1,264 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the roles would change, found out by their own modules in check mode and put as findings.
+
+There is no second implementation of what should be: a planned change of a module is a difference of the machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._audit.findings import Finding, change_finding, rule_of
+from .._audit.switch import SHOW_QUEUES, check_placement, parse_placement
+from .._boot.arguments import find_conflicts
+from .._boot.loader import DROP_IN as GRUB_DROP_IN
+from .._boot.loader import GRUB_CFG, find_boot_loader
+from .._cpus.partition import Partition
+from .._cpus.topology import Topology
+from .._host.change import Change
+from .._host.host import Host, HostError
+from .._host.paths import ARCHIVE, CONFIG_DIR, config_path
+from .._host.runner import Runner
+from .._host.sysfs import read_kernel
+from .._interrupts.irqbalance import IRQBALANCE_DROP_IN, plan_irqbalance
+from .._isolation.cgroups import plan_slices
+from .._memory.pools import pool_path
+from .._node.archive import plan_service
+from .._switch.daemon import is_installed
+from . import kvm_host, ovs_dpdk, rt_domain
+
+_THREAD = re.compile(r"domain (.+): (vcpu\d+|emulator|iothread\d+) (?:cpus|scheduler)")
+
+
+@dataclass
+class Specs:
+    """What the inventory says of guests, networks and their host; the keys are those of the modules' options."""
+
+    networks: list[dict[str, Any]]
+    guests: list[dict[str, Any]]
+    host: Mapping[str, Any]
+    switch: Mapping[str, Any]
+    priority_limit: int
+
+    @property
+    def given(self) -> bool:
+        return bool(self.networks or self.guests)
+
+    @property
+    def wants_guests(self) -> bool:
+        return any(guest.get("state") != "absent" for guest in self.guests)
+
+    @property
+    def wants_switch(self) -> bool:
+        return any(item.get("realtime", True) and item.get("state") != "absent" for item in self.networks)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(str(guest.get("name")) for guest in self.guests if guest.get("state") != "absent")
+
+
+@dataclass
+class Outcome:
+    """What a module in check mode has found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _run(host: Host, owner: str, body: Any, runner: Runner, parameters: Mapping[str, Any]) -> tuple[Host, Mapping[str, Any]]:
+    trial = host.trial(owner)
+    return trial, body(trial, runner, {"state": "present", "partition": None, **parameters})
+
+
+def _notes(trial: Host) -> list[Finding]:
+    return [Finding("note", trial.owner, "-", note, "as it says") for note in trial.notes]
+
+
+# -- memory, switch, guests ------------------------------------------------------------------------
+
+
+def host_outcome(host: Host, runner: Runner, specs: Specs) -> Outcome:
+    """Compare huge pages, mounts and KVM's parameters with what guests and switch need."""
+    given = {"networks": specs.networks, "guests": specs.guests, **specs.host}
+    trial, result = _run(host, "kvm_host", kvm_host.run, runner, given)
+    mounts = any(change.resource.startswith("mount:") for change in trial.changes)  # whose units are no second difference
+    findings = [
+        change_finding(change, "kvm_host", _host_rule(change))
+        for change in trial.changes
+        if change.resource != ARCHIVE and not (mounts and change.resource.endswith(".mount"))
+    ]
+    for row in result["hugepages"]:
+        if row["size"] == "1G" and row["have"] < row["wanted"]:
+            path = f"{pool_path(row['node'], '1G')}/nr_hugepages"
+            remedy = "reboot the node into its arguments (site playbook)"
+            findings.append(Finding("hugepages", path, str(row["wanted"]), str(row["have"]), remedy))
+    return Outcome([*findings, *_notes(trial)], result)
+
+
+def _host_rule(change: Change) -> str:
+    if change.resource.startswith(f"{CONFIG_DIR}/"):
+        return "options"
+    return rule_of(change) if change.resource.startswith(("/sys/", "/proc/")) else "host-file"
+
+
+def switch_outcome(host: Host, runner: Runner, specs: Specs) -> Outcome:
+    """Compare the switch with the networks and the guests' ports."""
+    devices = any(item.get("device") for item in specs.networks)
+    if specs.wants_switch and not is_installed(host, devices=devices):
+        names = ", ".join(str(item.get("name")) for item in specs.networks)
+        missing = Finding("switch-missing", "Open vSwitch", f"installed with DPDK, for {names}", "not complete", "ovs_dpdk role")
+        return Outcome([missing])
+    given = {"networks": specs.networks, "guests": specs.guests, **specs.switch, "restart_with_guests": True}
+    trial, result = _run(host, "ovs_dpdk", ovs_dpdk.run, runner, given)
+    changes = trial.changes
+    if any(change.resource.startswith("ovs:") for change in changes):  # a restart that comes of these is no second difference
+        changes = [change for change in changes if change.resource != ovs_dpdk.SERVICE or change.before == "stopped"]
+    findings = [change_finding(change, "ovs_dpdk", "switch") for change in changes]
+    for row in result["unlisted"]:
+        what = f"port {row['port']}" if row["port"] else f"bridge {row['bridge']}"
+        findings.append(
+            Finding("switch-unlisted", what, "a network and guest of the inventory", "neither", "state: absent takes it away")
+        )
+    return Outcome([*findings, *_notes(trial)], result)
+
+
+def queue_findings(runner: Runner, switch: Mapping[str, Any]) -> list[Finding]:
+    """Compare which thread serves which queue with what the database asks for."""
+    code, out, err = runner(SHOW_QUEUES)
+    if code != 0:
+        raise HostError(f"{' '.join(SHOW_QUEUES)} failed: {(err or out).strip()[-200:]}")
+    return check_placement(switch["ports"], parse_placement(out))
+
+
+def guest_outcome(host: Host, runner: Runner, specs: Specs, pages: Mapping[str, Any] | None) -> Outcome:
+    """Compare definitions, states and threads of guests with the inventory."""
+    given = {
+        "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": pages,
+        "restart": False, "shutdown_timeout_s": 0, "force_off": False, "stop_running": False,
+    }  # fmt: skip
+    trial, result = _run(host, "rt_domain", rt_domain.run, runner, given)
+    whole = {change.resource for change in trial.changes if re.fullmatch(r"domain [^:]+", change.resource)}
+    findings = [
+        change_finding(change, "rt_guest", _guest_rule(change))
+        for change in trial.changes
+        if change.resource in whole or change.resource.partition(":")[0] not in whole
+    ]
+    for name, elements in result["restart_required"].items():
+        actual = f"runs with an old {', '.join(elements)}"
+        findings.append(Finding("guest-restart", f"domain {name}", "as defined", actual, "rt_guest_restart: true, or restart it"))
+    for name in result["unlisted"]:
+        remedy = "list it, or state: absent takes it away"
+        findings.append(Finding("guest-unlisted", f"domain {name}", "in realtime_guests", "not listed", remedy))
+    return Outcome([*findings, *_notes(trial)], result)
+
+
+def _guest_rule(change: Change) -> str:
+    if _THREAD.fullmatch(change.resource):
+        return "guest-thread"
+    return "guest-state" if change.resource.endswith((": state", ": restart")) else "guest-definition"
+
+
+def named_threads(findings: Iterable[Finding]) -> set[tuple[str, str]]:
+    """Return the threads of guests that findings name: guest and role."""
+    found = (_THREAD.fullmatch(finding.resource) for finding in findings if finding.rule == "guest-thread")
+    return {(match[1], match[2]) for match in found if match}
+
+
+def named_tasks(findings: Iterable[Finding]) -> set[int]:
+    """Return the tasks that findings of a role name: ``thread:<name>:<id>:<started>:affinity``."""
+    found = (re.fullmatch(r"thread:.*:(\d+):\d+:\w+", finding.resource) for finding in findings)
+    return {int(match[1]) for match in found if match}
+
+
+def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology: Topology) -> list[Finding]:
+    """Tell the guests' ports that are polled from another NUMA node than the guest's."""
+    nodes = {guest["name"]: set(guest["nodes"]) for guest in guests.get("domains", ())}
+    findings = []
+    for port in switch.get("ports", ()):
+        polled = {topology.cpus[cpu].node for cpu in port["affinity"].values() if cpu in topology.cpus}
+        home = nodes.get(port["guest"], set())
+        if home and polled - home:
+            findings.append(
+                Finding(
+                    "pmd-remote",
+                    f"port {port['name']}",
+                    f"NUMA node {', '.join(map(str, sorted(home)))}",
+                    f"polled from node {', '.join(map(str, sorted(polled - home)))}",
+                    "dataplane CPUs on that node (cpu_partition_dataplane_cores_per_node), or numa_node of the guest",
+                )
+            )
+    return findings
+
+
+# -- boot loader, boot service, irqbalance ---------------------------------------------------------
+
+
+def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any], *, pending: bool) -> list[Finding]:
+    """Compare what the boot loader will boot with what was planned, and what others have in its files.
+
+    ``pending``: tell that another kernel runs than boots next.
+    """
+    trial = host.trial("kernel_arguments")
+    loader = find_boot_loader(trial, runner)
+    conflicts = find_conflicts(loader.foreign(), wanted["tokens"])
+    if conflicts:
+        remedy = "remove it there, or change the variables that the plan is made from (cpu_partition_*, rt_kernel_*)"
+        return [Finding("argument-conflict", item.where, item.wanted, item.foreign, remedy) for item in conflicts]
+    following = loader.plan(wanted["tokens"], wanted["default_kernel"])
+    edited = any(change.resource == GRUB_DROP_IN for change in trial.changes)  # the menu that comes of it is no second difference
+    findings = [
+        change_finding(change, "rt_kernel", "boot-configuration")
+        for change in trial.changes
+        if not (edited and change.resource == GRUB_CFG)
+    ]
+    release = read_kernel(host).release
+    if pending and following is not None and following.release != release and not findings:
+        findings.append(
+            Finding("reboot-pending", "running kernel", following.release, release, "reboot the node (site playbook)")
+        )
+    return findings
+
+
+def service_findings(host: Host, partition: Partition) -> list[Finding]:
+    """Compare the boot service with what the role installs."""
+    trial = host.trial("cpu_partition")
+    plan_service(trial)
+    findings = []
+    for change in trial.changes:
+        old = change.resource == ARCHIVE and change.before is not None
+        findings.append(change_finding(change, "cpu_partition", "boot-service-old" if old else "boot-service"))
+    if partition.isolation == "runtime":
+        slices = host.trial("cpu_partition")
+        plan_slices(slices, partition)
+        findings += [change_finding(change, "cpu_partition", "host-file") for change in slices.changes]
+    return findings
+
+
+def irqbalance_files(host: Host, runner: Runner, partition: Partition) -> list[Finding]:
+    """Compare what irqbalance's unit is told, where the role has told it; the process itself has a rule of its own."""
+    trial = host.trial("irq_affinity")
+    if IRQBALANCE_DROP_IN not in trial.entries("file"):
+        return []
+    plan_irqbalance(trial, runner, partition)
+    changes = [change for change in trial.changes if not change.resource.startswith("service:")]
+    return [change_finding(change, "irq_affinity", "host-file") for change in changes]
+
+
+def unconfigured(partition: Partition, present: Iterable[str], specs: Specs) -> list[Finding]:
+    """Name the roles that have not run on a node that has a document; ``present`` are the features whose options are there."""
+    if not partition.isolated:
+        return []
+    roles = {"cpu_partition": "cpu_partition", "cpu_power": "power", "irq_affinity": "irq_affinity"}
+    roles.update({"kernel_arguments": "rt_kernel"} if partition.isolation == "boot" else {})
+    roles.update({"kvm_host": "kvm_host"} if specs.given else {})
+    there = set(present)
+    return [
+        Finding("unconfigured", config_path(feature), f"the options of the {role} role", "absent", f"{role} role (site playbook)")
+        for feature, role in roles.items()
+        if feature not in there
+    ]

@@ -1,0 +1,260 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rtpart: the partition of this node at the operator's hand. Edge.
+
+It runs the modules' own code from the boot service's archive. Exit status: 0 done, 1 the node differs (status) or the
+command was refused, 2 the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from .._audit.findings import change_finding, finding_rows, in_order
+from .._cpus.cpulist import format_cpulist
+from .._cpus.partition import SETS, Partition, PartitionError
+from .._cpus.policies import POLICY_NAMES
+from .._host.document import require_partition
+from .._host.host import Host, HostError
+from .._host.runner import reload_systemd
+from .._host.sysfs import read_online
+from .._host.threads import Thread, read_thread, read_threads, set_affinity
+from .._host.tuning_daemons import restore_tuned
+from .._interrupts.counts import parse_interrupt_counts
+from .._isolation.cgroups import DROP_INS, read_holders, read_users, restore_controllers, restore_partitions, write
+from .._isolation.holders import HOLDERS, ROOT, IsolationError, User, check_free
+from .._isolation.hotplug import bring_back
+from .._isolation.moves import exclusively
+from .._runtime.features import FEATURES, configured_features, undo_feature
+from .._tables import text_table
+
+
+def rtpart(arguments: Sequence[str]) -> int:
+    """Run one command; return its exit status."""
+    options = _parser().parse_args(list(arguments))
+    host = Host(owner="cpu_partition", check_mode=options.verb in ("list", "status"))
+    try:
+        if options.verb in ("run", "move", "undo") and os.geteuid() != 0:
+            raise IsolationError(f"rtpart {options.verb} changes the node and needs root")
+        partition = require_partition(host, None)
+        verb: Any = {"list": _list, "status": _status, "run": _run, "move": _move, "undo": _undo}[options.verb]
+        return int(verb(host, partition, options))
+    except (HostError, IsolationError, PartitionError, OSError) as error:
+        if options.json:
+            sys.stdout.write(f"{json.dumps({'error': str(error)})}\n")
+        sys.stderr.write(f"rtpart: {error}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rtpart", description="The real-time CPU partition of this node.")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    listing = verbs.add_parser(
+        "list", parents=[shared], help="every CPU: its set, who owns it, what runs there, timer interrupts"
+    )
+    listing.add_argument("--seconds", type=float, default=1.0, help="how long timer interrupts are counted (0: not)")
+    verbs.add_parser("status", parents=[shared], help="compare the node with its document; exit status 1 if it differs")
+    run = verbs.add_parser("run", parents=[shared], help="run a command on a CPU of a set")
+    run.add_argument("set", choices=SETS)
+    run.add_argument("--cpu", type=int, help="this CPU of the set (default: the first that is free)")
+    policy = run.add_mutually_exclusive_group()
+    policy.add_argument("-f", "--fifo", type=int, metavar="PRIO", help="with SCHED_FIFO at this priority")
+    policy.add_argument("-r", "--rr", type=int, metavar="PRIO", help="with SCHED_RR at this priority")
+    run.add_argument("command", nargs="+", help="the command and its arguments, after --")
+    move = verbs.add_parser("move", parents=[shared], help="move a running process to the CPUs of a set")
+    move.add_argument("pid", type=int)
+    move.add_argument("set", choices=SETS)
+    verbs.add_parser("undo", parents=[shared], help="give all CPUs back and restore every value the partition has changed")
+    return parser
+
+
+def _say(options: argparse.Namespace, data: Mapping[str, Any], lines: Sequence[str]) -> None:
+    sys.stdout.write((json.dumps(data, sort_keys=True) if options.json else "\n".join(lines)) + "\n")
+
+
+# -- list, status ----------------------------------------------------------------------------------
+
+
+def _list(host: Host, partition: Partition, options: argparse.Namespace) -> int:
+    timer = _timer_rates(host, options.seconds)
+    users = {cpu: user for user in read_users(host, partition) for cpu in user.cpus}
+    holders = read_holders(host)
+    tasks = tasks_by_cpu(host, partition)
+    rows = []
+    for cpu in sorted(read_online(host)):
+        name = next((key for key in SETS if cpu in partition.sets[key]), "idle")
+        held = next((f"held ({held.state})" for held in holders.values() if cpu in held.cpus), "-")
+        user = users.get(cpu)
+        rows.append(
+            {
+                "cpu": cpu,
+                "set": name,
+                "owner": f"{user.owner} ({user.state})" if user else held if cpu in partition.isolated else "-",
+                "tasks": tasks.get(cpu, []),
+                "timer_per_second": timer.get(cpu),
+            }
+        )
+    table = [
+        [
+            str(row["cpu"]),
+            str(row["set"]),
+            str(row["owner"]),
+            "-" if row["timer_per_second"] is None else f"{row['timer_per_second']:.0f}",
+            ", ".join(row["tasks"]) or "-",  # type: ignore[arg-type]
+        ]
+        for row in rows
+    ]
+    _say(options, {"cpus": rows}, text_table(["CPU", "set", "owner", "timer/s", "tasks bound to it"], table))
+    return 0
+
+
+def _timer_rates(host: Host, seconds: float) -> dict[int, float]:
+    if seconds <= 0:
+        return {}
+    before = parse_interrupt_counts(host.read("/proc/interrupts") or "")
+    started = time.monotonic()
+    time.sleep(seconds)
+    after = parse_interrupt_counts(host.read("/proc/interrupts") or "")
+    passed = time.monotonic() - started
+    return {cpu: (after.ticks(cpu) - before.ticks(cpu)) / passed for cpu in after.cpus}
+
+
+def tasks_by_cpu(host: Host, partition: Partition) -> dict[int, list[str]]:
+    """Return the programs' threads that may run on one isolated CPU alone, with their policy, by CPU."""
+    found: dict[int, list[str]] = {}
+    for thread in read_threads(host, user=True):
+        if len(thread.allowed) == 1 and thread.allowed <= partition.isolated:
+            found.setdefault(min(thread.allowed), []).append(_describe(thread))
+    return found
+
+
+def _describe(thread: Thread) -> str:
+    policy = POLICY_NAMES.get(thread.policy, str(thread.policy)).removeprefix("SCHED_")
+    return f"{thread.name}[{thread.pid}] {policy}{f' {thread.priority}' if thread.priority else ''}"
+
+
+def _status(host: Host, partition: Partition, options: argparse.Namespace) -> int:
+    findings = []
+    for feature, values in configured_features(host).items():
+        trial = host.trial(feature)
+        FEATURES[feature].plan(trial, partition, values)
+        findings += [change_finding(change, FEATURES[feature].role) for change in trial.changes]
+    rows = finding_rows(in_order(findings))
+    lines = text_table(rows[0], rows[1:]) if rows else ["the machine is as its document says"]
+    _say(options, {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings]}, lines)
+    return 1 if findings else 0
+
+
+# -- run, move -------------------------------------------------------------------------------------
+
+
+def pick(host: Host, partition: Partition, name: str, cpu: int | None) -> frozenset[int]:
+    """Return the CPUs of a set that a task may have: one that is free of an isolated set, all of another."""
+    own = partition.sets[name] & read_online(host)
+    if not own:
+        raise IsolationError(f"the {name} set has no CPU on this node")
+    if cpu is not None and cpu not in own:
+        raise IsolationError(f"CPU {cpu} is not of the {name} set, which has {format_cpulist(own)}")
+    if not own & partition.isolated:
+        return own if cpu is None else frozenset({cpu})
+    users = [*read_users(host, partition), *bound_tasks(host, partition)]
+    busy: frozenset[int] = frozenset().union(*(user.cpus for user in users))
+    if cpu is not None:
+        check_free(frozenset({cpu}), users, f"CPU {cpu}")
+        return frozenset({cpu})
+    if not own - busy:
+        check_free(own, users, f"no CPU of the {name} set is free")
+    return frozenset({min(own - busy)})
+
+
+def bound_tasks(host: Host, partition: Partition) -> list[User]:
+    """Return programs' threads that are bound to isolated CPUs, as owners."""
+    return [
+        User(f"{thread.name} (pid {thread.pid})", "", thread.allowed)
+        for thread in read_threads(host, user=True)
+        if thread.allowed and thread.allowed <= partition.isolated and len(thread.allowed) == 1
+    ]
+
+
+def _enter(host: Host, partition: Partition, name: str, pid: int) -> None:
+    """Bring a process into the cgroup that may use the set's CPUs; where they are isolated by the boot, any may."""
+    if partition.isolation != "runtime":
+        return
+    home = HOLDERS.get(name, ROOT)
+    if not host.exists(home):
+        raise IsolationError(f"all CPUs of the {name} set are in use, so {home} is not there")
+    write(host, f"{home}/cgroup.procs", str(pid))
+
+
+def _run(host: Host, partition: Partition, options: argparse.Namespace) -> int:
+    priority = options.fifo or options.rr
+    if priority is not None and not 1 <= priority <= 99:
+        raise IsolationError(f"priority {priority} is not in 1-99")
+    with exclusively(host):
+        cpus = pick(host, partition, options.set, options.cpu)
+        _enter(host, partition, options.set, os.getpid())
+        set_affinity(0, format_cpulist(cpus))
+    if priority is not None:
+        os.sched_setscheduler(0, os.SCHED_FIFO if options.fifo else os.SCHED_RR, os.sched_param(priority))
+    try:
+        os.execvp(options.command[0], options.command)
+    except OSError as error:
+        raise IsolationError(f"{options.command[0]}: {error.strerror}") from None
+
+
+def _move(host: Host, partition: Partition, options: argparse.Namespace) -> int:
+    thread = read_thread(host, options.pid)
+    if thread is None:
+        raise IsolationError(f"there is no process {options.pid} (any more)")
+    if thread.bound:
+        raise IsolationError(f"{thread.name} ({options.pid}) is bound to CPU {format_cpulist(thread.allowed)} by the kernel")
+    with exclusively(host):
+        cpus = pick(host, partition, options.set, None)
+        if not thread.kernel:
+            _enter(host, partition, options.set, options.pid)
+        for task in [options.pid] if thread.kernel else map(int, host.listdir(f"/proc/{options.pid}/task")):
+            set_affinity(task, format_cpulist(cpus))
+    moved = read_thread(host, options.pid)
+    if moved is None:
+        raise IsolationError(f"process {options.pid} ended meanwhile")
+    before, after = format_cpulist(thread.allowed), format_cpulist(moved.allowed)
+    data = {"pid": options.pid, "name": thread.name, "set": options.set, "before": before, "after": after}
+    _say(options, data, [f"{thread.name} ({options.pid}): CPUs {before} -> {after}"])
+    return 0
+
+
+# -- undo ------------------------------------------------------------------------------------------
+
+
+def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
+    runner = partial(_command, check=False)
+    with host.locked():
+        units = bool(set(host.entries("file")) & set(DROP_INS.values()) or host.entries("cgroup"))
+        restore_tuned(host, runner)
+        bring_back(host)
+        restore_partitions(host, partition)
+        undo_feature(host)
+        host.commit()
+        if units:
+            reload_systemd(host, runner)
+            restore_controllers(host)
+            host.commit()
+    changes = [{"resource": change.resource, "before": change.before, "after": change.after} for change in host.changes]
+    _say(options, {"changes": changes}, [f"{len(changes)} values put back", *host.notes])
+    return 0
+
+
+def _command(command: Sequence[str], *, check: bool) -> tuple[int, str, str]:
+    done = subprocess.run(list(command), check=check, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr

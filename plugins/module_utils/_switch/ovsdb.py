@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open vSwitch's database on the node. Edge: the one place that talks to it.
+
+It is read in one transaction and written in one (RFC 7047, JSON over the server's socket; a command line could not hold
+the ports of some hundred guests). The transaction has the rows that it changes wait for being as they were read, so a
+change by somebody else in between makes it fail as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .._host.host import Host, HostError
+from .._host.runner import Runner
+from .rows import DATABASE, FINISH, ROOT, Database, parse_database, select_operations
+
+SOCKET = "/run/openvswitch/db.sock"
+#: Debian keeps the file in /var/lib and a link to it in /etc, others in /etc.
+FILES = ("/var/lib/openvswitch/conf.db", "/etc/openvswitch/conf.db")
+TOOL = "/usr/bin/ovsdb-tool"
+#: How long the server may take to answer, and the daemon to do what the database says.
+ANSWER_S = 15.0
+SETTLE_S = 90.0
+
+
+class Ovsdb:
+    """The database, through the server's socket, or read from its file while the server is down."""
+
+    def __init__(self, host: Host, runner: Runner) -> None:
+        self.host = host
+        self.runner = runner
+
+    def running(self) -> bool:
+        """Whether the server listens."""
+        connection = self._connect()
+        if connection is not None:
+            connection.close()
+        return connection is not None
+
+    def _connect(self) -> socket.socket | None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        connection.settimeout(ANSWER_S)
+        try:
+            connection.connect(self.host.path(SOCKET))
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            connection.close()
+            return None
+        except OSError as error:
+            connection.close()
+            raise HostError(f"{SOCKET}: {error.strerror or error}; run with become: true") from None
+        return connection
+
+    def read(self) -> Database:
+        """Return what is configured; an empty database where Open vSwitch is not installed."""
+        operations = select_operations()
+        results = self._call(operations)
+        if results is None:
+            results = self._read_file(operations)
+        return parse_database(results) if results is not None else Database()
+
+    def _read_file(self, operations: Sequence[Mapping[str, Any]]) -> list[Any] | None:
+        """Ask the file itself while no server has it."""
+        file = next((path for path in map(self.host.path, FILES) if os.path.isfile(path) and not os.path.islink(path)), None)
+        if file is None or not os.path.exists(TOOL):
+            return None
+        code, out, err = self.runner([TOOL, "query", file, json.dumps([DATABASE, *operations])])
+        try:
+            results: list[Any] = json.loads(out if code == 0 else "")
+        except ValueError:
+            raise HostError(f"{file} cannot be read: {(err or out).strip()[-300:]}") from None
+        return _checked(results)
+
+    def transact(self, operations: Sequence[Mapping[str, Any]]) -> int:
+        """Make a transaction that ends with ``FINISH``; return the number that the daemon counts it by."""
+        results = self._call(operations)
+        if results is None:
+            raise HostError(f"ovsdb-server does not listen on {SOCKET}; start it: systemctl start ovsdb-server")
+        return int(results[-2]["rows"][0]["next_cfg"])
+
+    def _call(self, operations: Sequence[Mapping[str, Any]]) -> list[Any] | None:
+        connection = self._connect()
+        if connection is None:
+            return None
+        request = {"method": "transact", "params": [DATABASE, *operations], "id": 1}
+        try:
+            with connection:
+                connection.sendall(json.dumps(request).encode())
+                answer = _answer(connection)
+        except OSError as error:  # a timeout is one, too
+            raise HostError(f"ovsdb-server did not answer on {SOCKET} within {ANSWER_S:.0f} s: {error}") from None
+        if answer.get("error"):
+            raise HostError(f"ovsdb-server refused the request: {_reason(answer['error'])}")
+        return _checked(answer["result"])
+
+    def settle(self, number: int) -> None:
+        """Wait until the daemon has done what the database said at a transaction."""
+        end = time.monotonic() + SETTLE_S
+        while True:
+            results = self._call([{"op": "select", "table": ROOT, "where": [], "columns": ["cur_cfg"]}])
+            if results is not None and int(results[0]["rows"][0]["cur_cfg"]) >= number:
+                return
+            if time.monotonic() > end:
+                raise HostError(
+                    f"ovs-vswitchd has not done what the database says within {SETTLE_S:.0f} s; look at its log "
+                    "(/var/log/openvswitch/ovs-vswitchd.log, journalctl -u ovs-vswitchd)"
+                )
+            time.sleep(0.1)
+
+    def note(self, operations: Sequence[Mapping[str, Any]]) -> int:
+        """Write something that the comparison does not see; return what to settle for."""
+        return self.transact([*operations, *FINISH])
+
+
+def _answer(connection: socket.socket) -> dict[str, Any]:
+    """Return the server's answer; its own requests ("echo": are you there?) are answered on the way."""
+    decoder = json.JSONDecoder()
+    text = ""
+    received = bytearray()
+    while True:
+        block = connection.recv(1 << 16)
+        if not block:
+            raise OSError("the connection was closed")
+        received += block
+        try:
+            text = received.decode()
+        except UnicodeDecodeError:
+            continue  # cut in the middle of a character
+        while text:
+            try:
+                message, end = decoder.raw_decode(text)
+            except ValueError:
+                break  # not complete yet
+            text = text[end:].lstrip()
+            received = bytearray(text.encode())
+            if message.get("method") == "echo":
+                reply = {"id": message.get("id"), "error": None, "result": message.get("params", [])}
+                connection.sendall(json.dumps(reply).encode())
+            elif message.get("id") == 1:
+                return dict(message)
+
+
+def _checked(results: Sequence[Any]) -> list[Any]:
+    """Return the results of the operations; an error among them means that nothing was done."""
+    for result in results:
+        if isinstance(result, Mapping) and result.get("error"):
+            if result["error"] == "timed out":
+                raise HostError(
+                    "somebody else has changed the switch's configuration while this run was planned, so nothing was changed; run it again"
+                )
+            raise HostError(f"ovsdb-server refused the transaction, so nothing was changed: {_reason(result)}")
+    return list(results)
+
+
+def _reason(error: Any) -> str:
+    if isinstance(error, Mapping):
+        return ": ".join(str(error[key]) for key in ("error", "details") if error.get(key))
+    return str(error)
+
+
+class Once:
+    """Lets several changes share one act: the first that is made does it for all."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self.act = act
+        self.done = False
+
+    def __call__(self) -> None:
+        if not self.done:
+            self.done = True
+            self.act()

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the running daemon has the settings that it reads at its start alone, and who would notice a restart. Pure.
+
+The database tells what the settings are now, not what the daemon was started with. So the transaction that changes them
+also writes down, in external_ids of the root, which process runs with which of them ("<process> <digest>"). A process that
+is not the one written down has started since and read what the database holds; a run that is killed between transaction
+and restart is thereby seen by the next one, and a reboot in between is seen too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+
+from .plan import RESTART_KEYS, same_setting
+from .rows import DAEMON_KEY, Database
+
+
+def digest(settings: Mapping[str, str | None]) -> str:
+    """Return a short digest of the settings that are read at the daemon's start."""
+    facts = {key: settings[key] for key in RESTART_KEYS if settings.get(key) is not None}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def marker(process: str, settings: Mapping[str, str | None]) -> str:
+    """Return what is written down: this process runs with these settings."""
+    return f"{process} {digest(settings)}"
+
+
+def running_digest(database: Database, process: str) -> str:
+    """Return the digest of the settings that the running process has read."""
+    known, _space, found = database.external_ids.get(DAEMON_KEY, "").partition(" ")
+    return found if known == process else digest(database.other_config)
+
+
+def restart_reasons(database: Database, wanted: Mapping[str, str | None], process: str) -> list[str]:
+    """Return why the running daemon must start anew to have the wanted settings; nothing where it has them."""
+    current = database.other_config
+    after = {key: current.get(key) for key in RESTART_KEYS}
+    changed = [key for key in RESTART_KEYS if key in wanted and not same_setting(key, current.get(key), wanted[key])]
+    after.update({key: wanted[key] for key in changed})
+    if running_digest(database, process) != digest(after):
+        return changed or ["settings changed by a run that did not come to the restart"]
+    if (after["dpdk-init"] or "").lower() == "true" and not database.dpdk_initialized:
+        return ["DPDK is not initialized in the running daemon"]
+    return []
+
+
+def switch_users(database: Database, realtime_guests: Collection[str]) -> list[str]:
+    """Return the guests that a restart would cut off for a moment: those connected, and running real-time guests.
+
+    Where the switch has no vhost-user port at all, no guest uses it.
+    """
+    vhost = [row for row in database.interfaces.values() if row.type.startswith("dpdkvhostuser")]
+    connected = {row.guest or row.name for row in vhost if row.connected}
+    return sorted(connected | (set(realtime_guests) if vhost else set()))

@@ -1,0 +1,94 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans and findings as tables of plain text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._cpus.cpulist import format_cpulist
+from ._cpus.partition import PURPOSES, SETS, Partition
+from ._cpus.topology import Topology
+from ._host.change import DISRUPTIONS
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table with aligned columns."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [header, *rows]]
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
+def plan_table(partition: Partition, topology: Topology) -> list[str]:
+    """Return the plan of a node: one line per set, the CPUs by NUMA node."""
+    nodes = sorted(partition.nodes)
+    rows = []
+    for name in (*SETS, "idle"):
+        cpus = partition.idle if name == "idle" else partition.sets[name]
+        if name == "idle" and not cpus:
+            continue
+        by_node = [format_cpulist(cpus & partition.nodes[node]) or "-" for node in nodes]
+        rows.append([name, str(len(cpus)), *by_node, PURPOSES[name]])
+    packages = len({cpu.package for cpu in topology.cpus.values()})
+    size = (
+        f"{len(topology.online)} CPUs, {len(topology.cores)} cores, {packages} package{'s' if packages > 1 else ''}, "
+        f"{len(nodes)} NUMA node{'s' if len(nodes) > 1 else ''}, {topology.threads_per_core} thread{'s' if topology.threads_per_core > 1 else ''} per core"
+    )
+    lines = [size, *text_table(["set", "CPUs", *(f"node {node}" for node in nodes), "who runs there"], rows)]
+    if topology.offline:
+        lines.append(f"offline, not used: {format_cpulist(topology.offline)}")
+    return lines + [f"note: {warning}" for warning in partition.warnings]
+
+
+def _shorten(text: str | None, width: int = 60) -> str:
+    if text is None:
+        return "absent"
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
+def collect_changes(results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the changes of several module results, in their order; a kernel to be booted counts as a change."""
+    changes = [change for result in results.values() for change in result.get("changes", [])]
+    for result in results.values():
+        if result.get("reboot_required"):
+            running, following = result["running"]["release"], result["following"].get("release", "?")
+            after = "the real-time kernel" if not result["running"]["matches"] and running == following else following
+            changes.append(
+                {"resource": "running kernel and arguments", "before": running, "after": after, "disruption": "reboot"}
+            )
+    return changes
+
+
+def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the plan of a node as text: its CPU sets, its kernel arguments, what will change and how much that disturbs.
+
+    ``results`` holds the module results under the keys partition, power, interrupts and kernel.
+    """
+    changes = collect_changes(results)
+    lines = [*results["partition"].get("table", []), ""]
+    arguments = results.get("kernel", {}).get("arguments", [])
+    if arguments:
+        rows = [[argument["token"], argument["reason"]] for argument in arguments]
+        lines += [*text_table(["kernel argument", "why"], rows), ""]
+    if not changes:
+        return "\n".join([*lines, "nothing to change"])
+    rows = [
+        [change["disruption"], change["resource"], f"{_shorten(change['before'], 30)} -> {_shorten(change['after'])}"]
+        for change in changes
+    ]
+    return "\n".join([*lines, *text_table(["disruption", "what changes", "from -> to"], rows)])
+
+
+def disruptions_above(results: Mapping[str, Mapping[str, Any]], limit: str) -> list[str]:
+    """Return the changes whose disruption class is higher than ``limit``, each with its class."""
+    if limit not in DISRUPTIONS:
+        raise ValueError(f"realtime_max_disruption: {limit!r} is not a disruption class; choose one of {', '.join(DISRUPTIONS)}")
+    allowed = DISRUPTIONS.index(limit)
+    return [
+        f"{change['resource']} ({change['disruption']})"
+        for change in collect_changes(results)
+        if DISRUPTIONS.index(change["disruption"]) > allowed
+    ]

@@ -1,0 +1,403 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the report shows, worked out from what the nodes told. Pure: no markup here.
+
+A node that told nothing, or only a part, is shown as what it is; it never keeps the others from being shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
+
+from .accounting import SUMS, Account, Holding, sums
+from .facts import memory_of, since_of
+from .latency import histogram, maximum_text, series, trend, verdict_text
+from .map import cpu_map, segments
+
+FORMAT = 1
+#: Of what rt_node_info returns.
+INFO_FORMAT = 1
+STATES = {
+    "ok": ("✔", "as its document says"),
+    "findings": ("▲", "differs from its document"),
+    "half": ("◐", "half-configured"),
+    "failed": ("✖", "could not be read"),
+    "unreachable": ("✖", "unreachable"),
+}
+#: Words for how bad a finding is, worst first.
+_SEVERITIES = (("critical", "error", "high"), ("warning", "medium", ""), ("info", "notice", "low"))
+_RANK = {word: rank for rank, words in enumerate(_SEVERITIES) for word in words}
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a report is made of."""
+
+    nodes: Mapping[str, Mapping[str, Any]]  # by host: info, verify, unreachable, error
+    generated: str
+    results: Sequence[Mapping[str, Any]] = ()
+    rejected: Sequence[Mapping[str, str]] = ()  # file and reason
+    title: str = "Real-time nodes"
+
+
+@dataclass
+class Books:
+    """The accounting of the whole fleet."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the page shows of a node
+    broken: dict[str, str] = field(default_factory=dict)  # hosts whose data cannot be used, and why
+
+    @cached_property
+    def holdings(self) -> list[Holding]:
+        return [row for account in self.accounts.values() for row in account.holdings]
+
+
+def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
+    """Return the books of the nodes that told something that can be used."""
+    books = Books()
+    for host, node in sorted(nodes.items()):
+        info = node.get("info")
+        if not info:
+            continue
+        if info.get("format") != INFO_FORMAT:
+            books.broken[host] = f"what it told has format {info.get('format')!r}; {INFO_FORMAT} is known"
+            continue
+        try:
+            account = Account(host, info)
+            books.told[host] = _told(account)
+            books.accounts[host] = account
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            books.broken[host] = f"what it told cannot be used ({type(error).__name__}: {error})"
+    return books
+
+
+def when(text: str) -> str:
+    """Return a time as people read it."""
+    return f"{text[:10]} {text[11:16]}" if len(text) >= 16 else text
+
+
+def mib(amount: float) -> str:
+    """Return an amount of memory in the unit that suits it."""
+    return f"{amount / 1024:.1f} GiB".replace(".0 ", " ") if amount >= 1024 else f"{amount:g} MiB"
+
+
+# -- one node --------------------------------------------------------------------------------------
+
+
+def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """Return the findings of a verification, the worst first."""
+    found = []
+    for item in (verify or {}).get("findings") or ():
+        if not isinstance(item, Mapping):
+            continue
+        subject = item.get("resource") or item.get("subject") or ""
+        repair = item.get("repair") or item.get("remedy") or ""
+        keys = {key: str(item.get(key) or "") for key in ("rule", "severity", "expected", "actual", "source")}
+        found.append({**keys, "subject": str(subject), "repair": str(repair)})
+    return sorted(found, key=lambda item: (_RANK.get(item["severity"].lower(), 1), item["rule"], item["subject"]))
+
+
+def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], broken: str = "") -> tuple[str, str]:
+    """Return a node's state (a key of STATES) and, where it is not well, the reason."""
+    info, verify = node.get("info"), node.get("verify")
+    if broken:
+        return "failed", broken
+    if node.get("unreachable"):
+        return "unreachable", str(node.get("error") or "it did not answer")
+    if not info:
+        return "failed", str(node.get("error") or "it told nothing")
+    missing = info.get("missing") or []
+    serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition document"]
+    if serious:
+        return "half", "; ".join(f"{item['part']}: {item['reason']}" for item in serious)
+    if verify is None or "findings" not in verify:
+        return "half", str((verify or {}).get("error") or "it was not compared with its document")
+    if findings:
+        return "findings", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
+    return "ok", ""
+
+
+def _node(number: int, host: str, node: Mapping[str, Any], books: Books, latency: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    findings = findings_of(node.get("verify"))
+    state, reason = state_of(node, findings, books.broken.get(host, ""))
+    view: dict[str, Any] = {
+        "id": f"node-{number}",
+        "host": host,
+        "state": state,
+        "symbol": STATES[state][0],
+        "state_text": STATES[state][1],
+        "reason": reason,
+        "findings": findings,
+        "latency": latency,
+        "known": host in books.told,
+        "realtime": {"capacity": 0, "used": 0, "stranded": 0, "free": 0},
+        "largest": {"vcpus": 0, "memory_mib": 0},
+        "pages": {"capacity": 0, "free": 0},
+        "guests": [],
+        "kernel": "",
+    }
+    return {**view, **books.told.get(host, {})}
+
+
+def _told(account: Account) -> dict[str, Any]:
+    info, capacity = account.info, account.capacity
+    kernel = info.get("kernel") or {}
+    cpus = [
+        {"set": name, **figures, "bar": _cpu_bar(figures)} for name, figures in capacity["cpus"].items() if figures["capacity"]
+    ]
+    pages = [{**item, "bar": _bar(item, ("used", "reserved", "free"))} for item in capacity["hugepages"]]
+    return {
+        "kernel": kernel.get("release", ""),
+        "preempt_rt": bool(kernel.get("realtime")),
+        "read": when(info.get("read", "")),
+        "booted": when(info.get("booted", "")),
+        "partitioned": when(info.get("partition_since", "")),
+        "isolation": (info.get("partition") or {}).get("isolation", ""),
+        "missing": info.get("missing") or [],
+        "sockets": cpu_map(account),
+        "seconds": (info.get("interrupts") or {}).get("seconds", 0),
+        "cpus": cpus,
+        "realtime": capacity["cpus"].get("realtime", {"capacity": 0, "used": 0, "stranded": 0, "free": 0}),
+        "hugepages": pages,
+        "pages": {key: sum(item[key] for item in capacity["hugepages"]) for key in ("capacity", "free")},
+        "memory": capacity["memory"],
+        "largest": capacity["largest"],
+        "largest_spread": capacity["largest_spread"],
+        "largest_by_numa_node": capacity["largest_by_numa_node"],
+        "guests": [_guest(account, guest) for guest in account.guests],
+        "others": [_other(row) for row in account.holdings if _is_platform(row)],
+        "irqs": [_irq(item) for item in (info.get("interrupts") or {}).get("irqs", ())],
+    }
+
+
+def _cpu_bar(figures: Mapping[str, int]) -> list[dict[str, Any]]:
+    return _bar(figures, ("used", "stranded", "free"))
+
+
+def _bar(figures: Mapping[str, Any], names: Iterable[str]) -> list[dict[str, Any]]:
+    return segments([(name, figures[name]) for name in names])
+
+
+def _is_platform(row: Holding) -> bool:
+    """Whether a row is told beside the guests: the switch's, and what nobody accounts for."""
+    return row.user_kind != "guest" and row.kind != "irq" and (row.kind != "cpu" or row.user_kind == "switch")
+
+
+def _other(row: Holding) -> dict[str, Any]:
+    amount = mib(row.amount) if row.unit == "MiB" else ""
+    return {
+        "what": row.resource,
+        "amount": amount,
+        "user": row.user,
+        "role": row.role,
+        "cpus": row.cpus,
+        "since": when(row.since),
+    }
+
+
+def _guest(account: Account, guest: Mapping[str, Any]) -> dict[str, Any]:
+    own: list[int] = []
+    shared: set[int] = set()
+    told = []
+    for role, cpus in account.threads(guest).items():
+        if any(user[1:] == (guest["name"], role) for cpu in cpus for user in account.users.get(cpu, ())):
+            own += cpus
+            told.append(f"{role} on CPU {format_cpulist(cpus)}")
+        elif role.startswith("vcpu"):
+            shared |= cpus
+    since, basis = since_of(guest)
+    memory = ", ".join(
+        f"{mib(amount)}{'' if size == 'none' else f' in {size} pages'}{f' on node {node}' if node else ''}"
+        for node, size, amount in memory_of(guest)
+    )
+    return {
+        "name": guest["name"],
+        "owner": guest["owner"],
+        "project": guest["project"],
+        "class": guest["class"],
+        "manager": guest["manager"] or "not told",
+        "state": guest["state"],
+        "vcpus": guest["vcpu_count"],
+        "realtime": any(not text.startswith("other") for text in guest["schedulers"].values()),
+        "own": format_cpulist(own),
+        "own_count": len(set(own)),
+        "own_text": "; ".join(told),
+        "shared": format_cpulist(shared),
+        "memory": memory,
+        "memory_mib": guest["memory_mib"],
+        "ports": len(guest["ports"]),
+        "devices": len(guest["devices"]),
+        "since": when(since),
+        "basis": basis,
+        "differs": list(guest["differs_live"]),
+    }
+
+
+def _irq(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "irq": item["irq"],
+        "actions": ", ".join(item["actions"]),
+        "cpus": item["cpus"],
+        "allowed": item["allowed"],
+        "movable": item["movable"],
+        "count": sum(item["counts"].values()),
+        "rate": round(sum(item["per_s"].values()), 1),
+    }
+
+
+# -- the fleet -------------------------------------------------------------------------------------
+
+
+def _latency(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for item in series(results):
+        last = item["runs"][-1]
+        found.append(
+            {
+                **{key: item[key] for key in ("host", "guest", "tool", "profile")},
+                "runs": len(item["runs"]),
+                "result": last["verdict"]["result"],
+                "verdict": verdict_text(last),
+                "virtual": bool(last["verdict"].get("virtual")),
+                "reasons": [
+                    str(reason) for reason in last["verdict"].get("reasons", []) if reason != VIRTUAL
+                ],  # told with the verdict
+                "started": when(last["started"]),
+                "seconds": last.get("seconds", 0),
+                "cpus": format_cpulist(last["cpus"]),
+                **{key: last[key] for key in ("max_us", "limit_us")},
+                "maximum": maximum_text(last),
+                "histogram": histogram(last),
+                "trend": trend(item["runs"]) if len(item["runs"]) > 1 else None,
+            }
+        )
+    return found
+
+
+def report_view(given: Input, books: Books) -> dict[str, Any]:
+    """Return all that the page shows."""
+    latency = _latency(given.results)
+    by_host: dict[str, list[dict[str, Any]]] = {}
+    for item in latency:
+        by_host.setdefault(item["host"], []).append(item)
+    nodes = [
+        _node(number, host, node, books, by_host.get(host, [])) for number, (host, node) in enumerate(sorted(given.nodes.items()))
+    ]
+    ids = {node["host"]: node["id"] for node in nodes}
+    holdings = books.holdings
+    return {
+        "title": given.title,
+        "generated": when(given.generated),
+        "nodes": nodes,
+        "ids": ids,
+        "totals": _totals(nodes, latency),
+        "owners": sums(holdings, "owner"),
+        "projects": sums(holdings, "project"),
+        "rules": _rules(nodes),
+        "latency": latency,
+        "strangers": [item for item in latency if item["host"] not in ids],
+        "rejected": list(given.rejected),
+        "guests": [_listed(node, guest) for node in nodes for guest in node["guests"]],
+        "open": len(nodes) <= 4,
+    }
+
+
+def _listed(node: Mapping[str, Any], guest: Mapping[str, Any]) -> list[Any]:
+    """Return a guest as a row of the table of all guests; the page has them as JSON."""
+    keys = ("owner", "project", "class", "state", "own", "shared", "memory", "ports", "since")
+    return [guest["name"], node["host"], *(guest[key] for key in keys), guest["memory_mib"], node["id"]]
+
+
+def _totals(nodes: Sequence[Mapping[str, Any]], latency: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    states = {state: sum(node["state"] == state for node in nodes) for state in STATES}
+    realtime = {key: sum(node["realtime"][key] for node in nodes) for key in ("capacity", "used", "stranded", "free")}
+    best = max(nodes, key=lambda node: (node["largest"]["vcpus"], node["largest"]["memory_mib"]), default=None)
+    verdicts = {result: sum(item["result"] == result for item in latency) for result in ("pass", "fail", "inconclusive")}
+    return {
+        "nodes": len(nodes),
+        "states": states,
+        "realtime": {**realtime, "bar": _cpu_bar(realtime)},
+        "pages": {key: sum(node["pages"][key] for node in nodes) for key in ("capacity", "free")},
+        "guests": sum(len(node["guests"]) for node in nodes),
+        "findings": sum(len(node["findings"]) for node in nodes),
+        "largest": best,
+        "verdicts": verdicts,
+        "measured": len(latency),
+        "virtual": sum(item["virtual"] for item in latency),
+    }
+
+
+def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rules that are broken, with the nodes on which they are."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        for finding in node["findings"]:
+            found.setdefault((finding["rule"], finding["severity"]), []).append(node["host"])
+    rows = [
+        {"rule": rule, "severity": severity, "findings": len(hosts), "nodes": sorted(set(hosts))}
+        for (rule, severity), hosts in found.items()
+    ]
+    return sorted(rows, key=lambda row: (_RANK.get(row["severity"].lower(), 1), -row["findings"], row["rule"]))
+
+
+# -- files beside the page -------------------------------------------------------------------------
+
+
+def accounting_document(given: Input, books: Books) -> dict[str, Any]:
+    """Return the accounting as plain data: the JSON file."""
+    nodes = {}
+    for host, node in sorted(given.nodes.items()):
+        account = books.accounts.get(host)
+        state, reason = state_of(node, findings_of(node.get("verify")), books.broken.get(host, ""))
+        entry: dict[str, Any] = {"state": state, "reason": reason}
+        if account is not None:
+            entry.update(read=account.info.get("read", ""), capacity=account.capacity)
+            entry["holdings"] = [_plain(row) for row in account.holdings]
+        nodes[host] = entry
+    holdings = books.holdings
+    sums_by = {"owners": sums(holdings, "owner"), "projects": sums(holdings, "project")}
+    return {"format": FORMAT, "generated": given.generated, **sums_by, "nodes": nodes}
+
+
+def _plain(row: Holding) -> dict[str, Any]:
+    """Return a row without the node, which is told above it, and without what is empty."""
+    return {key: value for key, value in zip(Holding._fields[1:], row[1:]) if value != ""}
+
+
+def csv_rows(books: Books) -> list[list[str]]:
+    """Return the accounting as rows of text under a header: the CSV file."""
+    return [list(Holding._fields), *([_cell(value) for value in row] for row in books.holdings)]
+
+
+def _cell(value: Any) -> str:
+    """Return a cell; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+SUM_TITLES = dict(
+    zip(
+        SUMS,
+        (
+            "Guests",
+            "Nodes",
+            "Own CPUs",
+            "Shared vCPUs",
+            "Memory",
+            "Huge pages",
+            "Ports",
+            "Devices",
+            "Interrupts",
+        ),
+    )
+)

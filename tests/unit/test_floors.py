@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The house: a folder imports only from folders below it, and pure code touches no machine. CONTRIBUTING.md draws the floors."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+UTILS = ROOT / "plugins" / "module_utils"
+BASE = "ansible_collections.realtime.kvm.plugins.module_utils"
+FILES = sorted(UTILS.rglob("*.py"))
+
+#: The files that may touch a machine. All of _module is edge: it joins a module and the machine.
+EDGE = {
+    "_audit/drift",
+    "_audit/read",
+    "_boot/loader",
+    "_firmware/redfish",
+    "_guests/kvm",
+    "_guests/libvirt",
+    "_guests/threads",
+    "_host/document",
+    "_host/host",
+    "_host/runner",
+    "_host/sysfs",
+    "_host/threads",
+    "_host/tuning_daemons",
+    "_interrupts/interrupts",
+    "_interrupts/irqbalance",
+    "_isolation/cgroups",
+    "_isolation/hotplug",
+    "_isolation/moves",
+    "_latency/machine",
+    "_latency/smi",
+    "_memory/pools",
+    "_node/archive",
+    "_node/hook",
+    "_node/rtpart",
+    "_runtime/apply",
+    "_runtime/features",
+    "_runtime/kernel_threads",
+    "_switch/daemon",
+    "_switch/nic",
+    "_switch/ovsdb",
+}
+
+#: What pure code may import: nothing that reads or writes files, starts programs, or asks for time or chance.
+PURE_IMPORTS = {
+    "__future__",
+    "abc",
+    "base64",
+    "bisect",
+    "collections",
+    "contextlib",
+    "copy",
+    "dataclasses",
+    "difflib",
+    "enum",
+    "fnmatch",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "ipaddress",
+    "itertools",
+    "json",
+    "math",
+    "operator",
+    "posixpath",
+    "re",
+    "shlex",
+    "statistics",
+    "string",
+    "struct",
+    "textwrap",
+    "types",
+    "typing",
+    "uuid",
+    "xml",
+}
+IMPURE_CALLS = {"__import__", "breakpoint", "eval", "exec", "input", "open", "print"}
+
+
+def name_of(path: Path) -> str:
+    """``_host/sysfs`` for a file of module_utils."""
+    return path.relative_to(UTILS).with_suffix("").as_posix()
+
+
+def is_edge(name: str) -> bool:
+    return name in EDGE or name.startswith("_module/")
+
+
+def floors(page: str) -> dict[str, int]:
+    """The table of CONTRIBUTING.md: folder (or file beside the folders) to its floor."""
+    rows = re.findall(r"^\| (\d+) \| ([^|]*) \|", page, re.MULTILINE)
+    return {folder: int(floor) for floor, folders in rows for folder in re.findall(r"`([\w.]+?)(?:\.py)?`", folders)}
+
+
+FLOORS = floors((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+
+
+def imported(name: str, source: str) -> set[str]:
+    """What a file imports: ``/_host/host`` for files of the collection, else the top-level package."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = (node.module or "").split(".") if node.module else []
+            if node.level:
+                module = [*name.split("/")[: -node.level], *module]
+            elif node.module == BASE or (node.module or "").startswith(f"{BASE}."):
+                module = module[len(BASE.split(".")) :]
+            else:
+                names.add(module[0])
+                continue
+            target = "/".join(module)
+            files = [f"{target}/{alias.name}".lstrip("/") for alias in node.names]
+            names.update(f"/{file}" if (UTILS / f"{file}.py").exists() else f"/{target}" for file in files)
+    return names
+
+
+def folder_of(name: str) -> str:
+    return name.lstrip("/").split("/")[0]
+
+
+def upward(name: str, source: str) -> list[str]:
+    """The imports of a file that lead to its own floor or above, other than to its own folder."""
+    mine = folder_of(name)
+    targets = sorted(target for target in imported(name, source) if target.startswith("/") and folder_of(target) != mine)
+    return [target[1:] for target in targets if FLOORS[folder_of(target)] >= FLOORS[mine]]
+
+
+def impurities(name: str, source: str) -> list[str]:
+    """Why a file is not pure."""
+    tree = ast.parse(source)
+    found = [
+        f"imports {target}"
+        for target in sorted(imported(name, source))
+        if (is_edge(target[1:]) if target.startswith("/") else target not in PURE_IMPORTS)
+    ]
+    calls = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return found + [f"calls {call}()" for call in calls if call in IMPURE_CALLS]
+
+
+def test_the_map_and_the_tree_name_the_same_folders():
+    assert {folder_of(name_of(path)) for path in FILES} == set(FLOORS)
+
+
+def test_every_edge_file_exists():
+    assert sorted(EDGE - {name_of(path) for path in FILES}) == []
+
+
+@pytest.mark.parametrize("name", [name_of(path) for path in FILES])
+def test_module_utils_are_private(name):
+    assert name.startswith("_"), "module_utils are for this collection only: begin the folder's name with _"
+
+
+@pytest.mark.parametrize("name", [name_of(path) for path in FILES])
+def test_a_folder_imports_only_from_folders_below_it(name):
+    assert upward(name, (UTILS / f"{name}.py").read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("name", [name_of(path) for path in FILES if not is_edge(name_of(path))])
+def test_pure_code_is_pure(name):
+    found = impurities(name, (UTILS / f"{name}.py").read_text(encoding="utf-8"))
+    assert found == [], "keep I/O at the edge; if this file is the edge, add it to EDGE"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "found"),
+    [
+        ("_cpus/cpulist", "from .._host.host import Host", ["_host/host"]),
+        ("_cpus/cpulist", "from .._host import host", ["_host/host"]),
+        ("_cpus/cpulist", "from .errors import RefusalError", []),
+        ("_host/sysfs", "from .._cpus.cpulist import parse_cpulist", []),
+        ("_boot/loader", "def late():\n    from .._interrupts.affinity import stuck", ["_interrupts/affinity"]),  # the same floor
+        ("_switch/plan", "from .._node.hook import HOOK", ["_node/hook"]),
+        ("_switch/plan", f"from {BASE}._module._common import run_module", ["_module/_common"]),
+        ("_tables", "from ._cpus.partition import Partition", []),
+        ("_tables", "from ._audit.findings import Finding", ["_audit/findings"]),
+    ],
+)
+def test_upward_imports_are_found(name, source, found):
+    assert upward(name, source) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "pure"),
+    [
+        ("import re\nfrom collections.abc import Iterable\nfrom xml.etree import ElementTree", True),
+        ("from .cpulist import parse_cpulist\nfrom . import topology", True),
+        (f"from {BASE}._cpus.cpulist import x", True),
+        (f"from {BASE}._host.host import x", False),
+        (f"from {BASE}._host import host", False),
+        ("from .._host import host", False),
+        ("from .._host.change import Change", True),
+        ("from .._module.rt_domain import run", False),
+        ("import os", False),
+        ("import os.path", False),
+        ("def late():\n    import subprocess", False),
+        ("from ansible.module_utils.basic import AnsibleModule", False),
+        ("open('/proc/cmdline')", False),
+    ],
+)
+def test_impurities(source, pure):
+    assert (impurities("_cpus/partition", source) == []) is pure
