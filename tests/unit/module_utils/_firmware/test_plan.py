@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline im
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import BiosError, parse_registry, same
 from bmc.captures import baselines
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def registry(*sources, prop="ReadOnly", value=True, **flags):

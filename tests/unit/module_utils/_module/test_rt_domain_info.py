@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_domain_info
-from unit.test_module_rt_domain import OTHER, PLC, Node
+from unit.module_utils._module.test_rt_domain import OTHER, PLC, Node
 from unit.trees import snapshot, writable
 
 

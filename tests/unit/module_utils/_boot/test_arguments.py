@@ -22,7 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cmdline import 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-SNAPSHOTS = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "openshift-ppc"
+SNAPSHOTS = Path(__file__).resolve().parents[5] / "shared" / "fixtures" / "openshift-ppc"
 LISTS = ("console", "hugepages", "hugepagesz", "earlycon", "modprobe.blacklist", "module_blacklist")
 
 
