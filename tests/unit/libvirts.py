@@ -12,7 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, parse, read_schedulers
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import PID_DIR
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
 from unit.trees import fill
 
 POLICIES = {"other": 0, "fifo": 1, "rr": 2}

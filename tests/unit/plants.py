@@ -104,23 +104,6 @@ def _irq_files(irqs):
     return files
 
 
-class Inside(Host):
-    """A Host whose / is a tree."""
-
-    def __init__(self, tree, **options):
-        super().__init__("/", **options)
-        self.tree = str(tree)
-
-    def path(self, path):
-        return self.tree + path
-
-    def glob(self, pattern):
-        return Host(self.tree).glob(pattern)
-
-    def resolve(self, path):
-        return Host(self.tree).resolve(path)
-
-
 class FakeSwitch:
     """The switch's database, as the module would have it after its transaction."""
 
@@ -272,7 +255,7 @@ class Plant:
 
     def run(self, body, owner, parameters):
         """What a module does; what it wrote is as the kernel would show it."""
-        host = Inside(self.root, owner=owner)
+        host = Host(str(self.root), owner=owner)
         with host.locked():
             result = body.run(host, self._command, dict(parameters))
             host.commit()
@@ -302,7 +285,7 @@ class Plant:
     def audit(self, **parameters):
         """What the module returns; the node stays as it is."""
         before = snapshot(self.root), dict(self.libvirt.definitions)
-        host = Inside(self.root, owner="rt_audit", check_mode=True)
+        host = Host(str(self.root), owner="rt_audit", check_mode=True)
         given = {
             "networks": NETWORKS, "guests": GUESTS, "host": _HOST, "switch": _SWITCH, "interval": 0.0, "priority_limit": None, **parameters,
         }  # fmt: skip

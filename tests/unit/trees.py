@@ -73,10 +73,8 @@ def texts(partition):
 
 
 def writable(root, owner="test", check_mode=False):
-    """A Host that writes to a tree: the one place where that is allowed, for tests alone."""
-    host = Host(str(root), owner=owner)
-    host.dry = check_mode
-    return host
+    """A Host that writes to a tree."""
+    return Host(str(root), owner=owner, check_mode=check_mode)
 
 
 def snapshot(root):

@@ -13,7 +13,8 @@ from typing import Any
 from .._cpus.machine import Kernel
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.paths import DOCUMENT, config_path
 from .._host.sysfs import read_kernel
 from .._host.threads import read_threads

@@ -157,7 +157,7 @@ class IdleWatch:
     def __init__(self, host: Host, partition: Partition, interval_s: float) -> None:
         self.host = host
         self.cpus = sorted(partition.isolated)
-        self.interval_s = 0.0 if host.root else interval_s
+        self.interval_s = 0.0 if host.captured else interval_s
         self.begun = time.monotonic()
         self.first = self._usage()
 

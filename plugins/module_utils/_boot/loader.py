@@ -17,7 +17,8 @@ from functools import partial
 
 from .._cpus.cmdline import key_of
 from .._host.change import Change
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.paths import config_path
 from .._host.runner import Runner, run_checked
 from .arguments import family_of, is_list_key, merge

@@ -17,7 +17,8 @@ from .._cpus.machine import Machine
 from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
 from .._host.change import Change
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.runner import Runner, reload_systemd, systemctl
 
 KVM = "/dev/kvm"

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .domain_xml import describe, parse
 from .pinning import Existing
 
@@ -164,13 +165,13 @@ def installed(host: Host) -> bool:
 
 def connect(host: Host) -> Connection | None:
     """Return a connection; None in check mode on a node that has no libvirt yet, and for a captured root."""
-    if host.root or (host.dry and not installed(host)):
+    if host.captured or (host.dry and not installed(host)):
         return None
     return Connection()
 
 
 def read_domains(host: Host) -> list[Existing]:
     """Return what every domain occupies; nothing where there is no libvirt."""
-    if host.root or not installed(host):
+    if host.captured or not installed(host):
         return []
     return [describe(domain.tree, running=domain.running) for domain in Connection().domains().values()]

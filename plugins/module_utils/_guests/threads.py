@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .._cpus.cpulist import format_cpulist
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.threads import SWITCH_PID, Thread, read_thread
 from .guest import Guest, Scheduler
 from .pinning import Placement

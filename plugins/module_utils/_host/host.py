@@ -1,24 +1,18 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one edge to a machine's files: reads below a root, records every intended write, journals originals.
+"""The one edge to a machine's files: reads below a root, and records and makes every intended write.
 
-Check mode, diff mode, the disruption class, a truthful ``changed`` and exact undo all come from here:
-
-* ``change`` plans and records a ``Change``; ``commit`` journals the originals and makes them, outside check mode;
-* the journal (``/var/lib/realtime-kvm/journal.json``, 0600, atomic) keeps the value a resource had when it
-  was first touched, and which kernels were installed then. Originals of files are kept until undo; originals of run-time settings are valid for the
-  boot they were read in (the kernel starts anew at the next one) and are dropped when the boot id differs.
+Check mode, diff mode, the disruption class, a truthful ``changed`` and exact undo all come from here: ``change`` plans and records a
+``Change``; ``commit`` journals the originals of all of them (see journal.py) and makes them, outside check mode.
 """
 
 from __future__ import annotations
 
 import base64
 import copy
-import fcntl
 import glob
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -27,22 +21,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from .._cpus.errors import RefusalError
+from . import files
 from .change import Change, worst_disruption
+from .errors import HostError
+from .journal import JOURNAL, LOCK, STATE_DIR, Journal
 
-STATE_DIR = "/var/lib/realtime-kvm"
-JOURNAL = f"{STATE_DIR}/journal.json"
-LOCK = f"{STATE_DIR}/lock"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-
-#: Kinds of journal entries whose originals end with the boot: the kernel starts anew at the next one.
-RUNTIME_KINDS = ("value", "thread", "cgroup")
-#: Entries that are paths in file systems, whose folders may have been made for them.
-_PATH_KINDS = ("file", "link", "lines")
-
-
-class HostError(RefusalError):
-    """The machine refused a read or a write; the message names the file and what would help."""
 
 
 def _nothing() -> None:
@@ -57,29 +41,26 @@ class _Pending:
     make: Callable[[], object]
     entry: dict[str, Any] | None
     forget: bool = False
-    kept: bool = False  # journalled for the sake of the others
-
-    @property
-    def kind(self) -> str:
-        return self.entry["kind"] if self.entry else ""
+    kept: bool = False  # journalled only; makes no change itself
 
 
 class Host:
     """Files below ``root``; see the module's docstring.
 
-    ``owner`` is the module that acts: undo restores only its own entries. With a ``root`` other than ``/``
-    nothing is ever written, whatever is asked.
+    ``owner`` is the module that acts: undo restores only its own entries.
     """
 
-    def __init__(self, root: str = "/", *, check_mode: bool = False, owner: str = "") -> None:
+    def __init__(self, root: str = "/", *, check_mode: bool = False, owner: str = "", captured: bool = False) -> None:
+        """``captured``: the root is a copy of a machine's files, so nothing is ever written there and nothing runs."""
         self.root = root.rstrip("/")
         self.owner = owner
-        self.dry = check_mode or bool(self.root)
+        self.captured = captured
+        self.dry = check_mode or captured
         self.changes: list[Change] = []
         self.notes: list[str] = []
         self.committed = False
         self._pending: list[_Pending] = []
-        self._journal: dict[str, Any] | None = None
+        self._journal: Journal | None = None
 
     def trial(self, owner: str) -> Host:
         """Return a host in check mode on the same machine: what ``owner`` would change, without a trace of it here."""
@@ -157,14 +138,13 @@ class Host:
         self._pending.append(_Pending(resource, _nothing, {"owner": self.owner, "kind": kind, "before": original}, kept=True))
 
     def take_back(self, change: Change) -> None:
-        """Forget a change that the kernel refused for good and that therefore is none."""
+        """Drop a change that the kernel refused, so that it is not reported."""
         self.changes.remove(change)
         self.forget(change.resource)
 
     def forget(self, resource: str) -> None:
         """Drop a journal entry at once: the resource is as it was before."""
-        self.journal()["entries"].pop(resource, None)
-        self._save_journal()
+        self.journal.forget([resource])
 
     def restore(self, change: Change | None, resource: str, make: Callable[[], object], *, anyway: bool = False) -> None:
         """Plan to put a resource back (``change`` None: it is back already) and then drop its journal entry.
@@ -185,14 +165,12 @@ class Host:
         if self.dry or all(item.kept for item in pending):
             return
         self.committed = True
-        self._remember([item for item in pending if item.entry is not None])
+        self.journal.remember((item.resource, item.entry) for item in pending if item.entry is not None)
         for item in pending:
             item.make()
         forgotten = [item.resource for item in pending if item.forget]
         if forgotten:  # only now: a restore that failed in between is repeated as a whole
-            for resource in forgotten:
-                self.journal()["entries"].pop(resource, None)
-            self._save_journal()
+            self.journal.forget(forgotten)
 
     def set_value(self, path: str, value: str, *, disruption: str = "none", reason: str = "", current: str | None = None) -> None:
         """Make a kernel file hold ``value``; nothing happens when it does. ``current`` overrides what is compared."""
@@ -203,15 +181,10 @@ class Host:
 
     def set_link(self, path: str, target: str, *, reason: str = "") -> None:
         """Make a symbolic link to ``target`` (how systemd enables a unit)."""
-        full = self.path(path)
-        before = os.readlink(full) if os.path.islink(full) else None
+        before = files.read_link(self.path(path))
         if before != target:
-            self.change(
-                Change(path, before, target, reason=reason),
-                partial(self._write_link, path, target),
-                kind="link",
-                original={"link": before},
-            )
+            make = partial(self._write_link, path, target)
+            self.change(Change(path, before, target, reason=reason), make, kind="link", original={"link": before})
 
     def _write_link(self, path: str, target: str | None) -> None:
         full = self.path(path)
@@ -240,14 +213,17 @@ class Host:
             return
         change = Change(path, _printable(before), _printable(content), disruption, reason)
         make = partial(self.write_file, path, content, mode)
-        if os.path.islink(self.path(path)):  # the link is replaced, so it is the original, not what it leads to
-            self.change(change, make, kind="link", original={"link": os.readlink(self.path(path))})
+        link = files.read_link(self.path(path))
+        if link is not None:  # the link is replaced, so it is the original, not what it leads to
+            self.change(change, make, kind="link", original={"link": link})
             return
-        original = None if before is None else {"mode": self._mode(path), "content": base64.b64encode(before).decode()}
+        original = (
+            None if before is None else {"mode": files.mode_of(self.path(path)), "content": base64.b64encode(before).decode()}
+        )
         self.change(change, make, kind="file", original={"file": original})
 
     def add_lines(self, path: str, lines: str, *, reason: str = "") -> None:
-        """Make a file of somebody else's end with lines; undo takes just these out, whatever else it holds by then."""
+        """Append lines to a file that we do not own. Undo removes exactly these lines."""
         before = self.read(path)
         if before is not None and lines in before:
             return
@@ -257,133 +233,55 @@ class Host:
         self.change(change, partial(self._write_text, path, change.after), kind="lines", original=original)
 
     def _write_text(self, path: str, text: str | None) -> None:
-        mode = self._mode(path) if self.exists(path) else 0o644
+        mode = files.mode_of(self.path(path)) if self.exists(path) else 0o644
         self.write_file(path, None if text is None else text.encode(), mode)
 
-    def _mode(self, path: str) -> int:
-        return os.stat(self.path(path)).st_mode & 0o7777
-
     def write_file(self, path: str, content: bytes | None, mode: int = 0o644) -> None:
-        """Replace a file so that at any moment, power cut included, the old or the new one is complete."""
+        """Make a file hold ``content`` at once, atomically (None: remove it, and the folders that were made for it)."""
         full = self.path(path)
         try:
-            if content is None:
-                if os.path.lexists(full):
-                    os.unlink(full)
-                self._remove_empty_parents(os.path.dirname(path))
+            if content is not None:
+                files.write_file(full, content, mode)
                 return
-            os.makedirs(os.path.dirname(full), exist_ok=True)
-            temporary = _temporary(full)
-            _unlink(temporary)  # of a run that was killed
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(content)
-                    os.fchmod(stream.fileno(), mode)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                os.rename(temporary, full)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-            _sync_directory(os.path.dirname(full))
+            if os.path.lexists(full):
+                os.unlink(full)
+            self._remove_empty_parents(os.path.dirname(path))
         except OSError as error:
             raise HostError(f"{path} cannot be written: {error.strerror}") from None
 
     def replace_file(self, new: str, path: str) -> None:
         """Let a finished file take the place of another in its directory, with that one's mode."""
         try:
-            handle = os.open(self.path(new), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fchmod(handle, self._mode(path))
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            os.rename(self.path(new), self.path(path))
-            _sync_directory(os.path.dirname(self.path(path)))
+            files.replace_file(self.path(new), self.path(path))
         except OSError as error:
             raise HostError(f"{path} cannot be written: {error.strerror}") from None
 
     def _remove_empty_parents(self, directory: str) -> None:
         """Remove the directories made for our files; one that holds anything else stays."""
-        while directory in self._created_directories():
+        while directory in self.journal.directories:
             try:
                 os.rmdir(self.path(directory))
             except OSError:
                 return
             directory = os.path.dirname(directory)
 
-    def _created_directories(self) -> list[str]:
-        created: list[str] = self.journal()["directories"]
-        return created
-
     # -- journal -----------------------------------------------------------------------------------
 
-    def journal(self) -> dict[str, Any]:
-        """Return the journal; a damaged one is an error, never overwritten."""
+    @property
+    def journal(self) -> Journal:
+        """The journal; ``HostError`` where it is damaged."""
         if self._journal is None:
-            self._journal = self._load_journal()
+            self._journal = Journal(self.root, self.boot_id(), self._kernels)
+            if self._journal.dropped:
+                self.notes.append(f"{self._journal.dropped} run-time originals of an earlier boot were dropped from the journal")
         return self._journal
 
-    def _load_journal(self) -> dict[str, Any]:
-        text = self.read(JOURNAL)
-        if text is None and not self.exists(JOURNAL):
-            kernels = [path.partition("vmlinuz-")[2] for path in self.glob("/boot/vmlinuz-*")]
-            return {"schema": 1, "directories": [], "entries": {}, "kernels": kernels}
-        try:
-            journal = json.loads(text or "")
-            known = journal["schema"] == 1 and isinstance(journal["directories"], list) and isinstance(journal["kernels"], list)
-            entries = journal["entries"].values()
-            if not known or not all({"owner", "kind", "before", "boot_id"} <= set(entry) for entry in entries):
-                raise KeyError("schema")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise HostError(
-                f"{JOURNAL} is damaged, so the original values cannot be told; it was left as it is. "
-                "Restore it from a backup, or move it away to give up undo and start a new one"
-            ) from None
-        boot = self.boot_id()
-        stale = [
-            name for name, entry in journal["entries"].items() if entry["kind"] in RUNTIME_KINDS and entry["boot_id"] != boot
-        ]
-        if stale:
-            self.notes.append(f"{len(stale)} run-time originals of an earlier boot were dropped from the journal")
-            for name in stale:
-                del journal["entries"][name]
-        loaded: dict[str, Any] = journal
-        return loaded
-
-    def _remember(self, pending: list[_Pending]) -> None:
-        journal = self.journal()
-        fresh = [item for item in pending if item.resource not in journal["entries"]]
-        for item in fresh:
-            parent = os.path.dirname(item.resource)
-            while item.kind in _PATH_KINDS and parent not in ("", "/") and not self.exists(parent):
-                if parent not in journal["directories"]:
-                    journal["directories"].append(parent)
-                parent = os.path.dirname(parent)
-            journal["entries"][item.resource] = {**(item.entry or {}), "boot_id": self.boot_id()}
-        if fresh:
-            self._save_journal()
-
-    def _save_journal(self) -> None:
-        journal = self.journal()
-        if journal["entries"]:
-            os.makedirs(self.path(STATE_DIR), mode=0o700, exist_ok=True)
-            self.write_file(JOURNAL, json.dumps(journal, indent=1, sort_keys=True).encode(), 0o600)
-            return
-        _unlink(self.path(JOURNAL))
-        for directory in sorted(journal["directories"], key=len, reverse=True):
-            if os.path.isdir(self.path(directory)) and not os.listdir(self.path(directory)):
-                os.rmdir(self.path(directory))
-        journal["directories"] = []
+    def _kernels(self) -> list[str]:
+        return [path.partition("vmlinuz-")[2] for path in self.glob("/boot/vmlinuz-*")]
 
     def entries(self, kind: str) -> dict[str, Any]:
         """Return this owner's journal entries of a kind: resource to original."""
-        return {
-            resource: entry["before"]
-            for resource, entry in self.journal()["entries"].items()
-            if entry["owner"] == self.owner and entry["kind"] == kind
-        }
+        return self.journal.of(self.owner, kind)
 
     def restore_files(self, only: Collection[str] | None = None) -> None:
         """Plan to put this owner's files (``only``: of these) back as they were when first touched."""
@@ -401,13 +299,12 @@ class Host:
     def restore_links(self) -> None:
         """Plan to put this owner's symbolic links back."""
         for resource, data in self.entries("link").items():
-            full = self.path(resource)
-            current = os.readlink(full) if os.path.islink(full) else None
+            current = files.read_link(self.path(resource))
             change = None if current == data["link"] else Change(resource, current, data["link"], reason="restored")
             self.restore(change, resource, partial(self._write_link, resource, data["link"]))
 
     def restore_lines(self) -> None:
-        """Plan to take out the lines that this owner has added to files of others."""
+        """Plan to remove the lines that this owner has appended to files that we do not own."""
         for path, original in self.entries("lines").items():
             before = self.read(path)
             after = (before or "").replace(original["lines"], "", 1)
@@ -429,41 +326,24 @@ class Host:
         if self.dry:
             yield
             return
-        handle = self._lock()
         try:
-            self._sweep()
+            handle = files.take_lock(self.path(LOCK))
+        except NotADirectoryError as error:
+            raise HostError(f"{STATE_DIR} is not a directory; move it away") from error
+        except OSError as error:
+            raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
+        try:
+            for path in [JOURNAL, *self.journal.paths()]:  # what a killed run left half written
+                files.unlink(files.temporary_of(self.path(path)))
             yield
-            if not self.journal()["entries"]:
-                self._save_journal()
+            if not self.journal.entries:
+                self.journal.save()
         finally:
             if not self.exists(JOURNAL):  # nothing to remember, so nothing of ours stays
-                _unlink(self.path(LOCK))
+                files.unlink(self.path(LOCK))
                 with suppress(OSError):
                     os.rmdir(self.path(STATE_DIR))
             os.close(handle)
-
-    def _lock(self) -> int:
-        while True:
-            try:
-                os.makedirs(self.path(STATE_DIR), mode=0o700, exist_ok=True)
-                handle = os.open(self.path(LOCK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except (FileNotFoundError, FileExistsError) as error:
-                if not os.path.lexists(self.path(STATE_DIR)) or os.path.isdir(self.path(STATE_DIR)):
-                    continue  # who held it has just removed the directory
-                raise HostError(f"{STATE_DIR} is not a directory; move it away") from error
-            except OSError as error:
-                raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(handle), os.stat(self.path(LOCK))):
-                    return handle
-            os.close(handle)  # who held it has removed the file: ours locks nobody out
-
-    def _sweep(self) -> None:
-        """Remove what a killed run left half written."""
-        entries = self.journal()["entries"]
-        for path in [JOURNAL, *(path for path, entry in entries.items() if entry["kind"] in _PATH_KINDS)]:
-            _unlink(_temporary(self.path(path)))
 
     # -- results -----------------------------------------------------------------------------------
 
@@ -485,17 +365,6 @@ class Host:
         }
 
 
-def _temporary(full: str) -> str:
-    """Where a file is written before it takes its place: always the same name, so that a later run finds what a killed one left."""
-    directory, name = os.path.split(full)
-    return os.path.join(directory, f".realtime-kvm-{name}")
-
-
-def _unlink(full: str) -> None:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        os.unlink(full)
-
-
 def _lines(text: str | None) -> str:
     return "" if text is None else text if text.endswith("\n") else text + "\n"
 
@@ -507,11 +376,3 @@ def _printable(content: bytes | None) -> str | None:
         return content.decode()
     except UnicodeDecodeError:
         return f"binary, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
-
-
-def _sync_directory(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .host import Host, HostError
+from .errors import HostError
+from .host import Host
 
 #: Runs a program: its exit code, standard output and standard error.
 Runner = Callable[[Sequence[str]], tuple[int, str, str]]

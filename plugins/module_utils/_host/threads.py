@@ -15,7 +15,8 @@ from .._cpus.cpulist import format_cpulist, parse_cpulist
 from .._cpus.partition import Partition
 from .._cpus.policies import POLICY_NAMES
 from .change import Change
-from .host import Host, HostError
+from .errors import HostError
+from .host import Host
 
 SWITCH_PID = "/run/openvswitch/ovs-vswitchd.pid"
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 from .change import Change
-from .host import Host, HostError
+from .errors import HostError
+from .host import Host
 from .runner import Runner, systemctl
 
 TUNED = "service:tuned"

@@ -32,7 +32,9 @@ def _known_refused(host: Host) -> list[str]:
 def read_interrupts(host: Host) -> list[Interrupt]:
     """Return the interrupts that have a handler."""
     refused = _known_refused(host)
-    named = parse_names(host.read("/proc/interrupts") or "") if host.root else {}  # a capture may lack the folders of handlers
+    named = (
+        parse_names(host.read("/proc/interrupts") or "") if host.captured else {}
+    )  # a capture may lack the folders of handlers
     interrupts = []
     for base in host.glob("/proc/irq/[0-9]*"):
         actions = tuple(name for name in host.listdir(base) if os.path.isdir(host.path(f"{base}/{name}")))

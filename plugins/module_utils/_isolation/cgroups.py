@@ -19,7 +19,8 @@ from functools import partial
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.partition import Partition
 from .._host.change import Change
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.sysfs import read_online
 from .._host.threads import SWITCH_PID, is_stray, keep_affinities, read_threads, set_affinity
 from .holders import (

@@ -16,7 +16,8 @@ from functools import partial
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._host.change import Change
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.sysfs import read_online
 from .cgroups import read_holders, read_reserved, read_users
 from .holders import wanted_holders

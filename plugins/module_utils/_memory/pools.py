@@ -12,7 +12,8 @@ from functools import partial
 
 from .._cpus.pages import PAGE_MIB
 from .._host.change import Change
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.threads import realtime_guests
 
 NODES = "/sys/devices/system/node"

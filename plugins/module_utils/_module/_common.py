@@ -35,7 +35,8 @@ def run_module(module: AnsibleModule, owner: str, body: Body, *, info: bool = Fa
     Check mode is the same path: a ``Host`` in check mode plans and does not make. An ``info`` module is always in it.
     """
     parameters = dict(module.params)
-    host = Host(parameters.get("fsroot") or "/", check_mode=info or module.check_mode, owner=owner)
+    root = parameters.get("fsroot") or "/"
+    host = Host(root, check_mode=info or module.check_mode, owner=owner, captured=root.rstrip("/") != "")
     variable = re.compile(r"^[a-z_]+(\[\d+\])?[:.]")
     try:
         with host.locked():

@@ -21,7 +21,8 @@ from .._boot.loader import GRUB_CFG, find_boot_loader
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.change import Change
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.paths import ARCHIVE, CONFIG_DIR, config_path
 from .._host.runner import Runner
 from .._host.sysfs import read_kernel

@@ -70,7 +70,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
         return _undo(host, runner)
     topology = read_topology(host)
     partition = plan_partition(topology, intent_from(parameters))
-    if not host.root:
+    if not host.captured:
         plan_tuned(host, runner, take_over=parameters["tuned"] == "take_over")
     if partition.isolation == "runtime":
         check_layout(host)

@@ -26,7 +26,8 @@ from .._boot.grub_files import BootEntry
 from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.planned_arguments import ArgumentPolicy, page_arguments, partition_arguments
 from .._host.document import require_partition
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.paths import config_path
 from .._host.runner import Runner
 from .._host.sysfs import read_kernel, read_machine
@@ -75,7 +76,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     pattern = parameters["default_kernel"] or None
     if pattern and not _PATTERN.fullmatch(pattern):
         raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
-    if host.root:  # a snapshot has no boot loader to ask
+    if host.captured:  # a snapshot has no boot loader to ask
         return _result(host, wanted, None, pattern, "")
     loader = find_boot_loader(host, runner)
     if present:
@@ -102,7 +103,7 @@ def _added_kernels(host: Host, pattern: str | None) -> list[str]:
     """
     if pattern is None or not host.entries("file"):
         return []
-    before = host.journal()["kernels"]
+    before = host.journal.kernels
     if any(fnmatchcase(release, pattern) for release in before):
         return []
     there = [path.partition("vmlinuz-")[2] for path in host.glob("/boot/vmlinuz-*")]
@@ -132,6 +133,6 @@ def _result(host: Host, wanted: list[Argument], following: BootEntry | None, pat
         "added_kernels": _added_kernels(host, pattern),
         "missing": list(comparison.missing),
         "unexpected": list(comparison.unexpected),
-        "reboot_required": not host.root and not (comparison.equal and same_kernel and (matches or not wanted)),
+        "reboot_required": not host.captured and not (comparison.equal and same_kernel and (matches or not wanted)),
         "realtime_guests": realtime_guests(host),
     }

@@ -31,7 +31,8 @@ from .._guests.network import parse_networks
 from .._guests.pinning import Existing, Placement, place
 from .._guests.threads import guest_pid
 from .._host.document import require_current_partition
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.paths import ARCHIVE
 from .._host.runner import Runner, reload_systemd
 from .._host.sysfs import read_machine, read_topology
@@ -149,7 +150,7 @@ def _check_node(host: Host, partition: Partition, guests: Sequence[Guest]) -> No
     if any(guest.state != "absent" for guest in guests):
         machine = read_machine(host)
         check_processor(machine)
-        if not host.root:
+        if not host.captured:
             check_device(host, machine)
     check_slice(host, partition)
 

@@ -19,7 +19,8 @@ from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, PinningError, place
 from .._host.change import Change
 from .._host.document import require_partition
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.runner import Runner, reload_systemd
 from .._host.sysfs import read_machine, read_topology
 from .._host.threads import realtime_guests, restore_threads

@@ -43,7 +43,9 @@ from .._cpus.topology import Topology
 from .._guests.kvm import check_slice
 from .._guests.libvirt import Domain, connect, installed
 from .._host.document import read_partition
-from .._host.host import JOURNAL, Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
+from .._host.journal import JOURNAL
 from .._host.paths import DOCUMENT, config_path
 from .._host.runner import Runner
 from .._host.sysfs import read_kernel, read_topology
@@ -185,7 +187,7 @@ class _Audit:
     def _documents(self) -> None:
         self.topology = self.read("topology", lambda: read_topology(self.host), None)
         try:
-            self.host.journal()
+            self.host.journal.paths()
         except HostError as error:
             self.damaged(JOURNAL, error, "restore it from a backup, or move it away to give up undo")
         try:
@@ -206,7 +208,7 @@ class _Audit:
             self.damaged(config_path("kernel_arguments"), error, "rt_kernel role")
         if self.document is not None:
             self.findings += kernel_findings(self.kernel, self.document, wanted)
-        if wanted is not None and self.document is not None and not self.host.root:
+        if wanted is not None and self.document is not None and not self.host.captured:
             pending = not self.has("kernel")  # else the reboot that it waits for has been told
             self.add("boot loader", lambda: boot_findings(self.host, self.runner, wanted, pending=pending))
         if self.topology is not None and not self.has("topology-changed"):
@@ -263,7 +265,7 @@ class _Audit:
 
     def _domains(self, specs: Specs) -> dict[str, Domain] | None:
         """Return what libvirt knows; None where it does not answer."""
-        if self.host.root:
+        if self.host.captured:
             self.parts.absent("libvirt", "not looked for in a snapshot")
             return None
         reason = "libvirt, or its Python library, is not installed, or its sockets are off"
@@ -285,7 +287,7 @@ class _Audit:
         document, host, runner = self.document, self.host, self.runner
         if document is None or not specs.given or self.has("topology-changed"):
             return frozenset(), set()
-        if host.root:
+        if host.captured:
             self.parts.absent("inventory", "guests and switch are not compared with a snapshot")
             return frozenset(), set()
         try:

@@ -26,7 +26,8 @@ from .._guests.pinning import Placement, place
 from .._guests.threads import ThreadDifference, polling_cpus, read_guest_threads, set_scheduler, thread_differences
 from .._host.change import Change
 from .._host.document import require_current_partition
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.runner import Runner
 from .._host.sysfs import read_topology
 from .._isolation.moves import Moves

@@ -21,7 +21,8 @@ from .._guests.domain_owner import owner_of
 from .._guests.libvirt import Domain, connect
 from .._guests.threads import guest_pid, polling_cpus
 from .._host.document import read_partition
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.paths import DOCUMENT
 from .._host.runner import Runner
 from .._host.sysfs import read_kernel, read_topology
@@ -59,7 +60,7 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
         "guests": parts.read("libvirt", lambda: _guests(host, parts, clock), []),
         "switch": parts.read("switch", lambda: _switch(host, runner, parts, clock), {}),
     }
-    seconds = float(parameters["interval"]) if first.cpus and not host.root else 0.0
+    seconds = float(parameters["interval"]) if first.cpus and not host.captured else 0.0
     remaining = seconds - (time.monotonic() - begun)
     if remaining > 0:
         time.sleep(remaining)
@@ -166,7 +167,7 @@ def _guests(host: Host, parts: Parts, clock: _Clock) -> list[dict[str, Any]]:
     connection = connect(host)
     if connection is None:
         parts.absent(
-            "libvirt", "not looked for in a snapshot" if host.root else "libvirt is not installed, or its service is off"
+            "libvirt", "not looked for in a snapshot" if host.captured else "libvirt is not installed, or its service is off"
         )
         return []
     found = []
@@ -202,7 +203,7 @@ def _pci(address: Any) -> str:
 
 
 def _switch(host: Host, runner: Runner, parts: Parts, clock: _Clock) -> dict[str, Any]:
-    if host.root:
+    if host.captured:
         parts.absent("switch", "not looked for in a snapshot")
         return {}
     database = Ovsdb(host, runner).read()

@@ -20,7 +20,8 @@ from importlib import import_module
 
 from .._cpus.partition import PartitionError
 from .._host.document import require_partition
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.paths import ARCHIVE
 from .._isolation.holders import IsolationError
 from .._runtime.features import FEATURES, configured_features
@@ -36,7 +37,7 @@ _BASE = __package__.rpartition(".")[0]
 #: Its main(), as a name below module_utils.
 _ENTRY = "_node.archive"
 _MAIN = f"from {PACKAGE}.{_ENTRY} import main\n\nmain()\n"
-_IMPORT = re.compile(r"^from (\.+)([\w.]+) import", re.MULTILINE)
+_IMPORT = re.compile(r"^from (\.+)([\w.]*) import (.*)", re.MULTILINE)
 
 _UNIT_TEXT = """\
 # Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.
@@ -81,7 +82,9 @@ def parts() -> dict[str, str]:
         name = missing.pop()
         if name not in found:
             found[name] = inspect.getsource(import_module(f"{_BASE}.{name}"))
-            missing += [".".join([*name.split(".")[: -len(dots)], module]) for dots, module in _IMPORT.findall(found[name])]
+            for dots, module, names in _IMPORT.findall(found[name]):
+                folder = name.split(".")[: -len(dots)]
+                missing += [".".join([*folder, file]) for file in ([module] if module else names.split(", "))]
     return found
 
 

@@ -19,7 +19,8 @@ from xml.etree import ElementTree
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from .._cpus.partition import Partition, PartitionError
 from .._host.document import read_partition
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.sysfs import read_kernel
 from .._isolation.cgroups import read_users
 from .._isolation.holders import IsolationError, check_free

@@ -24,7 +24,8 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import SETS, Partition, PartitionError
 from .._cpus.policies import POLICY_NAMES
 from .._host.document import require_partition
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.runner import reload_systemd
 from .._host.sysfs import read_online
 from .._host.threads import Thread, read_thread, read_threads, set_affinity

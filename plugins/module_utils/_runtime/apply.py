@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from functools import partial
 
 from .._host.change import Change
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .settings import Setting
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.paths import config_path
 from .._host.sysfs import read_kernel, read_online
 from .._host.threads import restore_threads

@@ -17,7 +17,8 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._guests.network import SOCKET_DIR
 from .._host.change import Change
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.paths import ARCHIVE
 from .._host.runner import Runner, run_checked, systemctl
 from .._host.threads import read_thread, set_affinity

@@ -17,7 +17,8 @@ from functools import partial
 
 from .._guests.network import Network
 from .._host.change import Change
-from .._host.host import Host, HostError
+from .._host.errors import HostError
+from .._host.host import Host
 from .._host.runner import Runner
 from .plan import SwitchError, physical_port_name
 from .rows import DEVICE_KEY, Database
@@ -168,7 +169,7 @@ def _stack(host: Host, name: str) -> list[str]:
 
 def _addresses(host: Host, runner: Runner) -> dict[str, list[str]]:
     """Return the addresses of interfaces, link-local ones left out."""
-    if host.root:
+    if host.captured:
         return {}
     code, out, err = runner(["ip", "-json", "address", "show"])
     if code != 0:

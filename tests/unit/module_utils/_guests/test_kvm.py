@@ -22,7 +22,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import (
     plan_parameters,
     plan_unmount,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from unit.trees import fill, plan, snapshot, writable
 
 INTEL = Machine(vendor="GenuineIntel", cpu_flags=frozenset({"vmx", "constant_tsc"}))

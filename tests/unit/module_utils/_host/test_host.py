@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change, worst_disruption
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, JOURNAL, LOCK, STATE_DIR, Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL, LOCK, STATE_DIR
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unit.trees import fill, killed_at, snapshot, writable
@@ -107,9 +109,9 @@ def test_the_second_run_changes_nothing(root):
     assert snapshot(root) == before
 
 
-def test_a_host_of_another_root_never_writes(root):
+def test_a_captured_host_never_writes(root):
     before = snapshot(root)
-    host = Host(str(root), owner="test")
+    host = Host(str(root), owner="test", captured=True)
     with host.locked():
         plan_all(host)
         host.commit()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID
 from ansible_collections.realtime.kvm.plugins.module_utils._host.runner import reload_systemd
 from ansible_collections.realtime.kvm.plugins.module_utils._host.tuning_daemons import plan_tuned, restore_tuned, tuned_state
 from unit.trees import fill, writable
@@ -112,7 +113,7 @@ def test_tuned_that_the_admin_has_switched_on_himself_is_left(root):
 
 def test_a_failing_systemctl_is_told(root):
     fill(root, ENABLED)
-    with pytest.raises(HostError, match=r"^systemctl disable --now tuned.service failed: Access denied$"):
+    with pytest.raises(HostError, match=r"^systemctl disable --now tuned.service failed with exit code 1: Access denied$"):
         run(root, lambda host: plan_tuned(host, lambda _command: (1, "", "Access denied\n"), take_over=True))
 
 

@@ -137,7 +137,7 @@ def test_a_refused_move_is_no_change_and_remembered(root):
     assert [change.resource for change in host.changes] == [DEFAULT, f"/proc/irq/9/{LIST}"]
     assert host.notes == ["IRQ 24 (eth0-rx, eth0-tx) is managed by the kernel, which refused to move it off CPUs 1-3"]
     assert json.loads(text(root, "/run/realtime-kvm/managed-irqs.json")) == ["IRQ 24 (eth0-rx, eth0-tx)"]
-    assert f"/proc/irq/24/{LIST}" not in host.journal()["entries"]
+    assert f"/proc/irq/24/{LIST}" not in host.journal.entries
     again = apply(root)
     assert (again.changes, again.notes) == ([], [])
     assert apply(root, check_mode=True).changes == []

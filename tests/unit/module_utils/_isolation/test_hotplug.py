@@ -6,7 +6,8 @@
 import json
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import JOURNAL, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.hotplug import bring_back, plan_cycles
 from unit.trees import fill, machine_files, plan, writable

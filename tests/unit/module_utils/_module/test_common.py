@@ -15,7 +15,8 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import JOURNAL, Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT_TEXTS, WANTS
@@ -297,23 +298,6 @@ def test_an_empty_snapshot_is_told(call, name, fsroot):
 # -- trees that take themselves for a machine --------------------------------------------------------
 
 
-class Inside(Host):
-    """A Host whose / is a tree."""
-
-    def __init__(self, tree, **options):
-        super().__init__("/", **options)
-        self.tree = str(tree)
-
-    def path(self, path):
-        return self.tree + path
-
-    def glob(self, pattern):
-        return Host(self.tree).glob(pattern)
-
-    def resolve(self, path):
-        return Host(self.tree).resolve(path)
-
-
 @pytest.fixture(name="node")
 def _node(tmp_path, monkeypatch):
     root = tmp_path / "node"
@@ -332,7 +316,7 @@ def _node(tmp_path, monkeypatch):
     fill(root, files)
     make = MakeConfig(root)
     make(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
-    monkeypatch.setattr(_common, "Host", lambda _root, **options: Inside(root, **options))
+    monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(root), **options))
     monkeypatch.setattr(_common, "runner_of", lambda _module: make)
     return root
 
@@ -453,7 +437,7 @@ def test_a_damaged_journal_is_refused_before_any_change(call, node):
 
 def test_a_cpu_that_a_killed_run_left_off_is_named_then_switched_on(call, node):
     switch = "/sys/devices/system/cpu/cpu2/online"
-    entry = {"owner": "cpu_partition", "kind": "value", "before": "1", "boot_id": Inside(node).boot_id()}
+    entry = {"owner": "cpu_partition", "kind": "value", "before": "1", "boot_id": Host(str(node)).boot_id()}
     journal = json.dumps({"schema": 1, "directories": [], "kernels": [], "entries": {switch: entry}})
     fill(node, {switch: "0\n", "/var/lib/realtime-kvm/": None, JOURNAL: journal})
     refused = call("cpu_partition", check=True)

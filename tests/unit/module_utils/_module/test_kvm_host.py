@@ -204,23 +204,6 @@ def test_a_processor_without_large_pages(call, snap):
 # -- a tree that takes itself for a machine ----------------------------------------------------------
 
 
-class Inside(Host):
-    """A Host whose / is a tree."""
-
-    def __init__(self, tree, **options):
-        super().__init__("/", **options)
-        self.tree = str(tree)
-
-    def path(self, path):
-        return self.tree + path
-
-    def glob(self, pattern):
-        return Host(self.tree).glob(pattern)
-
-    def resolve(self, path):
-        return Host(self.tree).resolve(path)
-
-
 class Commands:
     """systemctl, which mounts; anything else is GRUB's."""
 
@@ -252,7 +235,7 @@ def _node(tmp_path, monkeypatch):
     root = fill(tmp_path / "node", files)
     commands = Commands(root)
     commands(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
-    monkeypatch.setattr(_common, "Host", lambda _root, **options: Inside(root, **options))
+    monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(root), **options))
     monkeypatch.setattr(_common, "runner_of", lambda _module: commands)
     monkeypatch.setattr(_kvm.fcntl, "ioctl", lambda _handle, _request: 12)
     monkeypatch.setattr(_libvirt, "libvirt", None)

@@ -17,7 +17,9 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._audit import read as _audit_read
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import JOURNAL, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT as CGROUPS
@@ -25,7 +27,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import _commo
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT, WANTS
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
 from ansible_collections.realtime.kvm.plugins.modules import rt_audit as module
-from unit.plants import GUESTS, KERNEL, NETWORKS, PLC1, SWITCH, Inside, Plant, mask
+from unit.plants import GUESTS, KERNEL, NETWORKS, PLC1, SWITCH, Plant, mask
 from unit.test_docs import ROOT
 from unit.trees import fill, machine_files, plan, snapshot
 
@@ -92,8 +94,8 @@ def idle_entered(plant):
     """Counters that go on: read as 100 first, then as 103."""
     usage = f"{CPU}/cpu2/cpuidle/state2/usage"
     counts = iter(("100", "103"))
-    value = Inside.value
-    Inside.value = lambda host, path: next(counts) if path == usage else value(host, path)
+    value = Host.value
+    Host.value = lambda host, path: next(counts) if path == usage else value(host, path)
 
 
 def shown(one, other):
@@ -278,7 +280,7 @@ def test_a_converged_node_has_no_finding(plant):
 @pytest.mark.parametrize("name", SABOTAGES)
 def test_each_sabotage_has_its_finding_and_no_other(plant, monkeypatch, name):
     harm, expected = SABOTAGES[name]
-    monkeypatch.setattr(Inside, "value", Inside.value)  # put back whatever the harm does to it
+    monkeypatch.setattr(Host, "value", Host.value)  # put back whatever the harm does to it
     harm(plant)
     found = plant.findings()
     assert matches(found, expected), found
@@ -541,7 +543,7 @@ def test_the_roles_defaults_are_the_modules(call):
 
 def test_it_is_an_info_module(call, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(_common, "Host", lambda root, **options: seen.append(options) or Inside(tmp_path, **options))
+    monkeypatch.setattr(_common, "Host", lambda root, **options: seen.append(options) or Host(str(tmp_path), **options))
     call()
     assert seen[0]["check_mode"] is True
 

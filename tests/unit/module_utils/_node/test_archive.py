@@ -36,7 +36,8 @@ CLEAN = {"PATH": os.environ["PATH"]}
 def imports(source):
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
-            yield "." * node.level + (node.module or "")
+            dots = "." * node.level
+            yield from [dots + node.module] if node.module else [dots + alias.name for alias in node.names]
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
@@ -94,7 +95,6 @@ from realtime_kvm._node import archive as tool
 class Host(host.Host):
     def __init__(self, *args, **options):
         super().__init__(root, **options)
-        self.dry = False
 tool.Host = Host
 tool.main()
 """

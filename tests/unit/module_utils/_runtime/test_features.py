@@ -17,7 +17,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.document import
     require_current_partition,
     require_partition,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.apply import plan_settings
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.features import (

@@ -10,7 +10,8 @@ import os
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import SOCKET_DIR
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID
 from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import restore_threads
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime import kernel_threads as _kthreads
 from ansible_collections.realtime.kvm.plugins.module_utils._switch import daemon as _ovs_daemon

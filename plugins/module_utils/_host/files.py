@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that are whole at any moment: atomic writes, links and the lock, by full path. Edge.
+
+Everything here raises ``OSError``; the caller says which file of which machine it was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+
+
+def temporary_of(full: str) -> str:
+    """Return where a file is written before it takes its place: always the same name, so that a later run finds what a killed one left."""
+    directory, name = os.path.split(full)
+    return os.path.join(directory, f".realtime-kvm-{name}")
+
+
+def unlink(full: str) -> None:
+    """Remove a file, if it is there."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(full)
+
+
+def write_file(full: str, content: bytes, mode: int) -> None:
+    """Replace a file so that at any moment, power cut included, the old or the new one is complete."""
+    os.makedirs(os.path.dirname(full), exist_ok=True)
+    temporary = temporary_of(full)
+    unlink(temporary)  # left by a run that was killed
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            os.fchmod(stream.fileno(), mode)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(temporary, full)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(full))
+
+
+def replace_file(new: str, full: str) -> None:
+    """Let a finished file take the place of another in its directory, with that one's mode."""
+    handle = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fchmod(handle, mode_of(full))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.rename(new, full)
+    sync_directory(os.path.dirname(full))
+
+
+def mode_of(full: str) -> int:
+    """Return a file's permission bits."""
+    return os.stat(full).st_mode & 0o7777
+
+
+def read_link(full: str) -> str | None:
+    """Return where a symbolic link leads, None where there is no link."""
+    return os.readlink(full) if os.path.islink(full) else None
+
+
+def sync_directory(directory: str) -> None:
+    """Make the names in a directory last over a power cut."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def take_lock(full: str) -> int:
+    """Wait for the lock of a file, which is made with its directory; return the handle, whose end releases it.
+
+    Raises ``NotADirectoryError`` where something else stands in the directory's place.
+    """
+    directory = os.path.dirname(full)
+    while True:
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            handle = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except (FileNotFoundError, FileExistsError):
+            if not os.path.lexists(directory) or os.path.isdir(directory):
+                continue  # whoever held it has just removed the directory
+            raise NotADirectoryError(directory) from None
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(full)):
+                return handle
+        os.close(handle)  # whoever held it has removed the file: ours locks nobody out

@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The originals of everything that was changed on a node, kept there until undo. Edge.
+
+The journal (``/var/lib/realtime-kvm/journal.json``, 0600, atomic) keeps the value that a resource had when it was first touched, and
+which kernels were installed then. Originals of files are kept until undo; originals of run-time settings are valid for the boot they
+were read in (the kernel starts from its own values at the next one) and are dropped when the boot id differs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from . import files
+from .errors import HostError
+
+STATE_DIR = "/var/lib/realtime-kvm"
+JOURNAL = f"{STATE_DIR}/journal.json"
+LOCK = f"{STATE_DIR}/lock"
+
+#: Kinds of entries whose originals end with the boot.
+RUNTIME_KINDS = ("value", "thread", "cgroup")
+#: Kinds of entries that are paths in file systems, whose folders may have been made for them.
+PATH_KINDS = ("file", "link", "lines")
+
+SCHEMA = 1
+_FIELDS = {"owner", "kind", "before", "boot_id"}
+
+
+class Journal:
+    """The journal of the machine below ``root``. Everything is kept in memory until ``save``."""
+
+    def __init__(self, root: str, boot_id: str, kernels: Callable[[], list[str]]) -> None:
+        """Read it; a damaged one is an error and is left as it is. ``kernels``: those installed now, for a new journal."""
+        self.root = root
+        self.boot_id = boot_id
+        self.entries: dict[str, dict[str, Any]] = {}
+        self.directories: list[str] = []  #: made for files of ours, in the order in which they must be removed
+        self.kernels: list[str] = []  #: releases installed when the node was first touched
+        self.dropped = 0  #: run-time originals of an earlier boot
+        if os.path.lexists(self.root + JOURNAL):
+            self._load()
+            self._drop_stale()
+        else:
+            self.kernels = kernels()
+
+    def _load(self) -> None:
+        try:
+            with open(self.root + JOURNAL, encoding="utf-8") as stream:
+                text = stream.read()
+            journal = json.loads(text)
+            known = (
+                journal["schema"] == SCHEMA and isinstance(journal["directories"], list) and isinstance(journal["kernels"], list)
+            )
+            if not known or not all(set(entry) >= _FIELDS for entry in journal["entries"].values()):
+                raise KeyError("schema")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise HostError(
+                f"{JOURNAL} is damaged, so the original values cannot be read; it was left as it is. "
+                "Restore it from a backup, or move it away to give up undo and start a new one"
+            ) from None
+        self.entries, self.directories, self.kernels = journal["entries"], journal["directories"], journal["kernels"]
+
+    def _drop_stale(self) -> None:
+        for name, entry in list(self.entries.items()):
+            if entry["kind"] in RUNTIME_KINDS and entry["boot_id"] != self.boot_id:
+                del self.entries[name]
+                self.dropped += 1
+
+    def of(self, owner: str, kind: str) -> dict[str, Any]:
+        """Return an owner's originals of a kind, by resource."""
+        return {
+            resource: entry["before"]
+            for resource, entry in self.entries.items()
+            if entry["owner"] == owner and entry["kind"] == kind
+        }
+
+    def paths(self) -> list[str]:
+        """Return the files that were changed."""
+        return [resource for resource, entry in self.entries.items() if entry["kind"] in PATH_KINDS]
+
+    def remember(self, wanted: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Add the originals of resources that are not known yet, with the folders that will be made for them, and save."""
+        fresh = [(resource, entry) for resource, entry in wanted if resource not in self.entries]
+        for resource, entry in fresh:
+            if resource in self.entries:
+                continue  # twice in one run: the first is the original
+            parent = os.path.dirname(resource)
+            while entry["kind"] in PATH_KINDS and parent not in ("", "/") and not os.path.lexists(self.root + parent):
+                if parent not in self.directories:
+                    self.directories.append(parent)
+                parent = os.path.dirname(parent)
+            self.entries[resource] = {**entry, "boot_id": self.boot_id}
+        if fresh:
+            self.save()
+
+    def forget(self, resources: Iterable[str]) -> None:
+        """Drop originals: these resources are as they were before."""
+        for resource in resources:
+            self.entries.pop(resource, None)
+        self.save()
+
+    def save(self) -> None:
+        """Write it; without entries there is nothing to remember, so the file and the folders made for us go."""
+        if self.entries:
+            os.makedirs(self.root + STATE_DIR, mode=0o700, exist_ok=True)
+            document = {"schema": SCHEMA, "directories": self.directories, "entries": self.entries, "kernels": self.kernels}
+            try:
+                files.write_file(self.root + JOURNAL, json.dumps(document, indent=1, sort_keys=True).encode(), 0o600)
+            except OSError as error:
+                raise HostError(f"{JOURNAL} cannot be written: {error.strerror}") from None
+            return
+        files.unlink(self.root + JOURNAL)
+        for directory in sorted(self.directories, key=len, reverse=True):
+            full = self.root + directory
+            if os.path.isdir(full) and not os.listdir(full):
+                os.rmdir(full)
+        self.directories = []
