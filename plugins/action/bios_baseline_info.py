@@ -13,7 +13,16 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
-from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import INFO_ARGUMENTS, secrets_of, work
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Planner
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out, failure
+from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import (
+    INFO_ARGUMENTS,
+    FirmwareEdges,
+    run_info,
+    secrets_of,
+    shown,
+)
 
 
 class ActionModule(ActionBase):
@@ -30,7 +39,15 @@ class ActionModule(ActionBase):
         if validated.error_messages:
             found = {"failed": True, "changed": False, "msg": "; ".join(validated.error_messages)}
         else:
-            found = work(validated.validated_parameters, check_mode=True, info=True)
-            found["warnings"] = found.get("notes", [])
+            found = _look(validated.validated_parameters)
         result.update(remove_values(found, secrets))
         return result
+
+
+def _look(parameters: dict[str, Any]) -> dict[str, Any]:
+    edges = FirmwareEdges(Planner(check_mode=True))
+    try:
+        found = carry_out(edges, run_info, parameters)
+    except RefusalError as error:
+        found = {"failed": True, **failure(edges.planner, "bios", error)}
+    return {**shown(parameters), **found, "warnings": edges.planner.notes}

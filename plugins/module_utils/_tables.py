@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plans and findings as tables of plain text. Pure."""
 
@@ -11,7 +10,7 @@ from typing import Any
 from ._cpus.cpulist import format_cpulist
 from ._cpus.partition import PURPOSES, SETS, Partition
 from ._cpus.topology import Topology
-from ._host.change import DISRUPTIONS
+from ._host.change import beyond, planned_changes
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -50,25 +49,18 @@ def _shorten(text: str | None, width: int = 60) -> str:
 
 
 def collect_changes(results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the changes of several module results, in their order; a kernel to be booted counts as a change."""
-    changes = [change for result in results.values() for change in result.get("changes", [])]
-    for result in results.values():
-        if result.get("reboot_required"):
-            running, following = result["running"]["release"], result["following"].get("release", "?")
-            after = "the real-time kernel" if not result["running"]["matches"] and running == following else following
-            changes.append(
-                {"resource": "running kernel and arguments", "before": running, "after": after, "disruption": "reboot"}
-            )
-    return changes
+    """Return the changes of several module results, in their order."""
+    return [change for result in results.values() for change in planned_changes(result)]
 
 
 def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the plan of a node as text: its CPU sets, its kernel arguments, what will change and how much that disturbs.
 
-    ``results`` holds the module results under the keys partition, power, interrupts and kernel.
+    ``results`` holds the module results by layer; partition and kernel, which have more to show than changes, under these keys.
     """
     changes = collect_changes(results)
-    lines = [*results["partition"].get("table", []), ""]
+    table = results.get("partition", {}).get("table", [])
+    lines = [*table, ""] if table else []
     arguments = results.get("kernel", {}).get("arguments", [])
     if arguments:
         rows = [[argument["token"], argument["reason"]] for argument in arguments]
@@ -84,11 +76,4 @@ def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def disruptions_above(results: Mapping[str, Mapping[str, Any]], limit: str) -> list[str]:
     """Return the changes whose disruption class is higher than ``limit``, each with its class."""
-    if limit not in DISRUPTIONS:
-        raise ValueError(f"realtime_max_disruption: {limit!r} is not a disruption class; choose one of {', '.join(DISRUPTIONS)}")
-    allowed = DISRUPTIONS.index(limit)
-    return [
-        f"{change['resource']} ({change['disruption']})"
-        for change in collect_changes(results)
-        if DISRUPTIONS.index(change["disruption"]) > allowed
-    ]
+    return beyond(collect_changes(results), limit)

@@ -173,7 +173,7 @@ disruption:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import ARGUMENTS, run_bios
+from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import ARGUMENTS, run, run_bios
 
 
 def main() -> None:
@@ -186,7 +186,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_bios(module, info=False)
+    run_bios(module, run)
 
 
 if __name__ == "__main__":

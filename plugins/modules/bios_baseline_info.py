@@ -163,13 +163,13 @@ not_taken:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import INFO_ARGUMENTS, run_bios
+from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import INFO_ARGUMENTS, run_bios, run_info
 
 
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec=INFO_ARGUMENTS, supports_check_mode=True)
-    run_bios(module, info=True)
+    run_bios(module, run_info)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,7 @@ installed:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import run
 
@@ -132,7 +133,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, "kvm_host", run)
+    run_module(module, "kvm_host", run, edges=GuestEdges)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,7 @@ installed:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.ovs_dpdk import run
 
 
@@ -150,7 +151,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, "ovs_dpdk", run)
+    run_module(module, "ovs_dpdk", run, edges=SwitchEdges)
 
 
 if __name__ == "__main__":

@@ -173,6 +173,7 @@ smi:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
 
 HOST = {
@@ -204,7 +205,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, "rt_audit", run, info=True)
+    run_module(module, "rt_audit", run, info=True, edges=SwitchEdges)
 
 
 if __name__ == "__main__":

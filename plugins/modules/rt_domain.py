@@ -115,6 +115,7 @@ unlisted:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import run
 
@@ -135,7 +136,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, "rt_domain", run)
+    run_module(module, "rt_domain", run, edges=GuestEdges)
 
 
 if __name__ == "__main__":

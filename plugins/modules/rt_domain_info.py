@@ -55,6 +55,7 @@ table:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain_info import run
 
 
@@ -64,7 +65,7 @@ def main() -> None:
         argument_spec={"names": {"type": "list", "elements": "str", "default": []}},
         supports_check_mode=True,
     )
-    run_module(module, "rt_domain_info", run, info=True)
+    run_module(module, "rt_domain_info", run, info=True, edges=GuestEdges)
 
 
 if __name__ == "__main__":

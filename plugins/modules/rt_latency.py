@@ -203,8 +203,9 @@ summary:
 from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Planner
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_latency import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_latency import MeasuringEdges, run
 
 
 def main() -> None:
@@ -232,7 +233,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, "rt_latency", partial(run, check_mode=module.check_mode), info=True)
+    steps = Planner(check_mode=module.check_mode)
+    run_module(module, "rt_latency", run, info=True, edges=partial(MeasuringEdges, steps=steps))
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ node:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_node_info import run
 
 
@@ -80,7 +81,7 @@ def main() -> None:
         argument_spec={"interval": {"type": "float", "default": 1.0}, "fsroot": {"type": "path", "default": "/"}},
         supports_check_mode=True,
     )
-    run_module(module, "rt_node_info", run, info=True)
+    run_module(module, "rt_node_info", run, info=True, edges=SwitchEdges)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (

@@ -19,10 +19,10 @@ import socket
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
-from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import ovs_dpdk
 from ansible_collections.realtime.kvm.plugins.module_utils._switch import ovsdb as _ovsdb
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import ALTERNATIVE, DPDK_PROGRAM, PLAIN_PROGRAM

@@ -9,12 +9,8 @@ import json
 import random
 from collections import Counter
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import (
-    Intent,
-    PartitionError,
-    partition_from_document,
-    plan_partition,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError, partition_from_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from conformance.invariants import violations
 from hypothesis import HealthCheck, event, given, settings

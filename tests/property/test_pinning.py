@@ -14,7 +14,8 @@ import random
 import re
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe

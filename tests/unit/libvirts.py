@@ -9,10 +9,10 @@ import shutil
 from pathlib import Path
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, parse, read_schedulers
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import PID_DIR
-from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
 from unit.trees import fill
 
 POLICIES = {"other": 0, "fifo": 1, "rr": 2}

@@ -27,7 +27,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_argumen
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, format_mask
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import Machine
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.policies import POLICY_NAMES
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
@@ -37,12 +38,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import in
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import intent_from
 from ansible_collections.realtime.kvm.plugins.module_utils._node import archive as _node_tool
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.settings import (
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings import (
     THREAD_RULES,
     THROTTLING_CHOICES,
-    power_settings,
     runtime_settings,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.power_settings import power_settings
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import plan_table
 
 ROOT = Path(__file__).resolve().parents[2]

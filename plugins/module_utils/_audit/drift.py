@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a node differs from its partition document: read, compared, and put as findings. Edge, read-only."""
 
@@ -10,13 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .._cpus.errors import HostError
 from .._cpus.machine import Kernel
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
-from .._host.errors import HostError
 from .._host.host import Host
+from .._host.kernel import read_kernel
 from .._host.paths import DOCUMENT, config_path
-from .._host.sysfs import read_kernel
 from .._host.threads import read_threads
 from .._host.tuning_daemons import tuned_state
 from .._interrupts.interrupts import read_interrupts

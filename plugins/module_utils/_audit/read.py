@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads what the audit holds against its rules: programs, guests, platform, services. Edge, read-only."""
 
@@ -14,18 +13,18 @@ from contextlib import suppress
 from dataclasses import replace
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
+from .._cpus.machine import CPU_ROOT
 from .._cpus.partition import Partition
-from .._cpus.topology import CPU_ROOT
 from .._guests.domain_xml import describe, read_schedulers, shares_memory, vhost_user_macs
 from .._guests.libvirt import Domain
 from .._guests.threads import PID_DIR, role_of
 from .._host.host import Host
-from .._host.sysfs import read_kernel, read_machine
+from .._host.kernel import read_kernel, read_machine
 from .._host.threads import SWITCH_PID, guest_name, read_programs, read_threads
 from .._host.tuning_daemons import tuned_state, tuning_daemons
 from .._isolation.holders import HOLDERS, ROOT
 from .._memory.pools import memory_nodes
-from .._runtime.settings import thread_rule
+from .._runtime.cpu_settings import thread_rule
 from .findings import Finding
 from .guests import Actor, RunningGuest
 from .kernel import IdleState, Platform

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Boot loaders: what they boot next, and how our arguments get there.
 
@@ -16,11 +15,12 @@ from dataclasses import replace
 from functools import partial
 
 from .._cpus.cmdline import key_of
+from .._cpus.errors import HostError
 from .._host.change import Change
-from .._host.errors import HostError
-from .._host.host import Host
+from .._host.files import replace_file
+from .._host.host import Host, Runner
 from .._host.paths import config_path
-from .._host.runner import Runner, run_checked
+from .._host.runner import run_checked
 from .arguments import family_of, is_list_key, merge
 from .grub_files import BootEntry, admin_tokens, drop_in_tokens, newest_matching, parse_grubby, parse_menu, render_drop_in
 
@@ -136,7 +136,10 @@ class Grub:
             raise HostError(
                 f"{self.mkconfig} generated a menu without a kernel; it is kept as {draft} and {GRUB_CFG} is unchanged"
             )
-        self.host.replace_file(draft, real)
+        try:
+            replace_file(self.host.path(draft), self.host.path(real))
+        except OSError as error:
+            raise HostError(f"{GRUB_CFG} cannot be written: {error.strerror}") from None
 
 
 class Grubby:

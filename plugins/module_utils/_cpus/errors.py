@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The base of every refusal: what a user reads instead of a traceback. Pure."""
 
@@ -14,3 +13,7 @@ class RefusalError(Exception):
 
     #: What a module returns beside the text.
     results: Mapping[str, Any] = {}
+
+
+class HostError(RefusalError):
+    """The machine refused a read or a write; the message names the file and what would help."""

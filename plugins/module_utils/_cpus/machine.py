@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a machine and its running kernel are, as far as plans depend on it. Pure."""
 
@@ -40,3 +39,6 @@ class Kernel:
     cmdline: tuple[str, ...]
     isolated: frozenset[int]
     nohz_full: frozenset[int]
+
+
+CPU_ROOT = "/sys/devices/system/cpu"

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The CPUs of a machine, as its sysfs tells.
 
@@ -18,8 +17,8 @@ from dataclasses import dataclass, field
 
 from .cpulist import CpuListError, format_cpulist, parse_cpulist, parse_mask
 from .errors import RefusalError
+from .machine import CPU_ROOT
 
-CPU_ROOT = "/sys/devices/system/cpu"
 NODE_ROOT = "/sys/devices/system/node"
 
 #: Cores below this share of the strongest core's capacity count as efficiency cores (hybrid Arm);

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What guests need of the node beside memory: KVM, a slice that reaches their CPUs, places for their huge pages. Edge."""
 
@@ -13,13 +12,15 @@ from collections.abc import Iterable
 from functools import partial
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
+from .._cpus.errors import HostError
 from .._cpus.machine import Machine
 from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
 from .._host.change import Change
-from .._host.errors import HostError
-from .._host.host import Host
-from .._host.runner import Runner, reload_systemd, systemctl
+from .._host.host import Host, Runner
+from .._host.lines import add_lines
+from .._host.links import set_link
+from .._host.runner import reload_systemd, systemctl
 
 KVM = "/dev/kvm"
 _GET_API_VERSION, _API_VERSION = 0xAE00, 12  # linux/kvm.h
@@ -161,7 +162,7 @@ def plan_profile(host: Host) -> None:
     """
     profile = host.read(_PROFILE)
     if profile is not None and not re.search(r"^\s*/sys/devices/system/node/\S*cpumap\s+r", profile, re.MULTILINE):
-        host.add_lines(PROFILE_ADDITIONS, _CPUMAP, reason="QEMU reads which CPUs a NUMA node has, to bind a guest's memory")
+        add_lines(host, PROFILE_ADDITIONS, _CPUMAP, reason="QEMU reads which CPUs a NUMA node has, to bind a guest's memory")
 
 
 # -- huge pages as files ---------------------------------------------------------------------------
@@ -212,7 +213,7 @@ def plan_mounts(host: Host, runner: Runner, sizes: Iterable[str]) -> None:
             continue
         text = _MOUNT.format(size=size, kib=PAGE_MIB[size] * 1024)
         host.set_file(unit, text.encode(), reason=f"huge pages of {size} as files")
-        host.set_link(f"/etc/systemd/system/sysinit.target.wants/{mount_unit(size)}", unit, reason="mounted at boot")
+        set_link(host, f"/etc/systemd/system/sysinit.target.wants/{mount_unit(size)}", unit, reason="mounted at boot")
         if not there:
             change = Change(
                 f"mount:/dev/hugepages{size}", None, f"huge pages of {size}", reason="QEMU and DPDK take pages as files"

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """libvirt on the node. Edge: the one place that talks to it."""
 
@@ -11,10 +10,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .._host.errors import HostError
+from .._cpus.errors import HostError
 from .._host.host import Host
 from .domain_xml import describe, parse
 from .pinning import Existing
+from .threads import ThreadDifference, set_scheduler
 
 try:
     import libvirt
@@ -141,6 +141,10 @@ class Connection:
         else:
             _call(name, f"move {role}", lambda: handle.pinVcpuFlags(int(role[4:]), bitmap, live))
 
+    def set_scheduler(self, name: str, difference: ThreadDifference) -> None:
+        """Give a thread of a running guest its policy; libvirt has no call for that."""
+        set_scheduler(name, difference)
+
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "get_error_message", lambda: None)() or str(error)
@@ -158,20 +162,38 @@ def _active(name: str, handle: Any) -> bool:
     return bool(_call(name, "tell its state", handle.isActive))
 
 
-def installed(host: Host) -> bool:
-    """Whether the node has a libvirt that answers on a socket."""
-    return libvirt is not None and any(host.exists(path) for path in _SOCKETS)
+class NoConnection(Connection):
+    """In the place of a libvirt that the kvm_host role has yet to bring: check mode plans with it, all else is refused."""
+
+    def __init__(self) -> None:
+        """Take nothing: there is nothing to connect to."""
+
+    @property
+    def handle(self) -> Any:
+        raise HostError("libvirt is not installed on this node; run the kvm_host role first")
+
+    def domains(self) -> dict[str, Domain]:
+        """Return no domain."""
+        return {}
 
 
-def connect(host: Host) -> Connection | None:
-    """Return a connection; None in check mode on a node that has no libvirt yet, and for a captured root."""
-    if host.captured or (host.dry and not installed(host)):
-        return None
-    return Connection()
+class Libvirt:
+    """The libvirt of a node, as modules reach it."""
 
+    def installed(self, host: Host) -> bool:
+        """Whether the node has a libvirt that answers on a socket."""
+        return libvirt is not None and any(host.exists(path) for path in _SOCKETS)
 
-def read_domains(host: Host) -> list[Existing]:
-    """Return what every domain occupies; nothing where there is no libvirt."""
-    if host.captured or not installed(host):
-        return []
-    return [describe(domain.tree, running=domain.running) for domain in Connection().domains().values()]
+    def connect(self, host: Host) -> Connection | None:
+        """Return a connection; None in check mode on a node that has no libvirt yet, and for a captured root."""
+        if host.captured or (host.dry and not self.installed(host)):
+            return None
+        return Connection()
+
+    def existing(self, host: Host) -> list[Existing]:
+        """Return what every domain occupies; nothing where there is no libvirt."""
+        if host.captured or not self.installed(host):
+            return []
+        connection = self.connect(host)
+        domains = connection.domains().values() if connection else ()
+        return [describe(domain.tree, running=domain.running) for domain in domains]

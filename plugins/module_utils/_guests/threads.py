@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The threads of running guests and of the switch, as /proc shows them. Edge.
 
@@ -14,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .._cpus.cpulist import format_cpulist
-from .._host.errors import HostError
+from .._cpus.errors import HostError
 from .._host.host import Host
 from .._host.threads import SWITCH_PID, Thread, read_thread
 from .guest import Guest, Scheduler

@@ -1,12 +1,15 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A change and how much it disturbs. Pure."""
+"""Changes, how much they disturb, and the list of those that are planned. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .._cpus.errors import RefusalError
 
 #: How much a change disturbs a running node, least first: nothing noticeable, a brief stall of a CPU or NIC,
 #: restart of a real-time guest, reboot.
@@ -15,7 +18,7 @@ DISRUPTIONS = ("none", "stall", "guest", "reboot")
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between what is and what shall be."""
+    """One difference between what is and what must be."""
 
     resource: str
     before: str | None  # None: does not exist
@@ -27,3 +30,135 @@ class Change:
 def worst_disruption(changes: Iterable[Change]) -> str:
     """Return the highest disruption class among the changes."""
     return max((change.disruption for change in changes), key=DISRUPTIONS.index, default="none")
+
+
+class DisruptionError(RefusalError):
+    """A plan disturbs more than is allowed; ``results`` is the plan."""
+
+    def __init__(self, message: str, results: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+def worse(one: str, other: str) -> str:
+    """Return the higher of two disruption classes."""
+    return max(one, other, key=DISRUPTIONS.index)
+
+
+def planned_changes(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the changes of a module's result; a kernel or arguments that wait for a boot are a change as well."""
+    changes = list(result.get("changes", []))
+    if result.get("reboot_required") and "running" in result:
+        running, following = result["running"]["release"], result["following"].get("release", "?")
+        wanted = result.get("arguments", True) and not result["running"]["matches"]  # undo has no arguments
+        after = "the real-time kernel" if wanted and running == following else following
+        changes.append({"resource": "running kernel and arguments", "before": running, "after": after, "disruption": "reboot"})
+    return changes
+
+
+def beyond(changes: Iterable[Mapping[str, Any]], limit: str) -> list[str]:
+    """Return the changes whose disruption class is above ``limit``, each with its class."""
+    if limit not in DISRUPTIONS:
+        raise ValueError(f"realtime_max_disruption: {limit!r} is not a disruption class; choose one of {', '.join(DISRUPTIONS)}")
+    allowed = DISRUPTIONS[: DISRUPTIONS.index(limit) + 1]
+    return [f"{change['resource']} ({change['disruption']})" for change in changes if change["disruption"] not in allowed]
+
+
+def check_limit(changes: Sequence[Mapping[str, Any]], limit: str | None) -> None:
+    """Refuse a plan that disturbs more than ``limit``; None allows everything."""
+    too_much = beyond(changes, limit) if limit else []
+    if not too_much:
+        return
+    worst = max((str(change["disruption"]) for change in changes), key=DISRUPTIONS.index)
+    raise DisruptionError(
+        f"max_disruption: the limit is {limit}, but the plan needs more: {'; '.join(too_much)}. Nothing was changed. Allow it for a maintenance "
+        f"window (realtime_max_disruption: {worst}), or change the variables that cause it",
+        {"changes": list(changes), "disruption": worst},
+    )
+
+
+def results_of(changes: Iterable[Change]) -> dict[str, Any]:
+    """Return the keys that every module's result has."""
+    listed = list(changes)
+    return {
+        "changed": bool(listed),
+        "changes": [asdict(change) for change in listed],
+        "disruption": worst_disruption(listed),
+        "diff": [
+            {
+                "before_header": change.resource,
+                "after_header": f"{change.resource} [{change.disruption}]",
+                "before": _lines(change.before),
+                "after": _lines(change.after),
+            }
+            for change in listed
+        ],
+    }
+
+
+def _lines(text: str | None) -> str:
+    return "" if text is None else text if text.endswith("\n") else text + "\n"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the plan: what makes it and, for a ``Host``, what becomes of its journal entry."""
+
+    change: Change | None
+    make: Callable[[], object]
+    resource: str = ""
+    entry: dict[str, Any] | None = None
+    forget: bool = False
+
+
+class Planner:
+    """Records planned changes in their order; ``commit`` makes them, outside check mode."""
+
+    def __init__(self, *, check_mode: bool = False) -> None:
+        self.dry = check_mode
+        self.changes: list[Change] = []
+        self.notes: list[str] = []  #: what the user must know besides; shown as warnings
+        self.committed = False
+        self._steps: list[Step] = []
+
+    def follow_up(self, change: Change, make: Callable[[], object]) -> None:
+        """Plan a change that has no original of its own (a generated file, a daemon's restart)."""
+        self.changes.append(change)
+        self._steps.append(Step(change, make, change.resource))
+
+    def perform(self, make: Callable[[], object]) -> None:
+        """Plan a step that changes nothing by itself: it comes between two changes, or measures."""
+        self._steps.append(Step(None, make))
+
+    def commit(self) -> None:
+        """Make the planned changes; in check mode do nothing. After a failure ``changes`` are those that were made."""
+        steps, self._steps = self._steps, []
+        if not self.dry and self._begin(steps):
+            self.committed = True
+            done = 0
+            try:
+                for step in steps:
+                    step.make()
+                    done += 1
+            except BaseException:
+                for left in steps[done:]:
+                    if left.change in self.changes:
+                        self.changes.remove(left.change)
+                raise
+            self._end(steps)
+
+    def _begin(self, steps: list[Step]) -> bool:
+        """Prepare for the steps; return whether there is anything to do."""
+        return bool(steps)
+
+    def _end(self, steps: list[Step]) -> None:
+        """Finish what ``_begin`` began."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one run at a time change what this plans for."""
+        yield
+
+    def results(self) -> dict[str, Any]:
+        """Return the keys that every module's result has."""
+        return results_of(self.changes)

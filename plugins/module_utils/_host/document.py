@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The partition's document on the node. Edge."""
 
@@ -10,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._cpus.partition import Partition, PartitionError, partition_from_document
-from .._cpus.topology import Topology
 from .host import Host
 from .paths import DOCUMENT
 
@@ -38,10 +36,10 @@ def require_partition(host: Host, given: Mapping[str, Any] | None) -> Partition:
     return partition
 
 
-def require_current_partition(host: Host, topology: Topology, given: Mapping[str, Any] | None) -> Partition:
+def require_current_partition(host: Host, topology_digest: str, given: Mapping[str, Any] | None) -> Partition:
     """Return the partition; ``PartitionError`` when it was made for other CPUs than the machine has now."""
     partition = require_partition(host, given)
-    if partition.topology_digest != topology.digest():
+    if partition.topology_digest != topology_digest:
         raise PartitionError(
             "the partition document is of another topology than the node has now (CPUs were added, removed or renumbered); "
             "run the cpu_partition role (site playbook) before its guests are changed"

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one edge to a machine's files: reads below a root, and records and makes every intended write.
 
@@ -15,15 +14,15 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from .._cpus.errors import HostError
 from . import files
-from .change import Change, worst_disruption
-from .errors import HostError
+from .change import Change, Planner, Step, worse
 from .journal import JOURNAL, LOCK, STATE_DIR, Journal
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -33,18 +32,7 @@ def _nothing() -> None:
     """A restore that has nothing to do."""
 
 
-@dataclass(frozen=True)
-class _Pending:
-    """A planned change: what makes it, and what becomes of its journal entry."""
-
-    resource: str
-    make: Callable[[], object]
-    entry: dict[str, Any] | None
-    forget: bool = False
-    kept: bool = False  # journalled only; makes no change itself
-
-
-class Host:
+class Host(Planner):
     """Files below ``root``; see the module's docstring.
 
     ``owner`` is the module that acts: undo restores only its own entries.
@@ -52,21 +40,17 @@ class Host:
 
     def __init__(self, root: str = "/", *, check_mode: bool = False, owner: str = "", captured: bool = False) -> None:
         """``captured``: the root is a copy of a machine's files, so nothing is ever written there and nothing runs."""
+        super().__init__(check_mode=check_mode or captured)
         self.root = root.rstrip("/")
         self.owner = owner
         self.captured = captured
-        self.dry = check_mode or captured
-        self.changes: list[Change] = []
-        self.notes: list[str] = []
-        self.committed = False
-        self._pending: list[_Pending] = []
         self._journal: Journal | None = None
 
     def trial(self, owner: str) -> Host:
         """Return a host in check mode on the same machine: what ``owner`` would change, without a trace of it here."""
         trial = copy.copy(self)
         trial.owner, trial.dry, trial.committed = owner, True, False
-        trial.changes, trial.notes, trial._pending = [], [], []
+        trial.changes, trial.notes, trial._steps = [], [], []
         return trial
 
     # -- reading -----------------------------------------------------------------------------------
@@ -125,17 +109,15 @@ class Host:
     def change(self, change: Change, make: Callable[[], object], *, kind: str, original: Any = None) -> None:
         """Plan a change; ``commit`` journals its original (``change.before`` unless given) and makes it."""
         self.changes.append(change)
-        entry = {"owner": self.owner, "kind": kind, "before": change.before if original is None else original}
-        self._pending.append(_Pending(change.resource, make, entry))
-
-    def follow_up(self, change: Change, make: Callable[[], object]) -> None:
-        """Plan a change that has no original of its own (a generated file, a reload)."""
-        self.changes.append(change)
-        self._pending.append(_Pending(change.resource, make, None))
+        before = change.before if original is None else original
+        entry = {"owner": self.owner, "kind": kind, "before": before, "disruption": change.disruption}
+        self._steps.append(Step(change, make, change.resource, entry))
 
     def keep(self, resource: str, kind: str, original: Any) -> None:
         """Journal the original of something that a planned change alters on its way, as the kernel's side effect."""
-        self._pending.append(_Pending(resource, _nothing, {"owner": self.owner, "kind": kind, "before": original}, kept=True))
+        self._steps.append(
+            Step(None, _nothing, resource, {"owner": self.owner, "kind": kind, "before": original, "disruption": "none"})
+        )
 
     def take_back(self, change: Change) -> None:
         """Drop a change that the kernel refused, so that it is not reported."""
@@ -149,26 +131,23 @@ class Host:
     def restore(self, change: Change | None, resource: str, make: Callable[[], object], *, anyway: bool = False) -> None:
         """Plan to put a resource back (``change`` None: it is back already) and then drop its journal entry.
 
+        It disturbs at least as much as the change that it takes back.
         With ``anyway`` it is put back even so: another restore planned before it alters it on its way.
         """
         if change is not None:
+            change = replace(change, disruption=worse(change.disruption, self.journal.disruption_of(resource)))
             self.changes.append(change)
-        self._pending.append(_Pending(resource, make if change is not None or anyway else _nothing, None, forget=True))
+        self._steps.append(Step(change, make if change is not None or anyway else _nothing, resource, forget=True))
 
-    def commit(self) -> None:
-        """Make the planned changes in their order; in check mode do nothing.
+    def _begin(self, steps: list[Step]) -> bool:
+        """Journal the originals of all steps before the first is made, so that a run killed anywhere can be undone or run again."""
+        if not any(step.change or step.forget or not step.entry for step in steps):
+            return False  # originals alone, of changes that are none
+        self.journal.remember((step.resource, step.entry) for step in steps if step.entry is not None)
+        return True
 
-        The originals of all of them are on disk before the first is made, so that a run killed anywhere can
-        be undone or run again.
-        """
-        pending, self._pending = self._pending, []
-        if self.dry or all(item.kept for item in pending):
-            return
-        self.committed = True
-        self.journal.remember((item.resource, item.entry) for item in pending if item.entry is not None)
-        for item in pending:
-            item.make()
-        forgotten = [item.resource for item in pending if item.forget]
+    def _end(self, steps: list[Step]) -> None:
+        forgotten = [step.resource for step in steps if step.forget]
         if forgotten:  # only now: a restore that failed in between is repeated as a whole
             self.journal.forget(forgotten)
 
@@ -178,23 +157,6 @@ class Host:
         if before != value:
             change = Change(path, before, value, disruption, reason)
             self.change(change, lambda: self.write_value(path, value), kind="value")
-
-    def set_link(self, path: str, target: str, *, reason: str = "") -> None:
-        """Make a symbolic link to ``target`` (how systemd enables a unit)."""
-        before = files.read_link(self.path(path))
-        if before != target:
-            make = partial(self._write_link, path, target)
-            self.change(Change(path, before, target, reason=reason), make, kind="link", original={"link": before})
-
-    def _write_link(self, path: str, target: str | None) -> None:
-        full = self.path(path)
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        if os.path.lexists(full):
-            os.unlink(full)
-        if target is None:
-            self._remove_empty_parents(os.path.dirname(path))
-        else:
-            os.symlink(target, full)
 
     def write_value(self, path: str, value: str) -> None:
         """Write a kernel file; the error names the file."""
@@ -222,20 +184,6 @@ class Host:
         )
         self.change(change, make, kind="file", original={"file": original})
 
-    def add_lines(self, path: str, lines: str, *, reason: str = "") -> None:
-        """Append lines to a file that we do not own. Undo removes exactly these lines."""
-        before = self.read(path)
-        if before is not None and lines in before:
-            return
-        added = lines if not before or before.endswith("\n") else f"\n{lines}"
-        change = Change(path, before, (before or "") + added, reason=reason)
-        original = {"lines": added, "absent": before is None}
-        self.change(change, partial(self._write_text, path, change.after), kind="lines", original=original)
-
-    def _write_text(self, path: str, text: str | None) -> None:
-        mode = files.mode_of(self.path(path)) if self.exists(path) else 0o644
-        self.write_file(path, None if text is None else text.encode(), mode)
-
     def write_file(self, path: str, content: bytes | None, mode: int = 0o644) -> None:
         """Make a file hold ``content`` at once, atomically (None: remove it, and the folders that were made for it)."""
         full = self.path(path)
@@ -245,18 +193,11 @@ class Host:
                 return
             if os.path.lexists(full):
                 os.unlink(full)
-            self._remove_empty_parents(os.path.dirname(path))
+            self.remove_empty_parents(os.path.dirname(path))
         except OSError as error:
             raise HostError(f"{path} cannot be written: {error.strerror}") from None
 
-    def replace_file(self, new: str, path: str) -> None:
-        """Let a finished file take the place of another in its directory, with that one's mode."""
-        try:
-            files.replace_file(self.path(new), self.path(path))
-        except OSError as error:
-            raise HostError(f"{path} cannot be written: {error.strerror}") from None
-
-    def _remove_empty_parents(self, directory: str) -> None:
+    def remove_empty_parents(self, directory: str) -> None:
         """Remove the directories made for our files; one that holds anything else stays."""
         while directory in self.journal.directories:
             try:
@@ -285,7 +226,7 @@ class Host:
 
     def restore_files(self, only: Collection[str] | None = None) -> None:
         """Plan to put this owner's files (``only``: of these) back as they were when first touched."""
-        planned = {item.resource for item in self._pending}
+        planned = {step.resource for step in self._steps}
         for resource, data in self.entries("file").items():
             if resource in planned or (only is not None and resource not in only):
                 continue
@@ -296,25 +237,12 @@ class Host:
             change = Change(resource, _printable(current), _printable(content), reason="restored")
             self.restore(None if current == content else change, resource, partial(self.write_file, resource, content, mode))
 
-    def restore_links(self) -> None:
-        """Plan to put this owner's symbolic links back."""
-        for resource, data in self.entries("link").items():
-            current = files.read_link(self.path(resource))
-            change = None if current == data["link"] else Change(resource, current, data["link"], reason="restored")
-            self.restore(change, resource, partial(self._write_link, resource, data["link"]))
-
-    def restore_lines(self) -> None:
-        """Plan to remove the lines that this owner has appended to files that we do not own."""
-        for path, original in self.entries("lines").items():
-            before = self.read(path)
-            after = (before or "").replace(original["lines"], "", 1)
-            text = None if not after and original["absent"] else after
-            change = None if before is None or before == text else Change(path, before, text, reason="restored")
-            self.restore(change, path, partial(self._write_text, path, text))
-
     def restore_values(self) -> None:
         """Plan to write this owner's kernel settings back to what they were when first touched in this boot."""
+        planned = {step.resource for step in self._steps}
         for resource, original in self.entries("value").items():
+            if resource in planned:
+                continue
             current = self.value(resource)
             gone = current is None  # the device or the feature has gone meanwhile
             change = None if gone or current == original else Change(resource, current, original, reason="restored")
@@ -345,29 +273,6 @@ class Host:
                     os.rmdir(self.path(STATE_DIR))
             os.close(handle)
 
-    # -- results -----------------------------------------------------------------------------------
-
-    def results(self) -> dict[str, Any]:
-        """Return the keys that every module's result has."""
-        return {
-            "changed": bool(self.changes),
-            "changes": [asdict(change) for change in self.changes],
-            "disruption": worst_disruption(self.changes),
-            "diff": [
-                {
-                    "before_header": change.resource,
-                    "after_header": f"{change.resource} [{change.disruption}]",
-                    "before": _lines(change.before),
-                    "after": _lines(change.after),
-                }
-                for change in self.changes
-            ],
-        }
-
-
-def _lines(text: str | None) -> str:
-    return "" if text is None else text if text.endswith("\n") else text + "\n"
-
 
 def _printable(content: bytes | None) -> str | None:
     if content is None:
@@ -376,3 +281,7 @@ def _printable(content: bytes | None) -> str | None:
         return content.decode()
     except UnicodeDecodeError:
         return f"binary, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
+
+
+#: Runs a program: its exit code, standard output and standard error.
+Runner = Callable[[Sequence[str]], tuple[int, str, str]]

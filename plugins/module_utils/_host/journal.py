@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The originals of everything that was changed on a node, kept there until undo. Edge.
 
@@ -15,8 +14,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .._cpus.errors import HostError
 from . import files
-from .errors import HostError
+from .change import DISRUPTIONS, worse
 
 STATE_DIR = "/var/lib/realtime-kvm"
 JOURNAL = f"{STATE_DIR}/journal.json"
@@ -83,20 +83,34 @@ class Journal:
         """Return the files that were changed."""
         return [resource for resource, entry in self.entries.items() if entry["kind"] in PATH_KINDS]
 
+    def disruption_of(self, resource: str) -> str:
+        """Return how much the changes of a resource have disturbed; entries of earlier releases do not say, and count as none."""
+        told = self.entries.get(resource, {}).get("disruption")
+        return told if told in DISRUPTIONS else "none"
+
     def remember(self, wanted: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Add the originals of resources that are not known yet, with the folders that will be made for them, and save."""
-        fresh = [(resource, entry) for resource, entry in wanted if resource not in self.entries]
-        for resource, entry in fresh:
-            if resource in self.entries:
-                continue  # twice in one run: the first is the original
-            parent = os.path.dirname(resource)
-            while entry["kind"] in PATH_KINDS and parent not in ("", "/") and not os.path.lexists(self.root + parent):
-                if parent not in self.directories:
-                    self.directories.append(parent)
-                parent = os.path.dirname(parent)
-            self.entries[resource] = {**entry, "boot_id": self.boot_id}
-        if fresh:
+        """Keep what resources were at their first touch, the folders made for them, and their worst class since; then save."""
+        changed = False
+        for resource, entry in wanted:
+            known = self.entries.get(resource)
+            if known is None:
+                self._remember_directories(resource, str(entry["kind"]))
+                self.entries[resource] = {**entry, "boot_id": self.boot_id}
+                changed = True
+                continue
+            before = self.disruption_of(resource)
+            if worse(before, entry["disruption"]) != before:
+                known["disruption"] = entry["disruption"]
+                changed = True
+        if changed:
             self.save()
+
+    def _remember_directories(self, resource: str, kind: str) -> None:
+        parent = os.path.dirname(resource)
+        while kind in PATH_KINDS and parent not in ("", "/") and not os.path.lexists(self.root + parent):
+            if parent not in self.directories:
+                self.directories.append(parent)
+            parent = os.path.dirname(parent)
 
     def forget(self, resources: Iterable[str]) -> None:
         """Drop originals: these resources are as they were before."""

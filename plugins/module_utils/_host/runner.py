@@ -1,17 +1,13 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs that run on the node, and systemd's reloads. Edge."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from .errors import HostError
-from .host import Host
-
-#: Runs a program: its exit code, standard output and standard error.
-Runner = Callable[[Sequence[str]], tuple[int, str, str]]
+from .._cpus.errors import HostError
+from .host import Host, Runner
 
 
 def run_checked(runner: Runner, command: Sequence[str]) -> str:

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads what a machine tells of itself: topology files, kernel, processor, operating system.
 
@@ -10,10 +9,8 @@ from __future__ import annotations
 
 import re
 
-from .._cpus.cmdline import split_tokens
-from .._cpus.cpulist import parse_or_empty
-from .._cpus.machine import Kernel, Machine
-from .._cpus.topology import CPU_ROOT, NODE_ROOT, Topology, build_topology
+from .._cpus.machine import CPU_ROOT
+from .._cpus.topology import NODE_ROOT, Topology, build_topology
 from .host import Host
 
 _PER_CPU = (
@@ -77,34 +74,3 @@ def _network_devices(host: Host) -> dict[str, str]:
 def read_topology(host: Host) -> Topology:
     """Return the machine's topology."""
     return build_topology(read_topology_files(host))
-
-
-def read_online(host: Host) -> frozenset[int]:
-    """Return the CPUs that are online."""
-    return parse_or_empty(host.value(f"{CPU_ROOT}/online"))
-
-
-def read_kernel(host: Host) -> Kernel:
-    """Return what runs now. PREEMPT_RT is told by the version text, as /sys/kernel/realtime is not mainline."""
-    version = host.value("/proc/sys/kernel/version") or host.value("/proc/version") or ""
-    return Kernel(
-        release=host.value("/proc/sys/kernel/osrelease") or "",
-        realtime="PREEMPT_RT" in version or "PREEMPT RT" in version,
-        cmdline=tuple(split_tokens(host.value("/proc/cmdline") or "")),
-        isolated=parse_or_empty(host.value(f"{CPU_ROOT}/isolated")),
-        nohz_full=parse_or_empty(host.value(f"{CPU_ROOT}/nohz_full")),
-    )
-
-
-def read_machine(host: Host) -> Machine:
-    """Return what the kernel arguments depend on."""
-    kernel = read_kernel(host)
-    cpuinfo = host.read("/proc/cpuinfo") or ""
-    vendor = re.search(r"^vendor_id\s*:\s*(\S+)", cpuinfo, re.MULTILINE)
-    flags = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
-    return Machine(
-        kernel_release=kernel.release,
-        vendor=vendor[1] if vendor else "",
-        cpu_flags=frozenset(flags[1].split()) if flags else frozenset(),
-        realtime_kernel=kernel.realtime,
-    )

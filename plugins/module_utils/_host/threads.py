@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Threads of the machine: reads /proc, sets and restores policies and affinities. Edge."""
 
@@ -12,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from .._cpus.cpulist import format_cpulist, parse_cpulist
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._cpus.policies import POLICY_NAMES
 from .change import Change
-from .errors import HostError
 from .host import Host
 
 SWITCH_PID = "/run/openvswitch/ovs-vswitchd.pid"

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Other tuning daemons, and systemd's reloads. Edge."""
 
@@ -8,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import partial
 
+from .._cpus.errors import HostError
 from .change import Change
-from .errors import HostError
-from .host import Host
-from .runner import Runner, systemctl
+from .host import Host, Runner
+from .runner import systemctl
 
 TUNED = "service:tuned"
 

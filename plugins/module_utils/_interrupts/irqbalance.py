@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The daemon irqbalance: CPUs that it must leave alone. Edge."""
 
@@ -10,8 +9,8 @@ from functools import partial
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._host.change import Change
-from .._host.host import Host
-from .._host.runner import Runner, reload_systemd
+from .._host.host import Host, Runner
+from .._host.runner import reload_systemd
 
 _IRQBALANCE_ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
 

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Isolation without a reboot: reads the cgroup tree and makes the partitions that ``_isolation`` wants. Edge.
 
@@ -12,16 +11,16 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host.change import Change
-from .._host.errors import HostError
 from .._host.host import Host
-from .._host.sysfs import read_online
+from .._host.kernel import read_online
 from .._host.threads import SWITCH_PID, is_stray, keep_affinities, read_threads, set_affinity
 from .holders import (
     HOLDERS,
@@ -347,15 +346,15 @@ def chase_threads(host: Host, partition: Partition) -> None:
 # -- undo ------------------------------------------------------------------------------------------
 
 
-def restore_partitions(host: Host, partition: Partition | None) -> None:
+def restore_partitions(host: Host, partition: Partition | None, left_off: Collection[int] = ()) -> None:
     """Plan to give all CPUs back: slices have every CPU again, threads keep theirs by affinity alone, holders go.
 
     A cgroup with tasks cannot have its ``cpuset.cpus`` emptied (the kernel says ENOSPC), so it gets all CPUs, which means the
-    same; the file itself goes with the controller, if that was off before.
+    same; the file itself goes with the controller, if that was off before. ``left_off``: CPUs that are switched on first.
     """
     if not host.exists(f"{ROOT}/cgroup.controllers"):
         return
-    everything = format_cpulist(read_online(host))
+    everything = format_cpulist(read_online(host) | frozenset(left_off))
     ours = host.entries("file")
     for name, drop_in in DROP_INS.items():
         path = f"{ROOT}/{name}/cpuset.cpus"

@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Switches CPUs off and on again before they are isolated, so that nothing of before is left on them. Edge.
+"""Switches CPUs off and on again before they are isolated, so that no earlier timer or work item stays on them. Edge.
 
 A CPU that goes offline gives up its timers, its queued work and its interrupts (Documentation/core-api/cpu_hotplug.rst); a
 cpuset partition takes its tasks alone. The kernel stops all CPUs of the machine for a moment to do it.
@@ -14,11 +13,11 @@ from collections.abc import Iterable
 from functools import partial
 
 from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host.change import Change
-from .._host.errors import HostError
 from .._host.host import Host
-from .._host.sysfs import read_online
+from .._host.kernel import read_online
 from .cgroups import read_holders, read_reserved, read_users
 from .holders import wanted_holders
 
@@ -27,14 +26,39 @@ _IS_SWITCH = re.compile(r"/sys/devices/system/cpu/cpu(\d+)/online")
 
 
 class LeftOffError(HostError):
-    """CPUs that a killed run left off, so that nothing can be planned; ``results`` is what the module returns beside the message."""
+    """CPUs that a killed run left off, so that nothing can be planned; ``results`` names them."""
 
     def __init__(self, cpus: Iterable[int]) -> None:
         self.results = {"left_off": format_cpulist(cpus)}
         super().__init__(
             f"CPUs {self.results['left_off']} are off: a run that was killed had switched them off for a moment "
-            "(cpu_partition_cycle_cpus). Run without check mode, which switches them on first"
+            "(cpu_partition_cycle_cpus). Switch them on with the cpu_partition role, the site or the partition playbook (the module's "
+            "state: recovered)"
         )
+
+
+def left_off(host: Host) -> dict[int, str]:
+    """Return the CPUs that a killed run left off, each with the file that switches it on."""
+    found = {}
+    for path, before in host.entries("value").items():
+        match = _IS_SWITCH.fullmatch(path)
+        if match and before == "1" and host.value(path) == "0":
+            found[int(match[1])] = path
+    return found
+
+
+def check_all_on(host: Host) -> None:
+    """Raise ``LeftOffError`` where a killed run left CPUs off: what they are is not to be seen."""
+    left = left_off(host)
+    if left:
+        raise LeftOffError(left)
+
+
+def plan_recovery(host: Host) -> None:
+    """Plan to switch on the CPUs that a killed run left off."""
+    for path in left_off(host).values():
+        change = Change(path, "0", "1", "stall", "switched off by a run that was killed")
+        host.restore(change, path, partial(host.write_value, path, "1"))
 
 
 def plan_cycles(host: Host, partition: Partition) -> None:
@@ -48,7 +72,7 @@ def plan_cycles(host: Host, partition: Partition) -> None:
         if host.value(path) != "1":
             host.notes.append(f"the kernel cannot switch off CPU {cpu} ({path} is missing), so its old timers stay")
             continue
-        change = Change(path, "1", "0, then 1", "stall", "timers and work of before leave the CPU")
+        change = Change(path, "1", "0, then 1", "stall", "earlier timers and work items leave the CPU")
         host.change(change, partial(_cycle, host, path), kind="value")
 
 
@@ -56,21 +80,3 @@ def _cycle(host: Host, path: str) -> None:
     host.write_value(path, "0")
     host.write_value(path, "1")
     host.forget(path)
-
-
-def bring_back(host: Host, *, alone: bool = False) -> None:
-    """Switch on again the CPUs that a killed run left off, before anything is read of them.
-
-    Check mode cannot, and says so, unless nothing else is to be planned (``alone``).
-    """
-    left = {}
-    for path, before in host.entries("value").items():
-        found = _IS_SWITCH.fullmatch(path)
-        if found and before == "1" and host.value(path) == "0":
-            left[int(found[1])] = path
-    if left and host.dry and not alone:
-        raise LeftOffError(left)
-    for path in left.values():
-        change = Change(path, "0", "1", "stall", "switched off by a run that was killed")
-        host.restore(change, path, partial(host.write_value, path, "1"))
-    host.commit()

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Isolated CPUs change hands: when guests start, move and end, and when the switch does. Edge.
 
@@ -17,7 +16,7 @@ from contextlib import contextmanager, suppress
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._host.host import Host
-from .._host.sysfs import read_online
+from .._host.kernel import read_online
 from .cgroups import RESERVED, chase_threads, hold, plan_partitions, read_holders, read_reserved, read_users, write
 
 _LOCK = "/run/realtime-kvm/cgroups.lock"

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a measurement runs: this machine, or a guest of it behind its agent. Edge.
 
@@ -18,9 +17,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from .._cpus.cpulist import format_cpulist
-from .._host.host import Host
-from .._host.runner import Runner
-from .._host.sysfs import read_machine
+from .._host.host import Host, Runner
+from .._host.kernel import read_machine
 from .._host.threads import read_threads
 from .job import DIRECTORY, UNIT, Job, parse_probe, probe, unit_command
 from .smi import read_counter

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How often firmware has taken the CPUs away: Intel's count of system management interrupts."""
 
@@ -10,7 +9,7 @@ import struct
 from typing import Any
 
 from .._host.host import Host
-from .._host.sysfs import read_machine
+from .._host.kernel import read_machine
 
 #: MSR_SMI_COUNT, Intel SDM volume 4; SMIs since reset. turbostat shows it as SMI.
 MSR_SMI_COUNT = 0x34

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The memory of the node's NUMA nodes, and its huge pages. Edge."""
 
@@ -10,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
 from .._host.change import Change
-from .._host.errors import HostError
 from .._host.host import Host
 from .._host.threads import realtime_guests
 

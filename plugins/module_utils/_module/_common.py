@@ -1,25 +1,77 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all modules share: the run from read to read-back, and turning refusals into messages."""
+"""The door that all modules go through: read, plan and validate (the module's body), then apply and read back."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .._cpus.errors import RefusalError
-from .._host.host import Host
-from .._host.runner import Runner
+from .._host.change import DISRUPTIONS, Change, Planner, check_limit, planned_changes
+from .._host.host import Host, Runner
 
-Body = Callable[[Host, Runner, dict[str, Any]], dict[str, Any]]
+#: The option that every module has which changes a node; the doc fragment ``disruption`` says what it means.
+LIMIT: dict[str, Any] = {"max_disruption": {"type": "str", "choices": list(DISRUPTIONS), "default": DISRUPTIONS[-1]}}
+
+
+@dataclass
+class Edges:
+    """What a body reaches the machine by. A factory makes it, so that tests hand in theirs."""
+
+    host: Host
+    runner: Runner
+
+    @property
+    def planner(self) -> Planner:
+        """What holds the planned changes."""
+        return self.host
+
+
+@dataclass
+class Outcome:
+    """What a body has planned."""
+
+    results: Mapping[str, Any]
+    #: Reads back what the changes have made of the machine, once they are made; its results replace the planned ones.
+    after: Callable[[], Mapping[str, Any]] | None = None
+    #: What the run disturbs beside its changes.
+    disturbs: Sequence[Change] = ()
+
+
+#: Reads, plans and validates: ``run(edges, parameters)``, where the edges may be a subclass.
+Body = Callable[[Any, dict[str, Any]], Outcome]
+
+
+def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Let a body read, plan and validate; make the changes, unless in check mode; return the results, read back.
+
+    A plan that disturbs more than ``max_disruption`` allows is refused before the first change, in check mode too.
+    """
+    planner: Planner = edges.planner
+    with planner.locked():
+        outcome = body(edges, dict(parameters))
+        planned = planned_changes({**planner.results(), **outcome.results})
+        check_limit([*planned, *map(asdict, outcome.disturbs)], parameters.get("max_disruption"))
+        planner.commit()
+        found = outcome.after() if outcome.after and not planner.dry else {}
+    return {**planner.results(), **outcome.results, **found}
+
+
+def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]:
+    """Return the result of a module that was refused something: what was changed before, mostly nothing, and why."""
+    text = str(error)
+    named = re.match(r"[a-z_]+(\[\d+\])?[:.]", text)  # begins with a variable
+    made = planner.results() if planner.committed else {"changed": False}
+    return {**made, "msg": text if named else f"{owner}: {text}", **error.results}
 
 
 def runner_of(module: AnsibleModule) -> Runner:
-    """Return how commands run on the node: in the C locale, so that their output can be read."""
+    """Return how programs run on the node: in the C locale, so that their output can be read."""
 
     def run(command: Sequence[str]) -> tuple[int, str, str]:
         module.run_command_environ_update = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
@@ -29,26 +81,21 @@ def runner_of(module: AnsibleModule) -> Runner:
     return run
 
 
-def run_module(module: AnsibleModule, owner: str, body: Body, *, info: bool = False) -> None:
-    """Run a module: ``body`` reads, validates and plans on the Host; the changes are made, results returned.
+def run_module(
+    module: AnsibleModule, owner: str, body: Body, *, info: bool = False, edges: Callable[[Host, Runner], Any] = Edges
+) -> None:
+    """Run a module of a node. ``edges`` makes what its body needs; an ``info`` module is always in check mode."""
+    root = (module.params.get("fsroot") or "/").rstrip("/")
+    host = Host(root, check_mode=info or module.check_mode, owner=owner, captured=root != "")
+    finish(module, owner, edges(host, runner_of(module)), body, {})
 
-    Check mode is the same path: a ``Host`` in check mode plans and does not make. An ``info`` module is always in it.
-    """
-    parameters = dict(module.params)
-    root = parameters.get("fsroot") or "/"
-    host = Host(root, check_mode=info or module.check_mode, owner=owner, captured=root.rstrip("/") != "")
-    variable = re.compile(r"^[a-z_]+(\[\d+\])?[:.]")
+
+def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Mapping[str, Any]) -> None:
+    """Carry a module out and return its result, or why it was refused, to whoever called it; both hold ``always``."""
     try:
-        with host.locked():
-            results = body(host, runner_of(module), parameters)
-            host.commit()
-            after = results.pop("after_commit", None)
-            if after is not None:
-                after()
+        results = carry_out(edges, body, module.params)
     except RefusalError as error:
-        text = str(error)
-        # a refusal before the first write has changed nothing; a write that the machine refused may follow others
-        module.fail_json(msg=text if variable.match(text) else f"{owner}: {text}", changed=host.committed, **error.results)
-    for note in host.notes:
+        module.fail_json(**{**always, **failure(edges.planner, owner, error)})
+    for note in edges.planner.notes:
         module.warn(note)
-    module.exit_json(**host.results(), **results)
+    module.exit_json(**{**always, **results})

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the roles would change, found out by their own modules in check mode and put as findings.
 
@@ -10,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._audit.findings import Finding, change_finding, rule_of
@@ -18,20 +17,21 @@ from .._audit.switch import SHOW_QUEUES, check_placement, parse_placement
 from .._boot.arguments import find_conflicts
 from .._boot.loader import DROP_IN as GRUB_DROP_IN
 from .._boot.loader import GRUB_CFG, find_boot_loader
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.change import Change
-from .._host.errors import HostError
-from .._host.host import Host
+from .._host.host import Host, Runner
+from .._host.kernel import read_kernel
 from .._host.paths import ARCHIVE, CONFIG_DIR, config_path
-from .._host.runner import Runner
-from .._host.sysfs import read_kernel
 from .._interrupts.irqbalance import IRQBALANCE_DROP_IN, plan_irqbalance
 from .._isolation.cgroups import plan_slices
 from .._memory.pools import pool_path
 from .._node.archive import plan_service
 from .._switch.daemon import is_installed
 from . import kvm_host, ovs_dpdk, rt_domain
+from ._common import Body
+from ._switch_edges import SwitchEdges
 
 _THREAD = re.compile(r"domain (.+): (vcpu\d+|emulator|iothread\d+) (?:cpus|scheduler)")
 
@@ -64,16 +64,17 @@ class Specs:
 
 
 @dataclass
-class Outcome:
+class Found:
     """What a module in check mode has found."""
 
     findings: list[Finding] = field(default_factory=list)
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _run(host: Host, owner: str, body: Any, runner: Runner, parameters: Mapping[str, Any]) -> tuple[Host, Mapping[str, Any]]:
-    trial = host.trial(owner)
-    return trial, body(trial, runner, {"state": "present", "partition": None, **parameters})
+def _run(edges: SwitchEdges, owner: str, body: Body, parameters: Mapping[str, Any]) -> tuple[Host, Mapping[str, Any]]:
+    trial = edges.host.trial(owner)
+    outcome = body(replace(edges, host=trial), {"state": "present", "partition": None, **parameters})
+    return trial, outcome.results
 
 
 def _notes(trial: Host) -> list[Finding]:
@@ -83,10 +84,10 @@ def _notes(trial: Host) -> list[Finding]:
 # -- memory, switch, guests ------------------------------------------------------------------------
 
 
-def host_outcome(host: Host, runner: Runner, specs: Specs) -> Outcome:
+def host_outcome(edges: SwitchEdges, specs: Specs) -> Found:
     """Compare huge pages, mounts and KVM's parameters with what guests and switch need."""
     given = {"networks": specs.networks, "guests": specs.guests, **specs.host}
-    trial, result = _run(host, "kvm_host", kvm_host.run, runner, given)
+    trial, result = _run(edges, "kvm_host", kvm_host.run, given)
     mounts = any(change.resource.startswith("mount:") for change in trial.changes)  # whose units are no second difference
     findings = [
         change_finding(change, "kvm_host", _host_rule(change))
@@ -98,7 +99,7 @@ def host_outcome(host: Host, runner: Runner, specs: Specs) -> Outcome:
             path = f"{pool_path(row['node'], '1G')}/nr_hugepages"
             remedy = "reboot the node into its arguments (site playbook)"
             findings.append(Finding("hugepages", path, str(row["wanted"]), str(row["have"]), remedy))
-    return Outcome([*findings, *_notes(trial)], result)
+    return Found([*findings, *_notes(trial)], result)
 
 
 def _host_rule(change: Change) -> str:
@@ -107,15 +108,15 @@ def _host_rule(change: Change) -> str:
     return rule_of(change) if change.resource.startswith(("/sys/", "/proc/")) else "host-file"
 
 
-def switch_outcome(host: Host, runner: Runner, specs: Specs) -> Outcome:
+def switch_outcome(edges: SwitchEdges, specs: Specs) -> Found:
     """Compare the switch with the networks and the guests' ports."""
     devices = any(item.get("device") for item in specs.networks)
-    if specs.wants_switch and not is_installed(host, devices=devices):
+    if specs.wants_switch and not is_installed(edges.host, devices=devices):
         names = ", ".join(str(item.get("name")) for item in specs.networks)
         missing = Finding("switch-missing", "Open vSwitch", f"installed with DPDK, for {names}", "not complete", "ovs_dpdk role")
-        return Outcome([missing])
+        return Found([missing])
     given = {"networks": specs.networks, "guests": specs.guests, **specs.switch, "restart_with_guests": True}
-    trial, result = _run(host, "ovs_dpdk", ovs_dpdk.run, runner, given)
+    trial, result = _run(edges, "ovs_dpdk", ovs_dpdk.run, given)
     changes = trial.changes
     if any(change.resource.startswith("ovs:") for change in changes):  # a restart that comes of these is no second difference
         changes = [change for change in changes if change.resource != ovs_dpdk.SERVICE or change.before == "stopped"]
@@ -125,7 +126,7 @@ def switch_outcome(host: Host, runner: Runner, specs: Specs) -> Outcome:
         findings.append(
             Finding("switch-unlisted", what, "a network and guest of the inventory", "neither", "state: absent takes it away")
         )
-    return Outcome([*findings, *_notes(trial)], result)
+    return Found([*findings, *_notes(trial)], result)
 
 
 def queue_findings(runner: Runner, switch: Mapping[str, Any]) -> list[Finding]:
@@ -136,13 +137,13 @@ def queue_findings(runner: Runner, switch: Mapping[str, Any]) -> list[Finding]:
     return check_placement(switch["ports"], parse_placement(out))
 
 
-def guest_outcome(host: Host, runner: Runner, specs: Specs, pages: Mapping[str, Any] | None) -> Outcome:
+def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | None) -> Found:
     """Compare definitions, states and threads of guests with the inventory."""
     given = {
         "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": pages,
         "restart": False, "shutdown_timeout_s": 0, "force_off": False, "stop_running": False,
     }  # fmt: skip
-    trial, result = _run(host, "rt_domain", rt_domain.run, runner, given)
+    trial, result = _run(edges, "rt_domain", rt_domain.run, given)
     whole = {change.resource for change in trial.changes if re.fullmatch(r"domain [^:]+", change.resource)}
     findings = [
         change_finding(change, "rt_guest", _guest_rule(change))
@@ -155,7 +156,7 @@ def guest_outcome(host: Host, runner: Runner, specs: Specs, pages: Mapping[str, 
     for name in result["unlisted"]:
         remedy = "list it, or state: absent takes it away"
         findings.append(Finding("guest-unlisted", f"domain {name}", "in realtime_guests", "not listed", remedy))
-    return Outcome([*findings, *_notes(trial)], result)
+    return Found([*findings, *_notes(trial)], result)
 
 
 def _guest_rule(change: Change) -> str:

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """bios_baseline and bios_baseline_info: one machine's firmware against its baseline, through its BMC.
 
@@ -9,19 +8,21 @@ Unlike the other modules these run where the BMC can be reached, mostly on the c
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._firmware.baseline import Baseline, Intent, choose_baseline, make_wishes, parse_baselines
-from .._firmware.plan import STATES, BiosPlan, Item, make_plan
-from .._firmware.redfish import Access, Firmware, Redfish, RedfishError, messages_of
-from .._firmware.registry import BiosError, Value, names, same
-from .._host.change import Change, worst_disruption
+from .._cpus.errors import RefusalError
+from .._firmware.plan import STATES
+from .._firmware.redfish import Access, Redfish
+from .._firmware.registry import Value, names, same
+from .._firmware.staging import Node, changes_of, read, stage, text_of, validate
+from .._host.change import Planner
 from .._tables import text_table
+from ._common import Body, Outcome, finish
 
 ARGUMENTS: dict[str, Any] = {
     "address": {"type": "str", "required": True},
@@ -41,29 +42,6 @@ ARGUMENTS: dict[str, Any] = {
     "overrides": {"type": "dict", "default": {}},
 }
 INFO_ARGUMENTS: dict[str, Any] = {**ARGUMENTS, "expect": {"type": "dict", "default": {}}, "settle": {"type": "int", "default": 0}}
-#: How often, and how many seconds apart, a BMC that works asynchronously is asked whether it has taken the values.
-_SETTLE, _PAUSE = 5, 2.0
-#: Seconds between two looks after a reboot.
-_SETTLE_PAUSE = 5.0
-
-
-@dataclass(frozen=True)
-class Node:
-    """What this run works with."""
-
-    bmc: Redfish
-    firmware: Firmware
-    baseline: Baseline
-    plan: BiosPlan
-    parameters: Mapping[str, Any]
-
-
-class _PartlyError(Exception):
-    """The BMC has not taken everything; ``taken`` are the changes it has."""
-
-    def __init__(self, message: str, taken: list[Change]) -> None:
-        super().__init__(message)
-        self.taken = taken
 
 
 def secrets_of(parameters: Mapping[str, Any]) -> set[str]:
@@ -74,193 +52,66 @@ def secrets_of(parameters: Mapping[str, Any]) -> set[str]:
     return {password, base64.b64encode(f"{parameters.get('username')}:{password}".encode()).decode()}
 
 
-def run_bios(module: AnsibleModule, *, info: bool) -> None:
-    """Run a module; its result goes to whoever called it."""
-    parameters = dict(module.params)
-    module.no_log_values.update(secrets_of(parameters))
-    results = work(parameters, check_mode=module.check_mode, info=info)
-    for note in results.get("notes", []):
-        module.warn(note)
-    if results.get("failed"):
-        module.fail_json(**results)
-    module.exit_json(**results)
+@dataclass
+class FirmwareEdges:
+    """The BMC; the machine itself is not touched."""
+
+    planner: Planner
+    connect: Callable[[Access], Redfish] = Redfish
 
 
-def work(parameters: Mapping[str, Any], *, check_mode: bool, info: bool) -> dict[str, Any]:
-    """Read, plan, validate; then, unless ``info`` or check mode, stage what is due and read it back. Returns the result."""
-    # the baselines would be most of every result
-    shown = {name: value for name, value in parameters.items() if name not in ("baselines", "password")}
-    results: dict[str, Any] = {"invocation": {"module_args": shown}}
+def run_info(edges: FirmwareEdges, parameters: dict[str, Any]) -> Outcome:
+    """Read and compare; plans nothing."""
+    results = describe(read(parameters, edges.connect))
+    edges.planner.notes += results["notes"]
+    return Outcome(results)
+
+
+def run(edges: FirmwareEdges, parameters: dict[str, Any]) -> Outcome:
+    """Plan the first stage; what the BMC has really taken is read back as it is written."""
+    node = read(parameters, edges.connect)
+    results = describe(node)
+    edges.planner.notes += results["notes"]
+    found: dict[str, bool] = {}
+
+    def write() -> None:
+        with _described(results):
+            found["reboot_required"] = stage(node)
+
+    with _described(results):
+        validate(node)
+    for number, change in enumerate(changes_of(node.plan)):  # one request stages all
+        edges.planner.follow_up(change, write if number == 0 else _nothing)
+    return Outcome(results, after=lambda: found)
+
+
+def _nothing() -> None:
+    """Made with the first change: a stage is one request."""
+
+
+@contextmanager
+def _described(results: Mapping[str, Any]) -> Iterator[None]:
+    """Let a refusal come with what was found."""
     try:
-        node = _read(parameters)
-        results.update(describe(node))
-        changes = []
-        if not info:
-            _validate(node)
-            changes = changes_of(node.plan)
-            if changes and not check_mode:
-                results["reboot_required"] = _stage(node)
-        return {**results, **_change_results(changes)}
-    except _PartlyError as error:
-        return {**results, **_change_results(error.taken), "failed": True, "msg": f"bios_baseline: {error}"}
-    except (BiosError, RedfishError) as error:
-        text = str(error)
-        return {**results, "changed": False, "failed": True, "msg": text if text.startswith("bios_") else f"bios: {text}"}
+        yield
+    except RefusalError as error:
+        error.results = {**results, **error.results}
+        raise
 
 
-def _read(parameters: Mapping[str, Any]) -> Node:
-    for name in ("timeout", "wait"):
-        if parameters[name] < (1 if name == "timeout" else 0):
-            raise BiosError(f"bios_{name} is {parameters[name]}; it is a number of seconds")
-    baselines = parse_baselines(parameters["baselines"])
-    bmc = Redfish(
-        Access(
-            parameters["address"],
-            parameters["username"],
-            parameters["password"],
-            parameters["validate_certs"],
-            parameters["ca_path"],
-            parameters["timeout"],
-            parameters["wait"],
-            parameters["system"],
-        )
-    )
-    firmware = _settled(bmc, parameters)
-    baseline = choose_baseline(baselines, parameters["baseline"], firmware.manufacturer)
-    intent = Intent(
-        parameters["profile"],
-        parameters["smt"],
-        parameters["numa"],
-        parameters["turbo"],
-        parameters["overrides"],
-    )
-    wishes = make_wishes(baseline, intent, firmware.current, firmware.registry)
-    plan = make_plan(
-        wishes,
-        firmware.current,
-        firmware.pending,
-        firmware.registry,
-        overwrite=bool(parameters.get("overwrite_pending")),
-    )
-    return Node(bmc, firmware, baseline, plan, parameters)
-
-
-def _settled(bmc: Redfish, parameters: Mapping[str, Any]) -> Firmware:
-    """Read, and after a reboot read again until the BMC tells the values that are expected, or the time is over."""
-    expected, deadline = parameters.get("expect") or {}, time.monotonic() + (parameters.get("settle") or 0)
-    while True:
-        try:
-            firmware = bmc.read()
-        except RedfishError:
-            if time.monotonic() >= deadline:
-                raise
-        else:
-            holds = all(same(firmware.current.get(name), value) for name, value in expected.items())
-            if holds or time.monotonic() >= deadline:
-                return firmware
-        time.sleep(_SETTLE_PAUSE)
-
-
-def _validate(node: Node) -> None:
-    """Refuse, before the first write, what cannot be done as asked."""
-    plan, firmware = node.plan, node.firmware
-    conflicts = plan.of_state("conflict")
-    if conflicts:
-        told = ", ".join(f"{item.wish.name}: {item.pending} (wanted: {item.wanted})" for item in conflicts)
-        raise BiosError(
-            f"bios_overwrite_pending: settings of somebody else wait for the reboot ({told}); nothing was changed. Let them be applied or "
-            "taken back first, or set bios_overwrite_pending: true"
-        )
-    if not plan.writes:
-        return
-    if not firmware.settings:
-        raise BiosError("the BMC names no settings object (@Redfish.Settings), so its BIOS cannot be set; update its firmware")
-    if firmware.registry is None and not node.parameters["without_registry"]:
-        raise BiosError(
-            "bios_without_registry: without an attribute registry nobody can say which values and which order this BIOS allows; nothing was "
-            "changed. Update the BMC's firmware, or set bios_without_registry: true to try"
-        )
-    if firmware.apply_times and "OnReset" not in firmware.apply_times:
-        raise BiosError(
-            f"the BMC applies BIOS settings only {names(firmware.apply_times)}, not at the next reset (OnReset), so the fleet's rolling reboot "
-            "cannot apply them; nothing was changed"
-        )
-
-
-def _stage(node: Node) -> bool:
-    """Write the first stage, look at what the BMC has really taken, and return whether that waits for a reboot."""
-    firmware, writes = node.firmware, node.plan.writes
-    body: dict[str, Any] = {"Attributes": writes}
-    if firmware.apply_times:
-        body["@Redfish.SettingsApplyTime"] = {"ApplyTime": "OnReset"}
-    failure: RedfishError | None = None
-    said: Mapping[str, Any] = {}
-    status = 0
-    try:
-        answer = node.bmc.patch(firmware.settings, body, firmware.etag)
-        said, status = answer.body, answer.status
-    except RedfishError as error:
-        failure, said, status = error, error.body, error.status
-    after = node.bmc.read(registry=False)
-    for _round in range(_SETTLE if status == 202 else 0):
-        if all(_has(after, name, value) for name, value in writes.items()):
-            break
-        time.sleep(_PAUSE)
-        after = node.bmc.read(registry=False)
-    missing = [name for name, value in writes.items() if not _has(after, name, value)]
-    if not missing:
-        return any(not same(after.current.get(name), value) for name, value in node.plan.stages[0].items())
-    taken = [change for change in changes_of(node.plan) if change.resource.split(":", 1)[1] not in missing]
-    words = [text for text, about in messages_of(said) if set(about) & set(missing)]
-    if failure and not words:
-        if not taken:
-            raise failure
-        words = [str(failure)]
-    words = words or [text for text, _about in messages_of(said) if "success" not in text.lower()]
-    cause = f": {'; '.join(word.rstrip('.') for word in words)}" if words else "; it gives no reason"
-    staged = [change.resource.split(":", 1)[1] for change in taken]
-    raise _PartlyError(
-        f"the BMC {node.bmc.base} has not taken {names(missing)}{cause}. Staged for the next reboot: {names(staged)}. Leave an attribute that it refuses "
-        "alone (bios_overrides with the value null), or give it a value that it takes",
-        taken,
-    )
-
-
-def _has(firmware: Firmware, name: str, value: Value) -> bool:
-    """Return whether a value waits for the reboot, or holds already."""
-    return same(firmware.pending.get(name, firmware.current.get(name)), value)
-
-
-def changes_of(plan: BiosPlan) -> list[Change]:
-    """Return what the first stage changes; later stages are runs of their own."""
-    items = {item.wish.name: item for item in plan.items}
-    return [_change(items[name], value) for name, value in plan.writes.items()]
-
-
-def _change(item: Item, value: Value) -> Change:
-    before = item.current if item.pending is None else item.pending
-    return Change(f"bios:{item.wish.name}", _text(before), _text(value), "reboot", item.wish.reason)
-
-
-def _text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _change_results(changes: list[Change]) -> dict[str, Any]:
+def shown(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the module was called; the baselines would be most of every result."""
     return {
-        "changed": bool(changes),
-        "changes": [asdict(change) for change in changes],
-        "disruption": worst_disruption(changes),
-        "diff": [
-            {
-                "before_header": change.resource,
-                "after_header": f"{change.resource} [{change.disruption}]",
-                "before": f"{change.before}\n",
-                "after": f"{change.after}\n",
-            }
-            for change in changes
-        ],
+        "invocation": {
+            "module_args": {name: value for name, value in parameters.items() if name not in ("baselines", "password")}
+        }
     }
+
+
+def run_bios(module: AnsibleModule, body: Body) -> None:
+    """Run a module of the firmware, mostly on the controller."""
+    module.no_log_values.update(secrets_of(module.params))
+    finish(module, "bios", FirmwareEdges(Planner(check_mode=module.check_mode)), body, shown(module.params))
 
 
 def describe(node: Node) -> dict[str, Any]:
@@ -331,9 +182,9 @@ def table(node: Node) -> list[str]:
     rows = []
     for item in plan.items:
         when = f"reboot {item.stage}" if item.stage else ""
-        waits = "" if item.pending is None else f" (waits: {_text(item.pending)})"
+        waits = "" if item.pending is None else f" (waits: {text_of(item.pending)})"
         why = "; ".join(part for part in (item.note, item.wish.reason) if part)
-        rows.append([item.wish.name, f"{_text(item.current)}{waits}", _text(item.wanted), STATES[item.state], when, why])
+        rows.append([item.wish.name, f"{text_of(item.current)}{waits}", text_of(item.wanted), STATES[item.state], when, why])
     lines = [
         head,
         *(

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """cpu_partition: the partition of a node, its document, its run-time settings and its boot service."""
 
@@ -11,26 +10,30 @@ from typing import Any
 
 from .._boot.planned_arguments import ArgumentPolicy, isolation_arguments
 from .._cpus.cpulist import format_cpulist
-from .._cpus.partition import Intent, Partition, PartitionError, plan_partition
+from .._cpus.partition import Partition, PartitionError
+from .._cpus.planning import Intent, plan_partition
 from .._cpus.topology import Topology
 from .._host.document import read_partition
-from .._host.host import Host
+from .._host.host import Host, Runner
+from .._host.kernel import read_kernel, read_machine
 from .._host.paths import DOCUMENT, config_path
-from .._host.runner import Runner, reload_systemd
-from .._host.sysfs import read_kernel, read_machine, read_topology
-from .._host.threads import realtime_guests
+from .._host.runner import reload_systemd
+from .._host.sysfs import read_topology
+from .._host.threads import realtime_guests, restore_threads
 from .._host.tuning_daemons import TUNED, plan_tuned, restore_tuned
 from .._isolation.cgroups import DROP_INS, check_layout, plan_slices, read_users, restore_controllers, restore_partitions
 from .._isolation.holders import check_moves
-from .._isolation.hotplug import bring_back
+from .._isolation.hotplug import check_all_on, left_off, plan_recovery
 from .._node.archive import UNIT_TEXTS, plan_service
-from .._runtime.features import plan_feature, undo_feature
-from .._runtime.settings import check_priority_limit
+from .._runtime.cpu_settings import check_priority_limit
+from .._runtime.cpus import CPUS
+from .._runtime.feature import plan_feature, undo_feature
 from .._tables import plan_table
+from ._common import Edges, Outcome
 
 
 def intent_from(parameters: dict[str, Any]) -> Intent:
-    """Return the operator's wishes; what YAML has made a number of is refused, not guessed."""
+    """Return what the operator asks for; what YAML has made a number of is refused, not guessed."""
     cpus = {}
     for name, value in (parameters["cpus"] or {}).items():
         if not isinstance(value, str):
@@ -61,13 +64,15 @@ def _as_text(value: Any) -> str:
     return ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
 
 
-def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Plan the module's changes on the host and return its result."""
-    bring_back(host, alone=parameters["state"] == "recovered")
+def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
+    """Plan the partition: its document, its boot service and what the node must hold while it runs."""
+    host, runner = edges.host, edges.runner
     if parameters["state"] == "recovered":
-        return {}
+        plan_recovery(host)
+        return Outcome({})
     if parameters["state"] == "absent":
         return _undo(host, runner)
+    check_all_on(host)
     topology = read_topology(host)
     partition = plan_partition(topology, intent_from(parameters))
     if not host.captured:
@@ -85,14 +90,14 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     host.set_file(DOCUMENT, document.encode(), reason="the partition document")
     plan_service(host)
     check_priority_limit(parameters["priority_limit"])
-    options = {name: parameters[name] for name in ("rt_throttling", "priority_limit", "cycle_cpus")}
-    waits = plan_feature(host, "cpu_partition", partition, options)
-    return {
+    options = {name: parameters[name] for name in CPUS.options}
+    waits = plan_feature(host, CPUS, partition, options)
+    results = {
         **describe(host, topology, partition),
         "deferred": waits,
         "not_at_runtime": _not_at_runtime(host, partition),
-        "after_commit": partial(_settle, host, runner, partition, options),
     }
+    return Outcome(results, after=partial(_settle, edges, topology, partition, options))
 
 
 def _check_arguments(host: Host, partition: Partition) -> None:
@@ -114,14 +119,16 @@ def _not_at_runtime(host: Host, partition: Partition) -> list[dict[str, str]]:
     return [{"argument": item.token, "reason": item.reason} for item in arguments if item.token not in running]
 
 
-def _settle(host: Host, runner: Runner, partition: Partition, options: dict[str, Any]) -> None:
-    """Let systemd read changed units; a tuned that was switched off has put its own values back, so look again."""
+def _settle(edges: Edges, topology: Topology, partition: Partition, options: dict[str, Any]) -> dict[str, Any]:
+    """Let systemd read changed units; a tuned that was switched off has put its own values back, so these are set again."""
+    host = edges.host
     changed = {change.resource for change in host.changes}
     if changed & {*UNIT_TEXTS, *DROP_INS.values()}:
-        reload_systemd(host, runner)
-    if TUNED in changed and not host.dry:
-        plan_feature(host, "cpu_partition", partition, options)
+        reload_systemd(host, edges.runner)
+    if TUNED in changed:
+        plan_feature(host, CPUS, partition, options)
         host.commit()
+    return describe(host, topology, read_partition(host) or partition)
 
 
 def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, Any]:
@@ -135,24 +142,26 @@ def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, 
     }
 
 
-def _undo(host: Host, runner: Runner) -> dict[str, Any]:
+def _undo(host: Host, runner: Runner) -> Outcome:
     partition = read_partition(host)
     units = bool(set(host.entries("file")) & {*UNIT_TEXTS, *DROP_INS.values()} or host.entries("cgroup"))
+    left = left_off(host)
+    plan_recovery(host)
     restore_tuned(host, runner)
-    restore_partitions(host, partition)
+    restore_partitions(host, partition, left)
+    restore_threads(host)
     undo_feature(host)
-    return {
-        "partition": partition.to_document() if partition else {},
-        "table": [],
-        "kernel": {"release": read_kernel(host).release, "realtime": read_kernel(host).realtime},
-        "realtime_guests": realtime_guests(host),
-        "deferred": False,
-        "not_at_runtime": [],
-        "after_commit": partial(_finish_undo, host, runner) if units else None,
-    }
-
-
-def _finish_undo(host: Host, runner: Runner) -> None:
-    reload_systemd(host, runner)
-    restore_controllers(host)
-    host.commit()
+    if units:
+        host.perform(partial(reload_systemd, host, runner))
+        restore_controllers(host)
+    kernel = read_kernel(host)
+    return Outcome(
+        {
+            "partition": partition.to_document() if partition else {},
+            "table": [],
+            "kernel": {"release": kernel.release, "realtime": kernel.realtime},
+            "realtime_guests": realtime_guests(host),
+            "deferred": False,
+            "not_at_runtime": [],
+        }
+    )

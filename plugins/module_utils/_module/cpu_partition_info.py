@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """cpu_partition_info: the node as it is, and how it differs from its document."""
 
@@ -15,26 +14,29 @@ from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.document import read_partition
 from .._host.host import Host
-from .._host.runner import Runner
-from .._host.sysfs import read_kernel, read_topology
+from .._host.kernel import read_kernel
+from .._host.sysfs import read_topology
 from .._host.threads import realtime_guests
 from .._interrupts.interrupts import stuck_interrupts
 from .._latency.smi import read_smi_count
 from .._tables import plan_table, text_table
+from ._common import Edges, Outcome
 
 
-def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     """Read the node and return what it is; plans nothing."""
-    del runner, parameters
+    del parameters
+    host = edges.host
     topology = read_topology(host)
     partition = read_partition(host)
     drift = in_order(partition_drift(host, topology, partition))
     rows = finding_rows(drift)
-    return {
+    results = {
         **describe_node(host, topology, partition),
         "drift": [finding.to_dict() for finding in drift],
         "drift_table": text_table(rows[0], rows[1:]) if rows else ["the machine is as its document says"],
     }
+    return Outcome(results)
 
 
 def describe_node(host: Host, topology: Topology | None, partition: Partition | None) -> dict[str, Any]:

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """kernel_arguments: what the node's boot loader passes to which kernel."""
 
@@ -25,15 +24,16 @@ from .._boot.arguments import (
 from .._boot.grub_files import BootEntry
 from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.planned_arguments import ArgumentPolicy, page_arguments, partition_arguments
+from .._cpus.errors import HostError
 from .._host.document import require_partition
-from .._host.errors import HostError
 from .._host.host import Host
+from .._host.kernel import read_kernel, read_machine
 from .._host.paths import config_path
-from .._host.runner import Runner
-from .._host.sysfs import read_kernel, read_machine
 from .._host.threads import realtime_guests
-from .._runtime.features import read_options
-from .._runtime.settings import check_priority_limit
+from .._runtime.cpu_settings import check_priority_limit
+from .._runtime.options import read_options
+from .._runtime.pages import PAGES
+from ._common import Edges, Outcome
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")
 
@@ -64,21 +64,22 @@ def _host_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
     """Return what guests and switch need: as the caller says, else as the kvm_host module has left it on the node."""
     tokens = parameters["host_arguments"]
     if tokens is None:
-        tokens = page_arguments((read_options(host, "kvm_host") or {"pages": {}})["pages"])
+        tokens = page_arguments((read_options(host, PAGES) or {"pages": {}})["pages"])
     reason = "pages of 1 GiB for guests and switch; later there is hardly ever so much memory in one piece"
     return [Argument(token, reason, "the memory is theirs alone") for token in parse_arguments(tokens)]
 
 
-def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Plan the module's changes on the host and return its result."""
+def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
+    """Plan the boot loader's arguments and default kernel; once they are written, the boot loader is asked again."""
+    host = edges.host
     present = parameters["state"] == "present"
     wanted = wanted_arguments(host, parameters) if present else []
     pattern = parameters["default_kernel"] or None
     if pattern and not _PATTERN.fullmatch(pattern):
         raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
     if host.captured:  # a snapshot has no boot loader to ask
-        return _result(host, wanted, None, pattern, "")
-    loader = find_boot_loader(host, runner)
+        return Outcome(_result(host, wanted, None, pattern, ""))
+    loader = find_boot_loader(host, edges.runner)
     if present:
         loader.check_writable()
         _refuse(find_conflicts(loader.foreign(), [argument.token for argument in wanted]))
@@ -93,7 +94,11 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
             raise HostError("the boot loader's menu names no kernel; repair it first (update-grub, grub-install)")
     else:
         following = loader.remove(_added_kernels(host, pattern))
-    return _result(host, wanted, following, pattern, loader.name)
+
+    def look() -> dict[str, Any]:
+        return _result(host, wanted, find_boot_loader(host, edges.runner).following(), pattern, loader.name)
+
+    return Outcome(_result(host, wanted, following, pattern, loader.name), after=look if host.changes else None)
 
 
 def _added_kernels(host: Host, pattern: str | None) -> list[str]:

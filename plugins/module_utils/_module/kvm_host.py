@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """kvm_host: what the node needs before guests can run."""
 
@@ -13,6 +12,7 @@ from typing import Any
 
 from .._boot.planned_arguments import page_arguments
 from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._guests.guest import Guest, parse_guests
 from .._guests.kvm import (
@@ -26,22 +26,25 @@ from .._guests.kvm import (
     plan_profile,
     plan_unmount,
 )
-from .._guests.libvirt import installed, read_domains
 from .._guests.network import parse_networks
 from .._guests.pinning import Existing, Placement, place
 from .._guests.threads import guest_pid
 from .._host.document import require_current_partition
-from .._host.errors import HostError
 from .._host.host import Host
+from .._host.kernel import read_machine
+from .._host.lines import restore_lines
 from .._host.paths import ARCHIVE
-from .._host.runner import Runner, reload_systemd
-from .._host.sysfs import read_machine, read_topology
+from .._host.runner import reload_systemd
+from .._host.sysfs import read_topology
 from .._memory.hugepages import Key, Need, check_free, check_total, plan_pages
 from .._memory.pools import HOST_MIB, Pool, guest_memory_mib, process_pages, read_memory, read_pool
 from .._node.archive import build_archive
 from .._node.hook import HOOK, hook_text
-from .._runtime.features import must_wait, plan_feature, undo_feature
+from .._runtime.feature import must_wait, plan_feature, undo_feature
+from .._runtime.pages import PAGES
 from .._switch.plan import socket_memory_mib
+from ._common import Outcome
+from ._guest_edges import GuestEdges
 
 
 @dataclass
@@ -66,19 +69,20 @@ class _Plan:
         return [need for key, need in self.needs.items() if need.size == "1G" and self.pools[key].have < need.pages]
 
 
-def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the module's changes on the host and return its result."""
+    host, runner = edges.host, edges.runner
     if parameters["state"] == "absent":
-        return _undo(host, runner)
+        return _undo(edges)
     networks = parse_networks(parameters["networks"])
     node = host.value("/proc/sys/kernel/hostname") or platform.node()
     guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=99)
     if parameters["halt_poll_ns"] < -1:
         raise HostError(f"kvm_host_halt_poll_ns: {parameters['halt_poll_ns']} is not a number of nanoseconds; -1 leaves it alone")
     topology = read_topology(host)
-    partition = require_current_partition(host, topology, parameters["partition"])
+    partition = require_current_partition(host, topology.digest(), parameters["partition"])
     _check_node(host, partition, guests)
-    existing = read_domains(host)
+    existing = edges.libvirt.existing(host)
     placements = place(partition, topology, guests, existing, memory_mib=guest_memory_mib(host))
     memory = read_memory(host)
     needs = plan_pages(
@@ -105,14 +109,10 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     plan_profile(host)
     plan_mounts(host, runner, {size for _node, size in plan.needs})
     options = {"pages": plan.pages, "nx_huge_pages": parameters["nx_huge_pages"], "halt_poll_ns": parameters["halt_poll_ns"]}
-    deferred = plan_feature(host, "kvm_host", partition, options)
+    deferred = plan_feature(host, PAGES, partition, options)
     _tell(host, plan)
-    rows = [_row(need, plan.pools[key]) for key, need in plan.needs.items()]
-    return {
-        **_result(host, plan, rows, guests),
-        "deferred": deferred or bool(plan.short),
-        "after_commit": partial(_look, host, plan, rows),
-    }
+    results = {**_result(edges, plan, guests), "deferred": deferred or bool(plan.short)}
+    return Outcome(results, after=partial(_look, host, plan))
 
 
 def _held(host: Host, guests: Sequence[Guest], existing: Sequence[Existing]) -> dict[str, Mapping[Key, int]]:
@@ -193,29 +193,33 @@ def _tell(host: Host, plan: _Plan) -> None:
 # -- results ---------------------------------------------------------------------------------------
 
 
-def _row(need: Need, pool: Pool) -> dict[str, Any]:
-    return {
-        "node": need.node, "size": need.size, "wanted": need.pages, "have": pool.have, "free": pool.free, "users": dict(need.users),
-    }  # fmt: skip
+def _rows(plan: _Plan, pools: Mapping[Key, Pool]) -> list[dict[str, Any]]:
+    return [
+        {
+            "node": need.node, "size": need.size, "wanted": need.pages, "have": pools[key].have, "free": pools[key].free, "users": dict(need.users),
+        }
+        for key, need in plan.needs.items()
+    ]  # fmt: skip
 
 
-def _result(host: Host, plan: _Plan, rows: Sequence[Mapping[str, Any]], guests: Sequence[Guest] = ()) -> dict[str, Any]:
+def _result(edges: GuestEdges, plan: _Plan, guests: Sequence[Guest] = ()) -> dict[str, Any]:
     return {
         "pages": plan.pages,
-        "hugepages": list(rows),
+        "hugepages": _rows(plan, plan.pools),
         "placements": {name: _placement(item) for name, item in plan.placements.items()},
         "kernel_arguments": page_arguments(plan.pages),
         "deferred": False,
-        "installed": _complete(host, guests),
+        "installed": _complete(edges, guests),
     }
 
 
-def _complete(host: Host, guests: Sequence[Guest]) -> bool:
+def _complete(edges: GuestEdges, guests: Sequence[Guest]) -> bool:
     """Whether libvirt answers, and QEMU and the firmware that guests ask for are there."""
+    host = edges.host
     programs = (f"/usr/bin/qemu-system-{platform.machine()}", "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm")
     uefi = any(guest.firmware == "uefi" for guest in guests)
     return (
-        installed(host)
+        edges.libvirt.installed(host)
         and any(host.exists(program) for program in programs)
         and (not uefi or bool(host.glob("/usr/share/qemu/firmware/*.json")))
     )
@@ -230,16 +234,17 @@ def _placement(placement: Placement) -> dict[str, Any]:
     }
 
 
-def _look(host: Host, plan: _Plan, rows: Sequence[dict[str, Any]]) -> None:
-    """Tell of the pages as they are after the run."""
-    if not host.dry:
-        for row, need in zip(rows, plan.needs.values()):
-            pool = _pool(host, need)
-            row.update(have=pool.have, free=pool.free)
+def _look(host: Host, plan: _Plan) -> dict[str, Any]:
+    """Return the pages as they are after the run."""
+    return {"hugepages": _rows(plan, {key: _pool(host, need) for key, need in plan.needs.items()})}
 
 
-def _undo(host: Host, runner: Runner) -> dict[str, Any]:
+def _undo(edges: GuestEdges) -> Outcome:
+    host, runner = edges.host, edges.runner
     units = any(mount_unit(size) in path for path in host.entries("file") for size in ("2M", "1G"))
     plan_unmount(host, runner)
+    restore_lines(host)
     undo_feature(host)
-    return {**_result(host, _Plan(), []), "after_commit": partial(reload_systemd, host, runner) if units else None}
+    if units:
+        host.perform(partial(reload_systemd, host, runner))
+    return Outcome(_result(edges, _Plan()))

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ovs_dpdk: the userspace switch, from the partition and the networks."""
 
@@ -12,21 +11,22 @@ from functools import cached_property, partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._guests.guest import Guest, parse_guests
-from .._guests.libvirt import read_domains
 from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, PinningError, place
 from .._host.change import Change
 from .._host.document import require_partition
-from .._host.errors import HostError
-from .._host.host import Host
-from .._host.runner import Runner, reload_systemd
-from .._host.sysfs import read_machine, read_topology
+from .._host.host import Host, Runner
+from .._host.kernel import read_machine
+from .._host.links import restore_links
+from .._host.runner import reload_systemd
+from .._host.sysfs import read_topology
 from .._host.threads import realtime_guests, restore_threads
 from .._memory.pools import guest_memory_mib
 from .._node.hook import run_switch
-from .._runtime.features import must_wait
+from .._runtime.feature import must_wait
 from .._switch.conflicts import AFFINITY_KEY
 from .._switch.daemon import (
     DROP_IN,
@@ -67,6 +67,8 @@ from .._switch.plan import (
 )
 from .._switch.restart import marker, restart_reasons, running_digest, switch_users
 from .._switch.rows import DAEMON_KEY, ROOT, Database, set_keys
+from ._common import Outcome
+from ._switch_edges import SwitchEdges
 
 SERVICE = "service:ovs-vswitchd"
 
@@ -75,12 +77,19 @@ SERVICE = "service:ovs-vswitchd"
 class _Node:
     """What this run works with."""
 
-    host: Host
-    runner: Runner
+    edges: SwitchEdges
     ovsdb: Ovsdb
     database: Database
     daemon: Daemon | None
     parameters: Mapping[str, Any]
+
+    @property
+    def host(self) -> Host:
+        return self.edges.host
+
+    @property
+    def runner(self) -> Runner:
+        return self.edges.runner
 
     @cached_property
     def users(self) -> list[str]:
@@ -88,10 +97,11 @@ class _Node:
         return switch_users(self.database, realtime_guests(self.host)) if self.daemon else []
 
 
-def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the module's changes on the host and return its result."""
-    ovsdb = Ovsdb(host, runner)
-    node = _Node(host, runner, ovsdb, ovsdb.read(), find_daemon(host), parameters)
+    host, runner = edges.host, edges.runner
+    ovsdb = edges.ovsdb(host, runner)
+    node = _Node(edges, ovsdb, ovsdb.read(), find_daemon(host), parameters)
     if parameters["state"] == "absent":
         return _undo(node)
     networks = parse_networks(parameters["networks"])
@@ -103,14 +113,14 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
     plan = plan_switch(node.database, Switch({}, {}, {}, {}), networks, {guest.name for guest in guests})
     _plan_transaction(node, plan, waits=node.daemon is not None)
     release_unused(host, runner, plan.used)
-    return _result(node, plan)
+    return Outcome(_result(node, plan))
 
 
 def _is_there(network: Network) -> bool:
     return network.realtime and network.state == "present"
 
 
-def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network], guests: Sequence[Guest]) -> dict[str, Any]:
+def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network], guests: Sequence[Guest]) -> Outcome:
     host, runner = node.host, node.runner
     vendor = read_machine(host).vendor
     addresses = {
@@ -119,7 +129,7 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
         if _is_there(network) and network.device is not None
     }
     check_dataplane(partition, networks, {name: node_of(host, address) for name, address in addresses.items()})
-    domains = _domains(host)
+    domains = _domains(node.edges)
     _check_domains(partition, domains)
     switch = _desired(node, partition, networks, guests, addresses, domains)
     names = {guest.name for guest in guests}
@@ -146,7 +156,7 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
     result["switch"]["pmd_cpus"] = format_cpulist(partition.sets["dataplane"])
     if any(network.driver == VFIO for network in devices.values()):
         result["kernel_arguments"] = kernel_arguments(vendor)
-    return {**result, "after_commit": partial(_settle, node, reload=not reasons, partition=partition)}
+    return Outcome(result, after=partial(_settle, node, result, reload=not reasons, partition=partition))
 
 
 def _desired(
@@ -217,12 +227,12 @@ def _port_nodes(
 # -- checks ----------------------------------------------------------------------------------------
 
 
-def _domains(host: Host) -> list[Existing]:
+def _domains(edges: SwitchEdges) -> list[Existing]:
     """Return the domains that libvirt knows; the switch can do without a libvirt that does not answer."""
     try:
-        return read_domains(host)
+        return edges.libvirt.existing(edges.host)
     except HostError as error:
-        host.notes.append(f"{error}; so it was not checked whether guests are pinned to dataplane CPUs")
+        edges.host.notes.append(f"{error}; so it was not checked whether guests are pinned to dataplane CPUs")
         return []
 
 
@@ -317,24 +327,33 @@ def _ports_in_error(database: Database) -> dict[str, str]:
     return {row.name: str(row.columns["error"]) for row in rows if row.columns.get("error")}
 
 
-def _settle(node: _Node, *, reload: bool, partition: Partition | None = None) -> None:
-    """Look at what the daemon has made of it; a port that it could not make is an error."""
-    if node.host.dry:
-        return
+def _settle(node: _Node, planned: Mapping[str, Any], *, reload: bool, partition: Partition | None = None) -> dict[str, Any]:
+    """Look at what the daemon has made of it, and return its ports as they are; a port that it could not make is an error."""
     if reload and DROP_IN in {change.resource for change in node.host.changes}:
         reload_systemd(node.host, node.runner)
-    errors = _ports_in_error(node.ovsdb.read())
+    database = node.ovsdb.read()
+    errors = _ports_in_error(database)
     if partition is not None and partition.isolation == "runtime" and node.host.changes:
         run_switch("started")
     if errors:
         told = "; ".join(f"{name}: {error}" for name, error in sorted(errors.items()))
         raise HostError(f"ovs-vswitchd could not make a port ({told}){last_errors(node.host)}")
+    return {"ports": [_as_found(port, database) for port in planned["ports"]]}
+
+
+def _as_found(port: Mapping[str, Any], database: Database) -> dict[str, Any]:
+    """Return a port with the queues that the database has now."""
+    row = database.interfaces.get(port["name"])
+    if row is None:
+        raise HostError(f"port {port['name']} was made, but the switch's database does not hold it; run the playbook again")
+    affinity = parse_affinity(row.map("other_config").get(AFFINITY_KEY, ""))
+    return {**port, "affinity": {str(queue): cpu for queue, cpu in affinity.items()}}
 
 
 # -- undo ------------------------------------------------------------------------------------------
 
 
-def _undo(node: _Node) -> dict[str, Any]:
+def _undo(node: _Node) -> Outcome:
     """Plan to take everything of ours away and to give settings, devices and files back."""
     host, runner = node.host, node.runner
     originals = {resource.rsplit(":", 1)[1]: entry["value"] for resource, entry in host.entries("ovs").items()}
@@ -356,7 +375,7 @@ def _undo(node: _Node) -> dict[str, Any]:
         host.restore(change, setting_resource(key), act)
     restore_threads(host)
     restore_program(host, runner)
-    host.restore_links()
+    restore_links(host)
     release_unused(host, runner, ())
     host.restore_files()
     remove_folder(host)
@@ -364,7 +383,8 @@ def _undo(node: _Node) -> dict[str, Any]:
         disruption = "guest" if node.users else "stall"
         change = Change(SERVICE, "started with our settings", "started without them", disruption, "restored")
         host.follow_up(change, partial(start, host, runner, restart=True, after=lambda: None))
-    return {**_result(node, plan, reasons), "after_commit": partial(_settle, node, reload=not reasons)}
+    result = _result(node, plan, reasons)
+    return Outcome(result, after=partial(_settle, node, result, reload=not reasons))
 
 
 # -- result ----------------------------------------------------------------------------------------

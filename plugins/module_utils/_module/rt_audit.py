@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rt_audit: every claim of the document and of the guests' specs, and every known conflict, against the machine.
 
@@ -37,23 +36,23 @@ from .._audit.read import (
     read_platform,
     read_pmds,
 )
-from .._cpus.errors import RefusalError
+from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.topology import Topology
 from .._guests.kvm import check_slice
-from .._guests.libvirt import Domain, connect, installed
+from .._guests.libvirt import Domain
 from .._host.document import read_partition
-from .._host.errors import HostError
-from .._host.host import Host
 from .._host.journal import JOURNAL
+from .._host.kernel import read_kernel
 from .._host.paths import DOCUMENT, config_path
-from .._host.runner import Runner
-from .._host.sysfs import read_kernel, read_topology
+from .._host.sysfs import read_topology
 from .._interrupts.interrupts import read_interrupts
-from .._runtime.features import FEATURES, read_options
+from .._runtime.features import FEATURES
+from .._runtime.options import read_options
 from .._tables import text_table
+from ._common import Outcome
 from ._dry_runs import (
-    Outcome,
+    Found,
     Specs,
     boot_findings,
     guest_outcome,
@@ -68,6 +67,7 @@ from ._dry_runs import (
     unconfigured,
 )
 from ._parts import UNEXPECTED, Parts
+from ._switch_edges import SwitchEdges
 from .cpu_partition_info import describe_node
 from .rt_node_info import check_interval
 
@@ -78,29 +78,31 @@ _EXPLAINS = (
 )  # fmt: skip
 
 
-def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Read the node, compare, and return what does not hold; plans nothing."""
     check_interval(parameters["interval"])
-    audit = _Audit(host, runner, parameters)
+    audit = _Audit(edges, parameters)
     audit.look()
     found = in_order(audit.findings)
     findings = [finding for finding in found if finding.severity != "info"]
     rows = finding_rows(findings)
-    return {
-        **describe_node(host, audit.topology, audit.document),
+    results = {
+        **describe_node(edges.host, audit.topology, audit.document),
         "findings": [finding.to_dict() for finding in findings],
         "findings_table": text_table(rows[0], rows[1:]) if rows else ["no finding: the machine is as it should be"],
         "remarks": [finding.to_dict() for finding in found if finding.severity == "info"],
         "unchecked": audit.parts.missing,
     }
+    return Outcome(results)
 
 
 class _Audit:
     """One look at a node, part by part: what one part cannot tell does not keep the others."""
 
-    def __init__(self, host: Host, runner: Runner, parameters: Mapping[str, Any]) -> None:
-        self.host = host
-        self.runner = runner
+    def __init__(self, edges: SwitchEdges, parameters: Mapping[str, Any]) -> None:
+        self.edges = edges
+        self.host = host = edges.host
+        self.runner = edges.runner
         self.parameters = parameters
         self.parts = Parts()
         self.findings: list[Finding] = []
@@ -137,7 +139,7 @@ class _Audit:
         reason = str(error).removeprefix(f"{path} is ").removeprefix(f"{path}: ")
         self.findings.append(Finding("file-damaged", path, "what the roles keep there", reason, remedy))
 
-    def attempt(self, name: str, look: Callable[[], Outcome]) -> Outcome | None:
+    def attempt(self, name: str, look: Callable[[], Found]) -> Found | None:
         """Let a module plan in check mode; what it refuses is a finding, unless another one explains it."""
         try:
             outcome = look()
@@ -225,7 +227,7 @@ class _Audit:
 
     def _options(self, feature: str) -> Mapping[str, Any] | None:
         try:
-            return read_options(self.host, feature)
+            return read_options(self.host, FEATURES[feature])
         except HostError:
             return None  # told where features are compared
 
@@ -239,7 +241,7 @@ class _Audit:
         present = {"kernel_arguments"} if self.host.exists(config_path("kernel_arguments")) else set()
         for feature in FEATURES:
             try:
-                options = read_options(self.host, feature)
+                options = read_options(self.host, FEATURES[feature])
             except HostError as error:
                 present.add(feature)
                 path = config_path(feature)  # a module that would write it anew tells of no other difference
@@ -251,7 +253,7 @@ class _Audit:
             present.add(feature)
             if feature not in without:
                 look = partial(feature_findings, self.host, document, feature, options)
-                self.attempt(f"settings of {feature}", lambda look=look: Outcome(look()))  # type: ignore[misc]
+                self.attempt(f"settings of {feature}", lambda look=look: Found(look()))  # type: ignore[misc]
         self.findings += unconfigured(document, present, specs)
         tuned = tuned_finding(self.host)
         self.findings += [tuned] if tuned else []
@@ -270,7 +272,8 @@ class _Audit:
             return None
         reason = "libvirt, or its Python library, is not installed, or its sockets are off"
         try:
-            connection = connect(self.host) if installed(self.host) else None
+            libvirt = self.edges.libvirt
+            connection = libvirt.connect(self.host) if libvirt.installed(self.host) else None
             if connection is not None:
                 return connection.domains()
         except RefusalError as error:
@@ -295,17 +298,15 @@ class _Audit:
         except HostError as error:
             remedy = "as it says; emulator threads below vCPUs that never yield boot for ever"
             self.findings.append(Finding("slice-limit", "machine.slice", "the CPUs of guests and emulators", str(error), remedy))
-        switch = self.attempt("the switch", lambda: switch_outcome(host, runner, specs))
+        switch = self.attempt("the switch", lambda: switch_outcome(self.edges, specs))
         if switch and switch.result and specs.wants_switch and not self.has("switch"):
             self.add("queues of the switch", lambda: queue_findings(runner, switch.result))
         if domains is None and specs.wants_guests:
             self.parts.absent("guests", "not compared with the inventory, since libvirt does not answer")
             return frozenset(), set()
-        memory = (
-            self.attempt("guests' memory", lambda: host_outcome(host, runner, specs)) if not self.has("slice-limit") else None
-        )
+        memory = self.attempt("guests' memory", lambda: host_outcome(self.edges, specs)) if not self.has("slice-limit") else None
         pages = memory.result.get("pages") if memory else None
-        guests = self.attempt("guests", lambda: guest_outcome(host, runner, specs, pages)) if domains is not None else None
+        guests = self.attempt("guests", lambda: guest_outcome(self.edges, specs, pages)) if domains is not None else None
         if switch and guests and self.topology is not None:
             self.findings += remote_ports(switch.result, guests.result, self.topology)
         return specs.names if guests else frozenset(), {"kvm_host"} if memory else set()

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rt_domain_info: the domains of a node as they are defined and as they run."""
 
@@ -10,23 +9,24 @@ from typing import Any
 
 from .._cpus.cpulist import format_cpulist
 from .._guests.domain_xml import accounting, describe, read_schedulers
-from .._guests.libvirt import Domain, connect
+from .._guests.libvirt import Domain
 from .._guests.threads import GuestThread, read_guest_threads
 from .._host.host import Host
-from .._host.runner import Runner
 from .._tables import text_table
+from ._common import Outcome
+from ._guest_edges import GuestEdges
 
 
-def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     """Read the domains and return what they are; plans nothing."""
-    del runner
-    connection = connect(host)
+    host = edges.host
+    connection = edges.libvirt.connect(host)
     domains = connection.domains() if connection else {}
     wanted = parameters["names"]
     found = [describe_domain(host, domain) for name, domain in sorted(domains.items()) if not wanted or name in wanted]
     header = ["guest", "state", "owner", "vCPU on CPU (actual policy)", "memory", "node", "ports"]
     rows = [[_cell(item, column) for column in header] for item in found]
-    return {"domains": found, "table": text_table(header, rows) if rows else ["no domains"]}
+    return Outcome({"domains": found, "table": text_table(header, rows) if rows else ["no domains"]})
 
 
 def describe_domain(host: Host, domain: Domain) -> dict[str, Any]:

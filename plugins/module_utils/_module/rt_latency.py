@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rt_latency: measure, and say what the measurement is worth."""
 
@@ -8,17 +7,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
 from .._cpus.partition import Partition
 from .._guests.domain_xml import describe, parse, read_schedulers
-from .._guests.libvirt import Connection
+from .._host.change import Change, Planner
 from .._host.document import read_partition, require_partition
 from .._host.host import Host
-from .._host.runner import Runner
 from .._latency.job import (
     MARGIN_S,
     PACKAGES,
@@ -52,7 +51,11 @@ from .._latency.machine import (
     wait,
 )
 from .._latency.verdict import LIMITS_US, PROFILES, LatencyError, Verdict, document, find_doubts, judge, summary
+from ._common import Outcome
+from ._guest_edges import GuestEdges
 
+#: Tools that stop the CPUs that they measure, to see what hardware and firmware do.
+STOPPING = ("hwlatdetect", "hwnoise")
 #: Exit codes that come with a result: hwlatdetect and rtla tell by theirs that a threshold was exceeded.
 _GOOD_CODES = {"hwlatdetect": ("0", "1"), "timerlat": ("0", "2"), "osnoise": ("0", "2"), "hwnoise": ("0", "2")}
 
@@ -83,19 +86,27 @@ class _Place:
         return frozenset().union(*(self.pins.get(cpu, frozenset()) for cpu in cpus)) if self.inside else frozenset(cpus)
 
 
-def run(host: Host, runner: Runner, parameters: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
-    """Measure, or start, look after or end a measurement; nothing on the node is configured by any of them."""
-    place = _find(host, runner, parameters)
-    results = _act(place, check_mode)
-    return {**results, "platform": _platform(place)}
+@dataclass
+class MeasuringEdges(GuestEdges):
+    """The machine, its libvirt, and the steps of a measurement, which is no change of the machine."""
+
+    steps: Planner = field(default_factory=Planner)
+
+    @property
+    def planner(self) -> Planner:
+        """The steps: a measurement takes no lock, since it may last for hours."""
+        return self.steps
 
 
-def _act(place: _Place, check_mode: bool) -> dict[str, Any]:
-    state, machine, systemd = place.parameters["state"], place.machine, place.systemd
-    if state == "absent":
-        return _absent(place, check_mode)
-    if state == "polled":
-        return _poll(place, check_mode)
+def run(edges: MeasuringEdges, parameters: dict[str, Any]) -> Outcome:
+    """Plan to start, look after or end a measurement; nothing on the node is configured by any of them."""
+    place = _find(edges, parameters)
+    act = {"absent": _absent, "polled": _polled}.get(parameters["state"], _measure)
+    outcome = act(edges.steps, place)
+    return replace(outcome, results={**outcome.results, "platform": _platform(place)})
+
+
+def _measure(steps: Planner, place: _Place) -> Outcome:
     job, environment = _plan(place)
     told = {
         "command": job.command(),
@@ -105,18 +116,52 @@ def _act(place: _Place, check_mode: bool) -> dict[str, Any]:
         "interval": min(max(job.seconds // 12, 10), 300),
         "environment": environment,
         "virtual": environment["virtual"],
+        **_left(job.seconds),
     }
-    if check_mode:
-        return {**told, "running": _runs_already(place, job), "finished": False, **_left(job.seconds)}
-    _start(place, job, environment)
-    if state == "started":
-        return {**told, "running": True, "finished": False, **_left(job.seconds)}
+    running = _runs_already(place, job)
+    steps.perform(lambda: _start(place, job, environment))
+    after = partial(_await, place, job) if place.parameters["state"] == "measured" else lambda: {"running": True}
+    return Outcome({**told, "running": running, "finished": False}, after, [_disturbance(place, job)])
+
+
+def _await(place: _Place, job: Job) -> dict[str, Any]:
+    """Wait for the end of a measurement and return its result; nothing of it is left."""
+    machine, systemd = place.machine, place.systemd
     wait(machine, job.seconds + MARGIN_S, place.parameters["lease"], systemd=systemd)
     if is_running(machine, systemd=systemd):
         stop(machine, systemd=systemd)
-    result = _poll(place, check_mode=False)
+    result = _poll(place)
     remove(machine)
-    return {**told, **result}
+    return result
+
+
+def _disturbance(place: _Place, job: Job) -> Change:
+    """Return what a measurement does to its machine: load, stopped CPUs and CPUs taken from a program are stalls."""
+    reasons = []
+    if job.load != "none":
+        reasons.append("it makes load")
+    if job.tool in STOPPING:
+        reasons.append(f"{job.tool} stops the CPUs that it measures")
+    taken = place.parameters["occupied"] and _occupied(place, None if place.inside else _partition(place), job.cpus)
+    if taken:
+        reasons.append(f"CPUs {format_cpulist(taken)} are in use")
+    what = f"measurement with {job.tool} on CPUs {format_cpulist(job.cpus)} of {place.machine.name}"
+    return Change(what, None, "runs", "stall" if reasons else "none", ", ".join(reasons))
+
+
+def _polled(steps: Planner, place: _Place) -> Outcome:
+    result = _poll(place)
+    if result["running"]:
+        steps.perform(lambda: prolong(place.machine, place.parameters["lease"]))
+    return Outcome(result)
+
+
+def _absent(steps: Planner, place: _Place) -> Outcome:
+    running = is_running(place.machine, systemd=place.systemd)
+    if running:
+        steps.perform(lambda: stop(place.machine, systemd=place.systemd))
+    steps.perform(lambda: remove(place.machine))
+    return Outcome({"running": running, "finished": False}, after=lambda: {"running": False})
 
 
 def _left(seconds: float) -> dict[str, Any]:
@@ -126,12 +171,17 @@ def _left(seconds: float) -> dict[str, Any]:
 # -- where -----------------------------------------------------------------------------------------
 
 
-def _find(host: Host, runner: Runner, parameters: Mapping[str, Any]) -> _Place:
-    guest = parameters["guest"]
-    node = Node(host, runner, parameters["host"] or host.value("/proc/sys/kernel/hostname") or "this node")
+def _find(edges: MeasuringEdges, parameters: Mapping[str, Any]) -> _Place:
+    host, guest = edges.host, parameters["guest"]
+    node = Node(host, edges.runner, parameters["host"] or host.value("/proc/sys/kernel/hostname") or "this node")
     if not guest or parameters["platform"]:  # a guest that is measured from inside tells its name for the record only
         return _Place(host, node, node, ask(node), parameters, {}, frozenset())
-    domain = Connection().lookup(guest)
+    connection = edges.libvirt.connect(host)
+    if connection is None:
+        raise LatencyError(
+            f"guest: {guest} cannot be reached, since libvirt is not installed on {node.name}; run the kvm_host role first"
+        )
+    domain = connection.lookup(guest)
     if not domain.isActive():
         raise LatencyError(f"guest: {guest} is not running; start it first")
     tree = parse(domain.XMLDesc(0))
@@ -207,9 +257,7 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
         cpus = (partition or require_partition(place.host, None)).sets[name]
         if not cpus:
             raise LatencyError(f"cpu_set: the set {name} of {where} is empty; choose another, or CPUs by number with cpus")
-    if place.inside or partition is None:
-        return cpus, {}
-    busy = {cpu: name for cpu, name in occupants(place.host, partition.isolated).items() if cpu in cpus}
+    busy = _occupied(place, partition, cpus)
     if not busy or parameters["occupied"]:
         return cpus, {}
     told = ", ".join(f"{cpu}: {name}" for cpu, name in sorted(busy.items()))
@@ -219,6 +267,14 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
             "measure inside the guest (guest), or set occupied: true where nothing depends on it"
         )
     return cpus - busy.keys(), busy
+
+
+def _occupied(place: _Place, partition: Partition | None, cpus: Iterable[int]) -> dict[int, str]:
+    """Return the CPUs among ``cpus`` that a program was put on, and which one."""
+    if place.inside or partition is None:
+        return {}
+    wanted = frozenset(cpus)
+    return {cpu: name for cpu, name in occupants(place.host, partition.isolated).items() if cpu in wanted}
 
 
 def _check_programs(place: _Place, job: Job) -> tuple[str, bool]:
@@ -328,7 +384,7 @@ def _look(place: _Place, job: Job) -> dict[str, Any]:
     return {"node": look(place.host, place.here(job.cpus)), "guest": guest_offset(place.files) if place.inside else {}}
 
 
-def _poll(place: _Place, check_mode: bool) -> dict[str, Any]:
+def _poll(place: _Place) -> dict[str, Any]:
     """Return how far the measurement is and, once it has ended, its result."""
     machine = place.machine
     running = is_running(machine, systemd=place.systemd)
@@ -339,8 +395,6 @@ def _poll(place: _Place, check_mode: bool) -> dict[str, Any]:
         )
     job, rest = load_stored(files["job.json"])
     if running and "rc" not in files:
-        if not check_mode:
-            prolong(machine, place.parameters["lease"])
         left = job.seconds - (_uptime(place.files) - rest.get("uptime", 0))
         return {"running": True, "finished": False, "seconds": job.seconds, "cpus": format_cpulist(job.cpus), **_left(left)}
     result = _result(place, job, rest, files)
@@ -396,12 +450,3 @@ def _result(place: _Place, job: Job, rest: Mapping[str, Any], files: Mapping[str
         verdict=verdict,
         environment=environment,
     )
-
-
-def _absent(place: _Place, check_mode: bool) -> dict[str, Any]:
-    running = is_running(place.machine, systemd=place.systemd)
-    if not check_mode:
-        if running:
-            stop(place.machine, systemd=place.systemd)
-        remove(place.machine)
-    return {"running": running if check_mode else False, "finished": False}

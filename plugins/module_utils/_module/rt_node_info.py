@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rt_node_info: what a node has and who uses it, in one read; a part that cannot be read is named and the rest comes."""
 
@@ -15,36 +14,37 @@ from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
 from .._cpus.topology import Topology
 from .._guests.domain_owner import owner_of
-from .._guests.libvirt import Domain, connect
+from .._guests.libvirt import Domain
 from .._guests.threads import guest_pid, polling_cpus
 from .._host.document import read_partition
-from .._host.errors import HostError
 from .._host.host import Host
+from .._host.kernel import read_kernel
 from .._host.paths import DOCUMENT
-from .._host.runner import Runner
-from .._host.sysfs import read_kernel, read_topology
+from .._host.sysfs import read_topology
 from .._host.threads import SWITCH_PID, read_thread
 from .._interrupts.counts import Counts, load, parse_interrupt_counts, rates
 from .._interrupts.interrupts import read_interrupts
 from .._memory.pools import guest_memory_mib, process_pages, read_memory, read_pool
 from .._switch.conflicts import AFFINITY_KEY
-from .._switch.ovsdb import Ovsdb
 from .._switch.plan import parse_affinity
 from .._switch.rows import Database, Row
+from ._common import Outcome
 from ._parts import Parts
+from ._switch_edges import SwitchEdges
 from .rt_domain_info import describe_domain
 
 FORMAT = 1
 DEFINITIONS = "/etc/libvirt/qemu"
 
 
-def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
+def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Read the node and return what it is; plans nothing."""
     check_interval(parameters["interval"])
-    parts = Parts()
+    host, parts = edges.host, Parts()
     clock = _Clock(host)
     first, begun = _counts(host), time.monotonic()
     node: dict[str, Any] = {
@@ -57,15 +57,15 @@ def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any
         "partition": parts.read("partition document", lambda: _partition(host, parts), {}),
         "partition_since": _modified(host, DOCUMENT),
         "memory": parts.read("memory", lambda: _memory(host, parts), {}),
-        "guests": parts.read("libvirt", lambda: _guests(host, parts, clock), []),
-        "switch": parts.read("switch", lambda: _switch(host, runner, parts, clock), {}),
+        "guests": parts.read("libvirt", lambda: _guests(edges, parts, clock), []),
+        "switch": parts.read("switch", lambda: _switch(edges, parts, clock), {}),
     }
     seconds = float(parameters["interval"]) if first.cpus and not host.captured else 0.0
     remaining = seconds - (time.monotonic() - begun)
     if remaining > 0:
         time.sleep(remaining)
     node["interrupts"] = parts.read("interrupts", lambda: _interrupts(host, parts, first, begun, seconds), {})
-    return {"node": {**node, "missing": parts.missing}}
+    return Outcome({"node": {**node, "missing": parts.missing}})
 
 
 # -- time ------------------------------------------------------------------------------------------
@@ -163,8 +163,9 @@ def _memory(host: Host, parts: Parts) -> dict[str, Any]:
     return found
 
 
-def _guests(host: Host, parts: Parts, clock: _Clock) -> list[dict[str, Any]]:
-    connection = connect(host)
+def _guests(edges: SwitchEdges, parts: Parts, clock: _Clock) -> list[dict[str, Any]]:
+    host = edges.host
+    connection = edges.libvirt.connect(host)
     if connection is None:
         parts.absent(
             "libvirt", "not looked for in a snapshot" if host.captured else "libvirt is not installed, or its service is off"
@@ -202,11 +203,12 @@ def _pci(address: Any) -> str:
     return "{:04x}:{:02x}:{:02x}.{:x}".format(*parts)
 
 
-def _switch(host: Host, runner: Runner, parts: Parts, clock: _Clock) -> dict[str, Any]:
+def _switch(edges: SwitchEdges, parts: Parts, clock: _Clock) -> dict[str, Any]:
+    host = edges.host
     if host.captured:
         parts.absent("switch", "not looked for in a snapshot")
         return {}
-    database = Ovsdb(host, runner).read()
+    database = edges.ovsdb(host, edges.runner).read()
     if database.root is None:
         parts.absent("switch", "Open vSwitch is not installed, or its database is empty")
         return {}

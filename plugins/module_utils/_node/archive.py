@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boot service of a node: the same code as the modules', packed into one file that Python runs.
 
@@ -18,10 +17,11 @@ import zipfile
 from collections.abc import Collection
 from importlib import import_module
 
+from .._cpus.errors import HostError
 from .._cpus.partition import PartitionError
 from .._host.document import require_partition
-from .._host.errors import HostError
 from .._host.host import Host
+from .._host.links import set_link
 from .._host.paths import ARCHIVE
 from .._isolation.holders import IsolationError
 from .._runtime.features import FEATURES, configured_features
@@ -112,7 +112,7 @@ def plan_service(host: Host) -> None:
         host.set_file(path, text.encode(), mode=mode, reason="rtpart, the operator's tool")
     for unit, text in UNIT_TEXTS.items():
         host.set_file(unit, text.encode(), reason="boot service")
-        host.set_link(f"{WANTS}/{posixpath.basename(unit)}", unit, reason="boot service is enabled")
+        set_link(host, f"{WANTS}/{posixpath.basename(unit)}", unit, reason="boot service is enabled")
 
 
 def apply_all(only: Collection[str] = ()) -> int:

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """libvirt's hook on a node that is isolated at run time: CPUs change hands when a guest starts and ends. Edge.
 
@@ -17,11 +16,11 @@ from contextlib import suppress
 from xml.etree import ElementTree
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition, PartitionError
 from .._host.document import read_partition
-from .._host.errors import HostError
 from .._host.host import Host
-from .._host.sysfs import read_kernel
+from .._host.kernel import read_kernel
 from .._isolation.cgroups import read_users
 from .._isolation.holders import IsolationError, check_free
 from .._isolation.moves import exclusively, reserve, settle

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rtpart: the partition of this node at the operator's hand. Edge.
 
@@ -21,21 +20,22 @@ from typing import Any
 
 from .._audit.findings import change_finding, finding_rows, in_order
 from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import HostError
 from .._cpus.partition import SETS, Partition, PartitionError
 from .._cpus.policies import POLICY_NAMES
 from .._host.document import require_partition
-from .._host.errors import HostError
 from .._host.host import Host
+from .._host.kernel import read_online
 from .._host.runner import reload_systemd
-from .._host.sysfs import read_online
-from .._host.threads import Thread, read_thread, read_threads, set_affinity
+from .._host.threads import Thread, read_thread, read_threads, restore_threads, set_affinity
 from .._host.tuning_daemons import restore_tuned
 from .._interrupts.counts import parse_interrupt_counts
 from .._isolation.cgroups import DROP_INS, read_holders, read_users, restore_controllers, restore_partitions, write
 from .._isolation.holders import HOLDERS, ROOT, IsolationError, User, check_free
-from .._isolation.hotplug import bring_back
+from .._isolation.hotplug import left_off, plan_recovery
 from .._isolation.moves import exclusively
-from .._runtime.features import FEATURES, configured_features, undo_feature
+from .._runtime.feature import undo_feature
+from .._runtime.features import FEATURES, configured_features
 from .._tables import text_table
 
 
@@ -242,15 +242,16 @@ def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
     runner = partial(_command, check=False)
     with host.locked():
         units = bool(set(host.entries("file")) & set(DROP_INS.values()) or host.entries("cgroup"))
+        left = left_off(host)
+        plan_recovery(host)
         restore_tuned(host, runner)
-        bring_back(host)
-        restore_partitions(host, partition)
+        restore_partitions(host, partition, left)
+        restore_threads(host)
         undo_feature(host)
-        host.commit()
         if units:
-            reload_systemd(host, runner)
+            host.perform(partial(reload_systemd, host, runner))
             restore_controllers(host)
-            host.commit()
+        host.commit()
     changes = [{"resource": change.resource, "before": change.before, "after": change.after} for change in host.changes]
     _say(options, {"changes": changes}, [f"{len(changes)} values put back", *host.notes])
     return 0

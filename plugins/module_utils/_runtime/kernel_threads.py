@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Threads of the machine: reads /proc, plans priorities and affinities of kernel threads. Edge."""
 
@@ -12,7 +11,7 @@ from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host
 from .._host.threads import Thread, describe_policy, is_stray, read_threads, set_affinity, set_priority
-from .settings import ThreadRule, thread_rule
+from .cpu_settings import ThreadRule, thread_rule
 
 
 def plan_threads(host: Host, partition: Partition, priority_limit: int = 1) -> None:

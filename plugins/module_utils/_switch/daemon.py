@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The daemon ovs-vswitchd: which program, on which CPUs, when it starts; and the folder where it meets QEMU. Edge."""
 
@@ -14,13 +13,14 @@ from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._guests.network import SOCKET_DIR
 from .._host.change import Change
-from .._host.errors import HostError
-from .._host.host import Host
+from .._host.host import Host, Runner
+from .._host.links import set_link
 from .._host.paths import ARCHIVE
-from .._host.runner import Runner, run_checked, systemctl
+from .._host.runner import run_checked, systemctl
 from .._host.threads import read_thread, set_affinity
 from .._isolation.cgroups import has_remote_partitions
 from .plan import SwitchError
@@ -224,7 +224,8 @@ def plan_enabled(host: Host) -> None:
     if unit is None and is_debian(host):
         return
     if not host.glob(f"/etc/systemd/system/*.wants/{name}"):
-        host.set_link(
+        set_link(
+            host,
             f"/etc/systemd/system/multi-user.target.wants/{name}",
             unit or f"/usr/lib/systemd/system/{name}",
             reason="starts at boot",

@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Physical ports of the switch: which PCI device a name means, and its hand-over from the kernel to vfio. Edge.
 
@@ -15,11 +14,10 @@ import re
 from collections.abc import Collection, Mapping
 from functools import partial
 
+from .._cpus.errors import HostError
 from .._guests.network import Network
 from .._host.change import Change
-from .._host.errors import HostError
-from .._host.host import Host
-from .._host.runner import Runner
+from .._host.host import Host, Runner
 from .plan import SwitchError, physical_port_name
 from .rows import DEVICE_KEY, Database
 

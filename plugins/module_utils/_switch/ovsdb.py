@@ -1,5 +1,4 @@
 # Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Open vSwitch's database on the node. Edge: the one place that talks to it.
 
@@ -17,9 +16,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .._host.errors import HostError
-from .._host.host import Host
-from .._host.runner import Runner
+from .._cpus.errors import HostError
+from .._host.host import Host, Runner
 from .rows import DATABASE, FINISH, ROOT, Database, parse_database, select_operations
 
 SOCKET = "/run/openvswitch/db.sock"

@@ -19,7 +19,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
     finding_rows,
     in_order,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt

@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.guests import 
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.kernel import presumed_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
 from unit.trees import machine_files, plan

@@ -25,7 +25,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import (
     installed_kernels,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cmdline import split_tokens
-from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import config_path
 from unit.menus import UUID, MakeConfig
 from unit.trees import fill, killed_at, snapshot, writable

@@ -11,14 +11,10 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import (
-    Intent,
-    PartitionError,
-    check_partition,
-    partition_from_document,
-    plan_partition,
-)
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import CPU_ROOT, build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import CPU_ROOT
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError, partition_from_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, check_partition, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from conformance.invariants import violations
 from property.machines import Machine, regular
 

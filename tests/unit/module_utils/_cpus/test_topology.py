@@ -6,12 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import (
-    CPU_ROOT,
-    NODE_ROOT,
-    TopologyError,
-    build_topology,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import CPU_ROOT
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import NODE_ROOT, TopologyError, build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology, read_topology_files
 from property.machines import Machine, regular

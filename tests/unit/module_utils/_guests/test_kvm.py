@@ -9,8 +9,9 @@ import os
 import re
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import Machine
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as _kvm
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import (
     KVM,
@@ -22,8 +23,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import (
     plan_parameters,
     plan_unmount,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.links import restore_links
 from unit.trees import fill, plan, snapshot, writable
 
 INTEL = Machine(vendor="GenuineIntel", cpu_flags=frozenset({"vmx", "constant_tsc"}))
@@ -225,7 +226,7 @@ def test_pages_without_a_mount_get_one(root):
 
     def undo(host):
         plan_unmount(host, systemctl)
-        host.restore_links()
+        restore_links(host)
         host.restore_files()
 
     host = use(root, undo)

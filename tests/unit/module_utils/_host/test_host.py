@@ -16,11 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change, worst_disruption
-from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL, LOCK, STATE_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._host.lines import add_lines, restore_lines
+from ansible_collections.realtime.kvm.plugins.module_utils._host.links import restore_links, set_link
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unit.trees import fill, killed_at, snapshot, writable
@@ -53,7 +55,7 @@ def plan_all(host):
     host.set_value(WATCHDOG, "1")
     host.set_file(KEPT, b"ours\n", mode=0o600)
     host.set_file(OURS, b"new\n")
-    host.set_link(WANTS, "../ours.service")
+    set_link(host, WANTS, "../ours.service")
 
 
 def apply(root, planner=plan_all, owner="test"):
@@ -66,7 +68,7 @@ def apply(root, planner=plan_all, owner="test"):
 
 def plan_undo(host):
     host.restore_values()
-    host.restore_links()
+    restore_links(host)
     host.restore_files()
 
 
@@ -156,7 +158,7 @@ def test_check_mode_predicts_the_run_and_undo_takes_it_back(scene):
             for path, content in wanted.items():
                 host.set_file(path, content)
             for path, target in wanted_links.items():
-                host.set_link(path, target)
+                set_link(host, path, target)
 
         before = snapshot(root)
         check = writable(root, check_mode=True)
@@ -614,11 +616,11 @@ THEIRS = "/etc/theirs.d/theirs.conf"
 
 
 def add(host):
-    host.add_lines(THEIRS, "ours\n")
+    add_lines(host, THEIRS, "ours\n")
 
 
 def take_out(host):
-    host.restore_lines()
+    restore_lines(host)
 
 
 @pytest.mark.parametrize("text", [None, "", "theirs\n", "no newline"])

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts as _interrupts
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.interrupts import (
     plan_interrupts,

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
-from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._memory import pools as _memory
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import (

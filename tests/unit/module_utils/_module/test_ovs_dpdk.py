@@ -11,10 +11,10 @@ import re
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
-from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import ovs_dpdk as body
 from ansible_collections.realtime.kvm.plugins.modules import ovs_dpdk
 from property.machines import regular

@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._host.links import restore_links
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._node import archive as _node_tool
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import (
@@ -193,7 +194,7 @@ def test_the_service_is_installed_once_and_removed_whole(tmp_path):
     assert {path: os.readlink(f"{tmp_path}{path}") for path in links} == links
     host = writable(tmp_path, "cpu_partition")
     with host.locked():
-        host.restore_links()
+        restore_links(host)
         host.restore_files()
         host.commit()
     assert snapshot(tmp_path) == before

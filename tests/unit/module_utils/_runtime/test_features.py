@@ -10,24 +10,24 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.document import (
     read_partition,
     require_current_partition,
     require_partition,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.apply import plan_settings
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.features import (
-    FEATURES,
-    configured_features,
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.feature import (
     must_wait,
     plan_feature,
+    plan_settings,
     undo_feature,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.features import FEATURES, configured_features
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.settings import Setting
 from unit.trees import fill, machine_files, plan, snapshot, writable
 

@@ -6,15 +6,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt, stuck, wanted_affinity
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.settings import (
-    Setting,
-    c1_latency,
-    power_settings,
-    runtime_settings,
-    thread_rule,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings import runtime_settings, thread_rule
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.power_settings import c1_latency, power_settings
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.settings import Setting
 from unit.trees import plan
 
 PLAIN = plan()

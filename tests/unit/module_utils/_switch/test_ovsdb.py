@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._host.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._switch import ovsdb as _ovsdb
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.ovsdb import FILES, SOCKET, Once, Ovsdb
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import COLUMNS, FINISH, decode

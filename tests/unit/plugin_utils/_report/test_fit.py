@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.fit import PAGE, Fit, Room, largest_on_node, largest_spread

@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One machine's firmware against its baseline: read, validate, stage what is due and read back what the BMC has taken. Edge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .._host.change import Change, results_of
+from .baseline import Baseline, Intent, choose_baseline, make_wishes, parse_baselines
+from .plan import BiosPlan, Item, make_plan
+from .redfish import Access, Firmware, Redfish, RedfishError, messages_of
+from .registry import BiosError, Value, names, same
+
+#: How often, and how many seconds apart, a BMC that works asynchronously is asked whether it has taken the values.
+_SETTLE, _PAUSE = 5, 2.0
+#: Seconds between two looks after a reboot.
+_SETTLE_PAUSE = 5.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """What this run works with."""
+
+    bmc: Redfish
+    firmware: Firmware
+    baseline: Baseline
+    plan: BiosPlan
+    parameters: Mapping[str, Any]
+
+
+class PartlyError(BiosError):
+    """The BMC has not taken everything; ``results`` has the changes that it has."""
+
+    def __init__(self, message: str, results: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+def read(parameters: Mapping[str, Any], connect: Callable[[Access], Redfish]) -> Node:
+    """Read a machine's firmware and plan its settings; ``BiosError`` and ``RedfishError`` say what cannot be."""
+    for name in ("timeout", "wait"):
+        if parameters[name] < (1 if name == "timeout" else 0):
+            raise BiosError(f"bios_{name}: {parameters[name]} is not a number of seconds from {1 if name == 'timeout' else 0} on")
+    baselines = parse_baselines(parameters["baselines"])
+    bmc = connect(
+        Access(
+            parameters["address"],
+            parameters["username"],
+            parameters["password"],
+            parameters["validate_certs"],
+            parameters["ca_path"],
+            parameters["timeout"],
+            parameters["wait"],
+            parameters["system"],
+        )
+    )
+    firmware = _settled(bmc, parameters)
+    baseline = choose_baseline(baselines, parameters["baseline"], firmware.manufacturer)
+    intent = Intent(
+        parameters["profile"],
+        parameters["smt"],
+        parameters["numa"],
+        parameters["turbo"],
+        parameters["overrides"],
+    )
+    wishes = make_wishes(baseline, intent, firmware.current, firmware.registry)
+    plan = make_plan(
+        wishes,
+        firmware.current,
+        firmware.pending,
+        firmware.registry,
+        overwrite=bool(parameters.get("overwrite_pending")),
+    )
+    return Node(bmc, firmware, baseline, plan, parameters)
+
+
+def _settled(bmc: Redfish, parameters: Mapping[str, Any]) -> Firmware:
+    """Read, and after a reboot read again until the BMC tells the values that are expected, or the time is over."""
+    expected, deadline = parameters.get("expect") or {}, time.monotonic() + (parameters.get("settle") or 0)
+    while True:
+        try:
+            firmware = bmc.read()
+        except RedfishError:
+            if time.monotonic() >= deadline:
+                raise
+        else:
+            holds = all(same(firmware.current.get(name), value) for name, value in expected.items())
+            if holds or time.monotonic() >= deadline:
+                return firmware
+        time.sleep(_SETTLE_PAUSE)
+
+
+def validate(node: Node) -> None:
+    """Refuse, before the first write, what cannot be done as asked."""
+    plan, firmware = node.plan, node.firmware
+    conflicts = plan.of_state("conflict")
+    if conflicts:
+        told = ", ".join(f"{item.wish.name}: {item.pending} (wanted: {item.wanted})" for item in conflicts)
+        raise BiosError(
+            f"bios_overwrite_pending: settings of somebody else wait for the reboot ({told}); nothing was changed. Let them be applied or "
+            "taken back first, or set bios_overwrite_pending: true"
+        )
+    if not plan.writes:
+        return
+    if not firmware.settings:
+        raise BiosError("the BMC names no settings object (@Redfish.Settings), so its BIOS cannot be set; update its firmware")
+    if firmware.registry is None and not node.parameters["without_registry"]:
+        raise BiosError(
+            "bios_without_registry: without an attribute registry nobody can say which values and which order this BIOS allows; nothing was "
+            "changed. Update the BMC's firmware, or set bios_without_registry: true to try"
+        )
+    if firmware.apply_times and "OnReset" not in firmware.apply_times:
+        raise BiosError(
+            f"the BMC applies BIOS settings only {names(firmware.apply_times)}, not at the next reset (OnReset), so the fleet's rolling reboot "
+            "cannot apply them; nothing was changed"
+        )
+
+
+def stage(node: Node) -> bool:
+    """Write the first stage, look at what the BMC has really taken, and return whether that waits for a reboot."""
+    firmware, writes = node.firmware, node.plan.writes
+    body: dict[str, Any] = {"Attributes": writes}
+    if firmware.apply_times:
+        body["@Redfish.SettingsApplyTime"] = {"ApplyTime": "OnReset"}
+    failure: RedfishError | None = None
+    said: Mapping[str, Any] = {}
+    status = 0
+    try:
+        answer = node.bmc.patch(firmware.settings, body, firmware.etag)
+        said, status = answer.body, answer.status
+    except RedfishError as error:
+        failure, said, status = error, error.body, error.status
+    after = node.bmc.read(registry=False)
+    for _round in range(_SETTLE if status == 202 else 0):
+        if all(_has(after, name, value) for name, value in writes.items()):
+            break
+        time.sleep(_PAUSE)
+        after = node.bmc.read(registry=False)
+    missing = [name for name, value in writes.items() if not _has(after, name, value)]
+    if not missing:
+        return any(not same(after.current.get(name), value) for name, value in node.plan.stages[0].items())
+    taken = [change for change in changes_of(node.plan) if change.resource.split(":", 1)[1] not in missing]
+    words = [text for text, about in messages_of(said) if set(about) & set(missing)]
+    if failure and not words:
+        if not taken:
+            raise failure
+        words = [str(failure)]
+    words = words or [text for text, _about in messages_of(said) if "success" not in text.lower()]
+    cause = f": {'; '.join(word.rstrip('.') for word in words)}" if words else "; it gives no reason"
+    staged = [change.resource.split(":", 1)[1] for change in taken]
+    raise PartlyError(
+        f"the BMC {node.bmc.base} has not taken {names(missing)}{cause}. Staged for the next reboot: {names(staged)}. Leave an attribute that it refuses "
+        "alone (bios_overrides with the value null), or give it a value that it takes",
+        results_of(taken),
+    )
+
+
+def _has(firmware: Firmware, name: str, value: Value) -> bool:
+    """Return whether a value waits for the reboot, or holds already."""
+    return same(firmware.pending.get(name, firmware.current.get(name)), value)
+
+
+def changes_of(plan: BiosPlan) -> list[Change]:
+    """Return what the first stage changes; later stages are runs of their own."""
+    items = {item.wish.name: item for item in plan.items}
+    return [_change(items[name], value) for name, value in plan.writes.items()]
+
+
+def _change(item: Item, value: Value) -> Change:
+    before = item.current if item.pending is None else item.pending
+    return Change(f"bios:{item.wish.name}", text_of(before), text_of(value), "reboot", item.wish.reason)
+
+
+def text_of(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes of guests in the order in which they are safe: stops, removals, definitions, threads, restarts, starts. Edge."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from .._cpus.errors import HostError
+from .._cpus.partition import Partition
+from .._host.change import Change
+from .._host.host import Host
+from .._isolation.moves import Moves
+from .domain_xml import differences, is_ours, our_devices, parse, pretty, shape, to_text
+from .guest import Guest, GuestError
+from .libvirt import Connection, Domain
+from .plan import GuestPlan
+from .threads import ThreadDifference
+
+
+class Changes:
+    """Plans the changes of a node's guests on its host."""
+
+    def __init__(
+        self, host: Host, connection: Connection, domains: Mapping[str, Domain], *, timeout_s: int, force_off: bool
+    ) -> None:
+        """``timeout_s``: how long guests may take to shut down; ``force_off``: whether they are switched off then."""
+        self.host = host
+        self.connection = connection
+        self.domains = domains
+        self.timeout_s = timeout_s
+        self.force_off = force_off
+        self.stopping: list[str] = []
+
+    # -- states ------------------------------------------------------------------------------------
+
+    def stop(self, names: Sequence[str]) -> None:
+        """Plan to shut guests down; all of them are asked at once, with the first."""
+        self.stopping += names
+        for number, name in enumerate(names):
+            change = Change(f"domain {name}: state", "running", "shut off", "guest", "asked for by its state")
+            make = partial(self.connection.stop, names, self.timeout_s, force=self.force_off)
+            self.host.follow_up(change, make if number == 0 else _nothing)
+
+    def start(self, plan: GuestPlan) -> None:
+        """Plan to start a guest."""
+        change = Change(f"domain {plan.guest.name}: state", "shut off", "running")
+        self.host.follow_up(change, partial(self.connection.start, plan.guest.name))
+
+    def restart(self, plan: GuestPlan) -> None:
+        """Plan to restart a guest for what it cannot take while it runs."""
+        what = f"restarted for {', '.join(plan.restart_for)}"
+        change = Change(
+            f"domain {plan.guest.name}: restart", "running as before", what, "guest", "a running guest cannot take these"
+        )
+        self.host.follow_up(change, partial(self._restart, plan.guest.name))
+
+    def _restart(self, name: str) -> None:
+        self.connection.stop([name], self.timeout_s, force=self.force_off)
+        self.connection.start(name)
+
+    # -- definitions -------------------------------------------------------------------------------
+
+    def define(self, plan: GuestPlan) -> None:
+        """Plan the differences of a definition; libvirt takes it as a whole, with the first of them."""
+        name, domain = plan.guest.name, plan.domain
+        define = partial(self.connection.define, name, to_text(plan.tree), shape(plan.tree))
+        for number, item in enumerate(plan.definition):
+            resource = f"domain {name}" if item.element == "domain" else f"domain {name}: {item.element}"
+            change, make = Change(resource, item.before, item.after), define if number == 0 else _nothing
+            if domain is not None and not is_ours(domain.tree) and number == 0:  # adopted: undo defines it as it was
+                original = {"xml": to_text(domain.tree), "autostart": domain.autostart}
+                self.host.change(change, make, kind="domain", original=original)
+            else:
+                self.host.follow_up(change, make)
+        autostart = domain.autostart if domain else False
+        if autostart != plan.guest.autostart:
+            words = {True: "on", False: "off"}
+            change = Change(f"domain {name}: autostart", words[autostart], words[plan.guest.autostart])
+            self.host.follow_up(change, partial(self.connection.set_autostart, name, plan.guest.autostart))
+
+    def remove(self, guest: Guest, plans: Sequence[GuestPlan]) -> None:
+        """Plan to remove a guest's definition and, if it asks for that, the disks that no other guest has."""
+        tree = self.domains[guest.name].tree
+        if guest.remove_disks:  # before the definition, which names them: a run killed in between is completed by the next
+            self._remove_disks(guest, plans)
+        self.host.follow_up(Change(f"domain {guest.name}", pretty(tree), None), partial(self.connection.remove, guest.name))
+
+    def _remove_disks(self, guest: Guest, plans: Sequence[GuestPlan]) -> None:
+        tree = self.domains[guest.name].tree
+        users = {
+            item.get("file"): name
+            for name, other in self.domains.items()
+            if name != guest.name
+            for item in other.tree.findall("devices/disk/source")
+        }
+        users.update({disk.path: plan.guest.name for plan in plans for disk in plan.guest.disks})
+        ours = {name for kind, name in our_devices(tree) if kind == "disk"}
+        for disk in tree.findall("devices/disk[@device='disk']"):
+            target, source = disk.find("target"), disk.find("source")
+            path = source.get("file") if source is not None else None
+            if path is None or target is None or target.get("dev") not in ours or disk.find("readonly") is not None:
+                continue
+            if path in users:
+                raise GuestError(
+                    f"realtime_guests: {guest.name}: disk {path} is not removed, since domain {users[path]} has it too"
+                )
+            if self.host.exists(path):
+                change = Change(path, "disk image", None, reason="remove_disks")
+                self.host.follow_up(change, partial(_unlink, self.host.path(path)))
+
+    def restore(self, name: str, resource: str) -> None:
+        """Plan to define an adopted guest as it was before."""
+        original, domain = self.host.entries("domain")[resource], self.domains.get(name)
+        found = differences(domain.tree if domain else None, parse(original["xml"]))
+        before, after = ("\n".join(text or "" for text in side) for side in ([d.before for d in found], [d.after for d in found]))
+        change = Change(f"domain {name}", before, after, reason="restored") if found else None
+        self.host.restore(change, resource, partial(self._redefine, name, original))
+
+    def _redefine(self, name: str, original: Mapping[str, Any]) -> None:
+        self.connection.define(name, original["xml"])
+        self.connection.set_autostart(name, original["autostart"])
+
+    # -- threads -----------------------------------------------------------------------------------
+
+    def move(self, plans: Sequence[GuestPlan], partition: Partition, cpus: int) -> None:
+        """Plan to give the threads of running guests their CPUs and policies; ``cpus``: how many the machine can have."""
+        moves = self._moves(plans, partition)
+        for plan in plans:
+            for difference in plan.threads:
+                resource = f"domain {plan.guest.name}: {difference.role} {difference.aspect}"
+                change = Change(resource, difference.before, difference.after, reason="live")
+                self.host.follow_up(change, self._mover(plan, difference, cpus, moves))
+
+    def _mover(self, plan: GuestPlan, difference: ThreadDifference, cpus: int, moves: Moves | None) -> Callable[[], object]:
+        name, role = plan.guest.name, difference.role
+        if difference.aspect == "scheduler":
+            return partial(self.connection.set_scheduler, name, difference)
+        pin = partial(self.connection.pin, name, role, _target(plan, role), cpus)
+        return partial(moves.pin, pin) if moves and role.startswith("vcpu") else pin
+
+    def _moves(self, plans: Sequence[GuestPlan], partition: Partition) -> Moves | None:
+        """Return the vCPUs that move while they run, where each is in a partition of its own."""
+        if partition.isolation != "runtime":
+            return None
+        moving = {
+            (plan.guest.name, difference.role): _target(plan, difference.role)
+            for plan in plans
+            for difference in plan.threads
+            if difference.aspect == "cpus" and difference.role.startswith("vcpu")
+        }
+        return Moves(self.host, partition, moving)
+
+
+def _target(plan: GuestPlan, role: str) -> frozenset[int]:
+    """Return the CPUs of a thread by its role: ``vcpu1``, ``emulator``, ``iothread1``."""
+    placement = plan.placement
+    return placement.vcpus.get(int(role[4:]), placement.floating) if role.startswith("vcpu") else placement.emulator
+
+
+def _nothing() -> None:
+    """Made with an earlier step of the same call."""
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HostError(f"{path} cannot be removed: {error.strerror}") from None

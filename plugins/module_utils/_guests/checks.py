@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node must have before guests are changed: names, addresses, disks, bridges, huge pages. Edge, read-only."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from .._cpus.pages import PAGE_MIB
+from .._host.host import Host
+from .domain_xml import describe, is_ours
+from .guest import Guest, GuestError
+from .libvirt import Domain
+from .plan import GuestPlan
+
+
+def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> None:
+    """Refuse to take over what is not ours, and names or addresses that others have."""
+    macs = _other_macs(guests, domains)
+    for guest in guests:
+        domain = domains.get(guest.name)
+        if domain is not None and not is_ours(domain.tree) and not guest.adopt:
+            what, hint = (
+                "changed",
+                "adopt: true takes it over (what it has beside the guest's own settings stays), or choose another name",
+            )
+            if guest.state == "absent":
+                what, hint = "removed", f"take it out of the list, or remove it with virsh undefine {guest.name}"
+            raise GuestError(
+                f"realtime_guests: {guest.name}: a domain of this name exists that this collection has not made, so it is not {what}; {hint}"
+            )
+        if domain is not None and not domain.persistent:
+            raise GuestError(
+                f"realtime_guests: {guest.name}: a transient domain of this name runs; define it (virsh define) or shut it down first"
+            )
+        for attachment in guest.networks if guest.state != "absent" else ():
+            if attachment.mac in macs:
+                raise GuestError(f"realtime_guests: {guest.name}: MAC {attachment.mac} is used by domain {macs[attachment.mac]}")
+
+
+def _other_macs(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[str, str]:
+    listed = {guest.name for guest in guests}
+    return {
+        (mac.get("address") or "").lower(): name
+        for name, domain in domains.items()
+        if name not in listed
+        for mac in domain.tree.findall("devices/interface/mac")
+    }
+
+
+def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[str]) -> None:
+    """Refuse guests whose disks or bridges the node does not have."""
+    for guest in guests:
+        if guest.state == "absent":
+            continue
+        for disk in guest.disks:
+            try:
+                mode = os.stat(host.path(disk.path)).st_mode
+            except OSError as error:
+                raise GuestError(
+                    f"realtime_guests: {guest.name}: disk {disk.path} is not on this node ({error.strerror}); put the image there first, "
+                    "guests are made of existing images"
+                ) from None
+            if not (stat.S_ISBLK(mode) if disk.block else stat.S_ISREG(mode)):
+                raise GuestError(
+                    f"realtime_guests: {guest.name}: disk {disk.path} is no {'block device' if disk.block else 'regular file'}"
+                )
+        for attachment in guest.networks if guest.name in networks_needed else ():
+            network = attachment.network
+            if not network.realtime and not host.exists(f"/sys/class/net/{network.bridge}/bridge"):
+                raise GuestError(
+                    f"realtime_guests: {guest.name}: network {network.name} is the ordinary bridge {network.bridge}, which this node does not have; "
+                    "make it with the node's own network configuration, or give the network realtime: true"
+                )
+
+
+def check_pages(
+    host: Host, starting: Sequence[GuestPlan], planned: Mapping[str, Any] | None, restarting: Sequence[GuestPlan]
+) -> None:
+    """Refuse to start guests for which the node has not enough free huge pages."""
+    asked: dict[tuple[int, str], dict[str, int]] = {}
+    for plan in starting:
+        if plan.guest.hugepages != "none":
+            for node, mib in plan.placement.memory_by_node(plan.guest.memory_mib, PAGE_MIB[plan.guest.hugepages]).items():
+                asked.setdefault((node, plan.guest.hugepages), {})[plan.guest.name] = mib // PAGE_MIB[plan.guest.hugepages]
+    for (node, size), guests in sorted(asked.items()):
+        base = f"/sys/devices/system/node/node{node}/hugepages/hugepages-{PAGE_MIB[size] * 1024}kB"
+        have, free = (int(host.value(f"{base}/{name}") or 0) for name in ("nr_hugepages", "free_hugepages"))
+        for plan in restarting:  # what it has now comes back first
+            if plan.domain and describe(plan.domain.tree).hugepages == size and node in describe(plan.domain.tree).nodes:
+                free += describe(plan.domain.tree).memory_mib // PAGE_MIB[size]
+        if host.dry:  # what kvm_host would add before
+            free += max(int(((planned or {}).get(str(node)) or {}).get(size, 0)) - have, 0)
+        if sum(guests.values()) > free:
+            who = ", ".join(f"{name} {pages}" for name, pages in guests.items())
+            raise GuestError(
+                f"realtime_guests: not enough huge pages of {size} on NUMA node {node}: {free} of {have} are free, {sum(guests.values())} are needed "
+                f"({who}); run the kvm_host role, which reserves them, or give a guest less memory_mib"
+            )

@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one guest needs: its definition, what a running one lacks, and its threads. Edge, read-only."""
+
+from __future__ import annotations
+
+import platform
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .._host.host import Host
+from .domain_merge import merge, new_domain
+from .domain_xml import Difference, differences
+from .guest import Guest
+from .libvirt import Domain
+from .pinning import Placement
+from .threads import ThreadDifference, read_guest_threads, thread_differences
+
+
+@dataclass
+class GuestPlan:
+    """What one guest needs."""
+
+    guest: Guest
+    placement: Placement
+    domain: Domain | None
+    tree: ET.Element  # as it must be defined
+    definition: list[Difference]
+    restart_for: list[str] = field(default_factory=list)  # elements that the running guest lacks
+    threads: list[ThreadDifference] = field(default_factory=list)
+
+    @property
+    def running(self) -> bool:
+        return self.domain is not None and self.domain.running
+
+
+def plan_guest(host: Host, guest: Guest, placement: Placement, domains: Mapping[str, Domain], node: str) -> GuestPlan:
+    """Compare a guest's definition and, where it runs, its threads with what they must be."""
+    domain = domains.get(guest.name)
+    tree = merge(domain.tree if domain else new_domain(guest, node, platform.machine()), guest, placement)
+    plan = GuestPlan(guest, placement, domain, tree, differences(domain.tree if domain else None, tree))
+    if domain is not None and domain.running:
+        live = domain.live_tree()
+        found = differences(live, merge(live, guest, placement, live=True))
+        plan.restart_for = [difference.element for difference in found if not difference.live]
+        plan.threads = list(thread_differences(read_guest_threads(host, guest.name), guest, placement))
+    return plan
+
+
+def unfinished(host: Host, plan: GuestPlan, domain: Domain | None) -> str:
+    """Return what the machine shows otherwise than planned after the changes were made; empty: all is as planned."""
+    if domain is None:
+        return "libvirt does not know it"
+    left = [item.element for item in differences(domain.tree, merge(domain.tree, plan.guest, plan.placement))]
+    if left:
+        return f"libvirt keeps {', '.join(left)} otherwise"
+    if plan.guest.state == "running" and not domain.running:
+        return "it does not run"
+    if plan.guest.state == "stopped" and domain.running:
+        return "it still runs"
+    if not domain.running:
+        return ""
+    threads = thread_differences(read_guest_threads(host, plan.guest.name), plan.guest, plan.placement)
+    return "; ".join(f"{item.role} has {item.aspect} {item.before} instead of {item.after}" for item in threads)

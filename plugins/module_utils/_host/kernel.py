@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs on the machine: kernel, command line, processor. Edge, read-only."""
+
+from __future__ import annotations
+
+import re
+
+from .._cpus.cmdline import split_tokens
+from .._cpus.cpulist import parse_or_empty
+from .._cpus.machine import CPU_ROOT, Kernel, Machine
+from .host import Host
+
+
+def read_online(host: Host) -> frozenset[int]:
+    """Return the CPUs that are online."""
+    return parse_or_empty(host.value(f"{CPU_ROOT}/online"))
+
+
+def read_kernel(host: Host) -> Kernel:
+    """Return what runs now. PREEMPT_RT is told by the version text, as /sys/kernel/realtime is not mainline."""
+    version = host.value("/proc/sys/kernel/version") or host.value("/proc/version") or ""
+    return Kernel(
+        release=host.value("/proc/sys/kernel/osrelease") or "",
+        realtime="PREEMPT_RT" in version or "PREEMPT RT" in version,
+        cmdline=tuple(split_tokens(host.value("/proc/cmdline") or "")),
+        isolated=parse_or_empty(host.value(f"{CPU_ROOT}/isolated")),
+        nohz_full=parse_or_empty(host.value(f"{CPU_ROOT}/nohz_full")),
+    )
+
+
+def read_machine(host: Host) -> Machine:
+    """Return what the kernel arguments depend on."""
+    kernel = read_kernel(host)
+    cpuinfo = host.read("/proc/cpuinfo") or ""
+    vendor = re.search(r"^vendor_id\s*:\s*(\S+)", cpuinfo, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
+    return Machine(
+        kernel_release=kernel.release,
+        vendor=vendor[1] if vendor else "",
+        cpu_flags=frozenset(flags[1].split()) if flags else frozenset(),
+        realtime_kernel=kernel.realtime,
+    )

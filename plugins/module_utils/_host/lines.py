@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines appended to files that we do not own: added, journalled and removed. Edge."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .change import Change
+from .files import mode_of
+from .host import Host
+
+
+def add_lines(host: Host, path: str, lines: str, *, reason: str = "") -> None:
+    """Append lines to a file that we do not own. Undo removes exactly these lines."""
+    before = host.read(path)
+    if before is not None and lines in before:
+        return
+    added = lines if not before or before.endswith("\n") else f"\n{lines}"
+    change = Change(path, before, (before or "") + added, reason=reason)
+    original = {"lines": added, "absent": before is None}
+    host.change(change, partial(_write, host, path, change.after), kind="lines", original=original)
+
+
+def restore_lines(host: Host) -> None:
+    """Plan to remove the lines that this owner has appended to files that we do not own."""
+    for path, original in host.entries("lines").items():
+        before = host.read(path)
+        after = (before or "").replace(original["lines"], "", 1)
+        text = None if not after and original["absent"] else after
+        change = None if before is None or before == text else Change(path, before, text, reason="restored")
+        host.restore(change, path, partial(_write, host, path, text))
+
+
+def _write(host: Host, path: str, text: str | None) -> None:
+    mode = mode_of(host.path(path)) if host.exists(path) else 0o644
+    host.write_file(path, None if text is None else text.encode(), mode)

@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernel files and kernel threads of a partitioned node, and what each must hold, with its reason. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .._cpus.cpulist import format_mask
+from .._cpus.errors import RefusalError
+from .._cpus.partition import Partition
+from .._cpus.policies import SCHED_FIFO
+from .settings import Setting
+
+THROTTLING_CHOICES = ("unlimited", "kernel")
+
+
+class SettingError(RefusalError):
+    """A setting cannot be had; the message names the variable."""
+
+
+@dataclass(frozen=True)
+class ThreadRule:
+    """Scheduling of the kernel threads whose name matches."""
+
+    pattern: str
+    policy: int
+    priority: int
+    reason: str
+    source: str = ""
+
+
+#: What the highest real-time priority of guests' threads may be; interrupt threads (FIFO 50) stay above all of these.
+PRIORITY_LIMITS = tuple(range(1, 41))
+
+
+def check_priority_limit(limit: int) -> None:
+    """Raise ``SettingError`` for a limit that leaves no room below the interrupt threads."""
+    if limit not in PRIORITY_LIMITS:
+        raise SettingError(
+            f"realtime_priority_limit: {limit} is not in {PRIORITY_LIMITS[0]}-{PRIORITY_LIMITS[-1]}; the kernel's threads must fit between "
+            "the guests' threads and interrupt threads (50)"
+        )
+
+
+def thread_rules(limit: int = 1) -> tuple[ThreadRule, ...]:
+    """Return the scheduling of the kernel's per-CPU threads for guests whose threads have at most priority ``limit``.
+
+    They must stand above the guests' threads: else a vCPU that spins keeps timers from expiring and stalls RCU.
+    """
+    source = "tuned realtime-virtual-host"
+    return (
+        ThreadRule(r"ksoftirqd/\d+", SCHED_FIFO, limit + 1, "soft interrupts run although a vCPU spins", source),
+        ThreadRule(r"ktimers(oftd|d)?/\d+", SCHED_FIFO, limit + 1, "timers expire although a vCPU spins", source),
+        ThreadRule(r"rcu[bc]/\d+", SCHED_FIFO, limit + 3, "RCU ends its grace periods although a vCPU spins", source),
+    )
+
+
+#: With the priorities that guests have unless told otherwise.
+THREAD_RULES = thread_rules()
+
+
+_SYSCTLS = (
+    ("kernel/timer_migration", "0", "timers stay on the CPU that set them", "idle housekeeping CPUs wake more often"),
+    (
+        "kernel/numa_balancing",
+        "0",
+        "no page faults made to sample memory placement",
+        "unpinned programs are not moved to their memory",
+    ),
+    (
+        "kernel/hung_task_timeout_secs",
+        "600",
+        "a thread that waits behind a vCPU is not reported at once",
+        "hung tasks are reported later",
+    ),
+    ("vm/stat_interval", "10", "per-CPU memory counters are folded every 10 s, not every second", "counters lag"),
+    ("vm/swappiness", "10", "memory of management programs is kept rather than swapped", "page cache shrinks sooner"),
+)
+
+
+def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
+    """Return the files that keep the kernel's own work off the isolated CPUs."""
+    if not partition.isolated:
+        return []
+    ordinary = format_mask(partition.unisolated)
+    settings = [
+        Setting(f"/proc/sys/{name}", value, reason, disturbs, source="tuned realtime, network-latency")
+        for name, value, reason, disturbs in _SYSCTLS
+    ]
+    settings += [
+        Setting(
+            "/sys/devices/virtual/workqueue/cpumask",
+            ordinary,
+            "unbound work items run on housekeeping and shared CPUs",
+            "work items move; a CPU may stall for some microseconds",
+            "stall",
+            "mask",
+            "Documentation/core-api/workqueue.rst",
+        ),
+        Setting(
+            "/sys/devices/virtual/workqueue/writeback/cpumask",
+            ordinary,
+            "as the global mask, which bounds the masks of all queues, also of those made later (kernel/workqueue.c); writeback says the same",
+            "as the global mask",
+            "stall",
+            "mask",
+            "Documentation/core-api/workqueue.rst",
+        ),
+        Setting(
+            "/sys/kernel/mm/ksm/run",
+            "2",
+            "no scanning for equal pages; merged ones are separated",
+            "memory use grows by what was merged",
+            "stall",
+        ),
+        Setting(
+            "/sys/kernel/mm/transparent_hugepage/enabled",
+            "never",
+            "no huge page is made or split behind a guest's back (PREEMPT_RT kernels lack the file)",
+            "programs that profit from transparent huge pages",
+            form="choice",
+        ),
+        Setting(
+            "/sys/devices/system/machinecheck/machinecheck0/ignore_ce",
+            "1",
+            "no polling for corrected memory errors (the value counts for all CPUs); uncorrected ones are still reported",
+            "corrected errors are not logged",
+        ),
+    ]
+    if throttling == "unlimited":
+        settings += _unlimited(partition)
+    return settings
+
+
+def _unlimited(partition: Partition) -> list[Setting]:
+    settings = [
+        Setting(
+            "/proc/sys/kernel/sched_rt_runtime_us",
+            "-1",
+            "real-time threads are not stopped for 50 ms of every second",
+            "a run-away FIFO thread holds its CPU for ever",
+            source="Documentation/scheduler/sched-rt-group.rst",
+        )
+    ]
+    for server in ("fair_server", "ext_server"):
+        settings += [
+            Setting(
+                f"/sys/kernel/debug/sched/{server}/cpu{cpu}/runtime",
+                "0",
+                "kernels from 6.12 give ordinary tasks 50 ms of every second above FIFO unless this is 0",
+                "ordinary tasks queued on an isolated CPU may starve",
+                source="kernel/sched/deadline.c",
+            )
+            for cpu in sorted(partition.sets["realtime"] | partition.sets["dataplane"])
+        ]
+    return settings
+
+
+def thread_rule(name: str, limit: int = 1) -> ThreadRule | None:
+    """Return the rule for a kernel thread's name, None where it is left alone."""
+    return next((rule for rule in thread_rules(limit) if re.fullmatch(rule.pattern, name)), None)

@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The feature of cpu_partition. Edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._cpus.partition import Partition
+from .._host.host import Host
+from .._host.kernel import read_online
+from .._isolation.cgroups import plan_partitions, plan_slice_values
+from .._isolation.hotplug import plan_cycles
+from .cpu_settings import PRIORITY_LIMITS, THROTTLING_CHOICES, runtime_settings
+from .feature import Feature, one_of, plan_settings
+from .kernel_threads import plan_threads
+
+
+def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
+    if partition.isolation == "runtime":
+        plan_slice_values(host, partition, first=True)
+        if options["cycle_cpus"]:
+            plan_cycles(host, partition)
+        plan_partitions(host, partition, read_online(host))
+        plan_slice_values(host, partition, first=False)
+    plan_settings(host, runtime_settings(partition, options["rt_throttling"]))
+    plan_threads(host, partition, options["priority_limit"])
+
+
+CPUS = Feature(
+    "cpu_partition",
+    "cpu_partition",
+    _plan_cpu_partition,
+    {
+        "rt_throttling": one_of(*THROTTLING_CHOICES),
+        "priority_limit": one_of(*PRIORITY_LIMITS),
+        "cycle_cpus": one_of(True, False),
+    },
+)

@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The feature of kvm_host. Edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._cpus.pages import PAGE_MIB
+from .._cpus.partition import Partition
+from .._host.host import Host
+from .._memory.pools import plan_pages
+from .feature import Feature, one_of, plan_settings
+from .kvm_settings import kvm_settings
+
+
+def _plan_kvm_host(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
+    del partition  # the numbers follow from it already
+    plan_pages(host, options["pages"])
+    settings = kvm_settings(options["nx_huge_pages"], options["halt_poll_ns"])
+    plan_settings(host, [setting for setting in settings if host.value(setting.path) != "never"])  # off for good already
+
+
+def _check_pages(pages: Any) -> str:
+    good = isinstance(pages, dict) and all(
+        node.isdecimal()
+        and isinstance(sizes, dict)
+        and set(sizes) <= set(PAGE_MIB)
+        and all(isinstance(count, int) and count > 0 for count in sizes.values())
+        for node, sizes in pages.items()
+    )
+    return "" if good else "not numbers of pages by NUMA node and size"
+
+
+def _check_halt_poll(value: Any) -> str:
+    return "" if isinstance(value, int) and value >= -1 else "not a number of nanoseconds (-1: left alone)"
+
+
+PAGES = Feature(
+    "kvm_host",
+    "kvm_host",
+    _plan_kvm_host,
+    {"pages": _check_pages, "nx_huge_pages": one_of("keep", "off"), "halt_poll_ns": _check_halt_poll},
+)
