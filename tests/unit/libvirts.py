@@ -11,7 +11,7 @@ from pathlib import Path
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, parse, read_schedulers
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain, Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import PID_DIR
 from unit.trees import fill
 
@@ -152,3 +152,20 @@ class FakeLibvirt:
     def edit_thread(self, name, role, *, cpus=None, scheduler=None):
         """What a person does with taskset or chrt."""
         self._thread(name, role, cpus=None if cpus is None else parse_cpulist(cpus), scheduler=scheduler)
+
+
+class FakeLibvirtOf(Libvirt):
+    """The edge to a ``FakeLibvirt``, which may be silent (None)."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def installed(self, host):
+        return self.connection is not None
+
+    def connect(self, host):
+        return self.connection
+
+    def existing(self, host):
+        domains = self.connection.domains().values() if self.connection else ()
+        return [describe(domain.tree, running=domain.running) for domain in domains]

@@ -29,10 +29,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import (
     rt_audit,
     rt_domain,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PID_FILE, PROGRAM
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import format_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import GUEST_KEY, NETWORK_KEY, Database, Row
-from unit.libvirts import FakeLibvirt
+from unit.libvirts import FakeLibvirt, FakeLibvirtOf
 from unit.menus import MakeConfig
 from unit.trees import fill, machine_files, memory_files, snapshot
 
@@ -157,17 +159,7 @@ class Plant:
     # -- making it ---------------------------------------------------------------------------------
 
     def _patch(self, monkeypatch):
-        switch, libvirt = self.switch, self.libvirt
-
-        def domains(_host):
-            return [describe(item.tree, running=item.running) for item in libvirt.domains().values()] if self.answers else []
-
-        for module in (rt_audit, rt_domain):
-            monkeypatch.setattr(module, "connect", lambda _host: libvirt if self.answers else None)
-            monkeypatch.setattr(module, "installed", lambda _host: self.answers)
-        for module in (kvm_host, ovs_dpdk):
-            monkeypatch.setattr(module, "read_domains", domains)
-        monkeypatch.setattr(rt_domain, "set_scheduler", libvirt.set_scheduler)
+        switch = self.switch
         monkeypatch.setattr(ovs_dpdk.Ovsdb, "read", lambda _self: switch.rows)
         monkeypatch.setattr(_kvm.fcntl, "ioctl", lambda _handle, _request: 12)
         monkeypatch.setattr(os, "fsync", lambda _handle: None)
@@ -255,14 +247,11 @@ class Plant:
 
     def run(self, body, owner, parameters):
         """What a module does; what it wrote is as the kernel would show it."""
-        host = Host(str(self.root), owner=owner)
-        with host.locked():
-            result = body.run(host, self._command, dict(parameters))
-            host.commit()
-            after = result.pop("after_commit", None)
-            if after:
-                after()
-        return result
+        return carry_out(self.edges(Host(str(self.root), owner=owner)), body.run, parameters)
+
+    def edges(self, host):
+        """What a module reaches the node by."""
+        return SwitchEdges(host, self._command, FakeLibvirtOf(self.libvirt if self.answers else None))
 
     def settle_guest(self, name, locked="131072", node=None):
         """What /proc tells of a running guest's process beside its threads."""
@@ -290,7 +279,7 @@ class Plant:
             "networks": NETWORKS, "guests": GUESTS, "host": _HOST, "switch": _SWITCH, "interval": 0.0, "priority_limit": None, **parameters,
         }  # fmt: skip
         self.libvirt.calls.clear()
-        result = rt_audit.run(host, self._command, given)
+        result = rt_audit.run(self.edges(host), given).results
         assert (snapshot(self.root), self.libvirt.definitions) == before
         assert (self.libvirt.calls, host.changes) == ([], [])
         assert json.loads(json.dumps(result)) == result  # plain data, as it crosses the wire

@@ -44,8 +44,12 @@ class Domain:
 class Connection:
     """A connection to the node's libvirt."""
 
-    def __init__(self, uri: str = URI) -> None:
+    def __init__(self, uri: str = URI, handle: Any = None) -> None:
+        """``handle``: a connection of the bindings that is open already."""
         self._validated: set[str] = set()
+        if handle is not None:
+            self.handle = handle
+            return
         if libvirt is None:
             raise HostError("python3-libvirt is not installed on this node; run the kvm_host role, which brings libvirt, first")
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it writes to stderr

@@ -523,7 +523,7 @@ def test_a_failed_run_can_be_undone(root):
     clean = writable(root)
     with clean.locked():
         assert set(clean.entries("file")) == {KEPT, OURS}
-        clean.restore_links()
+        restore_links(clean)
         clean.restore_files()
         for resource in clean.entries("value"):
             clean.restore(

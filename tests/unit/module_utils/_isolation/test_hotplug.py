@@ -6,10 +6,15 @@
 import json
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT
-from ansible_collections.realtime.kvm.plugins.module_utils._isolation.hotplug import bring_back, plan_cycles
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.hotplug import (
+    LeftOffError,
+    check_all_on,
+    left_off,
+    plan_cycles,
+    plan_recovery,
+)
 from unit.trees import fill, machine_files, plan, writable
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3
@@ -66,23 +71,29 @@ def killed(node, owner="cpu_partition"):
     return fill(node, {JOURNAL: json.dumps(journal), SWITCH.format(2): "0\n"})
 
 
-def test_a_killed_runs_cpu_is_switched_on_before_anything_else(node):
+def test_a_killed_runs_cpu_is_switched_on(node):
     host = writable(killed(node), "cpu_partition")
-    bring_back(host)
+    plan_recovery(host)
     assert [(change.resource, change.before, change.after) for change in host.changes] == [(SWITCH.format(2), "0", "1")]
+    assert host.value(SWITCH.format(2)) == "0"
+    host.commit()
     assert host.value(SWITCH.format(2)) == "1"
     assert not host.exists(JOURNAL)
 
 
-def test_check_mode_cannot_plan_without_it_and_says_so(node):
-    with pytest.raises(HostError, match=r"CPUs 2 are off: .* Run without check mode") as refused:
-        bring_back(writable(killed(node), "cpu_partition", check_mode=True))
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_nothing_can_be_planned_before_that_and_the_refusal_says_so(node, check_mode):
+    host = writable(killed(node), "cpu_partition", check_mode=check_mode)
+    with pytest.raises(LeftOffError, match=r"CPUs 2 are off: .* Switch them on with the cpu_partition role") as refused:
+        check_all_on(host)
     assert refused.value.results == {"left_off": "2"}
+    assert host.value(SWITCH.format(2)) == "0"
 
 
-def test_check_mode_predicts_it_where_nothing_else_is_planned(node):
+def test_check_mode_predicts_the_recovery(node):
     host = writable(killed(node), "cpu_partition", check_mode=True)
-    bring_back(host, alone=True)
+    plan_recovery(host)
+    host.commit()
     assert [(change.resource, change.after) for change in host.changes] == [(SWITCH.format(2), "1")]
     assert host.value(SWITCH.format(2)) == "0"
 
@@ -90,6 +101,7 @@ def test_check_mode_predicts_it_where_nothing_else_is_planned(node):
 def test_a_cpu_that_somebody_else_switched_off_stays_off(node):
     fill(node, {SWITCH.format(2): "0\n"})
     host = writable(node, "cpu_partition")
-    bring_back(host)
+    check_all_on(host)
+    plan_recovery(host)
+    assert left_off(host) == {}
     assert host.changes == []
-    assert host.value(SWITCH.format(2)) == "0"

@@ -16,13 +16,13 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as _kvm
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
 from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import pool_path
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
-from ansible_collections.realtime.kvm.plugins.module_utils._module import kvm_host as body
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
 from ansible_collections.realtime.kvm.plugins.modules import kernel_arguments, kvm_host
 from unit.menus import MakeConfig
@@ -334,7 +334,7 @@ def test_domains_that_are_not_listed_count(call, node, told, monkeypatch):
         Existing("asleep", ours=False, memory_mib=64, hugepages="2M"),
         Existing("plc1", ours=True, memory_mib=4096, hugepages="2M", nodes=(1,)),
     ]
-    monkeypatch.setattr(body, "read_domains", lambda _host: domains)
+    monkeypatch.setattr(Libvirt, "existing", lambda _self, _host: domains)
     result = call(check=True, networks=[], guests=[{**PLC1, "networks": []}])
     assert {row["node"]: row["users"] for row in result["hugepages"]} == {0: {"plc1": 128, "loose": 8}, 1: {"strange": 32}}
     text = (
@@ -373,7 +373,7 @@ def test_what_is_installed(call, node, monkeypatch, missing):
     }
     fill(node, {path: text for path, text in files.items() if path != names.get(missing)})
     monkeypatch.setattr(_libvirt, "libvirt", object())
-    monkeypatch.setattr(body, "read_domains", lambda _host: [])
+    monkeypatch.setattr(Libvirt, "existing", lambda _self, _host: [])
     assert call(check=True, guests=[{**OFFICE, "firmware": "uefi"}])["installed"] is (missing is None)
     assert call(check=True, guests=[OFFICE])["installed"] is (missing in (None, "firmware"))
 

@@ -14,8 +14,8 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
-from ansible_collections.realtime.kvm.plugins.module_utils._module import ovs_dpdk as body
 from ansible_collections.realtime.kvm.plugins.modules import ovs_dpdk
 from property.machines import regular
 from unit.trees import fill, snapshot
@@ -159,10 +159,10 @@ def test_a_bridge_of_the_kernel_is_refused(call, snap):
 
 def test_a_guest_on_dataplane_cpus_is_refused_by_name(call, monkeypatch):
     domain = Existing("legacy", ours=False, vcpus={0: frozenset({1}), 1: frozenset({3})})
-    monkeypatch.setattr(body, "read_domains", lambda _host: [domain])
+    monkeypatch.setattr(Libvirt, "existing", lambda _self, _host: [domain])
     assert re.search("^ovs_dpdk: dataplane CPUs 1 are used by domain legacy, .* re-pin it", call()["msg"])
     floating = Existing("legacy", ours=False, floating=frozenset(range(8)))
-    monkeypatch.setattr(body, "read_domains", lambda _host: [floating])
+    monkeypatch.setattr(Libvirt, "existing", lambda _self, _host: [floating])
     assert "failed" not in call()
 
 
@@ -170,10 +170,10 @@ def test_a_libvirt_that_does_not_answer_is_no_obstacle(call, monkeypatch):
     warnings = []
     monkeypatch.setattr(AnsibleModule, "warn", lambda _module, warning: warnings.append(warning))
 
-    def silent(_host):
+    def silent(_self, _host):
         raise HostError("libvirt does not answer")
 
-    monkeypatch.setattr(body, "read_domains", silent)
+    monkeypatch.setattr(Libvirt, "existing", silent)
     result = call()
     assert "failed" not in result
     assert "so it was not checked whether guests are pinned to dataplane CPUs" in str(warnings)

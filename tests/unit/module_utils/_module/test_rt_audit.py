@@ -23,10 +23,11 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import 
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT as CGROUPS
-from ansible_collections.realtime.kvm.plugins.module_utils._module import _common, kvm_host, rt_audit
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT, WANTS
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
 from ansible_collections.realtime.kvm.plugins.modules import rt_audit as module
+from unit.libvirts import FakeLibvirtOf
 from unit.plants import GUESTS, KERNEL, NETWORKS, PLC1, SWITCH, Plant, mask
 from unit.test_docs import ROOT
 from unit.trees import fill, machine_files, plan, snapshot
@@ -317,11 +318,11 @@ def test_libvirt_and_switch_that_nobody_needs_may_be_absent(plant):
 
 
 def test_a_libvirt_that_does_not_answer_is_one_finding_and_the_rest_is_done(plant, monkeypatch):
-    def fail(_host):
+    def fail(_self, _host):
         raise HostError("libvirt (qemu:///system) does not answer: broken")
 
-    for body in (rt_audit, kvm_host):
-        monkeypatch.setattr(body, "connect" if body is rt_audit else "read_domains", fail)
+    for name in ("connect", "existing"):
+        monkeypatch.setattr(FakeLibvirtOf, name, fail)
     plant.write("/proc/sys/vm/stat_interval", "1\n")
     result = plant.audit()
     assert [(item["rule"], item["actual"]) for item in result["findings"]] == [

@@ -22,8 +22,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
 from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.modules import rt_domain as module
-from unit.libvirts import FakeLibvirt, Killed
+from unit.libvirts import FakeLibvirt, FakeLibvirtOf, Killed
 from unit.trees import fill, machine_files, memory_files, plan, snapshot, writable
 
 SHAPE = {"nodes": 1, "cores": 10, "threads": 1}
@@ -66,18 +68,14 @@ class Node:
             },
         )
         self.libvirt = FakeLibvirt(root)
-        monkeypatch.setattr(rt_domain, "connect", lambda _host: self.libvirt)
-        monkeypatch.setattr(rt_domain, "installed", lambda _host: True)
-        monkeypatch.setattr(rt_domain, "set_scheduler", self.libvirt.set_scheduler)
+        self.edge = FakeLibvirtOf(self.libvirt)
         monkeypatch.setattr(_host.os, "fsync", lambda _handle: None)
 
     def run(self, *guests, check=False, **parameters):
         host = writable(self.root, "rt_domain", check_mode=check)
         self.libvirt.calls.clear()
-        with host.locked():
-            results = rt_domain.run(host, None, {**DEFAULTS, "guests": list(guests), **parameters})
-            host.commit()
-        return {**host.results(), **results}
+        edges = GuestEdges(host, lambda _command: (0, "", ""), self.edge)
+        return carry_out(edges, rt_domain.run, {**DEFAULTS, "guests": list(guests), **parameters})
 
     def converge(self, *guests, **parameters):
         """Predict, run, run again: the prediction is what is done, and then there is nothing left to do."""
@@ -618,7 +616,6 @@ def _call(capsys, node):
 
 
 def test_a_snapshot_is_planned_for_and_never_written(call, node, monkeypatch):
-    monkeypatch.setattr(rt_domain, "connect", _libvirt.connect)
     before = snapshot(node.root)
     result = call(guests=[PLC, {**OTHER, "state": "stopped"}])
     assert [change["resource"] for change in result["changes"]] == [
@@ -661,12 +658,10 @@ def test_a_domain_that_contradicts_the_inventory_reaches_the_user_in_words(call,
 
 def test_without_libvirt_check_mode_plans_and_a_real_run_names_the_role(tmp_path, monkeypatch):
     monkeypatch.setattr(_libvirt, "libvirt", None)
-    host = writable(tmp_path, check_mode=True)
-    host.root = ""  # as on a real node
-    assert _libvirt.connect(host) is None
-    host.dry = False
+    libvirt = _libvirt.Libvirt()
+    assert libvirt.connect(writable(tmp_path, check_mode=True)) is None
     with pytest.raises(HostError, match="python3-libvirt is not installed on this node; run the kvm_host role"):
-        _libvirt.connect(host)
+        libvirt.connect(writable(tmp_path))
 
 
 class FakeHandle:
@@ -705,7 +700,7 @@ def _connect_to(monkeypatch):
     monkeypatch.setattr(_libvirt.time, "sleep", lambda _seconds: None)
 
     def connect_to(*handles):
-        connection = _libvirt.Connection.__new__(_libvirt.Connection)
+        connection = _libvirt.Connection(handle=object())
         monkeypatch.setattr(connection, "lookup", {handle.name: handle for handle in handles}.__getitem__, raising=False)
         return connection
 

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_domain_info
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from unit.module_utils._module.test_rt_domain import OTHER, PLC, Node
 from unit.trees import snapshot, writable
 
 
 @pytest.fixture(name="node")
 def _node(tmp_path, monkeypatch):
-    node = Node(tmp_path, monkeypatch)
-    monkeypatch.setattr(rt_domain_info, "connect", lambda _host: node.libvirt)
-    return node
+    return Node(tmp_path, monkeypatch)
 
 
 def info(node, *names):
     before = snapshot(node.root), dict(node.libvirt.definitions), dict(node.libvirt.live)
     node.libvirt.calls.clear()
     host = writable(node.root, "rt_domain_info")
-    result = rt_domain_info.run(host, None, {"names": list(names)})
+    result = rt_domain_info.run(GuestEdges(host, None, node.edge), {"names": list(names)}).results
     assert (snapshot(node.root), node.libvirt.definitions, node.libvirt.live) == before
     assert (node.libvirt.calls, host.changes) == ([], [])
     return result
@@ -67,7 +66,7 @@ def test_the_table_and_a_choice_of_names(node):
     assert "floating on 0" in table
 
 
-def test_a_node_without_guests_or_without_libvirt(node, monkeypatch):
+def test_a_node_without_guests_or_without_libvirt(node):
     assert info(node) == {"domains": [], "table": ["no domains"]}
-    monkeypatch.setattr(rt_domain_info, "connect", lambda _host: None)
+    node.edge.connection = None
     assert info(node) == {"domains": [], "table": ["no domains"]}

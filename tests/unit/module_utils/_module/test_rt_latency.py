@@ -20,6 +20,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import SETS, Partition
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import job as _latency_job
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import machine as _latency_machine
@@ -351,12 +352,12 @@ def _guest(monkeypatch):
     """A node whose libvirt knows plc1, with an agent; returns a function that changes what is there."""
 
     def guest(domain, connect):
-        class Libvirt:
+        class Known:
             def lookup(self, name):
                 assert name == "plc1"
                 return domain
 
-        monkeypatch.setattr(body, "Connection", Libvirt)
+        monkeypatch.setattr(Libvirt, "connect", lambda _self, _host: Known())
         monkeypatch.setattr(body, "connect_agent", connect)
 
     return guest

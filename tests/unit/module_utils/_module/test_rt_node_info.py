@@ -14,7 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads impor
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_node_info as body
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.ovsdb import Ovsdb
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database, Row
 from ansible_collections.realtime.kvm.plugins.modules import rt_node_info
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.accounting import Account
@@ -53,42 +53,35 @@ def _tree(tmp_path):
 
 
 @pytest.fixture(name="read")
-def _read(tree, monkeypatch):
+def _read(tree):
     """Run the module's body on the tree as on a running node; the two edges that are no files are given."""
 
     def read(libvirt=None, database=None):
-        def connect(_host):
-            if isinstance(libvirt, Exception):
-                raise libvirt
-            return libvirt
-
-        def database_of(_self):
-            if isinstance(database, Exception):
-                raise database
-            return database or Database()
-
-        monkeypatch.setattr(body, "connect", connect)
-        monkeypatch.setattr(Ovsdb, "read", database_of)
-        host = Host(str(tree), check_mode=True)
-        monkeypatch.setattr(body, "_switch", lambda host, *rest: switch(_NoRoot(host), *rest))
+        edges = SwitchEdges(
+            Host(str(tree), check_mode=True), lambda _command: (1, "", ""), Answers(libvirt), lambda *_edge: Answers(database)
+        )
         before = snapshot(tree)
-        node = body.run(host, lambda _command: (1, "", ""), {"interval": 0.0})["node"]
+        node = body.run(edges, {"interval": 0.0}).results["node"]
         assert snapshot(tree) == before
         assert json.loads(json.dumps(node)) == node  # plain data, as it crosses the wire
         return node
 
-    switch = body._switch
     return read
 
 
-class _NoRoot:
-    """The same tree, not taken for a snapshot of another machine."""
+class Answers:
+    """An edge that answers with what it was given, or fails with it."""
 
-    def __init__(self, host):
-        self._host, self.root = host, ""
+    def __init__(self, answer):
+        self.answer = answer
 
-    def __getattr__(self, name):
-        return getattr(self._host, name)
+    def connect(self, _host):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def read(self):
+        return self.connect(None) or Database()
 
 
 def missing(node):
