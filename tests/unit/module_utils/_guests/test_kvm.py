@@ -32,11 +32,6 @@ PARTITION = plan(Intent(cpus={"realtime": "2-3", "dataplane": "1"}))  # housekee
 UNITS = "/etc/systemd/system"
 
 
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
-
-
 # -- KVM -------------------------------------------------------------------------------------------
 
 

@@ -26,11 +26,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import 
 from unit.trees import fill, memory_files, writable
 
 
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
-
-
 @pytest.fixture(name="root")
 def _root(tmp_path):
     return fill(tmp_path, {BOOT_ID: "aaaa\n", "/var/lib/": None, **memory_files({0: 2000, 1: 4000}, free={0: 1000, 1: 4000})})
