@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
@@ -255,5 +254,5 @@ def test_a_snapshot_without_mounts_has_them_all(tmp_path):
 
 def test_a_mount_in_use_is_told(root):
     use(root, lambda host: plan_mounts(host, Systemctl(root), {"1G"}))
-    with pytest.raises(HostError, match=r"^systemctl stop dev-hugepages1G\.mount failed: it is busy"):
+    with pytest.raises(HostError, match=r"^systemctl stop dev-hugepages1G\.mount failed with exit code 1: it is busy"):
         use(root, lambda host: plan_unmount(host, Systemctl(root, code=1)))
