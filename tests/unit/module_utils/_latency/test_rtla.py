@@ -38,6 +38,30 @@ def test_rtla_of_a_cpu_without_samples():
     assert judge("timerlat", reading, (2, 3), seconds=60, limit_us=40, virtual=False, doubts=()).result == "fail"
 
 
+@pytest.mark.parametrize(("bucket_us", "width"), [(0, 4), (1, 1)])
+def test_the_width_of_a_bin_is_given_or_what_the_bins_have_in_common(bucket_us, width):
+    assert parse_rtla_hist(RTLA, bucket_us).bucket_us == width
+
+
+#: As rtla prints the table of osnoise and hwnoise.
+NOISE = """duration:   0 00:01:05 | time is in us
+CPU Period       Runtime        Noise  % CPU Aval   Max Noise   Max Single          HW
+  2 #64         64000000           12    99.99998           9            7           3
+ 11 #63         63000000            0   100.00000           0            0           0
+"""
+
+
+def test_the_longest_single_gap_is_a_cpus_latency():
+    reading = parse_noise_top(NOISE)
+    assert [(row.cpu, row.max_us, row.samples, row.seconds) for row in reading.rows] == [(2, 7, 64, 65), (11, 0, 63, 65)]
+    assert reading.stopped == ""
+
+
+@pytest.mark.parametrize("words", ["rtla osnoise hit stop tracing", "osnoise hit stop tracing"])
+def test_a_measurement_that_stopped_itself_says_so(words):
+    assert parse_noise_top(f"{NOISE}{words}\n").stopped == words
+
+
 @pytest.mark.parametrize(
     ("read", "text"),
     [
