@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of one machine's firmware: states, stages between reboots, presets, values that others have staged."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import Wish, Wishes
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.plan import MAX_STAGES, STATES, make_plan
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import Attribute, Condition, Dependency, Registry
+
+CURRENT = {"Profile": "Eco", "CStates": "On", "Turbo": "On", "Smt": "On"}
+
+
+def registry(*dependencies, **flags):
+    attributes = {name: Attribute(name, "Enumeration", ("On", "Off"), **flags.get(name, {})) for name in CURRENT}
+    return Registry("r", attributes, dependencies)
+
+
+def rule(target, source, operator, value, prop="ReadOnly", to=True):
+    return Dependency(target, prop, to, (Condition(source, operator, value),))
+
+
+#: As iDRAC has it: only the profile Custom leaves the idle states to be set.
+LOCKED = registry(rule("CStates", "Profile", "NEQ", "Custom"))
+OFF = Wish("CStates", ("Off",))
+CUSTOM = Wish("Profile", ("Custom",), gate="needed")
+
+
+def planned(*wishes, current=CURRENT, pending=None, rules=None, **options):
+    return make_plan(Wishes(wishes, ()), current, pending or {}, rules, **options)
+
+
+def states(plan):
+    return {item.wish.name: (item.state, item.stage) for item in plan.items}
+
+
+@pytest.mark.parametrize(
+    ("wish", "pending", "state", "wanted"),
+    [
+        (Wish("CStates", ("On",)), {}, ("ok", 0), "On"),
+        (Wish("CStates", ("Auto", "On")), {}, ("ok", 0), "On"),  # any accepted value will do
+        (Wish("CStates", ()), {}, ("kept", 0), "On"),
+        (OFF, {}, ("differs", 1), "Off"),
+        (Wish("CStates", ("Off", "Auto")), {}, ("differs", 1), "Off"),  # the preferred one
+        (OFF, {"CStates": "Off"}, ("staged", 1), "Off"),
+        (OFF, {"CStates": "Auto"}, ("conflict", 0), "Off"),
+        (Wish("CStates", ("Off",), unsupported="no such value"), {}, ("unsupported", 0), "On"),
+    ],
+)
+def test_the_state_of_an_attribute(wish, pending, state, wanted):
+    plan = planned(wish, pending=pending, rules=registry())
+    assert states(plan) == {"CStates": state}
+    assert plan.items[0].wanted == wanted
+    assert state[0] in STATES
+
+
+def test_what_waits_already_is_not_written_again():
+    plan = planned(OFF, Wish("Turbo", ("Off",)), pending={"CStates": "Off"}, rules=registry())
+    assert (plan.writes, plan.waiting, plan.reboots) == ({"Turbo": "Off"}, {"CStates": "Off"}, 1)
+
+
+def test_a_machine_as_wished_needs_no_reboot():
+    plan = planned(Wish("CStates", ("On",)), rules=registry())
+    assert (plan.stages, plan.writes, plan.reboots) == ((), {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "stages"),
+    [("Eco", ({"Profile": "Custom"}, {"CStates": "Off"})), ("Custom", ({"CStates": "Off"},))],
+)
+def test_a_preset_comes_first_where_it_locks_another_attribute(profile, stages):
+    assert planned(OFF, CUSTOM, current={**CURRENT, "Profile": profile}, rules=LOCKED).stages == stages
+
+
+def test_a_preset_that_nothing_needs_stays():
+    plan = planned(Wish("Turbo", ("Off",)), CUSTOM, rules=LOCKED)
+    assert plan.stages == ({"Turbo": "Off"},)
+    assert plan.of_state("ok")[0].wish.name == "Profile"
+
+
+def test_what_a_preset_brings_along_is_not_written():
+    rules = registry(rule("CStates", "Profile", "EQU", "Max", "CurrentValue", "Off"), rule("CStates", "Profile", "NEQ", "Custom"))
+    plan = planned(OFF, Wish("Profile", ("Max",), gate="always"), rules=rules)
+    assert plan.stages == ({"Profile": "Max"},)
+    assert states(plan) == {"CStates": ("comes", 1), "Profile": ("differs", 1)}
+
+
+def test_a_lock_without_a_preset_is_told_with_its_reason():
+    (item,) = planned(OFF, rules=LOCKED).items
+    assert (item.state, item.note) == ("blocked", "locked: Profile is not Custom (it is Eco)")
+
+
+def test_two_wishes_of_which_each_undoes_the_other_end_in_words():
+    rules = registry(
+        rule("CStates", "Turbo", "EQU", "Off", "CurrentValue", "On"), rule("Turbo", "CStates", "EQU", "Off", "CurrentValue", "On")
+    )
+    plan = planned(OFF, Wish("Turbo", ("Off",)), rules=rules)
+    assert plan.reboots <= MAX_STAGES
+    (blocked,) = plan.of_state("blocked")
+    assert blocked.note == "another attribute of the plan would set it back"
+
+
+def test_without_a_registry_presets_come_a_reboot_before_the_rest():
+    assert planned(OFF, Wish("Profile", ("Custom",), gate="always")).stages == ({"Profile": "Custom"}, {"CStates": "Off"})
+    assert planned(OFF).stages == ({"CStates": "Off"},)
+
+
+def test_values_that_others_have_staged_are_kept_or_taken_back():
+    stays = Wish("Turbo", ("On",))
+    kept = planned(stays, pending={"Turbo": "Off", "Smt": "Off"}, rules=registry())
+    assert (states(kept), kept.writes) == ({"Turbo": ("conflict", 0)}, {})
+    assert kept.foreign == {"Turbo": "Off", "Smt": "Off"}
+    ours = planned(stays, pending={"Turbo": "Off"}, rules=registry(), overwrite=True)
+    assert ours.writes == {"Turbo": "On"}
+
+
+def test_a_preset_that_another_has_staged_is_a_conflict():
+    plan = planned(OFF, CUSTOM, pending={"Profile": "Max"}, rules=LOCKED)
+    assert states(plan) == {"CStates": ("blocked", 0), "Profile": ("conflict", 0)}
+    assert planned(OFF, CUSTOM, pending={"Profile": "Max"}, rules=LOCKED, overwrite=True).reboots == 2
