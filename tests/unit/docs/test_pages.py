@@ -8,27 +8,27 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._boot import loader as _boot
-from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
-from ansible_collections.realtime.kvm.plugins.module_utils._host import paths as _paths
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
-from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts as _interrupts
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import JOURNAL
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import CONFIG_DIR, DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
-from ansible_collections.realtime.kvm.plugins.module_utils._node import archive as _node_tool
+from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import ARCHIVE, UNIT
 from unit.documents import PAGES, PLAYBOOK_DEFAULTS, ROLES, ROOT, code_of, options, tables, text_of
 
 
 def test_undo_names_everything_that_is_left_on_a_node():
     page = text_of("docs/undo-and-recovery.md")
     paths = [
-        _boot.DROP_IN,
-        _host.JOURNAL,
+        DROP_IN,
+        JOURNAL,
         IRQBALANCE_DROP_IN,
-        _interrupts._REFUSED,
-        _node_tool.ARCHIVE,
-        _node_tool.UNIT,
-        _paths.CONFIG_DIR,
-        _paths.DOCUMENT,
+        interrupts._REFUSED,
+        ARCHIVE,
+        UNIT,
+        CONFIG_DIR,
+        DOCUMENT,
     ]
     assert [path for path in paths if path not in page] == []
 

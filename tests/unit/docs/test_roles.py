@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._boot import arguments as _kernel_arguments
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import is_list_key
 from unit.documents import ROLES, ROOT, defaults_of, options, text_of, written
 
 
@@ -68,4 +68,4 @@ def test_repeatable_keys_are_documented():
     page = text_of("roles/rt_kernel/README.md")
     keys = re.search(r"Keys that may repeat \((.*?)\)", page)[1]
     named = re.findall(r"`(.*?)`", keys)
-    assert all(_kernel_arguments.is_list_key(key) for key in named)
+    assert all(is_list_key(key) for key in named)
