@@ -204,7 +204,7 @@ def test_the_last_of_novas_files_wins_and_only_its_section_counts(host):
     plant(
         host,
         {
-            "/etc/nova/nova.conf": "[DEFAULT]\ncpu_shared_set = 9\n[compute]\ncpu_dedicated_set = 1-2 \ncpu_shared_set=0\n",
+            "/etc/nova/nova.conf": "[compute]\ncpu_dedicated_set = 1-2 \ncpu_shared_set=0\n[libvirt]\ncpu_shared_set = 9\n",
             "/etc/nova/nova.conf.d/10-cpus.conf": "[compute]\n# cpu_shared_set = 7\ncpu_dedicated_set = 3\n",
         },
     )
