@@ -145,7 +145,7 @@ def test_role_defaults_are_the_documented_ones(role):
     documented = set()
     for entry, option, spec in role_options(role):
         documented.add(option)
-        if option.startswith("realtime_"):  # shared by roles, so it has its default where it is used (test_docs)
+        if option.startswith("realtime_"):  # shared by roles, so it has its default where it is used (docs/test_roles.py)
             continue
         findings += [f"{entry}: {option}: {finding}" for finding in compare_default(option, spec, defaults)]
     findings += [f"{option}: in defaults, not in argument_specs" for option in defaults if option not in documented]

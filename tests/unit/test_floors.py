@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins" / "module_utils"
+TESTS = ROOT / "tests" / "unit" / "module_utils"
 BASE = "ansible_collections.realtime.kvm.plugins.module_utils"
 FILES = sorted(UTILS.rglob("*.py"))
 
@@ -63,6 +64,34 @@ EDGE = {
     "_switch/nic",
     "_switch/ovsdb",
 }
+
+#: The files without a test file of their name, and why.
+UNTESTED = {
+    "_cpus/pages": "constants",
+    "_cpus/policies": "constants",
+    "_guests/libvirt": "needs a daemon: tests/conformance, and test_rt_domain.py with a stand-in",
+    "_host/change": "values without behaviour",
+    "_host/document": "test_features.py runs it",
+    "_host/paths": "constants and one join",
+    "_host/runner": "test_tuning_daemons.py runs it",
+    "_isolation/moves": "test_cgroups.py runs it",
+    "_latency/machine": "test_rt_latency.py runs it with stand-ins for tools and agent",
+    "_module/_common": "test_common.py",
+    "_module/_dry_runs": "test_rt_audit.py runs it",
+    "_module/_parts": "test_rt_node_info.py runs it",
+    "_module/_specs": "options: test_guest.py holds them against the guests' keys",
+    "_module/cpu_partition": "test_common.py runs it",
+    "_module/cpu_partition_info": "test_common.py runs it",
+    "_module/cpu_power": "test_common.py runs it",
+    "_module/irq_affinity": "test_common.py runs it",
+    "_module/kernel_arguments": "test_common.py runs it",
+    "_node/hook": "test_cgroups.py has its text and its pins; run_hook has no test",
+    "_node/rtpart_files": "test_rtpart.py runs it",
+    "_runtime/apply": "test_features.py runs it",
+    "_runtime/kernel_threads": "test_threads.py runs it",
+}
+#: The test files that belong to several files: what all modules have in common.
+COMMON = {"_module/test_common.py"}
 
 #: What pure code may import: nothing that reads or writes files, starts programs, or asks for time or chance.
 PURE_IMPORTS = {
@@ -163,12 +192,36 @@ def impurities(name: str, source: str) -> list[str]:
     return found + [f"calls {call}()" for call in calls if call in IMPURE_CALLS]
 
 
+def mirror_of(name: str) -> Path:
+    """``tests/unit/module_utils/_host/test_sysfs.py`` for ``_host/sysfs``."""
+    path = TESTS / f"{name}.py"
+    return path.with_name(f"test_{path.name}")
+
+
 def test_the_map_and_the_tree_name_the_same_folders():
     assert {folder_of(name_of(path)) for path in FILES} == set(FLOORS)
 
 
 def test_every_edge_file_exists():
     assert sorted(EDGE - {name_of(path) for path in FILES}) == []
+
+
+@pytest.mark.parametrize("name", [name_of(path) for path in FILES if name_of(path) not in UNTESTED])
+def test_every_file_has_a_test_file_of_its_name(name):
+    assert mirror_of(name).is_file(), "write the test, or say in UNTESTED why there is none"
+
+
+def test_files_that_are_said_to_be_untested_exist_and_are():
+    assert sorted(UNTESTED.keys() - {name_of(path) for path in FILES}) == []
+    assert [name for name in UNTESTED if mirror_of(name).exists()] == []
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: path.relative_to(TESTS).as_posix())
+def test_every_test_file_begins_with_the_name_of_a_file(path):
+    """A file may have several: ``test_loader_grub.py``, ``test_loader_grubby.py``."""
+    files = [mirror_of(name_of(source)) for source in FILES]
+    own = [file for file in files if file.parent == path.parent and path.stem.startswith(file.stem)]
+    assert own or path.relative_to(TESTS).as_posix() in COMMON
 
 
 @pytest.mark.parametrize("name", [name_of(path) for path in FILES])

@@ -139,6 +139,11 @@ def test_findings_carry_severity_and_source_and_stand_worst_first():
     assert finding_rows([error])[1] == ["error", "setting", "r", "e", "a", "m"]
 
 
+def test_a_finding_of_an_unknown_rule_has_no_severity():
+    with pytest.raises(KeyError):
+        assert Finding("no-such-rule", "", "", "", "").severity
+
+
 @pytest.mark.parametrize(
     ("resource", "rule"),
     [

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._audit import rules as _audit_rules
-from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings import Finding
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES, SEVERITIES, rank
 
 SOURCES = Path(_audit_rules.__file__).parents[1]
@@ -82,8 +81,3 @@ def test_severities_stand_worst_first():
 
 def test_what_nobody_can_repair_is_no_error():
     assert {RULES[name].severity for name in ("interrupt-managed", "argument-redundant", "argument-duplicate")} == {"info"}
-
-
-def test_a_finding_of_an_unknown_rule_has_no_severity():
-    with pytest.raises(KeyError):
-        assert Finding("no-such-rule", "", "", "", "").severity

@@ -30,42 +30,6 @@ def merged(current, wanted, drop=""):
     return " ".join(merge(current.split(), wanted.split(), drop.split()))
 
 
-# -- tokens ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "tokens"),
-    [
-        ("", []),
-        (" \t\n", []),
-        ("quiet", ["quiet"]),
-        ("  ro\tquiet  root=UUID=0-1 \n", ["ro", "quiet", "root=UUID=0-1"]),
-        ('dyndbg="file x.c +p" ro', ['dyndbg="file x.c +p"', "ro"]),
-        ('"dyndbg=file x.c +p" ro', ['"dyndbg=file x.c +p"', "ro"]),
-        ('a="b c"d e', ['a="b c"d', "e"]),
-        ('a="never closed b', ['a="never closed b']),
-        ("a b -- init args", ["a", "b", "--", "init", "args"]),
-    ],
-)
-def test_split(text, tokens):
-    assert split_tokens(text) == tokens
-
-
-@pytest.mark.parametrize(
-    ("token", "key"),
-    [
-        ("skew_tick=1", "skew_tick"),
-        ("rcu-nocbs=1", "rcu_nocbs"),
-        ("kvm-intel.ple-gap=0", "kvm_intel.ple_gap"),
-        ("quiet", "quiet"),
-        ("root=UUID=0-1", "root"),
-        ('"dyndbg=file x"', "dyndbg"),
-    ],
-)
-def test_key(token, key):
-    assert key_of(token) == key
-
-
 @pytest.mark.parametrize(
     "token", ["quiet", "isolcpus=managed_irq,domain,2-5", "hugepages=0:16,1:16", "a.b-c_d=/x@y%z^*+", "8250.nr_uarts=4", "a="]
 )

@@ -1,164 +1,122 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The registry's rules, and the baselines as data."""
+"""The plan of one machine's firmware: states, stages between reboots, presets, values that others have staged."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import (
-    Intent,
-    choose_baseline,
-    make_wishes,
-    parse_baselines,
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import Wish, Wishes
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.plan import MAX_STAGES, STATES, make_plan
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import Attribute, Condition, Dependency, Registry
+
+CURRENT = {"Profile": "Eco", "CStates": "On", "Turbo": "On", "Smt": "On"}
+
+
+def registry(*dependencies, **flags):
+    attributes = {name: Attribute(name, "Enumeration", ("On", "Off"), **flags.get(name, {})) for name in CURRENT}
+    return Registry("r", attributes, dependencies)
+
+
+def rule(target, source, operator, value, prop="ReadOnly", to=True):
+    return Dependency(target, prop, to, (Condition(source, operator, value),))
+
+
+#: As iDRAC has it: only the profile Custom leaves the idle states to be set.
+LOCKED = registry(rule("CStates", "Profile", "NEQ", "Custom"))
+OFF = Wish("CStates", ("Off",))
+CUSTOM = Wish("Profile", ("Custom",), gate="needed")
+
+
+def planned(*wishes, current=CURRENT, pending=None, rules=None, **options):
+    return make_plan(Wishes(wishes, ()), current, pending or {}, rules, **options)
+
+
+def states(plan):
+    return {item.wish.name: (item.state, item.stage) for item in plan.items}
+
+
+@pytest.mark.parametrize(
+    ("wish", "pending", "state", "wanted"),
+    [
+        (Wish("CStates", ("On",)), {}, ("ok", 0), "On"),
+        (Wish("CStates", ("Auto", "On")), {}, ("ok", 0), "On"),  # any accepted value will do
+        (Wish("CStates", ()), {}, ("kept", 0), "On"),
+        (OFF, {}, ("differs", 1), "Off"),
+        (Wish("CStates", ("Off", "Auto")), {}, ("differs", 1), "Off"),  # the preferred one
+        (OFF, {"CStates": "Off"}, ("staged", 1), "Off"),
+        (OFF, {"CStates": "Auto"}, ("conflict", 0), "Off"),
+        (Wish("CStates", ("Off",), unsupported="no such value"), {}, ("unsupported", 0), "On"),
+    ],
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import BiosError, parse_registry, same
-from bmc.captures import baselines
+def test_the_state_of_an_attribute(wish, pending, state, wanted):
+    plan = planned(wish, pending=pending, rules=registry())
+    assert states(plan) == {"CStates": state}
+    assert plan.items[0].wanted == wanted
+    assert state[0] in STATES
 
-ROOT = Path(__file__).resolve().parents[4]
+
+def test_what_waits_already_is_not_written_again():
+    plan = planned(OFF, Wish("Turbo", ("Off",)), pending={"CStates": "Off"}, rules=registry())
+    assert (plan.writes, plan.waiting, plan.reboots) == ({"Turbo": "Off"}, {"CStates": "Off"}, 1)
 
 
-def registry(*sources, prop="ReadOnly", value=True, **flags):
-    body = {"MapFrom": list(sources), "MapToAttribute": "T", "MapToProperty": prop, "MapToValue": value}
-    attributes = [{"AttributeName": name, "Type": "Enumeration"} for name in ("A", "B", "C")]
-    attributes.append({"AttributeName": "T", "Type": "Enumeration", **flags})
-    return parse_registry(
-        {"Id": "r", "RegistryEntries": {"Attributes": attributes, "Dependencies": [{"Type": "Map", "Dependency": body}]}}
+def test_a_machine_as_wished_needs_no_reboot():
+    plan = planned(Wish("CStates", ("On",)), rules=registry())
+    assert (plan.stages, plan.writes, plan.reboots) == ((), {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "stages"),
+    [("Eco", ({"Profile": "Custom"}, {"CStates": "Off"})), ("Custom", ({"CStates": "Off"},))],
+)
+def test_a_preset_comes_first_where_it_locks_another_attribute(profile, stages):
+    assert planned(OFF, CUSTOM, current={**CURRENT, "Profile": profile}, rules=LOCKED).stages == stages
+
+
+def test_a_preset_that_nothing_needs_stays():
+    plan = planned(Wish("Turbo", ("Off",)), CUSTOM, rules=LOCKED)
+    assert plan.stages == ({"Turbo": "Off"},)
+    assert plan.of_state("ok")[0].wish.name == "Profile"
+
+
+def test_what_a_preset_brings_along_is_not_written():
+    rules = registry(rule("CStates", "Profile", "EQU", "Max", "CurrentValue", "Off"), rule("CStates", "Profile", "NEQ", "Custom"))
+    plan = planned(OFF, Wish("Profile", ("Max",), gate="always"), rules=rules)
+    assert plan.stages == ({"Profile": "Max"},)
+    assert states(plan) == {"CStates": ("comes", 1), "Profile": ("differs", 1)}
+
+
+def test_a_lock_without_a_preset_is_told_with_its_reason():
+    (item,) = planned(OFF, rules=LOCKED).items
+    assert (item.state, item.note) == ("blocked", "locked: Profile is not Custom (it is Eco)")
+
+
+def test_two_wishes_of_which_each_undoes_the_other_end_in_words():
+    rules = registry(
+        rule("CStates", "Turbo", "EQU", "Off", "CurrentValue", "On"), rule("Turbo", "CStates", "EQU", "Off", "CurrentValue", "On")
     )
+    plan = planned(OFF, Wish("Turbo", ("Off",)), rules=rules)
+    assert plan.reboots <= MAX_STAGES
+    (blocked,) = plan.of_state("blocked")
+    assert blocked.note == "another attribute of the plan would set it back"
 
 
-def source(name, operator, value, terms=None):
-    return {
-        "MapFromAttribute": name,
-        "MapFromProperty": "CurrentValue",
-        "MapFromCondition": operator,
-        "MapFromValue": value,
-        **({"MapTerms": terms} if terms else {}),
-    }
+def test_without_a_registry_presets_come_a_reboot_before_the_rest():
+    assert planned(OFF, Wish("Profile", ("Custom",), gate="always")).stages == ({"Profile": "Custom"}, {"CStates": "Off"})
+    assert planned(OFF).stages == ({"CStates": "Off"},)
 
 
-@pytest.mark.parametrize(
-    ("sources", "locked"),
-    [
-        ([source("A", "EQU", 1)], True),
-        ([source("A", "EQU", 2)], False),
-        ([source("A", "NEQ", 2)], True),
-        ([source("A", "GTR", 0)], True),
-        ([source("A", "GEQ", 1)], True),
-        ([source("A", "LSS", 1)], False),
-        ([source("A", "LEQ", 1)], True),
-        ([source("A", "HUH", 1)], False),
-        ([source("nowhere", "NEQ", 1)], False),
-        # without terms: any (Dell)
-        ([source("A", "EQU", 2), source("B", "EQU", 1)], True),
-        # the term at the first condition (Lenovo, HPE), or at the second
-        ([source("A", "EQU", 2, "AND"), source("B", "EQU", 1)], False),
-        ([source("A", "EQU", 2), source("B", "EQU", 1, "AND")], False),
-        ([source("A", "EQU", 2, "OR"), source("B", "EQU", 1)], True),
-        # left to right
-        ([source("A", "EQU", 1), source("B", "EQU", 1, "OR"), source("C", "EQU", 2, "AND")], False),
-        ([source("A", "EQU", 2), source("B", "EQU", 1, "AND"), source("C", "EQU", 1, "OR")], True),
-    ],
-)
-def test_conditions(sources, locked):
-    assert bool(registry(*sources).read_only("T", {"A": 1, "B": 1, "C": 1, "T": "x"})) is locked
+def test_values_that_others_have_staged_are_kept_or_taken_back():
+    stays = Wish("Turbo", ("On",))
+    kept = planned(stays, pending={"Turbo": "Off", "Smt": "Off"}, rules=registry())
+    assert (states(kept), kept.writes) == ({"Turbo": ("conflict", 0)}, {})
+    assert kept.foreign == {"Turbo": "Off", "Smt": "Off"}
+    ours = planned(stays, pending={"Turbo": "Off"}, rules=registry(), overwrite=True)
+    assert ours.writes == {"Turbo": "On"}
 
 
-def test_a_lock_is_told_in_words():
-    rule = registry(source("A", "NEQ", "Custom"))
-    assert rule.read_only("T", {"A": "Eco", "T": "x"}) == "A is not Custom (it is Eco)"
-
-
-def test_the_registry_of_a_machine_holds_the_property_of_its_moment():
-    """iDRAC writes ReadOnly: true while the profile locks the attribute."""
-    rule = registry(source("A", "NEQ", "Custom"), ReadOnly=True)
-    assert rule.read_only("T", {"A": "Eco"})
-    assert rule.read_only("T", {"A": "Custom"}) is None
-    alone = registry(source("A", "NEQ", "Custom"), prop="Hidden", ReadOnly=True)
-    assert alone.read_only("T", {"A": "Custom"}) == "the registry says ReadOnly"
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "equal"), [(True, "true", True), (False, "False", True), (1, True, False), (1, 1, True), ("1", 1, False)]
-)
-def test_values_as_bmcs_mean_them(one, other, equal):
-    assert same(one, other) is equal
-
-
-def test_only_what_changes_has_effects():
-    """A machine whose values contradict a rule is not changed by a plan about something else."""
-    rule = registry(source("A", "EQU", 1), prop="CurrentValue", value="forced")
-    assert rule.simulate({"A": 1, "B": 1, "T": "own"}, {"B": 2})["T"] == "own"
-    assert rule.simulate({"A": 2, "B": 1, "T": "own"}, {"A": 1})["T"] == "forced"
-
-
-@pytest.mark.parametrize("document", [{}, {"RegistryEntries": []}, {"RegistryEntries": {"Attributes": {}}}])
-def test_no_registry(document):
-    with pytest.raises(BiosError, match=r"has no RegistryEntries\.Attributes"):
-        parse_registry(document)
-
-
-def test_the_baselines_are_well_formed_and_documented():
-    known = parse_baselines(baselines())
-    assert known[-1].name == "generic", "the last resort comes last"
-    page = (ROOT / "docs/bios.md").read_text()
-    assert [one.name for one in known if f"`{one.name}`" not in page] == []
-    for one in known:
-        for setting in one.settings:
-            assert setting.topic, setting.name
-            if setting.topic == "virtualization":
-                assert not {value for values in setting.wanted.values() for value in values} & {"Disabled", "Disable"}
-            # the strict profile has all that the balanced one has
-            assert set(setting.wanted) in (set(), {"latency"}, {"latency", "balanced"}), setting.name
-
-
-@pytest.mark.parametrize(
-    ("maker", "name"),
-    [
-        ("Dell Inc.", "dell_idrac9"),
-        ("HPE", "hpe_ilo5_ilo6"),
-        ("Lenovo", "lenovo_xcc"),
-        ("Supermicro", "supermicro"),
-        ("", "generic"),
-    ],
-)
-def test_manufacturers(maker, name):
-    assert choose_baseline(parse_baselines(baselines()), "auto", maker).name == name
-
-
-GOOD = {"name": "A", "latency": "x", "reason": "r", "cost": "c", "source": "s"}
-
-
-@pytest.mark.parametrize(
-    ("entry", "words"),
-    [
-        ({**GOOD, "cost": ""}, "A: cost is missing; every attribute says why"),
-        ({**GOOD, "lateny": "x"}, "A: unknown keys lateny"),
-        ({**GOOD, "topic": "speed"}, "A: topic is 'speed'; it can be profile"),
-        ({**GOOD, "gate": True}, "A: gate is True; it can be needed, always"),
-        ({**GOOD, "follows": "smt"}, "A: give either values by profile"),
-        ({**GOOD, "latency": None}, "A: give either values by profile"),
-        ({**GOOD, "latency": [1.5]}, "A: a value is text, a number or true/false"),
-        ("A", "an attribute is a dictionary with a name"),
-    ],
-)
-def test_bad_baselines_of_the_operator(entry, words):
-    with pytest.raises(BiosError, match=f"bios_baselines: own.*{words}"):
-        parse_baselines([{"name": "own", "title": "own", "manufacturers": [], "attributes": [entry]}])
-
-
-def test_smt_and_clusters_follow_the_inventory():
-    dell = parse_baselines(baselines())[0]
-    current = {"LogicalProc": "Enabled", "SubNumaCluster": "Disabled", "ProcTurboMode": "Enabled"}
-    for intent, wanted in (
-        (Intent(), {"LogicalProc": ("Enabled",), "SubNumaCluster": (), "ProcTurboMode": ()}),
-        (Intent(smt="single"), {"LogicalProc": ("Disabled",), "SubNumaCluster": (), "ProcTurboMode": ()}),
-        (
-            Intent(smt="keep", numa="2", turbo="off"),
-            {"LogicalProc": (), "SubNumaCluster": ("2-Way",), "ProcTurboMode": ("Disabled",)},
-        ),
-    ):
-        wishes = make_wishes(dell, intent, current, None).wishes
-        assert {wish.name: wish.accepted for wish in wishes} == wanted
+def test_a_preset_that_another_has_staged_is_a_conflict():
+    plan = planned(OFF, CUSTOM, pending={"Profile": "Max"}, rules=LOCKED)
+    assert states(plan) == {"CStates": ("blocked", 0), "Profile": ("conflict", 0)}
+    assert planned(OFF, CUSTOM, pending={"Profile": "Max"}, rules=LOCKED, overwrite=True).reboots == 2

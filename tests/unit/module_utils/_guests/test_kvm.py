@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
@@ -32,11 +31,6 @@ AMD = Machine(vendor="AuthenticAMD", cpu_flags=frozenset({"svm", "constant_tsc"}
 ARM = Machine()
 PARTITION = plan(Intent(cpus={"realtime": "2-3", "dataplane": "1"}))  # housekeeping 0: guests need 0 and 2-3
 UNITS = "/etc/systemd/system"
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
 
 
 # -- KVM -------------------------------------------------------------------------------------------
@@ -262,5 +256,5 @@ def test_a_snapshot_without_mounts_has_them_all(tmp_path):
 
 def test_a_mount_in_use_is_told(root):
     use(root, lambda host: plan_mounts(host, Systemctl(root), {"1G"}))
-    with pytest.raises(HostError, match=r"^systemctl stop dev-hugepages1G\.mount failed: it is busy"):
+    with pytest.raises(HostError, match=r"^systemctl stop dev-hugepages1G\.mount failed with exit code 1: it is busy"):
         use(root, lambda host: plan_unmount(host, Systemctl(root, code=1)))

@@ -12,6 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import (
     MAX_NAME,
     MAX_SOCKET_PATH,
+    Network,
     NetworkError,
     parse_networks,
     port_name,
@@ -117,3 +118,78 @@ def test_networks_that_do_not_go_together(items, said):
 
 def test_an_absent_network_blocks_no_device():
     parse_networks([{"name": "a", "device": "ens1", "state": "absent"}, {"name": "b", "device": "ens1"}])
+
+
+def test_defaults_of_a_network():
+    assert parse_networks([{"name": "control"}])["control"] == Network("control", "br-control")
+    assert parse_networks([{"name": "control", "bridge": None, "vlan": None}])["control"].bridge == "br-control"
+
+
+@pytest.mark.parametrize("device", ["ens1f0", "0000:01:00.0", "bond0.100", "enp1s0f0np0"])
+def test_devices(device):
+    network = parse_networks([{"name": "a", "device": device}])["a"]
+    assert network.device_is_address is (":" in device)
+
+
+def test_vlans_may_share_a_bridge():
+    networks = parse_networks([{"name": name, "bridge": "br-plant", "vlan": vlan} for name, vlan in (("a", 1), ("b", 4094))])
+    assert {network.bridge for network in networks.values()} == {"br-plant"}
+
+
+NETWORK_REFUSED = {
+    "text": ("control", r"realtime_networks\[0\]: 'control' is not a mapping"),
+    "name-none": ({}, r"realtime_networks\[0\]: name None must be 1 to 15 characters"),
+    "name-upper": ({"name": "Control"}, "name 'Control' must be"),
+    "name-dot": ({"name": "a.b"}, "name 'a.b' must be"),
+    "name-digit": ({"name": "1a"}, "name '1a' must be"),
+    "name-markup": ({"name": "a<b"}, "name 'a<b' must be"),
+    "name-newline": ({"name": "a\n"}, r"name 'a\\n' must be"),
+    "name-long": ({"name": "n" * 16}, "must be 1 to 15"),
+    "name-longer-than-its-bridge": (
+        {"name": "control-line-41"},
+        "bridge 'br-control-line-41' must be 1 to 15 .*; a name this long needs bridge beside it",
+    ),
+    "key": ({"name": "a", "ip": 1}, "unknown key ip; known are name, bridge, realtime"),
+    "bridge": ({"name": "a", "bridge": "br 0"}, "bridge 'br 0' must be"),
+    "bridge-markup": ({"name": "a", "bridge": "b'/>"}, "must be 1 to 15 characters that an interface may have"),
+    "bridge-empty": ({"name": "a", "bridge": ""}, "bridge '' must be"),
+    "bridge-long": ({"name": "a", "bridge": "b" * 16}, "must be 1 to 15 characters that an interface may have$"),
+    "vlan-zero": ({"name": "a", "vlan": 0}, "vlan 0 is not in 1-4094"),
+    "vlan-reserved": ({"name": "a", "vlan": 4095}, "vlan 4095 is not in 1-4094"),
+    "vlan-text": ({"name": "a", "vlan": "100"}, r"vlan '100' has the wrong type \(str\)"),
+    "vlan-bool": ({"name": "a", "vlan": True}, r"vlan True has the wrong type \(bool\)"),
+    "realtime": ({"name": "a", "realtime": "yes"}, r"realtime 'yes' has the wrong type \(str\)"),
+    "realtime-int": ({"name": "a", "realtime": 1}, r"realtime 1 has the wrong type \(int\)"),
+    "mtu-small": ({"name": "a", "mtu": 67}, "mtu 67 is not in 68-9702"),
+    "mtu-large": ({"name": "a", "mtu": 9703}, "mtu 9703 is not in 68-9702"),
+    "queues": ({"name": "a", "queues": 0}, "queues 0 is not in 1-64"),
+    "driver": ({"name": "a", "driver": "uio"}, "driver 'uio' is not one of vfio-pci, keep"),
+    "state": ({"name": "a", "state": "running"}, "state 'running' is not one of present, absent"),
+    "device": ({"name": "a", "device": "eth0;reboot"}, "device 'eth0;reboot' is neither an interface's name nor a PCI address"),
+    "device-ordinary": ({"name": "a", "realtime": False, "device": "ens1"}, "device belongs to real-time networks"),
+}
+
+
+@pytest.mark.parametrize(("item", "said"), NETWORK_REFUSED.values(), ids=NETWORK_REFUSED)
+def test_network_refused(item, said):
+    with pytest.raises(NetworkError) as error:
+        parse_networks([item])
+    assert re.search(said, str(error.value)), error.value
+    assert str(error.value).startswith("realtime_networks")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"name": "a"}, {"name": "a"}, "a is there twice"),
+        ({"name": "a", "device": "ens1"}, {"name": "b", "device": "ens1"}, "b and a name the same device ens1"),
+        (
+            {"name": "a", "bridge": "br0"},
+            {"name": "b", "bridge": "br0", "realtime": False},
+            "b and a share bridge br0, but only one of them is real-time",
+        ),
+    ],
+)
+def test_two_networks_that_share_what_they_must_not(first, second, said):
+    with pytest.raises(NetworkError, match=said):
+        parse_networks([first, second])

@@ -1,13 +1,12 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Interrupts of a tree: read, moved, refused, put back; irqbalance's list."""
+"""Interrupts of a tree: read, moved, refused, put back."""
 
 from __future__ import annotations
 
 import builtins
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -18,64 +17,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.interrupt
     read_interrupts,
     stuck_interrupts,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import (
-    IRQBALANCE_DROP_IN,
-    plan_irqbalance,
-    undo_irqbalance,
-)
-from unit.trees import fill, machine_files, plan, snapshot, writable
-
-PARTITION = plan()  # housekeeping 0, realtime 1-3
-DEFAULT = "/proc/irq/default_smp_affinity"
-LIST = "smp_affinity_list"
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
-
-
-def irq(number, affinity, effective, *actions, node="0"):
-    base = f"/proc/irq/{number}"
-    return {
-        f"{base}/{LIST}": affinity,
-        f"{base}/effective_affinity_list": effective,
-        f"{base}/node": node,
-        **{f"{base}/{name}/": None for name in actions},
-    }
-
-
-@pytest.fixture(name="root")
-def _root(tmp_path):
-    files = {
-        **machine_files(isolated="1-3"),
-        DEFAULT: "f\n",
-        "/var/lib/": None,
-        **irq(0, "0-3", "0"),  # no handler
-        **irq(9, "0-3", "2", "acpi"),
-        **irq(24, "1-3", "1", "eth0-rx", "eth0-tx", node="-1"),
-        **irq(100, "2\n", "2\n", "nvme0q1"),
-        **irq(101, "0", "0", "ahci"),
-    }
-    fill(tmp_path, files)
-    os.chmod(f"{tmp_path}/proc/irq/100/{LIST}", 0o444)  # kernels from 6.14 show it so
-    return tmp_path
-
-
-def run(root, planner, check_mode=False):
-    host = writable(root, "irq_affinity", check_mode)
-    with host.locked():
-        planner(host)
-        host.commit()
-    return host
+from unit.irqs import DEFAULT, LIST, PARTITION, run, text
+from unit.trees import fill, plan, snapshot, writable
 
 
 def apply(root, check_mode=False, partition=PARTITION):
     return run(root, lambda host: plan_interrupts(host, partition), check_mode)
-
-
-def text(root, path):
-    return Path(f"{root}{path}").read_text().strip()
 
 
 def test_what_is_read(root):
@@ -161,61 +108,6 @@ def test_a_damaged_memory_of_refusals_is_passed_over(root, memory):
 def test_an_unreadable_affinity_is_none(root):
     fill(root, {f"/proc/irq/9/{LIST}": "what"})
     assert read_interrupts(writable(root))[0].affinity == frozenset()
-
-
-# -- irqbalance ------------------------------------------------------------------------------------
-
-ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
-BANNED = "IRQBALANCE_BANNED_CPULIST=1-3"
-
-
-class Systemd:
-    def __init__(self):
-        self.commands = []
-
-    def __call__(self, command):
-        self.commands.append(" ".join(command))
-        return 0, "", ""
-
-
-def running(root, *environment):
-    fill(root, {"/sys/fs/cgroup/system.slice/irqbalance.service/cgroup.procs": "77\n", "/run/systemd/system/": None})
-    fill(root, {"/proc/77/environ": "".join(f"{line}\0" for line in environment)})
-
-
-def test_irqbalance_gets_its_list(root):
-    systemd = Systemd()
-    host = run(root, lambda host: plan_irqbalance(host, systemd, PARTITION))
-    assert [change.resource for change in host.changes] == [ENVIRONMENT, IRQBALANCE_DROP_IN]
-    assert text(root, ENVIRONMENT) == BANNED
-    assert text(root, IRQBALANCE_DROP_IN) == f"[Service]\nEnvironmentFile=-{ENVIRONMENT}"
-    assert systemd.commands == []
-    assert run(root, lambda host: plan_irqbalance(host, systemd, PARTITION)).changes == []
-
-
-def test_a_running_irqbalance_is_restarted_once_and_back(root):
-    systemd = Systemd()
-    running(root, "A=1")
-    before = snapshot(root)
-    host = run(root, lambda host: plan_irqbalance(host, systemd, PARTITION))
-    assert host.changes[-1].resource == "service:irqbalance"
-    assert systemd.commands == ["systemctl daemon-reload", "systemctl try-restart irqbalance.service"]
-    running(root, "A=1", BANNED)
-    assert run(root, lambda host: plan_irqbalance(host, systemd, PARTITION)).changes == []
-
-    def undo(host):
-        host.restore_files()
-        undo_irqbalance(host, systemd)
-
-    run(root, undo)
-    assert systemd.commands[2:] == systemd.commands[:2]
-    running(root, "A=1")
-    assert snapshot(root) == before
-    assert run(root, undo).changes == []
-
-
-def test_no_list_without_isolated_cpus(root):
-    assert run(root, lambda host: plan_irqbalance(host, Systemd(), plan(Intent(realtime="0")))).changes == []
 
 
 def test_refusals_are_kept_where_a_reboot_forgets_them():

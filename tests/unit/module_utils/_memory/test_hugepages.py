@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_arguments import page_arguments
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Guest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, Placement
@@ -179,19 +178,3 @@ def test_pages_at_run_time_need_free_memory():
         r"for that now\. Stop what uses the memory, or reboot the node, and run this again; or give guests less memory_mib$",
     ):
         check_free(NEED, 100, 183 + 128)
-
-
-# -- 1 GiB pages at boot ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pages", "tokens"),
-    [
-        ({}, []),
-        ({"0": {"2M": 5}}, []),
-        ({"0": {"2M": 5, "1G": 4}}, ["hugepagesz=1G", "hugepages=0:4"]),
-        ({"10": {"1G": 1}, "2": {"1G": 16}}, ["hugepagesz=1G", "hugepages=2:16,10:1"]),
-    ],
-)
-def test_page_arguments(pages, tokens):
-    assert page_arguments(pages) == tokens

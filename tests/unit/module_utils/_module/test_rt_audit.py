@@ -27,9 +27,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import _commo
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT, WANTS
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
 from ansible_collections.realtime.kvm.plugins.modules import rt_audit as module
+from unit.documents import ROOT
 from unit.libvirts import FakeLibvirtOf
 from unit.plants import GUESTS, KERNEL, NETWORKS, PLC1, SWITCH, Plant, mask
-from unit.test_docs import ROOT
 from unit.trees import fill, machine_files, plan, snapshot
 
 NODE1 = "/sys/devices/system/node/node1/hugepages/hugepages-2048kB"

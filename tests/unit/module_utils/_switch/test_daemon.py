@@ -9,11 +9,11 @@ import os
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import SOCKET_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._host import threads as _threads
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID
 from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import restore_threads
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime import kernel_threads as _kthreads
 from ansible_collections.realtime.kvm.plugins.module_utils._switch import daemon as _ovs_daemon
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import (
     ALTERNATIVE,
@@ -244,7 +244,7 @@ def test_the_daemon_is_the_process_of_its_pid_file(root):
 
 def test_threads_that_do_not_poll_are_moved_and_moved_back(root, monkeypatch):
     moved = {}
-    for module in (_kthreads, _ovs_daemon):
+    for module in (_threads, _ovs_daemon):
         monkeypatch.setattr(module, "set_affinity", lambda pid, cpus: moved.update({pid: cpus}))
     fill(root, daemon_files())
     for task, name, allowed in ((78, "handler1", "0-3"), (79, "dpdk-intr", "1"), (80, "pmd-c02/id:9", "2"), (81, "urcu2", "0-1")):

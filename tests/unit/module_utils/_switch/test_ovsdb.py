@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._switch import ovsdb as _ovsdb
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.ovsdb import FILES, SOCKET, Once, Ovsdb
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import COLUMNS, FINISH, decode
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import COLUMNS, FINISH
 from unit.trees import fill, writable
 
 ROW = {
@@ -193,23 +193,6 @@ def test_a_damaged_file_is_named(root, monkeypatch, outcome):
     fill(root, {FILES[0]: ""})
     with pytest.raises(HostError, match=rf"{FILES[0]} cannot be read: (ovsdb-tool: bad file|rubbish)"):
         database(root, lambda _command: outcome).read()
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "decoded"),
-    [
-        ("name", "x", "x"),
-        ("tag", ["set", []], None),
-        ("tag", 7, 7),
-        ("ports", ["uuid", "a"], ("a",)),
-        ("ports", ["set", [["uuid", "a"], ["uuid", "b"]]], ("a", "b")),
-        ("ports", ["set", []], ()),
-        ("options", ["map", [["k", "v"]]], {"k": "v"}),
-        ("dpdk_initialized", False, False),
-    ],
-)
-def test_values(column, value, decoded):
-    assert decode(column, value) == decoded
 
 
 def test_once_is_once():

@@ -5,20 +5,12 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.conflicts import describe_port
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.diff import plan_removal, plan_switch
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import (
     PHYSICAL,
     Port,
-    Switch,
     SwitchError,
     SwitchOptions,
     assign_queues,
@@ -34,33 +26,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import (
     same_setting,
     socket_memory_mib,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.restart import (
-    digest,
-    marker,
-    restart_reasons,
-    running_digest,
-    switch_users,
-)
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import DAEMON_KEY, Database, Row
 from hypothesis import given
 from hypothesis import strategies as st
-from property.machines import regular
+from unit.switches import PARTITION, TOPOLOGY, guests, networks, port
 
-#: Two nodes of four CPUs: housekeeping 0,4; dataplane 1-2 and 5; realtime 3,6-7.
-TOPOLOGY = build_topology(regular(nodes=2, cores=4, threads=1).files())
-PARTITION = plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1-2,5", "realtime": "3,6-7"}))
 ONE_SIDED = plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1", "realtime": "2-3"}))
 NO_DATAPLANE = plan_partition(TOPOLOGY, Intent(cpus={"realtime": "3"}))
-
-
-def networks(*items):
-    return parse_networks([{"name": item} if isinstance(item, str) else item for item in items])
-
-
-def guests(known, *items):
-    return parse_guests(
-        [{"memory_mib": 64, "vcpus": 2, "realtime_vcpus": "1", **item} for item in items], known, node="n", priority_limit=1
-    )
 
 
 # -- memory ----------------------------------------------------------------------------------------
@@ -243,10 +214,6 @@ def test_ports_of_guests_and_devices():
     ]
 
 
-def port(name, queues=1, nodes=()):
-    return Port(name, "br", "n", name, queues=queues, nodes=nodes)
-
-
 def affinities(ports, existing=None, foreign=()):
     return {name: dict(item.affinity) for name, item in assign_queues(ports, PARTITION, existing or {}, foreign).items()}
 
@@ -321,291 +288,3 @@ def test_a_shared_bridge_keeps_its_mark_while_that_network_uses_it():
     assert desired_bridges(known.values(), {"br": "b"}) == {"br": "b"}
     assert desired_bridges(known.values(), {"br": "c"}) == {"br": "a"}
     assert desired_bridges(known.values(), {"br": None}) == {"br": "a"}
-
-
-# -- comparison ------------------------------------------------------------------------------------
-
-
-class Rows:
-    """A database that is put together by hand."""
-
-    def __init__(self):
-        self.bridges, self.ports, self.interfaces, self.on = {}, {}, {}, {}
-
-    def bridge(self, name, network=None, datapath="netdev"):
-        marks = {"realtime-kvm": network} if network else {}
-        self.on[name] = []
-        self.bridges[name] = (datapath, marks)
-        self.port(name, name, marks=marks, type="internal")
-        return self
-
-    def port(
-        self, bridge, name, *, marks=None, type="dpdkvhostuserclient", options=None, other=None, tag=None, status=None, mtu=1500
-    ):
-        common = {"name": name, "external_ids": marks or {}}
-        self.ports[name] = Row(f"p-{name}", {**common, "tag": tag, "interfaces": (f"i-{name}",)})
-        more = {
-            "type": type,
-            "options": options or {},
-            "other_config": other or {},
-            "status": status or {},
-            "mtu_request": mtu,
-            "error": None,
-        }
-        self.interfaces[name] = Row(f"i-{name}", {**common, **more})
-        self.on[bridge].append(f"p-{name}")
-        return self
-
-    def database(self, other_config=None, external_ids=None, dpdk=True):
-        bridges = {
-            name: Row(
-                f"b-{name}", {"name": name, "datapath_type": datapath, "external_ids": marks, "ports": tuple(self.on[name])}
-            )
-            for name, (datapath, marks) in self.bridges.items()
-        }
-        root = {"other_config": other_config or {}, "external_ids": external_ids or {}, "dpdk_initialized": dpdk}
-        return Database(
-            Row("root", {**root, "bridges": tuple(f"b-{name}" for name in bridges)}), bridges, self.ports, self.interfaces
-        )
-
-
-KNOWN = networks({"name": "control", "vlan": 5})
-LISTED = guests(KNOWN, {"name": "plc1", "networks": [{"network": "control"}]})
-SWITCH = Switch({}, {"br-control": "control"}, assign_queues(desired_ports(KNOWN, LISTED, {}, {}), PARTITION, {}), {})
-
-
-def settled():
-    """What the database holds once SWITCH is made."""
-    wanted = SWITCH.ports["plc1.control"]
-    marks = {"realtime-kvm": "control", "realtime-kvm-guest": "plc1"}
-    pins = {"pmd-rxq-affinity": format_affinity(wanted.affinity)}
-    return (
-        Rows()
-        .bridge("br-control", "control")
-        .port("br-control", wanted.name, marks=marks, options=wanted.options, other=pins, tag=5)
-    )
-
-
-def compare(rows, switch=SWITCH, known=None, listed=("plc1",), **more):
-    return plan_switch(rows.database(), switch, KNOWN if known is None else known, listed, **more)
-
-
-def told(plan):
-    return [(difference.resource, difference.before, difference.after) for difference in plan.differences]
-
-
-def test_nothing_to_do():
-    plan = compare(settled())
-    assert (plan.differences, plan.operations, plan.unlisted, plan.notes) == ([], [], [], [])
-
-
-def test_everything_is_new():
-    plan = compare(Rows())
-    assert told(plan) == [
-        ("ovs:Port/plc1.control", None, describe_port(SWITCH.ports["plc1.control"])),
-        ("ovs:Bridge/br-control", None, "datapath_type: netdev"),
-    ]
-    assert [operation["op"] for operation in plan.operations] == ["insert"] * 5 + ["mutate", "mutate", "select", "commit"]
-    assert describe_port(SWITCH.ports["plc1.control"]).splitlines() == [
-        "bridge: br-control",
-        "type: dpdkvhostuserclient",
-        "options:vhost-server-path: /run/realtime-kvm/vhost/plc1.control",
-        "mtu_request: 1500",
-        "tag: 5",
-        "pmd-rxq-affinity: 0:1",
-    ]
-
-
-def test_an_empty_database_gets_its_root():
-    plan = plan_switch(Database(), replace(SWITCH, settings={"dpdk-init": "true", "dpdk-lcore-mask": None}), KNOWN, ["plc1"])
-    assert plan.operations[0] == {
-        "op": "insert",
-        "table": "Open_vSwitch",
-        "row": {"other_config": ["map", [["dpdk-init", "true"]]]},
-    }
-
-
-def test_keys_of_others_stay():
-    rows = settled()
-    row = rows.interfaces["plc1.control"]
-    rows.interfaces["plc1.control"] = Row(
-        row.uuid,
-        {
-            **row.columns,
-            "options": {**row.map("options"), "n_rxq_desc": "64"},
-            "other_config": {**row.map("other_config"), "mine": "1"},
-            "external_ids": {**row.map("external_ids"), "mine": "1"},
-        },
-    )
-    assert compare(rows).differences == []
-
-
-def test_a_transaction_waits_for_what_it_changes_to_be_as_it_was():
-    rows = settled()
-    rows.ports["plc1.control"] = Row("p-plc1.control", {**rows.ports["plc1.control"].columns, "tag": 9})
-    plan = compare(rows)
-    assert told(plan) == [("ovs:Port/plc1.control tag", "9", "5")]
-    assert plan.operations[0] == {
-        "op": "wait",
-        "timeout": 0,
-        "table": "Port",
-        "where": [["_uuid", "==", ["uuid", "p-plc1.control"]]],
-        "columns": ["tag"],
-        "until": "==",
-        "rows": [{"tag": 9}],
-    }
-
-
-@pytest.mark.parametrize(
-    ("settings", "in_use", "class_"),
-    [
-        ({"dpdk-init": "true"}, True, "guest"),
-        ({"dpdk-socket-mem": "1"}, False, "stall"),
-        ({"pmd-cpu-mask": "0x2"}, True, "stall"),
-        ({"pmd-rxq-isolate": "false"}, False, "stall"),
-        ({"pmd-sleep-max": "5"}, True, "none"),
-    ],
-)
-def test_disruption_classes_of_settings(settings, in_use, class_):
-    plan = compare(settled(), replace(SWITCH, settings=settings), in_use=in_use)
-    assert [difference.disruption for difference in plan.differences] == [class_]
-
-
-def test_first_ports_disturb_nobody_and_further_ones_stall():
-    assert {difference.disruption for difference in compare(Rows()).differences} == {"none"}
-    other = Rows().bridge("x").port("x", "vhu1")
-    assert [difference.disruption for difference in compare(other).differences] == ["stall", "none"]
-
-
-def test_gone_guest_and_gone_device_lose_their_ports():
-    marks = {"realtime-kvm": "control", "realtime-kvm-device": "ens1"}
-    rows = settled().port("br-control", "dpdk-control", marks=marks, type="dpdk", options={"dpdk-devargs": "0000:41:00.0"})
-    rows.port("br-control", "plc2.control", marks={"realtime-kvm": "control", "realtime-kvm-guest": "plc2"})
-    plan = compare(rows, listed=("plc1", "plc2"))
-    assert [difference.resource for difference in plan.differences] == ["ovs:Port/dpdk-control", "ovs:Port/plc2.control"]
-    assert "0000:41:00.0" not in plan.used
-    assert "bridge: br-control\ntype: dpdk\noptions:dpdk-devargs: 0000:41:00.0" in plan.differences[0].before
-
-
-def test_a_guest_that_loses_a_port_in_use_is_told():
-    marks = {"realtime-kvm": "control", "realtime-kvm-guest": "plc2"}
-    rows = settled().port("br-control", "plc2.control", marks=marks, status={"mode": "client", "status": "connected"})
-    assert [difference.disruption for difference in compare(rows, listed=("plc1", "plc2")).differences] == ["guest"]
-
-
-def test_what_is_not_listed_stays_with_its_device():
-    marks = {"realtime-kvm": "old"}
-    rows = (
-        settled()
-        .bridge("br-old", "old")
-        .port("br-old", "dpdk-old", marks=marks, type="dpdk", options={"dpdk-devargs": "0000:81:00.0"})
-    )
-    plan = compare(rows)
-    assert plan.differences == []
-    assert [row["port"] or row["bridge"] for row in plan.unlisted] == ["dpdk-old", "br-old"]
-    assert "0000:81:00.0" in plan.used
-
-
-def test_a_network_that_is_no_longer_real_time_goes():
-    known = networks({"name": "control", "realtime": False, "bridge": "br0"})
-    plan = compare(settled(), Switch({}, {}, {}, {}), known, ("plc1",))
-    assert [difference.resource for difference in plan.differences] == ["ovs:Port/plc1.control", "ovs:Bridge/br-control"]
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        (
-            Rows().bridge("br-control", datapath=""),
-            r"^realtime_networks: control: bridge br-control exists with the kernel's datapath \(datapath_type system\)",
-        ),
-        (Rows().bridge("x").port("x", "br-control"), "there is port br-control of bridge x already"),
-        (
-            Rows().bridge("x").port("x", "plc1.control"),
-            "^realtime_guests: plc1: port plc1.control exists on bridge x and is not this collection's",
-        ),
-        (
-            Rows().bridge("x").port("x", "vhu1", options={"vhost-server-path": "/run/realtime-kvm/vhost/plc1.control"}),
-            "interface vhu1, which is not this collection's, has vhost-server-path /run/realtime-kvm/vhost/plc1.control already",
-        ),
-    ],
-)
-def test_what_stands_in_the_way_is_named(rows, said):
-    with pytest.raises(SwitchError, match=said):
-        compare(rows)
-
-
-def test_a_bridge_of_the_kernel_is_named():
-    with pytest.raises(
-        SwitchError,
-        match=r"there is an interface br-control of the kernel already, so no userspace bridge .* or give the network realtime: false",
-    ):
-        compare(Rows(), kernel_names=["lo", "br-control"])
-    compare(settled(), kernel_names=["lo", "br-control"])  # its own
-
-
-def test_removal_gives_settings_back_and_leaves_others():
-    rows = settled().bridge("x").port("x", "mine")
-    database = rows.database({"dpdk-init": "true", "pmd-cpu-mask": "0x26", "other": "1"}, {DAEMON_KEY: "p d", "system-id": "s"})
-    plan = plan_removal(database, {"dpdk-init": None, "pmd-cpu-mask": "0x2"}, drop=[DAEMON_KEY])
-    assert told(plan)[:2] == [
-        ("ovs:Open_vSwitch other_config:dpdk-init", "true", None),
-        ("ovs:Open_vSwitch other_config:pmd-cpu-mask", "0x26", "0x2"),
-    ]
-    assert [difference.resource for difference in plan.differences[2:]] == ["ovs:Port/plc1.control", "ovs:Bridge/br-control"]
-    text = str(plan.operations)
-    assert "b-x" not in text.replace("'b-x']", "")  # but for the guard
-    assert DAEMON_KEY in text
-    assert "system-id" not in text
-
-
-def test_removal_of_nothing_is_nothing():
-    assert plan_removal(Rows().bridge("x").database(), {}, drop=[DAEMON_KEY]).operations == []
-
-
-# -- the daemon ------------------------------------------------------------------------------------
-
-WANTED = {"dpdk-init": "true", "dpdk-socket-mem": "64", "dpdk-lcore-mask": None, "pmd-cpu-mask": "0x26"}
-HELD = {"dpdk-init": "true", "dpdk-socket-mem": "64"}
-
-
-@pytest.mark.parametrize(
-    ("held", "ids", "dpdk", "reasons"),
-    [
-        (HELD, {}, True, []),
-        ({**HELD, "dpdk-init": "True", "pmd-cpu-mask": "0x1"}, {}, True, []),
-        (HELD, {}, False, ["DPDK is not initialized in the running daemon"]),
-        ({}, {}, False, ["dpdk-init", "dpdk-socket-mem"]),
-        ({**HELD, "dpdk-lcore-mask": "0x1"}, {}, True, ["dpdk-lcore-mask"]),
-        (HELD, {DAEMON_KEY: marker("this", {})}, True, ["settings changed by a run that did not come to the restart"]),
-        (HELD, {DAEMON_KEY: marker("that", {})}, True, []),  # it has started since
-        ({**HELD, "dpdk-socket-mem": "1"}, {DAEMON_KEY: marker("this", HELD)}, True, []),  # it does not know of the 1 yet
-        ({**HELD, "dpdk-socket-mem": "1"}, {DAEMON_KEY: marker("that", HELD)}, True, ["dpdk-socket-mem"]),
-        (HELD, {DAEMON_KEY: "rubbish"}, True, []),
-    ],
-)
-def test_when_the_running_daemon_must_start_anew(held, ids, dpdk, reasons):
-    assert restart_reasons(Rows().database(held, ids, dpdk), WANTED, "this") == reasons
-
-
-def test_settings_that_need_no_restart_do_not_count():
-    assert digest({**WANTED, "pmd-cpu-mask": "0x1"}) == digest(HELD)
-    assert running_digest(Rows().database(HELD), "this") == digest(HELD)
-
-
-def test_who_uses_the_switch():
-    assert switch_users(Rows().database(), ["plc9"]) == []
-    rows = (
-        settled()
-        .bridge("x")
-        .port("x", "vhu1", status={"status": "connected"})
-        .port("x", "vhu2", status={"status": "disconnected"})
-    )
-    assert switch_users(rows.database(), []) == ["vhu1"]
-    assert switch_users(rows.database(), ["plc9"]) == ["plc9", "vhu1"]
-    rows.port("x", "mine", marks={"realtime-kvm": "n", "realtime-kvm-guest": "plc3"}, status={"status": "connected"})
-    assert switch_users(rows.database(), []) == ["plc3", "vhu1"]
-
-
-def test_a_described_port_leaves_out_what_it_has_not():
-    assert not re.search("tag|None", describe_port(replace(SWITCH.ports["plc1.control"], tag=None)))

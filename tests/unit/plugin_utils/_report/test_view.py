@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from html.parser import HTMLParser
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import data_block, render_page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     Input,
     account_fleet,
@@ -21,45 +20,8 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     report_view,
     state_of,
 )
-from unit.fleets import foreign, guest_spec, large, latency, node_info
-
-EVIL = """<script>alert(1)</script><img src=x onerror="alert('2')">&amp;'"</td></noscript></svg></style>--><!--"""
-NOW = "2026-11-23T10:15:00Z"
-SPECS = [guest_spec(0), guest_spec(1, vcpus=3), guest_spec(2, realtime=False)]
-FINDING = {"rule": "interrupt", "resource": "IRQ 24", "expected": "CPUs 0", "actual": "CPUs 5", "remedy": "irq_affinity role"}
-VOID = {"meta", "link", "img", "input", "br", "rect", "path", "circle", "polyline", "line"}
-
-
-class Page(HTMLParser):
-    """What a page is made of: tags that open and close in pairs, attributes, texts."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.attributes, self.texts, self.open = [], [], [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
-def page_of(nodes, results=(), rejected=(), title="Nodes"):
-    given = Input(nodes, NOW, results, rejected, title)
-    return render_page(report_view(given, account_fleet(nodes)))
+from unit.fleets import foreign, large, latency, node_info
+from unit.pages import FINDING, NOW, SPECS, Page, page_of
 
 
 @pytest.mark.parametrize(
@@ -139,58 +101,6 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["open", "folded"])
-def test_no_name_becomes_markup(many):
-    info = node_info("n1", [guest_spec(0)])
-    info.update(hostname=EVIL, booted=EVIL, kernel={**info["kernel"], "release": EVIL})
-    info["guests"][0].update(name=EVIL, owner=EVIL, project=EVIL, manager=EVIL, running_since=EVIL, differs_live=[EVIL])
-    info["guests"][0]["class"] = EVIL
-    info["guests"][0]["threads"][0]["scheduler"] = EVIL
-    info["guests"].append(foreign(f"{EVIL}2", [5], ports=[{"type": EVIL, "mac": EVIL, "source": EVIL}], devices=[EVIL]))
-    info["switch"]["pmds"]["1"] = EVIL
-    info["switch"]["ports"][0].update(name=EVIL, bridge=EVIL)
-    info["switch"]["ports"][0]["interfaces"][0].update(name=EVIL, type=EVIL, device=EVIL)
-    info["interrupts"]["irqs"][0].update(actions=[EVIL], cpus=EVIL, allowed=EVIL)
-    info["missing"] = [{"part": EVIL, "state": "absent", "reason": EVIL}]
-    drift = [dict.fromkeys(("rule", "severity", "resource", "expected", "actual", "repair", "source"), EVIL)]
-    results = [latency(host, EVIL, started=EVIL, tool=EVIL, profile=EVIL, result="fail") for host in (EVIL, "stranger")]
-    for result in results:
-        result["verdict"]["reasons"] = [EVIL]
-    nodes = {EVIL: {"info": info, "verify": {"findings": drift}}, f"{EVIL}3": {"unreachable": True, "error": EVIL}}
-    if many:
-        nodes.update({f"n{number}": {"unreachable": True} for number in range(5)})
-    text = page_of(nodes, [*results, *results], [{"file": EVIL, "reason": EVIL}], EVIL)
-    for markup in (text, *re.findall(r"<noscript>(.*?)</noscript>", text, re.DOTALL)):
-        page = Page(markup)
-        assert page.open == []
-        assert "img" not in page.tags
-        assert [name for _tag, name, _value in page.attributes if name.startswith("on")] == []
-    assert text.count("<script") == text.count("</script>") == 2
-    assert text.count("<noscript>") == text.count("</noscript>") == (7 if many else 0)
-    assert "alert(1)&lt;/script&gt;" in text
-
-
-def test_data_cannot_end_its_block():
-    text = str(data_block([EVIL, "\u2028", {"a": "]]>"}]))
-    assert "<" not in text
-    assert json.loads(text) == [EVIL, "\u2028", {"a": "]]>"}]
-
-
-def test_the_page_loads_nothing_and_forbids_it():
-    text = page_of({"n1": {"info": node_info("n1", SPECS), "verify": {"findings": []}}}, [latency("n1", started=NOW)])
-    page = Page(text)
-    links = [
-        (tag, name, value)
-        for tag, name, value in page.attributes
-        if name in ("src", "href", "srcset", "action", "data", "xlink:href")
-    ]
-    assert [link for link in links if not link[2].startswith("#")] == [("link", "href", "data:,")]
-    assert [value for _tag, name, value in page.attributes if name == "style"] == []
-    assert re.findall(r"https?://|@import|url\((?!#)", text) == []
-    [policy] = [value for tag, name, value in page.attributes if tag == "meta" and name == "content" and "default-src" in value]
-    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
-
-
 def test_a_run_that_measured_nothing_is_on_the_page():
     empty = {**latency("n1", started=NOW, result="inconclusive"), "max_us": None, "per_cpu": [], "histogram": {"counts": {}}}
     text = page_of({"n1": {"info": node_info("n1", [])}}, [latency("n1", started="2026-11-22T00:00:00Z"), empty])
@@ -208,17 +118,6 @@ def test_tables_have_heads_with_a_scope():
     assert len(scopes) == page.tags.count("th")
     named = [tag for tag, name, _value in page.attributes if tag == "svg" and name in ("aria-label", "aria-hidden")]
     assert len(named) == page.tags.count("svg")
-
-
-def test_guests_and_sets_are_drawn_on_their_cpus_with_letters():
-    info = node_info("n1", SPECS)
-    info["guests"].append(foreign("legacy", [3]))
-    text = page_of({"n1": {"info": info, "verify": {"findings": []}}})
-    assert "<title>CPU 3: realtime; plc1, vCPU 0; legacy, vCPU 0; per second" in text
-    assert "2 users!" in text
-    assert "<title>CPU 1: dataplane; PMD, pmd-c01/id:1;" in text
-    for letter in "HDRS":
-        assert re.search(rf'class="letter" x="10" y="[\d.]+">{letter}</text>', text)
 
 
 def test_a_cell_that_is_a_formula_is_text_in_a_spreadsheet():

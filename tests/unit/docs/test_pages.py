@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All pages: what stays on a node, disruption classes, links that lead somewhere, variables that exist."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, CONFIG_DIR, DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
+from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT
+from unit.documents import PAGES, PLAYBOOK_DEFAULTS, ROLES, ROOT, code_of, options, tables, text_of
+
+
+def test_undo_names_everything_that_is_left_on_a_node():
+    page = text_of("docs/undo-and-recovery.md")
+    paths = [
+        DROP_IN,
+        JOURNAL,
+        IRQBALANCE_DROP_IN,
+        interrupts._REFUSED,
+        ARCHIVE,
+        UNIT,
+        CONFIG_DIR,
+        DOCUMENT,
+    ]
+    assert [path for path in paths if path not in page] == []
+
+
+def test_disruption_classes_are_documented():
+    rows = [row for head, content in tables("docs/concepts.md") if head[0] == "class" for row in content]
+    assert [code_of(row[0]) for row in rows] == list(DISRUPTIONS)
+
+
+def anchors(path):
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _rest, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_variables_that_pages_name_exist(page):
+    """A name that looks like a variable of ours is one, or is what a role exports."""
+    known = {name for role in ROLES for name in options(role)} | set(PLAYBOOK_DEFAULTS)
+    known |= {f"{role}_result" for role in ROLES} | {
+        "rt_kernel_reboot_required",
+        "realtime_bios",
+        "realtime_drift",
+        "realtime_latency",
+        "realtime_partition",
+    }
+    known |= {"realtime_nodes", "cpu_partition_info", *ROLES}
+    prefixes = "|".join([*ROLES, "realtime"])
+    named = set(re.findall(rf"`((?:{prefixes})_\w+)", page.read_text(encoding="utf-8")))
+    assert sorted(named - known) == []

@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters that playbooks use: the report of a plan, and what disturbs more than the plan may."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.realtime.kvm.plugins.filter.report import FilterModule
+
+FILTERS = FilterModule().filters()
+plan_report, disruptions_above = FILTERS["plan_report"], FILTERS["disruptions_above"]
+
+
+def change(resource, before="a", after="b", disruption="none"):
+    return {"resource": resource, "before": before, "after": after, "disruption": disruption, "reason": ""}
+
+
+RESULTS = {
+    "partition": {
+        "table": ["the", "table"],
+        "changes": [change("/etc/x", None, "text\nof lines"), change("/sys/mask", disruption="stall")],
+    },
+    "power": {"changes": []},
+    "interrupts": {"changes": [change("IRQ")]},
+    "kernel": {
+        "arguments": [{"token": "skew_tick=1", "reason": "why", "disturbs": "what"}],
+        "changes": [change("/boot/grub/grub.cfg", disruption="reboot")],
+    },
+}
+REBOOT = {
+    "reboot_required": True,
+    "running": {"release": "6.1-amd64", "matches": False},
+    "following": {"release": "6.1-rt", "tokens": []},
+}
+
+
+# -- plan_report -----------------------------------------------------------------------------------
+
+
+def test_the_report_holds_sets_arguments_and_changes():
+    text = plan_report(RESULTS)
+    assert text.startswith("the\ntable\n\n")
+    assert "skew_tick=1      why" in text
+    assert [line.split(maxsplit=1)[0] for line in text.splitlines()[-4:]] == ["none", "stall", "none", "reboot"]
+    assert "absent -> text of lines" in text
+
+
+def test_a_long_value_is_shortened():
+    text = plan_report({"partition": {"changes": [change("x", "b" * 100, "a" * 100)]}})
+    assert f"{'b' * 27}... -> {'a' * 57}..." in text
+
+
+@pytest.mark.parametrize("results", [{"partition": {}}, {"partition": {"changes": []}, "kernel": {"reboot_required": False}}])
+def test_nothing_to_change_is_said(results):
+    assert plan_report(results).endswith("nothing to change")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "line"),
+    [
+        (REBOOT, "6.1-amd64 -> 6.1-rt"),
+        ({**REBOOT, "following": {"release": "6.1-amd64"}}, "6.1-amd64 -> the real-time kernel"),
+        ({**REBOOT, "running": {"release": "6.1-rt", "matches": True}}, "6.1-rt -> 6.1-rt"),
+        ({**REBOOT, "following": {}}, "6.1-amd64 -> ?"),
+    ],
+)
+def test_a_reboot_is_a_change(kernel, line):
+    text = plan_report({"partition": {}, "kernel": kernel})
+    assert text.splitlines()[-1].split() == ["reboot", "running", "kernel", "and", "arguments", *line.split()]
+
+
+# -- disruptions_above -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "found"),
+    [
+        ("none", ["/sys/mask (stall)", "/boot/grub/grub.cfg (reboot)"]),
+        ("stall", ["/boot/grub/grub.cfg (reboot)"]),
+        ("guest", ["/boot/grub/grub.cfg (reboot)"]),
+        ("reboot", []),
+    ],
+)
+def test_what_disturbs_more_than_allowed(limit, found):
+    assert disruptions_above(RESULTS, limit) == found
+
+
+def test_a_reboot_disturbs():
+    assert disruptions_above({"kernel": REBOOT}, "guest") == ["running kernel and arguments (reboot)"]
+    assert disruptions_above({}, "none") == []
+
+
+@pytest.mark.parametrize("limit", ["", "None", "all", None, 1, ["none"], {}])
+def test_an_unknown_class_is_named_with_the_variable(limit):
+    with pytest.raises(
+        AnsibleFilterError,
+        match=r"^realtime_max_disruption: .* is not a disruption class; choose one of none, stall, guest, reboot$",
+    ):
+        disruptions_above(RESULTS, limit)
+
+
+# -- wrong input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, "text", 7, [], [RESULTS], {"partition": "text"}, {"partition": {}, "power": None}])
+@pytest.mark.parametrize("name", ["plan_report", "disruptions_above"])
+def test_what_is_no_dictionary_of_results_is_refused(name, value):
+    arguments = ["none"] if name == "disruptions_above" else []
+    with pytest.raises(
+        AnsibleFilterError, match=r"expected a dictionary of module results \(partition, power, interrupts, kernel\)"
+    ):
+        FILTERS[name](value, *arguments)
+
+
+def test_without_the_partition_it_is_said_what_is_missing():
+    with pytest.raises(AnsibleFilterError, match=r"the result of cpu_partition is missing \(key partition\)"):
+        plan_report({"kernel": {}})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"changes": ["text"]},
+        {"changes": [{}]},
+        {"changes": 7},
+        {"changes": None},
+        {"reboot_required": True},
+        {"reboot_required": True, "running": {}, "following": {}},
+    ],
+)
+@pytest.mark.parametrize("name", ["plan_report", "disruptions_above"])
+def test_what_is_no_result_of_ours_is_refused(name, wrong):
+    arguments = ["none"] if name == "disruptions_above" else []
+    with pytest.raises(AnsibleFilterError, match=rf"^realtime.kvm.{name}: expected results of realtime.kvm modules, one is not"):
+        FILTERS[name]({"partition": wrong}, *arguments)

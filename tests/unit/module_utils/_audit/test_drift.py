@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a node differs from its document: each difference by rule, and a node without one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.drift import partition_drift, read_wanted_kernel, tuned_finding
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
+from unit.trees import fill, machine_files, plan, task, writable
+
+PARTITION = plan()  # housekeeping 0, realtime 1-3
+TOPOLOGY = build_topology(machine_files())
+KERNEL = config_path("kernel_arguments")
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path):
+    return fill(tmp_path, machine_files(isolated="1-3"))
+
+
+def rules(root):
+    return [(finding.rule, finding.resource) for finding in partition_drift(writable(root), TOPOLOGY, PARTITION)]
+
+
+def test_a_node_without_a_document_has_one_finding(root):
+    assert [(found.rule, found.resource) for found in partition_drift(writable(root), TOPOLOGY, None)] == [
+        ("document-missing", DOCUMENT)
+    ]
+
+
+def test_a_node_as_it_should_be_has_none(root):
+    assert rules(root) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"/sys/devices/system/cpu/isolated": "1-2\n"}, [("isolation", "/sys/devices/system/cpu/isolated")]),
+        (
+            {KERNEL: json.dumps({"tokens": ["skew_tick=1"], "default_kernel": "*-rt-*"})},
+            [("kernel-argument", "skew_tick")],
+        ),
+        ({KERNEL: json.dumps({"tokens": ["quiet"], "default_kernel": "*-cloud-*"})}, [("kernel", "running kernel")]),
+        (
+            {
+                "/proc/irq/24/smp_affinity_list": "0-3",
+                "/proc/irq/24/effective_affinity_list": "2",
+                "/proc/irq/24/node": "0",
+                "/proc/irq/24/nvme/": None,
+            },
+            [("interrupt", "IRQ 24 (nvme)")],
+        ),
+        (
+            {"/etc/systemd/system/multi-user.target.wants/tuned.service": "", "/etc/tuned/active_profile": "balanced\n"},
+            [("tuned", "tuned.service")],
+        ),
+    ],
+)
+def test_each_difference_has_its_rule(root, files, found):
+    fill(root, files)
+    assert rules(root) == found
+
+
+def test_a_task_on_both_sides_is_named_with_its_number(root):
+    fill(root, {"/proc/70/": None, **task("/proc/70/task/70", "sshd", allowed="0-1")})
+    assert rules(root) == [("task", "sshd (pid 70)")]
+
+
+def test_the_profile_of_tuned_is_shown(root):
+    assert tuned_finding(writable(root)) is None
+    fill(root, {"/etc/systemd/system/multi-user.target.wants/tuned.service": ""})
+    assert tuned_finding(writable(root)).actual == "enabled (no profile chosen)"
+    fill(root, {"/etc/tuned/active_profile": "balanced\n"})
+    assert tuned_finding(writable(root)).actual == "enabled (balanced)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"tokens": "quiet", "default_kernel": null}', '{"tokens": [1], "default_kernel": null}',
+     '{"tokens": [], "default_kernel": 6}'],
+)  # fmt: skip
+def test_a_damaged_wish_for_a_kernel_is_refused_by_file(root, text):
+    fill(root, {KERNEL: text})
+    with pytest.raises(HostError, match=rf"^{KERNEL} is damaged; run the rt_kernel role"):
+        read_wanted_kernel(writable(root))
+
+
+def test_a_wish_for_a_kernel_is_read(root):
+    assert read_wanted_kernel(writable(root)) is None
+    fill(root, {KERNEL: '{"tokens": ["quiet"], "default_kernel": null}'})
+    assert read_wanted_kernel(writable(root)) == {"tokens": ["quiet"], "default_kernel": None}

@@ -1,0 +1,51 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Queues of the switch: which thread serves each, as the daemon prints it, against the one that it is pinned to."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.switch import check_placement, parse_placement
+
+SHOWN = """pmd thread numa_id 0 core_id 1:
+  isolated : true
+  port: ens1              queue-id:  0 (enabled)   pmd usage:  0 %
+  port: plc1.control      queue-id:  0 (enabled)   pmd usage: NOT AVAIL
+  overhead:  0 %
+pmd thread numa_id 1 core_id 17:
+  isolated : false
+  port: ens1              queue-id:  1 (enabled)   pmd usage: 12 %
+"""
+PLACED = {("ens1", 0): 1, ("plc1.control", 0): 1, ("ens1", 1): 17}
+
+
+def test_every_queue_has_the_cpu_of_its_thread():
+    assert parse_placement(SHOWN) == PLACED
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", "  port: ens1  queue-id:  0 (enabled)\n"])
+def test_a_queue_below_no_thread_is_not_placed(text):
+    assert parse_placement(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "affinity", "wrong"),
+    [
+        ("ens1", {"0": 1, "1": 17}, []),
+        ("ens1", {"0": 2, "1": 17}, [("port ens1 queue 0", "the poll-mode thread of CPU 2", "that of CPU 1")]),
+        ("ens1", {"1": 1, "0": 1}, [("port ens1 queue 1", "the poll-mode thread of CPU 1", "that of CPU 17")]),
+        ("plc2.control", {"0": 1}, []),  # not there yet
+        ("ens1", {}, []),
+    ],
+)
+def test_a_queue_on_another_thread_is_found(name, affinity, wrong):
+    findings = check_placement([{"name": name, "affinity": affinity}], PLACED)
+    assert {finding.rule for finding in findings} <= {"rxq-placement"}
+    assert [(finding.resource, finding.expected, finding.actual) for finding in findings] == wrong
+
+
+def test_queues_stand_in_the_order_of_their_numbers():
+    placed = {("p", number): 3 for number in (2, 10)}
+    found = check_placement([{"name": "p", "affinity": {"10": 1, "2": 1}}], placed)
+    assert [finding.resource for finding in found] == ["port p queue 2", "port p queue 10"]

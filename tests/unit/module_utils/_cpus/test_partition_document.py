@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The partition as a document: written, read again, and refused where it is damaged."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError, partition_from_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from unit.partitions import PLAIN, plan
+
+
+def test_the_document():
+    document = plan(smt="single", isolation="runtime", dataplane_devices=("ens9",)).to_document()
+    assert document == {
+        "schema": 1,
+        "isolation": "runtime",
+        "smt": "single",
+        "topology_digest": build_topology(PLAIN.files()).digest(),
+        "boot_cpu": 0,
+        "sets": {
+            "housekeeping": {"cpus": "0,4,8,12", "mask": "00001111", "nodes": {"0": "0,8", "1": "4,12"}},
+            "dataplane": {"cpus": "1", "mask": "00000002", "nodes": {"0": "1"}},
+            "realtime": {"cpus": "2-3,5-7", "mask": "000000ec", "nodes": {"0": "2-3", "1": "5-7"}},
+            "shared": {"cpus": "", "mask": "00000000", "nodes": {}},
+        },
+        "isolated": {"cpus": "1-3,5-7,9-11,13-15", "mask": "0000eeee", "nodes": {"0": "1-3,9-11", "1": "5-7,13-15"}},
+        "idle": {"cpus": "9-11,13-15"},
+        "numa_nodes": {"0": "0-3,8-11", "1": "4-7,12-15"},
+        "warnings": ["device ens9: the firmware names no NUMA node for it; its dataplane core is taken from NUMA node 0"],
+    }
+
+
+@pytest.mark.parametrize("intent", [{}, {"smt": "single", "isolation": "runtime"}, {"dataplane_devices": ("ens9",)}])
+def test_a_document_round_trips_through_json(intent):
+    partition = plan(**intent)
+    again = partition_from_document(json.loads(json.dumps(partition.to_document())))
+    assert again == partition
+    assert again.to_document() == partition.to_document()
+
+
+def test_fields_of_later_versions_are_let_be():
+    partition = plan()
+    assert partition_from_document({**partition.to_document(), "new": {"a": 1}}) == partition
+
+
+def damaged(*path, value=None, drop=False):
+    document = copy.deepcopy(plan().to_document())
+    place = document
+    for key in path[:-1]:
+        place = place[key]
+    if drop:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(
+            {"drop": True, "path": (key,)}
+            for key in ("schema", "isolation", "smt", "topology_digest", "sets", "idle", "numa_nodes", "boot_cpu")
+        ),
+        {"drop": True, "path": ("sets", "shared")},
+        {"drop": True, "path": ("sets", "realtime", "cpus")},
+        {"path": ("sets",), "value": []},
+        {"path": ("sets", "realtime"), "value": "1-3"},
+        {"path": ("sets", "realtime", "cpus"), "value": 3},
+        {"path": ("sets", "realtime", "cpus"), "value": "1-"},
+        {"path": ("sets", "realtime", "cpus"), "value": "0-3,5-7,9-11,13-15"},  # 0 is housekeeping's
+        {"path": ("sets", "realtime", "cpus"), "value": "1-3"},  # the others have no job
+        {"path": ("idle", "cpus"), "value": "3"},
+        {"path": ("numa_nodes",), "value": {"x": "0-15"}},
+        {"path": ("numa_nodes",), "value": "0-15"},
+        {"path": ("numa_nodes", "1"), "value": ""},
+        {"path": ("boot_cpu",), "value": 1},
+        {"path": ("boot_cpu",), "value": "0"},
+        {"path": ("smt",), "value": "both"},
+        {"path": ("isolation",), "value": None},
+        {"path": ("warnings",), "value": 3},
+    ],
+    ids=str,
+)
+def test_a_damaged_document_is_refused_with_the_way_out(document):
+    broken = damaged(*document["path"], value=document.get("value"), drop=document.get("drop", False))
+    with pytest.raises(PartitionError, match=r"damaged \(.*run the cpu_partition role"):
+        partition_from_document(broken)
+
+
+@pytest.mark.parametrize("document", [None, [], "", "text", 3, {}])
+def test_what_is_no_document_is_refused(document):
+    with pytest.raises(PartitionError, match="damaged"):
+        partition_from_document(document)
+
+
+@pytest.mark.parametrize("schema", [0, 2, "1", None])
+def test_another_schema_is_refused(schema):
+    with pytest.raises(PartitionError, match=rf"schema {schema!r}.*this collection knows 1.*cpu_partition role"):
+        partition_from_document(damaged("schema", value=schema))

@@ -1,0 +1,274 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The edge to a BMC: addresses, credentials that stay at home, systems, registries, messages. No network: answers are given here.
+
+What BMCs do on the wire is in tests of the modules, against a stand-in that serves HTTPS.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from urllib.error import HTTPError
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware import redfish as _redfish
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.redfish import (
+    ROOT,
+    Access,
+    Redfish,
+    RedfishError,
+    messages_of,
+)
+
+SYSTEM, BIOS, SETTINGS = f"{ROOT}/Systems/1", f"{ROOT}/Systems/1/Bios", f"{ROOT}/Systems/1/Bios/Settings"
+REGISTRY = {"Id": "r", "RegistryEntries": {"Attributes": [{"AttributeName": "Smt", "Type": "String"}]}}
+TREE = {
+    f"{ROOT}/Systems": {"Members": [{"@odata.id": SYSTEM}]},
+    SYSTEM: {"Bios": {"@odata.id": BIOS}, "Manufacturer": "M", "PowerState": "On"},
+    BIOS: {
+        "Attributes": {"Smt": "On", "Numa": 1},
+        "AttributeRegistry": "Bios.v1",
+        "@Redfish.Settings": {"SettingsObject": {"@odata.id": SETTINGS}},
+    },
+    SETTINGS: {"Attributes": {"Smt": "Off", "Numa": 1, "Other": 7}, "@odata.etag": "e1"},
+    f"{ROOT}/Registries/Bios.v1": REGISTRY,
+}
+
+
+def access(address="bmc.example", **more):
+    return Access(address, "user", "secret", **more)
+
+
+class Wire:
+    """Answers by path, each a document, or a function that makes one; asked for others: not found."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.asked = []
+
+    def __call__(self, url, **options):
+        self.asked.append((options["method"], url, options["headers"]))
+        answer = self.answers.get(url.partition("bmc.example")[2], 404)
+        answer = answer.pop(0) if isinstance(answer, list) else answer
+        if isinstance(answer, tuple):
+            status, headers, body = answer
+            raise HTTPError(url, status, "", headers, io.BytesIO(json.dumps(body).encode()))
+        if isinstance(answer, int):
+            raise HTTPError(url, answer, "", {}, io.BytesIO(b""))
+        stream = io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+        stream.headers, stream.status = {}, 200
+        return stream
+
+
+@pytest.fixture(name="bmc")
+def _bmc(monkeypatch):
+    def make(answers=None, **more):
+        wire = Wire({**TREE, **(answers or {})})
+        monkeypatch.setattr(_redfish, "open_url", wire)
+        slept = []
+        redfish = Redfish(access(**more), slept.append)
+        redfish.wire, redfish.slept = wire, slept
+        return redfish
+
+    return make
+
+
+# -- addresses -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "more", "base"),
+    [
+        ("bmc.example", {}, "https://bmc.example"),
+        ("bmc.example:8443", {}, "https://bmc.example:8443"),
+        ("https://10.0.0.1/redfish/v1", {}, "https://10.0.0.1"),
+        ("http://bmc.example", {"validate_certs": False}, "http://bmc.example"),
+    ],
+)
+def test_addresses(address, more, base):
+    assert Redfish(access(address, **more)).base == base
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("https://user:pw@bmc.example", "give user and password in bios_username and bios_password"),
+        ("ftp://bmc.example", "is no address of a BMC"),
+        ("https://", "is no address of a BMC"),
+        ("http://bmc.example", "sends the password in the clear"),
+    ],
+)
+def test_bad_addresses(address, said):
+    with pytest.raises(RedfishError, match=f"^bios_address: .*{said}"):
+        Redfish(access(address))
+
+
+def test_the_password_is_in_no_text():
+    assert "secret" not in repr(access())
+
+
+@pytest.mark.parametrize("where", ["https://elsewhere.example/x", "http://bmc.example/x", "//elsewhere.example/x"])
+def test_credentials_do_not_follow_to_another_address(bmc, where):
+    redfish = bmc({"/a": (302, {"Location": where}, {})})
+    with pytest.raises(RedfishError, match=r"points to another address, .* which does not get the credentials"):
+        redfish.get("/a")
+    assert len(redfish.wire.asked) == 1
+
+
+def test_redirects_at_home_are_followed_and_circles_are_not(bmc):
+    assert bmc({"/a": (308, {"Location": "/b"}, {}), "/b": {"x": 1}}).get("/a").body == {"x": 1}
+    with pytest.raises(RedfishError, match="redirects /a in circles"):
+        bmc({"/a": (302, {"Location": "/a"}, {})}).get("/a")
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, r"refuses the credentials \(HTTP 401\)"),
+        (403, r"does not allow user user to GET /a \(HTTP 403\): no role;"),
+        (412, r"was changed meanwhile \(HTTP 412\)"),
+        (500, "answers GET /a with HTTP 500: no role$"),
+    ],
+)
+def test_refusals_in_words(bmc, status, said):
+    redfish = bmc({"/a": (status, {}, {"error": {"message": "no role"}})})
+    with pytest.raises(RedfishError, match=said) as caught:
+        redfish.get("/a")
+    assert caught.value.status == status
+    assert redfish.requests == 1
+
+
+def test_a_busy_bmc_is_asked_again_as_late_as_it_says(bmc):
+    redfish = bmc({"/a": [(503, {"Retry-After": "7"}, {}), (429, {}, {}), {"x": 1}]})
+    assert redfish.get("/a").body == {"x": 1}
+    assert redfish.slept == [7, 10]
+
+
+@pytest.mark.parametrize(("status", "times"), [(503, 2), (502, 1), (504, 1)])
+def test_a_change_is_repeated_only_where_nothing_was_done(bmc, status, times):
+    redfish = bmc({"/a": [status, {"x": 1}]})
+    if times == 2:
+        redfish.patch("/a", {"b": 1}, "e1")
+    else:
+        with pytest.raises(RedfishError, match=rf"HTTP {status}.*restart the BMC"):
+            redfish.patch("/a", {"b": 1}, "e1")
+    assert [(method, headers["If-Match"]) for method, _url, headers in redfish.wire.asked] == [("PATCH", "e1")] * times
+
+
+def test_a_damaged_answer_is_asked_for_once_more(bmc):
+    assert bmc({"/a": [b"{", {"x": 1}]}).get("/a").body == {"x": 1}
+    with pytest.raises(RedfishError, match="damaged body"):
+        bmc({"/a": [b"{", b"{", {"x": 1}]}).get("/a")
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"<html>", "HTML instead of JSON"), (b"[]", "a list instead of an object")])
+def test_what_is_no_redfish(bmc, content, said):
+    with pytest.raises(RedfishError, match=said):
+        bmc({"/a": content}).get("/a")
+
+
+# -- the BIOS --------------------------------------------------------------------------------------
+
+
+def test_what_a_bmc_says(bmc):
+    firmware = bmc().read()
+    assert (firmware.system, firmware.manufacturer, firmware.power) == ("1", "M", "On")
+    assert firmware.current == {"Smt": "On", "Numa": 1}
+    assert firmware.pending == {"Smt": "Off"}, "what differs, of what the BIOS has"
+    assert (firmware.settings, firmware.etag, firmware.notes) == (SETTINGS, "e1", ())
+    assert list(firmware.registry.attributes) == ["Smt"]
+    assert bmc().read(registry=False).registry is None
+
+
+@pytest.mark.parametrize(
+    ("members", "system", "said"),
+    [
+        ([], "", "lists no systems"),
+        (["1", "2"], "", r"has several systems \(1, 2\); name the one that is meant"),
+        (["1"], "9", "has no system '9'; it has 1"),
+    ],
+)
+def test_which_system_is_meant(bmc, members, system, said):
+    answers = {f"{ROOT}/Systems": {"Members": [{"@odata.id": f"{ROOT}/Systems/{name}"} for name in members]}}
+    answers[f"{ROOT}/Systems/2"] = TREE[SYSTEM]
+    with pytest.raises(RedfishError, match=said):
+        bmc(answers, system=system).read()
+
+
+def test_of_two_systems_the_one_with_a_bios(bmc):
+    answers = {
+        f"{ROOT}/Systems": {"Members": [{"@odata.id": f"{ROOT}/Systems/2"}, {"@odata.id": SYSTEM}]},
+        f"{ROOT}/Systems/2": {},
+    }
+    assert bmc(answers).read().system == "1"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({SYSTEM: {}}, "has no Bios for system 1"),
+        ({BIOS: {"Attributes": {}}}, f"serves no BIOS attributes at {BIOS}; power the system on once"),
+    ],
+)
+def test_a_system_without_bios_settings(bmc, answers, said):
+    with pytest.raises(RedfishError, match=said):
+        bmc(answers).read()
+
+
+@pytest.mark.parametrize(
+    ("answers", "note"),
+    [
+        (
+            {BIOS: {**TREE[BIOS], "AttributeRegistry": "x"}, f"{ROOT}/Registries": {"Members": []}},
+            "has no attribute registry 'x'",
+        ),
+        ({f"{ROOT}/Registries/Bios.v1": {**REGISTRY, "RegistryEntries": {}}}, "has no RegistryEntries.Attributes"),
+        (
+            {f"{ROOT}/Registries/Bios.v1": {"Id": "r", "RegistryEntries": {"Attributes": []}}},
+            "registry r has none of its attributes",
+        ),
+        ({f"{ROOT}/Registries/Bios.v1": 500}, "HTTP 500"),
+    ],
+)
+def test_without_a_usable_registry_a_note_says_so(bmc, answers, note):
+    firmware = bmc(answers).read()
+    assert firmware.registry is None
+    assert note in firmware.notes[0]
+    assert firmware.notes[0].endswith("so allowed values and locks are unknown")
+
+
+@pytest.mark.parametrize("name", ["bios.V1", "Bios.v1.2", "BiosAttributeRegistry.9"])
+def test_the_nearest_registry_serves(bmc, name):
+    path = f"{ROOT}/Registries/{name}"
+    places = [{"Language": "de", "Uri": "/de"}, {"Language": "en-US", "Uri": {"@odata.id": "/en"}}]
+    answers = {
+        f"{ROOT}/Registries/Bios.v1": 404,
+        f"{ROOT}/Registries": {"Members": [{"@odata.id": f"{ROOT}/Registries/Base"}, {"@odata.id": path}]},
+        path: {"Location": places},
+        "/en": REGISTRY,
+    }
+    assert bmc(answers).read().registry.identity == "r"
+
+
+@pytest.mark.parametrize(
+    ("body", "messages"),
+    [
+        ({}, []),
+        ({"error": {"message": "m"}}, [("m", [])]),
+        (
+            {"error": {"message": "m", "@Message.ExtendedInfo": [{"Message": "x"}, {"MessageId": "Base.1"}, {}, 7]}},
+            [("x", []), ("Base.1", [])],
+        ),
+        (
+            {"Smt@Message.ExtendedInfo": [{"Message": "x", "RelatedProperties": ["#/Attributes/Smt"], "MessageArgs": [1]}]},
+            [("x", ["Smt", "1"])],
+        ),
+    ],
+)
+def test_messages_name_their_attributes(body, messages):
+    assert messages_of(body) == messages

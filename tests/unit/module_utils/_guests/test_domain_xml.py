@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A domain's XML: what is read of it, and which elements of two differ."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
+    NAMESPACE,
+    DomainError,
+    describe,
+    differences,
+    kib,
+    parse,
+    pretty,
+    to_text,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
+from unit.domains import KEPT, changed, edited, made, merged
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("<memory>1024</memory>", 1024),
+        ("<memory unit='KiB'> 1024 </memory>", 1024),
+        ("<memory unit='b'>2048</memory>", 2),
+        ("<memory unit='KB'>1024</memory>", 1000),
+        ("<memory unit='G'>1</memory>", 1 << 20),
+        ("<memory unit='TiB'>1</memory>", 1 << 30),
+        ("<memory unit='furlong'>1</memory>", 0),
+        ("<memory>many</memory>", 0),
+        ("<memory/>", 0),
+    ],
+)
+def test_memory(text, value):
+    assert kib(ET.fromstring(text)) == value
+    assert kib(None) == 0
+
+
+def test_what_a_domain_occupies():
+    assert describe(made()) == Existing(
+        name="plc1", ours=True, vcpus={vcpu: frozenset({4 + vcpu}) for vcpu in range(4)}, emulator=frozenset({0, 1}),
+        io_threads=frozenset({0, 1}), memory_mib=256, hugepages="2M", nodes=(0,),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("xml", "cpus"),
+    [
+        ("<domain><name>x</name></domain>", set()),
+        ("<domain><vcpu>2</vcpu></domain>", set()),
+        ("<domain><vcpu cpuset='4-7,^6'>2</vcpu></domain>", {4, 5, 7}),
+        ("<domain><vcpu>2</vcpu><cputune><vcpupin vcpu='1' cpuset='9'/></cputune></domain>", {9}),
+        ("<domain><vcpu cpuset='4-5'>2</vcpu><cputune><vcpupin vcpu='1' cpuset='9'/></cputune></domain>", {4, 5, 9}),
+        (
+            "<domain><vcpu cpuset='4-5'>1</vcpu><cputune><vcpupin vcpu='0' cpuset='9'/><emulatorpin cpuset='1'/></cputune></domain>",
+            {1, 9},
+        ),
+        ("<domain><cputune><iothreadpin iothread='1' cpuset='3'/><vcpupin vcpu='0' cpuset='junk'/></cputune></domain>", {3}),
+    ],
+)
+def test_every_cpu_that_a_foreign_domain_may_use(xml, cpus):
+    existing = describe(parse(xml), running=True)
+    assert existing.cpus == cpus
+    assert (existing.ours, existing.running) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("page", "size"),
+    [("", "2M"), ("<page size='2048'/>", "2M"), ("<page size='1' unit='G'/>", "1G"), ("<page size='x'/>", "2M")],
+)
+def test_page_sizes(page, size):
+    xml = f"<domain><memoryBacking><hugepages>{page}</hugepages></memoryBacking></domain>"
+    assert describe(parse(xml)).hugepages == size
+
+
+def test_xml_that_cannot_be_read():
+    with pytest.raises(DomainError, match="libvirt gave XML that cannot be read"):
+        parse("<domain>")
+
+
+# -- comparing -------------------------------------------------------------------------------------
+
+
+def test_our_namespace_keeps_its_prefix_whatever_a_person_calls_it():
+    tree = parse(f'<domain><metadata><mine:guest xmlns:mine="{NAMESPACE}"/></metadata></domain>')
+    assert f'<domain xmlns:realtime="{NAMESPACE}"><metadata><realtime:guest />' in to_text(tree)
+
+
+def test_a_domain_that_is_not_there_differs_as_a_whole():
+    (found,) = differences(None, made())
+    assert (found.element, found.before, found.live) == ("domain", None, False)
+    assert found.after.startswith(
+        '<domain xmlns:realtime="https://github.com/realtime-kvm/realtime.kvm/guest" type="kvm">\n  <name>plc1</name>'
+    )
+
+
+def test_a_difference_shows_the_element_before_and_after():
+    tree = edited('priority="1"', 'priority="7"')
+    (found,) = differences(tree, merged(tree))
+    assert '  <vcpusched vcpus="1" scheduler="fifo" priority="7" />\n' in found.before
+    assert '  <vcpusched vcpus="1" scheduler="fifo" priority="1" />\n' in found.after
+
+
+def test_white_space_is_no_difference():
+    tree = made()
+    assert differences(parse(pretty(tree)), tree) == []
+    assert differences(tree, parse(pretty(tree))) == []
+
+
+def test_elements_of_one_name_are_told_apart():
+    old, new = KEPT["controller"]
+    tree = edited(old, new)
+    other = parse(to_text(tree).replace('model="virtio-scsi"', 'model="lsilogic"'))
+    assert changed(tree, other) == ["devices/controller#2"]
