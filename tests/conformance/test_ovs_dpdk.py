@@ -24,6 +24,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import ovs_dpdk
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._switch import ovsdb as _ovsdb
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import ALTERNATIVE, DPDK_PROGRAM, PLAIN_PROGRAM
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.ovsdb import TOOL
@@ -31,6 +33,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import S
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database
 from conformance.switches import DummySwitch, alive, needs_switch
 from property.machines import regular
+from unit.libvirts import FakeLibvirtOf
 from unit.trees import fill, writable
 
 pytestmark = needs_switch
@@ -115,13 +118,8 @@ class Node:
     def run(self, *, check=False, **parameters):
         """Run the module; return the Host and the result."""
         host = writable(self.root, "ovs_dpdk", check_mode=check)
-        with host.locked():
-            results = ovs_dpdk.run(host, self.runner, {**_ARGUMENTS, **parameters})
-            host.commit()
-            after = results.pop("after_commit", None)
-            if after is not None:
-                after()
-        return host, results
+        edges = SwitchEdges(host, self.runner, FakeLibvirtOf(None))
+        return host, carry_out(edges, ovs_dpdk.run, {**_ARGUMENTS, **parameters})
 
     def resources(self, **parameters):
         """What a run would change."""
@@ -134,7 +132,6 @@ def _node(short_folder, monkeypatch):
     monkeypatch.setattr(Database, "dpdk_initialized", property(lambda self: self.root is not None))
     monkeypatch.setattr(ovs_dpdk, "plan_threads", lambda *_arguments: None)  # this machine has fewer CPUs than the one made up
     monkeypatch.setattr(ovs_dpdk, "realtime_guests", lambda _host: [])
-    monkeypatch.setattr(ovs_dpdk, "read_domains", lambda _host: [])
     monkeypatch.setattr(_ovsdb, "SETTLE_S", 20.0)
     assign = ovs_dpdk.assign_queues
 

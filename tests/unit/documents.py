@@ -11,8 +11,7 @@ from pathlib import Path
 
 import yaml
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 
 ROOT = Path(__file__).resolve().parents[2]

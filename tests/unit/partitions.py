@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from conformance.invariants import violations
 from property.machines import regular

@@ -17,8 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_argumen
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import Machine
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from unit.documents import NO_DATAPLANE, PARTITION, code_of, lab_node, table
 
 ARGUMENTS = table("docs/kernel-arguments.md", ["Argument", "When", "Reason", "Cost", "Source"])

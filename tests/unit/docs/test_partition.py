@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import intent_from
 from unit.documents import code_of, lab_node, table, text_of
 

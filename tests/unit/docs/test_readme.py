@@ -11,8 +11,7 @@ import pytest
 import yaml
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_arguments import ArgumentPolicy, partition_arguments
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import Machine
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import plan_table
 from unit.documents import PLAYBOOK_DEFAULTS, ROLES, ROOT, code_of, defaults_of, lab_node, table, text_of, written
 

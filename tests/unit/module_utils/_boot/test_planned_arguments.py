@@ -13,7 +13,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_argumen
     partition_arguments,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import Machine
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from unit.trees import plan
 
 PARTITION = plan(Intent(cpus={"dataplane": "1", "realtime": "2-3"}))  # housekeeping 0

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import CPU_ROOT
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent, PartitionError
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import check_partition, plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, check_partition, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from property.machines import Machine, regular
 from unit.partitions import PLAIN, plan, texts

@@ -399,7 +399,7 @@ def test_a_damaged_journal_is_refused_and_kept(root, text, planner):
 def test_a_journal_that_cannot_be_read_is_not_taken_for_none(root):
     fill(root, {f"{JOURNAL}/": None})
     with pytest.raises(HostError, match="is damaged"):
-        writable(root).journal()
+        writable(root).journal.paths()
 
 
 def test_a_change_that_the_kernel_refuses_for_good_is_none(root):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import (
     IRQBALANCE_DROP_IN,
     plan_irqbalance,

@@ -140,7 +140,6 @@ class Fragmented(Host):
 def fragmented(root, **numbers):
     fill(root, {"/sys/devices/system/node/node0/compact": ""})
     host = Fragmented(str(root), owner="kvm_host")
-    host.dry = False
     for name, value in numbers.items():
         setattr(host, name, value)
     plan_pages(host, {"0": {"2M": 64}})

@@ -86,7 +86,7 @@ def run(root, planner, owner="cpu_partition"):
 
 
 def apply(root, feature, partition=PARTITION, **options):
-    return run(root, lambda host: plan_feature(host, feature, partition, {**OPTIONS[feature], **options}), feature)
+    return run(root, lambda host: plan_feature(host, FEATURES[feature], partition, {**OPTIONS[feature], **options}), feature)
 
 
 def text(root, path):
@@ -117,7 +117,7 @@ def test_values_wait_until_the_kernel_isolates(tmp_path, isolated, partition, wa
 def test_a_feature_that_waits_keeps_its_options_alone(root, feature):
     fill(root, {f"{CPU}/isolated": "\n"})
     host = writable(root, feature)
-    assert plan_feature(host, feature, PARTITION, OPTIONS[feature]) is True
+    assert plan_feature(host, FEATURES[feature], PARTITION, OPTIONS[feature]) is True
     assert [change.resource for change in host.changes] == [config_path(feature)]
 
 
@@ -271,9 +271,9 @@ def test_huge_pages_that_are_off_for_good_stay_so(root):
 
 def test_a_partition_of_other_cpus_is_refused(root):
     topology = build_topology(machine_files())
-    assert require_current_partition(Host(str(root)), topology, PARTITION.to_document()) == PARTITION
+    assert require_current_partition(Host(str(root)), topology.digest(), PARTITION.to_document()) == PARTITION
     with pytest.raises(PartitionError, match=r"^the partition document is of another topology than the node has now"):
-        require_current_partition(Host(str(root)), topology, plan(cores=2).to_document())
+        require_current_partition(Host(str(root)), topology.digest(), plan(cores=2).to_document())
 
 
 def test_every_feature_has_options_and_a_role():

@@ -9,7 +9,7 @@ import os
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import SOCKET_DIR
 from ansible_collections.realtime.kvm.plugins.module_utils._host import threads as _threads
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID

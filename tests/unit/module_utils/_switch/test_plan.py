@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import plan_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import (
     PHYSICAL,
     Port,
