@@ -18,21 +18,15 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency_rtla import 
     parse_rtla_hist,
     parse_timerlat_top,
 )
-from conformance.snapshots import FIXTURES, needs_fixtures
-
-pytestmark = needs_fixtures
-
-
-def text_of(path):
-    return (FIXTURES / path).read_text()
+from captures import need
 
 
 def rt_tests(name):
-    return text_of(f"rt-tests-real-output/{name}")
+    return need("rt-tests-real-output", name).read_text()
 
 
 def rtla(name):
-    return text_of(f"rtla-doc-samples/{name}.txt")
+    return need("rtla-doc-samples", f"{name}.txt").read_text()
 
 
 #: Output to how it is read, and what a reader of the file finds in it: CPUs, highest latency, samples and overflows of all CPUs.

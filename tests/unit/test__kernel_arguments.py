@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import tarfile
-from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._kernel_arguments import (
@@ -20,10 +19,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._kernel_arguments imp
     parse_arguments,
     split_tokens,
 )
+from captures import folder, is_whole
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-SNAPSHOTS = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "openshift-ppc"
 LISTS = ("console", "hugepages", "hugepagesz", "earlycon", "modprobe.blacklist", "module_blacklist")
 
 
@@ -313,7 +312,7 @@ def test_compare(running, following, missing, unexpected):
 
 def real_lines():
     found = []
-    for path in sorted(SNAPSHOTS.rglob("sysinfo.tgz")):
+    for path in sorted(folder("openshift-ppc").rglob("sysinfo.tgz")):
         with tarfile.open(path, "r|gz") as archive:
             found += [archive.extractfile(next(member for member in archive if member.name == "proc/cmdline")).read().decode()]
     return found
@@ -321,10 +320,8 @@ def real_lines():
 
 @pytest.fixture(name="lines", scope="module")
 def _lines():
-    if not SNAPSHOTS.is_dir():
-        pytest.skip("the snapshots of real nodes are not at hand (shared/fixtures/openshift-ppc)")
     lines = real_lines()
-    assert len(lines) >= 5
+    assert len(lines) >= (5 if is_whole("openshift-ppc") else 2)
     return lines
 
 
