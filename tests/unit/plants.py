@@ -187,7 +187,6 @@ class Plant:
         monkeypatch.setattr(rt_domain, "set_scheduler", libvirt.set_scheduler)
         monkeypatch.setattr(ovs_dpdk.Ovsdb, "read", lambda _self: switch.rows)
         monkeypatch.setattr(_kvm.fcntl, "ioctl", lambda _handle, _request: 12)
-        monkeypatch.setattr(os, "fsync", lambda _handle: None)
         plan = ovs_dpdk.plan_switch
 
         def planned(database, wanted, *rest, **options):

@@ -35,11 +35,6 @@ WANTED = ["isolcpus=managed_irq,domain,2-3", "skew_tick=1"]
 CONFIG = config_path("kernel_arguments")
 
 
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
-
-
 @pytest.fixture(name="root")
 def _root(tmp_path):
     root = tmp_path / "machine"

@@ -31,12 +31,6 @@ WANTS = "/etc/units.wants/ours.service"
 FOREIGN = b"\xff\x00admin's\n"
 
 
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    """Nobody pulls the plug on the machine of the tests."""
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
-
-
 @pytest.fixture(name="root")
 def _root(tmp_path):
     files = {BOOT_ID: "boot-1\n", SYSCTL: "1", WATCHDOG: "1", KEPT: FOREIGN, "/var/lib/": None, "/boot/vmlinuz-6.1": ""}

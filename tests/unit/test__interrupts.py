@@ -28,11 +28,6 @@ DEFAULT = "/proc/irq/default_smp_affinity"
 LIST = "smp_affinity_list"
 
 
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
-
-
 def irq(number, affinity, effective, *actions, node="0"):
     base = f"/proc/irq/{number}"
     return {

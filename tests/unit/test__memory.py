@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._memory import (
     read_pool,
 )
 from unit.trees import fill, memory_files, writable
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
 
 
 @pytest.fixture(name="root")

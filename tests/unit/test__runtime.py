@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -64,11 +63,6 @@ KNOBS = {
     "/proc/irq/9/smp_affinity_list": "0-3\n",
     "/proc/irq/9/acpi/": None,
 }
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
 
 
 @pytest.fixture(name="root")

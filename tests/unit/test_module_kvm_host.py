@@ -11,7 +11,7 @@ import re
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils import _host, _kvm, _libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils import _kvm, _libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._memory import pool_path
@@ -52,11 +52,6 @@ def machine(isolated="1-3,6-7", **memory):
         "/proc/sys/kernel/hostname": "n1\n",
         **{f"{folder}/": None for folder in ("/var/lib", "/etc/modprobe.d", "/etc/systemd/system", "/run/systemd/system")},
     }
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(_host.os, "fsync", lambda _handle: None)
 
 
 @pytest.fixture(name="told")

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils import _host, _libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils import _libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._domain_xml import is_ours, parse, read_pins, to_text
 from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_domain
@@ -68,7 +68,6 @@ class Node:
         monkeypatch.setattr(rt_domain, "connect", lambda _host: self.libvirt)
         monkeypatch.setattr(rt_domain, "installed", lambda _host: True)
         monkeypatch.setattr(rt_domain, "set_scheduler", self.libvirt.set_scheduler)
-        monkeypatch.setattr(_host.os, "fsync", lambda _handle: None)
 
     def run(self, *guests, check=False, **parameters):
         host = writable(self.root, "rt_domain", check_mode=check)

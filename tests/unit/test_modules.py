@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils import _host
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._host import JOURNAL, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
@@ -37,11 +36,6 @@ MODULES = {
     "kernel_arguments": kernel_arguments,
 }
 PARTITION = plan().to_document()  # housekeeping 0, realtime 1-3
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(_host.os, "fsync", lambda _handle: None)
 
 
 @pytest.fixture(name="call")
