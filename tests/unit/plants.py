@@ -122,7 +122,12 @@ class Inside(Host):
 
 
 class FakeSwitch:
-    """The switch's database, as the module would have it after its transaction."""
+    """The switch's database, made of what the module wants the switch to be.
+
+    The operations of the module's transaction are not run. So tests with it show what the audit finds once the database or the machine
+    differs from that wish; they cannot show that the transaction leads to it. tests/conformance/test_ovs_dpdk.py does that, on a real
+    ovsdb-server.
+    """
 
     def __init__(self):
         self.rows = Database()
