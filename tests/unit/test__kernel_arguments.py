@@ -155,6 +155,7 @@ def test_a_contradiction_of_the_plan_names_both(one, other):
         ("console=tty0 ro", "console=ttyS0", "", "console=tty0 ro console=ttyS0"),
         ("console=tty0 console=ttyS0 ro", "", "console=ttyS0", "console=tty0 ro"),
         ("console=ttyS0 ro", "console=ttyS0", "console=ttyS0", None),
+        ("console=ttyS0 ro console=ttyS0 x", "", "console=ttyS0", "console=ttyS0 ro x"),  # the last one was ours
         ("hugepagesz=2M hugepages=8", "hugepagesz=1G hugepages=8", "", "hugepagesz=2M hugepages=8 hugepagesz=1G hugepages=8"),
         ("hugepagesz=2M hugepages=8 ro hugepagesz=1G hugepages=8", "hugepagesz=1G hugepages=8", "", None),
         ("hugepagesz=2M hugepages=8 hugepagesz=1G hugepages=8", "", "hugepagesz=1G hugepages=8", "hugepagesz=2M hugepages=8"),

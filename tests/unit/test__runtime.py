@@ -166,6 +166,18 @@ def test_a_feature_is_made_once_and_taken_back(root, feature, made):
     assert run(root, undo_feature, feature).changes == []
 
 
+def test_undo_puts_values_back_before_the_options_and_threads_before_all(root, monkeypatch):
+    """An undo that is killed can be repeated, since the options that say what was set are there until the end."""
+    order = []
+    monkeypatch.setattr(_runtime, "restore_threads", lambda host: order.append(list(host.changes)))
+    apply(root, "cpu_power")
+    host = run(root, undo_feature, "cpu_power")
+    assert order == [[]]
+    kinds = [change.resource == config_path("cpu_power") for change in host.changes]
+    assert len(kinds) > 2
+    assert kinds == sorted(kinds)
+
+
 @pytest.mark.parametrize(("cstates", "limit"), [("C1", "2"), ("C0", "n/a"), ("keep", "0")])
 def test_the_idle_limit(root, cstates, limit):
     apply(root, "cpu_power", cstates=cstates)
