@@ -95,13 +95,13 @@ def test_a_new_cpu_leaves_the_holder_first_and_the_old_one_comes_to_it(node):
     seen = []
 
     def pin():
-        seen.append(node.held())
+        seen.append((node.held(), node.states()["vcpu1"]))
         node.pin("vcpu0", 3)()
 
     node.moves(vcpu0=3).pin(pin)
-    assert seen == [{4}]
+    assert seen == [({4}, ("2", "isolated"))], "who does not move stays in its partition"
     assert node.held() == {1, 4}
-    assert node.states() == {"vcpu0": ("3", "isolated"), "vcpu1": ("2", "isolated")}, "who does not move stays in its partition"
+    assert node.states() == {"vcpu0": ("3", "isolated"), "vcpu1": ("2", "isolated")}
 
 
 def test_an_error_closes_the_partitions_at_once(node):
