@@ -18,9 +18,8 @@ import time
 from pathlib import Path
 
 import yaml
-from bmc.captures import FIXTURES, load
+from bmc.captures import load
 from bmc.replay import PASSWORD, USER, Bmc, make_certificate
-from bmc.small import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES, DELAY, LIMIT = 200, 0.2, 60
@@ -28,9 +27,8 @@ NODES, DELAY, LIMIT = 200, 0.2, 60
 
 def test_fleet_report(tmp_path):
     addresses = [f"127.0.1.{number}" for number in range(1, NODES + 1)]
-    captured = (FIXTURES / "redfish-bmc").is_dir()
     certificate = make_certificate(tmp_path, addresses=addresses)
-    bmc = Bmc(load("dell") if captured else tree(), certificate, "0.0.0.0")
+    bmc = Bmc(load("hpe"), certificate, "0.0.0.0")
     bmc.machine.delay = DELAY
     inventory = tmp_path / "hosts.yml"
     hosts = {f"node{number}": {"bios_address": f"{address}:{bmc.port}"} for number, address in enumerate(addresses, 1)}

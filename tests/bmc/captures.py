@@ -11,22 +11,17 @@ import re
 import tarfile
 from pathlib import Path
 
-import pytest
 import yaml
+from captures import need
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FIXTURES = REPOSITORY.parent / "shared" / "fixtures"
-needs_bmcs = pytest.mark.skipif(
-    not (FIXTURES / "redfish-bmc").is_dir(),
-    reason="the captures of real BMCs (../shared/fixtures beside the repository) are not here",
-)
 
 ARCHIVES = {
-    "dell": "redfish-bmc/dell.tar.xz",
-    "hpe": "redfish-bmc/hpe.tar.xz",
-    "lenovo": "redfish-bmc/lenovo.tar.xz",
-    "nvidia": "redfish-bmc/nvidia_viking.tar.xz",
-    "dmtf": "redfish-other/dmtf-public-rackmount1.tar.xz",
+    "dell": ("redfish-bmc", "dell.tar.xz"),
+    "hpe": ("redfish-bmc", "hpe.tar.xz"),
+    "lenovo": ("redfish-bmc", "lenovo.tar.xz"),
+    "nvidia": ("redfish-bmc", "nvidia_viking.tar.xz"),
+    "dmtf": ("redfish-other", "dmtf-public-rackmount1.tar.xz"),
 }
 _WANTED = re.compile(
     r"/(Systems(/[^/]+(/Bios(/.*)?)?)?|Registries(/[^/]*(Bios|bios)[^/]*)?|.*BiosAttributeRegistry[^/]*)/index\.json$",
@@ -35,14 +30,14 @@ _WANTED = re.compile(
 
 
 def load(name: str) -> dict[str, dict]:
-    """The part of a captured tree that is about systems, BIOS and its registry."""
+    """The part of a captured tree that is about systems, BIOS and its registry; a test that needs an absent one is skipped."""
     return json.loads(_load(name))
 
 
 @functools.cache
 def _load(name: str) -> str:
     tree = {}
-    with tarfile.open(FIXTURES / ARCHIVES[name]) as archive:
+    with tarfile.open(need(*ARCHIVES[name])) as archive:
         for member in archive:
             if not member.isfile() or not _WANTED.search(member.name):
                 continue
@@ -78,8 +73,8 @@ def tree_of(
 
 
 def other(name: str) -> dict:
-    """A captured document of redfish-other."""
-    return json.loads((FIXTURES / "redfish-other" / f"{name}.json").read_text(encoding="utf-8"))
+    """A captured document of redfish-other; a test that needs an absent one is skipped."""
+    return json.loads(need("redfish-other", f"{name}.json").read_text(encoding="utf-8"))
 
 
 @functools.cache

@@ -356,12 +356,13 @@ def main() -> None:
     parser.add_argument("tree", type=Path)
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--port", type=int, default=8443)
-    parser.add_argument("--folder", type=Path, default=Path("."), help="where the certificate is written")
+    parser.add_argument("--folder", type=Path, default=Path("."), help="where certificate and address are written")
     options = parser.parse_args()
     addresses = ["127.0.0.1", *(f"127.0.1.{number}" for number in range(1, 255))]
     bmc = Bmc(read_tree(options.tree), make_certificate(options.folder, addresses=addresses), "0.0.0.0", options.port)
     bmc.machine.delay = options.delay
-    print(f"https://{bmc.address}, user {USER}, certificate {bmc.certificate}")
+    (options.folder / "address").write_text(bmc.address)
+    print(f"https://{bmc.address}, user {USER}, certificate {bmc.certificate}", flush=True)
     threading.Event().wait()
 
 

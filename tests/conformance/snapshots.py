@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Captured machines: where the archives are, and a directory with the files of one.
 
-The captures are third-party data and not part of this repository; they are expected in ``../shared/fixtures``
-beside it. Only the files that describe processors, nodes and network ports are taken out of an archive, once,
-into ``.cache/snapshots``.
+tests/fixtures/machines.txt names all of them; a test about one that is absent is skipped (see tests/captures.py).
+Only the files that describe processors, nodes and network ports are taken out of an archive, once, into ``.cache/snapshots``.
 """
 
 from __future__ import annotations
@@ -15,17 +14,15 @@ import hashlib
 import re
 import shutil
 import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from captures import ABSENT, OWN, REPOSITORY, absent, folder
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-FIXTURES = REPOSITORY.parent / "shared" / "fixtures"
 CACHE = REPOSITORY / ".cache" / "snapshots"
-ABSENT = "the captures of real machines (../shared/fixtures beside the repository) are not here"
-
-needs_fixtures = pytest.mark.skipif(not FIXTURES.is_dir(), reason=ABSENT)
+NAMES = tuple((OWN / "machines.txt").read_text().split())
 
 #: Archives with more than one machine.
 SEVERAL = {
@@ -87,18 +84,20 @@ def _take(stream, member, scratch):
 @functools.cache
 def _roots(archive):
     facts = archive.stat()
-    stamp = hashlib.sha256(
-        f"{archive.relative_to(FIXTURES)} {facts.st_size} {facts.st_mtime_ns} {WANTED.pattern}".encode()
-    ).hexdigest()[:12]
+    stamp = hashlib.sha256(f"{archive} {facts.st_size} {facts.st_mtime_ns} {WANTED.pattern}".encode()).hexdigest()[:12]
     target = CACHE / f"{_stem(archive)}-{stamp}"
     if not target.is_dir():
-        scratch = target.with_suffix(".part")
-        shutil.rmtree(scratch, ignore_errors=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=CACHE))
         with tarfile.open(archive) as stream:
             for member in stream:
                 if WANTED.search(member.name):
                     _take(stream, member, scratch)
-        scratch.rename(target)
+        try:
+            scratch.rename(target)
+        except OSError:  # another process was faster
+            assert target.is_dir()
+            shutil.rmtree(scratch)
     return sorted({path.parents[3] for path in target.glob("**/sys/devices/system/cpu")})
 
 
@@ -108,26 +107,36 @@ def _stem(path):
 
 def _find():
     patterns = {
-        "hwloc": "hwloc/**/*.tar.*",
-        "ghw": "ghw/*.tar.*",
-        "nri": "nri-plugins-sysfs/*.tar.*",
-        "lscpu": "util-linux-lscpu/dumps/*.tar.*",
+        "hwloc": ("hwloc", "**/*.tar.*"),
+        "ghw": ("ghw", "*.tar.*"),
+        "nri": ("nri-plugins-sysfs", "*.tar.*"),
+        "lscpu": ("util-linux-lscpu", "dumps/*.tar.*"),
     }
-    for source, pattern in patterns.items():
-        for archive in sorted(FIXTURES.glob(pattern)):
+    for source, (place, pattern) in patterns.items():
+        for archive in sorted(folder(place).glob(pattern)):
             for part in SEVERAL.get(_stem(archive), ("",)):
                 yield Snapshot(source, part or _stem(archive), archive, part)
-    for archive in sorted(FIXTURES.glob("openshift-ppc/*must-gather/**/sysinfo.tgz")):
-        older = "older-" if "older" in archive.relative_to(FIXTURES).parts[1] else ""
+    for archive in sorted(folder("openshift-ppc").glob("*must-gather/**/sysinfo.tgz")):
+        older = "older-" if "older" in archive.relative_to(folder("openshift-ppc")).parts[0] else ""
         yield Snapshot("openshift", older + archive.parent.name, archive)
 
 
-SNAPSHOTS = tuple(_find()) if FIXTURES.is_dir() else ()
+SNAPSHOTS = {str(snapshot): snapshot for snapshot in _find()}
 
 
 def each_snapshot(*sources):
-    """Parametrize a test by the snapshots of some sources (all, if none is named); skip it where there are none."""
-    chosen = [snapshot for snapshot in SNAPSHOTS if not sources or snapshot.source in sources]
-    if not chosen:
-        return pytest.mark.parametrize("snapshot", [pytest.param(None, marks=pytest.mark.skip(reason=ABSENT))])
-    return pytest.mark.parametrize("snapshot", chosen, ids=str)
+    """Parametrize a test by the snapshots of some sources (all, if none is named)."""
+    chosen = [name for name in NAMES if not sources or name.split("/")[0] in sources]
+    assert chosen
+    return pytest.mark.parametrize(
+        "snapshot",
+        [pytest.param(SNAPSHOTS.get(name), id=name, marks=() if name in SNAPSHOTS else (absent,)) for name in chosen],
+    )
+
+
+def snapshot_of(name):
+    """The snapshot of that name; the test is skipped if it is absent."""
+    assert name in NAMES
+    if name not in SNAPSHOTS:
+        pytest.skip(ABSENT)
+    return SNAPSHOTS[name]

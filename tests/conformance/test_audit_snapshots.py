@@ -11,9 +11,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
-from conformance.snapshots import SNAPSHOTS, each_snapshot, needs_fixtures
-
-pytestmark = needs_fixtures
+from conformance.snapshots import each_snapshot, snapshot_of
 
 PARAMETERS = {"interval": 1.0, "priority_limit": None, "networks": [], "guests": [], "host": {}, "switch": {}}
 
@@ -26,10 +24,6 @@ def audit(snapshot):
     result = run(host, lambda _command: (1, "", ""), PARAMETERS)
     assert host.changes == []
     return result
-
-
-def named(name):
-    return next(snapshot for snapshot in SNAPSHOTS if str(snapshot) == name)
 
 
 def told(items):
@@ -75,7 +69,7 @@ REDUNDANT = [
 
 def test_the_live_real_time_node_gets_what_it_deserves():
     """It runs with all CPUs but 5-10 isolated, the boot CPU and the siblings of its six housekeeping CPUs among them."""
-    snapshot = named("openshift/worker1.internal")
+    snapshot = snapshot_of("openshift/worker1.internal")
     result = audit(snapshot)
     assert told(result["findings"]) == [
         MISSING,
@@ -131,7 +125,7 @@ def counts(result):
 
 
 def test_the_older_real_time_node_splits_the_same_cores_the_other_way():
-    snapshot = named("openshift/older-worker1")
+    snapshot = snapshot_of("openshift/older-worker1")
     result = audit(snapshot)
     assert told(result["findings"]) == [
         MISSING,
@@ -160,7 +154,7 @@ def test_every_captured_machine_can_be_looked_at(snapshot):
 
 @pytest.mark.parametrize("guests", [[], [{"name": "plc1", "memory_mib": 64}]])
 def test_a_capture_is_never_compared_with_an_inventory(guests):
-    snapshot = named("openshift/sno")
+    snapshot = snapshot_of("openshift/sno")
     host = Host(str(snapshot.root()), check_mode=True)
     result = run(host, lambda _command: (1, "", ""), {**PARAMETERS, "guests": guests})
     assert [item["rule"] for item in result["findings"]] == ["document-missing"]

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from bmc.captures import load, needs_bmcs, other, tree_of
+from bmc.captures import load, other, tree_of
 from bmc.modules import apply_all, info, stage
 from bmc.replay import Bmc, make_certificate
 
-pytestmark = needs_bmcs
 CAPTURES = ("dell", "hpe", "lenovo", "nvidia", "dmtf", "mx740c", "sushy", "zt", "ilo5")
 
 

@@ -13,13 +13,11 @@ import json
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
-from conformance.snapshots import FIXTURES, needs_fixtures
+from captures import folder
 from property.kernel_cpusets.group import CPUS, EXCLUSIVE, PARTITION, Rules
 from property.kernel_cpusets.tree import CpusetTree
 
-pytestmark = needs_fixtures
-
-TABLE = FIXTURES / "kernel-cpuset-partition" / "cpuset-prs-matrix-linux-7.3.4.json"
+TABLE = folder("kernel-cpuset-partition") / "cpuset-prs-matrix-linux-7.3.4.json"
 #: The self test wants 8 CPUs at least.
 MACHINE = frozenset(range(8))
 KINDS = {"0": "member", "1": "root", "2": "isolated", "-1": "root invalid", "-2": "isolated invalid"}
@@ -37,8 +35,6 @@ NOT_COMPARED = {("matrix", 112): "B1 root", ("matrix", 113): "B1 root"}
 
 def scenarios(name):
     """The lines of one table; numbered, as the self test numbers them."""
-    if not TABLE.is_file():
-        return []
     lines = json.loads(TABLE.read_text())[name]
     return [pytest.param(line, NOT_COMPARED.get((name, number)), id=f"{name}-{number}") for number, line in enumerate(lines)]
 

@@ -14,21 +14,15 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency.parse import
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.rtla import parse_noise_top, parse_rtla_hist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LIMITS_US, LatencyError, judge
-from conformance.snapshots import FIXTURES, needs_fixtures
-
-pytestmark = needs_fixtures
-
-
-def text_of(path):
-    return (FIXTURES / path).read_text()
+from captures import need
 
 
 def rt_tests(name):
-    return text_of(f"rt-tests-real-output/{name}")
+    return need("rt-tests-real-output", name).read_text()
 
 
 def rtla(name):
-    return text_of(f"rtla-doc-samples/{name}.txt")
+    return need("rtla-doc-samples", f"{name}.txt").read_text()
 
 
 #: Output to how it is read, and what a reader of the file finds in it: CPUs, highest latency, samples and overflows of all CPUs.

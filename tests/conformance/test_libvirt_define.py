@@ -20,9 +20,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
+from captures import need_whole
 from conformance import test_libvirt_xml as fixtures
 from conformance.libvirt_daemon import define, interpreter
-from conformance.snapshots import ABSENT
 
 REASON = interpreter()[1]
 pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no libvirtd to ask: {REASON}")
@@ -246,8 +246,7 @@ NO_PCI = {"usb-controller-implicit-isapc.xml"}
 
 def test_every_domain_of_libvirts_tests_that_this_one_takes_also_takes_a_guest_of_ours():
     """About half a minute of a daemon's time; what it shows and would not take back itself is left out."""
-    if not fixtures.INDEX.is_file():
-        pytest.skip(ABSENT)
+    need_whole("libvirt")
     inputs = {}
     for name in fixtures.accepted():
         file, text = max(fixtures.texts(name).items())  # what people write: libvirt shows its own form of it

@@ -23,13 +23,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology_files
+from captures import REPOSITORY, folder
 from conformance.invariants import violations
-from conformance.snapshots import FIXTURES, REPOSITORY, SNAPSHOTS, needs_fixtures
-
-pytestmark = needs_fixtures
+from conformance.snapshots import snapshot_of
 
 PAGE = REPOSITORY / "docs" / "openshift-comparison.md"
-PROFILES = FIXTURES / "openshift-ppc" / "ppc-expected-profiles"
+PROFILES = folder("openshift-ppc") / "ppc-expected-profiles"
 NODES = {"must-gather.bare-metal": "openshift/worker1.internal", "must-gather.sno": "openshift/sno"}
 
 #: Why the sets differ; the key is the letter in the table.
@@ -69,7 +68,7 @@ def compare(path):
     asked = json.loads(path.with_suffix(".json").read_text())
     cpu = yaml.safe_load(path.read_text())["spec"]["cpu"]
     reserved, isolated, offlined = (parse_cpulist(str(cpu.get(key, ""))) for key in ("reserved", "isolated", "offlined"))
-    node = next(snapshot for snapshot in SNAPSHOTS if str(snapshot) == NODES[asked["must-gather-dir-path"]])
+    node = snapshot_of(NODES[asked["must-gather-dir-path"]])
     files = read_topology_files(Host(root=str(node.root())))
     whole = build_topology(files)
     # What they take away (offlined CPUs, and with nosmt the second threads) is gone before we plan.
@@ -160,7 +159,7 @@ def test_the_page_says_the_same():
 
 def test_the_live_node_splits_cores_and_would_be_refused():
     """worker1 runs with CPUs 5-10 unisolated and their siblings 45-50 isolated, and the boot CPU isolated."""
-    node = next(snapshot for snapshot in SNAPSHOTS if str(snapshot) == "openshift/worker1.internal")
+    node = snapshot_of("openshift/worker1.internal")
     cmdline = (node.root() / "proc/cmdline").read_text()
     isolated = re.search(r"isolcpus=managed_irq,(\S+)", cmdline)[1]
     assert isolated == "0-4,11-79"

@@ -14,12 +14,12 @@ import shlex
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.switch import parse_placement
-from conformance.snapshots import FIXTURES, needs_fixtures
+from captures import folder
 from conformance.switches import DummySwitch, needs_switch, parse_queues
 
 pytestmark = needs_switch
 
-EXPECTATIONS = FIXTURES / "ovs" / "pmd-tests.json"
+EXPECTATIONS = folder("ovs") / "pmd-tests.json"
 
 P0 = "add-port br0 p0 -- set Interface p0 type=dummy-pmd"
 P1 = "add-port br0 p1 -- set Interface p1 type=dummy-pmd"
@@ -78,12 +78,10 @@ def as_expected(expected: str, shown: str) -> str:
     return "\n".join(" ".join(map(str, row[:fields])) for row in rows)
 
 
-@needs_fixtures
 def test_every_test_of_upstream_is_replayed_or_not_for_a_reason():
     assert sorted(table()) == sorted([*REPLAYS, *NOT_REPLAYED])
 
 
-@needs_fixtures
 @pytest.mark.parametrize("name", REPLAYS)
 def test_upstream_expectations(short_folder, name):
     numa, setup, checks = REPLAYS[name]

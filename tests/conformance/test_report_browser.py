@@ -12,6 +12,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import r
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import Input, account_fleet, report_view
 from unit.browser import click, column, requests, start, type_into
 from unit.fleets import guest_spec, large, latency, node_info
+from waiting import wait_until
 
 
 @pytest.fixture(name="browse", scope="module")
@@ -69,7 +70,8 @@ RESULTS = [latency("kvm00", started=f"2026-11-{day:02d}T00:00:00Z", peak=10 + da
 def test_no_error_and_no_request(browse):
     driver = browse(page_of(small(12), RESULTS))
     click(driver, "details.node summary")
-    time.sleep(0.5)
+    drawn = "return document.querySelectorAll('details.node[open] svg.core').length"
+    assert wait_until(lambda: driver.execute_script(drawn) == 16)
     assert driver.get_log("browser") == []
     assert requests(driver) == []
 
@@ -77,9 +79,8 @@ def test_no_error_and_no_request(browse):
 def test_the_policy_really_holds(browse):
     text = page_of(small()).replace("</body>", '<script>window.evil = 1</script><img src="http://127.0.0.1:9/x.png"></body>')
     driver = browse(text)
-    time.sleep(0.3)
+    assert wait_until(lambda: any("Content Security Policy" in entry["message"] for entry in driver.get_log("browser")))
     assert driver.execute_script("return window.evil") is None
-    assert any("Content Security Policy" in entry["message"] for entry in driver.get_log("browser"))
 
 
 def test_a_table_sorts_by_number_both_ways(browse):
@@ -121,9 +122,8 @@ def test_a_link_opens_its_folded_node(browse):
     driver = browse(page_of(small(12)))
     assert driver.execute_script("return document.querySelectorAll('svg.core').length") == 0
     click(driver, "#t-nodes tbody a[href='#node-3']")
-    time.sleep(0.3)
-    assert driver.execute_script("return document.getElementById('node-3').open")
-    assert driver.execute_script("return document.querySelectorAll('#node-3 svg.core').length") == 16
+    assert wait_until(lambda: driver.execute_script("return document.getElementById('node-3').open"))
+    assert wait_until(lambda: driver.execute_script("return document.querySelectorAll('#node-3 svg.core').length") == 16)
     click(driver, "#node-3 table.sortable th button")
     assert driver.get_log("browser") == []
 
@@ -208,6 +208,5 @@ def test_two_hundred_nodes_stay_usable(browse):
     begun = time.monotonic()
     click(driver, "#t-nodes tbody a[href='#node-150']")
     assert driver.execute_script("return document.querySelectorAll('#node-150 svg.core').length") in (0, 64)
-    time.sleep(0.5)
-    assert driver.execute_script("return document.querySelectorAll('#node-150 svg.core').length") == 64
+    assert wait_until(lambda: driver.execute_script("return document.querySelectorAll('#node-150 svg.core').length") == 64)
     assert time.monotonic() - begun < 3

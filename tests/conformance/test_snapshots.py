@@ -14,11 +14,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import TopologyError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
+from captures import folder, need_whole
 from conformance.invariants import violations
 from conformance.oracles import from_hwloc_console, from_hwloc_xml, from_lscpu_text, run_lscpu, run_lstopo
-from conformance.snapshots import FIXTURES, SNAPSHOTS, each_snapshot, needs_fixtures
-
-pytestmark = needs_fixtures
+from conformance.snapshots import NAMES, SNAPSHOTS, each_snapshot
 
 #: Captures that describe no machine to partition.
 UNREADABLE = {
@@ -196,13 +195,18 @@ def test_hwlocs_expected_outputs_show_the_same(snapshot):
 
 
 def test_the_tables_name_snapshots_that_exist():
-    known = set(map(str, SNAPSHOTS))
-    assert set(UNREADABLE) | set(REFUSED) | set(LSCPU_DIFFERS) | set(HYBRID) <= known
+    assert set(UNREADABLE) | set(REFUSED) | set(LSCPU_DIFFERS) | set(HYBRID) <= set(NAMES)
+
+
+def test_every_snapshot_that_is_here_is_listed_and_the_own_ones_are_here():
+    assert set(SNAPSHOTS) <= set(NAMES)
+    assert {name.split("/")[0] for name in SNAPSHOTS} == {name.split("/")[0] for name in NAMES}
 
 
 def test_every_expected_output_of_hwloc_is_used():
-    listed = {path.name for pattern in ("*.console", "*.xml") for path in (FIXTURES / "hwloc").rglob(pattern)}
-    tests = [path.read_text() for path in (FIXTURES / "hwloc").rglob("*.test")]
+    need_whole("hwloc")
+    listed = {path.name for pattern in ("*.console", "*.xml") for path in folder("hwloc").rglob(pattern)}
+    tests = [path.read_text() for path in folder("hwloc").rglob("*.test")]
     assert {re.search(r"^target:\s*(\S+)", text, re.MULTILINE)[1] for text in tests} == listed
     assert set(IN_A_CGROUP) | CORES_MERGED_AWAY | MODULES_AS_CORES <= listed
 
@@ -240,7 +244,7 @@ SOCKETS_DIFFER = {
 @each_snapshot("lscpu")
 def test_lscpus_expected_outputs_say_the_same(snapshot):
     topology = readable_topology(snapshot)
-    summary, table = from_lscpu_text((FIXTURES / "util-linux-lscpu/expected" / f"lscpu-{snapshot.name}").read_text())
+    summary, table = from_lscpu_text((folder("util-linux-lscpu") / "expected" / f"lscpu-{snapshot.name}").read_text())
     assert summary.online == topology.online
     assert summary.threads_per_core == topology.threads_per_core
     if summary.nodes:  # CPUs that are only possible are listed, too, on s390

@@ -17,9 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import 
     parse_cpulist,
     parse_mask,
 )
-from conformance.snapshots import FIXTURES, needs_fixtures
-
-pytestmark = needs_fixtures
+from captures import need
 
 #: Kubernetes refuses empty items; the kernel and Nova skip them, and so do we.
 EMPTY_ITEMS = {"0,": {0}, "0,,": {0}, ",3": {3}, ",,3": {3}, "0,,3": {0, 3}}
@@ -32,7 +30,7 @@ TUNED_ONLY = {"4-8,^6,0xf00,,!10-11": "0xf00", "1,2,3-x": "3-x", "1,2,!3-x": "!3
 
 
 def table(name):
-    return json.loads((FIXTURES / "tables" / f"{name}.json").read_text())
+    return json.loads(need("tables", f"{name}.json").read_text())
 
 
 def test_nova_reads():

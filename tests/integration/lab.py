@@ -145,6 +145,14 @@ def wait_for(node: str, condition: str, seconds: float) -> bool:
     return False
 
 
+def reboot(node: str, condition: str = "true", seconds: float = 300) -> bool:
+    """Reboot a node; whether it is up again in time, with another boot id, and the condition holds then."""
+    boot = ssh(node, "cat /proc/sys/kernel/random/boot_id").strip()
+    ssh(node, "(sleep 1; reboot) >/dev/null 2>&1 &")
+    again = f"! grep -q {boot} /proc/sys/kernel/random/boot_id"
+    return wait_for(node, f"{again} && {condition} && systemctl is-system-running --wait >/dev/null", seconds)
+
+
 def fingerprint(node: str) -> dict[str, str]:
     """Return every file's digest and every setting's value that this collection could touch on a node."""
     return json.loads(ssh(node, "python3 -", stdin=(HERE / "fingerprint.py").read_text(), timeout=300))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import pytest
 from integration.conftest import NODES
-from integration.lab import INVENTORY, ROOT, STATE, lab, module, playbook, ssh, wait_for
+from integration.lab import INVENTORY, ROOT, STATE, lab, module, playbook, reboot, ssh
 from integration.machine import cpus
 
 
@@ -171,9 +171,7 @@ def _realtime() -> None:
     )
     # the highest entry below "Advanced options" is the real-time kernel
     ssh(NODE, "sed -i 's/^GRUB_DEFAULT=.*/GRUB_DEFAULT=\"1>0\"/' /etc/default/grub; update-grub 2>/dev/null", timeout=200)
-    ssh(NODE, "(sleep 1; reboot) >/dev/null 2>&1 &")
-    time.sleep(20)
-    assert wait_for(NODE, "uname -v | grep -q PREEMPT_RT && systemctl is-system-running --wait >/dev/null", 300)
+    assert reboot(NODE, "uname -v | grep -q PREEMPT_RT")
     lab("snapshot", NODE, lab_snapshot="realtime")
 
 
@@ -343,12 +341,7 @@ def test_a_run_killed_while_a_cpu_was_off_is_run_again_to_the_end() -> None:
 
 
 def test_a_boot_makes_it_again_and_undo_knows_what_is_stale() -> None:
-    boot = ssh(NODE, "cat /proc/sys/kernel/random/boot_id").strip()
-    ssh(NODE, "(sleep 1; reboot) >/dev/null 2>&1 &")
-    time.sleep(10)
-    assert wait_for(
-        NODE, f"! grep -q {boot} /proc/sys/kernel/random/boot_id && systemctl is-system-running --wait >/dev/null", 300
-    )
+    assert reboot(NODE)
     assert holders() == {name: (wanted, "isolated") for name, wanted in SETS.items()}
     assert run(**RUNTIME)["changes"] == []
     assert ssh(NODE, "rtpart status") == "the machine is as its document says\n"
@@ -383,14 +376,8 @@ def test_where_the_boot_gave_nohz_full_the_timer_falls_silent_too() -> None:
     missing = [item["argument"] for item in run("--check", **RUNTIME)["not_at_runtime"]]
     argument = next(item for item in missing if item.startswith("nohz_full="))
     text = f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {argument}"'
-    ssh(
-        NODE,
-        "cat > /etc/default/grub.d/50-site.cfg; update-grub 2>&1; (sleep 1; reboot) >/dev/null 2>&1 &",
-        stdin=text,
-        timeout=200,
-    )
-    time.sleep(20)
-    assert wait_for(NODE, f"grep -q {argument} /proc/cmdline && systemctl is-system-running --wait >/dev/null", 300)
+    ssh(NODE, "cat > /etc/default/grub.d/50-site.cfg; update-grub 2>&1", stdin=text, timeout=200)
+    assert reboot(NODE, f"grep -q {argument} /proc/cmdline")
     before = interrupted()
     made = run(**RUNTIME)
     assert [item["argument"] for item in made["not_at_runtime"]] == [item for item in missing if item != argument]

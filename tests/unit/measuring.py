@@ -9,14 +9,13 @@ import base64
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import job as _latency_job
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import machine as _latency_machine
 
-#: Takes as long as it is told, ends at once when it is asked to, and prints what cyclictest 2.4 prints (CPU 0, calm unless FAKE_MAX).
+#: Takes as long as it is told (or until FAKE_END exists), ends at once when asked to, and prints what cyclictest 2.4 prints (CPU 0, calm unless FAKE_MAX).
 CYCLICTEST = r"""#!/bin/sh
 [ "$1" = --help ] && { echo 'cyclictest V 2.40'; [ -n "$FAKE_TEXT" ] || echo '--json=FILENAME'; exit 0; }
 [ -n "$FAKE_ERROR" ] && { echo "$FAKE_ERROR" >&2; exit 1; }
@@ -24,7 +23,11 @@ while [ $# -gt 0 ]; do
   case $1 in -D) duration=$2;; --json=*) record=${1#*=};; esac
   shift
 done
-sleep "$duration" & child=$!
+if [ -n "$FAKE_END" ]; then
+  while [ ! -e "$FAKE_END" ]; do sleep 0.1; done & child=$!
+else
+  sleep "$duration" & child=$!
+fi
 trap 'kill $child; exit 130' INT TERM
 wait $child
 cycles=$((duration * 5000 - 10)) max=${FAKE_MAX:-9}
@@ -68,16 +71,6 @@ def _command_line(entry: Path, folder: Path) -> str:
         return (entry / "cmdline").read_text().replace("\0", " ").strip() if inside else ""
     except OSError:  # it has ended meanwhile
         return ""
-
-
-def wait_until(condition, seconds: float = 30) -> bool:
-    """Whether a condition comes true in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 class FakeAgent:

@@ -107,7 +107,12 @@ def _irq_files(irqs):
 
 
 class FakeSwitch:
-    """The switch's database, as the module would have it after its transaction."""
+    """The switch's database, made of what the module wants the switch to be.
+
+    The operations of the module's transaction are not run. So tests with it show what the audit finds once the database or the machine
+    differs from that wish; they cannot show that the transaction leads to it. tests/conformance/test_ovs_dpdk.py does that, on a real
+    ovsdb-server.
+    """
 
     def __init__(self):
         self.rows = Database()
@@ -162,7 +167,6 @@ class Plant:
         switch = self.switch
         monkeypatch.setattr(ovs_dpdk.Ovsdb, "read", lambda _self: switch.rows)
         monkeypatch.setattr(_kvm.fcntl, "ioctl", lambda _handle, _request: 12)
-        monkeypatch.setattr(os, "fsync", lambda _handle: None)
         plan = ovs_dpdk.plan_switch
 
         def planned(database, wanted, *rest, **options):

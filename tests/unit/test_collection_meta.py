@@ -123,6 +123,13 @@ def test_role_is_complete(role):
 
 
 @pytest.mark.parametrize("role", ROLES, ids=by_name)
+def test_role_has_a_scenario(role):
+    scenario = ROOT / "molecule" / role.name
+    assert {"molecule.yml", "prepare.yml", "converge.yml", "tests"} <= {path.name for path in scenario.iterdir()}
+    assert f"realtime.kvm.{role.name}\n" in (scenario / "converge.yml").read_text()
+
+
+@pytest.mark.parametrize("role", ROLES, ids=by_name)
 def test_role_entry_points_exist(role):
     entry_points = read_yaml(role / "meta" / "argument_specs.yml")["argument_specs"]
     assert "main" in entry_points

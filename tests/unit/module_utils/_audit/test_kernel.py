@@ -90,6 +90,8 @@ def test_isolcpus_is_read_whatever_its_flags(tokens, cpus):
         ("isolcpus=1", {}, [("isolcpus-flags", "isolcpus")]),
         ("isolcpus=managed_irq,nohz,1,3 nohz_full=1", {}, [("nohz-mismatch", "nohz_full")]),
         ("isolcpus=managed_irq,nohz,1,3 nohz_full=1,3", {}, []),
+        ("isolcpus=managed_irq,nohz,1,3 nohz_full=1-3", {}, [("nohz-mismatch", "nohz_full")]),
+        ("isolcpus=managed_irq,domain,1 isolcpus=domain,3", {}, []),
         ("nohz_full=1", {}, []),
         ("irqaffinity=0-1", {}, [("housekeeping-overlap", "irqaffinity")]),
         ("systemd.cpu_affinity=0,3", {}, [("housekeeping-overlap", "systemd.cpu_affinity")]),

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import tarfile
-from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import (
@@ -19,10 +18,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments impor
     parse_arguments,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cmdline import key_of, split_tokens
+from captures import folder, is_whole
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-SNAPSHOTS = Path(__file__).resolve().parents[5] / "shared" / "fixtures" / "openshift-ppc"
 LISTS = ("console", "hugepages", "hugepagesz", "earlycon", "modprobe.blacklist", "module_blacklist")
 
 
@@ -119,6 +118,7 @@ def test_a_contradiction_of_the_plan_names_both(one, other):
         ("console=tty0 ro", "console=ttyS0", "", "console=tty0 ro console=ttyS0"),
         ("console=tty0 console=ttyS0 ro", "", "console=ttyS0", "console=tty0 ro"),
         ("console=ttyS0 ro", "console=ttyS0", "console=ttyS0", None),
+        ("console=ttyS0 ro console=ttyS0 x", "", "console=ttyS0", "console=ttyS0 ro x"),  # the last one was ours
         ("hugepagesz=2M hugepages=8", "hugepagesz=1G hugepages=8", "", "hugepagesz=2M hugepages=8 hugepagesz=1G hugepages=8"),
         ("hugepagesz=2M hugepages=8 ro hugepagesz=1G hugepages=8", "hugepagesz=1G hugepages=8", "", None),
         ("hugepagesz=2M hugepages=8 hugepagesz=1G hugepages=8", "", "hugepagesz=1G hugepages=8", "hugepagesz=2M hugepages=8"),
@@ -276,7 +276,7 @@ def test_compare(running, following, missing, unexpected):
 
 def real_lines():
     found = []
-    for path in sorted(SNAPSHOTS.rglob("sysinfo.tgz")):
+    for path in sorted(folder("openshift-ppc").rglob("sysinfo.tgz")):
         with tarfile.open(path, "r|gz") as archive:
             found += [archive.extractfile(next(member for member in archive if member.name == "proc/cmdline")).read().decode()]
     return found
@@ -284,10 +284,8 @@ def real_lines():
 
 @pytest.fixture(name="lines", scope="module")
 def _lines():
-    if not SNAPSHOTS.is_dir():
-        pytest.skip("the snapshots of real nodes are not at hand (shared/fixtures/openshift-ppc)")
     lines = real_lines()
-    assert len(lines) >= 5
+    assert len(lines) >= (5 if is_whole("openshift-ppc") else 2)
     return lines
 
 

@@ -107,6 +107,23 @@ def test_where_only_one_node_has_dataplane_cpus_guests_of_the_switch_prefer_it()
     assert node.texts(rt("a", 6, **on_switch)) == {"a": "1,9,2,10,3,11 e0,8 n0"}, "farther is better than not at all"
 
 
+def test_the_node_of_the_switch_is_preferred_to_the_one_that_would_be_fuller():
+    node = Node(Intent(cpus={"dataplane": "5,13", "shared": "1-2,9-10"}), nodes=2, cores=4, threads=2)
+    assert node.texts(rt("b")) == {"b": "3,11 e0,8 n0"}
+    assert node.texts(rt("a", networks=[{"network": "control"}])) == {"a": "6,14 e4,12 n1"}
+
+
+def test_memory_is_counted_to_the_last_mib():
+    floating = {"name": "a", "numa_node": 0, "memory_mib": 1000}
+    assert SERVER.texts(floating, memory_mib={0: 1000, 1: 0})["a"].endswith("n0")
+    assert "1001 MiB of memory on NUMA node 0, where 1000 MiB are free" in SERVER.refusal(
+        {**floating, "memory_mib": 1001}, memory_mib={0: 1000, 1: 5000}
+    )
+    there = domain("b", "1", "9", memory_mib=800, nodes=(0,))
+    assert SERVER.texts(rt("b", memory_mib=1000), existing=[there], memory_mib={0: 1000, 1: 5000})["b"].endswith("n0")
+    SERVER.refusal(rt("b", memory_mib=1002), existing=[there], memory_mib={0: 1001, 1: 5000})
+
+
 def test_other_guests_float_on_shared_cpus_or_else_on_housekeeping():
     assert SERVER.texts({"name": "a", "vcpus": 2}) == {"a": "~0,4,8,12 e0,4,8,12 n"}
     node = Node(Intent(shared_cores_per_node=1), nodes=2, cores=4, threads=2)

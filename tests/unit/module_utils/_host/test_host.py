@@ -35,12 +35,6 @@ WANTS = "/etc/units.wants/ours.service"
 FOREIGN = b"\xff\x00admin's\n"
 
 
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    """Nobody pulls the plug on the machine of the tests."""
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
-
-
 @pytest.fixture(name="root")
 def _root(tmp_path):
     files = {BOOT_ID: "boot-1\n", SYSCTL: "1", WATCHDOG: "1", KEPT: FOREIGN, "/var/lib/": None, "/boot/vmlinuz-6.1": ""}
@@ -228,6 +222,25 @@ def test_a_file_is_complete_on_disk_before_it_takes_its_place(root, monkeypatch)
     assert order[0][2] == 4
     assert order[1] == ("rename", b"ours", 0o600)
     assert order[2][1] == "etc"
+
+
+@pytest.mark.parametrize("plant", [os.symlink, os.link], ids=["symbolic link", "hard link"])
+def test_what_appears_in_the_place_of_the_half_written_file_is_not_written_to(root, monkeypatch, plant):
+    """Someone may put a link there after the remains of a killed run were removed, and before the file is made."""
+    victim = fill(root, {"/etc/victim": "as it was"})
+    plant(f"{victim}/etc/victim", f"{root}/etc/.realtime-kvm-kept.conf")
+    monkeypatch.setattr(os, "unlink", lambda _path: None)
+    with pytest.raises(HostError, match=r"^/etc/kept\.conf cannot be written: "):
+        writable(root).write_file(KEPT, b"ours")
+    assert Path(f"{root}/etc/victim").read_text() == "as it was"
+    assert Path(f"{root}{KEPT}").read_bytes() == FOREIGN
+
+
+def test_an_original_that_no_change_needs_is_not_journalled(root):
+    before = snapshot(root)
+    host = apply(root, lambda host: host.keep("thread:1:kswapd0", "affinity", "0-3"))
+    assert not host.committed
+    assert snapshot(root) == before
 
 
 def test_at_any_moment_a_file_is_the_old_or_the_new_one(root):

@@ -43,6 +43,7 @@ def test_all_movable_ones_are_moved(root):
         (f"/proc/irq/9/{LIST}", "0-3", "0", "IRQ 9 (acpi)"),
         (f"/proc/irq/24/{LIST}", "1-3", "0", "IRQ 24 (eth0-rx, eth0-tx)"),
     ]
+    assert {change.disruption for change in host.changes} == {"none"}
     assert text(root, f"/proc/irq/24/{LIST}") == "0"
     assert text(root, f"/proc/irq/100/{LIST}") == "2"
     assert text(root, f"/proc/irq/0/{LIST}") == "0-3"

@@ -47,6 +47,11 @@ def test_a_good_run_passes_without_reasons():
         (with_row(max_us=40), "pass", None),
         (with_row(max_us=41), "fail", "maximum 41 µs on CPU 3 is above the limit of 40 µs"),
         (with_row(max_us=999, overflows=1), "fail", "1 sample beyond the histogram's 60 µs on CPUs 3"),
+        (
+            replace(with_row(max_us=40, overflows=1), beyond_us=40),
+            "fail",
+            "1 sample beyond the histogram's 40 µs",
+        ),  # it ends at the limit
         (with_row(overflows=2), "fail", "2 samples beyond the histogram's 60 µs"),  # whatever the maximum says
         (replace(with_row(max_us=25, overflows=3), beyond_us=20), "pass", None),  # beyond the bins, below the limit
         (replace(with_row(max_us=15, overflows=3), beyond_us=20), "inconclusive", "beyond 20 µs, yet a maximum of 15 µs"),

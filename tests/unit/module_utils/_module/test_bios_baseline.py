@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
 from bmc.modules import apply_all, info, stage
-from bmc.replay import PASSWORD, Bmc, make_certificate
+from bmc.replay import PASSWORD, USER, Bmc, make_certificate
 from bmc.small import ATTRIBUTES, tree
 
 SYSTEM = "/redfish/v1/Systems/1"
@@ -397,6 +398,14 @@ def test_no_password_anywhere(capsys, bmc):
     assert "wrong-password" not in str(result)
     bmc.machine.refuse = {"CorrEccSmi": f"I know that you are operator:{PASSWORD}"}
     assert PASSWORD not in str(stage(capsys, bmc))
+
+
+def test_the_header_that_carries_the_password_is_hidden(capsys, bmc):
+    header = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    bmc.machine.refuse = {"CorrEccSmi": f"I was sent Basic {header}"}
+    result = stage(capsys, bmc)
+    assert "I was sent Basic" in str(result)
+    assert header not in str(result)
 
 
 def test_secrets_of_others_are_hidden(capsys, bmc):

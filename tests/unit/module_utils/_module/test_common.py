@@ -14,7 +14,6 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
@@ -38,11 +37,6 @@ MODULES = {
     "kernel_arguments": kernel_arguments,
 }
 PARTITION = plan().to_document()  # housekeeping 0, realtime 1-3
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(_host.os, "fsync", lambda _handle: None)
 
 
 @pytest.fixture(name="call")

@@ -18,7 +18,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
-from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import pool_path
@@ -54,11 +53,6 @@ def machine(isolated="1-3,6-7", **memory):
         "/proc/sys/kernel/hostname": "n1\n",
         **{f"{folder}/": None for folder in ("/var/lib", "/etc/modprobe.d", "/etc/systemd/system", "/run/systemd/system")},
     }
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-    monkeypatch.setattr(_host.os, "fsync", lambda _handle: None)
 
 
 @pytest.fixture(name="told")

@@ -161,6 +161,10 @@ def test_a_guest_on_dataplane_cpus_is_refused_by_name(call, monkeypatch):
     domain = Existing("legacy", ours=False, vcpus={0: frozenset({1}), 1: frozenset({3})})
     monkeypatch.setattr(Libvirt, "existing", lambda _self, _host: [domain])
     assert re.search("^ovs_dpdk: dataplane CPUs 1 are used by domain legacy, .* re-pin it", call()["msg"])
+    for thread in ("emulator", "io_threads"):
+        beside = Existing("legacy", ours=False, vcpus={0: frozenset({3})}, **{thread: frozenset({1})})
+        monkeypatch.setattr(Libvirt, "existing", lambda _self, _host, domain=beside: [domain])
+        assert "dataplane CPUs 1 are used by domain legacy" in call().get("msg", ""), thread
     floating = Existing("legacy", ours=False, floating=frozenset(range(8)))
     monkeypatch.setattr(Libvirt, "existing", lambda _self, _host: [floating])
     assert "failed" not in call()

@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -28,8 +27,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency.machine impo
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LatencyError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_latency as body
 from ansible_collections.realtime.kvm.plugins.modules import rt_latency
-from unit.measuring import CYCLICTEST, STRESS, FakeAgent, install, processes, use_folder, wait_until
+from unit.measuring import CYCLICTEST, STRESS, FakeAgent, install, processes, use_folder
 from unit.trees import fill, task
+from waiting import wait_until
 
 ONLINE = sorted(os.sched_getaffinity(0))
 pytestmark = pytest.mark.skipif(
@@ -69,6 +69,8 @@ def _folder(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     seen = body.ask
     monkeypatch.setattr(body, "ask", lambda machine: {key: value for key, value in seen(machine).items() if key != "systemd"})
+    # what else runs on this machine is none of the tests' business; test_cpus_that_a_program_is_on_are_not_measured has its own
+    monkeypatch.setattr(body, "occupants", lambda _host, _isolated: {})
     yield folder
     assert wait_until(lambda: processes(folder) == [], 20), processes(folder)
 
@@ -153,18 +155,20 @@ def test_check_mode_says_what_would_run_and_runs_nothing(call, folder):
     assert not folder.exists()
 
 
-def test_started_polled_and_removed(call, folder):
-    begun = call(state="started", seconds=4)
+def test_started_polled_and_removed(call, folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("FAKE_END", str(tmp_path / "end"))
+    begun = call(state="started", seconds=3000)
     assert begun["running"]
     assert not begun["finished"]
     assert wait_until(lambda: any("sleep 300" in line for line in processes(folder)))  # the stand-in for load
-    again = call(state="started", seconds=4)  # the same: joined
+    again = call(state="started", seconds=3000)  # the same: joined
     assert again["running"]
-    assert call(check=True, state="started", seconds=4)["running"]
+    assert call(check=True, state="started", seconds=3000)["running"]
     for check in (False, True):
-        assert "runs already (cyclictest on CPUs 0, 4 s)" in call(check=check, state="started", seconds=5)["msg"]
+        assert "runs already (cyclictest on CPUs 0, 3000 s)" in call(check=check, state="started", seconds=5)["msg"]
     early = call(state="polled")
-    assert (early["running"], early["finished"], early["minutes_left"]) == (True, False, 1)
+    assert (early["running"], early["finished"], early["minutes_left"]) == (True, False, 50)
+    (tmp_path / "end").touch()
     assert wait_until(lambda: call(state="polled")["finished"])
     first, second = call(state="polled")["result"], call(state="polled")["result"]
     assert first == second
@@ -226,7 +230,8 @@ with patch_module_args({{"cpus": "0", "seconds": 120, "lease": 4}}):
 """
     process = subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.DEVNULL)
     assert wait_until(lambda: any("cyclictest" in line for line in processes(folder)))
-    time.sleep(6)  # longer than the lease, which it prolongs
+    first = int((folder / "lease").read_text())
+    assert wait_until(lambda: int((folder / "lease").read_text()) > first + 1), "who waits for a measurement prolongs its lease"
     assert any("cyclictest" in line for line in processes(folder))
     process.kill()
     process.wait(10)
@@ -294,19 +299,16 @@ def test_refusals(refuse, arguments, message):
     assert message in refuse(**arguments)
 
 
-def test_cpus_that_a_program_is_on_are_not_measured(call, refuse, folder):
+def test_cpus_that_a_program_is_on_are_not_measured(call, refuse, folder, monkeypatch, tmp_path):
     last = ONLINE[-1]
-    process = subprocess.Popen(["taskset", "-c", str(last), "sleep", "100"])
-    try:
-        assert wait_until(lambda: os.sched_getaffinity(process.pid) == {last})
-        document = partition(realtime=[last])
-        message = refuse(cpus=str(last), partition=document)
-        assert f"CPUs {last} are in use ({last}: sleep (pid {process.pid}))" in message
-        assert "are in use" in refuse(cpus=None, partition=document)  # none is left of the set
-        assert call(check=True, cpus=str(last), partition=document, occupied=True)["cpus"] == str(last)
-    finally:
-        process.kill()
-        process.wait()
+    machine = fill(tmp_path / "machine", task("/proc/50/task/50", "controller", allowed=str(last)))
+    monkeypatch.setattr(body, "occupants", lambda _host, isolated: _latency_machine.occupants(Host(str(machine)), isolated))
+    document = partition(realtime=[last])
+    message = refuse(cpus=str(last), partition=document)
+    assert f"CPUs {last} are in use ({last}: controller (pid 50))" in message
+    assert "are in use" in refuse(cpus=None, partition=document)  # none is left of the set
+    assert call(check=True, cpus=str(last), partition=document, occupied=True)["cpus"] == str(last)
+    shutil.rmtree(machine / "proc")
     assert call(check=True, cpus=None, partition=document)["cpus"] == str(last)
     assert not folder.exists()
 

@@ -1,0 +1,230 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the connection asks of libvirt, on a stand-in for its library, and what is said when libvirt refuses."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Connection, Libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from unit.trees import fill
+
+FLAGS = {
+    name: 1 << place
+    for place, name in enumerate(
+        [
+            *("VIR_CONNECT_LIST_DOMAINS_ACTIVE", "VIR_CONNECT_LIST_DOMAINS_AUTOSTART", "VIR_CONNECT_LIST_DOMAINS_PERSISTENT"),
+            *("VIR_DOMAIN_XML_INACTIVE", "VIR_DOMAIN_XML_SECURE", "VIR_DOMAIN_DEFINE_VALIDATE", "VIR_DOMAIN_AFFECT_LIVE"),
+            *("VIR_DOMAIN_UNDEFINE_MANAGED_SAVE", "VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA"),
+            *("VIR_DOMAIN_UNDEFINE_NVRAM", "VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA"),
+        ]
+    )
+}
+
+
+class LibvirtError(Exception):
+    def get_error_message(self):
+        return f"{self.args[0]}\n"
+
+
+class Library:
+    """The part of libvirt's module that is used; ``calls`` are all calls that change anything."""
+
+    libvirtError = LibvirtError  # noqa: N815
+
+    def __init__(self):
+        self.calls = []
+        self.machines = {}
+        self.down = False
+        for name, flag in FLAGS.items():
+            setattr(self, name, flag)
+
+    def registerErrorHandler(self, handler, _context=None):  # noqa: N802
+        self.handler = handler
+
+    def open(self, uri):
+        assert uri == "qemu:///system"
+        if self.down:
+            raise LibvirtError("no socket")
+        return self
+
+    def listAllDomains(self, flags):  # noqa: N802
+        kinds = {
+            FLAGS["VIR_CONNECT_LIST_DOMAINS_ACTIVE"]: "active",
+            FLAGS["VIR_CONNECT_LIST_DOMAINS_AUTOSTART"]: "autostart",
+            FLAGS["VIR_CONNECT_LIST_DOMAINS_PERSISTENT"]: "persistent",
+        }
+        return [machine for machine in self.machines.values() if not flags or getattr(machine, kinds[flags])]
+
+    def lookupByName(self, name):  # noqa: N802
+        if name not in self.machines:
+            raise LibvirtError(f"no domain {name}")
+        return self.machines[name]
+
+    def defineXMLFlags(self, _xml, flags):  # noqa: N802
+        self.calls.append(("define", flags))
+
+
+class Machine:
+    """A domain."""
+
+    def __init__(self, library, name, *, active=False, autostart=False, persistent=True, deaf=False):
+        self.library, self._name, self.deaf = library, name, deaf
+        self.active, self.autostart, self.persistent, self.gone = active, autostart, persistent, False
+        library.machines[name] = self
+
+    def __getattr__(self, call):
+        """Every other call is noted."""
+
+        def note(*arguments):
+            self.library.calls.append((call, self._name, *arguments))
+
+        return note
+
+    def name(self):
+        return self._name
+
+    def isActive(self):  # noqa: N802
+        return int(self.active)
+
+    def XMLDesc(self, flags):  # noqa: N802
+        if self.gone:
+            raise LibvirtError("it is gone")
+        return f"<domain><name>{self._name}</name><title>{flags}</title></domain>"
+
+    def create(self):
+        self.library.calls.append(("create", self._name))
+        self.active = True
+
+    def shutdown(self):
+        self.library.calls.append(("shutdown", self._name))
+        self.active = self.deaf
+
+    def destroy(self):
+        self.library.calls.append(("destroy", self._name))
+        self.active = False
+
+
+@pytest.fixture(name="library")
+def _library(monkeypatch):
+    library = Library()
+    monkeypatch.setattr(_libvirt, "libvirt", library)
+    return library
+
+
+def test_a_node_without_the_bindings_or_the_daemon_is_told_what_helps(library, monkeypatch):
+    library.down = True
+    with pytest.raises(HostError, match=r"^libvirt \(qemu:///system\) does not answer: no socket; is its service running\?"):
+        Connection()
+    monkeypatch.setattr(_libvirt, "libvirt", None)
+    with pytest.raises(HostError, match=r"^python3-libvirt is not installed on this node; run the kvm_host role"):
+        Connection()
+
+
+def test_every_domain_is_told_with_its_passwords_and_as_it_is_defined(library):
+    Machine(library, "off")
+    Machine(library, "on", active=True, autostart=True)
+    Machine(library, "transient", active=True, persistent=False)
+    Machine(library, "gone").gone = True
+    domains = Connection().domains()
+    assert {name: (item.running, item.autostart, item.persistent) for name, item in domains.items()} == {
+        "off": (False, False, True),
+        "on": (True, True, True),
+        "transient": (True, False, False),
+    }
+    secure = FLAGS["VIR_DOMAIN_XML_SECURE"]
+    assert int(domains["on"].tree.findtext("title")) == secure | FLAGS["VIR_DOMAIN_XML_INACTIVE"]
+    assert int(domains["on"].live_tree().findtext("title")) == secure
+
+
+def test_domains_of_one_shape_are_validated_once(library):
+    connection = Connection()
+    for shape in ("a", "a", "b", "", ""):
+        connection.define("plc1", "<domain/>", shape)
+    validate = FLAGS["VIR_DOMAIN_DEFINE_VALIDATE"]
+    assert [flags for _define, flags in library.calls] == [validate, 0, validate, validate, validate]
+
+
+def test_a_shape_that_was_refused_is_validated_again(library, monkeypatch):
+    connection = Connection()
+
+    def refuse(_xml, _flags):
+        raise LibvirtError("XML error:\nno such element")
+
+    monkeypatch.setattr(library, "defineXMLFlags", refuse)
+    with pytest.raises(HostError, match=r"^plc1: libvirt could not define it: XML error: no such element$"):
+        connection.define("plc1", "<domain/>", "a")
+    monkeypatch.undo()
+    monkeypatch.setattr(_libvirt, "libvirt", library)
+    connection.define("plc1", "<domain/>", "a")
+    assert library.calls == [("define", FLAGS["VIR_DOMAIN_DEFINE_VALIDATE"])]
+
+
+def test_a_guest_that_runs_is_not_started_again(library):
+    Machine(library, "on", active=True)
+    Machine(library, "off")
+    for name in ("on", "off"):
+        Connection().start(name)
+    assert library.calls == [("create", "off")]
+
+
+def test_guests_are_asked_to_shut_down_all_at_once(library):
+    for name in ("a", "b"):
+        Machine(library, name, active=True)
+    Machine(library, "off")
+    Connection().stop(["a", "off", "b"], 0, force=False)
+    assert library.calls == [("shutdown", "a"), ("shutdown", "b")]
+
+
+def test_a_guest_that_does_not_shut_down_is_named_or_switched_off(library, monkeypatch):
+    monkeypatch.setattr(_libvirt.time, "sleep", lambda _seconds: None)
+    Machine(library, "deaf", active=True, deaf=True)
+    Machine(library, "a", active=True)
+    with pytest.raises(HostError, match=r"^deaf: still running 0 s after .* or set rt_guest_force_off: true"):
+        Connection().stop(["deaf", "a"], 0, force=False)
+    assert ("destroy", "deaf") not in library.calls
+    Connection().stop(["deaf", "a"], 0, force=True)
+    assert library.calls[-2:] == [("shutdown", "deaf"), ("destroy", "deaf")]
+
+
+def test_a_definition_goes_with_all_that_belongs_to_it(library):
+    Machine(library, "plc1")
+    Connection().remove("plc1")
+    flags = sum(flag for name, flag in FLAGS.items() if "UNDEFINE" in name)
+    assert library.calls == [("undefineFlags", "plc1", flags)]
+
+
+def test_each_kind_of_thread_is_pinned_by_its_own_call_in_the_running_guest(library):
+    Machine(library, "plc1", active=True)
+    connection, live = Connection(), FLAGS["VIR_DOMAIN_AFFECT_LIVE"]
+    for role in ("vcpu1", "emulator", "iothread2"):
+        connection.pin("plc1", role, [0, 2], 4)
+    on = (True, False, True, False)
+    assert library.calls == [
+        ("pinVcpuFlags", "plc1", 1, on, live),
+        ("pinEmulator", "plc1", on, live),
+        ("pinIOThread", "plc1", 2, on, live),
+    ]
+
+
+def test_autostart_is_a_number_and_an_unknown_domain_is_named(library):
+    Machine(library, "plc1")
+    Connection().set_autostart("plc1", True)
+    assert library.calls == [("setAutostart", "plc1", 1)]
+    with pytest.raises(HostError, match=r"^plc9: libvirt could not find it: no domain plc9$"):
+        Connection().lookup("plc9")
+
+
+@pytest.mark.parametrize("socket", ["libvirt-sock", "virtqemud-sock", "other-sock"])
+def test_a_libvirt_is_there_if_it_has_a_socket(library, tmp_path, socket):
+    del library
+    assert Libvirt().installed(Host(str(fill(tmp_path, {f"/run/libvirt/{socket}": ""})))) is (socket != "other-sock")
+
+
+def test_a_captured_machine_is_never_asked(library, tmp_path):
+    Machine(library, "of the machine that runs the test")
+    host = Host(str(fill(tmp_path, {"/run/libvirt/libvirt-sock": ""})))
+    assert (Libvirt().connect(host), Libvirt().existing(host)) == (None, [])
