@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from ._cgroups import read_holders, read_reserved, read_users
-from ._change import Change
+from ._change import Change, check_limit, planned_changes
 from ._cpuset import format_cpulist
 from ._host import Host, HostError
 from ._isolation import wanted_holders
@@ -57,10 +57,10 @@ def _cycle(host: Host, path: str) -> None:
     host.forget(path)
 
 
-def bring_back(host: Host, *, alone: bool = False) -> None:
+def bring_back(host: Host, *, alone: bool = False, limit: str | None = None) -> None:
     """Switch on again the CPUs that a killed run left off, before anything is read of them.
 
-    Check mode cannot, and says so, unless nothing else is to be planned (``alone``).
+    Check mode cannot, and says so, unless nothing else is to be planned (``alone``). ``limit`` is the highest disruption class allowed.
     """
     left = {}
     for path, before in host.entries("value").items():
@@ -72,4 +72,5 @@ def bring_back(host: Host, *, alone: bool = False) -> None:
     for path in left.values():
         change = Change(path, "0", "1", "stall", "switched off by a run that was killed")
         host.restore(change, path, partial(host.write_value, path, "1"))
+    check_limit(planned_changes(host.results()), limit)
     host.commit()

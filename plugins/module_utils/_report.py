@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._change import DISRUPTIONS
+from ._change import beyond, planned_changes
 from ._cpuset import format_cpulist
 from ._partition import SETS, Partition
 from ._topology import Topology
@@ -58,16 +58,8 @@ def _shorten(text: str | None, width: int = 60) -> str:
 
 
 def collect_changes(results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the changes of several module results, in their order; a kernel to be booted counts as a change."""
-    changes = [change for result in results.values() for change in result.get("changes", [])]
-    for result in results.values():
-        if result.get("reboot_required"):
-            running, following = result["running"]["release"], result["following"].get("release", "?")
-            after = "the real-time kernel" if not result["running"]["matches"] and running == following else following
-            changes.append(
-                {"resource": "running kernel and arguments", "before": running, "after": after, "disruption": "reboot"}
-            )
-    return changes
+    """Return the changes of several module results, in their order."""
+    return [change for result in results.values() for change in planned_changes(result)]
 
 
 def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -92,11 +84,4 @@ def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def disruptions_above(results: Mapping[str, Mapping[str, Any]], limit: str) -> list[str]:
     """Return the changes whose disruption class is higher than ``limit``, each with its class."""
-    if limit not in DISRUPTIONS:
-        raise ValueError(f"realtime_max_disruption: {limit!r} is not a disruption class; choose one of {', '.join(DISRUPTIONS)}")
-    allowed = DISRUPTIONS.index(limit)
-    return [
-        f"{change['resource']} ({change['disruption']})"
-        for change in collect_changes(results)
-        if DISRUPTIONS.index(change["disruption"]) > allowed
-    ]
+    return beyond(collect_changes(results), limit)

@@ -144,7 +144,9 @@ def test_shared_variables_have_the_documented_default_wherever_they_are_used(rol
         used = [
             use
             for path in files
-            for use in re.findall(rf"(?<![\w.]){name}\b(?! \| default\({re.escape(str(spec['default']))}\))", path.read_text())
+            for use in re.findall(
+                rf"(?<![\w.]){name}\b(?! \| default\({re.escape(repr(spec['default']))}\)|: \w| is\b)", path.read_text()
+            )
         ]
         findings += [f"{name} without its default" for _use in used]
     assert findings == []

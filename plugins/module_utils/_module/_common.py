@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .._boot import Runner
+from .._change import DisruptionError, check_limit, planned_changes
 from .._cpuset import CpuListError
 from .._domain_xml import DomainError
 from .._guest import GuestError
@@ -33,6 +34,7 @@ REFUSALS = (
     PinningError,
     DomainError,
     CpuListError,
+    DisruptionError,
     HostError,
     HugepageError,
     IsolationError,
@@ -61,6 +63,7 @@ def runner_of(module: AnsibleModule) -> Runner:
 def run_module(module: AnsibleModule, owner: str, body: Body, *, info: bool = False) -> None:
     """Run a module: ``body`` reads, validates and plans on the Host; the changes are made, results returned.
 
+    A plan that disturbs more than ``max_disruption`` allows is refused before the first of its changes is made.
     Check mode is the same path: a ``Host`` in check mode plans and does not make. An ``info`` module is always in it.
     """
     parameters = dict(module.params)
@@ -69,8 +72,9 @@ def run_module(module: AnsibleModule, owner: str, body: Body, *, info: bool = Fa
     try:
         with host.locked():
             results = body(host, runner_of(module), parameters)
-            host.commit()
             after = results.pop("after_commit", None)
+            check_limit(planned_changes({**host.results(), **results}), parameters.get("max_disruption"))
+            host.commit()
             if after is not None:
                 after()
     except REFUSALS as error:

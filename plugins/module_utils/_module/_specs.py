@@ -1,11 +1,13 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The arguments that several modules share; what they mean is in the doc fragment ``guests``."""
+"""The arguments that several modules share; what they mean is in the doc fragments ``guests`` and ``disruption``."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from .._change import DISRUPTIONS
 
 
 def _text(*choices: str, default: str | None = None) -> dict[str, Any]:
@@ -77,3 +79,6 @@ _GUESTS = {
 
 #: partition, networks and guests, as the modules of switch, host and guests take them.
 GUESTS: dict[str, Any] = {"partition": {"type": "dict"}, "networks": _list(_NETWORKS), "guests": _list(_GUESTS)}
+
+#: The limit, which every module that changes or disturbs a node takes.
+LIMIT: dict[str, Any] = {"max_disruption": _text(*DISRUPTIONS, default="reboot")}

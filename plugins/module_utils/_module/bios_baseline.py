@@ -19,7 +19,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._bios_baseline import Baseline, Intent, choose_baseline, make_wishes, parse_baselines
 from .._bios_plan import STATES, BiosPlan, Item, make_plan
 from .._bios_registry import BiosError, Value, names, same
-from .._change import Change, worst_disruption
+from .._change import Change, DisruptionError, check_limit, worst_disruption
 from .._redfish import Access, Firmware, Redfish, RedfishError, messages_of
 from .._report import text_table
 
@@ -97,12 +97,15 @@ def work(parameters: Mapping[str, Any], *, check_mode: bool, info: bool) -> dict
         changes = []
         if not info:
             _validate(node)
+            check_limit(_reboots_for(node.plan), parameters.get("max_disruption"))
             changes = changes_of(node.plan)
             if changes and not check_mode:
                 results["reboot_required"] = _stage(node)
         return {**results, **_change_results(changes)}
     except _PartlyError as error:
         return {**results, **_change_results(error.taken), "failed": True, "msg": f"bios_baseline: {error}"}
+    except DisruptionError as error:
+        return {**results, **error.results, "changed": False, "failed": True, "msg": str(error)}
     except (BiosError, RedfishError) as error:
         text = str(error)
         return {**results, "changed": False, "failed": True, "msg": text if text.startswith("bios_") else f"bios: {text}"}
@@ -235,6 +238,12 @@ def changes_of(plan: BiosPlan) -> list[Change]:
     """Return what the first stage changes; later stages are runs of their own."""
     items = {item.wish.name: item for item in plan.items}
     return [_change(items[name], value) for name, value in plan.writes.items()]
+
+
+def _reboots_for(plan: BiosPlan) -> list[dict[str, Any]]:
+    """Return what reboots are needed for: not only what this run would stage, but also what waits and what later stages write."""
+    items = {item.wish.name: item for item in plan.items}
+    return [asdict(_change(items[name], value)) for stage in plan.stages for name, value in stage.items()]
 
 
 def _change(item: Item, value: Value) -> Change:

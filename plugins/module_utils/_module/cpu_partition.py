@@ -61,7 +61,7 @@ def _as_text(value: Any) -> str:
 
 def run(host: Host, runner: Runner, parameters: dict[str, Any]) -> dict[str, Any]:
     """Plan the module's changes on the host and return its result."""
-    bring_back(host, alone=parameters["state"] == "recovered")
+    bring_back(host, alone=parameters["state"] == "recovered", limit=parameters.get("max_disruption"))
     if parameters["state"] == "recovered":
         return {}
     if parameters["state"] == "absent":

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from .._boot import Runner
+from .._change import Change, check_limit
 from .._cpuset import CpuListError, format_cpulist, parse_cpulist
 from .._domain_xml import describe, parse, read_schedulers
 from .._host import Host
@@ -53,6 +54,8 @@ from .._libvirt import Connection
 from .._partition import Partition
 from .._runtime import read_partition, require_partition
 
+#: Tools that stop the CPUs that they measure, to see what hardware and firmware do.
+STOPPING = ("hwlatdetect", "hwnoise")
 #: Exit codes that come with a result: hwlatdetect and rtla tell by theirs that a threshold was exceeded.
 _GOOD_CODES = {"hwlatdetect": ("0", "1"), "timerlat": ("0", "2"), "osnoise": ("0", "2"), "hwnoise": ("0", "2")}
 
@@ -97,6 +100,7 @@ def _act(place: _Place, check_mode: bool) -> dict[str, Any]:
     if state == "polled":
         return _poll(place, check_mode)
     job, environment = _plan(place)
+    check_limit([asdict(_disturbance(place, job))], place.parameters.get("max_disruption"))
     told = {
         "command": job.command(),
         "load_command": job.load_command(),
@@ -117,6 +121,20 @@ def _act(place: _Place, check_mode: bool) -> dict[str, Any]:
     result = _poll(place, check_mode=False)
     remove(machine)
     return {**told, **result}
+
+
+def _disturbance(place: _Place, job: Job) -> Change:
+    """Return what a measurement does to its machine: load, stopped CPUs and CPUs taken from a program are stalls."""
+    reasons = []
+    if job.load != "none":
+        reasons.append("it makes load")
+    if job.tool in STOPPING:
+        reasons.append(f"{job.tool} stops the CPUs that it measures")
+    taken = place.parameters["occupied"] and _occupied(place, None if place.inside else _partition(place), job.cpus)
+    if taken:
+        reasons.append(f"CPUs {format_cpulist(taken)} are in use")
+    what = f"measurement with {job.tool} on CPUs {format_cpulist(job.cpus)} of {place.machine.name}"
+    return Change(what, None, "runs", "stall" if reasons else "none", ", ".join(reasons))
 
 
 def _left(seconds: float) -> dict[str, Any]:
@@ -207,9 +225,7 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
         cpus = (partition or require_partition(place.host, None)).sets[name]
         if not cpus:
             raise LatencyError(f"cpu_set: the set {name} of {where} is empty; choose another, or CPUs by number with cpus")
-    if place.inside or partition is None:
-        return cpus, {}
-    busy = {cpu: name for cpu, name in occupants(place.host, partition.isolated).items() if cpu in cpus}
+    busy = _occupied(place, partition, cpus)
     if not busy or parameters["occupied"]:
         return cpus, {}
     told = ", ".join(f"{cpu}: {name}" for cpu, name in sorted(busy.items()))
@@ -219,6 +235,14 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
             "measure inside the guest (guest), or set occupied: true where nothing depends on it"
         )
     return cpus - busy.keys(), busy
+
+
+def _occupied(place: _Place, partition: Partition | None, cpus: Iterable[int]) -> dict[int, str]:
+    """Return the CPUs among ``cpus`` that a program was put on, and which one."""
+    if place.inside or partition is None:
+        return {}
+    wanted = frozenset(cpus)
+    return {cpu: name for cpu, name in occupants(place.host, partition.isolated).items() if cpu in wanted}
 
 
 def _cpus(text: str) -> frozenset[int]:
