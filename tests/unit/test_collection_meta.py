@@ -9,6 +9,7 @@ import ast
 import fnmatch
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,33 @@ def compare_default(option: str, spec: dict[str, Any], defaults: dict[str, Any])
 )
 def test_compare_default(spec, defaults, sound):
     assert (compare_default("x", spec, defaults) == []) is sound
+
+
+INCLUDES = ("include_tasks", "import_tasks", "include_vars", "include_role", "import_role")
+
+
+def included_from_facts(text: str) -> list[str]:
+    """What a role includes by a name that is made of what a node says of itself; a dictionary of names is an allow-list."""
+    lines = re.findall(rf"(?:{'|'.join(INCLUDES)}):(?:\n +file:)? (.*)", text)
+    return [line for line in lines if "ansible_facts" in re.sub(r"\{'[^{}]*'\}\[ansible_facts\['\w+'\]\]", "", line)]
+
+
+@pytest.mark.parametrize("role", ROLES, ids=by_name)
+def test_no_file_is_named_by_a_node(role):
+    assert [line for path in role.rglob("tasks/*.yml") for line in included_from_facts(path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        ("  ansible.builtin.include_vars: \"{{ ansible_facts['os_family'] }}.yml\"", False),
+        ("  ansible.builtin.include_tasks:\n    file: \"x_{{ ansible_facts['os_family'] }}.yml\"", False),
+        ("  ansible.builtin.include_vars: \"{{ {'Debian': 'Debian.yml'}[ansible_facts['os_family']] }}\"", True),
+        ("  ansible.builtin.include_tasks: apt.yml", True),
+    ],
+)
+def test_included_from_facts(text, sound):
+    assert (included_from_facts(text) == []) is sound
 
 
 # Modules
