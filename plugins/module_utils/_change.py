@@ -48,7 +48,8 @@ def planned_changes(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     changes = list(result.get("changes", []))
     if result.get("reboot_required"):
         running, following = result["running"]["release"], result["following"].get("release", "?")
-        after = "the real-time kernel" if not result["running"]["matches"] and running == following else following
+        wanted = result.get("arguments", True) and not result["running"]["matches"]  # undo has no arguments
+        after = "the real-time kernel" if wanted and running == following else following
         changes.append({"resource": "running kernel and arguments", "before": running, "after": after, "disruption": "reboot"})
     return changes
 

@@ -23,11 +23,11 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from ._change import Change, worst_disruption
+from ._change import DISRUPTIONS, Change, worse, worst_disruption
 
 STATE_DIR = "/var/lib/realtime-kvm"
 JOURNAL = f"{STATE_DIR}/journal.json"
@@ -143,7 +143,12 @@ class Host:
     def change(self, change: Change, make: Callable[[], None], *, kind: str, original: Any = None) -> None:
         """Plan a change; ``commit`` journals its original (``change.before`` unless given) and makes it."""
         self.changes.append(change)
-        entry = {"owner": self.owner, "kind": kind, "before": change.before if original is None else original}
+        entry = {
+            "owner": self.owner,
+            "kind": kind,
+            "before": change.before if original is None else original,
+            "disruption": change.disruption,
+        }
         self._pending.append(_Pending(change.resource, make, entry))
 
     def follow_up(self, change: Change, make: Callable[[], None]) -> None:
@@ -153,7 +158,9 @@ class Host:
 
     def keep(self, resource: str, kind: str, original: Any) -> None:
         """Journal the original of something that a planned change alters on its way, as the kernel's side effect."""
-        self._pending.append(_Pending(resource, _nothing, {"owner": self.owner, "kind": kind, "before": original}, kept=True))
+        self._pending.append(
+            _Pending(resource, _nothing, {"owner": self.owner, "kind": kind, "before": original, "disruption": "none"}, kept=True)
+        )
 
     def take_back(self, change: Change) -> None:
         """Forget a change that the kernel refused for good and that therefore is none."""
@@ -168,11 +175,17 @@ class Host:
     def restore(self, change: Change | None, resource: str, make: Callable[[], None], *, anyway: bool = False) -> None:
         """Plan to put a resource back (``change`` None: it is back already) and then drop its journal entry.
 
+        It disturbs at least as much as the change that it takes back did.
         With ``anyway`` it is put back even so: another restore planned before it alters it on its way.
         """
         if change is not None:
-            self.changes.append(change)
+            self.changes.append(replace(change, disruption=worse(change.disruption, self._disruption_of(resource))))
         self._pending.append(_Pending(resource, make if change is not None or anyway else _nothing, None, forget=True))
+
+    def _disruption_of(self, resource: str) -> str:
+        """Return how much the change of a resource has disturbed; entries of earlier releases do not have it and count as none."""
+        told = self.journal()["entries"].get(resource, {}).get("disruption")
+        return told if told in DISRUPTIONS else "none"
 
     def commit(self) -> None:
         """Make the planned changes in their order; in check mode do nothing.
@@ -352,17 +365,30 @@ class Host:
         return loaded
 
     def _remember(self, pending: list[_Pending]) -> None:
-        journal = self.journal()
-        fresh = [item for item in pending if item.resource not in journal["entries"]]
-        for item in fresh:
-            parent = os.path.dirname(item.resource)
-            while item.kind in _PATH_KINDS and parent not in ("", "/") and not self.exists(parent):
-                if parent not in journal["directories"]:
-                    journal["directories"].append(parent)
-                parent = os.path.dirname(parent)
-            journal["entries"][item.resource] = {**(item.entry or {}), "boot_id": self.boot_id()}
-        if fresh:
+        """Keep what was there at the first touch, and the worst class of all changes since."""
+        journal, changed = self.journal(), False
+        for item in pending:
+            entry = dict(item.entry or {})
+            known = journal["entries"].get(item.resource)
+            if known is None:
+                self._remember_directories(item)
+                journal["entries"][item.resource] = {**entry, "boot_id": self.boot_id()}
+                changed = True
+                continue
+            before = self._disruption_of(item.resource)
+            if worse(before, entry["disruption"]) != before:
+                known["disruption"] = entry["disruption"]
+                changed = True
+        if changed:
             self._save_journal()
+
+    def _remember_directories(self, item: _Pending) -> None:
+        """Keep which directories are about to be made for a file."""
+        directories, parent = self._created_directories(), os.path.dirname(item.resource)
+        while item.kind in _PATH_KINDS and parent not in ("", "/") and not self.exists(parent):
+            if parent not in directories:
+                directories.append(parent)
+            parent = os.path.dirname(parent)
 
     def _save_journal(self) -> None:
         journal = self.journal()

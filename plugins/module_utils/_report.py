@@ -65,10 +65,11 @@ def collect_changes(results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[st
 def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the plan of a node as text: its CPU sets, its kernel arguments, what will change and how much that disturbs.
 
-    ``results`` holds the module results under the keys partition, power, interrupts and kernel.
+    ``results`` holds the module results by layer; partition and kernel, which have more to show than changes, under these keys.
     """
     changes = collect_changes(results)
-    lines = [*results["partition"].get("table", []), ""]
+    table = results.get("partition", {}).get("table", [])
+    lines = [*table, ""] if table else []
     arguments = results.get("kernel", {}).get("arguments", [])
     if arguments:
         rows = [[argument["token"], argument["reason"]] for argument in arguments]

@@ -154,7 +154,7 @@ def test_shared_variables_have_the_documented_default_wherever_they_are_used(rol
 
 #: Variables of the playbooks, and the text there that gives their default.
 PLAYBOOK_DEFAULTS = {
-    "realtime_max_disruption": ("playbooks/plan.yml", "default('reboot')", "reboot"),
+    "realtime_max_disruption": ("playbooks/tasks/show_and_refuse.yml", "default('reboot')", "reboot"),
     "realtime_reboot_allowed": ("playbooks/site.yml", "realtime_reboot_allowed | default(true)", "true"),
     "rt_kernel_reboot_serial": ("playbooks/site.yml", "rt_kernel_reboot_serial | default('25%')", "25%"),
 }
