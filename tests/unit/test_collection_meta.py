@@ -108,6 +108,9 @@ PURE_IMPORTS = {
 }
 IMPURE_CALLS = {"__import__", "breakpoint", "eval", "exec", "input", "open", "print"}
 
+#: Variables that roles share. Those of reboots are in the defaults of the roles that reboot, which name them.
+SHARED = {"realtime_guests", "realtime_networks", "realtime_priority_limit", "realtime_max_disruption"}
+
 TASK_KEYWORDS = {
     "always",
     "become",
@@ -201,10 +204,25 @@ def test_role_entry_points_exist(role):
 
 @pytest.mark.parametrize("role", ROLES, ids=by_name)
 def test_role_options_belong_to_the_role(role):
-    """An option is the role's own, or one of the few that the whole collection shares."""
-    prefixes = (f"{role.name}_", "realtime_")
-    foreign = [option for _entry, option, _spec in role_options(role) if not option.startswith(prefixes)]
+    """An option is the role's own, one of the few that the whole collection shares, or the result of another role, which is optional."""
+    prefixes, results = (f"{role.name}_", "realtime_"), {f"{other.name}_result" for other in ROLES}
+    foreign = [
+        option
+        for _entry, option, spec in role_options(role)
+        if not option.startswith(prefixes)
+        and not (option in results and spec == {"description": spec["description"], "type": "dict"})
+    ]
     assert foreign == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=by_name)
+def test_what_a_role_reads_from_elsewhere_is_among_its_options(role):
+    """Shared variables, and results of other roles but for those that it runs itself."""
+    text = "\n".join(path.read_text() for folder in ("tasks", "vars", "defaults") for path in (role / folder).rglob("*.yml"))
+    own = {role.name, *re.findall(rf"name: {NAME}\.(\w+)", text)}
+    results = {f"{other.name}_result" for other in ROLES if other.name not in own}
+    read = {name for name in re.findall(r"(?<![\w.])\w+", text) if name in results or name in SHARED}
+    assert sorted(read - {option for _entry, option, _spec in role_options(role)}) == []
 
 
 @pytest.mark.parametrize("role", ROLES, ids=by_name)

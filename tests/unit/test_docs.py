@@ -48,6 +48,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._topology import buil
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+RESULTS = {f"{role}_result" for role in ROLES}
 PAGES = sorted(
     [
         *ROOT.glob("*.md"),
@@ -194,9 +195,19 @@ def sections(role):
 
 
 def options(role):
-    """Variable to its spec, of all entry points."""
+    """Variable to its spec, of all entry points; without the results of other roles."""
+    return {name: option for name, option in everything_read(role).items() if name not in RESULTS}
+
+
+def everything_read(role):
     spec = yaml.safe_load(text_of(f"roles/{role}/meta/argument_specs.yml"))["argument_specs"]
     return {name: option for entry in spec.values() for name, option in (entry.get("options") or {}).items()}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_readme_names_the_results_that_it_reads(role):
+    told = re.findall(r"Reads (.*?) where earlier roles", " ".join(text_of(f"roles/{role}/README.md").split()))
+    assert sorted(name for text in told for name in re.findall(r"`(\w+)`", text)) == sorted(set(everything_read(role)) & RESULTS)
 
 
 @pytest.mark.parametrize("role", ROLES)
