@@ -14,14 +14,14 @@ from ansible_collections.realtime.kvm.plugins.module_utils._tables import disrup
 
 def _results(value: Any) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(value, Mapping) or not all(isinstance(result, Mapping) for result in value.values()):
-        raise AnsibleFilterError("realtime.kvm: expected a dictionary of module results (partition, power, interrupts, kernel)")
+        raise AnsibleFilterError(
+            "realtime.kvm: expected a dictionary of module results by layer (partition, power, interrupts, host, switch, kernel, guests)"
+        )
     return value
 
 
 def _plan_report(value: Any) -> str:
     results = _results(value)
-    if "partition" not in results:
-        raise AnsibleFilterError("realtime.kvm.plan_report: the result of cpu_partition is missing (key partition)")
     try:
         return plan_report(results)
     except (AttributeError, KeyError, TypeError) as error:

@@ -31,6 +31,7 @@ options:
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.bios
+  - realtime.kvm.disruption
 notes:
   - Check mode returns the same RV(changes) as the run. RV(stages) has what runs after further reboots will write.
 seealso:
@@ -173,6 +174,7 @@ disruption:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT
 from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import ARGUMENTS, run, run_bios
 
 
@@ -181,6 +183,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **ARGUMENTS,
+            **LIMIT,
             "overwrite_pending": {"type": "bool", "default": False},
             "without_registry": {"type": "bool", "default": False},
         },

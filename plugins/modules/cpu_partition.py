@@ -106,6 +106,7 @@ extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.fsroot
   - realtime.kvm.changes
+  - realtime.kvm.disruption
 seealso:
   - module: realtime.kvm.cpu_partition_info
   - module: realtime.kvm.kernel_arguments
@@ -178,7 +179,7 @@ realtime_guests:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import run
 
 
@@ -186,6 +187,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleModule(
         argument_spec={
+            **LIMIT,
             "state": {"type": "str", "choices": ["present", "absent", "recovered"], "default": "present"},
             "housekeeping_cores_per_node": {"type": "int", "default": 1},
             "dataplane_cores_per_node": {"type": "int", "default": 0},

@@ -49,6 +49,7 @@ extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.fsroot
   - realtime.kvm.changes
+  - realtime.kvm.disruption
 seealso:
   - module: realtime.kvm.cpu_partition
 """
@@ -71,7 +72,7 @@ deferred:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_power import run
 
 
@@ -79,6 +80,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleModule(
         argument_spec={
+            **LIMIT,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "partition": {"type": "dict"},
             "governor": {"type": "str", "choices": ["performance", "keep"], "default": "performance"},

@@ -38,6 +38,7 @@ extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.fsroot
   - realtime.kvm.changes
+  - realtime.kvm.disruption
 notes:
   - Older kernels (6.1) do not show which interrupts they manage. There, check mode may predict a move that the kernel then refuses; the refusal is
     remembered until the next boot.
@@ -63,7 +64,7 @@ deferred:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module.irq_affinity import run
 
 
@@ -71,6 +72,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleModule(
         argument_spec={
+            **LIMIT,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "partition": {"type": "dict"},
             "irqbalance": {"type": "bool", "default": True},

@@ -78,6 +78,7 @@ extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.fsroot
   - realtime.kvm.changes
+  - realtime.kvm.disruption
 seealso:
   - module: realtime.kvm.cpu_partition
 """
@@ -149,7 +150,7 @@ realtime_guests:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kernel_arguments import run
 
 
@@ -157,6 +158,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleModule(
         argument_spec={
+            **LIMIT,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "from_partition": {"type": "bool", "default": True},
             "partition": {"type": "dict"},

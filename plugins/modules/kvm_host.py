@@ -59,6 +59,7 @@ extends_documentation_fragment:
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
   - realtime.kvm.changes
+  - realtime.kvm.disruption
 seealso:
   - module: realtime.kvm.rt_domain
   - module: realtime.kvm.ovs_dpdk
@@ -112,7 +113,7 @@ installed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import run
@@ -123,6 +124,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **GUESTS,
+            **LIMIT,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "socket_memory_mib": {"type": "int", "default": 0},
             "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},

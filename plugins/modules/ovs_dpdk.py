@@ -61,6 +61,7 @@ extends_documentation_fragment:
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
   - realtime.kvm.changes
+  - realtime.kvm.disruption
 requirements:
   - Open vSwitch 2.16 or newer with DPDK, and driverctl for devices bound to vfio-pci (the ovs_dpdk role installs them)
 notes:
@@ -130,7 +131,7 @@ installed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.ovs_dpdk import run
@@ -141,6 +142,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **GUESTS,
+            **LIMIT,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "socket_memory_mib": {"type": "int", "default": 0},
             "pmd_sleep_max_us": {"type": "int", "default": 0},

@@ -60,6 +60,7 @@ extends_documentation_fragment:
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
   - realtime.kvm.changes
+  - realtime.kvm.disruption
 requirements:
   - libvirt and python3-libvirt on the node (the kvm_host role installs them)
 seealso:
@@ -114,7 +115,7 @@ unlisted:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import run
@@ -125,6 +126,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **GUESTS,
+            **LIMIT,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "restart": {"type": "bool", "default": False},
             "shutdown_timeout_s": {"type": "int", "default": 120},

@@ -102,6 +102,7 @@ options:
     type: dict
 extends_documentation_fragment:
   - realtime.kvm.attributes.info
+  - realtime.kvm.disruption
 seealso:
   - module: realtime.kvm.cpu_partition_info
 """
@@ -204,7 +205,7 @@ from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Planner
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_latency import MeasuringEdges, run
 
 
@@ -212,6 +213,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleModule(
         argument_spec={
+            **LIMIT,
             "state": {"type": "str", "choices": ["measured", "started", "polled", "absent"], "default": "measured"},
             "tool": {
                 "type": "str",

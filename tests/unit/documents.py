@@ -85,7 +85,7 @@ def defaults_of(role):
 
 #: Variables of the playbooks, and the text there that gives their default.
 PLAYBOOK_DEFAULTS = {
-    "realtime_max_disruption": ("playbooks/plan.yml", "default('reboot')", "reboot"),
+    "realtime_max_disruption": ("playbooks/tasks/show_and_refuse.yml", "default('reboot')", "reboot"),
     "realtime_reboot_allowed": ("playbooks/site.yml", "realtime_reboot_allowed | default(true)", "true"),
     "rt_kernel_reboot_serial": ("playbooks/site.yml", "rt_kernel_reboot_serial | default('25%')", "25%"),
 }
@@ -96,7 +96,16 @@ def written(value):
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
+#: Results of other roles that a role may read.
+RESULTS = {f"{role}_result" for role in ROLES}
+
+
 def options(role):
+    """Variable to its spec, of all entry points; without the results of other roles."""
+    return {name: option for name, option in everything_read(role).items() if name not in RESULTS}
+
+
+def everything_read(role):
     """Variable to its spec, of all entry points."""
     spec = yaml.safe_load(text_of(f"roles/{role}/meta/argument_specs.yml"))["argument_specs"]
     return {name: option for entry in spec.values() for name, option in (entry.get("options") or {}).items()}

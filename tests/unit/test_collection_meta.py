@@ -9,6 +9,7 @@ import ast
 import fnmatch
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ SHIPPED = {
     "plugins",
     "roles",
 }
+
+#: Variables that roles share. Those of reboots are in the defaults of the roles that reboot, which name them.
+SHARED = {"realtime_guests", "realtime_networks", "realtime_priority_limit", "realtime_max_disruption"}
 
 TASK_KEYWORDS = {
     "always",
@@ -138,10 +142,25 @@ def test_role_entry_points_exist(role):
 
 @pytest.mark.parametrize("role", ROLES, ids=by_name)
 def test_role_options_belong_to_the_role(role):
-    """An option is the role's own, or one of the few that the whole collection shares."""
-    prefixes = (f"{role.name}_", "realtime_")
-    foreign = [option for _entry, option, _spec in role_options(role) if not option.startswith(prefixes)]
+    """An option is the role's own, one of the few that the whole collection shares, or the result of another role, which is optional."""
+    prefixes, results = (f"{role.name}_", "realtime_"), {f"{other.name}_result" for other in ROLES}
+    foreign = [
+        option
+        for _entry, option, spec in role_options(role)
+        if not option.startswith(prefixes)
+        and not (option in results and spec == {"description": spec["description"], "type": "dict"})
+    ]
     assert foreign == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=by_name)
+def test_what_a_role_reads_from_elsewhere_is_among_its_options(role):
+    """Shared variables, and results of other roles but for those that it runs itself."""
+    text = "\n".join(path.read_text() for folder in ("tasks", "vars", "defaults") for path in (role / folder).rglob("*.yml"))
+    own = {role.name, *re.findall(rf"name: {NAME}\.(\w+)", text)}
+    results = {f"{other.name}_result" for other in ROLES if other.name not in own}
+    read = {name for name in re.findall(r"(?<![\w.])\w+", text) if name in results or name in SHARED}
+    assert sorted(read - {option for _entry, option, _spec in role_options(role)}) == []
 
 
 @pytest.mark.parametrize("role", ROLES, ids=by_name)
@@ -202,6 +221,33 @@ def compare_default(option: str, spec: dict[str, Any], defaults: dict[str, Any])
 )
 def test_compare_default(spec, defaults, sound):
     assert (compare_default("x", spec, defaults) == []) is sound
+
+
+INCLUDES = ("include_tasks", "import_tasks", "include_vars", "include_role", "import_role")
+
+
+def included_from_facts(text: str) -> list[str]:
+    """What a role includes by a name that is made of what a node says of itself; a dictionary of names is an allow-list."""
+    lines = re.findall(rf"(?:{'|'.join(INCLUDES)}):(?:\n +file:)? (.*)", text)
+    return [line for line in lines if "ansible_facts" in re.sub(r"\{'[^{}]*'\}\[ansible_facts\['\w+'\]\]", "", line)]
+
+
+@pytest.mark.parametrize("role", ROLES, ids=by_name)
+def test_no_file_is_named_by_a_node(role):
+    assert [line for path in role.rglob("tasks/*.yml") for line in included_from_facts(path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        ("  ansible.builtin.include_vars: \"{{ ansible_facts['os_family'] }}.yml\"", False),
+        ("  ansible.builtin.include_tasks:\n    file: \"x_{{ ansible_facts['os_family'] }}.yml\"", False),
+        ("  ansible.builtin.include_vars: \"{{ {'Debian': 'Debian.yml'}[ansible_facts['os_family']] }}\"", True),
+        ("  ansible.builtin.include_tasks: apt.yml", True),
+    ],
+)
+def test_included_from_facts(text, sound):
+    assert (included_from_facts(text) == []) is sound
 
 
 # Modules

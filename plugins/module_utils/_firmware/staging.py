@@ -170,6 +170,12 @@ def changes_of(plan: BiosPlan) -> list[Change]:
     return [_change(items[name], value) for name, value in plan.writes.items()]
 
 
+def reboots_for(plan: BiosPlan) -> list[Change]:
+    """Return what reboots are needed for: not only what this run stages, but also what waits and what later stages write."""
+    items = {item.wish.name: item for item in plan.items}
+    return [_change(items[name], value) for stage in plan.stages for name, value in stage.items()]
+
+
 def _change(item: Item, value: Value) -> Change:
     before = item.current if item.pending is None else item.pending
     return Change(f"bios:{item.wish.name}", text_of(before), text_of(value), "reboot", item.wish.reason)

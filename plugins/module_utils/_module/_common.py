@@ -56,7 +56,8 @@ def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str
     with planner.locked():
         outcome = body(edges, dict(parameters))
         planned = planned_changes({**planner.results(), **outcome.results})
-        check_limit([*planned, *map(asdict, outcome.disturbs)], parameters.get("max_disruption"))
+        planned += [change for change in map(asdict, outcome.disturbs) if change not in planned]
+        check_limit(planned, parameters.get("max_disruption"))
         planner.commit()
         found = outcome.after() if outcome.after and not planner.dry else {}
     return {**planner.results(), **outcome.results, **found}

@@ -19,7 +19,7 @@ from .._cpus.errors import RefusalError
 from .._firmware.plan import STATES
 from .._firmware.redfish import Access, Redfish
 from .._firmware.registry import Value, names, same
-from .._firmware.staging import Node, changes_of, read, stage, text_of, validate
+from .._firmware.staging import Node, changes_of, read, reboots_for, stage, text_of, validate
 from .._host.change import Planner
 from .._tables import text_table
 from ._common import Body, Outcome, finish
@@ -82,7 +82,7 @@ def run(edges: FirmwareEdges, parameters: dict[str, Any]) -> Outcome:
         validate(node)
     for number, change in enumerate(changes_of(node.plan)):  # one request stages all
         edges.planner.follow_up(change, write if number == 0 else _nothing)
-    return Outcome(results, after=lambda: found)
+    return Outcome(results, after=lambda: found, disturbs=reboots_for(node.plan))
 
 
 def _nothing() -> None:

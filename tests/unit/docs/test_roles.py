@@ -9,7 +9,7 @@ import re
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import is_list_key
-from unit.documents import ROLES, ROOT, defaults_of, options, text_of, written
+from unit.documents import RESULTS, ROLES, ROOT, defaults_of, everything_read, options, text_of, written
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -22,7 +22,9 @@ def test_shared_variables_have_the_documented_default_wherever_they_are_used(rol
         used = [
             use
             for path in files
-            for use in re.findall(rf"(?<![\w.]){name}\b(?! \| default\({re.escape(str(spec['default']))}\))", path.read_text())
+            for use in re.findall(
+                rf"(?<![\w.]){name}\b(?! \| default\({re.escape(repr(spec['default']))}\)|: \w| is\b)", path.read_text()
+            )
         ]
         findings += [f"{name} without its default" for _use in used]
     assert findings == []
@@ -32,6 +34,12 @@ def sections(role):
     """Variable to its paragraph, of a role's README."""
     parts = re.split(r"^### `(\w+)`\n", text_of(f"roles/{role}/README.md"), flags=re.MULTILINE)
     return {name: re.split(r"^#", body, flags=re.MULTILINE)[0] for name, body in zip(parts[1::2], parts[2::2])}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_readme_names_the_results_that_it_reads(role):
+    told = re.findall(r"Reads (.*?) where earlier roles", " ".join(text_of(f"roles/{role}/README.md").split()))
+    assert sorted(name for text in told for name in re.findall(r"`(\w+)`", text)) == sorted(set(everything_read(role)) & RESULTS)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -47,6 +47,14 @@ def test_the_report_holds_sets_arguments_and_changes():
     assert "absent -> text of lines" in text
 
 
+def test_a_plan_without_the_partition_begins_with_its_changes():
+    text = plan_report(
+        {"host": {"changes": []}, "switch": {"changes": [change("ovs:x", disruption="stall")]}, "guests": {"changes": []}}
+    )
+    assert [line.split()[0] for line in text.splitlines()] == ["disruption", "----------", "stall"]
+    assert plan_report({"guests": {"changes": []}}) == "nothing to change"
+
+
 def test_a_long_value_is_shortened():
     text = plan_report({"partition": {"changes": [change("x", "b" * 100, "a" * 100)]}})
     assert f"{'b' * 27}... -> {'a' * 57}..." in text
@@ -64,6 +72,7 @@ def test_nothing_to_change_is_said(results):
         ({**REBOOT, "following": {"release": "6.1-amd64"}}, "6.1-amd64 -> the real-time kernel"),
         ({**REBOOT, "running": {"release": "6.1-rt", "matches": True}}, "6.1-rt -> 6.1-rt"),
         ({**REBOOT, "following": {}}, "6.1-amd64 -> ?"),
+        ({**REBOOT, "arguments": [], "following": {"release": "6.1-amd64"}}, "6.1-amd64 -> 6.1-amd64"),
     ],
 )
 def test_a_reboot_is_a_change(kernel, line):
@@ -109,14 +118,9 @@ def test_an_unknown_class_is_named_with_the_variable(limit):
 def test_what_is_no_dictionary_of_results_is_refused(name, value):
     arguments = ["none"] if name == "disruptions_above" else []
     with pytest.raises(
-        AnsibleFilterError, match=r"expected a dictionary of module results \(partition, power, interrupts, kernel\)"
+        AnsibleFilterError, match=r"expected a dictionary of module results by layer \(partition, power, interrupts, host"
     ):
         FILTERS[name](value, *arguments)
-
-
-def test_without_the_partition_it_is_said_what_is_missing():
-    with pytest.raises(AnsibleFilterError, match=r"the result of cpu_partition is missing \(key partition\)"):
-        plan_report({"kernel": {}})
 
 
 @pytest.mark.parametrize(

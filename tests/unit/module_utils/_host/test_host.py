@@ -667,3 +667,72 @@ def test_lines_that_others_took_out_are_not_missed(root, text):
     assert apply(root, take_out).changes == []
     assert (root / THEIRS[1:]).exists() == (text is not None)
     assert not (root / JOURNAL[1:]).exists()
+
+
+# -- how much undo disturbs ------------------------------------------------------------------------
+
+
+def plan_class(path, value, disruption):
+    return lambda host: host.set_value(path, value, disruption=disruption)
+
+
+@pytest.mark.parametrize(
+    ("made", "restored"),
+    [
+        (["none"], "none"),
+        (["stall"], "stall"),
+        (["stall", "none"], "stall"),
+        (["none", "guest"], "guest"),
+        (["reboot", "guest"], "reboot"),
+    ],
+)
+def test_a_restored_value_disturbs_as_much_as_the_worst_change_that_it_takes_back(root, made, restored):
+    path = "/proc/sys/kernel/x"
+    fill(root, {path: "0\n"})
+    for number, disruption in enumerate(made, 1):
+        apply(root, plan_class(path, str(number), disruption))
+    host = undo(root)
+    (change,) = [change for change in host.changes if change.resource == path]
+    assert (change.after, change.disruption) == ("0", restored)
+
+
+def test_files_links_and_lines_carry_their_class(root):
+    def planner(host):
+        host.set_file("/etc/file", b"x", disruption="reboot")
+        host.change(
+            Change("/etc/link", None, "/x", "stall"),
+            lambda: os.symlink("/x", host.path("/etc/link")),
+            kind="link",
+            original={"link": None},
+        )
+        host.change(
+            Change("/etc/lines", None, "x", "guest"),
+            lambda: host.write_file("/etc/lines", b"x"),
+            kind="lines",
+            original={"lines": "x", "absent": True},
+        )
+
+    apply(root, planner)
+    host = writable(root)
+    host.restore_files()
+    restore_links(host)
+    restore_lines(host)
+    assert {change.resource: change.disruption for change in host.changes} == {
+        "/etc/file": "reboot",
+        "/etc/link": "stall",
+        "/etc/lines": "guest",
+    }
+
+
+@pytest.mark.parametrize("told", [None, "enormous", 7])
+def test_an_entry_of_an_earlier_release_counts_as_none(root, told):
+    path = "/proc/sys/kernel/x"
+    fill(root, {path: "0\n"})
+    apply(root, plan_class(path, "1", "stall"))
+    kept = journal(root)
+    del kept["entries"][path]["disruption"]
+    if told is not None:
+        kept["entries"][path]["disruption"] = told
+    (root / JOURNAL[1:]).write_text(json.dumps(kept))
+    host = undo(root)
+    assert [change.disruption for change in host.changes if change.resource == path] == ["none"]

@@ -374,6 +374,20 @@ def test_check_mode_predicts_the_run(capsys, bmc):
     assert bmc.machine.pending == {change["resource"].split(":")[1]: change["after"] for change in predicted["changes"]}
 
 
+@pytest.mark.parametrize("limit", ["none", "stall", "guest"])
+def test_nothing_is_staged_where_no_reboot_is_allowed(capsys, bmc, limit):
+    words = rf"max_disruption: the limit is {limit}, but the plan needs more: bios:SysProfile \(reboot\)"
+    for check in (True, False):
+        result = refuse(capsys, bmc, words, check=check, max_disruption=limit)
+        assert result["disruption"] == "reboot"
+    assert len(result["changes"]) == 5, "those of later stages as well"
+    stage(capsys, bmc)
+    assert "max_disruption" in stage(capsys, bmc, max_disruption=limit)["msg"], "what is staged waits for a reboot"
+    bmc.machine.reset()
+    apply_all(capsys, bmc)
+    assert not stage(capsys, bmc, max_disruption=limit).get("failed")
+
+
 def test_two_reboots_and_nothing_is_left(capsys, bmc):
     written = apply_all(capsys, bmc)
     assert written == [

@@ -443,6 +443,29 @@ def test_a_cpu_that_a_killed_run_left_off_is_named_then_switched_on(call, node):
     assert not call("cpu_partition", check=True).get("failed")
 
 
+def test_that_cpu_stays_off_where_no_stall_is_allowed(call, node):
+    switch = "/sys/devices/system/cpu/cpu2/online"
+    entry = {"owner": "cpu_partition", "kind": "value", "before": "1", "boot_id": Host(str(node)).boot_id()}
+    journal = json.dumps({"schema": 1, "directories": [], "kernels": [], "entries": {switch: entry}})
+    fill(node, {switch: "0\n", "/var/lib/realtime-kvm/": None, JOURNAL: journal})
+    assert call("cpu_partition", max_disruption="none")["left_off"] == "2"
+    for state in ("recovered", "absent"):
+        refused = call("cpu_partition", state=state, max_disruption="none")
+        assert (refused["failed"], refused["changed"]) == (True, False)
+        assert f"the limit is none, but the plan needs more: {switch} (stall)" in refused["msg"]
+        assert (node / switch.lstrip("/")).read_text() == "0\n"
+    assert call("cpu_partition", state="recovered", max_disruption="stall")["changed"]
+
+
+def test_a_boot_configuration_is_not_written_where_no_reboot_is_allowed(call, node):
+    before = snapshot(node)
+    for check in (True, False):
+        refused = call("kernel_arguments", check=check, partition=PARTITION, max_disruption="guest")
+        assert (refused["failed"], refused["changed"], refused["disruption"]) == (True, False, "reboot")
+        assert f"{DROP_IN} (reboot)" in refused["msg"]
+        assert snapshot(node) == before
+
+
 CGROUPS = "/sys/fs/cgroup"
 
 

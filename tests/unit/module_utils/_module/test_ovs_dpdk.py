@@ -96,6 +96,12 @@ def test_without_real_time_networks_there_is_nothing_to_do(call, networks):
     assert (result["changed"], result["ports"], result["installed"]) == (False, [], False)
 
 
+def test_a_restart_of_the_switch_is_refused_where_no_stall_is_allowed(call):
+    result = call(max_disruption="none")
+    assert (result["failed"], result["changed"], result["disruption"]) == (True, False, "stall")
+    assert "service:ovs-vswitchd (stall)" in result["msg"]
+
+
 def test_undo_of_nothing(call):
     assert call(state="absent")["changes"] == []
 

@@ -313,6 +313,43 @@ def test_cpus_that_a_program_is_on_are_not_measured(call, refuse, folder, monkey
     assert not folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({}, "it makes load"),
+        ({"tool": "hwnoise", "load": "none"}, "hwnoise stops the CPUs that it measures"),
+        ({"tool": "hwlatdetect", "load": "none"}, "hwlatdetect stops the CPUs that it measures"),
+        ({"cpus": "2", "load": "none", "occupied": True}, "CPUs 2 are in use"),
+    ],
+)
+def test_a_measurement_that_stalls_is_refused_where_no_stall_is_allowed(call, folder, monkeypatch, arguments, reason):
+    seen = body.ask
+    monkeypatch.setattr(body, "ask", lambda machine: {**seen(machine), "/sys/devices/system/cpu/online": "0-3"})
+    monkeypatch.setattr(body, "occupants", lambda _host, isolated: dict.fromkeys(isolated & {2}, "CPU 0/KVM (pid 7)"))
+    monkeypatch.setattr(body, "_check_programs", lambda _place, _job: ("1", False))
+    for state in ("started", "measured"):
+        for check in (True, False):
+            result = call(
+                check=check,
+                state=state,
+                partition=partition(realtime=[2, 3], housekeeping=[0, 1]),
+                max_disruption="none",
+                **arguments,
+            )
+            assert "max_disruption: the limit is none, but the plan needs more: measurement with" in result["msg"]
+            assert (result["disruption"], result["changes"][0]["reason"]) == ("stall", reason)
+    assert not folder.exists()
+    assert not call(
+        check=True, partition=partition(realtime=[2, 3], housekeeping=[0, 1]), max_disruption="stall", **arguments
+    ).get("failed")
+
+
+@pytest.mark.parametrize("occupied", [False, True])
+def test_a_measurement_of_free_cpus_without_load_disturbs_nothing(call, occupied):
+    result = call(check=True, partition=partition(realtime=[ONLINE[-1]]), load="none", occupied=occupied, max_disruption="none")
+    assert not result.get("failed"), result
+
+
 def test_a_measurement_of_ours_keeps_no_other_from_its_cpus(tmp_path):
     # that it may not run beside another, or is joined, is told by name
     fill(tmp_path, task("/proc/50/task/50", "cyclictest", allowed="2"))

@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""max_disruption binds in every module that changes a node: a plan above the limit is refused before anything is touched."""
+
+from __future__ import annotations
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Outcome
+
+import json
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.realtime.kvm.plugins.doc_fragments.disruption import ModuleDocFragment
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import (
+    DISRUPTIONS,
+    Change,
+    DisruptionError,
+    beyond,
+    check_limit,
+    planned_changes,
+    worse,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT
+from ansible_collections.realtime.kvm.plugins.modules import (
+    cpu_partition,
+    cpu_power,
+    irq_affinity,
+    kernel_arguments,
+    kvm_host,
+    ovs_dpdk,
+    rt_domain,
+)
+from unit.trees import fill, machine_files, snapshot, writable
+
+MODULES = [cpu_partition, cpu_power, irq_affinity, kernel_arguments, kvm_host, ovs_dpdk, rt_domain]
+CHANGES = [
+    {"resource": "x", "disruption": "none"},
+    {"resource": "y", "disruption": "stall"},
+    {"resource": "z", "disruption": "guest"},
+]
+WAITS = {
+    "reboot_required": True,
+    "running": {"release": "6.1-amd64", "matches": False},
+    "following": {"release": "6.1-rt", "tokens": []},
+}
+
+
+# -- the rule --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "found"),
+    [("none", ["y (stall)", "z (guest)"]), ("stall", ["z (guest)"]), ("guest", []), ("reboot", [])],
+)
+def test_what_is_beyond_the_limit(limit, found):
+    assert beyond(CHANGES, limit) == found
+
+
+def test_the_refusal_names_limit_changes_and_what_would_help():
+    with pytest.raises(DisruptionError) as error:
+        check_limit(CHANGES, "none")
+    assert str(error.value) == (
+        "max_disruption: the limit is none, but the plan needs more: y (stall); z (guest). Nothing was changed. Allow it for a maintenance window "
+        "(realtime_max_disruption: guest), or change the variables that cause it"
+    )
+    assert error.value.results == {"changes": CHANGES, "disruption": "guest"}
+
+
+def test_without_a_limit_everything_goes():
+    check_limit(CHANGES, None)
+    check_limit([], "none")
+
+
+def test_a_boot_that_is_waited_for_is_a_change():
+    assert beyond(planned_changes({"changes": [], **WAITS}), "guest") == ["running kernel and arguments (reboot)"]
+    assert planned_changes({"changes": CHANGES, "reboot_required": False}) == CHANGES
+
+
+def test_the_worse_of_two_classes():
+    assert [worse(one, other) for one, other in (("none", "stall"), ("reboot", "guest"), ("guest", "guest"))] == [
+        "stall",
+        "reboot",
+        "guest",
+    ]
+
+
+def test_documented_choices_are_those_of_the_code():
+    (documented,) = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"].items()
+    (spec,) = LIMIT.items()
+    assert documented[0] == spec[0]
+    assert documented[1]["choices"] == spec[1]["choices"] == list(DISRUPTIONS)
+    assert documented[1]["default"] == spec[1]["default"]
+
+
+# -- the door --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path, monkeypatch):
+    root = fill(tmp_path / "node", {**machine_files(), "/var/lib/": None, "/etc/": None})
+
+    monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(root), **options))
+    return root
+
+
+def call(capsys, module, *, check=False, **arguments):
+    with patch_module_args({**arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit) as stopped:
+        module.main()
+    result = json.loads(capsys.readouterr().out)
+    assert bool(result.get("failed")) == (stopped.value.code != 0)
+    return result
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["real", "check"])
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_every_module_refuses_above_the_limit_and_goes_on_up_to_it(capsys, monkeypatch, root, module, check):
+    def body(edges, _parameters):
+        host = edges.host
+        host.set_file("/etc/x", b"x\n")
+        host.follow_up(Change("domain plc1: state", "running", "shut off", "guest"), lambda: host.write_file("/etc/stopped", b""))
+        return Outcome({}, after=lambda: host.write_file("/etc/after", b"") or {})
+
+    monkeypatch.setattr(module, "run", body)
+    before = snapshot(root)
+    for limit in ("none", "stall"):
+        result = call(capsys, module, check=check, max_disruption=limit)
+        assert (result["failed"], result["changed"]) == (True, False)
+        assert result["msg"].startswith(
+            f"max_disruption: the limit is {limit}, but the plan needs more: domain plc1: state (guest). "
+        )
+        assert [change["resource"] for change in result["changes"]] == ["/etc/x", "domain plc1: state"]
+        assert result["disruption"] == "guest"
+        assert snapshot(root) == before
+    for given in ({"max_disruption": "guest"}, {}):
+        monkeypatch.setattr(module, "run", body)
+        assert call(capsys, module, check=check, **given)["changed"] is True
+    made = snapshot(root)
+    assert (before == made) is check
+    assert all((path in made) is not check for path in ("/etc/x", "/etc/stopped", "/etc/after"))
+
+
+def test_a_pending_reboot_is_refused_although_nothing_changes(capsys, monkeypatch, root):
+    del root
+    monkeypatch.setattr(kernel_arguments, "run", lambda _edges, _parameters: Outcome(WAITS))
+    result = call(capsys, kernel_arguments, max_disruption="guest")
+    assert result["failed"]
+    assert "running kernel and arguments (reboot)" in result["msg"]
+    assert result["disruption"] == "reboot"
+    assert not call(capsys, kernel_arguments, max_disruption="reboot").get("failed")

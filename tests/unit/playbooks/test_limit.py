@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""realtime_max_disruption in the playbooks, as a person starts them from an installed tarball.
+
+The collection is built and installed as a user does it; its modules are then replaced by stand-ins that write down how they are called and
+answer with one change of a given class. Everything else is the collection's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+MODULE = """#!/usr/bin/python
+# WANT_JSON
+import json, os, sys
+with open(sys.argv[1]) as stream:
+    given = json.load(stream)
+check = bool(given["_ansible_check_mode"])
+name = {name!r}
+with open({log!r}, "a") as stream:
+    call = {{key: value for key, value in given.items() if not key.startswith("_")}}
+    stream.write(json.dumps({{"module": name, "check": check, **call}}) + "\\n")
+with open({answers!r}) as stream:
+    answers = json.load(stream)
+disruption = answers.get(name)
+changes = [{{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}}] if disruption else []
+kernel = {{"release": "6.1", "matches": True, "tokens": []}}
+print(json.dumps({{
+    "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {{}}, "table": [], "installed": True,
+    "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
+    "added_kernels": [], "matching_kernels": [], "realtime_guests": [], **answers.get("results", {{}}).get(name, {{}}),
+}}))
+"""
+PACKAGES = """---
+- name: Say what would be installed or removed
+  ansible.builtin.debug:
+    msg: "<{{ packages_names | join(' ') }}> {{ packages_state }}{{ ' (only tried)' if packages_preflight else '' }}"
+
+- name: Say that it was done
+  ansible.builtin.set_fact:
+    packages_result: {changed: "{{ not packages_preflight }}"}
+"""
+MODULES = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "kvm_host", "ovs_dpdk", "rt_domain")
+UNDO = set(MODULES)
+GUESTS = {"kvm_host", "ovs_dpdk", "rt_domain"}
+
+
+def environment(folder, collections):
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(folder / "none.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(folder / "home"),
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+    }
+
+
+@pytest.fixture(scope="module", name="collections")
+def _collections(tmp_path_factory):
+    """The collection as it is installed from its tarball, on a tree without git, so that the working tree counts."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("galaxy.yml", "README.md", "LICENSE", "meta", "plugins", "playbooks", "roles"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
+    _galaxy(folder, "build", str(source), "--output-path", str(folder))
+    (tarball,) = folder.glob("*.tar.gz")
+    _galaxy(folder, "install", str(tarball), "-p", str(folder / "collections"), "--offline", "--no-deps")
+    return folder / "collections"
+
+
+def _galaxy(folder, *arguments):
+    command = [sys.executable, "-m", "ansible.cli.galaxy", "collection", *arguments]
+    done = subprocess.run(
+        command, env=environment(folder, folder), cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Nodes:
+    """Two nodes that are this machine, and runs of playbooks on them."""
+
+    def __init__(self, folder, collections):
+        self.folder, self.collections = folder, collections
+        self.log, self.answers = folder / "log", folder / "answers.json"
+        self.base = collections / "ansible_collections" / "realtime" / "kvm"
+        for name in MODULES:
+            text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers))
+            (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
+
+        (self.base / "roles" / "packages" / "tasks" / "apt.yml").write_text(PACKAGES)
+
+    def run(self, playbook, answers, *arguments, **variables):
+        """Run a playbook; return its code, what it said, and the calls of modules."""
+        self.answers.write_text(json.dumps(answers))
+        self.log.write_text("")
+        known = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "ansible_become": False,
+            "realtime_guests": [{"name": "plc1"}],
+        }
+        inventory = self.folder / "hosts.yml"
+        hosts = {"node1": {}, "node2": {}}
+        inventory.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": hosts, "vars": {**known, **variables}}}))
+        command = [
+            sys.executable,
+            "-m",
+            "ansible.cli.playbook",
+            "-i",
+            str(inventory),
+            playbook,
+            "-e",
+            "ansible_become=false",
+            *arguments,
+        ]
+        done = subprocess.run(
+            command,
+            env=environment(self.folder, self.collections),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        said = " ".join((done.stdout + done.stderr).split())
+        assert "Traceback" not in said
+        return done.returncode, said, [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@pytest.fixture(name="nodes")
+def _nodes(tmp_path, collections):
+    return Nodes(tmp_path, collections)
+
+
+@pytest.mark.parametrize(("playbook", "modules", "by"), [("guests", GUESTS, "name"), ("undo", UNDO, "path")])
+def test_a_plan_above_the_limit_is_shown_and_no_node_is_touched(nodes, playbook, modules, by):
+    which = f"realtime.kvm.{playbook}" if by == "name" else str(nodes.base / "playbooks" / f"{playbook}.yml")
+    code, said, calls = nodes.run(which, {"rt_domain": "guest", "ovs_dpdk": "stall"}, realtime_max_disruption="none")
+    assert code != 0
+    assert "guest rt_domain a -> b" in said, "the plan is shown"
+    for node in ("node1", "node2"):
+        assert f"{node}: realtime_max_disruption is none, but the plan needs more: " in said
+    assert {call["module"] for call in calls} == modules
+    real = [call for call in calls if not call["check"]]
+    assert [call for call in real if call.get("state") != "recovered"] == []
+    assert [call for call in calls if call["check"] and "max_disruption" in call] == [], "a preflight has no limit"
+
+
+@pytest.mark.parametrize(("playbook", "modules"), [("guests", GUESTS), ("undo", UNDO)])
+def test_up_to_the_limit_the_work_is_done_and_each_module_has_the_limit(nodes, playbook, modules):
+    code, said, calls = nodes.run(f"realtime.kvm.{playbook}", {"rt_domain": "guest"}, realtime_max_disruption="guest")
+    assert code == 0, said
+    real = [call for call in calls if not call["check"]]
+    assert {call["module"] for call in real} == modules
+    assert {call.get("max_disruption") for call in real} == {"guest"}
+
+
+def test_a_plan_of_one_node_keeps_all_from_being_changed(nodes):
+    code, _said, calls = nodes.run(
+        "realtime.kvm.undo",
+        {"kernel_arguments": "reboot"},
+        realtime_max_disruption="{{ 'none' if inventory_hostname == 'node2' else 'reboot' }}",
+    )
+    assert code != 0
+    assert [call for call in calls if not call["check"] and call.get("state") != "recovered"] == []
+
+
+@pytest.mark.parametrize("guests", [True, False])
+def test_a_node_without_guests_is_planned_without_them(nodes, guests):
+    code, said, calls = nodes.run("realtime.kvm.plan", {}, realtime_guests=[{"name": "plc1"}] if guests else [])
+    assert code == 0, said
+    assert {call["module"] for call in calls} == (set(MODULES) if guests else set(MODULES) - GUESTS)
+    assert "nothing to change" in said
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_the_switch_is_planned_once_before_its_packages(nodes, planned):
+    """Packages start the switch: alone the role plans first, with the limit; where a plan was made already, it does not plan again."""
+    role = {"ansible.builtin.import_role": {"name": "realtime.kvm.ovs_dpdk", "tasks_from": "preflight"}}
+    book = nodes.folder / "book.yml"
+    tasks = [*([role] if planned else []), {"ansible.builtin.import_role": {"name": "realtime.kvm.ovs_dpdk"}}]
+    book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": tasks}]))
+    code, said, calls = nodes.run(str(book), {}, realtime_max_disruption="stall")
+    assert code == 0, said
+    assert [(call["check"], call.get("max_disruption")) for call in calls] == [
+        (True, None if planned else "stall"),
+        (False, "stall"),
+    ]
+
+
+def test_packages_are_tried_on_all_nodes_before_they_are_installed(nodes):
+    answers = {"results": {"kvm_host": {"installed": False}, "ovs_dpdk": {"installed": False}}}
+    code, said, _calls = nodes.run("realtime.kvm.guests", answers, realtime_networks=[{"name": "control"}])
+    assert code == 0, said
+    libvirt, switch = (
+        "libvirt-daemon-system libvirt-clients qemu-system-x86",
+        "openvswitch-switch-dpdk librte-meta-bus librte-meta-mempool>",
+    )
+    for names in (libvirt, switch):
+        found = [part.split(">", 1)[1][:23] for part in said.split("<")[1:] if part.startswith(names.rstrip(">"))]
+        assert [text.startswith(" present (only tried)") for text in found] == [True, True, False, False], found
+
+
+def test_kernels_that_were_added_are_removed_at_undo(nodes):
+    added = {"added_kernels": ["6.1-rt"], "running": {"release": "6.0", "matches": True}}
+    code, said, _calls = nodes.run("realtime.kvm.undo", {"results": {"kernel_arguments": added}})
+    assert code == 0, said
+    assert said.count("<linux-image-rt-amd64 linux-image-6.1-rt> absent") == 2
+
+
+def test_every_playbook_is_understood(nodes):
+    books = [str(path) for path in sorted((nodes.base / "playbooks").glob("*.yml"))]
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "realtime_nodes,", "--syntax-check", *books]
+    done = subprocess.run(
+        command,
+        env=environment(nodes.folder, nodes.collections),
+        cwd=nodes.folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("playbook: ") == len(books)
+
+
+def test_nothing_below_the_playbooks_looks_like_one():
+    """AWX lists every YAML file outside of folders named tasks that has a play; what plays share is not one."""
+    for folder in ("tasks", "vars"):
+        for path in (ROOT / "playbooks" / folder).glob("*.yml"):
+            content = yaml.safe_load(path.read_text())
+            assert isinstance(content, dict) or not any({"hosts", "import_playbook"} & set(item) for item in content)
