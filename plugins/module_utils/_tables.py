@@ -1,16 +1,17 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plans and findings as tables of plain text. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from ._boot.arguments import awaited_boot
 from ._cpus.cpulist import format_cpulist
-from ._cpus.partition import PURPOSES, SETS, Partition
+from ._cpus.partition import SETS, Partition
 from ._cpus.topology import Topology
-from ._host.change import beyond, planned_changes
+from ._host.change import beyond
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -50,7 +51,11 @@ def _shorten(text: str | None, width: int = 60) -> str:
 
 def collect_changes(results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the changes of several module results, in their order."""
-    return [change for result in results.values() for change in planned_changes(result)]
+    found: list[Mapping[str, Any]] = []
+    for result in results.values():
+        boot = awaited_boot(result)
+        found += [*result.get("changes", []), *([asdict(boot)] if boot else [])]
+    return found
 
 
 def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -77,3 +82,13 @@ def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
 def disruptions_above(results: Mapping[str, Mapping[str, Any]], limit: str) -> list[str]:
     """Return the changes whose disruption class is higher than ``limit``, each with its class."""
     return beyond(collect_changes(results), limit)
+
+
+#: What runs on the CPUs of each set, and on those that are in none.
+PURPOSES = {
+    "housekeeping": "operating system, interrupts, emulator threads",
+    "dataplane": "poll-mode threads of the switch",
+    "realtime": "vCPUs of real-time guests, one per CPU",
+    "shared": "vCPUs of other guests",
+    "idle": "SMT siblings left unused (smt: single)",
+}

@@ -4,4 +4,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 python -m pytest -q -s --no-header tests/bench/test_plan_speed.py tests/bench/test_domain_speed.py tests/bench/test_report_speed.py
+python tests/bench/payload.py
 PYTHONPATH=tests python tests/bench/remote_executions.py

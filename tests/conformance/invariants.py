@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+
 SETS = ("housekeeping", "dataplane", "realtime", "shared")
 ISOLATED = ("dataplane", "realtime")
 
@@ -133,7 +135,7 @@ def _explicit(partition, intent):
 
 def _document(topology, partition):
     """The document says the same as the partition: lists, masks and nodes."""
-    document = partition.to_document()
+    document = to_document(partition)
     for name in SETS:
         entry, cpus = document["sets"][name], set(partition.sets[name])
         if _cpus(entry["cpus"]) != cpus:

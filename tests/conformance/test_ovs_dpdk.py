@@ -19,6 +19,7 @@ import socket
 from dataclasses import replace
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
@@ -56,7 +57,7 @@ GUESTS = [guest("plc1", {"network": "control", "queues": 2}), guest("plc2", "con
 
 _ARGUMENTS = {
     "state": "present",
-    "partition": PARTITION.to_document(),
+    "partition": to_document(PARTITION),
     "networks": [CONTROL],
     "guests": GUESTS,
     "socket_memory_mib": 64,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import TopologyError
@@ -32,7 +33,7 @@ def test_a_captured_machine_is_drawn_with_every_cpu_once(snapshot):
     except PartitionError:
         plan = None
     if plan:
-        node["partition"] = plan.to_document()
+        node["partition"] = to_document(plan)
     nodes = {"captured": {"info": node, "verify": {"findings": []}}}
     books = account_fleet(nodes)
     assert books.broken == {}

@@ -8,15 +8,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import (
-    CpuListError,
-    format_cpulist,
-    format_hex,
-    format_mask,
-    mask_number,
-    parse_cpulist,
-    parse_mask,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.masks import format_hex, format_mask, mask_number, parse_mask
 from captures import need
 
 #: Kubernetes refuses empty items; the kernel and Nova skip them, and so do we.

@@ -11,12 +11,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import 
     MAX_CPU,
     CpuListError,
     format_cpulist,
-    format_hex,
-    format_mask,
-    mask_number,
     parse_cpulist,
-    parse_mask,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.masks import format_hex, format_mask, mask_number, parse_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -9,6 +9,7 @@ import math
 import random
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
@@ -61,7 +62,7 @@ def node_info(name, specs, *, seed=0, off=(), intent=None, pages=8192, **shape):
         "booted": "2026-10-02T05:31:12Z",
         "topology": describe_cpus(topology),
         "kernel": {"release": "6.12.117+deb13-rt-amd64", "realtime": True, "cmdline": "quiet", "isolated": format_cpulist(partition.isolated), "nohz_full": ""},
-        "partition": partition.to_document(),
+        "partition": to_document(partition),
         "partition_since": "2026-10-02T05:20:40Z",
         "memory": {
             str(node): {

@@ -13,7 +13,7 @@ import json
 import os
 
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_mask
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.masks import format_mask
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as _kvm
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import SOCKET_DIR

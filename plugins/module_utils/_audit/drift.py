@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a node differs from its partition document: read, compared, and put as findings. Edge, read-only."""
 
@@ -17,6 +16,7 @@ from .._host.host import Host
 from .._host.kernel import read_kernel
 from .._host.paths import DOCUMENT, config_path
 from .._host.threads import read_threads
+from .._host.trial import trial_of
 from .._host.tuning_daemons import tuned_state
 from .._interrupts.interrupts import read_interrupts
 from .._runtime.features import FEATURES, configured_features
@@ -61,7 +61,7 @@ def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, A
 
 def feature_findings(host: Host, partition: Partition, feature: str, options: Mapping[str, Any]) -> list[Finding]:
     """Return what the boot service would change now, by the very code that would."""
-    trial = host.trial(feature)
+    trial = trial_of(host, feature)
     FEATURES[feature].plan(trial, partition, options)
     changes = [change for change in trial.changes if not _NO_DIFFERENCE.match(change.resource)]
     return [change_finding(change, FEATURES[feature].role) for change in changes]

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the machine should be against what it is: document, kernel, interrupts, programs. Pure: values in, findings out."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who runs on the isolated CPUs: guests, the switch's poll-mode threads, other programs. Pure: values in, findings out.
 

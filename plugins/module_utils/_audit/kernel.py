@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Known conflicts of CPU sets, kernel arguments and platform, whoever tuned the machine. Pure: values in, findings out."""
 
@@ -11,7 +10,8 @@ from dataclasses import dataclass, field
 
 from .._boot.arguments import is_list_key
 from .._cpus.cmdline import canonical, key_of
-from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_mask, parse_or_empty
+from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
+from .._cpus.masks import parse_mask
 from .._cpus.partition import ISOLATED_SETS, SETS, Partition
 from .._cpus.topology import Topology
 from .findings import Finding

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads what the audit holds against its rules: programs, guests, platform, services. Edge, read-only."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every rule that a node is held against: what must hold, how bad it is if it does not, and who says so. Pure.
 

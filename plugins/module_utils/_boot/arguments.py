@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel command line as a list of tokens, and the merge of ours into what is there.
 
@@ -12,9 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .._cpus.cmdline import canonical, key_of, values_by_key
 from .._cpus.errors import RefusalError
+from .._host.change import Change
 
 #: Tokens that the boot loader adds itself (vt.handoff: Ubuntu's menus, as $vt_handoff).
 BOOT_LOADER_KEYS = frozenset({"BOOT_IMAGE", "initrd", "vt.handoff"})
@@ -231,6 +232,16 @@ def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) 
                     Conflict(found[0], "the threads that are online now (the partition was planned with them)", where)
                 )
     return conflicts
+
+
+def awaited_boot(result: Mapping[str, Any]) -> Change | None:
+    """Return the boot that a result of kernel_arguments waits for; a kernel or arguments that the next boot brings are a change."""
+    if not result.get("reboot_required") or "running" not in result:
+        return None
+    running, following = result["running"]["release"], result["following"].get("release", "?")
+    wanted = result.get("arguments", True) and not result["running"]["matches"]  # undo has no arguments
+    after = "the real-time kernel" if wanted and running == following else following
+    return Change("running kernel and arguments", running, after, "reboot")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GRUB's files as text: our drop-in, the admin's variables, the generated menu, grubby's report.
 

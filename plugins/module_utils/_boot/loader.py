@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Boot loaders: what they boot next, and how our arguments get there.
 
@@ -20,6 +19,7 @@ from .._host.change import Change
 from .._host.files import replace_file
 from .._host.host import Host, Runner
 from .._host.paths import config_path
+from .._host.resolve import resolve
 from .._host.runner import run_checked
 from .arguments import family_of, is_list_key, merge
 from .grub_files import BootEntry, admin_tokens, drop_in_tokens, newest_matching, parse_grubby, parse_menu, render_drop_in
@@ -129,7 +129,7 @@ class Grub:
 
     def _write_menu(self) -> None:
         # grub-mkconfig writes in place; a power cut meanwhile would leave no menu, so it writes a draft
-        real = self.host.resolve(GRUB_CFG)
+        real = resolve(self.host, GRUB_CFG)
         draft = f"{real}.realtime-kvm"
         run_checked(self.runner, [self.mkconfig, "-o", self.host.path(draft)])
         if parse_menu(self.host.read(draft) or "")[1] is None:

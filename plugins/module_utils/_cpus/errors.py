@@ -1,6 +1,5 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The base of every refusal: what a user reads instead of a traceback. Pure."""
+"""What a user reads instead of a traceback. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The partition: every CPU of a node gets exactly one job.
 
@@ -12,19 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .cpulist import format_cpulist, format_mask, parse_cpulist
+from .cpulist import parse_cpulist
 from .errors import RefusalError
 
 SCHEMA = 1
 SETS = ("housekeeping", "dataplane", "realtime", "shared")
-#: What runs on the CPUs of each set, and on those that are in none.
-PURPOSES = {
-    "housekeeping": "operating system, interrupts, emulator threads",
-    "dataplane": "poll-mode threads of the switch",
-    "realtime": "vCPUs of real-time guests, one per CPU",
-    "shared": "vCPUs of other guests",
-    "idle": "SMT siblings left unused (smt: single)",
-}
 #: Sets whose CPUs the kernel keeps its own work away from.
 ISOLATED_SETS = ("dataplane", "realtime")
 SMT_MODES = ("together", "single")
@@ -62,26 +53,6 @@ class Partition:
     def unisolated(self) -> frozenset[int]:
         """Where ordinary work may run: housekeeping and shared CPUs."""
         return self.sets["housekeeping"] | self.sets["shared"]
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the JSON document that is kept on the node."""
-
-        def describe(cpus: frozenset[int]) -> dict[str, Any]:
-            nodes = {str(node): format_cpulist(cpus & members) for node, members in sorted(self.nodes.items())}
-            return {"cpus": format_cpulist(cpus), "mask": format_mask(cpus), "nodes": {k: v for k, v in nodes.items() if v}}
-
-        return {
-            "schema": SCHEMA,
-            "isolation": self.isolation,
-            "smt": self.smt,
-            "topology_digest": self.topology_digest,
-            "boot_cpu": self.boot_cpu,
-            "sets": {name: describe(self.sets[name]) for name in SETS},
-            "isolated": describe(self.isolated),
-            "idle": {"cpus": format_cpulist(self.idle)},
-            "numa_nodes": {str(node): format_cpulist(cpus) for node, cpus in sorted(self.nodes.items())},
-            "warnings": list(self.warnings),
-        }
 
 
 def partition_from_document(document: Mapping[str, Any]) -> Partition:

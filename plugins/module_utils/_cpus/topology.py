@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The CPUs of a machine, as its sysfs tells.
 
@@ -15,9 +14,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .cpulist import CpuListError, format_cpulist, parse_cpulist, parse_mask
+from .cpulist import CpuListError, format_cpulist, parse_cpulist
 from .errors import RefusalError
 from .machine import CPU_ROOT
+from .masks import parse_mask
 
 NODE_ROOT = "/sys/devices/system/node"
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Baselines: what firmware attributes should be, as data, and what that means for one machine. Pure."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From what a machine's firmware is to what it should be: the differences, the order that locks allow, the reboots. Pure."""
 

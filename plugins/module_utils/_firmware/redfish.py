@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The edge to a BMC: Redfish over HTTPS, read and PATCH, with every way it can go wrong in words.
 

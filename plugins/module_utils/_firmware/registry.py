@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A BIOS attribute registry: what attributes may be set to, and how they depend on one another. Pure.
 

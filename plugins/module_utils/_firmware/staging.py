@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One machine's firmware against its baseline: read, validate, stage what is due and read back what the BMC has taken. Edge."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Changes of guests in the order in which they are safe: stops, removals, definitions, threads, restarts, starts. Edge."""
 

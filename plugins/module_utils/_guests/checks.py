@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a node must have before guests are changed: names, addresses, disks, bridges, huge pages. Edge, read-only."""
 

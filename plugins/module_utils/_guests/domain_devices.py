@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A guest's disks, interfaces and agent's channel in its domain's XML. Pure."""
 

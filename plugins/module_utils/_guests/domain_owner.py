@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whose guest a domain is, as its metadata tells: ours, or that of OpenStack's nova. Pure."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What guests need of the node beside memory: KVM, a slice that reaches their CPUs, places for their huge pages. Edge."""
 
@@ -19,7 +18,6 @@ from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.lines import add_lines
-from .._host.links import set_link
 from .._host.runner import reload_systemd, systemctl
 
 KVM = "/dev/kvm"
@@ -213,7 +211,7 @@ def plan_mounts(host: Host, runner: Runner, sizes: Iterable[str]) -> None:
             continue
         text = _MOUNT.format(size=size, kib=PAGE_MIB[size] * 1024)
         host.set_file(unit, text.encode(), reason=f"huge pages of {size} as files")
-        set_link(host, f"/etc/systemd/system/sysinit.target.wants/{mount_unit(size)}", unit, reason="mounted at boot")
+        host.set_link(f"/etc/systemd/system/sysinit.target.wants/{mount_unit(size)}", unit, reason="mounted at boot")
         if not there:
             change = Change(
                 f"mount:/dev/hugepages{size}", None, f"huge pages of {size}", reason="QEMU and DPDK take pages as files"

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one guest needs: its definition, what a running one lacks, and its threads. Edge, read-only."""
 

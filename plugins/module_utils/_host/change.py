@@ -1,18 +1,16 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Changes, how much they disturb, and the list of those that are planned. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from .._cpus.errors import RefusalError
 
-#: How much a change disturbs a running node, least first: nothing noticeable, a brief stall of a CPU or NIC,
-#: restart of a real-time guest, reboot.
+#: How much a change disturbs, least first: nothing noticeable, a brief stall, restart of a real-time guest, reboot.
 DISRUPTIONS = ("none", "stall", "guest", "reboot")
 
 
@@ -45,17 +43,6 @@ def worse(one: str, other: str) -> str:
     return max(one, other, key=DISRUPTIONS.index)
 
 
-def planned_changes(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the changes of a module's result; a kernel or arguments that wait for a boot are a change as well."""
-    changes = list(result.get("changes", []))
-    if result.get("reboot_required") and "running" in result:
-        running, following = result["running"]["release"], result["following"].get("release", "?")
-        wanted = result.get("arguments", True) and not result["running"]["matches"]  # undo has no arguments
-        after = "the real-time kernel" if wanted and running == following else following
-        changes.append({"resource": "running kernel and arguments", "before": running, "after": after, "disruption": "reboot"})
-    return changes
-
-
 def beyond(changes: Iterable[Mapping[str, Any]], limit: str) -> list[str]:
     """Return the changes whose disruption class is above ``limit``, each with its class."""
     if limit not in DISRUPTIONS:
@@ -64,16 +51,17 @@ def beyond(changes: Iterable[Mapping[str, Any]], limit: str) -> list[str]:
     return [f"{change['resource']} ({change['disruption']})" for change in changes if change["disruption"] not in allowed]
 
 
-def check_limit(changes: Sequence[Mapping[str, Any]], limit: str | None) -> None:
+def check_limit(changes: Iterable[Change], limit: str | None) -> None:
     """Refuse a plan that disturbs more than ``limit``; None allows everything."""
-    too_much = beyond(changes, limit) if limit else []
+    planned = [asdict(change) for change in changes]
+    too_much = beyond(planned, limit) if limit else []
     if not too_much:
         return
-    worst = max((str(change["disruption"]) for change in changes), key=DISRUPTIONS.index)
+    worst = max((str(change["disruption"]) for change in planned), key=DISRUPTIONS.index)
     raise DisruptionError(
         f"max_disruption: the limit is {limit}, but the plan needs more: {'; '.join(too_much)}. Nothing was changed. Allow it for a maintenance "
         f"window (realtime_max_disruption: {worst}), or change the variables that cause it",
-        {"changes": list(changes), "disruption": worst},
+        {"changes": planned, "disruption": worst},
     )
 
 
@@ -102,7 +90,7 @@ def _lines(text: str | None) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the plan: what makes it and, for a ``Host``, what becomes of its journal entry."""
+    """A step: what makes it and, for a ``Host``, what becomes of its journal entry."""
 
     change: Change | None
     make: Callable[[], object]
@@ -127,11 +115,11 @@ class Planner:
         self._steps.append(Step(change, make, change.resource))
 
     def perform(self, make: Callable[[], object]) -> None:
-        """Plan a step that changes nothing by itself: it comes between two changes, or measures."""
+        """Plan a step that changes nothing by itself."""
         self._steps.append(Step(None, make))
 
     def commit(self) -> None:
-        """Make the planned changes; in check mode do nothing. After a failure ``changes`` are those that were made."""
+        """Make the changes, unless in check mode; after a failure ``changes`` are those that were made."""
         steps, self._steps = self._steps, []
         if not self.dry and self._begin(steps):
             self.committed = True

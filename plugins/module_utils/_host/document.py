@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The partition's document on the node. Edge."""
 
@@ -32,16 +31,5 @@ def require_partition(host: Host, given: Mapping[str, Any] | None) -> Partition:
     if partition is None:
         raise PartitionError(
             f"there is no partition on this node ({DOCUMENT} is missing); run the cpu_partition role first, or pass partition"
-        )
-    return partition
-
-
-def require_current_partition(host: Host, topology_digest: str, given: Mapping[str, Any] | None) -> Partition:
-    """Return the partition; ``PartitionError`` when it was made for other CPUs than the machine has now."""
-    partition = require_partition(host, given)
-    if partition.topology_digest != topology_digest:
-        raise PartitionError(
-            "the partition document is of another topology than the node has now (CPUs were added, removed or renumbered); "
-            "run the cpu_partition role (site playbook) before its guests are changed"
         )
     return partition

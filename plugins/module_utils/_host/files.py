@@ -1,9 +1,5 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are whole at any moment: atomic writes, links and the lock, by full path. Edge.
-
-Everything here raises ``OSError``; the caller says which file of which machine it was.
-"""
+"""Files that are whole at any moment, and the lock; by full path, with plain ``OSError``. Edge."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from contextlib import suppress
 
 
 def temporary_of(full: str) -> str:
-    """Return where a file is written before it takes its place: always the same name, so that a later run finds what a killed one left."""
+    """Return where a file is written first: always the same name, so that a later run finds what a killed one left."""
     directory, name = os.path.split(full)
     return os.path.join(directory, f".realtime-kvm-{name}")
 

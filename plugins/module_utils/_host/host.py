@@ -1,15 +1,12 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one edge to a machine's files: reads below a root, and records and makes every intended write.
 
-Check mode, diff mode, the disruption class, a truthful ``changed`` and exact undo all come from here: ``change`` plans and records a
-``Change``; ``commit`` journals the originals of all of them (see journal.py) and makes them, outside check mode.
+``change`` plans and records a ``Change``; ``commit`` journals the originals of all of them and makes them, outside check mode.
 """
 
 from __future__ import annotations
 
 import base64
-import copy
 import glob
 import hashlib
 import os
@@ -33,10 +30,7 @@ def _nothing() -> None:
 
 
 class Host(Planner):
-    """Files below ``root``; see the module's docstring.
-
-    ``owner`` is the module that acts: undo restores only its own entries.
-    """
+    """Files below ``root``. ``owner`` is the module that acts: undo restores only its own entries."""
 
     def __init__(self, root: str = "/", *, check_mode: bool = False, owner: str = "", captured: bool = False) -> None:
         """``captured``: the root is a copy of a machine's files, so nothing is ever written there and nothing runs."""
@@ -45,13 +39,6 @@ class Host(Planner):
         self.owner = owner
         self.captured = captured
         self._journal: Journal | None = None
-
-    def trial(self, owner: str) -> Host:
-        """Return a host in check mode on the same machine: what ``owner`` would change, without a trace of it here."""
-        trial = copy.copy(self)
-        trial.owner, trial.dry, trial.committed = owner, True, False
-        trial.changes, trial.notes, trial._steps = [], [], []
-        return trial
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -95,11 +82,6 @@ class Host(Planner):
             return sorted(os.listdir(self.path(path)))
         except OSError:
             return []
-
-    def resolve(self, path: str) -> str:
-        """Return the path behind symbolic links, inside the root."""
-        real = os.path.realpath(self.path(path))
-        return real[len(self.root) :] if real.startswith(self.root) else real
 
     def boot_id(self) -> str:
         return self.value(BOOT_ID) or "unknown"
@@ -158,6 +140,23 @@ class Host(Planner):
             change = Change(path, before, value, disruption, reason)
             self.change(change, lambda: self.write_value(path, value), kind="value")
 
+    def set_link(self, path: str, target: str, *, reason: str = "") -> None:
+        """Make a symbolic link to ``target`` (how systemd enables a unit)."""
+        before = files.read_link(self.path(path))
+        if before != target:
+            make = partial(self._write_link, path, target)
+            self.change(Change(path, before, target, reason=reason), make, kind="link", original={"link": before})
+
+    def _write_link(self, path: str, target: str | None) -> None:
+        full = self.path(path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        if os.path.lexists(full):
+            os.unlink(full)
+        if target is None:
+            self._remove_empty_parents(os.path.dirname(path))
+        else:
+            os.symlink(target, full)
+
     def write_value(self, path: str, value: str) -> None:
         """Write a kernel file; the error names the file."""
         try:
@@ -193,11 +192,11 @@ class Host(Planner):
                 return
             if os.path.lexists(full):
                 os.unlink(full)
-            self.remove_empty_parents(os.path.dirname(path))
+            self._remove_empty_parents(os.path.dirname(path))
         except OSError as error:
             raise HostError(f"{path} cannot be written: {error.strerror}") from None
 
-    def remove_empty_parents(self, directory: str) -> None:
+    def _remove_empty_parents(self, directory: str) -> None:
         """Remove the directories made for our files; one that holds anything else stays."""
         while directory in self.journal.directories:
             try:
@@ -236,6 +235,13 @@ class Host(Planner):
             current = self.read_bytes(resource)
             change = Change(resource, _printable(current), _printable(content), reason="restored")
             self.restore(None if current == content else change, resource, partial(self.write_file, resource, content, mode))
+
+    def restore_links(self) -> None:
+        """Plan to put this owner's symbolic links back."""
+        for resource, data in self.entries("link").items():
+            current = files.read_link(self.path(resource))
+            change = None if current == data["link"] else Change(resource, current, data["link"], reason="restored")
+            self.restore(change, resource, partial(self._write_link, resource, data["link"]))
 
     def restore_values(self) -> None:
         """Plan to write this owner's kernel settings back to what they were when first touched in this boot."""

@@ -1,10 +1,8 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The originals of everything that was changed on a node, kept there until undo. Edge.
 
-The journal (``/var/lib/realtime-kvm/journal.json``, 0600, atomic) keeps the value that a resource had when it was first touched, and
-which kernels were installed then. Originals of files are kept until undo; originals of run-time settings are valid for the boot they
-were read in (the kernel starts from its own values at the next one) and are dropped when the boot id differs.
+It keeps the value that a resource had when it was first touched, and which kernels were installed then. Originals of run-time settings
+end with the boot (the kernel starts from its own values at the next one).
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ _FIELDS = {"owner", "kind", "before", "boot_id"}
 
 
 class Journal:
-    """The journal of the machine below ``root``. Everything is kept in memory until ``save``."""
+    """The journal of the machine below ``root``."""
 
     def __init__(self, root: str, boot_id: str, kernels: Callable[[], list[str]]) -> None:
         """Read it; a damaged one is an error and is left as it is. ``kernels``: those installed now, for a new journal."""

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads what a machine tells of itself: topology files, kernel, processor, operating system.
 
@@ -12,6 +11,7 @@ import re
 from .._cpus.machine import CPU_ROOT
 from .._cpus.topology import NODE_ROOT, Topology, build_topology
 from .host import Host
+from .resolve import resolve
 
 _PER_CPU = (
     "topology/physical_package_id",
@@ -59,7 +59,7 @@ def _network_devices(host: Host) -> dict[str, str]:
     files: dict[str, str] = {}
     names: dict[str, list[str]] = {}
     for name in host.listdir("/sys/class/net"):
-        real = host.resolve(f"/sys/class/net/{name}")
+        real = resolve(host, f"/sys/class/net/{name}")
         addresses = re.findall(r"/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])(?=/)", real)
         if addresses:
             names.setdefault(addresses[-1], []).append(name)

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Threads of the machine: reads /proc, sets and restores policies and affinities. Edge."""
 

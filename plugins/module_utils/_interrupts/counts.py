@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How often interrupts fired, as /proc/interrupts tells. Pure; source: Documentation/filesystems/proc.rst."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The machine's interrupts: reads /proc/irq, plans and makes their moves. Edge."""
 
@@ -9,7 +8,8 @@ import os
 import stat
 from functools import partial
 
-from .._cpus.cpulist import format_cpulist, format_mask, parse_mask, parse_or_empty
+from .._cpus.cpulist import format_cpulist, parse_or_empty
+from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host

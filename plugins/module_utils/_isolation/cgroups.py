@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Isolation without a reboot: reads the cgroup tree and makes the partitions that ``_isolation`` wants. Edge.
 

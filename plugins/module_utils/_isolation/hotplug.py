@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Switches CPUs off and on again before they are isolated, so that no earlier timer or work item stays on them. Edge.
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A measurement as a job on a machine: its commands, the script that watches over them, and what is left to read. Pure.
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What cyclictest, oslat and hwlatdetect (rt-tests) print. Pure: text in, ``Reading`` out, ``LatencyError`` for what is none."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What rtla prints: timerlat and osnoise as histogram and as table (top), hwnoise. Pure: text in, ``Reading`` out."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How often firmware has taken the CPUs away: Intel's count of system management interrupts."""
 

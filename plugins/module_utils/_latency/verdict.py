@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Latency measurements: what a tool read, what may be wrong with it, and the verdict. Pure.
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How many huge pages guests and switch need on each NUMA node, and whether a node can have them. Pure."""
 

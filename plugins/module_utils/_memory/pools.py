@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The memory of the node's NUMA nodes, and its huge pages. Edge."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The door that all modules go through: read, plan and validate (the module's body), then apply and read back."""
 
@@ -6,16 +5,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .._cpus.errors import RefusalError
-from .._host.change import DISRUPTIONS, Change, Planner, check_limit, planned_changes
+from .._host.change import DISRUPTIONS, Change, Planner, check_limit
 from .._host.host import Host, Runner
 
-#: The option that every module has which changes a node; the doc fragment ``disruption`` says what it means.
+#: The option of every module that changes a node (doc fragment ``disruption``).
 LIMIT: dict[str, Any] = {"max_disruption": {"type": "str", "choices": list(DISRUPTIONS), "default": DISRUPTIONS[-1]}}
 
 
@@ -55,9 +54,7 @@ def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str
     planner: Planner = edges.planner
     with planner.locked():
         outcome = body(edges, dict(parameters))
-        planned = planned_changes({**planner.results(), **outcome.results})
-        planned += [change for change in map(asdict, outcome.disturbs) if change not in planned]
-        check_limit(planned, parameters.get("max_disruption"))
+        check_limit(dict.fromkeys([*planner.changes, *outcome.disturbs]), parameters.get("max_disruption"))
         planner.commit()
         found = outcome.after() if outcome.after and not planner.dry else {}
     return {**planner.results(), **outcome.results, **found}
@@ -92,7 +89,7 @@ def run_module(
 
 
 def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Mapping[str, Any]) -> None:
-    """Carry a module out and return its result, or why it was refused, to whoever called it; both hold ``always``."""
+    """Return a module's result, or why it was refused; both hold ``always``."""
     try:
         results = carry_out(edges, body, module.params)
     except RefusalError as error:

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the roles would change, found out by their own modules in check mode and put as findings.
 
@@ -24,6 +23,7 @@ from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.kernel import read_kernel
 from .._host.paths import ARCHIVE, CONFIG_DIR, config_path
+from .._host.trial import trial_of
 from .._interrupts.irqbalance import IRQBALANCE_DROP_IN, plan_irqbalance
 from .._isolation.cgroups import plan_slices
 from .._memory.pools import pool_path
@@ -72,7 +72,7 @@ class Found:
 
 
 def _run(edges: SwitchEdges, owner: str, body: Body, parameters: Mapping[str, Any]) -> tuple[Host, Mapping[str, Any]]:
-    trial = edges.host.trial(owner)
+    trial = trial_of(edges.host, owner)
     outcome = body(replace(edges, host=trial), {"state": "present", "partition": None, **parameters})
     return trial, outcome.results
 
@@ -205,7 +205,7 @@ def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any], *, pend
 
     ``pending``: tell that another kernel runs than boots next.
     """
-    trial = host.trial("kernel_arguments")
+    trial = trial_of(host, "kernel_arguments")
     loader = find_boot_loader(trial, runner)
     conflicts = find_conflicts(loader.foreign(), wanted["tokens"])
     if conflicts:
@@ -228,14 +228,14 @@ def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any], *, pend
 
 def service_findings(host: Host, partition: Partition) -> list[Finding]:
     """Compare the boot service with what the role installs."""
-    trial = host.trial("cpu_partition")
+    trial = trial_of(host, "cpu_partition")
     plan_service(trial)
     findings = []
     for change in trial.changes:
         old = change.resource == ARCHIVE and change.before is not None
         findings.append(change_finding(change, "cpu_partition", "boot-service-old" if old else "boot-service"))
     if partition.isolation == "runtime":
-        slices = host.trial("cpu_partition")
+        slices = trial_of(host, "cpu_partition")
         plan_slices(slices, partition)
         findings += [change_finding(change, "cpu_partition", "host-file") for change in slices.changes]
     return findings
@@ -243,7 +243,7 @@ def service_findings(host: Host, partition: Partition) -> list[Finding]:
 
 def irqbalance_files(host: Host, runner: Runner, partition: Partition) -> list[Finding]:
     """Compare what irqbalance's unit is told, where the role has told it; the process itself has a rule of its own."""
-    trial = host.trial("irq_affinity")
+    trial = trial_of(host, "irq_affinity")
     if IRQBALANCE_DROP_IN not in trial.entries("file"):
         return []
     plan_irqbalance(trial, runner, partition)

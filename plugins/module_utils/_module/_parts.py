@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading a machine part by part: what cannot be read is named, and the rest comes."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The arguments that several modules share; what they mean is in the doc fragment ``guests``."""
 

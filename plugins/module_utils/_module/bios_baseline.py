@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """bios_baseline and bios_baseline_info: one machine's firmware against its baseline, through its BMC.
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """cpu_partition: the partition of a node, its document, its run-time settings and its boot service."""
 
@@ -10,6 +9,7 @@ from typing import Any
 
 from .._boot.planned_arguments import ArgumentPolicy, isolation_arguments
 from .._cpus.cpulist import format_cpulist
+from .._cpus.document import to_document
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.planning import Intent, plan_partition
 from .._cpus.topology import Topology
@@ -86,7 +86,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         plan_slices(host, partition)
     else:
         host.restore_files(only=DROP_INS.values())
-    document = json.dumps(partition.to_document(), indent=1, sort_keys=True) + "\n"
+    document = json.dumps(to_document(partition), indent=1, sort_keys=True) + "\n"
     host.set_file(DOCUMENT, document.encode(), reason="the partition document")
     plan_service(host)
     check_priority_limit(parameters["priority_limit"])
@@ -135,7 +135,7 @@ def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, 
     """Return what both cpu_partition and cpu_partition_info say of a planned partition."""
     kernel = read_kernel(host)
     return {
-        "partition": partition.to_document(),
+        "partition": to_document(partition),
         "table": plan_table(partition, topology),
         "kernel": {"release": kernel.release, "realtime": kernel.realtime},
         "realtime_guests": realtime_guests(host),
@@ -157,7 +157,7 @@ def _undo(host: Host, runner: Runner) -> Outcome:
     kernel = read_kernel(host)
     return Outcome(
         {
-            "partition": partition.to_document() if partition else {},
+            "partition": to_document(partition) if partition else {},
             "table": [],
             "kernel": {"release": kernel.release, "realtime": kernel.realtime},
             "realtime_guests": realtime_guests(host),

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """cpu_partition_info: the node as it is, and how it differs from its document."""
 
@@ -10,6 +9,7 @@ from typing import Any
 from .._audit.drift import partition_drift
 from .._audit.findings import finding_rows, in_order
 from .._cpus.cpulist import format_cpulist
+from .._cpus.document import to_document
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.document import read_partition
@@ -44,7 +44,7 @@ def describe_node(host: Host, topology: Topology | None, partition: Partition | 
     kernel = read_kernel(host)
     return {
         "topology": describe_topology(topology) if topology else {},
-        "partition": partition.to_document() if partition else {},
+        "partition": to_document(partition) if partition else {},
         "table": plan_table(partition, topology) if partition and topology else [],
         "kernel": {
             "release": kernel.release,

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """kernel_arguments: what the node's boot loader passes to which kernel."""
 
@@ -15,6 +14,7 @@ from .._boot.arguments import (
     Comparison,
     Conflict,
     KernelArgumentError,
+    awaited_boot,
     combine,
     compare,
     find_conflicts,
@@ -98,7 +98,9 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     def look() -> dict[str, Any]:
         return _result(host, wanted, find_boot_loader(host, edges.runner).following(), pattern, loader.name)
 
-    return Outcome(_result(host, wanted, following, pattern, loader.name), after=look if host.changes else None)
+    results = _result(host, wanted, following, pattern, loader.name)
+    boot = awaited_boot(results)
+    return Outcome(results, after=look if host.changes else None, disturbs=[boot] if boot else [])
 
 
 def _added_kernels(host: Host, pattern: str | None) -> list[str]:

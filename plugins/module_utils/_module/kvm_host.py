@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """kvm_host: what the node needs before guests can run."""
 
@@ -29,7 +28,7 @@ from .._guests.kvm import (
 from .._guests.network import parse_networks
 from .._guests.pinning import Existing, Placement, place
 from .._guests.threads import guest_pid
-from .._host.document import require_current_partition
+from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.kernel import read_machine
 from .._host.lines import restore_lines

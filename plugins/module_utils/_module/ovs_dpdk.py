@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ovs_dpdk: the userspace switch, from the partition and the networks."""
 
@@ -20,7 +19,6 @@ from .._host.change import Change
 from .._host.document import require_partition
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
-from .._host.links import restore_links
 from .._host.runner import reload_systemd
 from .._host.sysfs import read_topology
 from .._host.threads import realtime_guests, restore_threads
@@ -375,7 +373,7 @@ def _undo(node: _Node) -> Outcome:
         host.restore(change, setting_resource(key), act)
     restore_threads(host)
     restore_program(host, runner)
-    restore_links(host)
+    host.restore_links()
     release_unused(host, runner, ())
     host.restore_files()
     remove_folder(host)

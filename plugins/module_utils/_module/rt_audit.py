@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rt_audit: every claim of the document and of the guests' specs, and every known conflict, against the machine.
 

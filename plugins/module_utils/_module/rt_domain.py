@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rt_domain: all guests of a node, from the list to running threads."""
 
@@ -21,7 +20,7 @@ from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
 from .._guests.threads import polling_cpus
 from .._host.change import Change
-from .._host.document import require_current_partition
+from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.sysfs import read_topology
 from .._memory.pools import guest_memory_mib

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rt_latency: measure, and say what the measurement is worth."""
 
@@ -13,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
+from .._cpus.document import to_document
 from .._cpus.partition import Partition
 from .._guests.domain_xml import describe, parse, read_schedulers
 from .._host.change import Change, Planner
@@ -319,7 +319,7 @@ def _platform(place: _Place) -> dict[str, Any]:
     if given:
         return {"host": place.node.name, "virtual": True, "partition_digest": "", **given}
     partition = _partition(place)
-    text = json.dumps(partition.to_document(), sort_keys=True) if partition else ""
+    text = json.dumps(to_document(partition), sort_keys=True) if partition else ""
     digest = hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
     return {"host": place.node.name, "virtual": _virtual(place), "partition_digest": digest}
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rt_node_info: what a node has and who uses it, in one read; a part that cannot be read is named and the rest comes."""
 
@@ -14,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
+from .._cpus.document import to_document
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
 from .._cpus.topology import Topology
@@ -144,7 +144,7 @@ def _partition(host: Host, parts: Parts) -> dict[str, Any]:
     if partition is None:
         parts.absent("partition document", f"{DOCUMENT} does not exist: the cpu_partition role has not run here")
         return {}
-    return partition.to_document()
+    return to_document(partition)
 
 
 def _memory(host: Host, parts: Parts) -> dict[str, Any]:

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boot service of a node: the same code as the modules', packed into one file that Python runs.
 
@@ -21,7 +20,6 @@ from .._cpus.errors import HostError
 from .._cpus.partition import PartitionError
 from .._host.document import require_partition
 from .._host.host import Host
-from .._host.links import set_link
 from .._host.paths import ARCHIVE
 from .._isolation.holders import IsolationError
 from .._runtime.features import FEATURES, configured_features
@@ -112,7 +110,7 @@ def plan_service(host: Host) -> None:
         host.set_file(path, text.encode(), mode=mode, reason="rtpart, the operator's tool")
     for unit, text in UNIT_TEXTS.items():
         host.set_file(unit, text.encode(), reason="boot service")
-        set_link(host, f"{WANTS}/{posixpath.basename(unit)}", unit, reason="boot service is enabled")
+        host.set_link(f"{WANTS}/{posixpath.basename(unit)}", unit, reason="boot service is enabled")
 
 
 def apply_all(only: Collection[str] = ()) -> int:

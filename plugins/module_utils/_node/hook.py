@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """libvirt's hook on a node that is isolated at run time: CPUs change hands when a guest starts and ends. Edge.
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rtpart: the partition of this node at the operator's hand. Edge.
 
@@ -28,6 +27,7 @@ from .._host.host import Host
 from .._host.kernel import read_online
 from .._host.runner import reload_systemd
 from .._host.threads import Thread, read_thread, read_threads, restore_threads, set_affinity
+from .._host.trial import trial_of
 from .._host.tuning_daemons import restore_tuned
 from .._interrupts.counts import parse_interrupt_counts
 from .._isolation.cgroups import DROP_INS, read_holders, read_users, restore_controllers, restore_partitions, write
@@ -148,7 +148,7 @@ def _describe(thread: Thread) -> str:
 def _status(host: Host, partition: Partition, options: argparse.Namespace) -> int:
     findings = []
     for feature, values in configured_features(host).items():
-        trial = host.trial(feature)
+        trial = trial_of(host, feature)
         FEATURES[feature].plan(trial, partition, values)
         findings += [change_finding(change, FEATURES[feature].role) for change in trial.changes]
     rows = finding_rows(in_order(findings))

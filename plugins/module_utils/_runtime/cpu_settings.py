@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kernel files and kernel threads of a partitioned node, and what each must hold, with its reason. Pure."""
 
@@ -7,13 +6,34 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .._cpus.cpulist import format_mask
+from .._cpus.cpulist import CpuListError
 from .._cpus.errors import RefusalError
+from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
 from .._cpus.policies import SCHED_FIFO
 from .settings import Setting
 
 THROTTLING_CHOICES = ("unlimited", "kernel")
+
+
+class MaskSetting(Setting):
+    """A file that holds a CPU mask: leading zeros and commas mean nothing."""
+
+    def holds(self, current: str) -> bool:
+        """Whether both are the same CPUs."""
+        try:
+            return parse_mask(current) == parse_mask(self.value)
+        except CpuListError:
+            return False
+
+
+class ChoiceSetting(Setting):
+    """A file that shows all choices, the chosen one in brackets."""
+
+    def simplify(self, current: str) -> str:
+        """Return the choice in brackets."""
+        match = re.search(r"\[([^\]]*)\]", current)
+        return match[1] if match else current
 
 
 class SettingError(RefusalError):
@@ -90,22 +110,20 @@ def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
         for name, value, reason, disturbs in _SYSCTLS
     ]
     settings += [
-        Setting(
+        MaskSetting(
             "/sys/devices/virtual/workqueue/cpumask",
             ordinary,
             "unbound work items run on housekeeping and shared CPUs",
             "work items move; a CPU may stall for some microseconds",
             "stall",
-            "mask",
             "Documentation/core-api/workqueue.rst",
         ),
-        Setting(
+        MaskSetting(
             "/sys/devices/virtual/workqueue/writeback/cpumask",
             ordinary,
             "as the global mask, which bounds the masks of all queues, also of those made later (kernel/workqueue.c); writeback says the same",
             "as the global mask",
             "stall",
-            "mask",
             "Documentation/core-api/workqueue.rst",
         ),
         Setting(
@@ -115,12 +133,11 @@ def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
             "memory use grows by what was merged",
             "stall",
         ),
-        Setting(
+        ChoiceSetting(
             "/sys/kernel/mm/transparent_hugepage/enabled",
             "never",
             "no huge page is made or split behind a guest's back (PREEMPT_RT kernels lack the file)",
             "programs that profit from transparent huge pages",
-            form="choice",
         ),
         Setting(
             "/sys/devices/system/machinecheck/machinecheck0/ignore_ce",

@@ -1,9 +1,7 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One thing that a node is made to hold while it runs: its options, its plan, its undo. Edge.
 
-The modules and the node's boot service share it: a feature's options are kept in ``/etc/realtime-kvm/<feature>.json``, so that the boot
-service does after a reboot what the module does now.
+Modules and boot service share it: what the module does now, the boot service does after a reboot.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host
-from .._host.links import restore_links
 from .._host.paths import config_path
 from .settings import Setting
 
@@ -70,7 +67,7 @@ def plan_feature(host: Host, feature: Feature, partition: Partition, options: Ma
 def undo_feature(host: Host) -> None:
     """Plan to put back the values, links and files that the host's owner has changed; its threads and lines are the caller's."""
     host.restore_values()
-    restore_links(host)
+    host.restore_links()
     host.restore_files()
 
 

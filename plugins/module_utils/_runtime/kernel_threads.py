@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Threads of the machine: reads /proc, plans priorities and affinities of kernel threads. Edge."""
 

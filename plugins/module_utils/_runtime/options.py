@@ -1,5 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
-# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A feature's options, as they are kept on the node for the boot service. Edge."""
 

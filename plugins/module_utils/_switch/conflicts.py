@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What of others stands in the way of our bridges and ports, and how ports are described in differences. Pure."""
 

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The daemon ovs-vswitchd: which program, on which CPUs, when it starts; and the folder where it meets QEMU. Edge."""
 
@@ -18,7 +17,6 @@ from .._cpus.partition import Partition
 from .._guests.network import SOCKET_DIR
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .._host.links import set_link
 from .._host.paths import ARCHIVE
 from .._host.runner import run_checked, systemctl
 from .._host.threads import read_thread, set_affinity
@@ -224,8 +222,7 @@ def plan_enabled(host: Host) -> None:
     if unit is None and is_debian(host):
         return
     if not host.glob(f"/etc/systemd/system/*.wants/{name}"):
-        set_link(
-            host,
+        host.set_link(
             f"/etc/systemd/system/multi-user.target.wants/{name}",
             unit or f"/usr/lib/systemd/system/{name}",
             reason="starts at boot",

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the database differs from what the switch shall be, and the one transaction that ends that. Pure.
 

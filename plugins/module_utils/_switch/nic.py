@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Physical ports of the switch: which PCI device a name means, and its hand-over from the kernel to vfio. Edge.
 
@@ -18,6 +17,7 @@ from .._cpus.errors import HostError
 from .._guests.network import Network
 from .._host.change import Change
 from .._host.host import Host, Runner
+from .._host.resolve import resolve
 from .plan import SwitchError, physical_port_name
 from .rows import DEVICE_KEY, Database
 
@@ -42,7 +42,7 @@ def find_device(host: Host, network: Network, database: Database) -> str:
             raise SwitchError(f"{where} is not on this node; network devices are: {_known(host)}")
         return address
     if host.exists(f"{NET}/{name}"):
-        found = re.findall(r"/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)", host.resolve(f"{NET}/{name}"))
+        found = re.findall(r"/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)", resolve(host, f"{NET}/{name}"))
         if not found:
             raise SwitchError(f"{where} is no PCI device, so DPDK cannot drive it; network devices are: {_known(host)}")
         return str(found[-1])

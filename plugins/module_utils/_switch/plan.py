@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the userspace switch shall be: its settings, bridges, ports, and which poll-mode thread serves which queue. Pure.
 
@@ -12,8 +11,9 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from .._cpus.cpulist import CpuListError, format_cpulist, format_hex, parse_mask
+from .._cpus.cpulist import CpuListError, format_cpulist
 from .._cpus.errors import RefusalError
+from .._cpus.masks import format_hex, parse_mask
 from .._cpus.partition import Partition
 from .._guests.guest import Guest
 from .._guests.network import Network, port_name, socket_path

@@ -1,4 +1,3 @@
-# Copyright: (c) 2026, realtime.kvm contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether the running daemon has the settings that it reads at its start alone, and who would notice a restart. Pure.
 

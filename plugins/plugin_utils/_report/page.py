@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PURPOSES
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import PURPOSES
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_mask
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.masks import format_mask
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.policies import POLICY_NAMES
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings import (
     THREAD_RULES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import CPU_ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, check_partition, plan_partition
@@ -136,7 +137,7 @@ def test_sparse_nodes_and_nodes_without_cpus():
     machine = Machine(nodes={0: [(0,), (1,)], 8: [(88,), (90,)], 250: []})
     partition = plan(machine)
     assert texts(partition) == {"housekeeping": "0,88", "realtime": "1,90"}
-    assert partition.to_document()["numa_nodes"] == {"0": "0-1", "8": "88,90"}
+    assert to_document(partition)["numa_nodes"] == {"0": "0-1", "8": "88,90"}
 
 
 def test_a_node_with_a_single_core_is_housekeeping():

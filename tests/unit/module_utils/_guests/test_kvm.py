@@ -23,7 +23,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import (
     plan_unmount,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._host.links import restore_links
 from unit.trees import fill, plan, snapshot, writable
 
 INTEL = Machine(vendor="GenuineIntel", cpu_flags=frozenset({"vmx", "constant_tsc"}))
@@ -220,7 +219,7 @@ def test_pages_without_a_mount_get_one(root):
 
     def undo(host):
         plan_unmount(host, systemctl)
-        restore_links(host)
+        host.restore_links()
         host.restore_files()
 
     host = use(root, undo)

@@ -22,7 +22,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.change import C
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL, LOCK, STATE_DIR
 from ansible_collections.realtime.kvm.plugins.module_utils._host.lines import add_lines, restore_lines
-from ansible_collections.realtime.kvm.plugins.module_utils._host.links import restore_links, set_link
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unit.trees import fill, killed_at, snapshot, writable
@@ -49,7 +48,7 @@ def plan_all(host):
     host.set_value(WATCHDOG, "1")
     host.set_file(KEPT, b"ours\n", mode=0o600)
     host.set_file(OURS, b"new\n")
-    set_link(host, WANTS, "../ours.service")
+    host.set_link(WANTS, "../ours.service")
 
 
 def apply(root, planner=plan_all, owner="test"):
@@ -62,7 +61,7 @@ def apply(root, planner=plan_all, owner="test"):
 
 def plan_undo(host):
     host.restore_values()
-    restore_links(host)
+    host.restore_links()
     host.restore_files()
 
 
@@ -152,7 +151,7 @@ def test_check_mode_predicts_the_run_and_undo_takes_it_back(scene):
             for path, content in wanted.items():
                 host.set_file(path, content)
             for path, target in wanted_links.items():
-                set_link(host, path, target)
+                host.set_link(path, target)
 
         before = snapshot(root)
         check = writable(root, check_mode=True)
@@ -536,7 +535,7 @@ def test_a_failed_run_can_be_undone(root):
     clean = writable(root)
     with clean.locked():
         assert set(clean.entries("file")) == {KEPT, OURS}
-        restore_links(clean)
+        clean.restore_links()
         clean.restore_files()
         for resource in clean.entries("value"):
             clean.restore(
@@ -715,7 +714,7 @@ def test_files_links_and_lines_carry_their_class(root):
     apply(root, planner)
     host = writable(root)
     host.restore_files()
-    restore_links(host)
+    host.restore_links()
     restore_lines(host)
     assert {change.resource: change.disruption for change in host.changes} == {
         "/etc/file": "reboot",

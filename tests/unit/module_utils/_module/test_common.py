@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
@@ -36,7 +37,7 @@ MODULES = {
     "irq_affinity": irq_affinity,
     "kernel_arguments": kernel_arguments,
 }
-PARTITION = plan().to_document()  # housekeeping 0, realtime 1-3
+PARTITION = to_document(plan())  # housekeeping 0, realtime 1-3
 
 
 @pytest.fixture(name="call")
@@ -520,4 +521,4 @@ def test_other_sets_are_a_change_of_the_document_alone_until_the_reboot(call, no
     result = call("cpu_partition", realtime=2)
     assert result["changes"][0]["resource"] == DOCUMENT
     assert result["partition"]["sets"]["realtime"]["cpus"] == "1-2"
-    assert plan(Intent(realtime="2")).to_document() == result["partition"]
+    assert to_document(plan(Intent(realtime="2"))) == result["partition"]

@@ -12,6 +12,7 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as _kvm
@@ -29,7 +30,7 @@ from unit.trees import fill, machine_files, memory_files, snapshot
 
 SHAPE = {"nodes": 2, "cores": 4, "threads": 1}
 TOPOLOGY = build_topology(machine_files(**SHAPE))
-PARTITION = plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1", "realtime": "2-3,6-7"})).to_document()
+PARTITION = to_document(plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1", "realtime": "2-3,6-7"})))
 CONFIG = config_path("kvm_host")
 MOUNTS = "hugetlbfs /dev/hugepages hugetlbfs rw,relatime,pagesize=2M 0 0\n"
 CPU = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu svm constant_tsc nonstop_tsc\n"

@@ -4,26 +4,26 @@
 """max_disruption binds in every module that changes a node: a plan above the limit is refused before anything is touched."""
 
 from __future__ import annotations
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Outcome
 
 import json
+from dataclasses import asdict
 
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.doc_fragments.disruption import ModuleDocFragment
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import awaited_boot
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import (
     DISRUPTIONS,
     Change,
     DisruptionError,
     beyond,
     check_limit,
-    planned_changes,
     worse,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, Outcome
 from ansible_collections.realtime.kvm.plugins.modules import (
     cpu_partition,
     cpu_power,
@@ -33,7 +33,7 @@ from ansible_collections.realtime.kvm.plugins.modules import (
     ovs_dpdk,
     rt_domain,
 )
-from unit.trees import fill, machine_files, snapshot, writable
+from unit.trees import fill, machine_files, snapshot
 
 MODULES = [cpu_partition, cpu_power, irq_affinity, kernel_arguments, kvm_host, ovs_dpdk, rt_domain]
 CHANGES = [
@@ -46,6 +46,8 @@ WAITS = {
     "running": {"release": "6.1-amd64", "matches": False},
     "following": {"release": "6.1-rt", "tokens": []},
 }
+
+PLAN = [Change(change["resource"], None, "x", change["disruption"]) for change in CHANGES]
 
 
 # -- the rule --------------------------------------------------------------------------------------
@@ -61,22 +63,22 @@ def test_what_is_beyond_the_limit(limit, found):
 
 def test_the_refusal_names_limit_changes_and_what_would_help():
     with pytest.raises(DisruptionError) as error:
-        check_limit(CHANGES, "none")
+        check_limit(PLAN, "none")
     assert str(error.value) == (
         "max_disruption: the limit is none, but the plan needs more: y (stall); z (guest). Nothing was changed. Allow it for a maintenance window "
         "(realtime_max_disruption: guest), or change the variables that cause it"
     )
-    assert error.value.results == {"changes": CHANGES, "disruption": "guest"}
+    assert error.value.results == {"changes": [asdict(change) for change in PLAN], "disruption": "guest"}
 
 
 def test_without_a_limit_everything_goes():
-    check_limit(CHANGES, None)
+    check_limit(PLAN, None)
     check_limit([], "none")
 
 
 def test_a_boot_that_is_waited_for_is_a_change():
-    assert beyond(planned_changes({"changes": [], **WAITS}), "guest") == ["running kernel and arguments (reboot)"]
-    assert planned_changes({"changes": CHANGES, "reboot_required": False}) == CHANGES
+    assert awaited_boot(WAITS) == Change("running kernel and arguments", "6.1-amd64", "6.1-rt", "reboot")
+    assert awaited_boot({**WAITS, "reboot_required": False}) is None
 
 
 def test_the_worse_of_two_classes():
@@ -144,7 +146,7 @@ def test_every_module_refuses_above_the_limit_and_goes_on_up_to_it(capsys, monke
 
 def test_a_pending_reboot_is_refused_although_nothing_changes(capsys, monkeypatch, root):
     del root
-    monkeypatch.setattr(kernel_arguments, "run", lambda _edges, _parameters: Outcome(WAITS))
+    monkeypatch.setattr(kernel_arguments, "run", lambda _edges, _parameters: Outcome(WAITS, disturbs=[awaited_boot(WAITS)]))
     result = call(capsys, kernel_arguments, max_disruption="guest")
     assert result["failed"]
     assert "running kernel and arguments (reboot)" in result["msg"]

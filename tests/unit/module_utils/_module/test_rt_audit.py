@@ -17,6 +17,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._audit import read as _audit_read
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
@@ -557,7 +558,7 @@ def runtime_files():
     holder = HOLDERS["realtime"]
     return {
         **machine_files(),
-        DOCUMENT: json.dumps(partition.to_document()),
+        DOCUMENT: json.dumps(to_document(partition)),
         config_path("cpu_partition"): '{"rt_throttling": "kernel", "priority_limit": 1, "cycle_cpus": true}',
         config_path("cpu_power"): '{"governor": "keep", "turbo": "keep", "cstates": "keep"}',
         config_path("irq_affinity"): "{}",

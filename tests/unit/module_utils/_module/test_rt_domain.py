@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
@@ -30,7 +31,7 @@ from unit.trees import fill, machine_files, memory_files, plan, snapshot, writab
 
 SHAPE = {"nodes": 1, "cores": 10, "threads": 1}
 #: Housekeeping 0, dataplane 1, realtime 2-9.
-PARTITION = plan(Intent(dataplane_cores_per_node=1), **SHAPE).to_document()
+PARTITION = to_document(plan(Intent(dataplane_cores_per_node=1), **SHAPE))
 NETWORKS = [{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}]
 DEFAULTS = {
     "state": "present", "restart": False, "shutdown_timeout_s": 1, "force_off": False, "stop_running": False, "priority_limit": 1,
@@ -467,7 +468,7 @@ def test_a_restart_may_use_the_pages_that_it_gives_back(node):
 
 
 def test_a_partition_of_another_topology(node):
-    older = plan(Intent(dataplane_cores_per_node=1), nodes=1, cores=8, threads=1).to_document()
+    older = to_document(plan(Intent(dataplane_cores_per_node=1), nodes=1, cores=8, threads=1))
     message = node.refuse(PLC, partition=older)
     assert re.match("the partition document is of another topology than the node has now .* run the cpu_partition role", message)
 
@@ -477,7 +478,7 @@ def test_no_partition(node):
 
 
 def test_a_node_without_dataplane_cpus(node):
-    partition = plan(**SHAPE).to_document()
+    partition = to_document(plan(**SHAPE))
     assert "plc1 is on real-time network control, but this node has no dataplane CPUs to poll it" in node.refuse(
         PLC, partition=partition
     )

@@ -18,6 +18,7 @@ import sys
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import SETS, Partition
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
@@ -47,15 +48,17 @@ def partition(**sets):
     known["housekeeping"] = frozenset(sets.get("housekeeping", ONLINE)) - frozenset().union(
         *(known[n] for n in SETS if n != "housekeeping")
     )
-    return Partition(
-        "boot",
-        "together",
-        "d",
-        known,
-        frozenset(),
-        {0: frozenset().union(*known.values())},
-        min(known["housekeeping"], default=0),
-    ).to_document()
+    return to_document(
+        Partition(
+            "boot",
+            "together",
+            "d",
+            known,
+            frozenset(),
+            {0: frozenset().union(*known.values())},
+            min(known["housekeeping"], default=0),
+        )
+    )
 
 
 @pytest.fixture(name="folder")

@@ -9,6 +9,7 @@ import json
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import PID_DIR
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
@@ -22,7 +23,7 @@ from unit.libvirts import FakeLibvirt
 from unit.trees import fill, machine_files, memory_files, plan, snapshot
 
 SHAPE = {"nodes": 1, "cores": 6, "threads": 1}
-PARTITION = plan(**SHAPE).to_document()  # housekeeping 0, realtime 1-5
+PARTITION = to_document(plan(**SHAPE))  # housekeeping 0, realtime 1-5
 PLC = """<domain type='kvm'><name>plc1</name><metadata><r:guest xmlns:r="https://github.com/realtime-kvm/realtime.kvm/guest"
 owner="automation" project="line-1" class="gold"/></metadata><memory unit='MiB'>256</memory><vcpu>2</vcpu>
 <memoryBacking><hugepages/></memoryBacking><numatune><memory mode='strict' nodeset='0'/></numatune>

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._host.links import restore_links
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._node import archive as _node_tool
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import (
@@ -115,7 +115,7 @@ def service(archive, root, *arguments):
 def _node(tmp_path):
     files = {
         **machine_files(isolated="1-3"),
-        DOCUMENT: json.dumps(plan().to_document()),
+        DOCUMENT: json.dumps(to_document(plan())),
         config_path("cpu_partition"): '{"rt_throttling": "kernel", "priority_limit": 1, "cycle_cpus": false}',
         config_path("irq_affinity"): "{}",
         "/proc/sys/vm/stat_interval": "1\n",
@@ -194,7 +194,7 @@ def test_the_service_is_installed_once_and_removed_whole(tmp_path):
     assert {path: os.readlink(f"{tmp_path}{path}") for path in links} == links
     host = writable(tmp_path, "cpu_partition")
     with host.locked():
-        restore_links(host)
+        host.restore_links()
         host.restore_files()
         host.commit()
     assert snapshot(tmp_path) == before

@@ -10,6 +10,7 @@ import syslog
 from pathlib import Path
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups import RESERVED, read_holders
@@ -22,7 +23,7 @@ SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2d{{}}.scope/libvirt"
 
 
 def document(isolation="runtime"):
-    return {DOCUMENT: json.dumps(plan(Intent(isolation=isolation)).to_document())}  # housekeeping 0, realtime 1-3
+    return {DOCUMENT: json.dumps(to_document(plan(Intent(isolation=isolation))))}  # housekeeping 0, realtime 1-3
 
 
 def cgroup(path, cpus="", state="member", threads=""):

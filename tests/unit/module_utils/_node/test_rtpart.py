@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT, IsolationError
 from ansible_collections.realtime.kvm.plugins.module_utils._node import rtpart as _rtpart
@@ -34,7 +35,7 @@ def task(pid, name, allowed, kernel=False, bound=False):
 def _node(tmp_path, monkeypatch):
     files = {
         **machine_files(),
-        DOCUMENT: json.dumps(PARTITION.to_document()),
+        DOCUMENT: json.dumps(to_document(PARTITION)),
         f"{ROOT}/cpuset.cpus.isolated": "1-3\n",
         f"{HOLDERS['realtime']}/cpuset.cpus": "1,3\n",
         f"{HOLDERS['realtime']}/cpuset.cpus.partition": "isolated\n",

@@ -9,15 +9,13 @@ import json
 from pathlib import Path
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._host.document import (
-    read_partition,
-    require_current_partition,
-    require_partition,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._host.current import require_current_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._host.document import read_partition, require_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.feature import (
@@ -200,15 +198,15 @@ def test_a_file_is_planned_once_although_two_patterns_match(root):
 
 
 def test_the_document_is_read_back(root):
-    fill(root, {DOCUMENT: json.dumps(PARTITION.to_document())})
+    fill(root, {DOCUMENT: json.dumps(to_document(PARTITION))})
     assert read_partition(Host(str(root))) == PARTITION
     assert require_partition(Host(str(root)), None) == PARTITION
 
 
 def test_the_partition_given_wins_over_the_document(root):
-    fill(root, {DOCUMENT: json.dumps(PARTITION.to_document())})
+    fill(root, {DOCUMENT: json.dumps(to_document(PARTITION))})
     other = plan(Intent(realtime="1"))
-    assert require_partition(Host(str(root)), other.to_document()) == other
+    assert require_partition(Host(str(root)), to_document(other)) == other
 
 
 def test_without_a_document_it_is_said_what_to_do(root):
@@ -274,9 +272,9 @@ def test_huge_pages_that_are_off_for_good_stay_so(root):
 
 def test_a_partition_of_other_cpus_is_refused(root):
     topology = build_topology(machine_files())
-    assert require_current_partition(Host(str(root)), topology.digest(), PARTITION.to_document()) == PARTITION
+    assert require_current_partition(Host(str(root)), topology.digest(), to_document(PARTITION)) == PARTITION
     with pytest.raises(PartitionError, match=r"^the partition document is of another topology than the node has now"):
-        require_current_partition(Host(str(root)), topology.digest(), plan(cores=2).to_document())
+        require_current_partition(Host(str(root)), topology.digest(), to_document(plan(cores=2)))
 
 
 def test_every_feature_has_options_and_a_role():
