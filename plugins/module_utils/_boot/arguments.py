@@ -236,7 +236,7 @@ def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) 
 
 def awaited_boot(result: Mapping[str, Any]) -> Change | None:
     """Return the boot that a result of kernel_arguments waits for; a kernel or arguments that the next boot brings are a change."""
-    if not result.get("reboot_required") or "running" not in result:
+    if not result.get("reboot_required"):
         return None
     running, following = result["running"]["release"], result["following"].get("release", "?")
     wanted = result.get("arguments", True) and not result["running"]["matches"]  # undo has no arguments

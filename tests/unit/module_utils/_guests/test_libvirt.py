@@ -226,5 +226,5 @@ def test_a_libvirt_is_there_if_it_has_a_socket(library, tmp_path, socket):
 
 def test_a_captured_machine_is_never_asked(library, tmp_path):
     Machine(library, "of the machine that runs the test")
-    host = Host(str(fill(tmp_path, {"/run/libvirt/libvirt-sock": ""})))
+    host = Host(str(fill(tmp_path, {"/run/libvirt/libvirt-sock": ""})), captured=True)
     assert (Libvirt().connect(host), Libvirt().existing(host)) == (None, [])

@@ -648,7 +648,8 @@ def test_refusals_reach_the_user_in_words(call, arguments, said):
     assert re.search(said, result["msg"]), result["msg"]
 
 
-def test_a_domain_that_contradicts_the_inventory_reaches_the_user_in_words(call, node):
+def test_a_domain_that_contradicts_the_inventory_reaches_the_user_in_words(call, node, monkeypatch):
+    monkeypatch.setattr(_libvirt.Libvirt, "connect", lambda _self, _host: node.libvirt)
     node.foreign("plc1", more="<cpu><numa><cell id='0' cpus='0' memory='64' unit='MiB'/></numa></cpu>")
     result = call(guests=[{**PLC, "adopt": True}])
     assert re.match("realtime_guests: plc1: memory_mib 256 differs from the sum of the NUMA cells", result["msg"])

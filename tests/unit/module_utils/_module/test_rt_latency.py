@@ -222,10 +222,10 @@ def test_a_module_that_is_killed_takes_its_measurement_along(folder):
 import sys
 sys.path[:0] = {sys.path!r}
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.realtime.kvm.plugins.module_utils import _latency_job, _latency_machine
+from ansible_collections.realtime.kvm.plugins.module_utils._latency import job, machine
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_latency as body
 from ansible_collections.realtime.kvm.plugins.modules import rt_latency
-_latency_job.DIRECTORY = _latency_machine.DIRECTORY = {str(folder)!r}
+job.DIRECTORY = machine.DIRECTORY = {str(folder)!r}
 seen = body.ask
 body.ask = lambda machine: {{key: value for key, value in seen(machine).items() if key != "systemd"}}
 with patch_module_args({{"cpus": "0", "seconds": 120, "lease": 4}}):

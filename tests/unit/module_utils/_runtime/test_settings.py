@@ -8,7 +8,12 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt, stuck, wanted_affinity
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings import runtime_settings, thread_rule
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings import (
+    ChoiceSetting,
+    MaskSetting,
+    runtime_settings,
+    thread_rule,
+)
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.power_settings import c1_latency, power_settings
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.settings import Setting
 from unit.trees import plan
@@ -94,7 +99,8 @@ def test_idle_limits_are_for_realtime_and_dataplane_cpus():
     ],
 )
 def test_what_a_file_shows_is_understood(form, wanted, current, holds, written_back):
-    setting = Setting("/x", wanted, "why", form=form)
+    kind = {"text": Setting, "mask": MaskSetting, "choice": ChoiceSetting}[form]
+    setting = kind("/x", wanted, "why")
     assert setting.holds(current) is holds
     assert setting.simplify(current) == written_back
 
