@@ -66,6 +66,8 @@ def refusal(machine=PLAIN, **intent):
             {"smt": "single", "shared_cores_per_node": 1, "realtime": "1"},
             {"housekeeping": "0,3-4,7-8,11-12,15", "shared": "1,5,9,13", "realtime": "2,6", "idle": "10,14"},
         ),
+        # a node that has nothing left and isolates nothing needs no housekeeping CPU
+        ({"cpus": {"shared": "4-7,12-15"}}, {"housekeeping": "0,8", "shared": "4-7,12-15", "realtime": "1-3,9-11"}),
         # explicit lists win over counts
         ({"cpus": {"realtime": "2-3,10-11"}}, {"housekeeping": "0-1,4-9,12-15", "realtime": "2-3,10-11"}),
         ({"cpus": {"housekeeping": "0-1,4,8-9,12"}}, {"housekeeping": "0-1,4,8-9,12", "realtime": "2-3,5-7,10-11,13-15"}),
@@ -134,6 +136,13 @@ def test_a_device_on_a_node_without_cpus():
 def test_explicit_dataplane_cpus_may_poll_a_device_without_a_node_from_anywhere():
     partition = plan(dataplane_devices=("ens9",), cpus={"dataplane": "5,13"})
     assert partition.sets["dataplane"] == {5, 13}
+    machine = Machine(nodes={0: [(0,), (1,), (2,)], 2: []}, ports={"ens2": 2})
+    assert plan(machine, dataplane_devices=("ens2",), cpus={"dataplane": "1"}).sets["dataplane"] == {1}
+
+
+def test_a_device_without_a_node_excuses_no_other():
+    message = refusal(dataplane_devices=("ens9", "ens1"), cpus={"dataplane": "1,9"})
+    assert "cpu_partition_cpus.dataplane: device ens1 is on NUMA node 1" in message
 
 
 def test_cores_that_share_a_cache_go_together():
@@ -327,6 +336,13 @@ def test_a_node_without_any_device_says_so():
     assert "known are: none" in refusal(regular(), dataplane_devices=("ens0",))
 
 
+def test_devices_that_no_network_driver_owns_are_named_by_their_address():
+    topology = build_topology(PLAIN.files())
+    topology = replace(topology, devices=tuple(replace(device, name=None) for device in topology.devices[:2]))
+    with pytest.raises(PartitionError, match=r"known are: 0000:00:00.0, 0000:01:00.0$"):
+        plan_partition(topology, Intent(dataplane_devices=("ens0",)))
+
+
 def test_a_machine_of_one_core_is_refused_and_told_the_way_out():
     machine = regular(nodes=1, cores=1)
     message = refusal(machine)
@@ -341,6 +357,8 @@ def test_a_machine_of_one_core_is_refused_and_told_the_way_out():
     ("sets", "idle", "words"),
     [
         ({"shared": {1, 9}}, (), ["CPUs 1,9", "realtime", "shared"]),
+        ({"dataplane": {1, 9}}, (), ["CPUs 1,9 are in dataplane and in realtime"]),
+        ({"dataplane": {0, 8}}, (), ["CPUs 0,8 are in housekeeping and in dataplane"]),
         ({}, {9}, ["CPUs 9", "realtime", "idle"]),
         ({"realtime": {1}}, (), ["CPUs 2-3,5-7,9-11,13-15"]),
         ({"housekeeping": {0, 4, 8, 12, 16}}, (), ["CPUs 16"]),
@@ -441,6 +459,24 @@ def test_a_damaged_document_is_refused_with_the_way_out(document):
     broken = damaged(*document["path"], value=document.get("value"), drop=document.get("drop", False))
     with pytest.raises(PartitionError, match=r"damaged \(.*run the cpu_partition role"):
         partition_from_document(broken)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("smt",), "both", "ValueError: smt 'both', isolation 'boot'"),
+        (("isolation",), None, "ValueError: smt 'together', isolation None"),
+        (("sets", "shared", "cpus"), "1", "ValueError: a CPU is in two sets"),
+        (("numa_nodes", "1"), "", "ValueError: the sets do not hold the CPUs of the NUMA nodes"),
+        (("boot_cpu",), 1, "ValueError: the boot CPU 1 is not in housekeeping"),
+        (("idle",), {}, "KeyError: 'cpus'"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_a_damaged_document_is_said(place, value, said):
+    with pytest.raises(PartitionError) as error:
+        partition_from_document(damaged(*place, value=value))
+    assert f"damaged ({said}); run the cpu_partition role" in str(error.value)
 
 
 @pytest.mark.parametrize("document", [None, [], "", "text", 3, {}])

@@ -107,6 +107,13 @@ def test_where_only_one_node_has_dataplane_cpus_guests_of_the_switch_prefer_it()
     assert node.texts(rt("a", 6, **on_switch)) == {"a": "1,9,2,10,3,11 e0,8 n0"}, "farther is better than not at all"
 
 
+def test_a_guest_of_the_switch_stays_near_it_though_another_node_is_fuller():
+    # node 0 has one realtime core, node 1 two and the dataplane
+    node = Node(Intent(cpus={"dataplane": "5,13", "shared": "2-3,10-11"}), nodes=2, cores=4, threads=2)
+    assert node.texts(rt("a", networks=[{"network": "control"}])) == {"a": "6,14 e4,12 n1"}
+    assert node.texts(rt("a", networks=[{"network": "office"}])) == {"a": "1,9 e0,8 n0"}
+
+
 def test_other_guests_float_on_shared_cpus_or_else_on_housekeeping():
     assert SERVER.texts({"name": "a", "vcpus": 2}) == {"a": "~0,4,8,12 e0,4,8,12 n"}
     node = Node(Intent(shared_cores_per_node=1), nodes=2, cores=4, threads=2)
@@ -266,6 +273,22 @@ def test_too_little_memory_of_other_kinds(item):
     assert re.match(
         r"realtime_guests: a asks for 10\d\d MiB of memory on NUMA node [01], where 1000 MiB are free for it; give", message
     ), message
+
+
+@pytest.mark.parametrize(
+    ("item", "enough", "step"),
+    [
+        (rt("a", 8, numa="spread"), 2000, 2),
+        (rt("a", numa_node=1), 1000, 2),
+        ({"name": "a", "hugepages": "2M"}, 1000, 2),
+        ({"name": "a", "numa_node": 1}, 1000, 1),
+    ],
+    ids=["spread", "pinned", "floating in huge pages", "floating on a node"],
+)
+def test_memory_is_given_to_the_last_mib_and_not_beyond(item, enough, step):
+    memory = {0: 1000, 1: 1000}
+    assert SERVER.place({**item, "memory_mib": enough}, memory_mib=memory)
+    assert "realtime_guests: a asks for " in SERVER.refusal({**item, "memory_mib": enough + step}, memory_mib=memory)
 
 
 def test_memory_that_grows_is_refused_and_memory_that_shrinks_is_not():

@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Run mutmut over the files whose logic matters most and list what their tests let live.
+
+Each file gets a project of its own below .cache/mutation: a copy of the plugins and of the tests, so that the tree stays
+as it is whatever happens, at the place that the collection's namespace asks for. Only the file's own tests run.
+
+usage: tests/tools/mutation.py [--again] [FILE ...]     FILE: _cpus/partition.py, ...; all where none is named
+       --again tests only what survived the last time, after tests were added
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.stats import status_by_exit_code
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "mutation"
+UTILS = Path("ansible_collections/realtime/kvm/plugins/module_utils")
+#: What a survivor is that no test can kill, and why.
+EXPLAINED = Path(__file__).with_name("mutation.toml")
+TARGET = 90.0
+
+#: The files, and the tests of each: of tests/unit/module_utils unless they say otherwise.
+FILES = {
+    "_cpus/partition.py": ["_cpus/test_partition*.py"],
+    "_guests/pinning.py": ["_guests/test_pinning*.py"],
+    "_boot/arguments.py": ["_boot/test_arguments*.py"],
+    "_switch/diff.py": ["_switch/test_plan*.py", "_switch/test_diff*.py"],
+    "_host/host.py": ["_host/test_host*.py"],
+}
+
+#: A mutant costs little more than pytest's start: what no unit test needs is left out.
+LEAN = ["--assert=plain", "--capture=no", "--tb=no"] + [
+    f"-pno:{plugin}"
+    for plugin in (
+        *("cacheprovider", "debugging", "doctest", "faulthandler", "junitxml", "legacypath", "pastebin", "setuponly"),
+        *("setupplan", "stepwise", "threadexception", "unraisableexception"),
+    )
+]
+#: What is not mutated beside annotations, docstrings, decorated functions, f-strings and module constants, which mutmut leaves alone.
+CONFIG = """\
+[tool.mutmut]
+source_paths = ["ansible_collections"]
+only_mutate = ["{source}"]
+pytest_add_cli_args_test_selection = {tests}
+pytest_add_cli_args = {options}
+use_git_change_detection = false
+timeout_constant = 2.0
+timeout_multiplier = 15.0
+
+[tool.pytest.ini_options]
+pythonpath = ["tests"]
+addopts = ["--import-mode=importlib", "--strict-markers"]
+"""
+
+
+def prepare(name: str, again: bool) -> Path:
+    """Make the project of a file, or bring the tests of the last run's up to date."""
+    project = CACHE / name.removesuffix(".py").replace("/", ".")
+    if not again:
+        shutil.rmtree(project, ignore_errors=True)
+    skip = shutil.ignore_patterns("__pycache__", "fixtures", "output")
+    shutil.copytree(ROOT / "tests", project / "tests", ignore=skip, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "plugins", project / UTILS.parent, ignore=skip, dirs_exist_ok=True)
+    folder = Path("tests/unit/module_utils")
+    tests = sorted(str(found.relative_to(ROOT)) for pattern in FILES[name] for found in (ROOT / folder).glob(pattern))
+    if not tests:
+        sys.exit(f"mutation: {name} has no tests at {', '.join(FILES[name])} below {folder}")
+    (project / "pyproject.toml").write_text(CONFIG.format(source=UTILS / name, tests=json.dumps(tests), options=json.dumps(LEAN)))
+    return project
+
+
+def results(project: Path, name: str) -> dict[str, str]:
+    """Return each mutant and what became of it."""
+    meta = project / "mutants" / f"{UTILS / name}.meta"
+    if not meta.exists():
+        return {}
+    return {mutant: status_by_exit_code[code] for mutant, code in json.loads(meta.read_text())["exit_code_by_key"].items()}
+
+
+def run(project: Path, mutants: list[str]) -> None:
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "CI": "true"}  # CI: hypothesis takes no chances
+    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "1", *mutants]
+    log = project / "mutmut.log"
+    with log.open("w") as stream:
+        code = subprocess.run(command, cwd=project, env=environment, stdout=stream, stderr=subprocess.STDOUT).returncode
+    if code:
+        sys.exit(f"{log.read_text()[-3000:]}\nmutation: mutmut failed, see {log}")
+
+
+def describe(project: Path, name: str, mutant: str) -> tuple[int, str, str]:
+    """Return the line of a mutation, what stood there and what the mutant has."""
+    with contextlib.chdir(project):
+        diff = get_diff_for_mutant(mutant, path=str(UTILS / name)).splitlines()[2:]
+    text = (ROOT / "plugins/module_utils" / name).read_text()
+    function = mutant.rpartition(".")[2].partition("__mutmut_")[0]
+    owner, _, method = function.removeprefix("x").strip("ǁ").rpartition("ǁ")
+    scope: list[ast.stmt] = ast.parse(text).body
+    if owner:
+        scope = next(node.body for node in scope if isinstance(node, ast.ClassDef) and node.name == owner)
+    wanted = method if owner else function.removeprefix("x_")
+    start = next(node.lineno for node in scope if isinstance(node, ast.FunctionDef) and node.name == wanted)
+    lines = text.splitlines()
+    above = start  # comments above a function are part of it
+    while above > 1 and re.fullmatch(r"\s*(#.*)?", lines[above - 2]):
+        above -= 1
+    while above < start and not lines[above - 1].strip():
+        above += 1
+    at = 0
+    for entry in diff:
+        if hunk := re.match(r"@@ -(\d+)", entry):
+            at = int(hunk[1])
+        elif entry.startswith("-"):
+            break
+        else:
+            at += 1
+    was = "\n".join(entry[1:].strip() for entry in diff if entry.startswith("-"))
+    now = "\n".join(entry[1:].strip() for entry in diff if entry.startswith("+"))
+    return above + at - 1, was, now
+
+
+def report(name: str, found: dict[str, str], project: Path) -> tuple[str, bool]:
+    """Print the survivors of a file; return its row of the table and whether it is good enough."""
+    explained = {
+        (entry["was"], entry["mutant"]): reason["why"]
+        for reason in tomllib.loads(EXPLAINED.read_text())["reason"]
+        if reason["file"] == name
+        for entry in reason["mutants"]
+    }
+    counts = Counter(found.values())
+    killed = counts["killed"] + counts["timeout"] + counts["segfault"]
+    unknown = 0
+    for mutant, status in found.items():
+        if status in ("killed", "timeout", "segfault"):
+            continue
+        line, was, now = describe(project, name, mutant)
+        why = explained.get((was, now))
+        unknown += why is None
+        shown = "" if status == "survived" else f" ({status})"
+        print(f"{name}:{line}{shown}\n    - {was}\n    + {now}".replace("\n", "\n      ").replace("      ", "  "))
+        print(f"    {why or 'not explained'}")
+    score = 100 * killed / max(len(found), 1)
+    row = f"{name:22} {len(found):8} {killed:8} {counts['timeout']:8} {len(found) - killed:9} {unknown:12} {score:6.1f} %"
+    return row, score >= TARGET
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--again", action="store_true", help="test only what survived the last time")
+    parser.add_argument("files", nargs="*", metavar="FILE", help=", ".join(FILES))
+    arguments = parser.parse_args()
+    names = [name.removeprefix("plugins/module_utils/") for name in arguments.files] or list(FILES)
+    if strange := set(names) - set(FILES):
+        parser.error(f"{', '.join(sorted(strange))}: the files are {', '.join(FILES)}")
+    rows, good = [], True
+    for name in names:
+        project = prepare(name, arguments.again)
+        before = results(project, name)
+        left = [mutant for mutant, status in before.items() if status not in ("killed", "timeout", "segfault")]
+        if left or not before:
+            run(project, left)
+        row, fine = report(name, results(project, name), project)
+        rows.append(row)
+        good &= fine
+    print(f"\n{'file':22} {'mutants':>8} {'killed':>8} {'by time':>8} {'survived':>9} {'unexplained':>12} {'score':>8}")
+    print("\n".join(rows))
+    if not good:
+        print(f"mutation: less than {TARGET:.0f} % killed")
+    return not good
+
+
+if __name__ == "__main__":
+    sys.exit(main())
