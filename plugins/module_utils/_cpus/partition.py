@@ -353,10 +353,8 @@ class _Planner:
     def _give_realtime(self) -> None:
         wish = self.intent.realtime
         if wish == "rest":
-            for node, cores in self.free.items():
-                keep = [core for core in cores if self._is_efficiency(core)]
-                self._give("realtime", [core for core in cores if core not in keep])
-                self.free[node] = keep
+            for cores in self.free.values():
+                self._give("realtime", [core for core in cores if not self._is_efficiency(core)])
             if not self.sets["realtime"]:
                 efficiency = sum(map(self._is_efficiency, self.topology.cores))
                 of_which = f" ({efficiency} efficiency, isolated only by cpu_partition_cpus.realtime)" if efficiency else ""

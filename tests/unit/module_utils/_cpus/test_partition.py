@@ -249,7 +249,7 @@ def test_the_sets_behind_the_sets():
         ),
         (
             {"cpus": {"realtime": "2,10"}, "smt": "single"},
-            ["cpu_partition_cpus.realtime", "CPUs 2,10", "one core", "smt to together"],
+            ["cpu_partition_cpus.realtime", "CPUs 2,10", "one core; with cpu_partition_smt: single only one", "smt to together"],
         ),
         ({"cpus": {"shared": "3"}}, ["CPUs 3", "CPUs 11", "SMT siblings", "give whole cores"]),
         # housekeeping
@@ -259,7 +259,7 @@ def test_the_sets_behind_the_sets():
         ),
         (
             {"cpus": {"housekeeping": "0-3,8-11", "dataplane": "4,12", "shared": "5-7,13-15"}, "realtime": "0"},
-            ["cpu_partition_cpus.housekeeping", "NUMA node 1", "4,12"],
+            ["cpu_partition_cpus.housekeeping", "NUMA node 1", "4,12 but no housekeeping CPU for their emulator threads"],
         ),
         ({"cpus": {"realtime": "4-7,12-15"}}, ["cpu_partition_housekeeping_cores_per_node", "NUMA node 1", "0 free cores"]),
         (
@@ -287,10 +287,15 @@ def test_the_sets_behind_the_sets():
         ({"shared_cores_per_node": -1}, ["cpu_partition_shared_cores_per_node", "-1"]),
         (
             {"housekeeping_cores_per_node": 4},
-            ["cpu_partition_realtime", "no core is left", "8 cores on 2 NUMA nodes", "cpu_partition_realtime: 0"],
+            [
+                "cpu_partition_realtime: no core is left",
+                "8 cores on 2 NUMA nodes and the other sets take the rest (set cpu_partition_realtime: 0 for a node without realtime CPUs)",
+            ],
         ),
         # junk
-        ({"realtime": "all"}, ["cpu_partition_realtime", "'all'", "'rest'", "cpu_partition_cpus.realtime"]),
+        ({"realtime": "all"}, ["cpu_partition_realtime: 'all'", "'rest'", "; CPU lists go into cpu_partition_cpus.realtime"]),
+        ({"realtime": "99999"}, ["cpu_partition_realtime", "99999 asked for"]),
+        ({"realtime": "100000"}, ["cpu_partition_realtime", "'100000' is neither"]),
         ({"realtime": "4-15"}, ["cpu_partition_realtime", "'4-15'", "cpu_partition_cpus.realtime"]),
         ({"realtime": ""}, ["cpu_partition_realtime", "''"]),
         ({"realtime": "-1"}, ["cpu_partition_realtime", "'-1'"]),
@@ -316,6 +321,23 @@ def test_a_refusal_names_what_where_and_what_would_work(intent, words):
     message = refusal(**intent)
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("cpus", "remedy"),
+    [
+        ({"realtime": "2-3"}, "give whole cores or set cpu_partition_smt: single"),
+        ({"realtime": "2", "dataplane": "10"}, "give whole cores"),
+        ({"shared": "3"}, "give whole cores"),
+    ],
+)
+def test_single_threads_are_the_remedy_only_where_a_set_is_isolated_from_the_other(cpus, remedy):
+    assert refusal(cpus=cpus).endswith(f"; {remedy}")
+
+
+def test_a_core_of_more_than_two_sets():
+    message = refusal(regular(nodes=1, cores=2, threads=4), cpus={"shared": "3", "realtime": "1"})
+    assert "realtime CPUs 1 are SMT siblings of " in message
 
 
 def test_offline_cpus_are_refused_by_number():
@@ -359,7 +381,7 @@ def test_a_machine_of_one_core_is_refused_and_told_the_way_out():
         ({"shared": {1, 9}}, (), ["CPUs 1,9", "realtime", "shared"]),
         ({"dataplane": {1, 9}}, (), ["CPUs 1,9 are in dataplane and in realtime"]),
         ({"dataplane": {0, 8}}, (), ["CPUs 0,8 are in housekeeping and in dataplane"]),
-        ({}, {9}, ["CPUs 9", "realtime", "idle"]),
+        ({}, {9}, ["CPUs 9 are in realtime and in idle"]),
         ({"realtime": {1}}, (), ["CPUs 2-3,5-7,9-11,13-15"]),
         ({"housekeeping": {0, 4, 8, 12, 16}}, (), ["CPUs 16"]),
         ({"housekeeping": {0, 4, 12}, "realtime": set(range(16)) - {0, 4, 12}}, (), ["realtime CPUs 8", "housekeeping CPUs 0"]),
