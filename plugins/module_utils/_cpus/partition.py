@@ -222,12 +222,7 @@ class _Planner:
 
     def _cores_in_order(self, node: int) -> list[frozenset[int]]:
         """Free cores of a node: the boot CPU's first, as housekeeping is served first; neighbours in cache together."""
-        taken: set[int] = set().union(*self.explicit.values())
-        if self.intent.smt == "single":
-            # the other threads of an explicitly isolated core are idle, never handed out
-            for name in ISOLATED_SETS:
-                for cpu in self.explicit.get(name, ()):
-                    taken |= self.topology.core_of(cpu)
+        taken = frozenset().union(*self.explicit.values())  # one thread of a core is enough to keep it from the others
         members = self.nodes[node]
 
         def order(core: frozenset[int]) -> tuple[bool, bool, int, int]:

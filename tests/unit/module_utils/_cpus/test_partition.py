@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -71,6 +72,10 @@ def refusal(machine=PLAIN, **intent):
         # explicit lists win over counts
         ({"cpus": {"realtime": "2-3,10-11"}}, {"housekeeping": "0-1,4-9,12-15", "realtime": "2-3,10-11"}),
         ({"cpus": {"housekeeping": "0-1,4,8-9,12"}}, {"housekeeping": "0-1,4,8-9,12", "realtime": "2-3,5-7,10-11,13-15"}),
+        (
+            {"cpus": {"housekeeping": "0,4,8,12"}, "housekeeping_cores_per_node": 0},
+            {"housekeeping": "0,4,8,12", "realtime": "1-3,5-7,9-11,13-15"},
+        ),
         (
             {"cpus": {"shared": "4,12"}, "shared_cores_per_node": 3},
             {"housekeeping": "0,5,8,13", "shared": "4,12", "realtime": "1-3,6-7,9-11,14-15"},
@@ -171,7 +176,13 @@ def test_sparse_nodes_and_nodes_without_cpus():
 
 
 def test_a_node_with_a_single_core_is_housekeeping():
-    assert texts(plan(Machine(nodes={0: [(0,), (1,)], 1: [(2,)]}))) == {"housekeeping": "0,2", "realtime": "1"}
+    machine = Machine(nodes={0: [(0,), (1,)], 1: [(2,)]})
+    assert texts(plan(machine)) == {"housekeeping": "0,2", "realtime": "1"}
+    assert refusal(machine, shared_cores_per_node=1).endswith(
+        "NUMA node 1 has 0 free cores left for shared, 1 asked for; the node's CPUs are 2 (1 core)"
+    )
+    lists = {"cpus": {"housekeeping": "0"}, "realtime": "0"}
+    assert texts(plan(machine, shared_cores_per_node=1, **lists)) == {"housekeeping": "0", "shared": "1-2"}
 
 
 HYBRID = Machine(nodes={0: [(0, 1), (2, 3), (4, 5), (6,), (7,)]}, efficiency=frozenset({6, 7}))
@@ -212,7 +223,7 @@ def test_the_sets_behind_the_sets():
         # lists
         (
             {"cpus": {"realtime": "2-3,10-11", "shared": "3,11"}},
-            ["cpu_partition_cpus.shared", "CPUs 3,11", "cpu_partition_cpus.realtime"],
+            ["cpu_partition_cpus.shared", "CPUs 3,11", "cpu_partition_cpus.realtime; every CPU belongs to one set"],
         ),
         ({"cpus": {"realtime": "14-17"}}, ["cpu_partition_cpus.realtime", "CPUs 16-17 do not exist", "0-15"]),
         ({"cpus": {"realtime": "3-1"}}, ["cpu_partition_cpus.realtime", "'3-1'", "write 1-3"]),
@@ -229,6 +240,12 @@ def test_the_sets_behind_the_sets():
         ({"cpus": {"dataplane": "0,8"}}, ["cpu_partition_cpus.dataplane", "CPU 0 is the boot CPU", "leave CPUs 0,8"]),
         ({"cpus": {"shared": "0,8"}}, ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"]),
         ({"cpus": {"housekeeping": "1,4,9,12"}}, ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"]),
+        # that is said first, though these lists have other faults
+        ({"cpus": {"shared": "0,8", "dataplane": "1-3,9-11"}}, ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"]),
+        (
+            {"cpus": {"housekeeping": "1,4,9,12", "realtime": "2,10"}},
+            ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"],
+        ),
         ({"cpus": {"realtime": "8"}, "smt": "single"}, ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"]),
         # SMT siblings
         (
@@ -266,7 +283,10 @@ def test_the_sets_behind_the_sets():
             {"cpus": {"housekeeping": "0,4,8,12", "realtime": "1,9"}},
             ["CPUs 2-3,5-7,10-11,13-15 are in no set", "cpu_partition_cpus"],
         ),
-        ({"housekeeping_cores_per_node": 0}, ["cpu_partition_housekeeping_cores_per_node", "at least 1"]),
+        (
+            {"housekeeping_cores_per_node": 0},
+            ["at least 1 is needed; interrupts, emulator threads and the kernel itself run on housekeeping CPUs"],
+        ),
         ({"housekeeping_cores_per_node": -1}, ["cpu_partition_housekeeping_cores_per_node", "at least 1"]),
         # counts
         (
@@ -302,7 +322,7 @@ def test_the_sets_behind_the_sets():
         ({"realtime": "1.5"}, ["cpu_partition_realtime", "'1.5'"]),
         ({"realtime": "\u0662"}, ["cpu_partition_realtime", "'\u0662'"]),
         ({"realtime": "9" * 5000}, ["cpu_partition_realtime"]),
-        ({"smt": "off"}, ["cpu_partition_smt", "'off'", "together", "single"]),
+        ({"smt": "off"}, ["cpu_partition_smt", "'off' is neither together nor single"]),
         ({"isolation": "always"}, ["cpu_partition_isolation", "'always'", "boot", "runtime"]),
         # devices
         ({"dataplane_devices": ("ens7",)}, ["cpu_partition_dataplane_devices", "'ens7'", "ens0, ens1, ens2, ens9"]),
@@ -319,6 +339,7 @@ def test_the_sets_behind_the_sets():
 )
 def test_a_refusal_names_what_where_and_what_would_work(intent, words):
     message = refusal(**intent)
+    assert re.match(r"cpu_partition_[a-z_]+(\.[a-z]+)?: ", message), message
     for word in words:
         assert word in message
 
