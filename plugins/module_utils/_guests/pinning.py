@@ -305,7 +305,7 @@ def _choose(board: _Board, guest: Guest, bound: Sequence[int], count: int) -> li
     dataplane = {node for node, cpus in board.partition.nodes.items() if cpus & board.partition.sets["dataplane"]}
 
     def suits(node: int) -> tuple[bool, int, int]:
-        far_from_switch = guest.shared_memory and bool(dataplane) and node not in dataplane
+        far_from_switch = guest.shared_memory and node not in dataplane
         return far_from_switch, len(free[node]), node
 
     return free[min(with_memory, key=suits)][:count]

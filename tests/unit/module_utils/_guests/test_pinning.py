@@ -87,12 +87,29 @@ def test_without_threads_every_cpu_counts():
     assert LAB.texts(rt("a"), rt("b")) == {"a": "2,3 e0 n0", "b": "4,5 e0 n0"}
 
 
+def test_cores_are_taken_by_the_thread_that_is_realtime():
+    node = Node(Intent(cpus={"realtime": "3,10"}, smt="single"), nodes=2, cores=4, threads=2)
+    assert node.texts(rt("a")) == {"a": "3,10 e0-1,8-9 n0"}
+
+
+def test_a_placement_names_its_guest():
+    assert [placed.guest for placed in SERVER.place(rt("a"), {"name": "b"}).values()] == ["a", "b"]
+
+
 def test_a_node_may_be_asked_for():
     assert SERVER.texts(rt("a", numa_node=1)) == {"a": "5,13 e4,12 n1"}
 
 
 def test_a_spread_guest_takes_what_there_is():
     assert SERVER.texts(rt("a", 8, numa="spread")) == {"a": "1,9,2,10,3,11,5,13 e0,4,8,12 n0-1"}
+
+
+def test_a_spread_guest_stays_where_it_is_and_then_goes_where_most_is_free():
+    assert SERVER.place(rt("a", 12, numa="spread")), "to the last CPU"
+    other = domain("other", "2", "10")
+    assert SERVER.texts(rt("a", 6, numa="spread"), existing=[other]) == {"a": "5,13,6,14,7,15 e4,12 n1"}
+    there = [domain("a", "1", "9"), other]
+    assert SERVER.texts(rt("a", 5, numa="spread"), existing=there) == {"a": "1,9,3,11,5 e0,4,8,12 n0-1"}
 
 
 def test_an_emulator_of_its_own_sits_beside_the_vcpus():
@@ -118,6 +135,8 @@ def test_other_guests_float_on_shared_cpus_or_else_on_housekeeping():
     assert SERVER.texts({"name": "a", "vcpus": 2}) == {"a": "~0,4,8,12 e0,4,8,12 n"}
     node = Node(Intent(shared_cores_per_node=1), nodes=2, cores=4, threads=2)
     assert node.texts({"name": "a"}, {"name": "b", "numa_node": 1}) == {"a": "~1,5,9,13 e0,4,8,12 n", "b": "~5,13 e4,12 n1"}
+    message = node.refusal({"name": "a", "numa_node": 7})
+    assert message == "realtime_guests: a: numa_node 7 has no shared CPUs for its vCPUs (shared: 1,5,9,13)"
 
 
 def test_huge_pages_of_a_floating_guest_come_from_one_node():
@@ -128,8 +147,18 @@ def test_huge_pages_of_a_floating_guest_come_from_one_node():
     assert SERVER.texts(a, memory_mib=memory, existing=[there])["a"].endswith("n0"), "where they are already"
 
 
+def test_huge_pages_where_the_memory_of_nodes_is_not_known():
+    item = {"name": "a", "hugepages": "2M"}
+    assert SERVER.texts(item) == {"a": "~0,4,8,12 e0,8 n0"}
+    assert "on NUMA node 1, where 1 MiB are free for it" in SERVER.refusal(item, memory_mib={1: 1})
+
+
 def test_memory_decides_between_nodes():
     assert SERVER.texts(rt("a", memory_mib=512), memory_mib={0: 511, 1: 512}) == {"a": "5,13 e4,12 n1"}
+
+
+def test_a_node_without_memory_of_its_own_gets_no_guest():
+    assert SERVER.texts(rt("a"), memory_mib={1: 512}) == {"a": "5,13 e4,12 n1"}
 
 
 def test_memory_that_another_guest_has_already_is_not_promised_again():
@@ -177,6 +206,9 @@ def test_more_vcpus_come_beside_the_old_ones():
     there = [domain("a", "2", "10", "3"), domain("b", "1", "9")]
     assert SERVER.texts(rt("a", 4), rt("b"), existing=there) == {"a": "2,10,3,11 e0,8 n0", "b": "1,9 e0,8 n0"}
     assert SERVER.texts(rt("a", 2), rt("b"), existing=there) == {"a": "2,10 e0,8 n0", "b": "1,9 e0,8 n0"}
+    halves = [domain("a", "1", "2")]  # a thread is spare on each of its cores
+    assert SERVER.texts(rt("a", 4), existing=halves) == {"a": "1,2,9,10 e0,8 n0"}
+    assert SERVER.texts(rt("a", 4, numa="spread"), existing=halves) == {"a": "1,2,9,10 e0,8 n0"}
 
 
 @pytest.mark.parametrize(
@@ -239,6 +271,14 @@ def test_a_guest_too_many_is_told_what_is_free_and_who_has_the_rest():
 def test_one_thread_a_core_needs_no_words_about_cores():
     assert LAB.refusal(rt("a"), rt("b", 3)) == (
         "realtime_guests: b asks for 3 realtime CPUs on one NUMA node; node 0: 2 of 4 free (4-5); a has 2-3"
+    )
+
+
+def test_nodes_are_described_one_by_one():
+    node = Node(Intent(cpus={"realtime": "5,13"}), nodes=2, cores=4, threads=2)
+    assert node.refusal(rt("a", 4)).endswith("; node 1: 2 of 2 free (5,13); numa: spread lets it use several nodes")
+    assert SERVER.refusal(rt("a", 6), rt("b", 8, numa="spread"), memory_mib={1: 512}).endswith(
+        "; node 0: 6 of 6 free (1-3,9-11, 0 MiB of memory) | node 1: 0 of 6 free (none, 256 MiB of memory); a has 5-7,13-15"
     )
 
 
@@ -317,7 +357,9 @@ def test_nodes_that_cannot_be_had(item, said):
 
 def test_a_machine_without_realtime_cpus():
     node = Node(Intent(realtime="0"), nodes=1, cores=4, threads=1)
-    assert node.refusal(rt("a")).endswith("this node has no realtime CPUs at all")
+    assert node.refusal(rt("a")) == (
+        "realtime_guests: a asks for 2 realtime CPUs on one NUMA node; this node has no realtime CPUs at all"
+    )
 
 
 def test_a_real_time_network_where_nothing_polls():
