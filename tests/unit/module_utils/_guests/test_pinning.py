@@ -229,6 +229,15 @@ def test_a_hand_edit_is_repaired_and_what_is_right_stays(pins, after):
     assert SERVER.texts(rt("a", 3), existing=[domain("a", *pins, nodes=(0,))])["a"] == f"{after} e0,8 n0"
 
 
+def test_an_emulator_of_its_own_stays():
+    there = [domain("a", "1", "9", "2", emulator=frozenset({11}))]
+    assert SERVER.texts(rt("a", 3, emulator="own"), existing=there) == {"a": "1,9,2 e11 n0"}
+
+
+def test_a_spread_guest_stays_on_its_nodes():
+    assert SERVER.texts(rt("a", numa="spread"), existing=[domain("a", "1", "5")]) == {"a": "1,5 e0,4,8,12 n0-1"}
+
+
 def test_between_two_halves_the_memory_decides():
     for node, after in ((0, "1,9 e0,8 n0"), (1, "13,5 e4,12 n1")):
         pins = ("1", "5") if node == 0 else ("13", "1")
@@ -329,6 +338,11 @@ def test_memory_is_given_to_the_last_mib_and_not_beyond(item, enough, step):
     memory = {0: 1000, 1: 1000}
     assert SERVER.place({**item, "memory_mib": enough}, memory_mib=memory)
     assert "realtime_guests: a asks for " in SERVER.refusal({**item, "memory_mib": enough + step}, memory_mib=memory)
+
+
+def test_memory_of_a_node_that_has_none():
+    message = SERVER.refusal({"name": "a", "numa_node": 1}, memory_mib={0: 1000})
+    assert "a asks for 256 MiB of memory on NUMA node 1, where 0 MiB are free for it" in message
 
 
 def test_memory_that_grows_is_refused_and_memory_that_shrinks_is_not():
