@@ -1,8 +1,10 @@
-#!/usr/bin/env python3
 """Run mutmut over the files whose logic matters most and list what their tests let live.
 
 Each file gets a project of its own below .cache/mutation: a copy of the plugins and of the tests, so that the tree stays
 as it is whatever happens, at the place that the collection's namespace asks for. Only the file's own tests run.
+
+Not mutated: annotations, docstrings, constants of the module and defaults of dataclasses, the words of f-strings (but what is put
+into them is), and functions with a decorator (properties, context managers): mutmut leaves these alone, nothing else is left out.
 
 usage: tests/tools/mutation.py [--again] [FILE ...]     FILE: _cpus/partition.py, ...; all where none is named
        --again tests only what survived the last time, after tests were added
@@ -19,6 +21,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -34,14 +37,16 @@ EXPLAINED = Path(__file__).with_name("mutation.toml")
 TARGET = 90.0
 DEAD = ("killed", "timeout", "segfault")
 
-#: The files, and the tests of each below tests/unit/module_utils; with "-k" what is left out, since a mutant would cost many seconds.
+#: The files, and the tests of each below tests/unit/module_utils.
 FILES = {
-    "_cpus/partition.py": ["_cpus/test_partition*.py"],
-    "_guests/pinning.py": ["_guests/test_pinning*.py"],
-    "_boot/arguments.py": ["_boot/test_arguments*.py", "-k", "not merging_twice and not after_a_merge and not merge_and_removal"],
-    "_switch/diff.py": ["_switch/test_plan*.py", "_switch/test_diff*.py"],
-    "_host/host.py": ["_host/test_host*.py", "-k", "not killed_anywhere and not check_mode_predicts and not only_one_run"],
+    "_cpus/partition.py": ("_cpus/test_partition*.py",),
+    "_guests/pinning.py": ("_guests/test_pinning*.py",),
+    "_boot/arguments.py": ("_boot/test_arguments*.py",),
+    "_switch/diff.py": ("_switch/test_plan*.py", "_switch/test_diff*.py"),
+    "_host/host.py": ("_host/test_host*.py",),
 }
+#: Tests that take seconds, which every mutant would: those after them in the file see the same.
+SLOW = ("killed_anywhere", "check_mode_predicts", "only_one_run", "merging_twice", "after_a_merge", "merge_and_removal")
 
 #: A mutant costs little more than pytest's start: what no unit test needs is left out.
 LEAN = ["--assert=plain", "--capture=no", "--tb=no"] + [
@@ -51,7 +56,6 @@ LEAN = ["--assert=plain", "--capture=no", "--tb=no"] + [
         *("setupplan", "stepwise", "threadexception", "unraisableexception"),
     )
 ]
-#: What is not mutated beside annotations, docstrings, decorated functions, f-strings and module constants, which mutmut leaves alone.
 CONFIG = """\
 [tool.mutmut]
 source_paths = ["ansible_collections"]
@@ -77,13 +81,10 @@ def prepare(name: str, again: bool) -> Path:
     shutil.copytree(ROOT / "tests", project / "tests", ignore=skip, dirs_exist_ok=True)
     shutil.copytree(ROOT / "plugins", project / UTILS.parent, ignore=skip, dirs_exist_ok=True)
     folder = Path("tests/unit/module_utils")
-    patterns, options = [entry for entry in FILES[name] if entry.endswith(".py")], []
-    if "-k" in FILES[name]:
-        options = FILES[name][FILES[name].index("-k") :]
-    tests = sorted(str(found.relative_to(ROOT)) for pattern in patterns for found in (ROOT / folder).glob(pattern))
+    tests = sorted(str(found.relative_to(ROOT)) for pattern in FILES[name] for found in (ROOT / folder).glob(pattern))
     if not tests:
-        sys.exit(f"mutation: {name} has no tests at {', '.join(patterns)} below {folder}")
-    tests += options
+        sys.exit(f"mutation: {name} has no tests at {', '.join(FILES[name])} below {folder}")
+    tests += ["-k", " and ".join(f"not {name}" for name in SLOW)]
     (project / "pyproject.toml").write_text(CONFIG.format(source=UTILS / name, tests=json.dumps(tests), options=json.dumps(LEAN)))
     return project
 
@@ -120,7 +121,7 @@ def describe(project: Path, name: str, mutant: str) -> tuple[int, str, str]:
     """Return the line of a mutation, what stood there and what the mutant has."""
     with contextlib.chdir(project):
         diff = get_diff_for_mutant(mutant, path=str(UTILS / name)).splitlines()[2:]
-    text = (ROOT / "plugins/module_utils" / name).read_text()
+    text = (project / UTILS / name).read_text()
     function = mutant.rpartition(".")[2].partition("__mutmut_")[0]
     owner, _, method = function.removeprefix("x").strip("ǁ").rpartition("ǁ")
     scope: list[ast.stmt] = ast.parse(text).body
@@ -165,7 +166,9 @@ def report(name: str, found: dict[str, str], project: Path) -> tuple[str, bool]:
         why = explained.get((was, now))
         unknown += why is None
         shown = "" if status == "survived" else f" ({status})"
-        print(f"{name}:{line}{shown}\n    - {was}\n    + {now}".replace("\n", "\n      ").replace("      ", "  "))
+        print(f"{name}:{line}{shown}")
+        print(textwrap.indent(was, "    - "))
+        print(textwrap.indent(now, "    + "))
         print(f"    {why or 'not explained'}")
     score = 100 * killed / max(len(found), 1)
     row = f"{name:22} {len(found):8} {killed:8} {counts['timeout']:8} {len(found) - killed:9} {unknown:12} {score:6.1f} %"
