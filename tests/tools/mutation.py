@@ -45,7 +45,7 @@ FILES = {
     "_switch/diff.py": ("_switch/test_plan*.py", "_switch/test_diff*.py"),
     "_host/host.py": ("_host/test_host*.py",),
 }
-#: Tests that take seconds, which every mutant would: those after them in the file see the same.
+#: Tests that take seconds: a mutant has none to spare.
 SLOW = ("killed_anywhere", "check_mode_predicts", "only_one_run", "merging_twice", "after_a_merge", "merge_and_removal")
 
 #: A mutant costs little more than pytest's start: what no unit test needs is left out.

@@ -16,7 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.network impor
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, Placement, place
 from property.machines import regular
 
-NETWORKS = parse_networks([{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}])
+NETWORKS = parse_networks([{"name": "control"}, {"name": "steer"}, {"name": "office", "realtime": False, "bridge": "br0"}])
 
 
 class Node:
@@ -340,6 +340,19 @@ def test_memory_is_given_to_the_last_mib_and_not_beyond(item, enough, step):
     assert "realtime_guests: a asks for " in SERVER.refusal({**item, "memory_mib": enough + step}, memory_mib=memory)
 
 
+@pytest.mark.parametrize(("pages", "parts"), [("2M", {0: 130, 1: 128}), ("none", {0: 129, 1: 129})])
+def test_memory_of_a_spread_guest_is_counted_in_its_pages(pages, parts):
+    item = rt("a", 8, numa="spread", hugepages=pages, memory_mib=258)
+    assert SERVER.place(item, memory_mib=parts)
+    assert SERVER.refusal(item, memory_mib={**parts, 1: parts[1] - 1})
+
+
+def test_memory_of_a_guest_that_goes_is_free():
+    there = domain("a", "1", "9", memory_mib=900, nodes=(0,))
+    gone = {"name": "a", "state": "absent"}
+    assert SERVER.texts(rt("b", memory_mib=900), gone, existing=[there], memory_mib={0: 1000, 1: 0}) == {"b": "1,9 e0,8 n0"}
+
+
 def test_memory_of_a_node_that_has_none():
     message = SERVER.refusal({"name": "a", "numa_node": 1}, memory_mib={0: 1000})
     assert "a asks for 256 MiB of memory on NUMA node 1, where 0 MiB are free for it" in message
@@ -382,6 +395,8 @@ def test_a_real_time_network_where_nothing_polls():
         "realtime_guests: a is on real-time network control, but this node has no dataplane CPUs to poll it; set cpu_part",
         message,
     )
+    both = [{"network": "control"}, {"network": "office"}, {"network": "steer"}]
+    assert "a is on real-time network control, steer, but" in SERVER.refusal(rt("a", networks=both))
     assert SERVER.place({"name": "a", "state": "absent", "networks": [{"network": "control"}]}) == {}
     assert LAB.place({"name": "a", "networks": [{"network": "control"}]})
 
@@ -431,4 +446,6 @@ def test_poll_mode_threads_on_realtime_cpus():
     assert LAB.refusal(rt("a"), polling={1: "pmd-c01/id:8", 4: "pmd-c04/id:9"}) == (
         "realtime CPUs 4 are polled by pmd-c04/id:9; poll-mode threads belong on dataplane CPUs (1): run the ovs_dpdk role"
     )
+    assert "CPUs 4-5 are polled by one, two; poll-mode" in LAB.refusal(rt("a"), polling={5: "one", 4: "two"})
+    assert "dataplane CPUs (none on this node): run" in SERVER.refusal(rt("a"), polling={1: "pmd-c01/id:8"})
     assert LAB.place(rt("a"), polling={1: "pmd-c01/id:8"})
