@@ -183,6 +183,10 @@ def test_memory_is_dealt_in_whole_pages(nodes, memory, page, parts):
     assert Placement("a", nodes, {}, frozenset()).memory_by_node(memory, page) == parts
 
 
+def test_memory_of_unknown_pages_is_dealt_in_mib():
+    assert Placement("a", (0, 1), {}, frozenset()).memory_by_node(102) == {0: 51, 1: 51}
+
+
 # -- what stays ------------------------------------------------------------------------------------
 
 
