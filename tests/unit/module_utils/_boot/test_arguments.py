@@ -67,7 +67,16 @@ def test_key(token, key):
 
 
 @pytest.mark.parametrize(
-    "token", ["quiet", "isolcpus=managed_irq,domain,2-5", "hugepages=0:16,1:16", "a.b-c_d=/x@y%z^*+", "8250.nr_uarts=4", "a="]
+    "token",
+    [
+        "quiet",
+        "isolcpus=managed_irq,domain,2-5",
+        "hugepages=0:16,1:16",
+        "a.b-c_d=/x@y%z^*+",
+        "8250.nr_uarts=4",
+        "a=",
+        "TERM=vt100",
+    ],
 )
 def test_good_arguments_are_taken_as_typed(token):
     assert parse_arguments([token]) == [token]
@@ -294,6 +303,10 @@ def test_conflicts(foreign, said):
         (
             "hugepagesz=1073741824 hugepages=2",
             "F has hugepagesz=1073741824 hugepages=2, the plan needs hugepagesz=1G hugepages=0:4,1:4",
+        ),
+        (
+            "hugepagesz=1G hugepages=2 hugepagesz=1G hugepages=2",
+            "F has hugepagesz=1G hugepages=2, the plan needs hugepagesz=1G hugepages=0:4,1:4",
         ),
         ("hugepagesz=rubbish hugepages=2", ""),
         ("default_hugepagesz=1G hugepagesz=1G", "F has hugepagesz=1G, the plan needs hugepagesz=1G hugepages=0:4,1:4"),
