@@ -112,6 +112,11 @@ class Ovsdb:
         if isinstance(found, dict):
             assert all(isinstance(text, str) for pair in found.items() for text in pair)
         elif isinstance(found, tuple):
+            known = {
+                "named-uuid": self.names,
+                "uuid": self.tables[{"bridges": "Bridge", "ports": "Port", "interfaces": "Interface"}[column]],
+            }
+            assert all(uuid in known[kind] for kind, uuid in (value[1] if value[0] == "set" else [value]))
             return tuple(self.names.get(uuid, uuid) for uuid in found)
         else:
             assert found is None or isinstance(found, int if column in ("tag", "mtu_request") else str)

@@ -181,6 +181,11 @@ def test_settings_change_and_those_of_others_stay(settled):
     ]
 
 
+def test_settings_that_mean_the_same_stay_as_they_are_written(settled):
+    settled.root["other_config"] = {"dpdk-init": "True", "pmd-cpu-mask": "0x06"}
+    assert compare(settled, replace(SWITCH, settings={"dpdk-init": "true", "pmd-cpu-mask": "0x6"})).differences == []
+
+
 def test_settings_that_changed_meanwhile_are_not_overwritten(settled):
     plan = compare(settled, replace(SWITCH, settings={"pmd-cpu-mask": "0x6"}))
     settled.root["other_config"] = {"pmd-cpu-mask": "0x8"}
@@ -266,6 +271,17 @@ def test_several_columns_of_a_row_are_guarded_together(settled):
     plan = compare(settled)
     (guard,) = (operation for operation in plan.operations if operation["op"] == "wait")
     assert guard["columns"] == ["mtu_request", "type"]
+
+
+def test_all_that_differs_is_put_right_at_once(settled):
+    settled.root["other_config"] = {"dpdk-init": "false"}
+    settled.row("Port", "plc1.control").update(tag=9)
+    settled.row("Port", "plc1.control")["external_ids"] = {**PLC_MARKS, "realtime-kvm-guest": "x"}
+    settled.row("Interface", "plc1.control").update(mtu_request=1500, type=PHYSICAL, options={}, other_config={})
+    settled.row("Interface", "dpdk-control").update(mtu_request=9000, options={"n_rxq": "1"})
+    converge(settled)
+    assert settled.contents() == WANTED
+    assert settled.root["other_config"] == {"dpdk-init": "true"}
 
 
 @pytest.mark.parametrize("table", ["Port", "Interface"])
