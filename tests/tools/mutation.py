@@ -100,7 +100,8 @@ def results(project: Path, name: str) -> dict[str, str]:
 
 
 def forget_survivors(project: Path, name: str) -> None:
-    """Let mutmut test the survivors of the last run again; it does so by itself with functions that changed."""
+    """Let mutmut test the survivors of the last run again, with tests that it finds anew; functions that changed it tests by itself."""
+    (project / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     path = project / "mutants" / f"{UTILS / name}.meta"
     if path.exists():
         meta = json.loads(path.read_text())

@@ -327,7 +327,7 @@ def _does_not_fit(board: _Board, guest: Guest, count: int, where: str) -> str:
 
 def _emulator_cpus(partition: Partition, nodes: Sequence[int]) -> frozenset[int]:
     """Return the housekeeping CPUs of the guest's nodes; all of them where a node has none."""
-    near = frozenset().union(*(partition.nodes[node] for node in nodes)) if nodes else frozenset()
+    near: frozenset[int] = frozenset().union(*(partition.nodes[node] for node in nodes))
     return partition.housekeeping & near or partition.housekeeping
 
 

@@ -459,6 +459,12 @@ def test_fields_of_later_versions_are_let_be():
     assert partition_from_document({**partition.to_document(), "new": {"a": 1}}) == partition
 
 
+def test_a_document_need_not_hold_warnings():
+    document = plan().to_document()
+    del document["warnings"]
+    assert partition_from_document(document).warnings == ()
+
+
 def damaged(*path, value=None, drop=False):
     document = copy.deepcopy(plan().to_document())
     place = document
@@ -530,5 +536,5 @@ def test_what_is_no_document_is_refused(document):
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None])
 def test_another_schema_is_refused(schema):
-    with pytest.raises(PartitionError, match=rf"schema {schema!r}.*this collection knows 1.*cpu_partition role"):
+    with pytest.raises(PartitionError, match=rf"schema {schema!r}, this collection knows 1; run the cpu_partition role"):
         partition_from_document(damaged("schema", value=schema))

@@ -360,6 +360,10 @@ def test_memory_of_a_guest_that_goes_is_free():
 def test_memory_of_a_node_that_has_none():
     message = SERVER.refusal({"name": "a", "numa_node": 1}, memory_mib={0: 1000})
     assert "a asks for 256 MiB of memory on NUMA node 1, where 0 MiB are free for it" in message
+    there = [domain("b", "5", "13", memory_mib=256, nodes=(1,))]
+    assert SERVER.texts(rt("a"), existing=there, memory_mib={0: 1000}) == {"a": "1,9 e0,8 n0"}
+    message = SERVER.refusal(rt("b", memory_mib=512), existing=there, memory_mib={0: 1000})
+    assert "b asks for 512 MiB of memory on NUMA node 1, where 0 MiB are free for it" in message
 
 
 def test_memory_that_grows_is_refused_and_memory_that_shrinks_is_not():
