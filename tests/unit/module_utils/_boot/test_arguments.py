@@ -322,6 +322,16 @@ def test_conflicts_are_told_with_each_place():
     assert [conflict.where for conflict in conflicts] == ["one", "two"]
 
 
+def test_a_conflict_names_all_that_the_plan_has_of_the_key():
+    (conflict,) = find_conflicts({"F": ["tsc=x"]}, ["tsc=nowatchdog", "tsc=reliable"])
+    assert str(conflict) == "F has tsc=x, the plan needs tsc=nowatchdog tsc=reliable"
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_keys_that_may_stand_several_times_stay_beside_ours(key):
+    assert merged(f"{key}=theirs ro", f"{key}=ours") == f"{key}=theirs ro {key}=ours"
+
+
 def test_nosmt_is_no_matter_without_isolation():
     assert find_conflicts({"F": ["nosmt"]}, ["skew_tick=1"]) == []
 
