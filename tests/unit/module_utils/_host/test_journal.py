@@ -81,6 +81,20 @@ def test_the_first_original_stays_whoever_comes_later(root):
     assert writable(root, "two").entries("value") == {}
 
 
+def test_what_is_known_already_writes_nothing(root):
+    run(root, note("x", "thread"))
+    before = os.stat(f"{root}{JOURNAL}").st_ino
+    run(root, note("x", "thread"))
+    assert os.stat(f"{root}{JOURNAL}").st_ino == before
+
+
+def test_originals_are_for_root_alone_without_the_lock_too(root):
+    host = writable(root)
+    note("x", "thread")(host)
+    host.commit()
+    assert os.stat(f"{root}{STATE_DIR}").st_mode & 0o7777 == 0o700
+
+
 def test_folders_are_kept_once_and_for_paths_alone(root):
     run(
         root,
