@@ -149,6 +149,31 @@ def test_the_last_run_time_original_takes_the_journal_with_it(root):
     }
 
 
+@pytest.mark.parametrize("theirs", [False, True])
+def test_folders_that_a_killed_run_made_go_with_the_last_original(root, theirs):
+    run(root, note("x", "thread"))
+    found = document(root)
+    found["directories"] = ["/srv/a", "/srv/a/b", "/srv", "/gone", "/boot/vmlinuz-6.1"]
+    fill(root, {JOURNAL: json.dumps(found), "/srv/a/b/": None, **({"/srv/a/theirs": "x"} if theirs else {})})
+    run(root, lambda host: host.restore(None, "x", lambda: None))
+    assert (root / "srv/a").exists() is theirs
+    assert (root / "srv").exists() is theirs
+    assert not (root / "srv/a/b").exists()
+    assert (root / "boot/vmlinuz-6.1").exists()
+
+
+def test_a_journal_that_cannot_be_written_is_named(root, monkeypatch):
+    def refuse(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    host = writable(root)
+    host.set_value(ONE, "5")
+    with pytest.raises(HostError, match=f"^{JOURNAL} cannot be written: No space left on device$"):
+        host.commit()
+    assert (root / ONE[1:]).read_text() == "1", "nothing is changed whose original is not on disk"
+
+
 def test_forgetting_is_on_disk_at_once(root):
     run(root, lambda host: (note("x", "thread")(host), note("y", "thread")(host)))
     host = writable(root)
