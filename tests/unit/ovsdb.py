@@ -1,12 +1,15 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Open vSwitch's database in memory, to carry out the transactions that the switch's comparison returns."""
+"""Open vSwitch's database in memory, to carry out the transactions that the switch's comparison returns, and a switch in it."""
 
 from __future__ import annotations
 
 import copy
 
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import Network
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.diff import plan_switch
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import PHYSICAL, Port, Switch
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import COLUMNS, FINISH, ROOT, Database, Row, decode
 
 EMPTY = {
@@ -141,3 +144,102 @@ class Ovsdb:
                 assert interface["name"] == port["name"]
                 found[bridge["name"]]["ports"][port["name"]] = (columns("Port", port), columns("Interface", interface))
         return found
+
+
+PLC = Port(
+    "plc1.control",
+    "br-control",
+    "control",
+    guest="plc1",
+    options={"vhost-server-path": "/run/plc1"},
+    mtu=9000,
+    tag=5,
+    affinity={0: 1},
+)
+NIC = Port(
+    "dpdk-control",
+    "br-control",
+    "control",
+    device="ens3",
+    type=PHYSICAL,
+    options={"dpdk-devargs": "0000:41:00.0", "n_rxq": "2"},
+    affinity={0: 1, 1: 2},
+)
+CONTROL = Network("control", "br-control")
+NETWORKS = {"control": CONTROL}
+SWITCH = Switch({"dpdk-init": "true"}, {"br-control": "control"}, {port.name: port for port in (PLC, NIC)}, {})
+MARK = {"realtime-kvm": "control"}
+PLC_MARKS = {**MARK, "realtime-kvm-guest": "plc1"}
+NIC_MARKS = {**MARK, "realtime-kvm-device": "ens3"}
+WANTED = {
+    "br-control": {
+        "datapath_type": "netdev",
+        "external_ids": MARK,
+        "ports": {
+            "br-control": ({"external_ids": MARK}, {"type": "internal", "external_ids": MARK}),
+            "plc1.control": (
+                {"tag": 5, "external_ids": PLC_MARKS},
+                {
+                    "type": "dpdkvhostuserclient",
+                    "options": {"vhost-server-path": "/run/plc1"},
+                    "mtu_request": 9000,
+                    "other_config": {"pmd-rxq-affinity": "0:1"},
+                    "external_ids": PLC_MARKS,
+                },
+            ),
+            "dpdk-control": (
+                {"external_ids": NIC_MARKS},
+                {
+                    "type": "dpdk",
+                    "options": {"dpdk-devargs": "0000:41:00.0", "n_rxq": "2"},
+                    "mtu_request": 1500,
+                    "other_config": {"pmd-rxq-affinity": "0:1,1:2"},
+                    "external_ids": NIC_MARKS,
+                },
+            ),
+        },
+    }
+}
+
+
+def compare(ovsdb, switch=SWITCH, networks=NETWORKS, listed=("plc1",), **more):
+    return plan_switch(ovsdb.database(), switch, networks, listed, **more)
+
+
+def converge(ovsdb, *arguments, **more):
+    """Compare and carry out; a second comparison finds nothing."""
+    plan = compare(ovsdb, *arguments, **more)
+    ovsdb.run(plan.operations)
+    again = compare(ovsdb, *arguments, **more)
+    assert (again.differences, again.operations) == ([], [])
+    assert again.used == plan.used
+    return plan
+
+
+def settled_switch():
+    """A database that holds SWITCH."""
+    ovsdb = Ovsdb()
+    converge(ovsdb)
+    return ovsdb
+
+
+def shared_switch():
+    """That database with two bridges of others, each with a port of theirs, first and last in order beside ours."""
+    settled = settled_switch()
+    for number, bridge in enumerate(("a-theirs", "z-theirs")):
+        uuids = [f"{kind}{number}" for kind in ("b", "p", "q", "i", "j")]
+        settled.tables["Bridge"][uuids[0]] = {
+            **EMPTY["Bridge"],
+            "name": bridge,
+            "datapath_type": "netdev",
+            "ports": tuple(uuids[1:3]),
+        }
+        for port, interface, name in ((uuids[1], uuids[3], bridge), (uuids[2], uuids[4], f"{bridge}-port")):
+            settled.tables["Port"][port] = {**EMPTY["Port"], "name": name, "interfaces": (interface,), "external_ids": {"x": "y"}}
+            settled.tables["Interface"][interface] = {**EMPTY["Interface"], "name": name, "type": "system"}
+        settled.root["bridges"] += (uuids[0],)
+    return settled
+
+
+def theirs(ovsdb):
+    return {name: bridge for name, bridge in ovsdb.contents().items() if name.endswith("theirs")}
