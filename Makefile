@@ -11,6 +11,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 # The lab's nodes that demo and lab start, comma separated.
 NODES ?= node1
+# The files below plugins/module_utils that mutation looks at; all that tests/tools/mutation.py names if empty.
+FILES ?=
 # The nodes that test-site converges, kills and undoes.
 SITE_NODES ?= node1,node2,node3
 comma := ,
@@ -79,6 +81,15 @@ format: $(STAMP) ## let ruff format the Python files and repair what it safely c
 sanity: $(STAMP) ## ansible-test sanity on a copy of the working tree
 	$(say) "sanity: ansible-test sanity"
 	@tests/tools/sanity.sh
+
+.PHONY: mutation
+mutation: $(VENV)/.mutation ## change the logic that matters most bit by bit and see which changes its tests miss (an hour; FILES=...)
+	$(say) "mutation: mutmut"
+	@python tests/tools/mutation.py $(FILES)
+
+$(VENV)/.mutation: requirements-mutation.txt $(STAMP)
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input -r requirements-mutation.txt
+	@touch $@
 
 .PHONY: test
 test: $(STAMP) ## all tests that need no virtual machine: five minutes on two idle cores

@@ -78,7 +78,6 @@ UNTESTED = {
     "_guests/plan": "test_rt_domain.py runs it",
     "_host/current": "test_features.py runs it",
     "_host/files": "test_host.py runs it",
-    "_host/journal": "test_host.py runs it",
     "_host/kernel": "test_sysfs.py runs it",
     "_host/lines": "test_host.py runs it",
     "_host/resolve": "test_host.py runs it",

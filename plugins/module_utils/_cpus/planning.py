@@ -107,12 +107,7 @@ class _Planner:
 
     def _cores_in_order(self, node: int) -> list[frozenset[int]]:
         """Free cores of a node: the boot CPU's first, as housekeeping is served first; neighbours in cache together."""
-        taken: set[int] = set().union(*self.explicit.values())
-        if self.intent.smt == "single":
-            # the other threads of an explicitly isolated core are idle, never handed out
-            for name in ISOLATED_SETS:
-                for cpu in self.explicit.get(name, ()):
-                    taken |= self.topology.core_of(cpu)
+        taken = frozenset().union(*self.explicit.values())  # one thread of a core is enough to keep it from the others
         members = self.nodes[node]
 
         def order(core: frozenset[int]) -> tuple[bool, bool, int, int]:
@@ -238,10 +233,8 @@ class _Planner:
     def _give_realtime(self) -> None:
         wish = self.intent.realtime
         if wish == "rest":
-            for node, cores in self.free.items():
-                keep = [core for core in cores if self._is_efficiency(core)]
-                self._give("realtime", [core for core in cores if core not in keep])
-                self.free[node] = keep
+            for cores in self.free.values():
+                self._give("realtime", [core for core in cores if not self._is_efficiency(core)])
             if not self.sets["realtime"]:
                 efficiency = sum(map(self._is_efficiency, self.topology.cores))
                 of_which = f" ({efficiency} efficiency, isolated only by cpu_partition_cpus.realtime)" if efficiency else ""

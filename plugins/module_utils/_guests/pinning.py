@@ -303,7 +303,7 @@ def _choose(board: _Board, guest: Guest, bound: Sequence[int], count: int) -> li
     dataplane = {node for node, cpus in board.partition.nodes.items() if cpus & board.partition.sets["dataplane"]}
 
     def suits(node: int) -> tuple[bool, int, int]:
-        far_from_switch = guest.shared_memory and bool(dataplane) and node not in dataplane
+        far_from_switch = guest.shared_memory and node not in dataplane
         return far_from_switch, len(free[node]), node
 
     return free[min(with_memory, key=suits)][:count]
@@ -325,7 +325,7 @@ def _does_not_fit(board: _Board, guest: Guest, count: int, where: str) -> str:
 
 def _emulator_cpus(partition: Partition, nodes: Sequence[int]) -> frozenset[int]:
     """Return the housekeeping CPUs of the guest's nodes; all of them where a node has none."""
-    near = frozenset().union(*(partition.nodes[node] for node in nodes)) if nodes else frozenset()
+    near: frozenset[int] = frozenset().union(*(partition.nodes[node] for node in nodes))
     return partition.housekeeping & near or partition.housekeeping
 
 

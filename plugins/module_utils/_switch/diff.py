@@ -372,8 +372,8 @@ def plan_removal(database: Database, originals: Mapping[str, str | None], drop: 
 
     ``drop`` are keys of the root's external_ids that are ours. A bridge that others have put ports on stays, unmarked.
     """
-    everything = {row.network: Network(row.network, row.name, state="absent") for row in database.bridges.values() if row.network}
-    everything.update({row.network: Network(row.network, "", state="absent") for row in database.own_ports if row.network})
+    networks = {row.network for row in (*database.bridges.values(), *database.own_ports) if row.network}
+    everything = {network: Network(network, "", state="absent") for network in networks}
     planner = _Planner(database, Switch(dict(originals), {}, {}, {}), everything, (), in_use=False)
     plan = planner.plan()
     root = database.root

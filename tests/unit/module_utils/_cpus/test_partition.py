@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -45,9 +46,15 @@ def refusal(machine=PLAIN, **intent):
             {"smt": "single", "shared_cores_per_node": 1, "realtime": "1"},
             {"housekeeping": "0,3-4,7-8,11-12,15", "shared": "1,5,9,13", "realtime": "2,6", "idle": "10,14"},
         ),
+        # a node that has nothing left and isolates nothing needs no housekeeping CPU
+        ({"cpus": {"shared": "4-7,12-15"}}, {"housekeeping": "0,8", "shared": "4-7,12-15", "realtime": "1-3,9-11"}),
         # explicit lists win over counts
         ({"cpus": {"realtime": "2-3,10-11"}}, {"housekeeping": "0-1,4-9,12-15", "realtime": "2-3,10-11"}),
         ({"cpus": {"housekeeping": "0-1,4,8-9,12"}}, {"housekeeping": "0-1,4,8-9,12", "realtime": "2-3,5-7,10-11,13-15"}),
+        (
+            {"cpus": {"housekeeping": "0,4,8,12"}, "housekeeping_cores_per_node": 0},
+            {"housekeeping": "0,4,8,12", "realtime": "1-3,5-7,9-11,13-15"},
+        ),
         (
             {"cpus": {"shared": "4,12"}, "shared_cores_per_node": 3},
             {"housekeeping": "0,5,8,13", "shared": "4,12", "realtime": "1-3,6-7,9-11,14-15"},
@@ -113,6 +120,13 @@ def test_a_device_on_a_node_without_cpus():
 def test_explicit_dataplane_cpus_may_poll_a_device_without_a_node_from_anywhere():
     partition = plan(dataplane_devices=("ens9",), cpus={"dataplane": "5,13"})
     assert partition.sets["dataplane"] == {5, 13}
+    machine = Machine(nodes={0: [(0,), (1,), (2,)], 2: []}, ports={"ens2": 2})
+    assert plan(machine, dataplane_devices=("ens2",), cpus={"dataplane": "1"}).sets["dataplane"] == {1}
+
+
+def test_a_device_without_a_node_excuses_no_other():
+    message = refusal(dataplane_devices=("ens9", "ens1"), cpus={"dataplane": "1,9"})
+    assert "cpu_partition_cpus.dataplane: device ens1 is on NUMA node 1" in message
 
 
 def test_cores_that_share_a_cache_go_together():
@@ -141,7 +155,13 @@ def test_sparse_nodes_and_nodes_without_cpus():
 
 
 def test_a_node_with_a_single_core_is_housekeeping():
-    assert texts(plan(Machine(nodes={0: [(0,), (1,)], 1: [(2,)]}))) == {"housekeeping": "0,2", "realtime": "1"}
+    machine = Machine(nodes={0: [(0,), (1,)], 1: [(2,)]})
+    assert texts(plan(machine)) == {"housekeeping": "0,2", "realtime": "1"}
+    assert refusal(machine, shared_cores_per_node=1).endswith(
+        "NUMA node 1 has 0 free cores left for shared, 1 asked for; the node's CPUs are 2 (1 core)"
+    )
+    lists = {"cpus": {"housekeeping": "0"}, "realtime": "0"}
+    assert texts(plan(machine, shared_cores_per_node=1, **lists)) == {"housekeeping": "0", "shared": "1-2"}
 
 
 HYBRID = Machine(nodes={0: [(0, 1), (2, 3), (4, 5), (6,), (7,)]}, efficiency=frozenset({6, 7}))
@@ -182,7 +202,7 @@ def test_the_sets_behind_the_sets():
         # lists
         (
             {"cpus": {"realtime": "2-3,10-11", "shared": "3,11"}},
-            ["cpu_partition_cpus.shared", "CPUs 3,11", "cpu_partition_cpus.realtime"],
+            ["cpu_partition_cpus.shared", "CPUs 3,11", "cpu_partition_cpus.realtime; every CPU belongs to one set"],
         ),
         ({"cpus": {"realtime": "14-17"}}, ["cpu_partition_cpus.realtime", "CPUs 16-17 do not exist", "0-15"]),
         ({"cpus": {"realtime": "3-1"}}, ["cpu_partition_cpus.realtime", "'3-1'", "write 1-3"]),
@@ -199,6 +219,12 @@ def test_the_sets_behind_the_sets():
         ({"cpus": {"dataplane": "0,8"}}, ["cpu_partition_cpus.dataplane", "CPU 0 is the boot CPU", "leave CPUs 0,8"]),
         ({"cpus": {"shared": "0,8"}}, ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"]),
         ({"cpus": {"housekeeping": "1,4,9,12"}}, ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"]),
+        # that is said first, though these lists have other faults
+        ({"cpus": {"shared": "0,8", "dataplane": "1-3,9-11"}}, ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"]),
+        (
+            {"cpus": {"housekeeping": "1,4,9,12", "realtime": "2,10"}},
+            ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"],
+        ),
         ({"cpus": {"realtime": "8"}, "smt": "single"}, ["cpu_partition_cpus", "boot CPU 0 must be in housekeeping"]),
         # SMT siblings
         (
@@ -219,7 +245,7 @@ def test_the_sets_behind_the_sets():
         ),
         (
             {"cpus": {"realtime": "2,10"}, "smt": "single"},
-            ["cpu_partition_cpus.realtime", "CPUs 2,10", "one core", "smt to together"],
+            ["cpu_partition_cpus.realtime", "CPUs 2,10", "one core; with cpu_partition_smt: single only one", "smt to together"],
         ),
         ({"cpus": {"shared": "3"}}, ["CPUs 3", "CPUs 11", "SMT siblings", "give whole cores"]),
         # housekeeping
@@ -229,14 +255,17 @@ def test_the_sets_behind_the_sets():
         ),
         (
             {"cpus": {"housekeeping": "0-3,8-11", "dataplane": "4,12", "shared": "5-7,13-15"}, "realtime": "0"},
-            ["cpu_partition_cpus.housekeeping", "NUMA node 1", "4,12"],
+            ["cpu_partition_cpus.housekeeping", "NUMA node 1", "4,12 but no housekeeping CPU for their emulator threads"],
         ),
         ({"cpus": {"realtime": "4-7,12-15"}}, ["cpu_partition_housekeeping_cores_per_node", "NUMA node 1", "0 free cores"]),
         (
             {"cpus": {"housekeeping": "0,4,8,12", "realtime": "1,9"}},
             ["CPUs 2-3,5-7,10-11,13-15 are in no set", "cpu_partition_cpus"],
         ),
-        ({"housekeeping_cores_per_node": 0}, ["cpu_partition_housekeeping_cores_per_node", "at least 1"]),
+        (
+            {"housekeeping_cores_per_node": 0},
+            ["at least 1 is needed; interrupts, emulator threads and the kernel itself run on housekeeping CPUs"],
+        ),
         ({"housekeeping_cores_per_node": -1}, ["cpu_partition_housekeeping_cores_per_node", "at least 1"]),
         # counts
         (
@@ -257,17 +286,22 @@ def test_the_sets_behind_the_sets():
         ({"shared_cores_per_node": -1}, ["cpu_partition_shared_cores_per_node", "-1"]),
         (
             {"housekeeping_cores_per_node": 4},
-            ["cpu_partition_realtime", "no core is left", "8 cores on 2 NUMA nodes", "cpu_partition_realtime: 0"],
+            [
+                "cpu_partition_realtime: no core is left",
+                "8 cores on 2 NUMA nodes and the other sets take the rest (set cpu_partition_realtime: 0 for a node without realtime CPUs)",
+            ],
         ),
         # junk
-        ({"realtime": "all"}, ["cpu_partition_realtime", "'all'", "'rest'", "cpu_partition_cpus.realtime"]),
+        ({"realtime": "all"}, ["cpu_partition_realtime: 'all'", "'rest'", "; CPU lists go into cpu_partition_cpus.realtime"]),
+        ({"realtime": "99999"}, ["cpu_partition_realtime", "99999 asked for"]),
+        ({"realtime": "100000"}, ["cpu_partition_realtime", "'100000' is neither"]),
         ({"realtime": "4-15"}, ["cpu_partition_realtime", "'4-15'", "cpu_partition_cpus.realtime"]),
         ({"realtime": ""}, ["cpu_partition_realtime", "''"]),
         ({"realtime": "-1"}, ["cpu_partition_realtime", "'-1'"]),
         ({"realtime": "1.5"}, ["cpu_partition_realtime", "'1.5'"]),
         ({"realtime": "\u0662"}, ["cpu_partition_realtime", "'\u0662'"]),
         ({"realtime": "9" * 5000}, ["cpu_partition_realtime"]),
-        ({"smt": "off"}, ["cpu_partition_smt", "'off'", "together", "single"]),
+        ({"smt": "off"}, ["cpu_partition_smt", "'off' is neither together nor single"]),
         ({"isolation": "always"}, ["cpu_partition_isolation", "'always'", "boot", "runtime"]),
         # devices
         ({"dataplane_devices": ("ens7",)}, ["cpu_partition_dataplane_devices", "'ens7'", "ens0, ens1, ens2, ens9"]),
@@ -284,8 +318,26 @@ def test_the_sets_behind_the_sets():
 )
 def test_a_refusal_names_what_where_and_what_would_work(intent, words):
     message = refusal(**intent)
+    assert re.match(r"cpu_partition_[a-z_]+(\.[a-z]+)?: ", message), message
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("cpus", "remedy"),
+    [
+        ({"realtime": "2-3"}, "give whole cores or set cpu_partition_smt: single"),
+        ({"realtime": "2", "dataplane": "10"}, "give whole cores"),
+        ({"shared": "3"}, "give whole cores"),
+    ],
+)
+def test_single_threads_are_the_remedy_only_where_a_set_is_isolated_from_the_other(cpus, remedy):
+    assert refusal(cpus=cpus).endswith(f"; {remedy}")
+
+
+def test_a_core_of_more_than_two_sets():
+    message = refusal(regular(nodes=1, cores=2, threads=4), cpus={"shared": "3", "realtime": "1"})
+    assert "realtime CPUs 1 are SMT siblings of " in message
 
 
 def test_offline_cpus_are_refused_by_number():
@@ -306,6 +358,13 @@ def test_a_node_without_any_device_says_so():
     assert "known are: none" in refusal(regular(), dataplane_devices=("ens0",))
 
 
+def test_devices_that_no_network_driver_owns_are_named_by_their_address():
+    topology = build_topology(PLAIN.files())
+    topology = replace(topology, devices=tuple(replace(device, name=None) for device in topology.devices[:2]))
+    with pytest.raises(PartitionError, match=r"known are: 0000:00:00.0, 0000:01:00.0$"):
+        plan_partition(topology, Intent(dataplane_devices=("ens0",)))
+
+
 def test_a_machine_of_one_core_is_refused_and_told_the_way_out():
     machine = regular(nodes=1, cores=1)
     message = refusal(machine)
@@ -320,7 +379,9 @@ def test_a_machine_of_one_core_is_refused_and_told_the_way_out():
     ("sets", "idle", "words"),
     [
         ({"shared": {1, 9}}, (), ["CPUs 1,9", "realtime", "shared"]),
-        ({}, {9}, ["CPUs 9", "realtime", "idle"]),
+        ({"dataplane": {1, 9}}, (), ["CPUs 1,9 are in dataplane and in realtime"]),
+        ({"dataplane": {0, 8}}, (), ["CPUs 0,8 are in housekeeping and in dataplane"]),
+        ({}, {9}, ["CPUs 9 are in realtime and in idle"]),
         ({"realtime": {1}}, (), ["CPUs 2-3,5-7,9-11,13-15"]),
         ({"housekeeping": {0, 4, 8, 12, 16}}, (), ["CPUs 16"]),
         ({"housekeeping": {0, 4, 12}, "realtime": set(range(16)) - {0, 4, 12}}, (), ["realtime CPUs 8", "housekeeping CPUs 0"]),

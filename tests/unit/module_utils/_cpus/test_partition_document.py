@@ -102,5 +102,29 @@ def test_what_is_no_document_is_refused(document):
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None])
 def test_another_schema_is_refused(schema):
-    with pytest.raises(PartitionError, match=rf"schema {schema!r}.*this collection knows 1.*cpu_partition role"):
+    with pytest.raises(PartitionError, match=rf"schema {schema!r}, this collection knows 1; run the cpu_partition role"):
         partition_from_document(damaged("schema", value=schema))
+
+
+def test_a_document_need_not_hold_warnings():
+    document = to_document(plan())
+    del document["warnings"]
+    assert partition_from_document(document).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("smt",), "both", "ValueError: smt 'both', isolation 'boot'"),
+        (("isolation",), None, "ValueError: smt 'together', isolation None"),
+        (("sets", "shared", "cpus"), "1", "ValueError: a CPU is in two sets"),
+        (("numa_nodes", "1"), "", "ValueError: the sets do not hold the CPUs of the NUMA nodes"),
+        (("boot_cpu",), 1, "ValueError: the boot CPU 1 is not in housekeeping"),
+        (("idle",), {}, "KeyError: 'cpus'"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_a_damaged_document_is_said(place, value, said):
+    with pytest.raises(PartitionError) as error:
+        partition_from_document(damaged(*place, value=value))
+    assert f"damaged ({said}); run the cpu_partition role" in str(error.value)

@@ -16,7 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.network impor
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, Placement, place
 from property.machines import regular
 
-NETWORKS = parse_networks([{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}])
+NETWORKS = parse_networks([{"name": "control"}, {"name": "steer"}, {"name": "office", "realtime": False, "bridge": "br0"}])
 
 
 class Node:
@@ -87,12 +87,29 @@ def test_without_threads_every_cpu_counts():
     assert LAB.texts(rt("a"), rt("b")) == {"a": "2,3 e0 n0", "b": "4,5 e0 n0"}
 
 
+def test_cores_are_taken_by_the_thread_that_is_realtime():
+    node = Node(Intent(cpus={"realtime": "3,10"}, smt="single"), nodes=2, cores=4, threads=2)
+    assert node.texts(rt("a")) == {"a": "3,10 e0-1,8-9 n0"}
+
+
+def test_a_placement_names_its_guest():
+    assert [placed.guest for placed in SERVER.place(rt("a"), {"name": "b"}).values()] == ["a", "b"]
+
+
 def test_a_node_may_be_asked_for():
     assert SERVER.texts(rt("a", numa_node=1)) == {"a": "5,13 e4,12 n1"}
 
 
 def test_a_spread_guest_takes_what_there_is():
     assert SERVER.texts(rt("a", 8, numa="spread")) == {"a": "1,9,2,10,3,11,5,13 e0,4,8,12 n0-1"}
+
+
+def test_a_spread_guest_stays_where_it_is_and_then_goes_where_most_is_free():
+    assert SERVER.place(rt("a", 12, numa="spread")), "to the last CPU"
+    other = domain("other", "2", "10")
+    assert SERVER.texts(rt("a", 6, numa="spread"), existing=[other]) == {"a": "5,13,6,14,7,15 e4,12 n1"}
+    there = [domain("a", "1", "9"), other]
+    assert SERVER.texts(rt("a", 5, numa="spread"), existing=there) == {"a": "1,9,3,11,5 e0,4,8,12 n0-1"}
 
 
 def test_an_emulator_of_its_own_sits_beside_the_vcpus():
@@ -124,10 +141,19 @@ def test_memory_is_counted_to_the_last_mib():
     SERVER.refusal(rt("b", memory_mib=1002), existing=[there], memory_mib={0: 1001, 1: 5000})
 
 
+def test_a_guest_of_the_switch_stays_near_it_though_another_node_is_fuller():
+    # node 0 has one realtime core, node 1 two and the dataplane
+    node = Node(Intent(cpus={"dataplane": "5,13", "shared": "2-3,10-11"}), nodes=2, cores=4, threads=2)
+    assert node.texts(rt("a", networks=[{"network": "control"}])) == {"a": "6,14 e4,12 n1"}
+    assert node.texts(rt("a", networks=[{"network": "office"}])) == {"a": "1,9 e0,8 n0"}
+
+
 def test_other_guests_float_on_shared_cpus_or_else_on_housekeeping():
     assert SERVER.texts({"name": "a", "vcpus": 2}) == {"a": "~0,4,8,12 e0,4,8,12 n"}
     node = Node(Intent(shared_cores_per_node=1), nodes=2, cores=4, threads=2)
     assert node.texts({"name": "a"}, {"name": "b", "numa_node": 1}) == {"a": "~1,5,9,13 e0,4,8,12 n", "b": "~5,13 e4,12 n1"}
+    message = node.refusal({"name": "a", "numa_node": 7})
+    assert message == "realtime_guests: a: numa_node 7 has no shared CPUs for its vCPUs (shared: 1,5,9,13)"
 
 
 def test_huge_pages_of_a_floating_guest_come_from_one_node():
@@ -138,8 +164,18 @@ def test_huge_pages_of_a_floating_guest_come_from_one_node():
     assert SERVER.texts(a, memory_mib=memory, existing=[there])["a"].endswith("n0"), "where they are already"
 
 
+def test_huge_pages_where_the_memory_of_nodes_is_not_known():
+    item = {"name": "a", "hugepages": "2M"}
+    assert SERVER.texts(item) == {"a": "~0,4,8,12 e0,8 n0"}
+    assert "on NUMA node 1, where 1 MiB are free for it" in SERVER.refusal(item, memory_mib={1: 1})
+
+
 def test_memory_decides_between_nodes():
     assert SERVER.texts(rt("a", memory_mib=512), memory_mib={0: 511, 1: 512}) == {"a": "5,13 e4,12 n1"}
+
+
+def test_a_node_without_memory_of_its_own_gets_no_guest():
+    assert SERVER.texts(rt("a"), memory_mib={1: 512}) == {"a": "5,13 e4,12 n1"}
 
 
 def test_memory_that_another_guest_has_already_is_not_promised_again():
@@ -162,6 +198,10 @@ def test_memory_that_another_guest_has_already_is_not_promised_again():
 )
 def test_memory_is_dealt_in_whole_pages(nodes, memory, page, parts):
     assert Placement("a", nodes, {}, frozenset()).memory_by_node(memory, page) == parts
+
+
+def test_memory_of_unknown_pages_is_dealt_in_mib():
+    assert Placement("a", (0, 1), {}, frozenset()).memory_by_node(102) == {0: 51, 1: 51}
 
 
 # -- what stays ------------------------------------------------------------------------------------
@@ -187,6 +227,9 @@ def test_more_vcpus_come_beside_the_old_ones():
     there = [domain("a", "2", "10", "3"), domain("b", "1", "9")]
     assert SERVER.texts(rt("a", 4), rt("b"), existing=there) == {"a": "2,10,3,11 e0,8 n0", "b": "1,9 e0,8 n0"}
     assert SERVER.texts(rt("a", 2), rt("b"), existing=there) == {"a": "2,10 e0,8 n0", "b": "1,9 e0,8 n0"}
+    halves = [domain("a", "1", "2")]  # a thread is spare on each of its cores
+    assert SERVER.texts(rt("a", 4), existing=halves) == {"a": "1,2,9,10 e0,8 n0"}
+    assert SERVER.texts(rt("a", 4, numa="spread"), existing=halves) == {"a": "1,2,9,10 e0,8 n0"}
 
 
 @pytest.mark.parametrize(
@@ -205,6 +248,15 @@ def test_more_vcpus_come_beside_the_old_ones():
 )
 def test_a_hand_edit_is_repaired_and_what_is_right_stays(pins, after):
     assert SERVER.texts(rt("a", 3), existing=[domain("a", *pins, nodes=(0,))])["a"] == f"{after} e0,8 n0"
+
+
+def test_an_emulator_of_its_own_stays():
+    there = [domain("a", "1", "9", "2", emulator=frozenset({11}))]
+    assert SERVER.texts(rt("a", 3, emulator="own"), existing=there) == {"a": "1,9,2 e11 n0"}
+
+
+def test_a_spread_guest_stays_on_its_nodes():
+    assert SERVER.texts(rt("a", numa="spread"), existing=[domain("a", "1", "5")]) == {"a": "1,5 e0,4,8,12 n0-1"}
 
 
 def test_between_two_halves_the_memory_decides():
@@ -252,6 +304,14 @@ def test_one_thread_a_core_needs_no_words_about_cores():
     )
 
 
+def test_nodes_are_described_one_by_one():
+    node = Node(Intent(cpus={"realtime": "5,13"}), nodes=2, cores=4, threads=2)
+    assert node.refusal(rt("a", 4)).endswith("; node 1: 2 of 2 free (5,13); numa: spread lets it use several nodes")
+    assert SERVER.refusal(rt("a", 6), rt("b", 8, numa="spread"), memory_mib={1: 512}).endswith(
+        "; node 0: 6 of 6 free (1-3,9-11, 0 MiB of memory) | node 1: 0 of 6 free (none, 256 MiB of memory); a has 5-7,13-15"
+    )
+
+
 def test_a_guest_that_cannot_grow():
     there = [domain("a", "1", "9"), domain("b", "2", "10"), domain("c", "3", "11")]
     message = SERVER.refusal(rt("a", 3), rt("b"), rt("c"), existing=there)
@@ -285,6 +345,44 @@ def test_too_little_memory_of_other_kinds(item):
     ), message
 
 
+@pytest.mark.parametrize(
+    ("item", "enough", "step"),
+    [
+        (rt("a", 8, numa="spread"), 2000, 2),
+        (rt("a", numa_node=1), 1000, 2),
+        ({"name": "a", "hugepages": "2M"}, 1000, 2),
+        ({"name": "a", "numa_node": 1}, 1000, 1),
+    ],
+    ids=["spread", "pinned", "floating in huge pages", "floating on a node"],
+)
+def test_memory_is_given_to_the_last_mib_and_not_beyond(item, enough, step):
+    memory = {0: 1000, 1: 1000}
+    assert SERVER.place({**item, "memory_mib": enough}, memory_mib=memory)
+    assert "realtime_guests: a asks for " in SERVER.refusal({**item, "memory_mib": enough + step}, memory_mib=memory)
+
+
+@pytest.mark.parametrize(("pages", "parts"), [("2M", {0: 130, 1: 128}), ("none", {0: 129, 1: 129})])
+def test_memory_of_a_spread_guest_is_counted_in_its_pages(pages, parts):
+    item = rt("a", 8, numa="spread", hugepages=pages, memory_mib=258)
+    assert SERVER.place(item, memory_mib=parts)
+    assert SERVER.refusal(item, memory_mib={**parts, 1: parts[1] - 1})
+
+
+def test_memory_of_a_guest_that_goes_is_free():
+    there = domain("a", "1", "9", memory_mib=900, nodes=(0,))
+    gone = {"name": "a", "state": "absent"}
+    assert SERVER.texts(rt("b", memory_mib=900), gone, existing=[there], memory_mib={0: 1000, 1: 0}) == {"b": "1,9 e0,8 n0"}
+
+
+def test_memory_of_a_node_that_has_none():
+    message = SERVER.refusal({"name": "a", "numa_node": 1}, memory_mib={0: 1000})
+    assert "a asks for 256 MiB of memory on NUMA node 1, where 0 MiB are free for it" in message
+    there = [domain("b", "5", "13", memory_mib=256, nodes=(1,))]
+    assert SERVER.texts(rt("a"), existing=there, memory_mib={0: 1000}) == {"a": "1,9 e0,8 n0"}
+    message = SERVER.refusal(rt("b", memory_mib=512), existing=there, memory_mib={0: 1000})
+    assert "b asks for 512 MiB of memory on NUMA node 1, where 0 MiB are free for it" in message
+
+
 def test_memory_that_grows_is_refused_and_memory_that_shrinks_is_not():
     """Even on a node that was promised too much before."""
     there = [domain("a", "1", "9", memory_mib=800, nodes=(0,)), domain("b", "2", "10", memory_mib=800, nodes=(0,))]
@@ -311,7 +409,9 @@ def test_nodes_that_cannot_be_had(item, said):
 
 def test_a_machine_without_realtime_cpus():
     node = Node(Intent(realtime="0"), nodes=1, cores=4, threads=1)
-    assert node.refusal(rt("a")).endswith("this node has no realtime CPUs at all")
+    assert node.refusal(rt("a")) == (
+        "realtime_guests: a asks for 2 realtime CPUs on one NUMA node; this node has no realtime CPUs at all"
+    )
 
 
 def test_a_real_time_network_where_nothing_polls():
@@ -320,6 +420,8 @@ def test_a_real_time_network_where_nothing_polls():
         "realtime_guests: a is on real-time network control, but this node has no dataplane CPUs to poll it; set cpu_part",
         message,
     )
+    both = [{"network": "control"}, {"network": "office"}, {"network": "steer"}]
+    assert "a is on real-time network control, steer, but" in SERVER.refusal(rt("a", networks=both))
     assert SERVER.place({"name": "a", "state": "absent", "networks": [{"network": "control"}]}) == {}
     assert LAB.place({"name": "a", "networks": [{"network": "control"}]})
 
@@ -369,4 +471,6 @@ def test_poll_mode_threads_on_realtime_cpus():
     assert LAB.refusal(rt("a"), polling={1: "pmd-c01/id:8", 4: "pmd-c04/id:9"}) == (
         "realtime CPUs 4 are polled by pmd-c04/id:9; poll-mode threads belong on dataplane CPUs (1): run the ovs_dpdk role"
     )
+    assert "CPUs 4-5 are polled by one, two; poll-mode" in LAB.refusal(rt("a"), polling={5: "one", 4: "two"})
+    assert "dataplane CPUs (none on this node): run" in SERVER.refusal(rt("a"), polling={1: "pmd-c01/id:8"})
     assert LAB.place(rt("a"), polling={1: "pmd-c01/id:8"})
