@@ -14,8 +14,8 @@ version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - The controller's side of a measurement with M(realtime.kvm.rt_latency), in steps that never wait. The role C(rt_latency) puts them in order and waits between
-    them, once for all nodes.
+  - The controller's side of a measurement with M(realtime.kvm.rt_latency), in steps that never wait. The role C(rt_latency) puts them in order
+    and waits between them, once for all nodes.
   - What one step has to know of another is passed to it as an option; nothing is kept between them.
   - What a node or guest answers is stored and shown. It chooses neither the file's name nor the host that is asked nor how long is waited.
 options:

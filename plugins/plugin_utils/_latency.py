@@ -95,7 +95,8 @@ def result_of(run: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]
     """Return the result of a run that has ended; ``LatencyError`` where it has not, or the answer is no result of it."""
     if seen.get("finished") is not True:
         raise LatencyError("the measurement has not ended in its time; it is left to end by itself")
-    result, wanted = seen.get("result"), run["arguments"]
+    wanted: Mapping[str, Any] = run["arguments"]
+    result: Any = seen.get("result")
     if reason := check_result(result):
         raise LatencyError(f"{run['machine']} answered no result of {run['label']}: {reason}")
     for key in ("host", "guest", "tool"):
@@ -115,12 +116,16 @@ def file_name(result: Mapping[str, Any]) -> str:
             raise ValueError
         return datetime.strptime(started, "%Y-%m-%dT%H:%M:%SZ").strftime("%Y%m%dT%H%M%SZ.json")
     except (ValueError, TypeError):
-        raise LatencyError(f"started: {started!r} is no time such as 2026-11-28T04:05:06Z, so the result has no file name") from None
+        raise LatencyError(
+            f"started: {started!r} is no time such as 2026-11-28T04:05:06Z, so the result has no file name"
+        ) from None
 
 
 def verdicts(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return results as a job's artefact shows them."""
-    return [{**{key: result.get(key) for key in ("guest", "tool", "profile", "max_us")}, **result["verdict"]} for result in results]
+    return [
+        {**{key: result.get(key) for key in ("guest", "tool", "profile", "max_us")}, **result["verdict"]} for result in results
+    ]
 
 
 def complaints(results: Sequence[Mapping[str, Any]], gate: str) -> list[str]:
