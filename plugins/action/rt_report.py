@@ -9,13 +9,13 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import check_result
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
@@ -58,7 +58,10 @@ class ActionModule(ActionBase):
         texts = {"report.html": render_page(view), "accounting.json": _json(given, books), "accounting.csv": _csv(books)}
         files = [os.path.join(folder, name) for name in texts]
         if not self._task.check_mode:
-            _write(folder, texts)
+            try:
+                write_files(folder, texts)
+            except OSError as error:
+                raise AnsibleActionFail(f"rt_report_folder: {folder} cannot be written: {error.strerror or error}") from None
         states = {node["host"]: {"state": node["state"], "reason": node["reason"]} for node in view["nodes"]}
         summary = [f"{host}: {item['state']}{': ' if item['reason'] else ''}{item['reason']}" for host, item in states.items()]
         result.update(
@@ -126,23 +129,3 @@ def _csv(books: Books) -> str:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\r\n").writerows(csv_rows(books))
     return stream.getvalue()
-
-
-def _write(folder: str, texts: Mapping[str, str]) -> None:
-    """Write files so that a reader sees the old or the new one complete."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        mask = os.umask(0)
-        os.umask(mask)
-        for name, text in texts.items():
-            handle, path = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-                    stream.write(text)
-                    os.fchmod(stream.fileno(), 0o666 & ~mask)
-                os.replace(path, os.path.join(folder, name))
-            except BaseException:
-                os.unlink(path)
-                raise
-    except OSError as error:
-        raise AnsibleActionFail(f"rt_report_folder: {folder} cannot be written: {error.strerror or error}") from None

@@ -47,6 +47,9 @@ SETTLE_S: float = 2
 #: Seconds that the unit may take beyond the measurement, after which systemd ends it whatever happens.
 MARGIN_S = 120
 
+#: Bounds of the time between two questions after a measurement, in seconds.
+_INTERVAL_S = (10, 300)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -215,6 +218,12 @@ def unit_command(job: Job, script: str) -> list[str]:
         "/bin/sh",
         script,
     ]
+
+
+def interval_for(seconds: int) -> int:
+    """Return how many seconds to wait between two questions after a measurement that takes so long."""
+    least, most = _INTERVAL_S
+    return min(max(seconds // 12, least), most)
 
 
 def bins_for(tool: str, limit_us: float, *, virtual: bool) -> int:

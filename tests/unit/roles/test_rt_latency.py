@@ -1,58 +1,230 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The names of files on the controller that the role rt_latency makes of what a node or guest answers."""
+"""The role rt_latency as Ansible runs it: in which order machines are asked, what is kept of their answers, and one run with the real module.
+
+The collection is copied; there the time between two questions is a second, and measurements keep their files elsewhere than in /run.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import yaml
-from ansible.errors import AnsibleError
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
+from unit.fleets import latency
+from unit.measuring import CYCLICTEST, STRESS, install, processes
 
 ROOT = Path(__file__).resolve().parents[3]
+ONLINE = sorted(os.sched_getaffinity(0))
+
+#: Writes down who asked it what, and ends a run at the question whose number its machine is given.
+MODULE = """#!/usr/bin/python
+# WANT_JSON
+import json, os, sys
+with open(sys.argv[1]) as stream:
+    given = json.load(stream)
+machine = os.path.basename(given["_ansible_remote_tmp"])
+call = {{key: value for key, value in given.items() if not key.startswith("_")}}
+line = json.dumps({{"machine": machine, "check": bool(given["_ansible_check_mode"]), **call}})
+handle = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+os.write(handle, line.encode() + b"\\n")
+with open({log!r}) as stream:
+    lines = [json.loads(line) for line in stream]
+with open({answers!r}) as stream:
+    answers = json.load(stream)
+answer = {{"changed": False, "platform": {{"host": call["host"], "virtual": False, "partition_digest": "d"}}}}
+if call["state"] == "started":
+    answer.update(seconds=1, command=["tool"], load_command=["load"])
+if call["state"] == "polled":
+    mine = [line["state"] for line in lines if line["machine"] == machine and line.get("guest") == call.get("guest")]
+    ended = mine[::-1].index("started") >= answers["questions"].get(machine, 1)
+    answer.update(finished=ended, minutes_left=1, seconds_left=1)
+    if ended:
+        result = {{**answers["result"], "host": call["host"], "guest": call.get("guest"), "tool": call["tool"]}}
+        answer.update(result={{**result, **answers["results"].get(machine, {{}})}}, summary="ended " + machine)
+print(json.dumps(answer))
+"""
 
 
-def variables(tasks):
-    """All variables of nested tasks."""
-    found = {}
-    for task in tasks:
-        found.update(task.get("vars", {}))
-        found.update(variables(task.get("block", [])))
-    return found
+class Site:
+    """A copy of the collection, an inventory of machines that are this one, and runs of the playbook latency."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.base = folder / "collections" / "ansible_collections" / "realtime" / "kvm"
+        for name in ("meta", "plugins", "playbooks", "roles"):
+            shutil.copytree(ROOT / name, self.base / name)
+        self.replace("_INTERVAL_S = (10, 300)", "_INTERVAL_S = (1, 300)")
+        self.log, self.answers, self.kept = folder / "log", folder / "answers.json", folder / "kept"
+
+    def replace(self, old, new):
+        path = self.base / "plugins" / "module_utils" / "_latency" / "job.py"
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+
+    def stand_in(self, **answers):
+        """Let a stand-in answer in place of the module."""
+        result = latency("", started="2026-11-28T04:05:06Z")
+        self.answers.write_text(json.dumps({"questions": {}, "results": {}, "result": result, **answers}))
+        module = MODULE.format(log=str(self.log), answers=str(self.answers))
+        (self.base / "plugins" / "modules" / "rt_latency.py").write_text(module)
+        self.log.write_text("")
+
+    def run(self, nodes, *arguments, others=MappingProxyType({}), path="", **variables):
+        """Run the playbook; return its code and what it said."""
+        known = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "rt_latency_results": str(self.kept),
+            "rt_latency_seconds": 1,
+            **variables,
+        }
+        hosts = {name: {**own, "ansible_remote_tmp": f"{self.folder}/tmp/{name}"} for name, own in {**nodes, **others}.items()}
+        groups = {"realtime_nodes": {"hosts": dict.fromkeys(nodes)}}
+        inventory = self.folder / "hosts.yml"
+        inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": known, "children": groups}}))
+        environment = {
+            **os.environ,
+            "PATH": f"{path}:{os.environ['PATH']}",
+            "ANSIBLE_CONFIG": str(self.folder / "none.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            "ANSIBLE_HOME": str(self.folder / "home"),
+        }
+        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), "realtime.kvm.latency"]
+        done = subprocess.run(
+            [*command, "-e", "ansible_become=false", *arguments],
+            env=environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        said = " ".join((done.stdout + done.stderr).split())
+        assert "Traceback" not in said
+        return done.returncode, said
+
+    def calls(self):
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def files(self):
+        return {str(path.relative_to(self.kept)): json.loads(path.read_text()) for path in self.kept.rglob("*") if path.is_file()}
 
 
-def file_name(started):
-    """What the role names the file of a run that began then."""
-    text = variables(yaml.safe_load((ROOT / "roles" / "rt_latency" / "tasks" / "measure.yml").read_text()))["__rt_latency_time"]
-    return Templar(DataLoader(), variables={"__rt_latency_poll": {"result": {"started": started}}}).template(
-        trust_as_template(text)
-    )
+@pytest.fixture(name="site")
+def _site(tmp_path):
+    return Site(tmp_path)
 
 
-def test_a_file_is_named_by_the_time_of_its_run():
-    assert file_name("2026-11-28T04:05:06Z") == "20261128T040506Z"
+def test_all_nodes_measure_at_the_same_time_and_one_wait_serves_them_all(site):
+    site.stand_in(questions={"n1": 2, "n3": 3})
+    guests = {"n1": [{"name": "plc1", "cpus": "1"}], "n2": [{"name": "vm1"}], "n3": []}
+    nodes = {name: {"rt_latency_guests": wanted} for name, wanted in guests.items()}
+    code, said = site.run(nodes, others={"vm1": {}})
+    assert code == 0, said
+    asked = [(call["machine"], call["state"], call.get("guest")) for call in site.calls()]
+    assert asked.pop(0) == ("n2", "absent", None), "what its guest measures on"
+    assert [call["check"] for call in site.calls()] == [True, *[False] * len(asked)]
+    states = [state for _machine, state, _guest in asked]
+    first = {"started": 3, "polled": 2 + 1 + 3, "absent": 3}  # nodes that have ended are not asked again
+    then = {"started": 2, "polled": 2 + 1, "absent": 2}
+    expected = [state for each in (first, then) for state, count in each.items() for _one in range(count)]
+    assert states == expected, "each step on all nodes before the next"
+    assert {machine for machine, _state, guest in asked if guest == "plc1"} == {"n1"}
+    assert {machine for machine, _state, guest in asked if guest == "vm1"} == {"vm1"}
+    (start,) = [call for call in site.calls() if call["state"] == "started" and call["machine"] == "vm1"]
+    assert (start["host"], start["platform"]["host"]) == ("n2", "n2")
+    assert said.count("Pausing for 1 seconds") == 3 + 2
+    assert said.count("cyclictest: 1 minutes left (1 s)") == 1 + 2 + 1
+    for name in ("n1", "n2", "n3", "vm1"):
+        assert f'"msg": "ended {name}"' in said
 
 
-@pytest.mark.parametrize(
-    "started",
-    [
-        "../../../inventory/group_vars/all",
-        "2026-11-28T04:05:06Z/../../x",
-        "/etc/cron.d/x",
-        "{{ lookup('pipe', 'id') }}",
-        "2026-11-28T04:05:06Z\n",
-        "2026-11-28T04:05:06Z\0",
-        "",
-        None,
-        7,
-        ["2026-11-28T04:05:06Z"],
-        {"a": 1},
-    ],
+def test_runs_are_kept_and_shown_as_the_job_s_artefact(site):
+    fail = {"verdict": {"result": "fail", "virtual": False, "reasons": ["too slow"]}}
+    site.stand_in(results={"n2": fail})
+    code, said = site.run({"n1": {}, "n2": {}}, rt_latency_tools=["oslat"])
+    assert code != 0
+    assert "too slow" in said
+    assert "n1 : ok=" in said
+    files = site.files()
+    assert sorted(files) == ["n1/20261128T040506Z.json", "n2/20261128T040506Z.json"]
+    assert {(run["host"], run["tool"]) for run in files.values()} == {("n1", "oslat"), ("n2", "oslat")}
+    artefact = said.partition("CUSTOM STATS: ")[2]
+    assert '"realtime_latency": { "n1": [ {' in artefact
+    assert '"n2": [ {' in artefact
+    assert '"reasons": [ "too slow" ]' in artefact
+
+
+def test_an_answer_chooses_no_file_and_is_no_template(site):
+    bad = {
+        "n2": "../../../inventory/x",
+        "n3": "{{ lookup('pipe', 'touch " + str(site.folder / "ran") + "') }}",
+        "n4": "2026-11-28T04:05:06Z\n",
+    }
+    name = "{{ lookup('pipe', 'touch " + str(site.folder / "ran") + "') }}"
+    results = {node: {"started": started} for node, started in bad.items()}
+    site.stand_in(results={**results, "n1": {"environment": {"processor": name}}})
+    code, said = site.run({name: {} for name in ("n1", "n2", "n3", "n4")})
+    assert code != 0
+    assert said.count("is no time such as 2026-11-28T04:05:06Z") >= 3
+    files = site.files()
+    assert list(files) == ["n1/20261128T040506Z.json"]
+    assert files["n1/20261128T040506Z.json"]["environment"]["processor"] == name
+    assert not (site.folder / "ran").exists()
+
+
+def test_a_run_that_does_not_end_is_given_up(site):
+    site.stand_in(questions={"n1": 100})
+    code, said = site.run({"n1": {}})
+    assert code != 0
+    assert "the measurement has not ended in its time; it is left to end by itself" in said
+    assert [call["state"] for call in site.calls()] == ["started", *["polled"] * 5]
+    assert not site.kept.exists()
+
+
+def test_check_mode_asks_only_what_would_run(site):
+    site.stand_in()
+    code, said = site.run({"n1": {}}, "--check", rt_latency_tools=["cyclictest", "oslat"])
+    assert code == 0, said
+    assert said.count("would run for 1 s: tool; load: load") == 2
+    assert [(call["state"], call["check"], call["tool"]) for call in site.calls()] == [
+        ("started", True, "cyclictest"),
+        ("started", True, "oslat"),
+    ]
+    assert not site.kept.exists()
+
+
+@pytest.mark.skipif(
+    len(ONLINE) < 2 or ONLINE[0] != 0 or not shutil.which("taskset") or Path("/run/systemd/system").is_dir(),
+    reason="needs CPU 0, a second one, taskset, and a machine without systemd, whose unit the lab sees to",
 )
-def test_anything_else_names_no_file(started):
-    with pytest.raises(AnsibleError):
-        file_name(started)
+def test_a_measurement_ends_in_a_stored_result_and_leaves_nothing(site):
+    folder, programs = site.folder / "kvm" / "latency", site.folder / "programs"
+    site.replace('DIRECTORY = "/run/realtime-kvm/latency"', f'DIRECTORY = "{folder}"')
+    site.replace("SETTLE_S: float = 2", "SETTLE_S: float = 0.2")
+    install(programs, cyclictest=CYCLICTEST, stress_ng=STRESS)
+    wanted = {"rt_latency_cpus": "0", "rt_latency_gate": "never", "path": str(programs)}
+    code, said = site.run({"n1": {}}, "--check", **wanted)
+    assert code == 0, said
+    assert "would run for 1 s: taskset -c " in said
+    assert not folder.exists()
+    code, said = site.run({"n1": {}}, **wanted)
+    assert code == 0, said
+    ((path, result),) = site.files().items()
+    assert path == f"n1/{result['started'].replace('-', '').replace(':', '')}.json"
+    assert (result["format"], result["host"], result["profile"], result["cpus"]) == (1, "n1", "custom", [0])
+    assert result["per_cpu"][0]["max_us"] == 9
+    assert f"n1: cyclictest custom on CPUs 0: {result['verdict']['result']}" in said
+    assert not folder.exists()
+    assert processes(folder) == []
