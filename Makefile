@@ -126,7 +126,7 @@ lab-destroy: $(STAMP) ## stop the lab's nodes and delete them
 	@ansible-playbook -i $(INVENTORY) molecule/lab/destroy.yml
 
 .PHONY: bench
-bench: lab ## count the remote executions of site.yml per host, cold and unchanged, and time the planner
+bench: lab ## print every module's payload, count the remote executions of site.yml per host, cold and unchanged, and time the planner
 	$(say) "bench: $(NODES)"
 	@LAB_NODES='$(NODES)' tests/bench/run.sh
 
