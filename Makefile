@@ -1,29 +1,29 @@
-# realtime.kvm: what a developer or a newcomer runs. `make help` lists it.
+# realtime.kvm: commands for developers and newcomers. `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
-# The first Python on this machine that is new enough for the control side; PYTHON=... chooses another.
+# The first Python on this machine that is new enough for the control node; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
     $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 VENV ?= .venv
-# The lab's nodes that demo and lab start, comma separated.
+# The nodes of the lab that demo and lab start, separated by commas.
 NODES ?= node1
-# The files below plugins/module_utils that mutation looks at; all that tests/tools/mutation.py names if empty.
+# The files below plugins/module_utils that mutation changes; empty: all that tests/tools/mutation.py names.
 FILES ?=
-# The nodes that test-site converges, kills and undoes.
+# The nodes of test-site.
 SITE_NODES ?= node1,node2,node3
 comma := ,
 INVENTORY ?= inventories/lab/hosts.yml
 
-# Every tool comes from the venv and finds this tree as realtime.kvm, never a copy that is installed elsewhere.
+# Every tool comes from the venv and uses this tree as realtime.kvm, never an installed copy.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/collections
 
-# The processes that the tests are shared among; 0 runs them in one, for a debugger.
+# The number of processes for the tests; 0 runs them in one, for a debugger.
 WORKERS ?= auto
 
 SUITES = $(wildcard tests/unit tests/property tests/conformance)
@@ -38,7 +38,7 @@ help: ## list the targets
 # Tools
 
 .PHONY: venv
-venv: $(STAMP) ## make .venv with everything the other targets need (again only if the requirements change)
+venv: $(STAMP) ## create .venv with everything the other targets need (again only if the requirements change)
 
 $(STAMP): requirements-dev.txt
 	$(say) "venv: $(VENV), about half a minute"
@@ -65,7 +65,7 @@ lint: $(STAMP) ## ruff, mypy, ansible-lint (production, with yamllint), changelo
 	$(say) "lint: mypy"
 	@if compgen -G 'plugins/*/*.py' >/dev/null; then mypy; else echo 'no plugins yet'; fi
 	$(say) "lint: ansible-lint"
-	@# a home of its own: what ansible-lint leaves there must not shadow this tree, nor what is there be tested instead of it
+	@# a separate home, so that no collection in another home is tested instead of this tree
 	@ANSIBLE_HOME=$(CURDIR)/.cache/ansible-home ansible-lint --offline -q --nocolor --format pep8
 	$(say) "lint: antsibull-changelog"
 	@antsibull-changelog lint
@@ -73,7 +73,7 @@ lint: $(STAMP) ## ruff, mypy, ansible-lint (production, with yamllint), changelo
 	@cd collections/ansible_collections/realtime/kvm && antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
 
 .PHONY: format
-format: $(STAMP) ## let ruff format the Python files and repair what it safely can
+format: $(STAMP) ## let ruff format the Python files and apply its safe fixes
 	@ruff check --fix --quiet || true
 	@ruff format
 
@@ -93,7 +93,7 @@ $(VENV)/.mutation: requirements-mutation.txt $(STAMP)
 
 .PHONY: test
 test: $(STAMP) ## all tests that need no virtual machine: five minutes on two idle cores
-	@# each part runs whatever became of those before it
+	@# each part runs, even if an earlier one failed
 	@failed=; for part in unit lint sanity; do $(MAKE) --no-print-directory $$part || failed+=" $$part"; done; \
 	test -z "$$failed" || { printf '\n== failed:%s\n' "$$failed" >&2; exit 1; }
 	$(say) "passed: unit, lint, sanity.  The lab: make test-lab (molecule, virtual nodes), make demo"
@@ -101,10 +101,10 @@ test: $(STAMP) ## all tests that need no virtual machine: five minutes on two id
 # The lab: virtual nodes on this machine
 
 .PHONY: test-lab
-test-lab: $(STAMP) ## every role on the lab: molecule, one scenario a role
+test-lab: $(STAMP) ## every role on the lab: molecule, one scenario per role
 	$(say) "test-lab: molecule test --all"
-	@# molecule remembers what it created by the name of the folder alone: a state of this tree's own, new every time
-	@# what failed is said once more below molecule's recap, which names only the scenario
+	@# molecule stores its state by the name of the folder alone, so this tree gets its own state, new every time
+	@# the failures are repeated below molecule's recap, which names only the scenario
 	@rm -rf .cache/molecule; mkdir -p .cache
 	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule LAB_NODES=node1 molecule test --all 2>&1 | tee .cache/test-lab.log || { \
 	printf '\n== test-lab: what failed\n'; \
@@ -124,12 +124,12 @@ lab: $(STAMP) ## start the lab's nodes (NODES=node1,node2)
 	@ansible-playbook -i $(INVENTORY) molecule/lab/create.yml -e 'lab_nodes=$(NODES)'
 
 .PHONY: demo
-demo: lab ## start the lab's nodes, converge them with site.yml: plan, disruptions, verification, guests that run
+demo: lab ## start the lab's nodes and run site.yml: plan, disruptions, verification, running guests
 	$(say) "demo: disks for the guests"
 	@ansible-playbook -i $(INVENTORY) molecule/lab/guests.yml -e 'lab_nodes=$(NODES)'
 	$(say) "demo: site.yml on $(NODES)"
 	@ansible-playbook -i $(INVENTORY) site.yml --limit '$(NODES)'
-	$(say) "demo: done. Look around: ssh -F .lab/ssh_config $(firstword $(subst $(comma), ,$(NODES)))   Take it away: make lab-destroy"
+	$(say) "demo: done. Log in: ssh -F .lab/ssh_config $(firstword $(subst $(comma), ,$(NODES)))   Delete it: make lab-destroy"
 
 .PHONY: lab-destroy
 lab-destroy: $(STAMP) ## stop the lab's nodes and delete them
@@ -137,14 +137,14 @@ lab-destroy: $(STAMP) ## stop the lab's nodes and delete them
 	@ansible-playbook -i $(INVENTORY) molecule/lab/destroy.yml
 
 .PHONY: bench
-bench: lab ## count the remote executions of site.yml per host, cold and unchanged, and time the planner
+bench: lab ## print every module's payload, count the remote executions of site.yml per host, cold and unchanged, and time the planner
 	$(say) "bench: $(NODES)"
 	@LAB_NODES='$(NODES)' tests/bench/run.sh
 
 # The collection
 
 .PHONY: build
-build: $(STAMP) ## the collection as a tarball
+build: $(STAMP) ## build the collection as a tarball
 	$(say) "build"
 	@ansible-galaxy collection build --force
 	@echo "holds: $$(tar -tzf realtime-kvm-*.tar.gz | cut -d/ -f1 | sort -u | paste -sd' ')"

@@ -34,7 +34,7 @@ def test_the_boot_service_makes_them_before_anything_takes_memory(host):
 
 
 def test_no_unit_of_the_boot_waits_for_itself(host):
-    """Open vSwitch starts before network.target: systemd would drop a job of the boot if ours came after both."""
+    """Open vSwitch starts before network.target: systemd would drop a job of the boot if this unit came after both."""
     assert "cycle" not in host.run("systemd-analyze verify multi-user.target").stderr
 
 

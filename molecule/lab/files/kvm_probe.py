@@ -1,6 +1,6 @@
 """Does KVM really work here?  kvm_probe.py QEMU  ->  exit status 0 and "kvm", or 1 and the reason.
 
-That /dev/kvm opens says little: nested and emulated ones may refuse an ordinary CPU model, or run real-mode code so
+A /dev/kvm that opens proves little: nested and emulated ones may refuse an ordinary CPU model, or run real-mode code so
 slowly that a boot never ends. So a boot sector counts down (a fraction of a second on real KVM) and then powers off.
 """
 

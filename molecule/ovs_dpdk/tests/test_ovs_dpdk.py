@@ -64,7 +64,7 @@ def test_what_an_administrator_made_is_still_there(host):
 
 
 def test_a_hand_edit_is_the_only_thing_that_check_mode_shows(host):
-    wishes = {
+    request = {
         "networks": "{{ realtime_networks }}",
         "guests": "{{ realtime_guests }}",
         "socket_memory_mib": "{{ ovs_dpdk_socket_memory_mib }}",
@@ -72,7 +72,7 @@ def test_a_hand_edit_is_the_only_thing_that_check_mode_shows(host):
     }
     vsctl(host, "set Open_vSwitch . other_config:pmd-cpu-mask=0x8")
     try:
-        result = module(NODE, "realtime.kvm.ovs_dpdk", "-a", json.dumps(wishes), "--check")
+        result = module(NODE, "realtime.kvm.ovs_dpdk", "-a", json.dumps(request), "--check")
     finally:
         vsctl(host, "set Open_vSwitch . other_config:pmd-cpu-mask=0xc")
     assert [change["resource"].rpartition(" ")[2] for change in result["changes"]] == ["other_config:pmd-cpu-mask"], result

@@ -27,7 +27,7 @@ def test_arguments_are_merged_and_foreign_ones_kept(host):
         assert tokens.count(token) == 1, token
     for token in ("console=ttyS0,115200", "net.ifnames=1", "quiet", "panic=30"):
         assert tokens.count(token) == 1, token
-    assert tokens.count("skew_tick=1") == 2  # the administrator's, as he wrote them; ours is not a third
+    assert tokens.count("skew_tick=1") == 2  # the administrator's two; the role adds no third
 
 
 def test_administrators_files_are_untouched(host):

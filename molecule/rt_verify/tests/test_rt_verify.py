@@ -84,5 +84,5 @@ def test_each_sabotage_is_named(host, name):
             assert len(found) == 1, found
     finally:
         host.run(repair)
-    if name != "CPU offline":  # the kernel starts its threads on it anew
+    if name != "CPU offline":  # the kernel starts its threads on it again
         assert drift() == []

@@ -167,7 +167,7 @@ def test_one_unreachable_bmc_keeps_all_from_being_changed(run, bmcs):
     done = run(hosts=hosts, bios_apply=True)
     assert done.code != 0
     assert bmcs[0].machine.patches == []
-    assert "nothing was changed on any node, since the firmware of node2 could not be looked at" in done.text
+    assert "nothing was changed on any node, because the firmware of node2 could not be read" in done.text
 
 
 def test_one_unreachable_bmc_keeps_no_other_from_being_reported(run, bmcs):
@@ -199,7 +199,7 @@ def test_what_did_not_take_fails_the_node_and_stops_the_next(run, bmcs):
         bmc.machine.ignore = {"CorrEccSmi"}
     done = run("-e", "rt_kernel_reboot_serial=1", bios_apply=True)
     assert done.code != 0
-    assert "its BMC still tells other values for CorrEccSmi: The BIOS did not apply CorrEccSmi" in done.text
+    assert "its BMC still reports other values for CorrEccSmi: The BIOS did not apply CorrEccSmi" in done.text
     assert [bmc.machine.resets for bmc in bmcs] == [1, 0], "the fleet's rule: a failure stops the rest"
 
 
