@@ -15,6 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import _commo
 from unit.calls import MODULES
 from unit.guests import Node
 from unit.menus import MakeConfig
+from unit.plants import Plant
 from unit.trees import fill, machine_files, snapshot
 
 
@@ -86,3 +87,9 @@ def _tree(tmp_path, monkeypatch):
     monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(root), **options))
     monkeypatch.setattr(_common, "runner_of", lambda _module: make)
     return root
+
+
+@pytest.fixture(name="plant")
+def _plant(tmp_path, monkeypatch):
+    """A converged node with guests and a switch, for rt_audit."""
+    return Plant(tmp_path / "node", monkeypatch)
