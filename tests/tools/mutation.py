@@ -40,7 +40,7 @@ DEAD = ("killed", "timeout", "segfault")
 #: The files, and the tests of each below tests/unit/module_utils.
 FILES = {
     "_cpus/partition.py": ("_cpus/test_partition*.py",),
-    "_cpus/planning.py": ("_cpus/test_p*.py",),
+    "_cpus/planning.py": ("_cpus/test_planning*.py",),
     "_guests/pinning.py": ("_guests/test_pinning*.py",),
     "_boot/arguments.py": ("_boot/test_arguments*.py",),
     "_switch/diff.py": ("_switch/test_plan*.py", "_switch/test_diff*.py"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+from fnmatch import fnmatchcase
 
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.masks import format_mask
@@ -348,3 +349,14 @@ class Plant:
 
 def mask(*cpus):
     return f"{format_mask(cpus)}\n"
+
+
+def matches(found, expected):
+    """Whether each finding is one that was expected, and none is missing."""
+    rest = list(expected)
+    for rule, resource in found:
+        fitting = next((item for item in rest if item[0] == rule and fnmatchcase(resource, item[1])), None)
+        if fitting is None:
+            return False
+        rest.remove(fitting)
+    return not rest

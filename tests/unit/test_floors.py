@@ -69,50 +69,17 @@ EDGE = {
 
 #: The files without a test file of their name, and why.
 UNTESTED = {
-    "_cpus/document": "test_partition_document.py",
-    "_cpus/masks": "test_cpulist.py",
-    "_cpus/planning": "test_partition.py",
-    "_firmware/staging": "test_bios_baseline.py runs it against the stand-in for BMCs",
-    "_guests/changes": "test_rt_domain.py runs it",
-    "_guests/checks": "test_rt_domain.py runs it",
-    "_guests/plan": "test_rt_domain.py runs it",
-    "_host/current": "test_features.py runs it",
-    "_host/files": "test_host.py runs it",
-    "_host/kernel": "test_sysfs.py runs it",
-    "_host/lines": "test_host.py runs it",
-    "_host/resolve": "test_host.py runs it",
-    "_host/trial": "test_rt_audit.py runs it",
-    "_module/_guest_edges": "values without behaviour",
-    "_module/_switch_edges": "values without behaviour",
-    "_runtime/cpu_settings": "test_settings.py",
-    "_runtime/cpus": "test_features.py runs it",
-    "_runtime/feature": "test_features.py runs it",
-    "_runtime/interrupts": "test_features.py runs it",
-    "_runtime/kvm_settings": "test_settings.py",
-    "_runtime/options": "test_features.py runs it",
-    "_runtime/pages": "test_features.py runs it",
-    "_runtime/power": "test_features.py runs it",
-    "_runtime/power_settings": "test_settings.py",
     "_cpus/pages": "constants",
     "_cpus/policies": "constants",
-    "_host/change": "values without behaviour",
-    "_host/document": "test_features.py runs it",
+    "_firmware/staging": "test_bios_baseline.py runs it against the stand-in for BMCs",
     "_host/paths": "constants and one join",
-    "_host/runner": "test_tuning_daemons.py runs it",
     "_latency/machine": "test_rt_latency.py runs it with stand-ins for tools and agent",
-    "_module/_common": "test_common.py",
-    "_module/_dry_runs": "test_rt_audit.py runs it",
-    "_module/_parts": "test_rt_node_info.py runs it",
+    "_module/_dry_runs": "test_rt_audit.py runs it: its findings are those of the modules' own plans",
+    "_module/_guest_edges": "values without behaviour",
     "_module/_specs": "options: test_guest.py holds them against the guests' keys",
-    "_module/cpu_partition_info": "test_common.py runs it",
-    "_module/cpu_power": "test_common.py runs it",
-    "_module/irq_affinity": "test_common.py runs it",
-    "_module/kernel_arguments": "test_common.py runs it",
-    "_node/rtpart_files": "test_rtpart.py runs it",
-    "_runtime/kernel_threads": "test_threads.py runs it",
+    "_module/_switch_edges": "values without behaviour",
+    "_node/rtpart_files": "texts: test_rtpart.py holds manual and completion against the command's verbs",
 }
-#: The test files that belong to several files: what all modules have in common.
-COMMON = {"_module/test_common.py", "_module/test_common_limit.py"}
 
 #: What pure code may import: nothing that reads or writes files, starts programs, or asks for time or chance.
 PURE_IMPORTS = {
@@ -242,7 +209,7 @@ def test_every_test_file_begins_with_the_name_of_a_file(path):
     """A file may have several: ``test_loader_grub.py``, ``test_loader_grubby.py``."""
     files = [mirror_of(name_of(source)) for source in FILES]
     own = [file for file in files if file.parent == path.parent and path.stem.startswith(file.stem)]
-    assert own or path.relative_to(TESTS).as_posix() in COMMON
+    assert own
 
 
 @pytest.mark.parametrize("name", [name_of(path) for path in FILES])

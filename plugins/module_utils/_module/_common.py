@@ -57,6 +57,7 @@ def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str
         check_limit(dict.fromkeys([*planner.changes, *outcome.disturbs]), parameters.get("max_disruption"))
         planner.commit()
         found = outcome.after() if outcome.after and not planner.dry else {}
+        planner.commit()  # what it had to plan because another program has changed values meanwhile
     return {**planner.results(), **outcome.results, **found}
 
 

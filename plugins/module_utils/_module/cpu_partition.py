@@ -127,7 +127,6 @@ def _settle(edges: Edges, topology: Topology, partition: Partition, options: dic
         reload_systemd(host, edges.runner)
     if TUNED in changed:
         plan_feature(host, CPUS, partition, options)
-        host.commit()
     return describe(host, topology, read_partition(host) or partition)
 
 

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import (
     Argument,
     KernelArgumentError,
+    awaited_boot,
     combine,
     compare,
     find_conflicts,
@@ -18,6 +19,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments impor
     parse_arguments,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cmdline import key_of, split_tokens
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import (
+    Change,
+)
 from captures import folder, is_whole
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -364,3 +368,15 @@ def test_real_repeats_are_healed_and_all_else_kept(lines):
         said = [str(conflict) for conflict in find_conflicts({"entry": tokens}, wanted)]
         assert any("isolcpus=managed_irq,0-4,11-79" in text for text in said)
         assert any("idle=poll" in text for text in said)
+
+
+WAITS = {
+    "reboot_required": True,
+    "running": {"release": "6.1-amd64", "matches": False},
+    "following": {"release": "6.1-rt", "tokens": []},
+}
+
+
+def test_a_boot_that_is_waited_for_is_a_change():
+    assert awaited_boot(WAITS) == Change("running kernel and arguments", "6.1-amd64", "6.1-rt", "reboot")
+    assert awaited_boot({**WAITS, "reboot_required": False}) is None

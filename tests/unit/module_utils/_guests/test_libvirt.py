@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Connection, Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from unit.trees import fill
+from unit.trees import fill, writable
 
 FLAGS = {
     name: 1 << place
@@ -228,3 +230,76 @@ def test_a_captured_machine_is_never_asked(library, tmp_path):
     Machine(library, "of the machine that runs the test")
     host = Host(str(fill(tmp_path, {"/run/libvirt/libvirt-sock": ""})), captured=True)
     assert (Libvirt().connect(host), Libvirt().existing(host)) == (None, [])
+
+
+def test_without_libvirt_check_mode_plans_and_a_real_run_names_the_role(tmp_path, monkeypatch):
+    monkeypatch.setattr(_libvirt, "libvirt", None)
+    libvirt = _libvirt.Libvirt()
+    assert libvirt.connect(writable(tmp_path, check_mode=True)) is None
+    with pytest.raises(HostError, match="python3-libvirt is not installed on this node; run the kvm_host role"):
+        libvirt.connect(writable(tmp_path))
+
+
+class FakeHandle:
+    """A domain of the bindings: off after some questions, or never."""
+
+    def __init__(self, name, questions):
+        self.name, self.questions, self.calls = name, questions, []
+
+    def __getattr__(self, name):
+        return {"isActive": self.is_active}[name]
+
+    def is_active(self):
+        self.questions -= 1
+        if self.questions < -9:
+            raise FakeError("client socket is closed\nreally")
+        return self.questions >= 0
+
+    def shutdown(self):
+        self.calls.append("shutdown")
+
+    def destroy(self):
+        self.calls.append("destroy")
+
+    def create(self):
+        self.calls.append("create")
+
+
+class FakeError(Exception):
+    def get_error_message(self):
+        return str(self)
+
+
+@pytest.fixture(name="connect_to")
+def _connect_to(monkeypatch):
+    monkeypatch.setattr(_libvirt, "libvirt", SimpleNamespace(libvirtError=FakeError))
+    monkeypatch.setattr(_libvirt.time, "sleep", lambda _seconds: None)
+
+    def connect_to(*handles):
+        connection = _libvirt.Connection(handle=object())
+        monkeypatch.setattr(connection, "lookup", {handle.name: handle for handle in handles}.__getitem__, raising=False)
+        return connection
+
+    return connect_to
+
+
+def test_guests_are_asked_all_at_once_and_waited_for(connect_to):
+    quick, slow, off = FakeHandle("quick", 2), FakeHandle("slow", 5), FakeHandle("off", 0)
+    connect_to(quick, slow, off).stop(["quick", "slow", "off"], 60, force=False)
+    assert [handle.calls for handle in (quick, slow, off)] == [["shutdown"], ["shutdown"], []]
+
+
+def test_guests_that_do_not_shut_down_are_all_named_or_switched_off(connect_to):
+    deaf = [FakeHandle(name, 10**6) for name in ("b", "a")]
+    with pytest.raises(HostError, match=r"^a, b: still running 0 s after .* set rt_guest_force_off: true to switch it off"):
+        connect_to(*deaf).stop(["b", "a"], 0, force=False)
+    assert [handle.calls for handle in deaf] == [["shutdown"]] * 2
+    connect_to(*deaf).stop(["b", "a"], 0, force=True)
+    assert [handle.calls[1:] for handle in deaf] == [["shutdown", "destroy"]] * 2
+
+
+def test_a_daemon_that_goes_away_is_told_in_words(connect_to):
+    lost = FakeHandle("lost", -9)
+    for call in (lambda: connect_to(lost).start("lost"), lambda: connect_to(lost).stop(["lost"], 0, force=True)):
+        with pytest.raises(HostError, match=r"^lost: libvirt could not tell its state: client socket is closed really$"):
+            call()

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""tuned is refused or taken over, and given back as it was; systemd is told of changed units."""
+"""tuned is refused or taken over, and given back as it was."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID
-from ansible_collections.realtime.kvm.plugins.module_utils._host.runner import reload_systemd
 from ansible_collections.realtime.kvm.plugins.module_utils._host.tuning_daemons import plan_tuned, restore_tuned, tuned_state
 from unit.trees import fill, writable
 
@@ -115,14 +114,3 @@ def test_a_failing_systemctl_is_told(root):
     fill(root, ENABLED)
     with pytest.raises(HostError, match=r"^systemctl disable --now tuned.service failed with exit code 1: Access denied$"):
         run(root, lambda host: plan_tuned(host, lambda _command: (1, "", "Access denied\n"), take_over=True))
-
-
-def test_systemd_reads_changed_units(root):
-    systemctl = Systemctl(root)
-    reload_systemd(writable(root), systemctl, "a.service")
-    assert systemctl.commands == [], "no systemd runs here"
-    fill(root, {"/run/systemd/system/": None})
-    reload_systemd(writable(root, check_mode=True), systemctl, "a.service")
-    assert systemctl.commands == []
-    reload_systemd(writable(root), systemctl, "a.service")
-    assert systemctl.commands == ["daemon-reload", "try-restart a.service"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt, stuck, wanted_affinity
 from unit.trees import plan
 
@@ -54,3 +55,46 @@ def test_what_the_kernel_keeps_on_isolated_cpus(affinity, effective, movable, is
 
 def test_an_interrupt_is_named_by_number_and_handlers():
     assert interrupt({0}).label == "IRQ 24 (eth0-rx, eth0-tx)"
+
+
+TWO = plan(Intent(), nodes=2, cores=3)  # housekeeping 0 and 3
+
+
+def of_nic(affinity, effective=(), node=None, movable=True):
+    return Interrupt(7, ("nic",), frozenset(affinity), frozenset(effective), node, movable)
+
+
+@pytest.mark.parametrize(
+    ("affinity", "node", "wanted"),
+    [
+        ({0, 1, 2, 3, 4, 5}, None, {0, 3}),
+        ({0, 1}, 1, {0}),
+        ({3}, 0, {3}),
+        ({1, 2}, None, {0, 3}),
+        ({1, 2}, 0, {0}),
+        ({1, 2}, 1, {3}),
+        ({4}, 9, {0, 3}),
+        ((), 1, {3}),
+        ((), None, {0, 3}),
+    ],
+)
+def test_where_an_interrupt_goes_on_larger_nodes(affinity, node, wanted):
+    assert wanted_affinity(of_nic(affinity, node=node), TWO, TWO.nodes) == wanted
+
+
+@pytest.mark.parametrize(
+    ("irq", "is_stuck"),
+    [
+        (of_nic({1}, {1}, movable=False), True),
+        (of_nic({0, 1}, {0}, movable=False), False),
+        (of_nic({0, 1}, (), movable=False), True),
+        (of_nic({0}, (), movable=False), False),
+        (of_nic({1}, {1}), False),
+    ],
+)
+def test_what_is_stuck_is_managed_and_fires_on_isolated_cpus(irq, is_stuck):
+    assert bool(stuck([irq], TWO)) is is_stuck
+
+
+def test_a_label_tells_all_handlers():
+    assert Interrupt(9, ("a", "b"), frozenset(), frozenset()).label == "IRQ 9 (a, b)"

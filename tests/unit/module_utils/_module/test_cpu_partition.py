@@ -1,20 +1,28 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What cpu_partition does once its changes are made."""
+"""cpu_partition as Ansible runs it: wishes that cannot be met, nodes that cannot, CPUs that a killed run left off, and tuned."""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.tuning_daemons import plan_tuned
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import _settle
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.feature import plan_feature
-from unit.trees import fill, machine_files, plan, writable
+from unit.calls import PARTITION
+from unit.trees import fill, machine_files, plan, snapshot, writable
 
 OPTIONS = {"rt_throttling": "unlimited", "priority_limit": 1, "cycle_cpus": False}
 STAT_INTERVAL = "/proc/sys/vm/stat_interval"
@@ -40,6 +48,184 @@ def test_what_a_tuned_that_stops_puts_back_is_set_again(tmp_path, tuned):
         value.write_text("1\n")  # but it takes its time
         before = len(host.changes)
         _settle(Edges(host, systemctl), read_topology(host), plan(), OPTIONS)
+        host.commit()
     assert (value.read_text().strip() != "1") is tuned
     assert len(host.changes) == before + tuned
     assert len(commands) == tuned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            {"cpus": {"realtime": "2-3,6-7", "shared": "3,7"}},
+            r"^cpu_partition_cpus\.shared: CPUs 3,7 are also in cpu_partition_cpus\.realtime; every CPU belongs to one set",
+        ),
+        ({"cpus": {"realtime": 2}}, r'^cpu_partition_cpus\.realtime: 2 is a int, not a CPU list; quote it \(realtime: "2"\)'),
+        ({"cpus": {"realtime": 2.5}}, r"^cpu_partition_cpus\.realtime: 2.5 is a float, not a CPU list; quote it"),
+        (
+            {"cpus": {"realtime": [1, 3]}},
+            r'^cpu_partition_cpus\.realtime: \[1, 3\] is a list, not a CPU list; quote it \(realtime: "1,3"\)',
+        ),
+        ({"cpus": {"realtime": None}}, r"^cpu_partition_cpus\.realtime: None is"),
+        ({"cpus": {"realtime": True}}, r"^cpu_partition_cpus\.realtime: True is a bool"),
+        ({"cpus": {"realtime": "2-"}}, r"^cpu_partition_cpus\.realtime: '2-' is not a CPU number"),
+        ({"cpus": {"realtime": ""}}, r"^cpu_partition_cpus\.realtime: the list '' is empty; name CPUs or leave the key out"),
+        ({"cpus": {"realtime": "99"}}, r"^cpu_partition_cpus\.realtime: CPUs 99 do not exist; this node has 0-7"),
+        (
+            {"cpus": {"real": "2"}},
+            r"^cpu_partition_cpus: 'real' is not a CPU set; the sets are housekeeping, dataplane, realtime, shared",
+        ),
+        (
+            {"cpus": {"realtime": "1"}},
+            r"^cpu_partition_cpus: realtime CPUs 1 are SMT siblings of .*; give whole cores or set cpu_partition_smt",
+        ),
+        ({"cpus": {"realtime": "0,4"}}, r"^cpu_partition_cpus\.realtime: CPU 0 is the boot CPU"),
+        ({"cpus": [1, 3]}, r"argument 'cpus' is of type .*list.* and we were unable to convert to dict"),
+        ({"cpus": "2-3"}, r"argument 'cpus' .* unable to convert to dict"),
+        (
+            {"housekeeping_cores_per_node": -1},
+            r"^cpu_partition_housekeeping_cores_per_node: -1 is negative; give a number of cores from 0",
+        ),
+        ({"housekeeping_cores_per_node": 0}, r"^cpu_partition_housekeeping_cores_per_node: at least 1 is needed"),
+        ({"dataplane_cores_per_node": -2}, r"^cpu_partition_dataplane_cores_per_node: -2 is negative"),
+        ({"shared_cores_per_node": -2}, r"^cpu_partition_shared_cores_per_node: -2 is negative"),
+        (
+            {"shared_cores_per_node": 9},
+            r"^cpu_partition_shared_cores_per_node: NUMA node 0 has 3 free cores left for shared, 9 asked for",
+        ),
+        ({"dataplane_cores_per_node": "two"}, r"argument 'dataplane_cores_per_node' .* unable to convert to int"),
+        ({"realtime": True}, r"^cpu_partition_realtime: True is neither 'rest' nor a number of cores per NUMA node"),
+        ({"realtime": [1]}, r"^cpu_partition_realtime: \[1\] is neither"),
+        ({"realtime": 1.5}, r"^cpu_partition_realtime: 1.5 is neither"),
+        ({"realtime": -1}, r"^cpu_partition_realtime: '-1' is neither"),
+        ({"realtime": "2-3"}, r"^cpu_partition_realtime: '2-3' is neither .*; CPU lists go into cpu_partition_cpus\.realtime"),
+        (
+            {"dataplane_devices": ["ens7"]},
+            r"^cpu_partition_dataplane_devices: there is no network device 'ens7' on this node; known are: ens1",
+        ),
+        ({"smt": "off"}, r"value of smt must be one of: together, single, got: off"),
+        ({"isolation": "none"}, r"value of isolation must be one of"),
+        ({"unknown": 1}, r"Unsupported parameters for .*unknown"),
+    ],
+)
+def test_a_wish_that_cannot_be_met(refuse, arguments, said):
+    message = refuse("cpu_partition", **arguments)
+    assert re.search(said, message), message
+
+
+def test_values_wait_for_the_reboot_and_are_said_to(call, tree):
+    fill(tree, {"/sys/devices/system/cpu/isolated": ""})
+    result = call("cpu_partition")
+    assert result["deferred"] is True
+    assert (tree / "proc/sys/vm/stat_interval").read_text() == "1\n"
+    assert json.loads((tree / DOCUMENT[1:]).read_text()) == PARTITION
+
+
+def test_a_refusal_after_the_first_write_says_changed(call, tree):
+    (tree / "proc/sys/vm/stat_interval").unlink()
+    (tree / "proc/sys/kernel/timer_migration").symlink_to("/proc/version")
+    result = call("cpu_partition")
+    assert result["failed"]
+    assert result["changed"] is True
+    assert re.match("cpu_partition: /proc/sys/kernel/timer_migration: the kernel refused '0'", result["msg"])
+    (tree / "proc/sys/kernel/timer_migration").unlink()
+    assert call("cpu_partition", state="absent")["changed"]
+
+
+def test_a_damaged_journal_is_refused_before_any_change(call, tree):
+    fill(tree, {JOURNAL: "{"})
+    before = {path: found for path, found in snapshot(tree).items() if "realtime-kvm/lock" not in path}
+    for state in ("present", "absent"):
+        result = call("cpu_partition", state=state)
+        assert (result["failed"], result["changed"]) == (True, False)
+        assert re.match(f"cpu_partition: {JOURNAL} is damaged", result["msg"])
+    assert {path: found for path, found in snapshot(tree).items() if "realtime-kvm/lock" not in path} == before
+
+
+def test_a_cpu_that_a_killed_run_left_off_is_named_then_switched_on(call, tree):
+    switch = "/sys/devices/system/cpu/cpu2/online"
+    entry = {"owner": "cpu_partition", "kind": "value", "before": "1", "boot_id": Host(str(tree)).boot_id()}
+    journal = json.dumps({"schema": 1, "directories": [], "kernels": [], "entries": {switch: entry}})
+    fill(tree, {switch: "0\n", "/var/lib/realtime-kvm/": None, JOURNAL: journal})
+    for check in (True, False):
+        refused = call("cpu_partition", check=check)
+        assert (refused["failed"], refused["changed"], refused["left_off"]) == (True, False, "2")
+        assert (tree / switch.lstrip("/")).read_text() == "0\n"
+        assert not (tree / DOCUMENT.lstrip("/")).exists()
+    predicted, made = call("cpu_partition", check=True, state="recovered"), call("cpu_partition", state="recovered")
+    assert predicted["changes"] == made["changes"] != []
+    assert (tree / switch.lstrip("/")).read_text() == "1"
+    assert call("cpu_partition", state="recovered")["changed"] is False
+    assert not call("cpu_partition", check=True).get("failed")
+
+
+def test_that_cpu_stays_off_where_no_stall_is_allowed(call, tree):
+    switch = "/sys/devices/system/cpu/cpu2/online"
+    entry = {"owner": "cpu_partition", "kind": "value", "before": "1", "boot_id": Host(str(tree)).boot_id()}
+    journal = json.dumps({"schema": 1, "directories": [], "kernels": [], "entries": {switch: entry}})
+    fill(tree, {switch: "0\n", "/var/lib/realtime-kvm/": None, JOURNAL: journal})
+    assert call("cpu_partition", max_disruption="none")["left_off"] == "2"
+    for state in ("recovered", "absent"):
+        refused = call("cpu_partition", state=state, max_disruption="none")
+        assert (refused["failed"], refused["changed"]) == (True, False)
+        assert f"the limit is none, but the plan needs more: {switch} (stall)" in refused["msg"]
+        assert (tree / switch.lstrip("/")).read_text() == "0\n"
+    assert call("cpu_partition", state="recovered", max_disruption="stall")["changed"]
+
+
+CGROUPS = "/sys/fs/cgroup"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, r"needs cgroup v2 alone, mounted at /sys/fs/cgroup; this node has no cgroups"),
+        (
+            {"/proc/self/mounts": "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\ncgroup /sys/fs/cgroup/cpuset cgroup rw 0 0\n"},
+            r"needs cgroup v2 alone, .*; this node has cgroup2 on /sys/fs/cgroup/unified, cgroup on /sys/fs/cgroup/cpuset\. Boot with systemd.unified_cgroup",
+        ),
+        ({f"{CGROUPS}/cgroup.controllers": "cpu memory\n"}, r"needs the cpuset controller, which .* lacks \(cpu memory\)"),
+        (
+            {f"{CGROUPS}/cgroup.controllers": "cpuset\n", "/proc/sys/kernel/osrelease": "5.10.0-21-rt-amd64\n"},
+            r"needs Linux 6.1 or newer .*; 5.10.0-21-rt-amd64 runs. Use cpu_partition_isolation: boot",
+        ),
+        (  # its command line isolates 1-3, and nobody of ours has written that
+            {f"{CGROUPS}/cgroup.controllers": "cpuset\n"},
+            r"cannot have CPUs 1-3: isolcpus= on the kernel command line isolates them until the next boot\. Remove it there",
+        ),
+        (
+            {
+                f"{CGROUPS}/cgroup.controllers": "cpuset\n",
+                f"{CGROUPS}/vfio.slice/cpuset.cpus": "2\n",
+                f"{CGROUPS}/vfio.slice/cpuset.cpus.effective": "2\n",
+                f"{CGROUPS}/vfio.slice/cpuset.cpus.partition": "isolated\n",
+                "/sys/devices/system/cpu/isolated": "\n",
+            },
+            r"CPUs 2 belong to the cpuset partition /sys/fs/cgroup/vfio.slice, which is none of ours; dissolve it \(echo member",
+        ),
+    ],
+)
+def test_a_node_that_cannot_be_isolated_at_run_time_is_told_why_before_any_change(call, tree, files, said):
+    fill(tree, files)
+    before = snapshot(tree)
+    result = call("cpu_partition", isolation="runtime")
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert re.match(rf"(cpu_partition: )?(cpu_partition_isolation: runtime )?{said}", result["msg"]), result["msg"]
+    assert snapshot(tree) == before
+
+
+def test_tuned_is_refused_before_any_change(call, tree):
+    fill(tree, {"/etc/systemd/system/multi-user.target.wants/tuned.service": ("link", "/x")})
+    before = snapshot(tree)
+    result = call("cpu_partition")
+    assert re.match("cpu_partition: tuned is enabled on this node .* set cpu_partition_tuned: take_over", result["msg"])
+    assert snapshot(tree) == before
+
+
+def test_other_sets_are_a_change_of_the_document_alone_until_the_reboot(call, tree):
+    call("cpu_partition")
+    result = call("cpu_partition", realtime=2)
+    assert result["changes"][0]["resource"] == DOCUMENT
+    assert result["partition"]["sets"]["realtime"]["cpus"] == "1-2"
+    assert to_document(plan(Intent(realtime="2"))) == result["partition"]

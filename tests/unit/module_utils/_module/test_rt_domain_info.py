@@ -5,16 +5,10 @@
 
 from __future__ import annotations
 
-import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_domain_info
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
-from unit.module_utils._module.test_rt_domain import OTHER, PLC, Node
+from unit.guests import OTHER, PLC
 from unit.trees import snapshot, writable
-
-
-@pytest.fixture(name="node")
-def _node(tmp_path, monkeypatch):
-    return Node(tmp_path, monkeypatch)
 
 
 def info(node, *names):

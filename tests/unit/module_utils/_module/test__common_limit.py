@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import pytest
 import yaml
@@ -16,10 +15,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments impor
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import (
     DISRUPTIONS,
     Change,
-    DisruptionError,
-    beyond,
-    check_limit,
-    worse,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
@@ -36,57 +31,14 @@ from ansible_collections.realtime.kvm.plugins.modules import (
 from unit.trees import fill, machine_files, snapshot
 
 MODULES = [cpu_partition, cpu_power, irq_affinity, kernel_arguments, kvm_host, ovs_dpdk, rt_domain]
-CHANGES = [
-    {"resource": "x", "disruption": "none"},
-    {"resource": "y", "disruption": "stall"},
-    {"resource": "z", "disruption": "guest"},
-]
 WAITS = {
     "reboot_required": True,
     "running": {"release": "6.1-amd64", "matches": False},
     "following": {"release": "6.1-rt", "tokens": []},
 }
 
-PLAN = [Change(change["resource"], None, "x", change["disruption"]) for change in CHANGES]
-
 
 # -- the rule --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("limit", "found"),
-    [("none", ["y (stall)", "z (guest)"]), ("stall", ["z (guest)"]), ("guest", []), ("reboot", [])],
-)
-def test_what_is_beyond_the_limit(limit, found):
-    assert beyond(CHANGES, limit) == found
-
-
-def test_the_refusal_names_limit_changes_and_what_would_help():
-    with pytest.raises(DisruptionError) as error:
-        check_limit(PLAN, "none")
-    assert str(error.value) == (
-        "max_disruption: the limit is none, but the plan needs more: y (stall); z (guest). Nothing was changed. Allow it for a maintenance window "
-        "(realtime_max_disruption: guest), or change the variables that cause it"
-    )
-    assert error.value.results == {"changes": [asdict(change) for change in PLAN], "disruption": "guest"}
-
-
-def test_without_a_limit_everything_goes():
-    check_limit(PLAN, None)
-    check_limit([], "none")
-
-
-def test_a_boot_that_is_waited_for_is_a_change():
-    assert awaited_boot(WAITS) == Change("running kernel and arguments", "6.1-amd64", "6.1-rt", "reboot")
-    assert awaited_boot({**WAITS, "reboot_required": False}) is None
-
-
-def test_the_worse_of_two_classes():
-    assert [worse(one, other) for one, other in (("none", "stall"), ("reboot", "guest"), ("guest", "guest"))] == [
-        "stall",
-        "reboot",
-        "guest",
-    ]
 
 
 def test_documented_choices_are_those_of_the_code():

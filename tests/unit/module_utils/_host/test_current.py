@@ -1,0 +1,22 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A partition that was made for other CPUs is refused."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._host.current import require_current_partition
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from unit.features import PARTITION
+from unit.trees import machine_files, plan
+
+
+def test_a_partition_of_other_cpus_is_refused(root):
+    topology = build_topology(machine_files())
+    assert require_current_partition(Host(str(root)), topology.digest(), to_document(PARTITION)) == PARTITION
+    with pytest.raises(PartitionError, match=r"^the partition document is of another topology than the node has now"):
+        require_current_partition(Host(str(root)), topology.digest(), to_document(plan(cores=2)))

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""irq_affinity: interrupts are moved, those that the kernel keeps are read back, irqbalance is told only where that is wanted."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
+from ansible_collections.realtime.kvm.plugins.module_utils._module import irq_affinity
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
+from unit.features import KNOBS, PARTITION, text
+from unit.trees import fill, machine_files, writable
+
+PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False}
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path):
+    return fill(tmp_path, {**machine_files(isolated="1-3"), **KNOBS, "/var/lib/": None, "/etc/systemd/system/": None})
+
+
+def run(root, *, check_mode=False, **parameters):
+    edges = Edges(writable(root, "irq_affinity", check_mode=check_mode), lambda _command: (0, "", ""))
+    return carry_out(edges, irq_affinity.run, {**PARAMETERS, **parameters})
+
+
+def test_interrupts_are_moved_once_and_put_back(root):
+    predicted = run(root, check_mode=True)
+    made = run(root)
+    assert made["changes"] == predicted["changes"]
+    assert text(root, "/proc/irq/9/smp_affinity_list") == "0"
+    assert run(root)["changed"] is False
+    assert run(root, state="absent")["changed"] is True
+    assert text(root, "/proc/irq/9/smp_affinity_list") == "0-3"
+    assert run(root, state="absent") == {
+        "changed": False,
+        "changes": [],
+        "diff": [],
+        "disruption": "none",
+        "deferred": False,
+        "managed": [],
+    }
+
+
+def test_what_the_kernel_keeps_on_isolated_cpus_is_found_after_the_changes(root, monkeypatch):
+    looks = []
+    monkeypatch.setattr(irq_affinity, "stuck_interrupts", lambda host, _partition: looks.append(host.committed) or [len(looks)])
+    assert run(root)["managed"] == [2]
+    assert looks == [False, True], "planned before, read back afterwards"
+    assert run(root, check_mode=True)["managed"] == [3]
+    assert len(looks) == 3
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_irqbalance_is_told_only_where_that_is_wanted(root, wanted):
+    fill(root, {"/usr/lib/systemd/system/irqbalance.service": "", "/usr/sbin/irqbalance": ""})
+    resources = [change["resource"] for change in run(root, irqbalance=wanted)["changes"]]
+    assert (IRQBALANCE_DROP_IN in resources) is wanted
+    assert run(root, irqbalance=False)["changed"] is wanted
+    assert not (root / IRQBALANCE_DROP_IN[1:]).exists()

@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kernel_arguments as Ansible runs it: its arguments, the boot loader, and the reboot that is waited for."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
+from unit.calls import PARTITION
+from unit.trees import fill, snapshot
+
+
+def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):
+    if os.path.exists(GRUB_DEFAULTS) or os.path.exists(GRUB_CFG) or os.path.exists("/usr/sbin/grubby"):
+        pytest.skip("this machine has a boot loader")
+    result = call("kernel_arguments", check=True, partition=PARTITION)
+    assert result["failed"]
+    assert re.match(
+        "kernel_arguments: no boot loader configuration was found: neither grubby .* nor grub-mkconfig", result["msg"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"arguments": [1]}, r"^kernel_arguments: kernel argument 1 is not text; quote it in YAML"),
+        ({"arguments": [True]}, r"kernel argument True is not text"),
+        ({"arguments": [{"a": 1}]}, r"kernel argument \{'a': 1\} is not text"),
+        (
+            {"arguments": ["a b"]},
+            r"^kernel_arguments: kernel argument 'a b': one token of .* is accepted \(one list entry per argument\)",
+        ),
+        ({"arguments": ['a="b"']}, r"kernel argument 'a=\"b\"': one token of"),
+        ({"arguments": ["a='b'"]}, r"kernel argument \"a='b'\": one token of"),
+        ({"arguments": "hugepages=0:16,1:16"}, r"kernel argument '1:16' has no name .* write the arguments as a YAML list"),
+        (
+            {"arguments": ["rcu_nocbs=1"]},
+            r"^kernel_arguments: kernel argument rcu_nocbs=1 contradicts rcu_nocbs=1-3 of the plan \(.*\); remove it, or change the variable",
+        ),
+        ({"arguments": ["a=1", "a=2"]}, r"kernel argument a=2 contradicts a=1 of the plan \(asked for in rt_kernel_arguments\)"),
+        ({"default_kernel": "'; reboot"}, r"^default_kernel: .* is not a pattern of a kernel release such as \*-rt-\*"),
+        ({"nohz_full": "some"}, r"value of nohz_full must be one of"),
+        ({"unknown": 1}, r"Unsupported parameters"),
+    ],
+)
+def test_arguments_that_cannot_be_taken(refuse, arguments, said):
+    message = refuse("kernel_arguments", **{"partition": PARTITION, **arguments})
+    assert re.search(said, message), message
+
+
+def test_the_admins_isolcpus_is_told_with_both_values_and_the_file(call, tree):
+    fill(tree, {GRUB_DEFAULTS: 'GRUB_CMDLINE_LINUX_DEFAULT="quiet isolcpus=2,3"\n'})
+    before = snapshot(tree)
+    result = call("kernel_arguments", partition=PARTITION)
+    assert result["failed"]
+    assert result["changed"] is False
+    assert result["msg"] == (
+        f"kernel_arguments: kernel arguments contradict the plan: {GRUB_DEFAULTS} has isolcpus=2,3, the plan needs "
+        "isolcpus=managed_irq,domain,1-3. Remove them there, or change the variables that the plan is made from "
+        "(cpu_partition_*, rt_kernel_*)"
+    )
+    assert snapshot(tree) == before
+
+
+def test_a_reboot_is_asked_for_until_the_arguments_run(call, tree):
+    result = call("kernel_arguments", partition=PARTITION, default_kernel="*-rt-*")
+    assert result["reboot_required"] is True
+    assert "isolcpus=managed_irq,domain,1-3" in result["missing"]
+    fill(tree, {"/proc/cmdline": " ".join(["BOOT_IMAGE=/x", *reversed(result["following"]["tokens"])])})
+    result = call("kernel_arguments", partition=PARTITION, default_kernel="*-rt-*")
+    assert (result["reboot_required"], result["missing"], result["unexpected"]) == (False, [], [])
+    fill(tree, {"/proc/sys/kernel/osrelease": "6.1.0-50-amd64"})
+    assert call("kernel_arguments", partition=PARTITION, default_kernel="*-rt-*")["reboot_required"] is True
+    fill(tree, {"/proc/sys/kernel/osrelease": "6.1.0-49-rt-amd64"})  # it matches, but a newer one boots next
+    assert call("kernel_arguments", partition=PARTITION, default_kernel="*-rt-*")["reboot_required"] is True
+
+
+def test_a_menu_that_names_no_kernel_is_refused_before_any_change(call, tree):
+    fill(tree, {GRUB_CFG: "set default=0\n"})
+    before = snapshot(tree)
+    result = call("kernel_arguments", partition=PARTITION)
+    assert re.search("the boot loader's menu names no kernel; repair it first", result["msg"])
+    assert snapshot(tree) == before
+    assert not (tree / DROP_IN[1:]).exists()
+
+
+def test_a_boot_configuration_is_not_written_where_no_reboot_is_allowed(call, tree):
+    before = snapshot(tree)
+    for check in (True, False):
+        refused = call("kernel_arguments", check=check, partition=PARTITION, max_disruption="guest")
+        assert (refused["failed"], refused["changed"], refused["disruption"]) == (True, False, "reboot")
+        assert f"{DROP_IN} (reboot)" in refused["msg"]
+        assert snapshot(tree) == before

@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests that run: what they take while they run, and what waits for a restart."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from unit.guests import BIGGER, OTHER, PLC, resources
+
+
+def test_threads_of_a_running_guest_are_put_right_without_it_noticing(node):
+    node.run({**PLC, "io_threads": 1})
+    node.libvirt.edit_thread("plc1", "vcpu0", cpus="0-9", scheduler="fifo 1")
+    node.libvirt.edit_thread("plc1", "vcpu1", scheduler="rr 7")
+    node.libvirt.edit_thread("plc1", "emulator", cpus="3")
+    node.libvirt.edit_thread("plc1", "iothread1", cpus="0,3")
+    node.libvirt.edit_thread("plc1", "worker", cpus="3")
+    result = node.converge({**PLC, "io_threads": 1})
+    assert {change["resource"]: (change["before"], change["after"]) for change in result["changes"]} == {
+        "domain plc1: vcpu0 cpus": ("0-9", "2"),
+        "domain plc1: vcpu0 scheduler": ("fifo 1", "other"),
+        "domain plc1: vcpu1 scheduler": ("rr 7", "fifo 1"),
+        "domain plc1: emulator cpus": ("3", "0"),
+        "domain plc1: iothread1 cpus": ("0,3", "0"),
+    }
+    assert sorted(node.libvirt.calls) == [
+        "pin plc1 emulator 0", "pin plc1 iothread1 0", "pin plc1 vcpu0 2", "schedule plc1 vcpu0 other", "schedule plc1 vcpu1 fifo 1",
+    ]  # fmt: skip
+
+
+def test_policy_and_priority_go_to_the_running_guest(node):
+    node.run(PLC)
+    wish = {**PLC, "policy": "rr", "owner": "me", "priority": 3}
+    result = node.converge(wish, priority_limit=3)
+    assert resources(result) == ["domain plc1: metadata", "domain plc1: cputune", "domain plc1: vcpu1 scheduler"]
+    assert node.libvirt.calls == ["define plc1", "schedule plc1 vcpu1 rr 3"]
+    assert result["restart_required"] == {}
+
+
+def test_what_a_running_guest_cannot_take_is_told_and_waits(node):
+    node.run(PLC, OTHER)
+    result = node.converge(BIGGER, OTHER)
+    assert node.libvirt.calls == ["define plc1"]
+    assert set(result["restart_required"]) == {"plc1"}
+    assert {"memory", "iothreads", "devices/disk[vda]"} <= set(result["restart_required"]["plc1"])
+    again = node.run(BIGGER, OTHER)
+    assert (again["changed"], again["restart_required"]) == (False, result["restart_required"])
+
+
+def test_what_a_running_guest_cannot_take_is_done_when_it_may_restart(node):
+    node.run(PLC, OTHER)
+    result = node.converge(BIGGER, OTHER, restart=True)
+    assert node.libvirt.calls == ["define plc1", "stop plc1", "start plc1"]
+    assert resources(result)[-1] == "domain plc1: restart"
+    assert result["disruption"] == "guest"
+    assert result["restart_required"] == {}
+
+
+def test_a_restart_that_waits_is_done_by_a_later_run(node):
+    node.run(PLC)
+    node.run(BIGGER)
+    node.converge(BIGGER, restart=True)
+    assert node.libvirt.calls == ["stop plc1", "start plc1"]
+
+
+CHANNEL = "devices/channel[org.qemu.guest_agent.0]"
+
+
+def test_an_agents_channel_waits_for_a_restart_and_is_told_until_then(node):
+    node.run(PLC)
+    wish = {**PLC, "agent": True}
+    result = node.converge(wish)
+    assert resources(result) == ["domain plc1: metadata", f"domain plc1: {CHANNEL}"]
+    assert (result["disruption"], result["restart_required"]) == ("none", {"plc1": [CHANNEL]})
+    assert node.run(wish)["restart_required"] == {"plc1": [CHANNEL]}
+    restarted = node.converge(wish, restart=True)
+    assert (restarted["disruption"], restarted["restart_required"]) == ("guest", {})
+    gone = node.converge(PLC)
+    assert gone["restart_required"] == {"plc1": [CHANNEL]}
+    assert node.converge(PLC, restart=True)["restart_required"] == {}
+    assert node.tree().find("devices/channel") is None
+
+
+def test_an_agents_channel_that_a_person_added_is_no_business_of_the_list(node):
+    node.run(PLC)
+    node.edit("</devices>", "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices>")
+    result = node.converge(PLC)
+    assert (result["changed"], result["restart_required"]) == (False, {})
+    assert resources(node.converge({**PLC, "agent": True})) == ["domain plc1: metadata"]
+
+
+def test_a_guest_that_shall_be_off_is_not_restarted(node):
+    node.run(PLC)
+    result = node.converge({**BIGGER, "state": "stopped"}, restart=True)
+    assert node.libvirt.calls == ["stop plc1", "define plc1", "autostart plc1 False"]
+    assert (node.libvirt.live, result["restart_required"]) == ({}, {})
+
+
+def test_a_guest_that_does_not_shut_down_is_named(node):
+    node.run(PLC)
+    node.libvirt.deaf.add("plc1")
+    with pytest.raises(HostError, match="plc1: still running 1 s after being asked to shut down"):
+        node.run({**PLC, "state": "stopped"})
+    node.converge({**PLC, "state": "stopped"}, force_off=True)

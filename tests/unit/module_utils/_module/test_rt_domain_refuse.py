@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What rt_domain refuses before any change: domains of others, and what the node does not have."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from unit.guests import OTHER, PLC, SHAPE, resources
+from unit.trees import fill, memory_files, plan
+
+
+def test_a_foreign_domain_is_not_touched_unasked(node):
+    node.foreign("plc1")
+    message = node.refuse(PLC)
+    assert message.startswith(
+        "realtime_guests: plc1: a domain of this name exists that this collection has not made, so it is not changed; adopt: true"
+    )
+    message = node.refuse({**PLC, "state": "absent", "adopt": True})
+    assert "so it is not removed; take it out of the list, or remove it with virsh undefine plc1" in message
+    assert "adopt" not in message
+
+
+def test_a_transient_domain(node):
+    node.foreign("plc1", running=True)
+    node.libvirt.transient.add("plc1")
+    assert "plc1: a transient domain of this name runs; define it (virsh define) or shut it down first" in node.refuse(
+        {**PLC, "adopt": True}
+    )
+
+
+def test_a_mac_of_a_foreign_domain(node):
+    mac = "52:54:00:00:00:0a"
+    node.foreign(devices=f"<interface type='network'><mac address='{mac.upper()}'/><source network='default'/></interface>")
+    message = node.refuse({**PLC, "networks": [{"network": "control", "mac": mac}]})
+    assert f"plc1: MAC {mac} is used by domain theirs" in message
+
+
+def test_cpus_of_a_foreign_domain(node):
+    pins = "<cputune><vcpupin vcpu='0' cpuset='{}'/></cputune>"
+    node.foreign(more=pins.format(2), running=True)
+    assert node.converge(PLC)["domains"][0]["vcpus"] == {"0": "3", "1": "4"}
+    node.foreign("late", more=pins.format(4))
+    assert "plc1 is pinned to realtime CPU 4, which domain late uses as well" in node.refuse(PLC)
+
+
+def test_a_foreign_disk_in_the_way(node):
+    disk = "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/x'/><target dev='vdb' bus='virtio'/></disk>"
+    node.run(PLC)
+    node.edit("</devices>", f"{disk}</devices>")
+    assert not node.converge(PLC)["changed"]
+    message = node.refuse({**PLC, "disks": [*PLC["disks"], {"path": "/images/plc2.qcow2"}]})
+    assert "plc1: disk /images/plc2.qcow2 would be vdb, but its domain has /x there" in message
+
+
+REFUSED = {
+    "missing disk": (
+        {"disks": [{"path": "/images/none.qcow2"}]},
+        r"plc1: disk /images/none.qcow2 is not on this node \(No such file",
+    ),
+    "missing seed": ({"seed": "/images/none.iso"}, "disk /images/none.iso is not on this node"),
+    "folder": ({"disks": [{"path": "/images"}]}, "plc1: disk /images is no regular file"),
+    "no block device": ({"disks": [{"path": "/dev/fake"}]}, "disk /dev/fake is no block device"),
+    "unknown network": ({"networks": [{"network": "none"}]}, "network 'none' is not in realtime_networks"),
+    "too many vCPUs": ({"vcpus": 9}, "plc1 asks for 9 realtime CPUs and 256 MiB of memory on one NUMA node; node 0: 8 of 8 free"),
+    "too much memory": (
+        {"memory_mib": 8192},
+        "plc1 asks for 2 realtime CPUs and 8192 MiB of memory on one NUMA node with enough memory",
+    ),
+    "too few huge pages": (
+        {"memory_mib": 2050},
+        r"not enough huge pages of 2M on NUMA node 0: 1024 of 1024 are free, 1025 are needed \(plc1 1025\); run the kvm_host role",
+    ),
+    "no huge pages": (
+        {"memory_mib": 1024, "hugepages": "1G"},
+        r"not enough huge pages of 1G on NUMA node 0: 0 of 0 are free, 1 are needed \(plc1 1\)",
+    ),
+    "all real-time": ({"realtime_vcpus": "0-1"}, "all 2 vCPUs are real-time"),
+    "priority": ({"priority": 2}, "priority 2 is not below the kernel's own threads"),
+}
+
+
+@pytest.mark.parametrize(("more", "said"), REFUSED.values(), ids=REFUSED)
+def test_refused_before_any_change(node, more, said):
+    """The guest before it in the list is not made either."""
+    fill(node.root, {"/dev/fake": ""})
+    message = node.refuse(OTHER, {**PLC, **more})
+    assert message.startswith("realtime_guests: ")
+    assert re.search(said, message), message
+
+
+def test_a_bridge_that_is_not_there(node):
+    (node.root / "sys/class/net/br0/bridge").rmdir()
+    message = node.refuse(PLC, OTHER)
+    assert re.match(
+        "realtime_guests: historian: network office is the ordinary bridge br0, which this node does not have; make it", message
+    )
+    assert node.converge({**OTHER, "state": "present"})["changed"], "one that is not started can wait for it"
+
+
+def test_several_guests_share_the_huge_pages(node):
+    guests = [{**PLC, "name": f"plc{number}", "disks": [], "memory_mib": 1026} for number in (1, 2)]
+    message = node.refuse(*guests)
+    assert "1024 of 1024 are free, 1026 are needed (plc1 513, plc2 513)" in message
+    assert node.converge(guests[0], {**guests[1], "state": "stopped"})["changed"], "one that is off needs none yet"
+
+
+def test_what_kvm_host_will_reserve_counts_in_check_mode_alone(node):
+    fill(node.root, memory_files({0: 8192}))
+    planned = {"0": {"2M": 128}}
+    assert node.run(PLC, check=True, hugepages=planned)["changed"]
+    with pytest.raises(RefusalError, match="0 of 0 are free, 128 are needed"):
+        node.run(PLC, hugepages=planned)
+    with pytest.raises(RefusalError, match="not enough huge pages"):
+        node.run(PLC, check=True, hugepages={"0": {"2M": 127}})
+
+
+def test_a_restart_may_use_the_pages_that_it_gives_back(node):
+    node.run(PLC)
+    fill(node.root, memory_files({0: 8192}, pages={(0, "2M"): (256, 128)}))
+    assert "restart" in resources(node.run({**PLC, "memory_mib": 512}, check=True, restart=True))[-1]
+    with pytest.raises(RefusalError, match="256 of 256 are free, 257 are needed"):
+        node.run({**PLC, "memory_mib": 514}, check=True, restart=True)
+
+
+def test_a_partition_of_another_topology(node):
+    older = to_document(plan(Intent(dataplane_cores_per_node=1), nodes=1, cores=8, threads=1))
+    message = node.refuse(PLC, partition=older)
+    assert re.match("the partition document is of another topology than the node has now .* run the cpu_partition role", message)
+
+
+def test_no_partition(node):
+    assert re.match("there is no partition on this node .* run the cpu_partition role first", node.refuse(PLC, partition=None))
+
+
+def test_a_node_without_dataplane_cpus(node):
+    partition = to_document(plan(**SHAPE))
+    assert "plc1 is on real-time network control, but this node has no dataplane CPUs to poll it" in node.refuse(
+        PLC, partition=partition
+    )
+
+
+def test_poll_mode_threads_on_realtime_cpus(node):
+    task = "/proc/77/task/78"
+    fields = " ".join(["S", *["0"] * 18, "100", *["0"] * 17, "0", "0", "0"])
+    files = {
+        "/run/openvswitch/ovs-vswitchd.pid": "77\n",
+        f"{task}/stat": f"78 (pmd-c05/id:9) {fields}\n",
+        f"{task}/status": "Cpus_allowed_list:\t5\n",
+    }
+    fill(node.root, files)
+    assert node.refuse(PLC).startswith("realtime CPUs 5 are polled by pmd-c05/id:9")

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""cpu_partition at run time: the settings of every partition, and what mode runtime adds in its order."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
+from unit.features import OPTIONS, PARTITION
+from unit.trees import fill, plan, task, writable
+
+RUNTIME = plan(Intent(isolation="runtime"))
+SWITCH = "/sys/devices/system/cpu/cpu{}/online"
+CGROUPS = {
+    f"{ROOT}/cgroup.controllers": "cpuset cpu memory\n",
+    f"{ROOT}/cgroup.subtree_control": "cpuset cpu memory\n",
+    f"{ROOT}/cpuset.cpus.effective": "0-3\n",
+}
+
+
+def planned(root, partition, **options):
+    host = writable(root, "cpu_partition", check_mode=True)
+    CPUS.plan(host, partition, {**OPTIONS["cpu_partition"], **options})
+    return [change.resource for change in host.changes]
+
+
+def test_a_partition_from_the_boot_touches_neither_cgroups_nor_cpus(root):
+    fill(root, {**CGROUPS, **{SWITCH.format(cpu): "1\n" for cpu in (1, 2, 3)}})
+    found = planned(root, PARTITION, cycle_cpus=True)
+    assert "/proc/sys/kernel/timer_migration" in found
+    assert not [path for path in found if path.startswith((ROOT, "/sys/devices/system/cpu/cpu"))]
+
+
+def test_in_mode_runtime_cpus_are_cycled_then_isolated_then_set(root):
+    fill(root, {**CGROUPS, **{SWITCH.format(cpu): "1\n" for cpu in (1, 2, 3)}})
+    found = planned(root, RUNTIME, cycle_cpus=True)
+    cycles = [found.index(SWITCH.format(cpu)) for cpu in (1, 2, 3)]
+    assert max(cycles) < found.index("cpuset:realtime") < found.index("/proc/sys/kernel/timer_migration")
+
+
+def test_cpus_are_cycled_only_when_asked_for(root):
+    fill(root, {**CGROUPS, **{SWITCH.format(cpu): "1\n" for cpu in (1, 2, 3)}})
+    assert not [path for path in planned(root, RUNTIME, cycle_cpus=False) if path.endswith("/online")]
+
+
+@pytest.mark.parametrize(("throttling", "lifted"), [("unlimited", True), ("kernel", False)])
+def test_throttling_follows_its_option(root, throttling, lifted):
+    assert ("/proc/sys/kernel/sched_rt_runtime_us" in planned(root, PARTITION, rt_throttling=throttling)) is lifted
+
+
+@pytest.mark.parametrize(("limit", "priority"), [(1, 2), (7, 8)])
+def test_kernel_threads_stand_above_the_limit(root, limit, priority):
+    fill(root, task("/proc/9", "ksoftirqd/1", flags=0x04200000, allowed="1"))
+    host = writable(root, "cpu_partition", check_mode=True)
+    CPUS.plan(host, PARTITION, {**OPTIONS["cpu_partition"], "priority_limit": limit})
+    assert [change.after for change in host.changes if "ksoftirqd" in change.resource] == [f"SCHED_FIFO {priority}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("rt_throttling", ["unlimited", "kernel"], ["what", [], None]),
+        ("priority_limit", [1, 40], [0, 41, "1", None]),
+        ("cycle_cpus", [True, False], ["yes", None]),
+    ],
+)
+def test_which_options_the_boot_service_takes(name, good, bad):
+    check = CPUS.options[name]
+    assert [check(value) for value in good] == [""] * len(good)
+    assert all(check(value).startswith("not one of ") for value in bad)

@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""cpu_power: what it makes of its options."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.power import POWER
+from unit.features import CPU, OPTIONS, PARTITION, apply, text
+from unit.trees import fill, plan, writable
+
+
+@pytest.mark.parametrize(("cstates", "limit"), [("C1", "2"), ("C0", "n/a"), ("keep", "0")])
+def test_the_idle_limit(root, cstates, limit):
+    apply(root, "cpu_power", cstates=cstates)
+    assert text(root, f"{CPU}/cpu1/power/pm_qos_resume_latency_us") == limit
+    assert text(root, f"{CPU}/cpu0/power/pm_qos_resume_latency_us") == "0"
+
+
+def test_each_option_alone(root):
+    def resources(**options):
+        host = writable(root, "cpu_power")
+        POWER.plan(host, PARTITION, {"governor": "keep", "turbo": "keep", "cstates": "keep", **options})
+        return [change.resource.rsplit("/", 1)[1] for change in host.changes]
+
+    assert resources() == []
+    assert resources(governor="performance") == ["scaling_governor"], "the other policy has it already"
+    assert resources(turbo="off") == ["no_turbo"]
+    assert resources(cstates="C1") == ["pm_qos_resume_latency_us"] * 3
+
+
+def test_idle_states_without_a_latency_are_passed_over(root):
+    fill(root, {f"{CPU}/cpu1/cpuidle/state1/latency": "much\n"})
+    apply(root, "cpu_power")
+    assert text(root, f"{CPU}/cpu1/power/pm_qos_resume_latency_us") == "1"
+
+
+def test_a_partition_without_isolated_cpus_limits_no_cpu(root):
+    host = writable(root, "cpu_power")
+    POWER.plan(host, plan(Intent(realtime="0")), OPTIONS["cpu_power"])
+    assert sorted(change.resource.rsplit("/", 1)[1] for change in host.changes) == ["no_turbo", "scaling_governor"]

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nodes that playbooks and roles run on, as a person starts them from an installed tarball.
+
+The collection is built and installed as a user does it; its modules are then replaced by stand-ins that write down how they are called and
+answer with one change of a given class. Everything else is the collection's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+MODULE = """#!/usr/bin/python
+# WANT_JSON
+import json, os, sys
+with open(sys.argv[1]) as stream:
+    given = json.load(stream)
+check = bool(given["_ansible_check_mode"])
+name = {name!r}
+with open({log!r}, "a") as stream:
+    call = {{key: value for key, value in given.items() if not key.startswith("_")}}
+    stream.write(json.dumps({{"module": name, "check": check, **call}}) + "\\n")
+with open({answers!r}) as stream:
+    answers = json.load(stream)
+left_off, state = answers.get("left_off"), given.get("state", "present")
+if left_off and name == "cpu_partition" and state == "present":  # until a call has recovered it, or for ever
+    with open({log!r}) as stream:
+        recovered = any(json.loads(line).get("state") == "recovered" for line in stream)
+    if not recovered or answers.get("for_ever"):
+        print(json.dumps({{"failed": True, "changed": False, "msg": "CPUs are off", "left_off": left_off}}))
+        sys.exit(1)
+disruption = answers.get(name)
+changes = [{{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}}] if disruption else []
+kernel = {{"release": "6.1", "matches": True, "tokens": []}}
+print(json.dumps({{
+    "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {{}}, "table": [], "installed": True,
+    "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
+    "added_kernels": [], "matching_kernels": [], "realtime_guests": [], **answers.get("results", {{}}).get(name, {{}}),
+}}))
+"""
+PACKAGES = """---
+- name: Say what would be installed or removed
+  ansible.builtin.debug:
+    msg: "<{{ packages_names | join(' ') }}> {{ packages_state }}{{ ' (only tried)' if packages_preflight else '' }}"
+
+- name: Say that it was done
+  ansible.builtin.set_fact:
+    packages_result: {changed: "{{ not packages_preflight }}"}
+"""
+MODULES = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "kvm_host", "ovs_dpdk", "rt_domain")
+
+
+def environment(folder, collections):
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(folder / "none.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(folder / "home"),
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+    }
+
+
+@pytest.fixture(scope="session", name="collections")
+def _collections(tmp_path_factory):
+    """The collection as it is installed from its tarball, on a tree without git, so that the working tree counts."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("galaxy.yml", "README.md", "LICENSE", "meta", "plugins", "playbooks", "roles"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
+    _galaxy(folder, "build", str(source), "--output-path", str(folder))
+    (tarball,) = folder.glob("*.tar.gz")
+    _galaxy(folder, "install", str(tarball), "-p", str(folder / "collections"), "--offline", "--no-deps")
+    return folder / "collections"
+
+
+def _galaxy(folder, *arguments):
+    command = [sys.executable, "-m", "ansible.cli.galaxy", "collection", *arguments]
+    done = subprocess.run(
+        command, env=environment(folder, folder), cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Nodes:
+    """Two nodes that are this machine, and runs of playbooks on them."""
+
+    def __init__(self, folder, collections):
+        self.folder, self.collections = folder, collections
+        self.log, self.answers = folder / "log", folder / "answers.json"
+        self.base = collections / "ansible_collections" / "realtime" / "kvm"
+        for name in MODULES:
+            text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers))
+            (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
+
+        (self.base / "roles" / "packages" / "tasks" / "apt.yml").write_text(PACKAGES)
+
+    def environment(self):
+        return environment(self.folder, self.collections)
+
+    def run_role(self, tasks_from, answers, *arguments, **variables):
+        """Run tasks of the cpu_partition role on one node."""
+        role = {"ansible.builtin.import_role": {"name": "realtime.kvm.cpu_partition", "tasks_from": tasks_from}}
+        book = self.folder / "book.yml"
+        book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
+        return self.run(str(book), answers, *arguments, **variables)
+
+    def run(self, playbook, answers, *arguments, **variables):
+        """Run a playbook; return its code, what it said, and the calls of modules."""
+        self.answers.write_text(json.dumps(answers))
+        self.log.write_text("")
+        known = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "ansible_become": False,
+            "realtime_guests": [{"name": "plc1"}],
+        }
+        inventory = self.folder / "hosts.yml"
+        hosts = {"node1": {}, "node2": {}}
+        inventory.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": hosts, "vars": {**known, **variables}}}))
+        command = [
+            sys.executable,
+            "-m",
+            "ansible.cli.playbook",
+            "-i",
+            str(inventory),
+            playbook,
+            "-e",
+            "ansible_become=false",
+            *arguments,
+        ]
+        done = subprocess.run(
+            command,
+            env=self.environment(),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        said = " ".join((done.stdout + done.stderr).split())
+        assert "Traceback" not in said
+        return done.returncode, said, [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@pytest.fixture(name="nodes")
+def _nodes(tmp_path, collections):
+    return Nodes(tmp_path, collections)
