@@ -15,7 +15,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._tables import disrup
 def _results(value: Any) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(value, Mapping) or not all(isinstance(result, Mapping) for result in value.values()):
         raise AnsibleFilterError(
-            "realtime.kvm: expected a dictionary of module results by layer (partition, power, interrupts, host, switch, kernel, guests)"
+            "realtime.kvm: expected a dictionary of module results by layer (partition, power, interrupts, host, switch, "
+            "kernel, guests)"
         )
     return value
 

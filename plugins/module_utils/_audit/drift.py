@@ -44,7 +44,7 @@ def read_wanted_kernel(host: Host) -> dict[str, Any] | None:
             return dict(wanted)
     except (ValueError, KeyError, TypeError):
         pass
-    raise HostError(f"{path} is damaged; run the rt_kernel role to write it anew")
+    raise HostError(f"{path} is damaged; run the rt_kernel role to write it again")
 
 
 def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, Any] | None) -> list[Finding]:

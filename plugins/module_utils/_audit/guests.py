@@ -214,7 +214,8 @@ def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
             f"domain {guest.name}",
             "shared memory, without which the switch reads nothing",
             f"private memory, and vhost-user ports ({', '.join(guest.vhost_user)})",
-            f"<memoryBacking><access mode='shared'/></memoryBacking> with huge pages or memfd (virsh edit {guest.name}), then restart it",
+            f"<memoryBacking><access mode='shared'/></memoryBacking> with huge pages or memfd (virsh edit {guest.name}), "
+            "then restart it",
         )
 
 

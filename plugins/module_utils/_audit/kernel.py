@@ -48,7 +48,8 @@ def check_sets(partition: Partition, topology: Topology, *, documented: bool) ->
                     "numa-housekeeping",
                     f"NUMA node {node}",
                     "at least one housekeeping CPU, for emulator threads and interrupts",
-                    f"CPUs {format_cpulist(topology.nodes[node])}, of which isolated {format_cpulist(isolated & topology.nodes[node])}",
+                    f"CPUs {format_cpulist(topology.nodes[node])}, of which isolated "
+                    f"{format_cpulist(isolated & topology.nodes[node])}",
                     remedy,
                 )
             )

@@ -44,7 +44,8 @@ def check_placement(ports: Iterable[Mapping[str, Any]], placed: Mapping[tuple[st
                         f"port {port['name']} queue {queue}",
                         f"the poll-mode thread of CPU {cpu}",
                         f"that of CPU {actual}",
-                        "look for a missing thread (ovs-appctl dpif-netdev/pmd-rxq-show), then ovs-appctl dpif-netdev/pmd-rxq-rebalance",
+                        "look for a missing thread (ovs-appctl dpif-netdev/pmd-rxq-show), "
+                        "then ovs-appctl dpif-netdev/pmd-rxq-rebalance",
                     )
                 )
     return findings

@@ -188,10 +188,12 @@ class Redfish:
         except ValueError:
             if "html" in kind.lower() or content.lstrip()[:1] == b"<":
                 raise RedfishError(
-                    f"{self._who()} answers {path} with HTML instead of JSON; is this the address of the BMC, and is Redfish enabled there?"
+                    f"{self._who()} answers {path} with HTML instead of JSON; "
+                    "is this the address of the BMC, and is Redfish enabled there?"
                 ) from None
             raise _DamagedError(
-                f"{self._who()} answers {path} with a damaged body ({len(content)} bytes that are no JSON); try again, or restart the BMC"
+                f"{self._who()} answers {path} with a damaged body ({len(content)} bytes that are no JSON); "
+                "try again, or restart the BMC"
             ) from None
         if not isinstance(body, dict):
             raise RedfishError(f"{self._who()} answers {path} with a {type(body).__name__} instead of an object")
@@ -208,9 +210,15 @@ class Redfish:
         said = f": {words}" if words else ""
         code = int(error.code)
         if code == 401:
-            text = f"{self._who()} refuses the credentials (HTTP 401); see bios_username and bios_password (BMCs lock accounts after some tries)"
+            text = (
+                f"{self._who()} refuses the credentials (HTTP 401); "
+                "see bios_username and bios_password (BMCs lock accounts after some tries)"
+            )
         elif code == 403:
-            text = f"{self._who()} does not allow user {self.access.username} to {method} {path} (HTTP 403){said}; give the user the right to configure"
+            text = (
+                f"{self._who()} does not allow user {self.access.username} to {method} {path} (HTTP 403){said}; "
+                "give the user the right to configure"
+            )
         elif code == 412:
             text = f"{self._who()} says that {path} was changed meanwhile (HTTP 412); run again to look at it anew"
         elif code in _BUSY:
@@ -328,7 +336,8 @@ class Redfish:
             return None
         if not set(current) & set(registry.attributes):
             notes.append(
-                f"the BMC's attribute registry {registry.identity} has none of its attributes, so allowed values and locks are unknown"
+                f"the BMC's attribute registry {registry.identity} has none of its attributes, "
+                "so allowed values and locks are unknown"
             )
             return None
         return registry

@@ -100,7 +100,8 @@ def validate(node: Node) -> None:
     if conflicts:
         told = ", ".join(f"{item.wish.name}: {item.pending} (wanted: {item.wanted})" for item in conflicts)
         raise BiosError(
-            f"bios_overwrite_pending: settings of somebody else wait for the reboot ({told}); nothing was changed. Let them be applied or "
+            f"bios_overwrite_pending: settings of somebody else wait for the reboot ({told}); "
+            "nothing was changed. Let them be applied or "
             "taken back first, or set bios_overwrite_pending: true"
         )
     if not plan.writes:
@@ -109,12 +110,14 @@ def validate(node: Node) -> None:
         raise BiosError("the BMC names no settings object (@Redfish.Settings), so its BIOS cannot be set; update its firmware")
     if firmware.registry is None and not node.parameters["without_registry"]:
         raise BiosError(
-            "bios_without_registry: without an attribute registry nobody can say which values and which order this BIOS allows; nothing was "
+            "bios_without_registry: without an attribute registry nobody can say which values and which order this BIOS "
+            "allows; nothing was "
             "changed. Update the BMC's firmware, or set bios_without_registry: true to try"
         )
     if firmware.apply_times and "OnReset" not in firmware.apply_times:
         raise BiosError(
-            f"the BMC applies BIOS settings only {names(firmware.apply_times)}, not at the next reset (OnReset), so the fleet's rolling reboot "
+            f"the BMC applies BIOS settings only {names(firmware.apply_times)}, not at the next reset (OnReset), "
+            "so the fleet's rolling reboot "
             "cannot apply them; nothing was changed"
         )
 
@@ -152,7 +155,8 @@ def stage(node: Node) -> bool:
     cause = f": {'; '.join(word.rstrip('.') for word in words)}" if words else "; it gives no reason"
     staged = [change.resource.split(":", 1)[1] for change in taken]
     raise PartlyError(
-        f"the BMC {node.bmc.base} has not taken {names(missing)}{cause}. Staged for the next reboot: {names(staged)}. Leave an attribute that it refuses "
+        f"the BMC {node.bmc.base} has not taken {names(missing)}{cause}. Staged for the next reboot: "
+        f"{names(staged)}. Leave an attribute that it refuses "
         "alone (bios_overrides with the value null), or give it a value that it takes",
         results_of(taken),
     )

@@ -118,8 +118,10 @@ def connect_agent(guest: str, domain: Any) -> Agent:
         except libvirt.libvirtError as error:
             reason = str(error.get_error_message() or error).strip()
             raise LatencyError(
-                f"guest: {guest} has no agent that answers ({reason}). Install and start qemu-guest-agent in the guest and give it the channel "
-                "org.qemu.guest_agent.0 (agent: true in realtime_guests), or name the guest in the inventory to measure in it over SSH"
+                f"guest: {guest} has no agent that answers ({reason}). Install and start qemu-guest-agent in the guest and "
+                "give it the channel "
+                "org.qemu.guest_agent.0 (agent: true in realtime_guests), "
+                "or name the guest in the inventory to measure in it over SSH"
             ) from None
 
     return Agent(guest, call)
@@ -148,7 +150,10 @@ _PROBED = (
 def ask(machine: Machine) -> dict[str, str]:
     """Return the probed files of a machine, and the interesting lines of cpuinfo and stat under their file's name."""
     files = parse_probe(machine.run(probe(_PROBED))[1])
-    lines = "grep -m 4 -E '^(flags|microcode|model name|vendor_id)' /proc/cpuinfo; grep ^btime /proc/stat; [ -d /run/systemd/system ] && echo systemd; true"
+    lines = (
+        "grep -m 4 -E '^(flags|microcode|model name|vendor_id)' /proc/cpuinfo; grep ^btime /proc/stat; "
+        "[ -d /run/systemd/system ] && echo systemd; true"
+    )
     for line in machine.run(["/bin/sh", "-c", lines])[1].splitlines():
         name, _colon, value = line.partition(":" if ":" in line else " ")
         files.setdefault(name.strip(), value.strip())
@@ -254,7 +259,10 @@ def is_running(machine: Machine, *, systemd: bool) -> bool:
 
 def prolong(machine: Machine, lease_s: int) -> None:
     """Let the measurement go on for so long without anybody asking after it."""
-    shell = f"read -r up rest </proc/uptime && echo $((${{up%%.*}} + $1)) >{DIRECTORY}/lease.new && mv {DIRECTORY}/lease.new {DIRECTORY}/lease"
+    shell = (
+        f"read -r up rest </proc/uptime && echo $((${{up%%.*}} + $1)) >{DIRECTORY}/lease.new && mv {DIRECTORY}/lease.new "
+        f"{DIRECTORY}/lease"
+    )
     _check(machine, ["/bin/sh", "-c", shell, "sh", str(lease_s)])
 
 

@@ -180,7 +180,8 @@ def parse_hwlatdetect(text: str, cpus: Sequence[int]) -> Reading:
     """
     if "DetectorNotAvailable" in text:
         raise LatencyError(
-            "hwlatdetect: the running kernel has no hwlat tracer (CONFIG_HWLAT_TRACER, listed in /sys/kernel/tracing/available_tracers)"
+            "hwlatdetect: the running kernel has no hwlat tracer (CONFIG_HWLAT_TRACER, "
+            "listed in /sys/kernel/tracing/available_tracers)"
         )
     highest = re.search(r"^Max Latency:\s*(Below threshold|(\d+)us)\s*$", text, re.MULTILINE)
     recorded = re.search(r"^Samples recorded:\s*(\d+)", text, re.MULTILINE)

@@ -109,14 +109,16 @@ def _failures(reading: Reading, limit_us: float) -> list[str]:
     if over:
         worst = max(over, key=lambda row: row.max_us or 0)
         found.append(
-            f"maximum {worst.max_us:g} µs on CPU {worst.cpu} is above the limit of {limit_us:g} µs (above it: CPUs {format_cpulist(row.cpu for row in over)})"
+            f"maximum {worst.max_us:g} µs on CPU {worst.cpu} is above the limit of {limit_us:g} µs (above it: "
+            f"CPUs {format_cpulist(row.cpu for row in over)})"
         )
     beyond = reading.beyond_us
     spilled = [row for row in reading.rows if row.overflows]
     if spilled and beyond is not None and beyond >= limit_us:
         count = sum(row.overflows for row in spilled)
         found.append(
-            f"{count} sample{'s' if count > 1 else ''} beyond the histogram's {beyond:g} µs on CPUs {format_cpulist(row.cpu for row in spilled)}"
+            f"{count} sample{'s' if count > 1 else ''} beyond the histogram's {beyond:g} µs on CPUs "
+            f"{format_cpulist(row.cpu for row in spilled)}"
         )
     return found
 
@@ -256,4 +258,7 @@ def summary(result: Mapping[str, Any]) -> str:
     top = "nothing measured" if result["max_us"] is None else f"max {result['max_us']:g} µs, limit {result['limit_us']:g} µs"
     reasons = "; ".join(result["verdict"]["reasons"])
     told = f" ({reasons})" if reasons else ""
-    return f"{where}: {result['tool']} {result['profile']} on CPUs {format_cpulist(result['cpus'])}: {result['verdict']['result']}, {top}{told}"
+    return (
+        f"{where}: {result['tool']} {result['profile']} on CPUs {format_cpulist(result['cpus'])}: "
+        f"{result['verdict']['result']}, {top}{told}"
+    )

@@ -197,7 +197,8 @@ def table(node: Node) -> list[str]:
     if plan.stages:
         plural = "s" if plan.reboots > 1 else ""
         lines.append(
-            f"to be done: {len({name for stage in plan.stages for name in stage})} attributes, {plan.reboots} reboot{plural}, disruption class reboot"
+            f"to be done: {len({name for stage in plan.stages for name in stage})} attributes, {plan.reboots} reboot{plural}, "
+            "disruption class reboot"
         )
     else:
         lines.append("nothing to be done")

@@ -38,7 +38,8 @@ def intent_from(parameters: dict[str, Any]) -> Intent:
     for name, value in (parameters["cpus"] or {}).items():
         if not isinstance(value, str):
             raise PartitionError(
-                f'cpu_partition_cpus.{name}: {value!r} is a {type(value).__name__}, not a CPU list; quote it ({name}: "{_as_text(value)}"), '
+                f"cpu_partition_cpus.{name}: {value!r} is a {type(value).__name__}, not a CPU list; "
+                f'quote it ({name}: "{_as_text(value)}"), '
                 "since YAML reads an unquoted one as a number"
             )
         cpus[name] = value
@@ -105,7 +106,8 @@ def _check_arguments(host: Host, partition: Partition) -> None:
     both = read_kernel(host).isolated & partition.isolated
     if both and not host.exists(config_path("kernel_arguments")):
         raise PartitionError(
-            f"cpu_partition_isolation: runtime cannot have CPUs {format_cpulist(both)}: isolcpus= on the kernel command line isolates them until "
+            f"cpu_partition_isolation: runtime cannot have CPUs {format_cpulist(both)}: "
+            "isolcpus= on the kernel command line isolates them until "
             "the next boot. Remove it there and reboot, or use cpu_partition_isolation: boot"
         )
 

@@ -124,7 +124,8 @@ def _held(host: Host, guests: Sequence[Guest], existing: Sequence[Existing]) -> 
         pid = guest_pid(host, domain.name) if domain.running else None
         if pid is None:
             host.notes.append(
-                f"domain {domain.name} has huge pages ({domain.memory_mib} MiB of {domain.hugepages}) but no NUMA node (numatune), so it is not known where "
+                f"domain {domain.name} has huge pages ({domain.memory_mib} MiB of {domain.hugepages}) but no NUMA node "
+                "(numatune), so it is not known where "
                 "they will be; they are not counted while it does not run. Bind it, or reserve them in kvm_host_hugepages_reserve"
             )
         else:
@@ -137,7 +138,8 @@ def _pool(host: Host, need: Need) -> Pool:
     if pool is None:
         hint = "; its processor has none (no pdpe1gb in /proc/cpuinfo): use hugepages: 2M" if need.size == "1G" else ""
         raise HostError(
-            f"NUMA node {need.node} of this machine offers no huge pages of {need.size}, which are asked for ({need.describe()}){hint}"
+            f"NUMA node {need.node} of this machine offers no huge pages of {need.size}, "
+            f"which are asked for ({need.describe()}){hint}"
         )
     return pool
 
@@ -176,7 +178,8 @@ def _tell(host: Host, plan: _Plan) -> None:
     """Say what is not as it looks: pages that come with a reboot, and pages that somebody else holds."""
     for need in plan.short:
         host.notes.append(
-            f"NUMA node {need.node} has {plan.pools[need.node, need.size].have} of {need.pages} huge pages of 1G: {', '.join(need.users)} cannot start "
+            f"NUMA node {need.node} has {plan.pools[need.node, need.size].have} of {need.pages} huge pages of 1G: "
+            f"{', '.join(need.users)} cannot start "
             "before the kernel is booted with the arguments in kernel_arguments (role rt_kernel)"
         )
     for key, need in plan.needs.items():
@@ -184,7 +187,8 @@ def _tell(host: Host, plan: _Plan) -> None:
         used = plan.pools[key].have + plan.pools[key].surplus - plan.pools[key].free
         if used > known:
             host.notes.append(
-                f"{used} huge pages of {need.size} are in use on NUMA node {need.node}, {used - known} more than guests and switch take; if they are to "
+                f"{used} huge pages of {need.size} are in use on NUMA node {need.node}, "
+                f"{used - known} more than guests and switch take; if they are to "
                 "be there after a reboot too, count them in kvm_host_hugepages_reserve"
             )
 

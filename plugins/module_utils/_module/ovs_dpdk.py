@@ -242,7 +242,8 @@ def _check_domains(partition: Partition, domains: Sequence[Existing]) -> None:
         taken = (pins | domain.emulator | domain.io_threads) & dataplane
         if taken:
             raise SwitchError(
-                f"ovs_dpdk: dataplane CPUs {format_cpulist(taken)} are used by domain {domain.name}, which poll-mode threads would leave nothing of; re-pin "
+                f"ovs_dpdk: dataplane CPUs {format_cpulist(taken)} are used by domain {domain.name}, "
+                "which poll-mode threads would leave nothing of; re-pin "
                 f"it (virsh vcpupin {domain.name}, virsh emulatorpin {domain.name}), or choose other CPUs (cpu_partition_cpus)"
             )
 
@@ -252,7 +253,8 @@ def _check_restart(node: _Node, settings: Mapping[str, str | None], reasons: Seq
     users = node.users
     if reasons and users and not node.parameters["restart_with_guests"]:
         raise SwitchError(
-            f"ovs_dpdk_restart_with_guests: the switch must be restarted ({', '.join(reasons)}), but guests use it: {', '.join(users)}; nothing was "
+            f"ovs_dpdk_restart_with_guests: the switch must be restarted ({', '.join(reasons)}), but guests use it: "
+            f"{', '.join(users)}; nothing was "
             "changed. Stop or move them, or set ovs_dpdk_restart_with_guests: true (their connection is gone for some seconds)"
         )
     if not node.host.dry and (reasons or node.daemon is None):

@@ -93,7 +93,8 @@ def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], remove
     told = [f"{name}: {what}" for name, what in wrong.items() if what]
     if told:
         raise HostError(
-            f"guests are not as they were made a moment ago ({'; '.join(told)}); was another program at work? Run the playbook again"
+            f"guests are not as they were made a moment ago ({'; '.join(told)}); "
+            "was another program at work? Run the playbook again"
         )
     return {}
 

@@ -89,7 +89,8 @@ def _differences(domain: Domain, threads: list[GuestThread]) -> list[str]:
         )
         if pinned and item.thread.allowed != pinned:
             found.append(
-                f"{item.role} is allowed on CPUs {format_cpulist(item.thread.allowed)}, its definition says {format_cpulist(pinned)}"
+                f"{item.role} is allowed on CPUs {format_cpulist(item.thread.allowed)}, "
+                f"its definition says {format_cpulist(pinned)}"
             )
         expected = schedulers.get(vcpu, "other") if vcpu is not None else None
         if expected is not None and item.scheduler != expected:
@@ -104,7 +105,8 @@ def _cell(item: dict[str, Any], column: str) -> str:
         for vcpu, cpus in item["vcpus"].items():
             thread = actual.get(f"vcpu{vcpu}")
             cells.append(
-                f"{vcpu} on {thread['cpus'] if thread else cpus} ({thread['scheduler'] if thread else item['schedulers'].get(vcpu, 'other')})"
+                f"{vcpu} on {thread['cpus'] if thread else cpus} "
+                f"({thread['scheduler'] if thread else item['schedulers'].get(vcpu, 'other')})"
             )
         return ", ".join(cells) or f"floating on {item['floating'] or 'all'}"
     values = {

@@ -215,7 +215,8 @@ def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
     housekeeping = (partition.housekeeping & online if partition else online) - cpus
     if parameters["load"] != "none" and not housekeeping:
         raise LatencyError(
-            f"cpus: CPUs {format_cpulist(cpus)} are all there are, so there is none for the load; measure fewer, or set load: none"
+            f"cpus: CPUs {format_cpulist(cpus)} are all there are, so there is none for the load; "
+            "measure fewer, or set load: none"
         )
     virtual = _virtual(place)
     job = Job(
@@ -263,7 +264,8 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
     told = ", ".join(f"{cpu}: {name}" for cpu, name in sorted(busy.items()))
     if parameters["cpus"] or not cpus - busy.keys():
         raise LatencyError(
-            f"{where}: CPUs {format_cpulist(busy)} are in use ({told}), and a measurement would take them away from there; measure others (cpus), "
+            f"{where}: CPUs {format_cpulist(busy)} are in use ({told}), and a measurement would take them away from there; "
+            "measure others (cpus), "
             "measure inside the guest (guest), or set occupied: true where nothing depends on it"
         )
     return cpus - busy.keys(), busy
@@ -291,7 +293,8 @@ def _check_programs(place: _Place, job: Job) -> tuple[str, bool]:
     wanted = TRACERS.get(job.tool)
     if wanted and tracers and wanted not in tracers[0].split():
         raise LatencyError(
-            f"tool: the kernel of {where} has no {wanted} tracer, which {job.tool} needs (its tracers: {tracers[0].strip()}); use cyclictest or oslat"
+            f"tool: the kernel of {where} has no {wanted} tracer, which {job.tool} needs (its tracers: {tracers[0].strip()}); "
+            "use cyclictest or oslat"
         )
     return tool_version(place.machine, PROGRAMS.get(job.tool, job.tool))
 

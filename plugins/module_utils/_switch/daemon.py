@@ -187,7 +187,8 @@ def plan_program(host: Host, runner: Runner, *, devices: bool = False) -> None:
     if not host.dry and not is_installed(host, devices=devices):
         wanted = [DPDK_PROGRAM if is_debian(host) else PROGRAM, *([DRIVERCTL] if devices else [])]
         raise HostError(
-            f"Open vSwitch with DPDK is not complete on this node ({', '.join(wanted)} or DPDK's plug-ins are missing); run the ovs_dpdk role"
+            f"Open vSwitch with DPDK is not complete on this node ({', '.join(wanted)} or DPDK's plug-ins are missing); "
+            "run the ovs_dpdk role"
         )
     if not is_debian(host):
         return
@@ -262,7 +263,8 @@ def check_pages(host: Host, settings: Mapping[str, str | None], held: Mapping[st
         free += back[node] if node < len(back) else 0
         if mib > free:
             raise SwitchError(
-                f"ovs_dpdk_socket_memory_mib: the switch needs {mib} MiB of huge pages on NUMA node {node}, {free} MiB are free; run the kvm_host role, "
+                f"ovs_dpdk_socket_memory_mib: the switch needs {mib} MiB of huge pages on NUMA node {node}, "
+                f"{free} MiB are free; run the kvm_host role, "
                 "which reserves them, or set ovs_dpdk_socket_memory_mib to a smaller number"
             )
 

@@ -50,7 +50,8 @@ def find_device(host: Host, network: Network, database: Database) -> str:
     if remembered is not None:
         return remembered
     raise SwitchError(
-        f"{where} is not on this node; network devices are: {_known(host)} (one that another driver has taken has no name: give its PCI address)"
+        f"{where} is not on this node; network devices are: {_known(host)} (one that another driver has taken has no name: "
+        "give its PCI address)"
     )
 
 
@@ -196,7 +197,8 @@ def _check_iommu(host: Host, address: str, network: Network, vendor: str) -> Non
     if host.exists(f"{PCI}/{address}/iommu_group"):
         return
     message = (
-        f"realtime_networks: {network.name}: device {network.device} cannot be given to {VFIO}, since the node runs without IOMMU; switch it on in the "
+        f"realtime_networks: {network.name}: device {network.device} cannot be given to {VFIO}, "
+        "since the node runs without IOMMU; switch it on in the "
         f"firmware and give the kernel {' '.join(kernel_arguments(vendor))} (rt_kernel_arguments)"
     )
     if not host.dry:

@@ -150,7 +150,8 @@ def _checked(results: Sequence[Any]) -> list[Any]:
         if isinstance(result, Mapping) and result.get("error"):
             if result["error"] == "timed out":
                 raise HostError(
-                    "somebody else has changed the switch's configuration while this run was planned, so nothing was changed; run it again"
+                    "somebody else has changed the switch's configuration while this run was planned, "
+                    "so nothing was changed; run it again"
                 )
             raise HostError(f"ovsdb-server refused the transaction, so nothing was changed: {_reason(result)}")
     return list(results)

@@ -179,7 +179,8 @@ def check_extra(text: str, where: str) -> list[str]:
         short = option[:2] if re.fullmatch(r"-[clm].*", option) and not option.startswith("--") else option
         if short in _CPU_OPTIONS:
             raise SwitchError(
-                f"{where}: {word} gives DPDK CPUs of its own, against the partition; leave it out (poll-mode threads run on the dataplane CPUs, "
+                f"{where}: {word} gives DPDK CPUs of its own, against the partition; "
+                "leave it out (poll-mode threads run on the dataplane CPUs, "
                 "all others on housekeeping), or set ovs_dpdk_extra to replace it"
             )
         if short in _MEMORY_OPTIONS and _NO_HUGE not in words:
@@ -311,14 +312,17 @@ def check_dataplane(partition: Partition, networks: Mapping[str, Network], devic
     if present and not dataplane:
         names = ", ".join(network.name for network in present)
         raise SwitchError(
-            f"realtime_networks: {names} {'is' if len(present) == 1 else 'are'} real-time, but this node's partition has no dataplane CPUs to poll the "
-            "switch; set cpu_partition_dataplane_cores_per_node or cpu_partition_dataplane_devices, or give the network realtime: false"
+            f"realtime_networks: {names} {'is' if len(present) == 1 else 'are'} real-time, "
+            "but this node's partition has no dataplane CPUs to poll the "
+            "switch; set cpu_partition_dataplane_cores_per_node or cpu_partition_dataplane_devices, "
+            "or give the network realtime: false"
         )
     for network in present:
         node = device_nodes.get(network.name)
         if node is not None and not dataplane & partition.nodes.get(node, frozenset()):
             raise SwitchError(
-                f"realtime_networks: {network.name}: device {network.device} is on NUMA node {node}, which has no dataplane CPUs (there are "
+                f"realtime_networks: {network.name}: device {network.device} is on NUMA node {node}, "
+                "which has no dataplane CPUs (there are "
                 f"{format_cpulist(dataplane)}); add it to cpu_partition_dataplane_devices, or choose a device of another node"
             )
 

@@ -55,6 +55,7 @@ def render_page(view: Mapping[str, Any]) -> str:
         chart={"width": CHART, "height": HEIGHT, "left": LEFT, "bottom": BOTTOM, "top": TOP},
         style=Markup(style),
         script=Markup(script),
-        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}; base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}; "
+        "base-uri 'none'; form-action 'none'",
     )
     return environment.get_template("page.html.j2").render(view)

@@ -192,7 +192,7 @@ def test_grub_removal_keeps_an_earlier_kernel_until_the_added_have_gone(root):
 def test_grub_removal_with_no_kernel_left_is_refused(root):
     use(root, plan())
     before = snapshot(root)
-    with pytest.raises(HostError, match=r"^every kernel in /boot would go \(.*\); install one of the distribution's first"):
+    with pytest.raises(HostError, match=r"^every kernel in /boot would be removed \(.*\); install one of the distribution's first"):
         use(root, remove([STOCK, RT]))
     assert snapshot(root) == before
 

@@ -67,7 +67,7 @@ def test_a_cpu_in_use_stays_in_its_set():
 
 def test_cpus_of_somebody_else_s_partition_are_refused_by_its_name():
     check_owners(PARTITION, {f"{ROOT}/theirs": frozenset({0})})
-    with pytest.raises(IsolationError, match=rf"^CPUs 1-2 belong to the cpuset partition {ROOT}/theirs, which is none of ours"):
+    with pytest.raises(IsolationError, match=rf"^CPUs 1-2 belong to the cpuset partition {ROOT}/theirs of another user"):
         check_owners(PARTITION, {f"{ROOT}/theirs": frozenset({0, 1, 2})})
 
 

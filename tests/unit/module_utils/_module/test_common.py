@@ -267,7 +267,7 @@ def test_a_damaged_document_is_named(snap, refuse, name, text):
 def test_a_partition_given_that_contradicts_itself(refuse, name, damage):
     message = refuse(name, partition={**PARTITION, **damage})
     assert re.search(
-        r"the partition document (is damaged|has schema '1').*; run the cpu_partition role \(site playbook\) to write it anew",
+        r"the partition document (is damaged|has schema '1').*; run the cpu_partition role \(site playbook\) to write it again",
         message,
     )
 
@@ -279,7 +279,7 @@ def test_a_partition_given_that_contradicts_itself(refuse, name, damage):
 def test_info_names_damaged_options(snap, refuse, feature, text):
     fill(snap, {DOCUMENT: json.dumps(PARTITION), config_path(feature): text})
     message = refuse("cpu_partition_info")
-    assert re.search(rf"{config_path(feature)} is damaged.*; run the \w+ role to write it anew", message)
+    assert re.search(rf"{config_path(feature)} is damaged.*; run the \w+ role to write it again", message)
 
 
 @pytest.mark.parametrize("fsroot", ["/none", "relative"])
@@ -495,7 +495,7 @@ CGROUPS = "/sys/fs/cgroup"
                 f"{CGROUPS}/vfio.slice/cpuset.cpus.partition": "isolated\n",
                 "/sys/devices/system/cpu/isolated": "\n",
             },
-            r"CPUs 2 belong to the cpuset partition /sys/fs/cgroup/vfio.slice, which is none of ours; dissolve it \(echo member",
+            r"CPUs 2 belong to the cpuset partition /sys/fs/cgroup/vfio.slice of another user; dissolve it \(echo member",
         ),
     ],
 )

@@ -144,7 +144,7 @@ def test_without_guests_a_node_needs_no_kvm(call, snap):
         ({"networks": [{"name": "X"}]}, {}, r"realtime_networks\[0\]: name 'X'"),
         ({"guests": [PLC1], "networks": []}, {}, r"network 'control' is not in realtime_networks"),
         ({"hugepages_reserve": {"4K": 1}}, {}, r"^kvm_host_hugepages_reserve: '4K' is not a page size"),
-        ({"hugepages_reserve": {"2M": 3}}, {}, r"^kvm_host_hugepages_reserve: 2M: 3 is no multiple of 2 MiB; 4 is"),
+        ({"hugepages_reserve": {"2M": 3}}, {}, r"^kvm_host_hugepages_reserve: 2M: 3 is no multiple of 2 MiB; choose 4"),
         ({"halt_poll_ns": -2}, {}, r"^kvm_host_halt_poll_ns: -2 is not a number of nanoseconds; -1 leaves it alone"),
         ({"nx_huge_pages": "never"}, {}, r"value of nx_huge_pages must be one of: keep, off"),
         ({"switch_pages": "4K"}, {}, r"value of switch_pages must be one of: 2M, 1G"),
@@ -157,8 +157,8 @@ def test_without_guests_a_node_needs_no_kvm(call, snap):
             {"guests": [{**PLC1, "memory_mib": 1300, "numa_node": 0}], "socket_memory_mib": 512},
             {},
             (
-                r"^realtime_guests: NUMA node 0 has 2000 MiB of memory, of which 512 are left to the operating system; 1812 MiB of huge pages are asked "
-                r"for \(plc1 1300, the switch 512\), 1488 can be had"
+                r"^realtime_guests: NUMA node 0 has 2000 MiB of memory, of which 512 are left to the operating system; 1812 MiB of huge pages are requested "
+                r"for \(plc1 1300, the switch 512\), 1488 are available"
             ),
         ),
         (
@@ -174,7 +174,7 @@ def test_without_guests_a_node_needs_no_kvm(call, snap):
         ({"guests": [PLC1]}, {"/proc/cpuinfo": CPU.replace("constant_tsc", "")}, r"^kvm_host: the processor's time stamp counter is not constant"),
         ({"partition": {"schema": 1}}, {}, r"the partition document is damaged"),
         ({"partition": None}, {}, r"^kvm_host: there is no partition on this node .*; run the cpu_partition role first"),
-        ({"partition": {**PARTITION, "topology_digest": "other"}}, {}, r"the partition document is of another topology than the node has now"),
+        ({"partition": {**PARTITION, "topology_digest": "other"}}, {}, r"the partition document describes another topology than the node has now"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_any_change(call, snap, arguments, files, said):
@@ -415,4 +415,4 @@ def test_large_pages_that_the_administrator_counts_otherwise(call, node):
 def test_damaged_options_are_named_by_the_kernel_arguments_too(call, node):
     fill(node, {CONFIG: "{"})
     result = call(name="kernel_arguments", check=True)
-    assert re.search(rf"{CONFIG} is damaged .*; run the kvm_host role to write it anew", result["msg"])
+    assert re.search(rf"{CONFIG} is damaged .*; run the kvm_host role to write it again", result["msg"])

@@ -141,7 +141,7 @@ def test_a_device_asks_for_kernel_arguments(call, monkeypatch):
             "network control has state absent, but the guest is attached to it",
         ),
         ({"networks": [{"name": "control", "vlan": 5000}]}, "vlan 5000 is not in 1-4094"),
-        ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is there twice"),
+        ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is listed twice"),
         ({"pmd_sleep_max_us": 20000}, "^ovs_dpdk_pmd_sleep_max_us: 20000 is not in 0-10000"),
         ({"socket_memory_mib": -1}, "^ovs_dpdk_socket_memory_mib: -1 is no number of MiB"),
         ({"dpdk_extra": "--lcores 3"}, "^ovs_dpdk_extra: --lcores gives DPDK CPUs of its own"),

@@ -331,10 +331,10 @@ def test_a_foreign_domain_is_not_touched_unasked(node):
     node.foreign("plc1")
     message = node.refuse(PLC)
     assert message.startswith(
-        "realtime_guests: plc1: a domain of this name exists that this collection has not made, so it is not changed; adopt: true"
+        "realtime_guests: plc1: a domain of this name exists that this collection did not make, so it is not changed; adopt: true"
     )
     message = node.refuse({**PLC, "state": "absent", "adopt": True})
-    assert "so it is not removed; take it out of the list, or remove it with virsh undefine plc1" in message
+    assert "so it is not removed; delete its entry from the list, or remove it with virsh undefine plc1" in message
     assert "adopt" not in message
 
 
@@ -470,7 +470,7 @@ def test_a_restart_may_use_the_pages_that_it_gives_back(node):
 def test_a_partition_of_another_topology(node):
     older = to_document(plan(Intent(dataplane_cores_per_node=1), nodes=1, cores=8, threads=1))
     message = node.refuse(PLC, partition=older)
-    assert re.match("the partition document is of another topology than the node has now .* run the cpu_partition role", message)
+    assert re.match("the partition document describes another topology than the node has now .* run the cpu_partition role", message)
 
 
 def test_no_partition(node):
@@ -630,7 +630,7 @@ def test_a_snapshot_is_planned_for_and_never_written(call, node, monkeypatch):
     ("arguments", "said"),
     [
         ({"guests": [{**PLC, "vcpus": 1}]}, "^realtime_guests: plc1: realtime_vcpus '1' names vCPU 1"),
-        ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is there twice"),
+        ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is listed twice"),
         ({"networks": [{"name": "a b"}]}, r"^realtime_networks\[0\]: name 'a b' must be"),
         ({"guests": [{**PLC, "vcpus": 20}]}, "^realtime_guests: plc1 asks for 20 realtime CPUs"),
         ({"guests": [{"memory_mib": 5}]}, "missing required arguments: name"),
@@ -727,5 +727,5 @@ def test_guests_that_do_not_shut_down_are_all_named_or_switched_off(connect_to):
 def test_a_daemon_that_goes_away_is_told_in_words(connect_to):
     lost = FakeHandle("lost", -9)
     for call in (lambda: connect_to(lost).start("lost"), lambda: connect_to(lost).stop(["lost"], 0, force=True)):
-        with pytest.raises(HostError, match=r"^lost: libvirt could not tell its state: client socket is closed really$"):
+        with pytest.raises(HostError, match=r"^lost: libvirt could not return its state: client socket is closed really$"):
             call()

@@ -261,7 +261,7 @@ def test_configured_features(root):
 )
 def test_damaged_options_are_named_with_the_role_that_repairs_them(root, feature, damaged, role):
     fill(root, {config_path(feature): damaged})
-    with pytest.raises(HostError, match=rf"^{config_path(feature)} is damaged \(.+\); run the {role} role to write it anew$"):
+    with pytest.raises(HostError, match=rf"^{config_path(feature)} is damaged \(.+\); run the {role} role to write it again$"):
         configured_features(Host(str(root)))
 
 
@@ -273,7 +273,7 @@ def test_huge_pages_that_are_off_for_good_stay_so(root):
 def test_a_partition_of_other_cpus_is_refused(root):
     topology = build_topology(machine_files())
     assert require_current_partition(Host(str(root)), topology.digest(), to_document(PARTITION)) == PARTITION
-    with pytest.raises(PartitionError, match=r"^the partition document is of another topology than the node has now"):
+    with pytest.raises(PartitionError, match=r"^the partition document describes another topology than the node has now"):
         require_current_partition(Host(str(root)), topology.digest(), to_document(plan(cores=2)))
 
 
