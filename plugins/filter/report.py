@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that turn module results into what people read."""
+"""Filters that turn module results into text for people."""
 
 from __future__ import annotations
 

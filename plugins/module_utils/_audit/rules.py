@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every rule that a node is held against: what must hold, how bad it is if it does not, and who says so. Pure.
+"""The rules of the audit: what must hold, the severity if it does not, and the source. Pure.
 
 The same table makes docs/audit.md.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Worst first. An error breaks a promise of the node; a warning may, or will after the next reboot or restart; an
-#: information is worth knowing and never fails anything.
+#: Worst first. An error breaks a promise of the node; a warning may do so, or will after the next reboot or restart; an
+#: information never makes a run fail.
 SEVERITIES = ("error", "warning", "info")
 
 _PARAMETERS = "Documentation/admin-guide/kernel-parameters.txt"
@@ -24,7 +24,7 @@ _SITE, _REBOOT = "site", "site, with a reboot"
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule; ``meaning`` is what must hold, ``repair`` who sees to it when it does not."""
+    """One rule; ``meaning`` is what must hold, ``repair`` the playbook or person that restores it."""
 
     id: str
     severity: str
@@ -48,7 +48,7 @@ _TABLE = (
     Rule(
         "boot-service",
         "error",
-        "The boot service, which makes run-time values anew, is there and starts at boot.",
+        "The boot service, which makes run-time values again, exists and starts at boot.",
         "docs/settings.md",
         _SITE,
     ),
@@ -56,20 +56,20 @@ _TABLE = (
     Rule(
         "options",
         "error",
-        "The options kept for the boot service are those that the inventory asks for.",
+        "The options kept for the boot service agree with the inventory.",
         "docs/settings.md",
         _SITE,
     ),
-    Rule("refused", "error", "What the inventory asks for can be had on the node as it is.", "docs/guests.md"),
-    Rule("unchecked", "warning", "Every part of the node can be looked at.", "docs/audit.md"),
-    Rule("note", "info", "What the modules would tell beside their changes.", "docs/audit.md", "nobody"),
+    Rule("refused", "error", "The node as it is can meet the inventory's requests.", "docs/guests.md"),
+    Rule("unchecked", "warning", "Every part of the node can be checked.", "docs/audit.md"),
+    Rule("note", "info", "The modules have nothing to note beside their changes.", "docs/audit.md", "none"),
     # CPU sets and topology
     Rule("boot-cpu-isolated", "error", "The boot CPU is a housekeeping CPU.", _PARAMETERS, _REBOOT),
     Rule("smt-split", "error", "All threads of a core belong to one set.", _RT_HOST, _REBOOT),
     Rule(
         "numa-housekeeping", "error", "Every NUMA node with isolated CPUs has a housekeeping CPU.", "docs/partition.md", _REBOOT
     ),
-    Rule("housekeeping-overlap", "warning", "Arguments that say where ordinary work goes name no isolated CPU.", _PARAMETERS),
+    Rule("housekeeping-overlap", "warning", "Arguments that place ordinary work name no isolated CPU.", _PARAMETERS),
     Rule("isolation", "error", "The kernel isolates the CPUs of the isolated sets.", _PARAMETERS, _REBOOT),
     Rule(
         "cpuset",
@@ -89,7 +89,7 @@ _TABLE = (
     Rule(
         "kernel",
         "error",
-        "The running kernel is the one asked for, with PREEMPT_RT.",
+        "The running kernel is the requested one, with PREEMPT_RT.",
         "Documentation/core-api/real-time",
         _REBOOT,
     ),
@@ -124,7 +124,7 @@ _TABLE = (
     ),
     Rule("mce-off", "warning", "Uncorrected memory errors are reported.", _PARAMETERS),
     Rule(
-        "rt-group-sched", "error", "The kernel does not ration real-time by cgroup.", "Documentation/scheduler/sched-rt-group.rst"
+        "rt-group-sched", "error", "The kernel does not limit real-time by cgroup.", "Documentation/scheduler/sched-rt-group.rst"
     ),
     Rule(
         "lockdown",
@@ -188,7 +188,7 @@ _TABLE = (
         _SITE,
     ),
     Rule(
-        "interrupt-managed", "info", "Interrupts that the kernel manages keep off isolated CPUs.", "kernel/irq/manage.c", "nobody"
+        "interrupt-managed", "info", "Interrupts that the kernel manages keep off isolated CPUs.", "kernel/irq/manage.c", "none"
     ),
     Rule(
         "irqbalance",
@@ -210,14 +210,14 @@ _TABLE = (
         "An active tuned profile isolates the CPUs that the kernel isolates.",
         "tuned, profile cpu-partitioning",
     ),
-    Rule("tuning-daemon", "warning", "No other daemon sets what real-time nodes depend on.", "docs/traps.md"),
-    Rule("task", "error", "A program runs on isolated CPUs alone, or on none of them.", "docs/traps.md"),
+    Rule("tuning-daemon", "warning", "No other daemon changes settings that real-time nodes depend on.", "docs/traps.md"),
+    Rule("task", "error", "A program runs only on isolated CPUs, or on none of them.", "docs/traps.md"),
     Rule("cpu-contended", "error", "A CPU of a vCPU or poll-mode thread has no other program.", _KVM_RT),
     Rule("smt-sibling", "error", "Threads beside a vCPU's, and threads left idle, run no program.", _RT_HOST),
     # guests
-    Rule("libvirt-missing", "error", "libvirt answers where guests are asked for.", "docs/guests.md", _SITE),
-    Rule("guest-definition", "error", "Guests are defined as the inventory says.", "docs/guests.md", _SITE),
-    Rule("guest-state", "error", "Guests run, or are off, as the inventory says.", "docs/guests.md", _SITE),
+    Rule("libvirt-missing", "error", "libvirt answers where the inventory lists guests.", "docs/guests.md", _SITE),
+    Rule("guest-definition", "error", "Guests' definitions agree with the inventory.", "docs/guests.md", _SITE),
+    Rule("guest-state", "error", "Guests run or are off according to the inventory.", "docs/guests.md", _SITE),
     Rule(
         "guest-thread",
         "error",
@@ -240,7 +240,7 @@ _TABLE = (
     Rule(
         "vcpu-priority",
         "error",
-        "vCPUs stand below ksoftirqd, ktimers and rcuc of their CPU.",
+        "vCPUs have lower priorities than ksoftirqd, ktimers and rcuc of their CPU.",
         "tuned, profile realtime-virtual-host",
     ),
     Rule("emulator-pin", "error", "Emulator and I/O threads keep off isolated CPUs that are not their own.", _KVM_RT),
@@ -263,7 +263,7 @@ _TABLE = (
     Rule(
         "switch",
         "error",
-        "Settings, bridges, ports and threads of the switch are as the inventory says.",
+        "Settings, bridges, ports and threads of the switch agree with the inventory.",
         "docs/switch.md",
         _SITE,
     ),
@@ -279,5 +279,5 @@ RULES = {rule.id: rule for rule in _TABLE}
 
 
 def rank(severity: str) -> int:
-    """Return where a severity stands, the worst first."""
+    """Return a severity's place in the order, the worst first."""
     return SEVERITIES.index(severity)

@@ -182,7 +182,7 @@ def _without_blocks(current: Sequence[str], wanted: Sequence[str], drop: Iterabl
 
 
 def _pages_by_size(tokens: Sequence[str]) -> dict[str, list[str]]:
-    """Return the tokens of ``page_groups``, repeats once, by page size in bytes; '' is the default size when no token names it."""
+    """Return the tokens of ``page_groups``, repeats once, by page size in bytes; '' is the unnamed default size."""
     default = [token for token in tokens if key_of(token) == "default_hugepagesz"][-1:]
     found: dict[str, list[str]] = {}
     for group in page_groups(tokens):

@@ -237,8 +237,8 @@ class _Planner:
         return any(self.explicit.get(name, frozenset()) & self.nodes[node] for name in ISOLATED_SETS)
 
     def _give_realtime(self) -> None:
-        wish = self.intent.realtime
-        if wish == "rest":
+        wanted = self.intent.realtime
+        if wanted == "rest":
             for node, cores in self.free.items():
                 keep = [core for core in cores if self._is_efficiency(core)]
                 self._give("realtime", [core for core in cores if core not in keep])
@@ -252,13 +252,13 @@ class _Planner:
                     "and the other sets take the rest (set cpu_partition_realtime: 0 for a node without realtime CPUs)"
                 )
             return
-        if not (wish.isascii() and wish.isdecimal()) or len(wish) > 5:
+        if not (wanted.isascii() and wanted.isdecimal()) or len(wanted) > 5:
             raise PartitionError(
-                f"cpu_partition_realtime: {wish!r} is neither 'rest' nor a number of cores per NUMA node; "
+                f"cpu_partition_realtime: {wanted!r} is neither 'rest' nor a number of cores per NUMA node; "
                 "CPU lists go into cpu_partition_cpus.realtime"
             )
         for node in self.nodes:
-            self._take("realtime", node, int(wish), "cpu_partition_realtime")
+            self._take("realtime", node, int(wanted), "cpu_partition_realtime")
 
     def _check_device_nodes(self, partition: Partition) -> None:
         for device in self._devices().values():

@@ -27,7 +27,7 @@ EFFICIENCY_CAPACITY = 0.8
 
 
 class TopologyError(RefusalError):
-    """The files do not describe a machine that can be partitioned; the message says why."""
+    """The files do not describe a machine that can be partitioned; the message has the reason."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Changes:
         """Plan to shut guests down; all of them are asked at once, with the first."""
         self.stopping += names
         for number, name in enumerate(names):
-            change = Change(f"domain {name}: state", "running", "shut off", "guest", "asked for by its state")
+            change = Change(f"domain {name}: state", "running", "shut off", "guest", "requested by its state")
             make = partial(self.connection.stop, names, self.timeout_s, force=self.force_off)
             self.host.follow_up(change, make if number == 0 else _nothing)
 

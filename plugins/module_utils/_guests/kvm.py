@@ -245,7 +245,10 @@ def plan_unmount(host: Host, runner: Runner) -> None:
 
 
 def plan_libvirt_restart(host: Host, runner: Runner, hook: str) -> None:
-    """Plan to restart a libvirt daemon that started before its hook was there: it looks for hooks only then. Guests keep running."""
+    """Plan to restart a libvirt daemon that started before its hook existed, since it looks for hooks only then.
+
+    Guests keep running.
+    """
     for name in ("libvirtd", "virtqemud"):
         pid = host.value(f"/run/{name}.pid") or ""
         stat = host.read(f"/proc/{pid}/stat") if pid.isdecimal() else None

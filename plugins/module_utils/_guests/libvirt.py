@@ -85,7 +85,7 @@ class Connection:
     def define(self, name: str, xml: str, shape: str = "") -> None:
         """Define a domain, validated by libvirt before it is kept.
 
-        libvirt always checks what it parses. Validation against its schema also reads the whole schema again for every
+        libvirt always checks what it parses. Validation against its schema also reads the whole schema for every
         domain, so domains of one ``shape`` (the same elements and attributes) are validated once.
         """
         flags = 0 if shape in self._validated else libvirt.VIR_DOMAIN_DEFINE_VALIDATE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of others stands in the way of our bridges and ports, and how ports are described in differences. Pure."""
+"""Conflicts of planned bridges and ports with those of other users, and how differences describe ports. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AFFINITY_KEY = "pmd-rxq-affinity"
 
 
 def check_conflicts(database: Database, switch: Switch, kernel_names: Collection[str]) -> None:
-    """Refuse what would touch somebody else's rows, or not work beside them."""
+    """Refuse what would change other users' rows, or would not work beside them."""
     for name, network in switch.bridges.items():
         row = database.bridges.get(name)
         if row is None and (name in kernel_names or name in database.ports):
@@ -23,7 +23,7 @@ def check_conflicts(database: Database, switch: Switch, kernel_names: Collection
                 else f"an interface {name} of the kernel"
             )
             raise SwitchError(
-                f"realtime_networks: {network}: there is {where_} already, so no userspace bridge of that name can be made; "
+                f"realtime_networks: {network}: {where_} already exists, so no userspace bridge of that name can be made; "
                 "name another bridge, "
                 "or give the network realtime: false if that bridge is meant"
             )

@@ -81,7 +81,7 @@ def test_a_domain_without_a_node_counts_with_what_it_holds():
     assert pages([], {}, domains, held=held) == {(0, "2M"): {"runs": 100}, (1, "2M"): {"runs": 28}}
 
 
-def test_nobody_needs_pages():
+def test_no_guest_needs_pages():
     assert pages([Guest("plain", memory_mib=512)], {"plain": placed("plain")}, reserve_mib={"2M": 0}, nodes=[0]) == {}
 
 

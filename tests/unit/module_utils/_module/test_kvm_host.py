@@ -191,7 +191,7 @@ def test_a_processor_without_large_pages(call, snap):
         (snap / pool_path(1, "1G")[1:] / name).unlink()
     result = call(fsroot=str(snap), guests=[BIG])
     assert result["msg"] == (
-        "kvm_host: NUMA node 1 of this machine offers no huge pages of 1G, which are asked for (big 2); its processor has none (no pdpe1gb in "
+        "kvm_host: NUMA node 1 of this machine offers no huge pages of 1G, which are requested (big 2); its processor has none (no pdpe1gb in "
         "/proc/cpuinfo): use hugepages: 2M"
     )
 
@@ -333,7 +333,7 @@ def test_domains_that_are_not_listed_count(call, node, told, monkeypatch):
     result = call(check=True, networks=[], guests=[{**PLC1, "networks": []}])
     assert {row["node"]: row["users"] for row in result["hugepages"]} == {0: {"plc1": 128, "loose": 8}, 1: {"strange": 32}}
     text = (
-        "domain asleep has huge pages (64 MiB of 2M) but no NUMA node (numatune), so it is not known where they will be; they are not counted while it "
+        "domain asleep has huge pages (64 MiB of 2M) but no NUMA node (numatune), so their node is unknown; they are not counted while it "
         "does not run. Bind it, or reserve them in kvm_host_hugepages_reserve"
     )
     assert told == [text]
@@ -343,7 +343,7 @@ def test_pages_that_others_use_are_noted(call, node, told):
     fill(node, memory_files({0: 2000}, pages={(0, "2M"): (200, 20)}))
     call(check=True, networks=[], guests=[{**PLC1, "networks": []}])
     text = (
-        "180 huge pages of 2M are in use on NUMA node 0, 52 more than guests and switch take; if they are to be there after a reboot too, count them in "
+        "180 huge pages of 2M are in use on NUMA node 0, 52 more than guests and switch use; to keep them after a reboot, count them in "
         "kvm_host_hugepages_reserve"
     )
     assert told == [text]
