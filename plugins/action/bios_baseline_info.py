@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""bios_baseline_info without a process of its own where it runs on the controller: most of its cost, and fleets are large.
+"""bios_baseline_info on the controller without a separate process, which would be most of its cost in a large fleet.
 
-Elsewhere it is the module of the same name. Both are the same code.
+Elsewhere the module of the same name runs. Both are the same code.
 """
 
 from __future__ import annotations

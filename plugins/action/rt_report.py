@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_report: from what the nodes told to files on the controller. Runs there; no connection is made."""
+"""rt_report: writes the nodes' results to files on the controller. It runs there and makes no connection."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Write the report's files and return what they tell in short."""
+        """Write the report's files and return their summary."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
         hostvars = (task_vars or {})["hostvars"]
@@ -71,11 +71,11 @@ class ActionModule(ActionBase):
 
 
 def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of a host; one that was never asked is a host without data."""
+    """Return a host's data; a host that was never read has none."""
     variables = hostvars.raw_get(host) if hasattr(hostvars, "raw_get") else hostvars[host]
-    told, verified = _plain(variables.get(options["node_variable"])), _plain(variables.get(options["verify_variable"]))
-    told = told if isinstance(told, Mapping) else {}
-    node: dict[str, Any] = {"info": told.get("node"), "unreachable": bool(told.get("unreachable")), "error": _reason(told)}
+    read, verified = _plain(variables.get(options["node_variable"])), _plain(variables.get(options["verify_variable"]))
+    read = read if isinstance(read, Mapping) else {}
+    node: dict[str, Any] = {"info": read.get("node"), "unreachable": bool(read.get("unreachable")), "error": _reason(read)}
     if isinstance(verified, Mapping) and not verified.get("skipped"):
         node["verify"] = (
             verified if "findings" in verified else {"error": _reason(verified) or "it was not compared with its document"}
@@ -84,7 +84,7 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> dict[str, Any
 
 
 def _plain(value: Any) -> Any:
-    """Return plain data, without the tags that Ansible keeps at every value of it."""
+    """Return plain data, without the tags that Ansible adds to every value."""
     return json.loads(json.dumps(value, default=str))
 
 
@@ -93,7 +93,7 @@ def _reason(result: Mapping[str, Any]) -> str:
 
 
 def read_results(folder: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Return the stored latency results below a folder, and the files that are none with the reason; all stay as they are."""
+    """Return the stored latency results below a folder, and the other files with the reason; no file is changed."""
     results: list[dict[str, Any]] = []
     rejected: list[dict[str, str]] = []
     for parent, folders, names in os.walk(folder):

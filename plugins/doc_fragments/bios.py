@@ -20,7 +20,7 @@ options:
     type: str
     required: true
   password:
-    description: Its password. It is sent to O(address) only, never to where the BMC may point.
+    description: Its password. It is sent only to O(address), never to another address that the BMC names.
     type: str
     required: true
   validate_certs:
@@ -35,11 +35,11 @@ options:
     type: int
     default: 30
   wait:
-    description: Seconds to keep on asking a BMC that says it is busy (HTTP 429, 502, 503, 504).
+    description: For how many seconds requests to a busy BMC are repeated (HTTP 429, 502, 503, 504).
     type: int
     default: 60
   system:
-    description: Which system is meant (the last part of its path), where a BMC has several with a BIOS.
+    description: The system (the last part of its path), if a BMC has several with a BIOS.
     type: str
     default: ""
   baselines:
@@ -47,9 +47,9 @@ options:
       - The baselines, as in C(roles/bios/vars/main) of this collection. Each has C(name), C(title), C(manufacturers) (parts of the system's manufacturer,
         any case) and C(attributes).
       - An attribute has C(name), C(reason), C(cost), C(source), C(topic), and values by profile (C(latency), C(balanced)), or C(follows) (C(smt), C(numa),
-        C(turbo)) with a C(map). Of several values the first that the registry has is set, and all of them are accepted.
+        C(turbo)) with a C(map). Of several values the first one in the registry is set, and all of them are accepted.
       - C(match) is C(exact), C(suffix) (the BIOS appends hexadecimal digits) or C(glob). A C(gate) is a preset that locks others; V(needed) is changed
-        only where another attribute needs it, V(always) has to have one of its values anyway.
+        only if another attribute needs it, V(always) must have one of its values in any case.
     type: list
     elements: dict
     required: true
@@ -58,7 +58,7 @@ options:
     type: str
     default: auto
   profile:
-    description: V(latency) is strict, V(balanced) keeps what costs power, speed or reliability, V(none) has nothing but O(overrides).
+    description: V(latency) is strict, V(balanced) leaves out settings that cost power, speed or reliability, V(none) has only O(overrides).
     type: str
     choices: [latency, balanced, none]
     default: latency
@@ -68,7 +68,7 @@ options:
     choices: [together, single, keep]
     default: together
   numa:
-    description: NUMA nodes of a package, or V(keep). Another number changes the node's topology, so its CPU sets must be planned anew.
+    description: NUMA nodes of a package, or V(keep). Another number changes the node's topology, so its CPU sets must be planned again.
     type: str
     choices: [keep, "1", "2", "4"]
     default: keep

@@ -15,5 +15,5 @@ notes:
   - Besides the values below, RV(ignore:changes) lists every change with C(resource), C(before), C(after), C(disruption) and C(reason); check mode
     returns the same list as the real run. RV(ignore:disruption) is the highest class among them, of V(none), V(stall) (a CPU or NIC may stall briefly),
     V(guest) (a real-time guest must restart) and V(reboot).
-  - Original values are kept on the node in V(/var/lib/realtime-kvm/journal.json) and put back by O(ignore:state=absent).
+  - Original values are kept on the node in V(/var/lib/realtime-kvm/journal.json) and restored by O(ignore:state=absent).
 """

@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options:
   max_disruption:
     description:
-      - The highest disruption class that may happen. A plan that needs more is refused before anything is touched; the message names the changes
+      - The highest disruption class that may happen. A plan that needs more is refused before any change; the message names the changes
         above the limit, RV(ignore:changes) and RV(ignore:disruption) hold the whole plan. Check mode refuses too.
       - V(none) allows only what no real-time guest notices, V(stall) also brief stalls of a CPU or NIC, V(guest) also the restart of a real-time
         guest, V(reboot) everything.

@@ -14,7 +14,7 @@ options:
   fsroot:
     description:
       - Read C(/sys), C(/proc) and C(/etc) below this directory, to plan from a snapshot of another machine (such as C(hwloc-gather-topology) makes).
-      - With a directory other than V(/), nothing is ever written, and the result is what would be changed.
+      - With a directory other than V(/), nothing is written; the result shows what would be changed.
     type: path
     default: /
 """

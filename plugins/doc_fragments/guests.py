@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How guests and networks are described, for the modules that take them."""
+"""Options that describe guests and networks, for the modules that take them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ options:
       realtime:
         description:
           - V(true) is a bridge of the userspace (DPDK) switch, which guests reach by vhost-user.
-          - V(false) is an ordinary bridge of the kernel that the node has already; guests get a virtio interface on it.
+          - V(false) is an existing ordinary bridge of the kernel; guests get a virtio interface on it.
         type: bool
         default: true
       bridge:
@@ -59,7 +59,7 @@ options:
         type: int
         default: 1
       state:
-        description: V(absent) removes the network's ports, and its bridge where this collection has made it, and nothing else.
+        description: V(absent) removes only the network's ports, and its bridge if this collection has made it.
         type: str
         choices: [present, absent]
         default: present
@@ -75,7 +75,7 @@ options:
         required: true
       state:
         description:
-          - V(running) defines and starts it, V(present) defines it and leaves alone whether it runs, V(stopped) shuts it down.
+          - V(running) defines and starts it, V(present) defines it and does not start or stop it, V(stopped) shuts it down.
           - V(absent) shuts it down and removes its definition; disks stay unless O(guests[].remove_disks=true).
         type: str
         choices: [running, present, stopped, absent]
@@ -88,7 +88,7 @@ options:
         type: str
         choices: ["2M", "1G", none]
       vcpus:
-        description: Number of vCPUs. Each vCPU of a real-time guest has a realtime CPU of its own.
+        description: Number of vCPUs. Each vCPU of a real-time guest has its own realtime CPU.
         type: int
         default: 1
       realtime_vcpus:
@@ -103,7 +103,7 @@ options:
         description: Priority of real-time vCPUs; V(1) unless given. It must be below that of the kernel's ksoftirqd and ktimers threads.
         type: int
       vcpu_schedulers:
-        description: What differs for single real-time vCPUs. A key is a list of vCPUs (V(2-3)), its value has C(policy), C(priority) or both.
+        description: Exceptions for single real-time vCPUs. A key is a list of vCPUs (V(2-3)), its value has C(policy), C(priority) or both.
         type: dict
       numa:
         description: V(strict) keeps CPUs and memory on one NUMA node of the host, or refuses; V(spread) lets it use several.
@@ -111,7 +111,7 @@ options:
         choices: [strict, spread]
         default: strict
       numa_node:
-        description: The NUMA node of the host; chosen by what is free unless given.
+        description: The NUMA node of the host; chosen by free CPUs and memory unless given.
         type: int
       emulator:
         description: Where QEMU's own threads run, V(housekeeping) CPUs or a realtime CPU of its V(own).
@@ -143,7 +143,7 @@ options:
             type: str
             choices: [qcow2, raw]
           bus:
-            description: How the guest sees it.
+            description: The bus on which the guest sees it.
             type: str
             choices: [virtio, scsi, sata]
             default: virtio
@@ -175,7 +175,7 @@ options:
         description:
           - Whether it has the channel of the QEMU guest agent, the virtio serial port C(org.qemu.guest_agent.0). The agent itself is
             installed and started in the guest.
-          - V(false) takes the channel away where V(true) was said before; one that somebody else has added stays.
+          - V(false) removes a channel that V(true) has added before; a channel that another user has added stays.
         type: bool
         default: false
       firmware:
@@ -196,11 +196,11 @@ options:
         description: Whether it starts with the node; V(true) for O(guests[].state=running) unless given.
         type: bool
       owner:
-        description: Who answers for it; kept in the domain's metadata.
+        description: The owner; kept in the domain's metadata.
         type: str
         default: ""
       project:
-        description: What it belongs to; kept in the domain's metadata.
+        description: Its project; kept in the domain's metadata.
         type: str
         default: ""
       class:
@@ -212,7 +212,7 @@ options:
         type: str
         default: ""
       adopt:
-        description: Whether to take over a domain of this name that this collection has not made. What it has beside the options here stays.
+        description: Whether to take over a domain of this name that this collection did not make. Settings beside the options here stay.
         type: bool
         default: false
       remove_disks:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that turn module results into what people read."""
+"""Filters that turn module results into text for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._tables import disrup
 def _results(value: Any) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(value, Mapping) or not all(isinstance(result, Mapping) for result in value.values()):
         raise AnsibleFilterError(
-            "realtime.kvm: expected a dictionary of module results by layer (partition, power, interrupts, host, switch, kernel, guests)"
+            "realtime.kvm: expected a dictionary of module results by layer (partition, power, interrupts, host, switch, "
+            "kernel, guests)"
         )
     return value
 

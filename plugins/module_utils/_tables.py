@@ -34,7 +34,8 @@ def plan_table(partition: Partition, topology: Topology) -> list[str]:
     packages = len({cpu.package for cpu in topology.cpus.values()})
     size = (
         f"{len(topology.online)} CPUs, {len(topology.cores)} cores, {packages} package{'s' if packages > 1 else ''}, "
-        f"{len(nodes)} NUMA node{'s' if len(nodes) > 1 else ''}, {topology.threads_per_core} thread{'s' if topology.threads_per_core > 1 else ''} per core"
+        f"{len(nodes)} NUMA node{'s' if len(nodes) > 1 else ''}, "
+        f"{topology.threads_per_core} thread{'s' if topology.threads_per_core > 1 else ''} per core"
     )
     lines = [size, *text_table(["set", "CPUs", *(f"node {node}" for node in nodes), "who runs there"], rows)]
     if topology.offline:
@@ -59,9 +60,9 @@ def collect_changes(results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[st
 
 
 def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the plan of a node as text: its CPU sets, its kernel arguments, what will change and how much that disturbs.
+    """Return the plan of a node as text: its CPU sets, its kernel arguments, the changes and how much each disturbs.
 
-    ``results`` holds the module results by layer; partition and kernel, which have more to show than changes, under these keys.
+    ``results`` holds the module results by layer; those with more than changes are under the keys ``partition`` and ``kernel``.
     """
     changes = collect_changes(results)
     table = results.get("partition", {}).get("table", [])
@@ -80,7 +81,7 @@ def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def disruptions_above(results: Mapping[str, Mapping[str, Any]], limit: str) -> list[str]:
-    """Return the changes whose disruption class is higher than ``limit``, each with its class."""
+    """Return the changes above ``limit``, each with its disruption class."""
     return beyond(collect_changes(results), limit)
 
 

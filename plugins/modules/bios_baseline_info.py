@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: bios_baseline_info
-short_description: Tell what a node's firmware is set to, what it should be, and why
+short_description: Report a node's firmware settings, the wanted values and the reasons
 version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
@@ -20,11 +20,11 @@ description:
   - On the controller itself (C(delegate_to=localhost), no C(become)) it runs within Ansible's own process, so that a report of a large fleet is quick.
 options:
   expect:
-    description: Values that should hold by now, such as the stage that the last reboot applied; those that do not are in RV(not_taken).
+    description: Values that should be in effect now, such as the stage that the last reboot applied; those that are not are in RV(not_taken).
     type: dict
     default: {}
   settle:
-    description: Seconds to wait until O(expect) holds; the BIOS tells its new settings some minutes after a reboot.
+    description: Seconds to wait until O(expect) is in effect; the BIOS reports its new settings some minutes after a reboot.
     type: int
     default: 0
 extends_documentation_fragment:
@@ -48,7 +48,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 system:
-  description: The system that was looked at.
+  description: The system that was read.
   returned: success
   type: dict
   contains:
@@ -77,28 +77,28 @@ attributes:
   contains:
     attribute: {description: Name on this machine., type: str}
     baseline_name: {description: Name in the baseline; differs where the BIOS appends a suffix., type: str}
-    current: {description: What it is., type: raw}
-    pending: {description: What waits for the reboot; null for nothing., type: raw}
-    wanted: {description: What it should be., type: raw}
+    current: {description: The present value., type: raw}
+    pending: {description: The value that waits for the reboot; null without one., type: raw}
+    wanted: {description: The wanted value., type: raw}
     state:
-      description: V(ok), V(kept) (left as it is), V(differs) (to be set), V(staged) (set, waits for the reboot), V(comes) (with another attribute),
-        V(conflict) (somebody else has staged another value), V(blocked) (locked, and nothing in the baseline unlocks it), V(unsupported) (no such value here).
+      description: V(ok), V(kept) (left as it is), V(differs) (to set), V(staged) (set, waits for the reboot), V(comes) (another attribute sets it),
+        V(conflict) (another user has staged another value), V(blocked) (locked, and nothing in the baseline unlocks it), V(unsupported) (no such value here).
       type: str
-    stage: {description: "The reboot that it comes with, from 1; 0 for none.", type: int}
-    topic: {description: What it is about., type: str}
+    stage: {description: "The reboot that applies it, from 1; 0 for none.", type: int}
+    topic: {description: Its subject., type: str}
     origin: {description: V(baseline) or V(override)., type: str}
-    reason: {description: Why it should be so., type: str}
+    reason: {description: Why it has the wanted value., type: str}
     cost: {description: What it costs., type: str}
-    source: {description: Who says so., type: str}
-    note: {description: What else is to be known., type: str}
+    source: {description: The source of the recommendation., type: str}
+    note: {description: A remark of the planner., type: str}
 stages:
-  description: What is to be written, in order; between two stages, and after the last, is a reboot.
+  description: The values to write, in order; a reboot follows each stage.
   returned: success
   type: list
   elements: dict
   sample: [{"SysProfile": "Custom"}, {"MemPatrolScrub": "Disabled"}]
 reboots:
-  description: How many reboots the whole plan takes.
+  description: How many reboots the whole plan needs.
   returned: success
   type: int
 reboot_required:
@@ -106,11 +106,11 @@ reboot_required:
   returned: success
   type: bool
 compliant:
-  description: Whether everything is as it should be.
+  description: Whether every attribute has its wanted value.
   returned: success
   type: bool
 conflicts:
-  description: Attributes for which somebody else has staged another value.
+  description: Attributes for which another user has staged another value.
   returned: success
   type: list
   elements: str
@@ -125,25 +125,25 @@ absent:
   type: list
   elements: str
 foreign_pending:
-  description: Values that wait for the reboot and are not this plan's. What may be a secret is hidden.
+  description: Values that wait for the reboot and do not belong to this plan. Possible secrets are hidden.
   returned: success
   type: dict
 rollback:
-  description: The present values of what the plan sets; as O(overrides) with O(profile=none) they undo it.
+  description: The present values of the attributes that the plan sets; as O(overrides) with O(profile=none) they undo it.
   returned: success
   type: dict
 bmc_messages:
-  description: What the BMC says about the last time that settings were applied.
+  description: The BMC's messages about the last application of settings.
   returned: success
   type: list
   elements: str
 notes:
-  description: What is to be known besides; also given as warnings.
+  description: Remarks; also given as warnings.
   returned: success
   type: list
   elements: str
 summary:
-  description: The essence, for reports of a fleet. C(differences) are the attributes that are not as they should be.
+  description: The essence, for reports of a fleet. C(differences) are the attributes without their wanted value.
   returned: success
   type: dict
 table:

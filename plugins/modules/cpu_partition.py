@@ -15,18 +15,18 @@ author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
   - Plans the node's CPU sets (housekeeping, dataplane, realtime, shared) from the node's own topology, checks every rule, and keeps the
-    result on the node as V(/etc/ansible/facts.d/realtime_partition.fact), from which all other modules take their CPUs.
+    result on the node as V(/etc/ansible/facts.d/realtime_partition.fact), where all other modules read their CPUs.
   - Makes the run-time settings that keep the kernel's own work off the isolated CPUs (workqueue masks, kernel threads, sysctls,
     real-time throttling), and installs a boot service that makes them again after each boot.
-  - While the running kernel does not isolate the CPUs yet (a reboot is to come), run-time settings are left to that boot service;
-    RV(deferred) tells.
-  - With O(state=absent), everything the module has changed on the node is put back exactly as it was.
+  - While the running kernel does not isolate the CPUs yet (it needs a reboot), run-time settings are left to that boot service;
+    RV(deferred) shows it.
+  - With O(state=absent), everything the module has changed on the node is restored exactly.
 options:
   state:
     description:
       - Whether the node is partitioned.
-      - V(recovered) does no more than switch on again the CPUs that a killed run had switched off (O(cycle_cpus)), which
-        V(present) and V(absent) do first, too. Without them check mode can predict nothing, and fails with RV(left_off).
+      - V(recovered) only switches on again the CPUs that a killed run had switched off (O(cycle_cpus)); V(present) and
+        V(absent) do so first, too. While these CPUs are off, check mode can predict nothing and fails with RV(left_off).
     type: str
     choices: [present, absent, recovered]
     default: present
@@ -41,7 +41,7 @@ options:
   dataplane_devices:
     description:
       - Network devices (interface names or PCI addresses) that the switch polls. Each adds one dataplane core on its NUMA node.
-      - Where O(dataplane_cores_per_node) asks for more on a node, that counts.
+      - If O(dataplane_cores_per_node) requests more on a node, that number counts.
     type: list
     elements: str
     default: []
@@ -63,8 +63,8 @@ options:
   isolation:
     description:
       - V(boot) isolates by kernel arguments, which take effect at the next boot (M(realtime.kvm.kernel_arguments)).
-      - V(runtime) isolates at once, by cgroup v2 cpuset partitions, and after every boot again. What only a boot can give is in
-        RV(not_at_runtime).
+      - V(runtime) isolates at once, by cgroup v2 cpuset partitions, and again after every boot. RV(not_at_runtime) lists
+        the effects that only a boot can have.
     type: str
     choices: [boot, runtime]
     default: boot
@@ -76,14 +76,14 @@ options:
     default: {}
   cycle_cpus:
     description:
-      - Whether each CPU is switched off and on again before V(runtime) isolates it, which drives away timers and queued work that a partition leaves
-        where they are. Linux stops all CPUs of the machine for a moment for that, so it is for a node whose guests can bear it.
+      - Whether each CPU is switched off and on again before V(runtime) isolates it, which removes timers and queued work that a partition leaves
+        in place. Linux stops all CPUs of the machine for a moment for that, so use it only if the node's guests tolerate it.
       - Only CPUs that become isolated are switched; the boot service does the same.
     type: bool
     default: false
   rt_throttling:
     description:
-      - V(unlimited) lets real-time threads run for ever (C(kernel.sched_rt_runtime_us=-1)) and, on kernels from 6.12, switches off the
+      - V(unlimited) lets real-time threads run without a limit (C(kernel.sched_rt_runtime_us=-1)) and, on kernels from 6.12, switches off the
         deadline servers that give ordinary tasks 50 ms of every second on the isolated CPUs.
       - V(kernel) leaves both as they are.
     type: str
@@ -97,7 +97,7 @@ options:
     default: 1
   tuned:
     description:
-      - What to do when the C(tuned) service is on, which would set the same files to other values.
+      - What to do if the C(tuned) service is on, which would set the same files to other values.
       - V(refuse) fails before any change; V(take_over) switches it off, and on again with O(state=absent).
     type: str
     choices: [refuse, take_over]
@@ -125,14 +125,14 @@ EXAMPLES = r"""
   realtime.kvm.cpu_partition:
     fsroot: "{{ snapshot_directory }}"
 
-- name: Take it all back
+- name: Undo everything
   realtime.kvm.cpu_partition:
     state: absent
 """
 
 RETURN = r"""
 partition:
-  description: The partition document as it is (or would be) kept on the node.
+  description: The partition document that the node has (or would get).
   returned: success, unless O(state=recovered)
   type: dict
   contains:
@@ -145,7 +145,7 @@ partition:
     isolated: {description: "Dataplane, realtime and idle CPUs together, in the same form.", type: dict}
     idle: {description: SMT siblings that are left unused., type: dict}
     numa_nodes: {description: The node's NUMA nodes that have CPUs., type: dict}
-    warnings: {description: What the planner had to assume., type: list, elements: str}
+    warnings: {description: Assumptions of the planner., type: list, elements: str}
 table:
   description: The plan as lines of a table for people.
   returned: success, unless O(state=recovered)
@@ -156,20 +156,20 @@ kernel:
   returned: success, unless O(state=recovered)
   type: dict
 deferred:
-  description: Whether the run-time settings wait for a reboot, after which the boot service makes them.
+  description: Whether the run-time settings wait for a reboot; the boot service then makes them.
   returned: success, unless O(state=recovered)
   type: bool
 not_at_runtime:
-  description: With O(isolation=runtime), the kernel arguments that would quiet the isolated CPUs further, which the kernel takes at boot alone.
+  description: With O(isolation=runtime), the kernel arguments that would quiet the isolated CPUs further, which the kernel takes only at boot.
   returned: success, unless O(state=recovered)
   type: list
   elements: dict
   contains:
     argument: {description: The argument., type: str, sample: nohz_full=2-5}
-    reason: {description: What it would give., type: str}
+    reason: {description: The effect that it would have., type: str}
 left_off:
   description: CPU list of the CPUs that a killed run left switched off.
-  returned: when check mode fails for it
+  returned: when check mode fails because of them
   type: str
 realtime_guests:
   description: Names of running guests that have real-time vCPU threads.

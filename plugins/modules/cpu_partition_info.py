@@ -9,12 +9,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: cpu_partition_info
-short_description: Tell how a node's CPUs are partitioned and where the machine differs
+short_description: Report how a node's CPUs are partitioned and where the machine differs
 version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Reads the topology, the partition document and what the running kernel really has, in one remote execution, and lists the differences.
+  - Reads the topology, the partition document and the values of the running kernel, in one remote execution, and lists the differences.
   - Changes nothing.
 extends_documentation_fragment:
   - realtime.kvm.attributes.info
@@ -22,7 +22,7 @@ extends_documentation_fragment:
 seealso:
   - module: realtime.kvm.cpu_partition
   - module: realtime.kvm.rt_audit
-    description: Looks at guests, switch, boot loader and known conflicts as well.
+    description: Also checks guests, switch, boot loader and known conflicts.
 """
 
 EXAMPLES = r"""
@@ -42,7 +42,7 @@ topology:
   returned: success
   type: dict
 partition:
-  description: The node's partition document as M(realtime.kvm.cpu_partition) returns it; empty where there is none.
+  description: The node's partition document as M(realtime.kvm.cpu_partition) returns it; empty if the node has none.
   returned: success
   type: dict
 table:
@@ -63,17 +63,17 @@ drift:
     severity: {description: V(error) or V(warning)., type: str}
     rule: {description: "Which rule was broken; all are in docs/audit.md.", type: str, sample: kernel-argument}
     resource: {description: "The file, thread, interrupt or argument.", type: str}
-    expected: {description: What it should be., type: str}
-    actual: {description: What it is., type: str}
-    remedy: {description: What repairs it., type: str}
-    source: {description: Who says that the rule must hold., type: str}
+    expected: {description: The wanted state., type: str}
+    actual: {description: The present state., type: str}
+    remedy: {description: The command or action that repairs it., type: str}
+    source: {description: The source of the rule., type: str}
 drift_table:
   description: The differences as lines of a table for people.
   returned: success
   type: list
   elements: str
 managed_interrupts:
-  description: Interrupts on isolated CPUs that the kernel manages and nobody can move (reported, not drift).
+  description: Interrupts on isolated CPUs that the kernel manages and that cannot be moved (reported, not drift).
   returned: success
   type: list
   elements: dict

@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tame CPU power management."""
+"""Limit CPU power management."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Sets frequency governor, energy preference, turbo and per-CPU idle limits, and keeps the choice for the boot service of
-    M(realtime.kvm.cpu_partition).
-  - Files that the machine does not have (no cpufreq in a virtual machine, no C(intel_pstate) on AMD) are passed over.
+  - Sets frequency governor, energy preference, turbo and per-CPU idle limits, now and after each reboot (by the boot service of
+    M(realtime.kvm.cpu_partition)).
+  - Skips files that the machine lacks (no cpufreq in a virtual machine, no C(intel_pstate) on AMD).
 options:
   state:
-    description: V(absent) puts everything back that the module has changed.
+    description: V(absent) undoes everything that the module has changed.
     type: str
     choices: [present, absent]
     default: present
@@ -28,7 +28,7 @@ options:
     type: dict
   governor:
     description:
-      - V(performance) sets the governor, the energy-performance preference and bias, and C(min_perf_pct) of all CPUs to their fastest.
+      - V(performance) sets governor, energy-performance preference and bias, and C(min_perf_pct) of all CPUs to the fastest.
       - V(keep) leaves them.
     type: str
     choices: [performance, keep]
@@ -40,7 +40,7 @@ options:
     default: keep
   cstates:
     description:
-      - The deepest idle state of realtime and dataplane CPUs, by their own C(pm_qos_resume_latency_us); housekeeping CPUs may sleep.
+      - The deepest idle state of realtime and dataplane CPUs, by C(pm_qos_resume_latency_us); other CPUs may sleep.
       - V(C1) admits C1, V(C0) none at all (the idle loop polls), V(keep) leaves the limit.
     type: str
     choices: [C1, C0, keep]
@@ -58,7 +58,7 @@ EXAMPLES = r"""
 - name: Apply the defaults
   realtime.kvm.cpu_power:
 
-- name: Have the shortest wake-up, at the price of heat
+- name: Choose the shortest wake-up, which costs heat
   realtime.kvm.cpu_power:
     cstates: C0
     turbo: "off"
@@ -66,7 +66,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 deferred:
-  description: Whether the settings wait for a reboot, after which the boot service makes them.
+  description: Whether the settings wait for a reboot; the boot service then makes them.
   returned: success
   type: bool
 """

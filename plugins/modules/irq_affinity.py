@@ -14,14 +14,14 @@ version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Sets the default affinity of new interrupts, moves every movable interrupt that may fire on an isolated CPU, and tells irqbalance which CPUs
-    to leave alone, in one remote execution.
+  - Sets the default affinity of new interrupts, moves every movable interrupt that may fire on an isolated CPU, and makes irqbalance leave
+    isolated CPUs alone, in one remote execution.
   - An interrupt keeps those of its CPUs that are not isolated. Where none is left, it moves to the housekeeping and shared CPUs of its
     device's NUMA node.
-  - Interrupts that the kernel manages itself cannot be moved; they are returned in RV(managed).
+  - Interrupts that the kernel itself manages cannot be moved; they are returned in RV(managed).
 options:
   state:
-    description: V(absent) puts everything back that the module has changed.
+    description: V(absent) undoes everything that the module has changed.
     type: str
     choices: [present, absent]
     default: present
@@ -30,8 +30,8 @@ options:
     type: dict
   irqbalance:
     description:
-      - Whether to keep isolated CPUs out of irqbalance's reach, by a systemd drop-in that sets C(IRQBALANCE_BANNED_CPULIST). A running irqbalance is
-        restarted when that changes. The drop-in is harmless where irqbalance is not installed; V(false) takes it away again.
+      - Whether to keep irqbalance off isolated CPUs, by a systemd drop-in that sets C(IRQBALANCE_BANNED_CPULIST). A running irqbalance is
+        restarted when that changes. The drop-in is harmless where irqbalance is not installed; V(false) removes it.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -53,12 +53,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 managed:
-  description: Interrupts on isolated CPUs that the kernel manages and nobody can move.
+  description: Interrupts on isolated CPUs that the kernel manages and that cannot be moved.
   returned: success
   type: list
   elements: dict
 deferred:
-  description: Whether the moves wait for a reboot, after which the boot service makes them.
+  description: Whether the moves wait for a reboot; the boot service then makes them.
   returned: success
   type: bool
 """

@@ -15,17 +15,17 @@ author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
   - Derives the arguments that the node's partition needs, each with a reason, and merges them with the operator's own, token by token.
-  - On Debian and Ubuntu they go into a GRUB drop-in of our own (V(/etc/default/grub.d/99-realtime-kvm.cfg)); the administrator's files are
-    never edited, tokens found there stay where they are. On the RHEL family they go into the boot entries by C(grubby).
-  - The new menu is generated beside the old one and takes its place in one step, so that a power cut leaves one of the two.
+  - On Debian and Ubuntu they go into a separate GRUB drop-in (V(/etc/default/grub.d/99-realtime-kvm.cfg)); the administrator's files are
+    never edited, and their tokens stay in place. On the RHEL family C(grubby) adds them to the boot entries.
+  - The new menu is generated beside the old one and replaces it in one step, so that a power cut leaves one of the two.
   - A token of the administrator's that contradicts the plan is refused with both values.
-  - Tells whether the running kernel has what the boot loader will use next; it never reboots.
+  - Reports whether the running kernel has what the boot loader will use next; it never reboots.
 options:
   state:
     description:
-      - V(absent) puts the boot configuration back as it was.
-      - While kernels that O(default_kernel) matches are installed that were not there before (RV(added_kernels)), a drop-in without arguments stays
-        that keeps an earlier kernel the default; remove those kernels and run it again.
+      - V(absent) restores the boot configuration.
+      - While kernels that this collection has added are still installed (RV(added_kernels)), a drop-in without arguments stays and keeps
+        a previous kernel the default; remove those kernels and run the module again.
     type: str
     choices: [present, absent]
     default: present
@@ -44,7 +44,7 @@ options:
   host_arguments:
     description:
       - Arguments that guests and switch need, as RV(realtime.kvm.kvm_host#module:kernel_arguments) returns them.
-      - When not given, those that follow from what M(realtime.kvm.kvm_host) has left on the node.
+      - When not given, those that follow from the options of M(realtime.kvm.kvm_host) on the node.
     type: list
     elements: str
   default_kernel:
@@ -59,7 +59,7 @@ options:
   nohz_full:
     description:
       - Which isolated CPUs run without timer tick while they have a single task.
-      - V(all) suits vCPUs that stay in guest mode; V(dataplane) spares vCPUs that enter the kernel often its cost; V(none) leaves the tick everywhere.
+      - V(all) suits vCPUs that stay in guest mode; V(dataplane) avoids its cost for vCPUs that often enter the kernel; V(none) leaves the tick everywhere.
     type: str
     choices: [all, dataplane, none]
     default: all
@@ -70,7 +70,7 @@ options:
     default: nowatchdog
   cstates:
     description:
-      - V(boot) limits all CPUs to C1 by kernel arguments. V(keep) adds none, as M(realtime.kvm.cpu_power) limits the isolated CPUs alone.
+      - V(boot) limits all CPUs to C1 by kernel arguments. V(keep) adds none, since M(realtime.kvm.cpu_power) limits only the isolated CPUs.
     type: str
     choices: [boot, keep]
     default: keep
@@ -89,7 +89,7 @@ EXAMPLES = r"""
     default_kernel: "*-rt-*"
   register: boot
 
-- name: Add an argument of one's own
+- name: Add a further argument
   realtime.kvm.kernel_arguments:
     default_kernel: "*-rt-*"
     arguments: [audit=0]
@@ -97,15 +97,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 arguments:
-  description: The arguments of ours.
+  description: The arguments that this collection adds.
   returned: success
   type: list
   elements: dict
   contains:
     token: {description: The argument., type: str, sample: "isolcpus=managed_irq,domain,2-5"}
-    reason: {description: Why it is there., type: str}
+    reason: {description: Why it is needed., type: str}
     disturbs: {description: What it costs., type: str}
-    source: {description: Where the rule comes from., type: str}
+    source: {description: The source of the rule., type: str}
 boot_loader:
   description: V(grub) or V(grubby).
   returned: success

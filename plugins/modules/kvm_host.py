@@ -18,18 +18,18 @@ description:
     boot service after each boot before libvirt and the switch start. Pages of 1 GiB need a reboot; RV(kernel_arguments) are those that reserve them.
   - A node that has more pages than needed keeps them. Guests that libvirt knows and that are not listed count too, whoever made them. Each NUMA node keeps
     512 MiB for the operating system.
-  - Refuses, with numbers, what does not fit. With guests listed it also refuses a node whose KVM does not answer, and always a limit on C(machine.slice)
-    that keeps guests off their CPUs, by its file and value.
+  - Refuses, with numbers, what does not fit. If guests are listed, it also refuses a node whose KVM does not answer. It always refuses a limit on
+    C(machine.slice) that keeps guests off their CPUs, and names its file and value.
   - Where AppArmor confines guests and does not let QEMU read which CPUs a NUMA node has (Debian 12), adds that rule to
     V(/etc/apparmor.d/local/abstractions/libvirt-qemu); without it a guest whose memory is bound to a node does not start.
 options:
   state:
-    description: V(absent) puts the number of pages, parameters of KVM, mounts and the AppArmor rule back as they were.
+    description: V(absent) restores the number of pages, parameters of KVM, mounts and the AppArmor rule.
     type: str
     choices: [present, absent]
     default: present
   socket_memory_mib:
-    description: MiB per NUMA node for the switch, as given to M(realtime.kvm.ovs_dpdk); V(0) is what it takes by MTU.
+    description: MiB per NUMA node for the switch, as given to M(realtime.kvm.ovs_dpdk); V(0) computes it from the MTUs.
     type: int
     default: 0
   switch_pages:
@@ -38,7 +38,7 @@ options:
     choices: ["2M", "1G"]
     default: "2M"
   hugepages_reserve:
-    description: Further MiB by page size that every NUMA node keeps for guests to come and for other programs, such as V({"2M":1024}).
+    description: Further MiB by page size that every NUMA node keeps for future guests and other programs, such as V({"2M":1024}).
     type: dict
     default: {}
   nx_huge_pages:
@@ -82,7 +82,7 @@ pages:
   type: dict
   sample: {"0": {"2M": 512, "1G": 4}}
 hugepages:
-  description: Each pool of pages as it is after the run (in check mode before it).
+  description: Each pool of pages after the run (in check mode before it).
   returned: success
   type: list
   elements: dict
@@ -90,11 +90,11 @@ hugepages:
     node: {description: NUMA node., type: int}
     size: {description: V(2M) or V(1G)., type: str}
     wanted: {description: Pages needed., type: int}
-    have: {description: Pages there are., type: int}
-    free: {description: Pages that nobody uses., type: int}
-    users: {description: Pages needed by whom., type: dict}
+    have: {description: Present pages., type: int}
+    free: {description: Free pages., type: int}
+    users: {description: Needed pages by user., type: dict}
 placements:
-  description: By guest, the NUMA C(nodes) of its memory and the CPUs that it has or will have (C(vcpus), C(floating), C(emulator)).
+  description: By guest, the NUMA C(nodes) of its memory and its present or planned CPUs (C(vcpus), C(floating), C(emulator)).
   returned: success
   type: dict
 kernel_arguments:
@@ -107,7 +107,7 @@ deferred:
   returned: success
   type: bool
 installed:
-  description: Whether libvirt answers, and its Python library, QEMU and the firmware that guests ask for are there.
+  description: Whether libvirt answers, and its Python library, QEMU and the guests' firmware are installed.
   returned: success
   type: bool
 """

@@ -14,25 +14,25 @@ version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Brings the userspace switch of a node to what partition, networks and guests say, in one remote execution. Poll-mode threads run on the dataplane CPUs, all
-    other threads of the daemon on housekeeping CPUs, and each queue of a network's ports has a poll-mode thread of its own NUMA node where there is one.
+  - Configures the userspace switch of a node from partition, networks and guests, in one remote execution. Poll-mode threads run on the dataplane CPUs,
+    all other threads of the daemon on housekeeping CPUs. If possible, a poll-mode thread on the port's own NUMA node serves each queue of a network's ports.
   - Real-time networks become bridges with the userspace datapath. Guests get a vhost-user port on each of their real-time networks, for which QEMU listens in
     V(/run/realtime-kvm/vhost), a folder that only root and QEMU's group may enter. A network's device becomes a port as well.
-  - Settings, bridges and ports are compared with the switch's database, and what differs is written in one transaction. What the daemon reads only when it
-    starts takes one restart, which is made at the end and refused while guests use the switch, unless O(restart_with_guests=true).
-  - Bridges, ports and settings of others stay as they are. A network or guest of this collection that is no longer listed is left alone and
-    returned in RV(unlisted); only V(absent) removes it. Queues keep their CPUs when other ports come or go.
+  - Settings, bridges and ports are compared with the switch's database, and differences are written in one transaction. Settings that the daemon reads
+    only at its start need one restart, which is made at the end and refused while guests use the switch, unless O(restart_with_guests=true).
+  - Bridges, ports and settings of other users stay. A network or guest of this collection that is no longer listed is left alone and
+    returned in RV(unlisted); only V(absent) removes it. Queues keep their CPUs when other ports are added or removed.
 options:
   state:
     description:
       - V(present) works on the networks and guests listed.
-      - V(absent) removes every bridge and port that this collection has made, and gives settings, devices and files back as they were.
+      - V(absent) removes every bridge and port that this collection has made, and restores settings, devices and files.
     type: str
     choices: [present, absent]
     default: present
   socket_memory_mib:
     description:
-      - Huge pages, in MiB, that the switch takes of each NUMA node with dataplane or realtime CPUs.
+      - Huge pages, in MiB, that the switch takes on each NUMA node with dataplane or realtime CPUs.
       - V(0) computes them from the networks' MTUs by the rules of Open vSwitch's documentation (832 MiB for an MTU of 1500).
         With less, the switch has fewer packet buffers; V(64) suffices for a handful of ports.
     type: int
@@ -43,8 +43,8 @@ options:
     default: 0
   dpdk_extra:
     description:
-      - Further arguments for DPDK (C(dpdk-extra)). Left alone when empty; those that an earlier run has set then go.
-      - Arguments that give DPDK CPUs or memory of its own are refused.
+      - Further arguments for DPDK (C(dpdk-extra)). Left alone when empty; then those that an earlier run has set are removed.
+      - Arguments that give DPDK its own CPUs or memory are refused.
     type: str
     default: ""
   socket_group:
@@ -52,7 +52,7 @@ options:
     type: str
     default: ""
   restart_with_guests:
-    description: Whether the daemon may be restarted while guests use the switch. Their connection is gone for some seconds.
+    description: Whether the daemon may be restarted while guests use the switch. They lose their connection for some seconds.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -65,7 +65,7 @@ extends_documentation_fragment:
 requirements:
   - Open vSwitch 2.16 or newer with DPDK, and driverctl for devices bound to vfio-pci (the ovs_dpdk role installs them)
 notes:
-  - With O(fsroot) the switch's database is taken for empty.
+  - With O(fsroot) the module assumes that the switch's database is empty.
 seealso:
   - module: realtime.kvm.cpu_partition
   - module: realtime.kvm.rt_domain
@@ -86,7 +86,7 @@ EXAMPLES = r"""
         networks:
           - network: control
 
-- name: Take a network away, with its ports
+- name: Remove a network with its ports
   realtime.kvm.ovs_dpdk:
     networks:
       - name: control
@@ -106,7 +106,7 @@ switch:
   returned: success
   type: dict
 restart_required:
-  description: Whether the daemon had to be restarted, which it was outside check mode.
+  description: Whether the daemon needed a restart, which was made unless in check mode.
   returned: success
   type: bool
 restart_reasons:

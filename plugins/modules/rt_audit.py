@@ -2,34 +2,34 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hold a node against its document, the inventory and the known conflicts."""
+"""Compare a node with its document, the inventory and the known conflicts."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: rt_audit
-short_description: Hold a node against its document, the inventory and the known conflicts
+short_description: Compare a node with its document, the inventory and the known conflicts
 version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
   - Compares every claim of the partition document and of the guests' specs with the machine, in one remote execution. That is arguments, kernel, boot
-    loader and boot service, CPU sets and cpuset partitions, kernel threads, workqueues and other settings, interrupts, governor and idle states really
-    entered, huge pages by NUMA node, the switch's settings, ports and poll-mode threads, each guest's definition, threads, memory and lock, other tuning
+    loader and boot service, CPU sets and cpuset partitions, kernel threads, workqueues and other settings, interrupts, governor and idle states that
+    CPUs enter, huge pages by NUMA node, the switch's settings, ports and poll-mode threads, each guest's definition, threads, memory and lock, other tuning
     daemons, and programs that run where they should not.
-  - What guests, switch and memory should be is found out by the modules that would change them, in check mode.
-  - On a node without a document the CPUs that its kernel isolates are taken for realtime CPUs, and the rules for conflicts are applied to them.
-  - Every rule is in docs/audit.md of this collection, with what must hold and who says so. A part that cannot be read is a finding or is
-    listed in RV(unchecked), and the rest is done.
+  - The modules that change guests, switch and memory find their differences, in check mode.
+  - On a node without a document the CPUs that its kernel isolates count as realtime CPUs, and the rules for conflicts are applied to them.
+  - Every rule is in docs/audit.md of this collection, with its meaning and its source. A part that cannot be read is a finding or is
+    listed in RV(unchecked); all other parts are checked.
   - Changes nothing.
 options:
   interval:
-    description: How many seconds idle states are watched at least, where the processor has any.
+    description: The least number of seconds for which idle states are watched, if the processor has any.
     type: float
     default: 1.0
   priority_limit:
-    description: The highest priority that a guest's thread may have, as given to M(realtime.kvm.rt_domain); what the node was configured with when not given.
+    description: The highest priority that a guest's thread may have, as given to M(realtime.kvm.rt_domain); the node's configured value when not given.
     type: int
   host:
     description: Options as given to M(realtime.kvm.kvm_host).
@@ -50,7 +50,7 @@ options:
         type: dict
         default: {}
       nx_huge_pages:
-        description: What KVM does with huge pages that code runs in.
+        description: How KVM maps huge pages with executable code.
         type: str
         choices: [keep, "off"]
         default: keep
@@ -84,15 +84,15 @@ extends_documentation_fragment:
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
 notes:
-  - With O(fsroot), guests, switch and boot loader are not looked at.
-  - Run it as root; otherwise much cannot be read.
+  - With O(fsroot), guests, switch and boot loader are not checked.
+  - Run it as root; otherwise many files cannot be read.
 seealso:
   - module: realtime.kvm.cpu_partition_info
     description: The partition alone.
 """
 
 EXAMPLES = r"""
-- name: Hold the node against everything the inventory says
+- name: Compare the node with the inventory
   realtime.kvm.rt_audit:
     networks: "{{ realtime_networks | default([]) }}"
     guests: "{{ realtime_guests | default([]) }}"
@@ -103,14 +103,14 @@ EXAMPLES = r"""
     that: audit.findings | selectattr('severity', 'eq', 'error') | length == 0
     fail_msg: "{{ audit.findings_table }}"
 
-- name: What would this captured machine get
+- name: Audit a captured machine
   realtime.kvm.rt_audit:
     fsroot: /srv/snapshots/kvm07
 """
 
 RETURN = r"""
 findings:
-  description: Every rule that does not hold, errors first.
+  description: Every broken rule, errors first.
   returned: success
   type: list
   elements: dict
@@ -118,22 +118,22 @@ findings:
     severity: {description: V(error) or V(warning)., type: str}
     rule: {description: "Which rule was broken; all are in docs/audit.md.", type: str, sample: vcpu-pin}
     resource: {description: "The file, thread, interrupt, argument, guest or CPUs.", type: str}
-    expected: {description: What it should be., type: str}
-    actual: {description: What it is., type: str}
-    remedy: {description: The role or command that repairs it., type: str}
-    source: {description: Who says that the rule must hold., type: str}
+    expected: {description: The wanted state., type: str}
+    actual: {description: The present state., type: str}
+    remedy: {description: The command or action that repairs it., type: str}
+    source: {description: The source of the rule., type: str}
 findings_table:
   description: The findings as lines of a table for people.
   returned: success
   type: list
   elements: str
 remarks:
-  description: What is worth knowing and breaks nothing (severity V(info)), such as interrupts that the kernel manages; keys as in RV(findings).
+  description: Information that breaks no promise (severity V(info)), such as interrupts that the kernel manages; keys as in RV(findings).
   returned: success
   type: list
   elements: dict
 unchecked:
-  description: Parts that could not be looked at, each with C(part), C(state) (V(absent) or V(broken)) and C(reason).
+  description: Parts that could not be checked, each with C(part), C(state) (V(absent) or V(broken)) and C(reason).
   returned: success
   type: list
   elements: dict
@@ -142,7 +142,7 @@ topology:
   returned: success
   type: dict
 partition:
-  description: The node's partition document; empty where there is none.
+  description: The node's partition document; empty if it has none.
   returned: success
   type: dict
 table:
@@ -155,7 +155,7 @@ kernel:
   returned: success
   type: dict
 managed_interrupts:
-  description: Interrupts on isolated CPUs that the kernel manages and nobody can move.
+  description: Interrupts on isolated CPUs that the kernel manages and that cannot be moved.
   returned: success
   type: list
   elements: dict

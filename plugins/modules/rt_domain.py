@@ -14,13 +14,13 @@ version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Brings all guests of a node to what the inventory says, in one remote execution. CPUs are chosen from the node's partition, one realtime CPU for each
-    vCPU of a real-time guest; no core serves two guests. Pins that exist stay, so that adding or removing a guest moves no other.
+  - Brings all guests of a node to the state in the inventory, in one remote execution. CPUs are chosen from the node's partition, one realtime CPU for each
+    vCPU of a real-time guest; no core serves two guests. Existing pins stay, so that adding or removing a guest moves no other guest.
   - A guest's settings are merged into the domain's persistent XML. What libvirt or an administrator added beside them stays, and libvirt validates
     the result before it is kept.
-  - Pins, policies and priorities are applied to running guests at once. What a running guest cannot take is returned in RV(restart_required), and done
-    with O(restart=true).
-  - Everything is checked before the first change, among others what libvirt does not check. That is shared memory for vhost-user, one CPU for each
+  - Pins, policies and priorities are applied to running guests at once. Changes that a running guest cannot take are returned in RV(restart_required),
+    and made with O(restart=true).
+  - Everything is checked before the first change, also what libvirt does not check. That is shared memory for vhost-user, one CPU for each
     vCPU and one user for each CPU (foreign domains and poll-mode threads included), free huge pages on the guest's NUMA node, and priorities below
     the kernel's own threads.
 options:
@@ -40,11 +40,11 @@ options:
     type: int
     default: 120
   force_off:
-    description: Whether to switch off guests that have not shut down in time. Without, the run fails and names them.
+    description: Whether to switch off guests that have not shut down in time. Otherwise the run fails and names them.
     type: bool
     default: false
   stop_running:
-    description: Whether O(state=absent) shuts running guests down. Without, it refuses and names them.
+    description: Whether O(state=absent) shuts running guests down. Otherwise the run refuses and names them.
     type: bool
     default: false
   priority_limit:
@@ -90,7 +90,7 @@ EXAMPLES = r"""
         disks:
           - path: /var/lib/libvirt/images/historian.qcow2
 
-- name: Take a guest away, keep its disks
+- name: Remove a guest, keep its disks
   realtime.kvm.rt_domain:
     guests:
       - name: plc1
@@ -104,7 +104,7 @@ domains:
   type: list
   elements: dict
 restart_required:
-  description: Running guests that lack something until they restart, each with the elements of its XML.
+  description: Running guests that need a restart, each with the elements of its XML that it lacks.
   returned: success
   type: dict
 unlisted:

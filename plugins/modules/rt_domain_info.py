@@ -2,19 +2,19 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the domains of a node are."""
+"""Report the domains of a node."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: rt_domain_info
-short_description: Tell what the guests of a node are, as defined and as running
+short_description: Report the guests of a node, defined and running
 version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Reads every domain that libvirt knows, ours or not, and the threads of running ones from C(/proc). Changes nothing.
+  - Reads every domain that libvirt knows, foreign ones too, and the threads of running ones from C(/proc). Changes nothing.
 options:
   names:
     description: Only these domains; all of them when empty.
@@ -42,7 +42,7 @@ domains:
   description:
     - Each domain's C(name), C(ours), C(state), C(owner), C(project), C(class), C(vcpus) (vCPU to CPUs), C(schedulers), C(emulator), C(floating),
       C(memory_mib), C(hugepages), C(nodes), C(ports), C(disks) and C(autostart) as defined.
-    - C(threads) are those of the running guest as the kernel shows them, and C(differs_live) says where they are not what the definition tells.
+    - C(threads) are those of the running guest as the kernel shows them, and C(differs_live) lists where they differ from the definition.
   returned: success
   type: list
   elements: dict

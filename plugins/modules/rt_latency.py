@@ -9,44 +9,44 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: rt_latency
-short_description: Measure the latency of a node's CPUs, or of a guest's, and say what the measurement is worth
+short_description: Measure the latency of a node's CPUs, or of a guest's, and return a verdict
 version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
   - Runs cyclictest, oslat, hwlatdetect or rtla (timerlat, osnoise, hwnoise) on CPUs of one set of the partition, with a load generator on
     the housekeeping CPUs meanwhile.
-  - The verdict comes from maxima and overflows, never from the bins of a histogram alone. A latency above the limit is a C(fail). Stalled
+  - The verdict is based on maxima and overflows, never on the bins of a histogram alone. A latency above the limit is a C(fail). Stalled
     threads, missing samples, an interrupted run, a clock that was set, changed frequencies, throttling, system management interrupts and a
-    load that ended early make it C(inconclusive), never a C(pass). On a virtual machine the verdict says that it is
+    load that ended early make it C(inconclusive), never a C(pass). On a virtual machine the verdict is marked
     C(virtual, not a measurement of the platform).
-  - Configures nothing. Tool and load run in one transient systemd unit, C(realtime-kvm-latency.service), as root; whatever ends the unit ends
-    both. What they print is below C(/run/realtime-kvm/latency) until O(state=absent), the next run or the next boot.
-  - The measurement ends by itself when nobody has asked after it for O(lease) seconds, so that a run that is killed leaves no load behind.
-  - Disturbs the measured CPUs (a thread of real-time priority on each; oslat leaves nothing of them) and the housekeeping CPUs (load). CPUs that
-    a program was put on are not measured unless O(occupied=true).
+  - Configures nothing. Tool and load run in one transient systemd unit, C(realtime-kvm-latency.service), as root; the end of the unit ends
+    both. Their output is below C(/run/realtime-kvm/latency) until O(state=absent), the next run or the next boot.
+  - The measurement ends by itself when no run has polled it for O(lease) seconds, so that a killed run leaves no load behind.
+  - Disturbs the measured CPUs (a thread of real-time priority on each; oslat uses them completely) and the housekeeping CPUs (load). CPUs that
+    a program is pinned to are not measured unless O(occupied=true).
 options:
   state:
     description:
       - V(measured) measures and returns the result.
-      - V(started) starts a measurement and returns; one with the same options that runs already is joined, any other is refused.
-      - V(polled) tells how far it is and, when it has ended, returns the result.
-      - V(absent) ends a measurement and removes what it has left.
+      - V(started) starts a measurement and returns; a running one with the same options is joined, any other is refused.
+      - V(polled) reports the progress and, once the measurement has ended, returns the result.
+      - V(absent) ends a measurement and removes its files.
     type: str
     choices: [measured, started, polled, absent]
     default: measured
   tool:
     description:
-      - What measures. V(cyclictest), the wake-up of a thread by a timer; V(oslat), gaps in a busy loop;
-        V(timerlat) and V(osnoise), the same seen from the kernel; V(hwnoise) and V(hwlatdetect), gaps that hardware and firmware tear.
+      - The tool. V(cyclictest) measures the wake-up of a thread by a timer; V(oslat), gaps in a busy loop;
+        V(timerlat) and V(osnoise), the same from within the kernel; V(hwnoise) and V(hwlatdetect), gaps that hardware and firmware cause.
       - rtla's tools and V(hwlatdetect) need tracers of the running kernel.
     type: str
     choices: [cyclictest, oslat, timerlat, osnoise, hwnoise, hwlatdetect]
     default: cyclictest
   profile:
     description:
-      - How long. V(smoke), a minute, shows that measuring works; V(standard) takes an hour; V(certify) takes twelve hours and needs load,
-        which is what RHEL 10 asks for before real-time guests run on a node.
+      - The duration. V(smoke), a minute, shows that measuring works; V(standard) takes an hour; V(certify) takes twelve hours and needs load,
+        which RHEL 10 requires before real-time guests run on a node.
     type: str
     choices: [smoke, standard, certify]
     default: smoke
@@ -54,22 +54,22 @@ options:
     description: Another duration than the profile's, in seconds. The result's profile is then C(custom).
     type: int
   cpu_set:
-    description: Which set of the partition is measured; without those of its CPUs that a program was put on, which are named in the result.
+    description: The set of the partition to measure, without CPUs that a program is pinned to; the result names these.
     type: str
     choices: [housekeeping, dataplane, realtime, shared]
     default: realtime
   cpus:
     description:
-      - The CPUs to measure, as a list such as C(4-7,12), in place of a set. One that is in use is refused.
+      - The CPUs to measure, as a list such as C(4-7,12), instead of a set. A CPU in use is refused.
       - In a guest the default is its real-time vCPUs, or the CPUs that its kernel isolates.
     type: str
   occupied:
-    description: Whether CPUs are measured although a program was put on them (a guest's vCPU, a poll-mode thread), which it stalls.
+    description: Whether CPUs are measured although a program is pinned to them (a guest's vCPU, a poll-mode thread), which the measurement stalls.
     type: bool
     default: false
   load:
     description:
-      - What runs on the housekeeping CPUs meanwhile. V(stress-ng) works on processors, caches, system calls, processes and page faults, without
+      - The load on the housekeeping CPUs meanwhile. V(stress-ng) loads processors, caches, system calls, processes and page faults, without
         large memory and without disk.
     type: str
     choices: [stress-ng, none]
@@ -80,22 +80,22 @@ options:
         and oslat are RHEL 10's, that of hwlatdetect is OpenShift's; rtla's tools have that of the tool that measures the same.
     type: float
   lease:
-    description: How many seconds a measurement goes on without anybody asking after it. O(state=measured) asks all the time.
+    description: How many seconds a measurement goes on without a run that polls it. O(state=measured) polls all the time.
     type: int
     default: 60
   guest:
     description:
       - Measure in this guest instead, which must run and have the QEMU guest agent with C(guest-exec). Tools and load run inside it.
-      - With O(platform) the module runs inside the guest already, and this is its name in the result.
+      - With O(platform) the module already runs inside the guest, and this is its name in the result.
     type: str
   platform:
     description:
-      - For a run inside a guest that is reached by SSH, what its node says of itself, which is RV(platform) of a run there (O(state=absent) in check
-        mode touches nothing). C(virtual) is whether the node is a virtual machine (true unless given), C(host) its name, C(partition_digest) the
+      - For a run inside a guest that is reached by SSH, the facts of its node, which is RV(platform) of a run there (O(state=absent) in check
+        mode changes nothing). C(virtual) is whether the node is a virtual machine (true unless given), C(host) its name, C(partition_digest) the
         digest of its document.
     type: dict
   host:
-    description: The name that the result has for this node; the node's own unless given.
+    description: This node's name in the result; the node's own unless given.
     type: str
   partition:
     description: The partition, as M(realtime.kvm.cpu_partition) returns it; by default the node's document.
@@ -112,19 +112,19 @@ EXAMPLES = r"""
   realtime.kvm.rt_latency:
   register: latency
 
-- name: What would be measured, and how
+- name: Show what a run would measure, and how
   realtime.kvm.rt_latency:
     profile: certify
   check_mode: true
 
-- name: Start twelve hours of oslat, which end when nobody asks after them for a quarter of an hour
+- name: Start twelve hours of oslat, which end when no run polls them for a quarter of an hour
   realtime.kvm.rt_latency:
     state: started
     tool: oslat
     profile: certify
     lease: 900
 
-- name: Look how far it is
+- name: Poll the measurement
   realtime.kvm.rt_latency:
     state: polled
     lease: 900
@@ -155,7 +155,7 @@ seconds:
   returned: when known
   type: int
 environment:
-  description: What is measured on (kernel, its arguments, microcode, digest of the partition, version and command line of the tool).
+  description: The machine and the tool of the measurement (kernel, its arguments, microcode, digest of the partition, version and command line of the tool).
   returned: when O(state) is V(measured) or V(started), also in check mode
   type: dict
 virtual:
@@ -163,11 +163,11 @@ virtual:
   returned: when known
   type: bool
 interval:
-  description: How many seconds to wait between two questions after it.
+  description: How many seconds to wait between two polls.
   returned: when O(state) is V(measured) or V(started), also in check mode
   type: int
 platform:
-  description: What a run inside a guest of this node takes as O(platform).
+  description: The value of O(platform) for a run inside a guest of this node.
   returned: success
   type: dict
 running:
@@ -175,7 +175,7 @@ running:
   returned: success
   type: bool
 finished:
-  description: Whether RV(result) is there.
+  description: Whether RV(result) exists.
   returned: success
   type: bool
 seconds_left:
@@ -192,7 +192,7 @@ result:
   type: dict
   contains:
     verdict: {description: "C(result) (pass, fail, inconclusive), C(virtual) and C(reasons).", type: dict}
-    max_us: {description: The highest latency; null where nothing was measured., type: float}
+    max_us: {description: The highest latency; null if nothing was measured., type: float}
     per_cpu: {description: "Minimum, average, maximum, samples and overflows of each CPU.", type: list, elements: dict}
     histogram: {description: Samples by bin and CPU., type: dict}
 summary:

@@ -2,24 +2,24 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node has and who uses it."""
+"""Report a node's resources and their users."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: rt_node_info
-short_description: Tell what a node has and who uses it, for accounting and report
+short_description: Report a node's resources and their users, for accounting and report
 version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Reads in one remote execution the CPUs, the partition document, memory and huge pages, every domain of libvirt (ours and foreign, real-time and not),
+  - Reads in one remote execution the CPUs, the partition document, memory and huge pages, every domain of libvirt (also foreign and ordinary ones),
     the ports and poll-mode threads of the switch, and how often interrupts fire on each CPU. Changes nothing and is safe on a live node.
-  - A part that is not there or cannot be read is named in C(missing), and the rest is returned.
+  - C(missing) names each part that does not exist or cannot be read; all other parts are returned.
 options:
   interval:
-    description: Seconds between the two counts of interrupts from which their rates are reckoned; V(0) for counts since boot alone. At most 60.
+    description: Seconds between the two counts of interrupts from which their rates are computed; V(0) for counts since boot only. At most 60.
     type: float
     default: 1.0
 extends_documentation_fragment:
@@ -32,14 +32,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read what the node has and who uses it
+- name: Read the node's resources and their users
   realtime.kvm.rt_node_info:
   register: rt_node_info_result
 """
 
 RETURN = r"""
 node:
-  description: All that was read, as plain data.
+  description: The data, as plain values.
   returned: success
   type: dict
   contains:
@@ -49,15 +49,15 @@ node:
     booted: {description: When the node was booted., type: str}
     topology: {description: "Every online CPU with package, die, NUMA node and siblings, the NUMA nodes, and the network devices.", type: dict}
     kernel: {description: "Release, command line, isolated CPUs, and whether it is a PREEMPT_RT kernel.", type: dict}
-    partition: {description: The partition document; empty where there is none., type: dict}
+    partition: {description: The partition document; empty if the node has none., type: dict}
     partition_since: {description: When the document was last written., type: str}
     memory:
-      description: Of each NUMA node the memory in MiB (total, free, what guests may have at most) and the huge pages by size (have, free).
+      description: For each NUMA node the memory in MiB (total, free, most for guests) and the huge pages by size (have, free).
       type: dict
     guests:
       description:
         - Every domain as M(realtime.kvm.rt_domain_info) describes it.
-        - Besides it has C(manager) (V(realtime.kvm), V(nova) or empty), C(created) where the metadata tells, C(running_since) (start of its process),
+        - It also has C(manager) (V(realtime.kvm), V(nova) or empty), C(created) if the metadata has it, C(running_since) (start of its process),
           C(defined_since) (last change of its definition) and C(devices) (PCI addresses given to it).
       type: list
       elements: dict

@@ -9,14 +9,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: rt_report
-short_description: Write accounting and report of a fleet from what its nodes told
+short_description: Write accounting and report of a fleet from its nodes' results
 version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
   - Turns the results of M(realtime.kvm.rt_node_info) and of the verification of many hosts, and stored latency results, into one HTML page that
-    loads nothing from anywhere, and into the accounting as JSON and CSV. Runs on the controller alone and connects to no host.
-  - A host that was unreachable, told nothing or only a part is shown as such; the others are shown all the same.
+    loads nothing, and into the accounting as JSON and CSV. Runs only on the controller and connects to no host.
+  - A host that was unreachable, or whose result is missing or partial, is shown as such; all other hosts are shown too.
 options:
   hosts:
     description: The hosts to report on.
@@ -36,7 +36,7 @@ options:
     type: path
     required: true
   latency_folder:
-    description: Folder on the controller that holds stored latency results. A file that is none is named in the report and left where it is.
+    description: Folder on the controller that holds stored latency results. Other files are named in the report and stay.
     type: path
   title:
     description: Title of the page.
@@ -46,11 +46,11 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying the controller.
     support: full
-    details: Everything is worked out; no file is written.
+    details: Everything is computed; no file is written.
   diff_mode:
     description: Returns what has changed (or would be changed in C(check_mode)).
     support: none
-    details: The page holds the time at which it was made, so it is a new one every time.
+    details: The page holds the time at which it was made, so it differs in every run.
 seealso:
   - module: realtime.kvm.rt_node_info
 """
@@ -73,7 +73,7 @@ files:
   type: list
   elements: str
 nodes:
-  description: Of each host its C(state) (V(ok), V(findings), V(half), V(failed), V(unreachable)) and the C(reason).
+  description: For each host its C(state) (V(ok), V(findings), V(half), V(failed), V(unreachable)) and the C(reason).
   returned: success
   type: dict
 summary:
@@ -82,7 +82,7 @@ summary:
   type: list
   elements: str
 findings:
-  description: How many findings there are on all nodes together.
+  description: Number of findings on all nodes together.
   returned: success
   type: int
 rejected:

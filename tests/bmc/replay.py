@@ -116,7 +116,7 @@ class Machine:
         return {name: value for name, value in found.items() if current.get(name) != value}
 
     def stage(self, **values) -> None:
-        """Have somebody else stage settings."""
+        """Stage settings as another user."""
         document = self.tree[self.settings_path]
         document["Attributes"] = {**(document.get("Attributes") or {}), **values}
 

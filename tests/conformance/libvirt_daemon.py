@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A libvirtd that runs on this machine, asked through whichever Python has libvirt's bindings.
 
-It is asked to define domains under names that nobody has, to show what it made of them, and to forget them again.
+It is asked to define domains under unused names, to show what it made of them, and to forget them again.
 """
 
 from __future__ import annotations

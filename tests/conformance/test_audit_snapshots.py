@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The audit of real machines that somebody else has tuned, or nobody: what it must say of them, and no more."""
+"""The audit of real machines, tuned by other users or not at all: what it must report, and no more."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def told(items):
 
 
 def interrupts(result):
-    """Name of the family to the CPUs that it fires on, as told."""
+    """Name of the family to the CPUs that it fires on, as reported."""
     found = [item for item in result["findings"] if item["rule"] == "interrupt"]
     return {re.search(r"\((.*)\)$", item["resource"])[1]: item["actual"] for item in found}
 
@@ -58,7 +58,7 @@ POLL = (
     "idle-poll",
     "idle=poll",
     "per-CPU limits (pm_qos_resume_latency_us)",
-    "2 threads per core, of which an idle one takes half of what the other has",
+    "2 threads per core, of which an idle one takes half of the core from the other",
 )
 MCE = ("mce-off", "mce", "reports of uncorrected errors (mce=ignore_ce is quiet too)", "mce=off")
 REDUNDANT = [

@@ -155,7 +155,7 @@ def test_several_systems_of_which_one_has_a_bios(capsys, serve):
     assert result["stages"] == [{"PackageCState": "C0/C1 state"}]
 
 
-def test_pending_settings_of_somebody_else_are_shown(capsys, serve):
+def test_pending_settings_of_another_user_are_shown(capsys, serve):
     """DMTF's mockup has five: one of them is a wanted attribute, which is not ours to change then."""
     result = info(capsys, serve("dmtf"), turbo="off")
     assert result["foreign_pending"]["EmbeddedSata"] == "Ahci"

@@ -4,7 +4,7 @@
 """A real libvirtd takes what is rendered, and what it shows of it afterwards is no difference.
 
 Runs where a libvirtd answers at qemu:///system (apt-get install libvirt-daemon-system qemu-system-x86 python3-libvirt);
-no guest is started, and domains that are there are left alone. What only a daemon tells is tested here, as libvirt
+no guest is started, and domains that are there are left alone. What only a daemon shows is tested here, as libvirt
 checks more when it defines than its schema does.
 """
 
@@ -113,7 +113,7 @@ def test_any_guest_becomes_any_other_in_one_run(new, one):
         assert differences(tree, wished(tree, GUESTS[name])) == [], f"{one} to {name}"
 
 
-#: Domains that somebody else has made or changed: what libvirt takes with a guest of ours in them, though not as they are.
+#: Domains that other users have made or changed, which libvirt takes with a merged guest but not unchanged.
 DOMAIN = """
 <domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid>{top}<memory unit='MiB'>256</memory><vcpu{attributes}>{vcpus}</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type></os>{middle}<devices>{devices}</devices></domain>
@@ -240,12 +240,12 @@ def test_foreign_metadata_comes_back_as_it_was():
 
 # -- libvirt's own test domains --------------------------------------------------------------------
 
-#: Machines without PCI, which nothing of ours can be attached to.
+#: Machines without PCI, which no device can be attached to.
 NO_PCI = {"usb-controller-implicit-isapc.xml"}
 
 
 def test_every_domain_of_libvirts_tests_that_this_one_takes_also_takes_a_guest_of_ours():
-    """About half a minute of a daemon's time; what it shows and would not take back itself is left out."""
+    """About half a minute of a daemon's time; what it shows but would not accept itself is left out."""
     need_whole("libvirt")
     inputs = {}
     for name in fixtures.accepted():

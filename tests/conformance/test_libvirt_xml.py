@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every domain that libvirt's own tests accept: read and written without a loss, and valid with a guest of ours in it.
+"""Every domain that libvirt's own tests accept: read and written without a loss, and valid with a merged guest in it.
 
 The domains and the two schemas are libvirt's (11.3.0, and the schema of 12.8.0). The inputs of its tests are what people
 write, the outputs (``.x86_64-latest.xml``) what libvirt makes of it and shows.
@@ -98,7 +98,7 @@ def faults(text):
     ]
 
 
-# -- wishes that suit a domain ---------------------------------------------------------------------
+# -- requests that suit a domain -------------------------------------------------------------------
 
 
 def whole(tree):
@@ -169,7 +169,7 @@ def own(tree):
 
 
 def turned_into_ours(tree):
-    """A disk of ours in the place of each, of every kind in turn."""
+    """A disk of the inventory in the place of each, of every kind in turn."""
     disks = []
     for target in tree.findall("devices/disk/target"):
         name, number = target.get("dev"), len(disks)

@@ -370,7 +370,7 @@ def test_a_run_killed_before_the_restart_is_completed_by_the_next(running, monke
     assert running.switch.starts == starts
     host, result = running.run()
     assert [change.resource for change in host.changes] == [ovs_dpdk.SERVICE]
-    assert result["restart_reasons"] == ["settings changed by a run that did not come to the restart"]
+    assert result["restart_reasons"] == ["settings changed by a run that ended before the restart"]
     assert running.switch.starts == starts + 1
     assert running.resources() == []
 
@@ -444,7 +444,7 @@ class _Dying:
         return Request(json.dumps(value))
 
 
-def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(running):
+def test_a_change_by_another_user_meanwhile_is_not_overwritten(running):
     running.run()
     vsctl = running.switch.vsctl
     host = writable(running.root, "ovs_dpdk")
@@ -453,7 +453,7 @@ def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(running):
         vsctl("set", "Open_vSwitch", ".", "other_config:pmd-cpu-mask=0x2")
         with pytest.raises(
             HostError,
-            match="somebody else has changed the switch's configuration while this run was planned, so nothing was changed",
+            match="another user has changed the switch's configuration while this run was planned, so nothing was changed",
         ):
             host.commit()
     assert "77" not in vsctl("get", "Open_vSwitch", ".", "other_config")
@@ -586,7 +586,7 @@ def test_what_stands_in_the_way_is_refused_by_name(running):
         running.run()
     running.switch.vsctl("del-port", "plc1.control")
     fill(running.root, {"/sys/class/net/br-control/": None})
-    with pytest.raises(SwitchError, match="there is an interface br-control of the kernel already"):
+    with pytest.raises(SwitchError, match="an interface br-control of the kernel already exists"):
         running.run()
     assert "realtime-kvm" not in running.switch.vsctl("list", "Open_vSwitch")
 

@@ -218,7 +218,7 @@ HYBRID = {
     "ghw/linux-amd64-415ee03b8c4d1c4f07ae2e9d8b3d3d6d": range(8, 16),
     "nri/test-data-sample1": range(8, 16),
     "lscpu/arm-A510-A710-A715-X3": range(3),
-    # Known gap: no SMT, and a capture without /sys/devices/cpu_atom: CPUs 0-3 are E-cores, which nothing read here tells.
+    # Known gap: no SMT, and a capture without /sys/devices/cpu_atom: CPUs 0-3 are E-cores, which nothing read here shows.
     "hwloc/5intel64-hybrid-lakefield": (),
 }
 
@@ -235,9 +235,9 @@ def test_e_cores(snapshot):
 #: Sockets, where lscpu means something else than the kernel's package numbers.
 SOCKETS_DIFFER = {
     "arm-A510-A710-A715-X3": "counted for the first processor model only",
-    "ppc64-POWER7": "the kernel tells no package (-1); lscpu counts core_siblings",
-    "ppc64-POWER7-64cpu": "the kernel tells no package (-1); lscpu counts core_siblings",
-    "sparc64": "the kernel tells one package; lscpu counts core_siblings",
+    "ppc64-POWER7": "the kernel shows no package (-1); lscpu counts core_siblings",
+    "ppc64-POWER7-64cpu": "the kernel shows no package (-1); lscpu counts core_siblings",
+    "sparc64": "the kernel shows one package; lscpu counts core_siblings",
 }
 
 

@@ -128,7 +128,7 @@ def link_local(node: str, guest: str) -> str:
     return f"fe80::{int(mac[0], 16) ^ 2:x}{mac[1]}:{mac[2]}ff:fe{mac[3]}:{mac[4]}{mac[5]}"
 
 
-#: What tells why a guest is silent: its state, its ports as the switch sees them, and whether its vCPUs run at all.
+#: What shows why a guest is silent: its state, its ports as the switch sees them, and whether its vCPUs run at all.
 EVIDENCE = r"""
 virsh domstate --reason {guest}
 ovs-vsctl --timeout=10 --columns=name,link_state,error,status,statistics find Interface type=dpdkvhostuserclient

@@ -251,7 +251,7 @@ SABOTAGES = {
     ),
 }  # fmt: skip
 
-#: A guest of somebody else's, on a free realtime CPU: it is left alone, and held against what holds for every guest.
+#: A foreign guest, on a free realtime CPU: it is left alone, and checked against the rules for every guest.
 FOREIGN = """
 <domain type='kvm'><name>theirs</name><memory unit='MiB'>96</memory><vcpu>1</vcpu><memoryBacking><locked/></memoryBacking>
 <memtune><hard_limit unit='GiB'>1</hard_limit></memtune><numatune><memory mode='strict' nodeset='1'/></numatune>
@@ -315,7 +315,7 @@ def test_a_converged_node_has_no_finding() -> None:
     result = module(NODE, "realtime.kvm.rt_audit", "-a", json.dumps(ARGUMENTS))
     assert result["findings"] == []
     assert result["unchecked"] == []
-    # what nobody can or need repair
+    # what cannot or need not be repaired
     assert {item["rule"] for item in result["remarks"]} <= {"interrupt-managed", "nx-recovery", "pmd-remote", "note"}
 
 

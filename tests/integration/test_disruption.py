@@ -5,7 +5,7 @@
 
     DISRUPTION_TABLE=write python -m pytest tests/integration/test_disruption.py
 
-writes the table anew. The node is emulated: its CPUs are threads of this machine and stall whenever this machine is busy. So the figures tell
+writes the table again. The node is emulated: its CPUs are threads of this machine and stall whenever this machine is busy. So the figures show
 changes apart from one another and from no change, not what hardware would show.
 """
 

@@ -187,7 +187,7 @@ def test_a_run_killed_in_the_middle_is_completed_by_the_next() -> None:
 
 def test_two_hundred_domains_in_one_call() -> None:
     many = [{"name": f"many{number}", "memory_mib": 64, "state": "present"} for number in range(200)]
-    # what the module costs over this connection with nothing to do: Python reads its source anew each time, slowly when emulated
+    # what the module costs over this connection with nothing to do: Python reads its source again each time, slowly when emulated
     bare = min(timed("realtime.kvm.rt_domain", [])[1] for _attempt in range(2))
     first, cold = timed("realtime.kvm.rt_domain", many)
     again = [timed("realtime.kvm.rt_domain", many) for _attempt in range(2)]

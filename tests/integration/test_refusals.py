@@ -26,7 +26,7 @@ REFUSALS = {
     "junk list": ({"cpu_partition_cpus": {"realtime": "5-3"}}, ["cpu_partition_cpus.realtime", "5-3"]),
     "empty list": ({"cpu_partition_cpus": {"realtime": ""}}, ["cpu_partition_cpus.realtime", "empty"]),
     "number for a list": ({"cpu_partition_cpus": {"realtime": 2}}, ["cpu_partition_cpus.realtime", "quote"]),
-    "kernel that cannot be had": (
+    "kernel that is not available": (
         {"rt_kernel_packages": ["linux-image-nobody-has"]},
         ["rt_kernel_packages", "linux-image-nobody-has", NODE],
     ),
@@ -45,7 +45,7 @@ def stock() -> dict[str, str]:
     return fingerprint(NODE)
 
 
-@pytest.mark.skipif(NODE != "node1", reason="the wishes are made for node1 of the lab (LAB_NODES)")
+@pytest.mark.skipif(NODE != "node1", reason="the requests are made for node1 of the lab (LAB_NODES)")
 @pytest.mark.parametrize("case", REFUSALS)
 def test_refused_with_variable_and_remedy(stock: dict[str, str], case: str) -> None:
     wishes, parts = REFUSALS[case]

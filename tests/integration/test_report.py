@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of the lab: what it says of CPUs and guests is what the machines show, a node that is gone keeps nobody off, nothing is changed.
+"""The report of the lab: what it says of CPUs and guests is what the machines show, a node that is gone stops no other, nothing is changed.
 
     REPORT_PICTURES=write LAB_NODES=node1,node2,node3 python -m pytest tests/integration/test_report.py
 
-takes the pictures of docs/report.md that show the lab anew.
+takes the pictures of docs/report.md that show the lab again.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def test_the_page_works_in_a_browser(report: Report, tmp_path: Path) -> None:
         driver.get((report.folder / "report.html").as_uri())
         assert sorted(column(driver, "t-nodes", 1)) == sorted([*NODES, GONE])
         click(driver, "#t-nodes th:nth-child(4) button")
-        assert column(driver, "t-nodes", 1)[0] == GONE  # it has no free CPUs to tell
+        assert column(driver, "t-nodes", 1)[0] == GONE  # it has no free CPUs to show
         names = column(driver, "t-guests", 1)
         assert sorted(names) == sorted(guest["name"] for node in NODES for guest in guests_of(node))
         for name in names:

@@ -25,7 +25,7 @@ TENANTS = ("CPU ", "pmd-", "kvm-nx-lpage")
 #: The most remote executions that an unchanged run may cost a host: partitioned only, and with switch and guests.
 UNCHANGED_LIMIT, HOSTING_LIMIT = 12, 18
 
-#: Runs on the node: allowed CPUs of every task, with what tells whether the kernel has bound it.
+#: Runs on the node: allowed CPUs of every task, and whether the kernel has bound it.
 TASKS = r"""
 import glob, json
 rows = []
@@ -120,7 +120,7 @@ def test_no_movable_interrupt_may_fire_on_an_isolated_cpu(converged: Converged, 
     for names, allowed, effective, number in on_node(node, INTERRUPTS):
         if not isolated & (cpus(allowed) | cpus(effective)):
             continue
-        # only the kernel itself can tell a managed one: it refuses to move it
+        # only the kernel itself shows a managed one: it refuses to move it
         refusal = ssh(node, f"echo {EXPECTED[node]['housekeeping']} > /proc/irq/{number}/smp_affinity_list; echo $?", ok=False)
         assert refusal.strip() != "0", f"IRQ {number} ({names}) could be moved off {allowed} (effective {effective})"
         managed.append(names)

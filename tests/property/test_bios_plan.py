@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 
-from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import Wish, Wishes
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import Request, Requests
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.plan import MAX_STAGES, make_plan
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import Attribute, Condition, Dependency, Registry
 from hypothesis import given, settings
@@ -19,7 +19,7 @@ VALUES = ("x", "y", "z")
 
 @st.composite
 def machines(draw):
-    """A registry with locks and maps at random, current and pending values, and wishes."""
+    """A registry with locks and maps at random, current and pending values, and requests."""
     attributes = {name: Attribute(name, "Enumeration", VALUES, read_only=draw(st.integers(0, 9)) == 0) for name in NAMES}
     dependencies = []
     for _number in range(draw(st.integers(0, 8))):
@@ -30,8 +30,8 @@ def machines(draw):
         dependencies.append(Dependency(target, prop, value, (condition,)))
     current = {name: draw(st.sampled_from(VALUES)) for name in NAMES}
     wanted = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
-    wishes = [
-        Wish(name, (draw(st.sampled_from(VALUES)),), gate=draw(st.sampled_from(["", "", "", "needed", "always"])))
+    requests = [
+        Request(name, (draw(st.sampled_from(VALUES)),), gate=draw(st.sampled_from(["", "", "", "needed", "always"])))
         for name in wanted
     ]
     pending = {
@@ -39,14 +39,14 @@ def machines(draw):
         for name in NAMES
         if draw(st.integers(0, 5)) == 0 and (value := draw(st.sampled_from(VALUES))) != current[name]
     }
-    return Registry("made", attributes, tuple(dependencies)), current, pending, Wishes(tuple(wishes), ())
+    return Registry("made", attributes, tuple(dependencies)), current, pending, Requests(tuple(requests), ())
 
 
 @settings(deadline=None, max_examples=300)
 @given(machines(), st.booleans())
 def test_plans_can_be_carried_out_and_reach_what_they_promise(machine, overwrite):
-    registry, current, pending, wishes = machine
-    plan = make_plan(wishes, current, pending, registry, overwrite=overwrite)
+    registry, current, pending, requests = machine
+    plan = make_plan(requests, current, pending, registry, overwrite=overwrite)
     assert plan.reboots <= MAX_STAGES
     values = dict(current)
     for stage in plan.stages:
@@ -56,49 +56,49 @@ def test_plans_can_be_carried_out_and_reach_what_they_promise(machine, overwrite
             assert taken_back or registry.read_only(name, values) is None
         values = registry.simulate(values, stage)
     for item in plan.items:
-        if item.state in ("ok", "differs", "staged", "comes") and item.wish.gate != "needed":
-            assert item.wish.satisfied(values[item.wish.name]), item
+        if item.state in ("ok", "differs", "staged", "comes") and item.request.gate != "needed":
+            assert item.request.satisfied(values[item.request.name]), item
         if item.state == "blocked":
             assert item.note
-    # attributes that nobody asked for are not written
-    assert set(itertools.chain.from_iterable(plan.stages)) <= {wish.name for wish in wishes.wishes}
+    # attributes that no request names are not written
+    assert set(itertools.chain.from_iterable(plan.stages)) <= {request.name for request in requests.requests}
 
 
 @settings(deadline=None, max_examples=300)
 @given(machines())
 def test_when_all_is_done_nothing_is_left(machine):
-    registry, current, _pending, wishes = machine
-    plan = make_plan(wishes, current, {}, registry)
+    registry, current, _pending, requests = machine
+    plan = make_plan(requests, current, {}, registry)
     values = dict(current)
     for stage in plan.stages:
         values = registry.simulate(values, stage)
-    again = make_plan(wishes, values, {}, registry)
-    done = {item.wish.name for item in plan.items if item.state != "blocked"}
+    again = make_plan(requests, values, {}, registry)
+    done = {item.request.name for item in plan.items if item.state != "blocked"}
     assert not ({name for stage in again.stages for name in stage} & done) or plan.of_state("blocked")
 
 
 @settings(deadline=None, max_examples=200)
 @given(machines())
 def test_a_run_that_ends_between_stages_goes_on_with_the_next(machine):
-    """Planned anew after each reboot, as the role does, it comes to the same end."""
-    registry, current, _pending, wishes = machine
-    whole = make_plan(wishes, current, {}, registry)
+    """Planned again after each reboot, as the role does, it comes to the same end."""
+    registry, current, _pending, requests = machine
+    whole = make_plan(requests, current, {}, registry)
     values = dict(current)
     for _stage in whole.stages:
-        plan = make_plan(wishes, values, {}, registry)
+        plan = make_plan(requests, values, {}, registry)
         values = registry.simulate(values, plan.stages[0]) if plan.stages else values
-    final = make_plan(wishes, values, {}, registry)
-    reached = {item.wish.name for item in whole.items if item.state != "blocked" and item.wish.gate != "needed"}
-    missing = {item.wish.name for item in final.items if item.state not in ("ok", "blocked") and item.wish.gate != "needed"}
+    final = make_plan(requests, values, {}, registry)
+    reached = {item.request.name for item in whole.items if item.state != "blocked" and item.request.gate != "needed"}
+    missing = {item.request.name for item in final.items if item.state not in ("ok", "blocked") and item.request.gate != "needed"}
     if not whole.of_state("blocked"):
         assert not (reached & missing), (whole.stages, final.stages)
 
 
 @given(machines())
-def test_the_settings_of_somebody_else_are_left_alone(machine):
-    registry, current, pending, wishes = machine
-    plan = make_plan(wishes, current, pending, registry)
-    for wish in wishes.wishes:
-        if wish.name in pending and not wish.satisfied(pending[wish.name]):
-            assert wish.name not in plan.writes
-            assert wish.name in [item.wish.name for item in plan.of_state("conflict")]
+def test_the_settings_of_another_user_are_left_alone(machine):
+    registry, current, pending, requests = machine
+    plan = make_plan(requests, current, pending, registry)
+    for request in requests.requests:
+        if request.name in pending and not request.satisfied(pending[request.name]):
+            assert request.name not in plan.writes
+            assert request.name in [item.request.name for item in plan.of_state("conflict")]

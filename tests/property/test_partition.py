@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Any machine, any wish: a partition that keeps every promise, or a refusal in words. Nothing else."""
+"""Any machine, any request: a partition that keeps every promise, or a refusal in words. Nothing else."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def nearly_right(rng, machine):
 @given(st.integers(0, 2**32))
 @LIMITS
 def test_lists_are_taken_as_they_are_or_refused_in_words(seed):
-    """As above, where most wishes can be met: few random draws are, and a broken rule must not hide among refusals."""
+    """As above, where most requests can be met: few random draws are, and a broken rule must not hide among refusals."""
     rng = random.Random(seed)
     machine = roomy(rng)
     intent = Intent(

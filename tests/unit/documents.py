@@ -72,7 +72,7 @@ def lab_node(*, offline=""):
     return build_topology(files)
 
 
-#: Sets that can all be told apart: housekeeping 0-1,6-7; dataplane 8-9; realtime 2-5; shared 10-11.
+#: Sets that all differ: housekeeping 0-1,6-7; dataplane 8-9; realtime 2-5; shared 10-11.
 PARTITION = plan_partition(lab_node(), Intent(cpus={"dataplane": "8-9", "shared": "10-11"}))
 NO_DATAPLANE = plan_partition(lab_node(), Intent(shared_cores_per_node=1))
 

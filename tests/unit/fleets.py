@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fleets that do not exist, as rt_node_info, rt_verify and rt_latency would tell of them; guests stand where the planner puts them."""
+"""Fleets that do not exist, as rt_node_info, rt_verify and rt_latency would report them; guests are where the planner puts them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _guest(guest, spec, placement, running, number):
 
 
 def foreign(name, cpus, *, running=True, manager="", **more):
-    """A domain that somebody else has made, with one vCPU per CPU."""
+    """A foreign domain, with one vCPU per CPU."""
     threads = [
         {"role": f"vcpu{n}", "tid": 9000 + n, "name": f"CPU {n}/KVM", "cpus": str(cpu), "scheduler": "other"}
         for n, cpu in enumerate(cpus)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A libvirt that remembers what it is told, and shows running guests as pid files and threads in a tree."""
+"""A libvirt that records its calls, and shows running guests as pid files and threads in a tree."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import job as _latency_job
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import machine as _latency_machine
 
-#: Takes as long as it is told (or until FAKE_END exists), ends at once when asked to, and prints what cyclictest 2.4 prints (CPU 0, calm unless FAKE_MAX).
+#: Takes as long as requested (or until FAKE_END exists), ends at once when asked to, and prints what cyclictest 2.4 prints (CPU 0, calm unless FAKE_MAX).
 CYCLICTEST = r"""#!/bin/sh
 [ "$1" = --help ] && { echo 'cyclictest V 2.40'; [ -n "$FAKE_TEXT" ] || echo '--json=FILENAME'; exit 0; }
 [ -n "$FAKE_ERROR" ] && { echo "$FAKE_ERROR" >&2; exit 1; }

@@ -111,7 +111,7 @@ class FakeSwitch:
     """The switch's database, made of what the module wants the switch to be.
 
     The operations of the module's transaction are not run. So tests with it show what the audit finds once the database or the machine
-    differs from that wish; they cannot show that the transaction leads to it. tests/conformance/test_ovs_dpdk.py does that, on a real
+    differs from that request; they cannot show that the transaction leads to it. tests/conformance/test_ovs_dpdk.py does that, on a real
     ovsdb-server.
     """
 
@@ -259,7 +259,7 @@ class Plant:
         return SwitchEdges(host, self._command, FakeLibvirtOf(self.libvirt if self.answers else None))
 
     def settle_guest(self, name, locked="131072", node=None):
-        """What /proc tells of a running guest's process beside its threads."""
+        """What /proc shows of a running guest's process beside its threads."""
         pid = self.pid(name)
         domain = describe(self.libvirt.domains()[name].tree)
         where = node if node is not None else (domain.nodes or (0,))[0]
@@ -338,7 +338,7 @@ class Plant:
             self.write(pidfile, f"{tid}\n")
 
     def foreign(self, name="theirs", more="", devices="", cpu=None, scheduler=None, locked="65536"):
-        """A domain that somebody else has made, and runs; ``cpu``: where its vCPU is pinned."""
+        """A foreign domain that runs; ``cpu``: where its vCPU is pinned."""
         if cpu is not None:
             policy = f"<vcpusched vcpus='0' scheduler='fifo' priority='{scheduler}'/>" if scheduler else ""
             more += f"<cputune><vcpupin vcpu='0' cpuset='{cpu}'/><emulatorpin cpuset='0'/>{policy}</cputune>"

@@ -76,7 +76,7 @@ def by_name(path: Path) -> str:
 
 
 def canonical(value: Any) -> str:
-    """Text that tells 1 from true and from "1"."""
+    """Text that distinguishes 1 from true and from "1"."""
     return json.dumps(value, sort_keys=True)
 
 

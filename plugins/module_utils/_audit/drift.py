@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a node differs from its partition document: read, compared, and put as findings. Edge, read-only."""
+"""Compares a node with its partition document; the differences are findings. Edge, read-only."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .._interrupts.interrupts import read_interrupts
 from .._runtime.features import FEATURES, configured_features
 from .findings import Finding, change_finding, check_document, check_interrupts, check_kernel, check_task
 
-#: Changes that are no difference: an interrupt has a rule of its own, and a CPU is switched off on the way to a partition.
+#: Changes that are no difference: interrupts have their own rule, and a CPU is switched off before it gets a partition.
 _NO_DIFFERENCE = re.compile(r"/proc/irq/\d+/|/sys/devices/system/cpu/cpu\d+/online$")
 
 
 def document_missing() -> Finding:
-    """Return what a node without a document gets."""
+    """Return the finding for a node without a document."""
     return Finding("document-missing", DOCUMENT, "a partition document", "absent", "run the site playbook")
 
 
 def read_wanted_kernel(host: Host) -> dict[str, Any] | None:
-    """Return what kernel_arguments keeps on the node, None where it was never run."""
+    """Return what kernel_arguments keeps on the node, None where it has never run."""
     path = config_path("kernel_arguments")
     text = host.read(path)
     if text is None:
@@ -44,11 +44,11 @@ def read_wanted_kernel(host: Host) -> dict[str, Any] | None:
             return dict(wanted)
     except (ValueError, KeyError, TypeError):
         pass
-    raise HostError(f"{path} is damaged; run the rt_kernel role to write it anew")
+    raise HostError(f"{path} is damaged; run the rt_kernel role to write it again")
 
 
 def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, Any] | None) -> list[Finding]:
-    """Compare the running kernel with what it should be."""
+    """Compare the running kernel with the wanted one."""
     return check_kernel(
         partition,
         release=kernel.release,
@@ -60,7 +60,7 @@ def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, A
 
 
 def feature_findings(host: Host, partition: Partition, feature: str, options: Mapping[str, Any]) -> list[Finding]:
-    """Return what the boot service would change now, by the very code that would."""
+    """Return what the boot service would change now, from the service's own code."""
     trial = trial_of(host, feature)
     FEATURES[feature].plan(trial, partition, options)
     changes = [change for change in trial.changes if not _NO_DIFFERENCE.match(change.resource)]
@@ -68,17 +68,17 @@ def feature_findings(host: Host, partition: Partition, feature: str, options: Ma
 
 
 def tuned_finding(host: Host) -> Finding | None:
-    """Return what a node gets on which tuned is enabled or active."""
+    """Return the finding for a node with an enabled or active tuned."""
     state = tuned_state(host)
     if not state:
         return None
     profile = host.value("/etc/tuned/active_profile") or "no profile chosen"
-    remedy = "cpu_partition_tuned: take_over, or disable tuned"
+    remedy = "set cpu_partition_tuned: take_over, or run systemctl disable --now tuned"
     return Finding("tuned", "tuned.service", "switched off", f"{state} ({profile})", remedy)
 
 
 def partition_drift(host: Host, topology: Topology, partition: Partition | None) -> list[Finding]:
-    """Return every difference between document and machine, guests and switch left out."""
+    """Return every difference between document and machine, without guests and switch."""
     if partition is None:
         return [document_missing()]
     kernel = read_kernel(host)

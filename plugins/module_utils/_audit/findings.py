@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the machine should be against what it is: document, kernel, interrupts, programs. Pure: values in, findings out."""
+"""Compares the wanted with the present machine: document, kernel, interrupts, programs. Pure: values in, findings out."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .._host.change import Change
 from .._interrupts.affinity import Interrupt, stuck
 from .rules import RULES, rank
 
-#: Characters of a text of several lines that a finding shows.
+#: The most characters of a text of several lines that a finding shows.
 _SHOWN = 300
-#: Characters of a list of numbers that a finding shows.
+#: The most characters of a list of numbers that a finding shows.
 _LISTED = 40
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule that does not hold: where, what was expected, what is, and what repairs it."""
+    """One broken rule: resource, expected state, actual state, and remedy."""
 
-    rule: str  # of _audit_rules
+    rule: str  # its id in rules.py
     resource: str
     expected: str
     actual: str
@@ -40,7 +40,7 @@ class Finding:
 
     @property
     def source(self) -> str:
-        """Who says that the rule must hold."""
+        """The source of the rule."""
         return RULES[self.rule].source
 
     def to_dict(self) -> dict[str, str]:
@@ -49,12 +49,12 @@ class Finding:
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings the worst first, repeats once; equals stay as they were found."""
+    """Return findings the worst first, repeats once; equal severities keep their order."""
     return sorted(dict.fromkeys(findings), key=lambda finding: rank(finding.severity))
 
 
 def finding_rows(findings: Iterable[Finding]) -> list[list[str]]:
-    """Return the cells of a table for people, its header first; nothing where there is no finding."""
+    """Return the cells of a table for people, its header first; an empty list without findings."""
     rows = [[item.severity, item.rule, item.resource, item.expected, item.actual, item.remedy] for item in findings]
     return [["severity", "rule", "what", "expected", "actual", "remedy"], *rows] if rows else []
 
@@ -69,8 +69,8 @@ def rule_of(change: Change) -> str:
 
 
 def change_finding(change: Change, role: str, rule: str = "") -> Finding:
-    """Return what a role would change as a finding; of long texts the lines that differ."""
-    remedy = f"{role} role ({change.reason})" if change.reason else f"{role} role"
+    """Return a role's planned change as a finding; of long texts only the lines that differ."""
+    remedy = f"run the {role} role ({change.reason})" if change.reason else f"run the {role} role"
     expected, actual = _brief(change.after, change.before), _brief(change.before, change.after)
     return Finding(rule or rule_of(change), change.resource, expected, actual, remedy)
 
@@ -80,12 +80,12 @@ def _brief(text: str | None, other: str | None) -> str:
         return "absent" if text is None else text.strip()
     known = set() if other is None else {line.strip() for line in other.splitlines()}
     lines = [line.strip() for line in text.splitlines() if line.strip() and line.strip() not in known]
-    shown = "; ".join(lines) or "the same lines, less some"
+    shown = "; ".join(lines) or "the same lines without some"
     return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
 
 
 def check_document(partition: Partition, topology: Topology) -> list[Finding]:
-    """The document must have been made for the CPUs that the node has now."""
+    """The document must describe the CPUs that the node has now."""
     if partition.topology_digest == topology.digest():
         return []
     known = frozenset().union(*partition.sets.values()) | partition.idle
@@ -98,7 +98,7 @@ def check_document(partition: Partition, topology: Topology) -> list[Finding]:
             "partition document",
             f"online CPUs {format_cpulist(known)} (digest {partition.topology_digest})",
             f"{actual} (digest {topology.digest()})",
-            "bring the CPUs back, or run the cpu_partition role to plan anew",
+            "restore the CPUs, or run the cpu_partition role to plan again",
         )
     ]
 
@@ -112,9 +112,9 @@ def check_kernel(
     cmdline: Iterable[str],
     wanted: Mapping[str, Any] | None,
 ) -> list[Finding]:
-    """The running kernel must be the one asked for, with its arguments, and isolate the partition's CPUs.
+    """The running kernel must be the wanted one, with its arguments, and must isolate the partition's CPUs.
 
-    ``wanted`` is what kernel_arguments keeps on the node (tokens, default_kernel), None where it was never run.
+    ``wanted`` is what kernel_arguments keeps on the node (tokens, default_kernel), None where it has never run.
     """
     findings = []
     if wanted and wanted.get("default_kernel") and not fnmatchcase(release, wanted["default_kernel"]):
@@ -130,7 +130,7 @@ def check_kernel(
                 "running kernel",
                 "PREEMPT_RT in uname -v",
                 f"{release} without it",
-                "install a PREEMPT_RT kernel (rt_kernel role)",
+                "run the rt_kernel role, which installs a PREEMPT_RT kernel",
             )
         )
     if wanted:
@@ -182,9 +182,10 @@ def is_pending(partition: Partition, interrupt: Interrupt) -> bool:
 
 
 def check_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> list[Finding]:
-    """No movable interrupt may fire on an isolated CPU, whatever its mask says, nor may its mask allow that.
+    """No movable interrupt may fire on an isolated CPU, whatever its mask is, nor may its mask allow that.
 
-    One whose mask is right and that has not fired since is left out: the kernel moves it when it fires next (``pending``).
+    An interrupt with the right mask that has not fired since is left out: the kernel moves it when it fires next
+    (``pending``).
     """
     wrong = [
         irq
@@ -198,28 +199,28 @@ def check_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> l
             label,
             f"CPUs {format_cpulist(partition.unisolated)}",
             _where(irqs),
-            f"irq_affinity role (/proc/irq/{irqs[0].number}/smp_affinity_list{' and so on' if len(irqs) > 1 else ''})",
+            f"run the irq_affinity role (/proc/irq/{irqs[0].number}/smp_affinity_list{' and so on' if len(irqs) > 1 else ''})",
         )
         for label, irqs in _families(wrong).items()
     ]
 
 
 def check_managed(partition: Partition, interrupts: Iterable[Interrupt]) -> list[Finding]:
-    """Tell the interrupts on isolated CPUs that the kernel manages; nobody can move them."""
+    """Report the kernel-managed interrupts on isolated CPUs; they cannot be moved."""
     return [
         Finding(
             "interrupt-managed",
             label,
             f"CPUs {format_cpulist(partition.unisolated)}",
             _where(irqs),
-            "none: it fires where the CPU itself uses the device; fewer queues (ethtool -L, module parameters) may do",
+            "reduce the queues (ethtool -L, module parameters); otherwise none: it fires where the CPU itself uses the device",
         )
         for label, irqs in _families(stuck(interrupts, partition)).items()
     ]
 
 
 def _families(interrupts: Iterable[Interrupt]) -> dict[str, list[Interrupt]]:
-    """Return interrupts by label; those whose names differ in numbers alone, as the queues of a device do, are one."""
+    """Return interrupts by label; those whose names differ only in numbers, as the queues of a device do, share one."""
     found: dict[str, list[Interrupt]] = {}
     for irq in interrupts:
         found.setdefault(re.sub(r"\d+", "*", ", ".join(irq.actions)), []).append(irq)
@@ -260,11 +261,12 @@ def check_task(
     last: int | None = None,
     isolated: frozenset[int] = frozenset(),
 ) -> Finding | None:
-    """A program may stay off the isolated CPUs or be pinned to them; it may not wander across the border.
+    """A program may stay off the isolated CPUs or be pinned to them; it must not move between both kinds.
 
-    One that may run on every CPU does not wander where the kernel itself isolates them (``isolated``): no load balancing
-    reaches these CPUs, so it is reported only if the CPU it ran on ``last`` is one of them. Such programs are ordinary:
-    moving a task into a cgroup gives it all CPUs of the cgroup's cpuset (kernel/cgroup/cpuset.c), and libvirt makes cpusets.
+    A program that may run on every CPU does not do so where the kernel itself isolates them (``isolated``): no load
+    balancing reaches these CPUs, so it is reported only if the CPU it ran on ``last`` is one of them. Such programs are
+    common: moving a task into a cgroup gives it all CPUs of the cgroup's cpuset (kernel/cgroup/cpuset.c), and libvirt makes
+    cpusets.
     """
     if not allowed & partition.isolated or not allowed & partition.unisolated:
         return None
@@ -275,5 +277,5 @@ def check_task(
         f"{name} (pid {pid})",
         f"CPUs {format_cpulist(partition.unisolated)}, or isolated CPUs alone",
         f"CPUs {format_cpulist(allowed)}",
-        f"taskset -acp {format_cpulist(partition.unisolated)} {pid}, and whatever started it",
+        f"run taskset -acp {format_cpulist(partition.unisolated)} {pid}, and correct the program that started it",
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who runs on the isolated CPUs: guests, the switch's poll-mode threads, other programs. Pure: values in, findings out.
+"""The users of isolated CPUs: guests, the switch's poll-mode threads, other programs. Pure: values in, findings out.
 
-These are rules that libvirt does not check; they hold for every running guest, whoever made it.
+libvirt does not check these rules; they hold for every running guest, whoever made it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .._cpus.topology import Topology
 from .._guests.pinning import Existing
 from .findings import Finding, check_task
 
-#: A worker of KVM's that inherits CPU and policy of the vCPU it was first needed in.
+#: A worker of KVM that inherits CPU and policy from the first vCPU that needs it.
 KVM_WORKER = "kvm-nx-lpage"
 
 
@@ -30,8 +30,8 @@ class Actor:
     cpus: frozenset[int]
     policy: int = 0
     priority: int = 0
-    last: int = 0  # the CPU it ran on last
-    role: str = ""  # of a guest's: vcpu0, iothread1, emulator, other
+    last: int = 0  # the CPU it last ran on
+    role: str = ""  # of a guest's thread: vcpu0, iothread1, emulator, other
 
     @property
     def realtime(self) -> bool:
@@ -46,18 +46,18 @@ class Actor:
 
 @dataclass(frozen=True)
 class RunningGuest:
-    """A guest as it runs, and what its definition says where libvirt knows it."""
+    """A running guest, with its definition if libvirt knows it."""
 
     name: str
     process: int
     actors: tuple[Actor, ...]
     defined: Existing | None = None
     schedulers: Mapping[int, str] = field(default_factory=dict)  # of the definition
-    memory: Mapping[int, int] = field(default_factory=dict)  # pages of the guest's memory by NUMA node; empty: not told
+    memory: Mapping[int, int] = field(default_factory=dict)  # pages of the guest's memory by NUMA node; empty: unknown
     locked_kib: int | None = None
     shared: bool | None = None  # whether the switch may see its memory
     vhost_user: tuple[str, ...] = ()  # MACs of its interfaces on vhost-user ports
-    listed: bool = False  # its threads were compared with the inventory already
+    listed: bool = False  # its threads have been compared with the inventory
 
     @property
     def vcpus(self) -> dict[int, Actor]:
@@ -69,12 +69,12 @@ class RunningGuest:
         return any(actor.realtime for actor in self.vcpus.values())
 
     def owned(self, partition: Partition) -> dict[int, Actor]:
-        """Return the isolated CPUs that are its own: those that one vCPU, or an emulator of its own, is bound to."""
+        """Return the guest's own isolated CPUs: those that one vCPU, or its own emulator, is bound to."""
         bound = [actor for actor in self.actors if actor.role != "other" and len(actor.cpus) == 1]
         return {min(actor.cpus): actor for actor in bound if actor.cpus <= partition.isolated}
 
 
-#: A thread that a finding names already: guest and role.
+#: A thread that a finding already names: guest and role.
 Named = Collection[tuple[str, str]]
 
 
@@ -87,10 +87,10 @@ def check_guests(
     pmds: Sequence[Actor] = (),
     named: Named = (),
 ) -> list[Finding]:
-    """What holds for every guest with real-time vCPUs or CPUs of its own.
+    """Check every guest that has real-time vCPUs or its own CPUs.
 
-    ``kernel_priorities`` is the least priority of the kernel's own threads by CPU, ``pmds`` are the switch's poll-mode threads;
-    ``named`` are threads that need no second finding.
+    ``kernel_priorities`` is the lowest priority of the kernel's own threads by CPU, ``pmds`` are the switch's poll-mode
+    threads; ``named`` are threads that need no second finding.
     """
     findings: list[Finding] = []
     for guest in guests:
@@ -106,7 +106,7 @@ def check_guests(
                 f"{guest.name}: {actor.name}",
                 "no such thread beside a vCPU",
                 f"CPUs {format_cpulist(actor.cpus)}",
-                "kvm_host_nx_huge_pages: off, where guests are trusted",
+                "set kvm_host_nx_huge_pages: off, if guests are trusted",
             )
             for actor in guest.actors
             if actor.name.startswith(KVM_WORKER) and actor.cpus <= partition.isolated
@@ -114,10 +114,10 @@ def check_guests(
     wrong = {finding.resource for finding in findings if finding.rule == "vcpu-pin"}
     overlaps = _overlaps(guests, pmds, partition, named, wrong)
     findings += [item.finding for item in overlaps]
-    told = {finding.resource for finding in findings}.union(*(item.resources for item in overlaps))
+    reported = {finding.resource for finding in findings}.union(*(item.resources for item in overlaps))
     for guest in guests:
         found = [] if guest.listed else _live_differences(guest, named)
-        findings += [item for item in found if item.resource not in told]
+        findings += [item for item in found if item.resource not in reported]
     return findings
 
 
@@ -135,18 +135,18 @@ def _check_vcpus(
             yield Finding(
                 "vcpu-pin",
                 _resource(guest, actor),
-                f"one of the realtime CPUs {format_cpulist(partition.sets['realtime']) or 'that the node has not'}",
+                f"one of the realtime CPUs {format_cpulist(partition.sets['realtime']) or 'that the node does not have'}",
                 f"CPUs {format_cpulist(actor.cpus)}",
-                f"virsh vcpupin {guest.name} {vcpu} CPU --live --config",
+                f"run virsh vcpupin {guest.name} {vcpu} CPU --live --config",
             )
         lowest = min((kernel_priorities[cpu] for cpu in actor.cpus if cpu in kernel_priorities), default=None)
         if actor.realtime and lowest is not None and actor.priority >= lowest:
             yield Finding(
                 "vcpu-priority",
                 _resource(guest, actor),
-                f"a priority below {lowest}, the least of the kernel's own threads there",
+                f"a priority below {lowest}, the lowest of the kernel's own threads there",
                 actor.scheduler,
-                f"chrt, and vcpusched in its definition (virsh edit {guest.name}); or raise realtime_priority_limit",
+                f"run chrt and set vcpusched in its definition (virsh edit {guest.name}); or raise realtime_priority_limit",
             )
 
 
@@ -162,14 +162,14 @@ def _check_emulator(guest: RunningGuest, partition: Partition, named: Named) -> 
         yield Finding(
             "emulator-pin",
             _resource(guest, actor),
-            f"CPUs {format_cpulist(partition.unisolated)}, or an isolated one of its own",
+            f"CPUs {format_cpulist(partition.unisolated)}, or its own isolated one",
             f"CPUs {format_cpulist(actor.cpus)}",
-            f"virsh {what if actor.role != 'emulator' else f'emulatorpin {guest.name}'} CPUS --live --config",
+            f"run virsh {what if actor.role != 'emulator' else f'emulatorpin {guest.name}'} CPUS --live --config",
         )
 
 
 def _live_differences(guest: RunningGuest, named: Named) -> Iterator[Finding]:
-    """Where the threads are not what the definition says; a start would bring that back."""
+    """Yield the threads that differ from the definition; the next start would use the definition again."""
     if guest.defined is None:
         return
     for actor in guest.actors:
@@ -185,7 +185,7 @@ def _live_differences(guest: RunningGuest, named: Named) -> Iterator[Finding]:
 
 
 def _live(guest: RunningGuest, actor: Actor, expected: str, actual: str) -> Finding:
-    remedy = f"virsh vcpupin, emulatorpin or chrt as the definition says, or change that (virsh edit {guest.name})"
+    remedy = f"run virsh vcpupin, emulatorpin or chrt to match the definition, or change that (virsh edit {guest.name})"
     return Finding("guest-live", _resource(guest, actor), expected, actual, remedy)
 
 
@@ -198,7 +198,7 @@ def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
             f"domain {guest.name}",
             f"memory on NUMA node {format_cpulist(nodes)}, where its vCPUs are",
             f"{sum(away.values())} of {sum(guest.memory.values())} pages on node {format_cpulist(away)}",
-            f"numatune strict in its definition (virsh edit {guest.name}), then restart it; or pin its vCPUs there",
+            f"set numatune strict in its definition (virsh edit {guest.name}), then restart it; or pin its vCPUs there",
         )
     if guest.realtime and guest.locked_kib == 0:
         yield Finding(
@@ -206,15 +206,16 @@ def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
             f"domain {guest.name}",
             "locked memory",
             "VmLck 0 kB",
-            f"<memoryBacking><locked/></memoryBacking> (virsh edit {guest.name}), then restart it",
+            f"add <memoryBacking><locked/></memoryBacking> (virsh edit {guest.name}), then restart it",
         )
     if guest.vhost_user and guest.shared is False:
         yield Finding(
             "vhost-user-memory",
             f"domain {guest.name}",
-            "shared memory, without which the switch reads nothing",
+            "shared memory, which the switch needs to read packets",
             f"private memory, and vhost-user ports ({', '.join(guest.vhost_user)})",
-            f"<memoryBacking><access mode='shared'/></memoryBacking> with huge pages or memfd (virsh edit {guest.name}), then restart it",
+            f"add <memoryBacking><access mode='shared'/></memoryBacking> with huge pages or memfd (virsh edit {guest.name}), "
+            "then restart it",
         )
 
 
@@ -229,13 +230,13 @@ class _Overlap:
 def _overlaps(
     guests: Sequence[RunningGuest], pmds: Iterable[Actor], partition: Partition, named: Named, wrong: Collection[str]
 ) -> list[_Overlap]:
-    # who floats over several CPUs is told by other rules; here two want the same CPU to themselves
+    # other rules report threads that float over several CPUs; here two threads have the same CPU as their own
     users: dict[int, list[tuple[str, str, str]]] = {}
     for guest in guests:
         for vcpu, actor in sorted(guest.vcpus.items()):
             resource = _resource(guest, actor)
-            told = (guest.name, actor.role) in named or resource in wrong
-            for cpu in actor.cpus & partition.isolated if len(actor.cpus) == 1 and not told else ():
+            reported = (guest.name, actor.role) in named or resource in wrong
+            for cpu in actor.cpus & partition.isolated if len(actor.cpus) == 1 and not reported else ():
                 remedy = f"virsh vcpupin {guest.name} {vcpu} CPU --live --config"
                 users.setdefault(cpu, []).append((resource, f"{guest.name} {actor.role}", remedy))
     for pmd in pmds:
@@ -254,7 +255,7 @@ def _overlaps(
 
 
 def check_polling(pmds: Iterable[Actor], partition: Partition, *, documented: bool) -> list[Finding]:
-    """Each poll-mode thread is bound to one dataplane CPU; without a document nobody knows which these are."""
+    """Each poll-mode thread is bound to one dataplane CPU; without a document the dataplane CPUs are unknown."""
     findings = []
     allowed = partition.sets["dataplane"] if documented else frozenset(range(1 << 16))
     for pmd in pmds:
@@ -266,7 +267,7 @@ def check_polling(pmds: Iterable[Actor], partition: Partition, *, documented: bo
                     resource,
                     f"one of the dataplane CPUs {format_cpulist(partition.sets['dataplane'])}" if documented else "one CPU",
                     f"CPUs {format_cpulist(pmd.cpus)}",
-                    "pmd-cpu-mask (ovs_dpdk role); a thread moved by hand: taskset -cp CPU " + str(pmd.tid),
+                    "run the ovs_dpdk role, which sets pmd-cpu-mask; for a thread moved by hand: taskset -cp CPU " + str(pmd.tid),
                 )
             )
         if pmd.realtime:
@@ -274,9 +275,9 @@ def check_polling(pmds: Iterable[Actor], partition: Partition, *, documented: bo
                 Finding(
                     "pmd-policy",
                     resource,
-                    "other: it spins, so nothing else would run on its CPU, the kernel's own threads included",
+                    "other: it spins, so no other thread, not even the kernel's own, would run on its CPU",
                     pmd.scheduler,
-                    f"chrt -o -p 0 {pmd.tid}",
+                    f"run chrt -o -p 0 {pmd.tid}",
                 )
             )
     return findings
@@ -293,9 +294,9 @@ def check_programs(
     topology: Topology,
     kernel_isolated: frozenset[int],
 ) -> list[Finding]:
-    """Programs that cross the border, share a CPU that has an owner, or keep the other thread of its core busy.
+    """Programs that use isolated and other CPUs, share a CPU that has an owner, or keep the other thread of its core busy.
 
-    ``actors`` are all threads of all programs, less those that other rules have named.
+    ``actors`` are all threads of all programs, without those that other rules have named.
     """
     owner: dict[int, tuple[str, int]] = {}
     for guest in guests:
@@ -322,8 +323,8 @@ def check_programs(
 def _check_bound(
     actor: Actor, owner: Mapping[int, tuple[str, int]], beside: Mapping[int, tuple[str, int]], partition: Partition
 ) -> Iterator[Finding]:
-    """Yield what is wrong with a thread that runs on isolated CPUs alone."""
-    remedy = f"taskset -cp {format_cpulist(partition.unisolated)} {actor.tid}, and whatever started it"
+    """Yield the findings of a thread that runs only on isolated CPUs."""
+    remedy = f"run taskset -cp {format_cpulist(partition.unisolated)} {actor.tid}, and correct the program that started it"
     resource = f"{actor.name} (pid {actor.tid})"
     owned = {cpu: owner[cpu] for cpu in actor.cpus if cpu in owner and owner[cpu][1] != actor.process}
     if owned:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Known conflicts of CPU sets, kernel arguments and platform, whoever tuned the machine. Pure: values in, findings out."""
+"""Known conflicts of CPU sets, kernel arguments and platform, on any tuned machine. Pure: values in, findings out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SITE = "run the site playbook, which plans the CPU sets and reboots the node in
 
 
 def presumed_partition(topology: Topology, isolated: frozenset[int]) -> Partition:
-    """Return the partition of a machine without a document: what its kernel isolates is taken for realtime CPUs."""
+    """Return the partition of a machine without a document: the CPUs that its kernel isolates count as realtime CPUs."""
     own = isolated & topology.online
     sets = {name: frozenset[int]() for name in SETS}
     sets.update(housekeeping=topology.online - own, realtime=own)
@@ -33,9 +33,9 @@ def presumed_partition(topology: Topology, isolated: frozenset[int]) -> Partitio
 
 
 def check_sets(partition: Partition, topology: Topology, *, documented: bool) -> list[Finding]:
-    """The boot CPU and a CPU of every NUMA node keep house, and no core is split between two sets."""
+    """The boot CPU and a CPU of every NUMA node are housekeeping CPUs, and no core is split between two sets."""
     isolated, findings = partition.isolated, []
-    remedy = "cpu_partition_cpus, then the site playbook" if documented else _SITE
+    remedy = "correct cpu_partition_cpus, then run the site playbook" if documented else _SITE
     if topology.boot_cpu in isolated:
         findings.append(
             Finding("boot-cpu-isolated", f"CPU {topology.boot_cpu}", "housekeeping, as the boot CPU", "isolated", remedy)
@@ -48,7 +48,8 @@ def check_sets(partition: Partition, topology: Topology, *, documented: bool) ->
                     "numa-housekeeping",
                     f"NUMA node {node}",
                     "at least one housekeeping CPU, for emulator threads and interrupts",
-                    f"CPUs {format_cpulist(topology.nodes[node])}, of which isolated {format_cpulist(isolated & topology.nodes[node])}",
+                    f"CPUs {format_cpulist(topology.nodes[node])}, of which isolated "
+                    f"{format_cpulist(isolated & topology.nodes[node])}",
                     remedy,
                 )
             )
@@ -87,7 +88,7 @@ def _values(tokens: Iterable[str], key: str) -> list[str]:
 
 
 def _flags_of(value: str) -> tuple[str, ...]:
-    """Return the flags that isolcpus= starts with; none means domain."""
+    """Return the flags that isolcpus= starts with; no flag means domain."""
     return tuple(part for part in value.split(",") if re.match("[a-z]", part))
 
 
@@ -96,7 +97,7 @@ def _cpus_of(values: Iterable[str]) -> frozenset[int]:
 
 
 def _cpus(value: str) -> frozenset[int]:
-    """Return the CPUs of a list behind its flags; of one that the kernel cannot read, and so ignores, none."""
+    """Return the CPUs of a list after its flags; no CPUs for a list that the kernel cannot read and so ignores."""
     return parse_or_empty(",".join(part for part in value.split(",") if not re.match("[a-z]", part)))
 
 
@@ -109,10 +110,10 @@ def check_arguments(
     limited: bool = False,
     pstate_written: bool = False,
 ) -> list[Finding]:
-    """What contradicts itself, or has no effect, on the running kernel's command line.
+    """Arguments on the running kernel's command line that contradict others or have no effect.
 
-    ``isolated`` is what must be quiet, ``limited`` whether CPUs have limits of their own on how deep they sleep,
-    ``pstate_written`` whether somebody sets the hardware's own governor (energy preference, least performance).
+    ``isolated`` are the CPUs that must be quiet. ``limited``: CPUs have their own limits on idle states.
+    ``pstate_written``: a user sets the hardware's own governor (energy preference, least performance).
     """
     findings = [*_isolation_arguments(tokens, isolated), *_redundant(tokens, realtime=realtime, limited=limited)]
     if pstate_written:
@@ -122,7 +123,7 @@ def check_arguments(
                 key_of(token),
                 "nothing, or power_governor: keep",
                 f"{token}, without which energy_performance_preference and min_perf_pct would have an effect",
-                f"{_ARGUMENT}, or leave it: the governor is set all the same",
+                f"{_ARGUMENT}, or leave it: the governor is set even so",
             )
             for token in tokens
             if token in ("intel_pstate=disable", "amd_pstate=disable")
@@ -133,7 +134,7 @@ def check_arguments(
                 "idle-poll",
                 "idle=poll",
                 "per-CPU limits (pm_qos_resume_latency_us)",
-                f"{threads_per_core} threads per core, of which an idle one takes half of what the other has",
+                f"{threads_per_core} threads per core, of which an idle one takes half of the core from the other",
                 f"{_ARGUMENT}; power_cstates keeps isolated CPUs awake",
             )
         )
@@ -145,7 +146,7 @@ def check_arguments(
         findings.append(Finding("argument-unknown", "kthread_cpus", "irqaffinity= and isolcpus=", token, _ARGUMENT))
     counts = Counter(canonical(token) for token in tokens if not is_list_key(key_of(token)))
     for token, count in counts.items():
-        # flags without a value and what init reads (rw) may come from several places
+        # flags without a value and init's arguments (rw) may come from several places
         if count > 1 and "=" in token:
             findings.append(Finding("argument-duplicate", key_of(token), "once", f"{token}, {count} times", _ARGUMENT))
     return findings
@@ -154,7 +155,7 @@ def check_arguments(
 def _isolation_arguments(tokens: Sequence[str], isolated: frozenset[int]) -> Iterator[Finding]:
     isolcpus = _values(tokens, "isolcpus")
     if isolcpus and not any("managed_irq" in _flags_of(value) for value in isolcpus):
-        yield Finding("isolcpus-flags", "isolcpus", "the flag managed_irq", f"isolcpus={isolcpus[-1]}", "rt_kernel role")
+        yield Finding("isolcpus-flags", "isolcpus", "the flag managed_irq", f"isolcpus={isolcpus[-1]}", "run the rt_kernel role")
     nohz_full, by_flag = _cpus_of(_values(tokens, "nohz_full")), _cpus_of(v for v in isolcpus if "nohz" in _flags_of(v))
     if nohz_full and by_flag and nohz_full != by_flag:
         yield Finding(
@@ -162,7 +163,7 @@ def _isolation_arguments(tokens: Sequence[str], isolated: frozenset[int]) -> Ite
             "nohz_full",
             f"CPUs {format_cpulist(by_flag)}, as isolcpus=nohz",
             f"CPUs {format_cpulist(nohz_full)}",
-            "rt_kernel role; the kernel drops the later of the two",
+            "run the rt_kernel role; the kernel drops the later of the two",
         )
     for key in ("irqaffinity", "systemd.cpu_affinity", "workqueue.unbound_cpus"):
         both = _cpus_of(_values(tokens, key)) & isolated
@@ -190,7 +191,7 @@ def _redundant(tokens: Sequence[str], *, realtime: bool, limited: bool) -> Itera
     if "nowatchdog" in known:
         for token in ("nosoftlockup", "nmi_watchdog=0"):
             if token in known:
-                yield _without_effect(key_of(token), "nowatchdog, which says both")
+                yield _without_effect(key_of(token), "nowatchdog, which means both")
 
 
 def _without_effect(key: str, beside: str) -> Finding:
@@ -202,7 +203,7 @@ def _without_effect(key: str, beside: str) -> Finding:
 
 @dataclass(frozen=True)
 class IdleState:
-    """One idle state of one CPU, and how often it was entered while the node was looked at."""
+    """One idle state of one CPU, and how often the CPU entered it during the audit."""
 
     cpu: int
     name: str
@@ -213,7 +214,7 @@ class IdleState:
 
 @dataclass(frozen=True)
 class Platform:
-    """What the machine tells beside topology and arguments; what it does not tell is None or not there."""
+    """A machine's facts beside topology and arguments; unknown facts are None or absent."""
 
     kernel_version: tuple[int, int] = (0, 0)
     rt_group_sched: bool | None = None  # kernel's configuration
@@ -229,7 +230,7 @@ class Platform:
 
 
 def check_platform(platform: Platform, tokens: Iterable[str]) -> list[Finding]:
-    """Kernels that cannot do what a real-time node needs, and cpuset partitions that are none."""
+    """Kernels that do not support a real-time node, and invalid cpuset partitions."""
     findings = []
     if platform.rt_group_sched and "rt_group_sched=0" not in map(canonical, tokens):
         findings.append(
@@ -238,7 +239,7 @@ def check_platform(platform: Platform, tokens: Iterable[str]) -> list[Finding]:
                 "CONFIG_RT_GROUP_SCHED",
                 "not set",
                 "set, so that real-time policies are refused in cgroups without a share",
-                "boot a kernel without it, or with rt_group_sched=0 where it knows that",
+                "boot a kernel without it, or with rt_group_sched=0 if the kernel knows that argument",
             )
         )
     if platform.lockdown not in ("", "none") and platform.kernel_version >= (6, 12):
@@ -257,13 +258,13 @@ def check_platform(platform: Platform, tokens: Iterable[str]) -> list[Finding]:
             remedy = f"repair what the reason names, or echo member > {path}/cpuset.cpus.partition"
             findings.append(Finding("cpuset", path, "a valid partition, or member", state, remedy))
         elif state == "root" and boot:
-            remedy = f"echo isolated (or member) > {path}/cpuset.cpus.partition"
+            remedy = f"run echo isolated (or member) > {path}/cpuset.cpus.partition"
             findings.append(Finding("cpuset-root", path, "isolated", f"root, with CPUs {format_cpulist(boot)}", remedy))
     return findings
 
 
 def check_untended(platform: Platform, partition: Partition, *, deepest_us: int = 2) -> list[Finding]:
-    """What a machine that this collection does not tend leaves at the kernel's defaults, on its isolated CPUs."""
+    """Kernel defaults that disturb the isolated CPUs of a machine that this collection does not manage."""
     isolated, findings = partition.isolated, []
     if not isolated:
         return []
@@ -275,19 +276,23 @@ def check_untended(platform: Platform, partition: Partition, *, deepest_us: int 
                 f"CPUs {format_cpulist(served)}",
                 "runtime 0",
                 f"{platform.fair_servers[served[0]]} ns",
-                "cpu_partition role",
+                "run the cpu_partition role",
             )
         )
     if platform.rt_runtime_us not in (None, "-1") and (0, 0) < platform.kernel_version < (6, 12):
         findings.append(
             Finding(
-                "rt-throttling", "/proc/sys/kernel/sched_rt_runtime_us", "-1", str(platform.rt_runtime_us), "cpu_partition role"
+                "rt-throttling",
+                "/proc/sys/kernel/sched_rt_runtime_us",
+                "-1",
+                str(platform.rt_runtime_us),
+                "run the cpu_partition role",
             )
         )
     slow = {cpu: name for cpu, name in platform.governors.items() if cpu in isolated and name != "performance"}
     if slow:
         names = ", ".join(sorted(set(slow.values())))
-        findings.append(Finding("governor", f"CPUs {format_cpulist(slow)}", "performance", names, "power role"))
+        findings.append(Finding("governor", f"CPUs {format_cpulist(slow)}", "performance", names, "run the power role"))
     deep = [
         state for state in platform.idle_states if state.cpu in isolated and state.latency_us > deepest_us and not state.disabled
     ]
@@ -318,19 +323,19 @@ def _default_affinity(platform: Platform, partition: Partition) -> Iterator[Find
             "/proc/irq/default_smp_affinity",
             f"CPUs {format_cpulist(partition.unisolated)}",
             f"isolated CPUs {format_cpulist(both)} too",
-            "irq_affinity role",
+            "run the irq_affinity role",
         )
 
 
 def _limit_us(text: str) -> int | None:
-    """Return what pm_qos_resume_latency_us allows; None: anything. There 0 is no limit and n/a no latency at all."""
+    """Return the latency that pm_qos_resume_latency_us allows; None: any. In the file, 0 is no limit and n/a no latency."""
     if text == "n/a":
         return 0
     return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def check_idle(platform: Platform, partition: Partition) -> list[Finding]:
-    """No isolated CPU was seen to enter a state that takes longer to leave than its limit allows."""
+    """No isolated CPU entered a state that takes longer to leave than its limit allows."""
     findings = []
     for state in platform.idle_states:
         limit = _limit_us(platform.latency_limits.get(state.cpu, "0"))
@@ -340,8 +345,8 @@ def check_idle(platform: Platform, partition: Partition) -> list[Finding]:
                     "cstate-entered",
                     f"CPU {state.cpu}",
                     f"states of at most {limit} us",
-                    f"{state.name} ({state.latency_us} us), {state.entered} times while it was looked at",
-                    "power role; a driver that ignores the limit needs power_boot_cstates",
+                    f"{state.name} ({state.latency_us} us), {state.entered} times during the audit",
+                    "run the power role; a driver that ignores the limit needs power_boot_cstates",
                 )
             )
     return findings
@@ -351,7 +356,7 @@ def check_idle(platform: Platform, partition: Partition) -> list[Finding]:
 
 
 def check_nova(dedicated: str, shared: str, polling: frozenset[int]) -> list[Finding]:
-    """Nova's CPUs for pinned guests are for them alone. Lists are as nova.conf has them."""
+    """Only pinned guests use Nova's CPUs for pinned guests. Lists are those of nova.conf."""
     try:
         own, others = parse_cpulist(dedicated), parse_cpulist(shared)
     except CpuListError as error:
@@ -362,7 +367,7 @@ def check_nova(dedicated: str, shared: str, polling: frozenset[int]) -> list[Fin
             "nova-sets",
             "[compute] cpu_dedicated_set",
             "CPUs of pinned guests alone",
-            f"CPUs {format_cpulist(both)} are of {name} too",
+            f"CPUs {format_cpulist(both)} are also in {name}",
             "correct nova.conf and restart nova-compute",
         )
         for name, both in rivals.items()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads what the audit holds against its rules: programs, guests, platform, services. Edge, read-only."""
+"""Reads what the audit compares with its rules: programs, guests, platform, services. Edge, read-only."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def read_guests(
     for process, threads in sorted(processes.items()):
         name = names.get(str(process)) or guest_name(host, process)
         guest = RunningGuest(name, process, tuple(threads), locked_kib=_locked_kib(host, process), listed=name in listed)
-        if guest.realtime or guest.owned(partition):  # the memory map of a guest that may wander is left alone
+        if guest.realtime or guest.owned(partition):  # the memory map of a guest without fixed CPUs is not read
             guest = replace(guest, memory=memory_nodes(host, process))
         guests.append(_defined(guest, domains[name]) if name in domains else guest)
     return guests
 
 
 def _defined(guest: RunningGuest, domain: Domain) -> RunningGuest:
-    """Return a guest with what its definition says; one that makes no sense says nothing."""
+    """Return a guest with the values of its definition; an unreadable definition adds none."""
     tree = domain.tree
     with suppress(ValueError):
         guest = replace(guest, defined=describe(tree), schedulers=read_schedulers(tree))
@@ -87,7 +87,7 @@ def read_pmds(host: Host, actors: Sequence[Actor]) -> list[Actor]:
 
 
 def kernel_priorities(host: Host) -> dict[int, int]:
-    """Return the least priority, by CPU, of the kernel's threads that must stand above a vCPU's."""
+    """Return the lowest priority, by CPU, of the kernel's threads that must be above a vCPU's."""
     found: dict[int, int] = {}
     for thread in read_threads(host, user=False):
         if thread_rule(thread.name) is not None:
@@ -100,7 +100,7 @@ def kernel_priorities(host: Host) -> dict[int, int]:
 
 
 def read_platform(host: Host, partition: Partition, idle_states: Sequence[IdleState]) -> Platform:
-    """Return what the machine tells of itself beside topology and arguments."""
+    """Return the machine's facts beside topology and arguments."""
     kernel = read_kernel(host)
     policies = host.glob(f"{CPU_ROOT}/cpu[0-9]*/cpufreq/scaling_governor")
     servers = host.glob("/sys/kernel/debug/sched/fair_server/cpu[0-9]*/runtime")
@@ -122,7 +122,7 @@ def read_platform(host: Host, partition: Partition, idle_states: Sequence[IdleSt
 
 
 def _rt_group_sched(host: Host, release: str) -> bool | None:
-    """Return whether the kernel rations real-time by cgroup; None where its configuration is not to be had."""
+    """Return whether the kernel limits real-time by cgroup; None where its configuration is not available."""
     packed = host.read_bytes("/proc/config.gz")
     try:
         text = gzip.decompress(packed).decode(errors="replace") if packed else host.read(f"/boot/config-{release}")
@@ -135,7 +135,7 @@ def _rt_group_sched(host: Host, release: str) -> bool | None:
 
 
 def _read_cpusets(host: Host, partition: Partition) -> dict[str, tuple[str, str]]:
-    """Return cgroups that are, or should be, cpuset partitions; those that the roles make are compared elsewhere."""
+    """Return cgroups that are, or should be, cpuset partitions, without those that the roles make (compared elsewhere)."""
     ours = (
         *HOLDERS.values(),
         *((f"{ROOT}/machine.slice/", f"{ROOT}/system.slice/ovs-vswitchd.service/") * (partition.isolation == "runtime")),
@@ -168,7 +168,7 @@ class IdleWatch:
         return found
 
     def states(self) -> list[IdleState]:
-        """Return the states with what was counted; waits until the interval is over where there is any but the first."""
+        """Return the states with their counts; waits until the interval is over if there is a state beyond the first."""
         rest = self.interval_s - (time.monotonic() - self.begun)
         if rest > 0 and any(not path.endswith("/state0") for path in self.first):
             time.sleep(rest)
@@ -186,7 +186,7 @@ class IdleWatch:
 
 
 def irqbalance_findings(host: Host, actors: Sequence[Actor], partition: Partition) -> list[Finding]:
-    """An irqbalance that runs, however it was started, must have been told of the isolated CPUs."""
+    """A running irqbalance, however it was started, must know the isolated CPUs."""
     findings = []
     for actor in actors:
         if actor.name != "irqbalance" or actor.tid != actor.process or not partition.isolated:
@@ -201,14 +201,14 @@ def irqbalance_findings(host: Host, actors: Sequence[Actor], partition: Partitio
                     f"irqbalance (pid {actor.process})",
                     f"{_BANNED}{format_cpulist(partition.isolated)}",
                     f"{_BANNED}{banned}" if banned else "no banned CPUs",
-                    "irq_affinity role, which tells its systemd unit; stop one that was started by other means",
+                    "run the irq_affinity role, which configures its systemd unit; stop one that was started by other means",
                 )
             )
     return findings
 
 
 def daemon_findings(host: Host, actors: Sequence[Actor], partition: Partition, *, documented: bool) -> list[Finding]:
-    """Daemons that set what real-time nodes depend on; of tuned, without a document, only another choice of CPUs."""
+    """Daemons that change settings of real-time nodes; of tuned, without a document, only another choice of CPUs."""
     running = {actor.name for actor in actors}
     findings = [
         Finding(
@@ -216,7 +216,7 @@ def daemon_findings(host: Host, actors: Sequence[Actor], partition: Partition, *
             f"{name}.service",
             "switched off",
             f"{state}; it sets {what}",
-            f"systemctl disable --now {name}.service",
+            f"run systemctl disable --now {name}.service",
         )
         for name, (state, what) in tuning_daemons(host, running).items()
     ]
@@ -232,14 +232,14 @@ def daemon_findings(host: Host, actors: Sequence[Actor], partition: Partition, *
                 f"tuned, profile {profile}",
                 f"isolated_cores={format_cpulist(partition.isolated)}, as the kernel isolates",
                 f"isolated_cores={chosen[-1]}",
-                "cpu_partition_tuned: take_over, or tuned-adm profile and a reboot",
+                "set cpu_partition_tuned: take_over, or run tuned-adm profile and reboot",
             )
         )
     return findings
 
 
 def read_nova(host: Host) -> tuple[str, str]:
-    """Return Nova's dedicated and shared CPUs as its configuration has them; the last of several files wins."""
+    """Return Nova's dedicated and shared CPUs from its configuration; the last of several files wins."""
     found = {"cpu_dedicated_set": "", "cpu_shared_set": ""}
     for pattern in _NOVA:
         for path in host.glob(pattern):

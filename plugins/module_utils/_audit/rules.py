@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every rule that a node is held against: what must hold, how bad it is if it does not, and who says so. Pure.
+"""The rules of the audit: what must hold, the severity if it does not, and the source. Pure.
 
 The same table makes docs/audit.md.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Worst first. An error breaks a promise of the node; a warning may, or will after the next reboot or restart; an
-#: information is worth knowing and never fails anything.
+#: Worst first. An error breaks a promise of the node; a warning may do so, or will after the next reboot or restart; an
+#: information never makes a run fail.
 SEVERITIES = ("error", "warning", "info")
 
 _PARAMETERS = "Documentation/admin-guide/kernel-parameters.txt"
@@ -24,7 +24,7 @@ _SITE, _REBOOT = "site", "site, with a reboot"
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule; ``meaning`` is what must hold, ``repair`` who sees to it when it does not."""
+    """One rule; ``meaning`` is what must hold, ``repair`` the playbook or person that restores it."""
 
     id: str
     severity: str
@@ -36,90 +36,248 @@ class Rule:
 _TABLE = (
     # the document, and what the roles keep on the node
     Rule("document-missing", "error", "The node has a partition document.", "docs/partition.md", _SITE),
-    Rule("file-damaged", "error", "What the roles keep on the node can be read.", "docs/undo-and-recovery.md", "site; a damaged journal by hand"),
+    Rule(
+        "file-damaged",
+        "error",
+        "What the roles keep on the node can be read.",
+        "docs/undo-and-recovery.md",
+        "site; a damaged journal by hand",
+    ),
     Rule("topology-changed", "error", "The document was made for the CPUs that the node has now.", "docs/partition.md", _SITE),
     Rule("unconfigured", "warning", "Every role that the node needs has left its options there.", "docs/concepts.md", _SITE),
-    Rule("boot-service", "error", "The boot service, which makes run-time values anew, is there and starts at boot.", "docs/settings.md", _SITE),
+    Rule(
+        "boot-service",
+        "error",
+        "The boot service, which makes run-time values again, exists and starts at boot.",
+        "docs/settings.md",
+        _SITE,
+    ),
     Rule("boot-service-old", "warning", "The boot service is of the collection's own release.", "docs/settings.md", _SITE),
-    Rule("options", "error", "The options kept for the boot service are those that the inventory asks for.", "docs/settings.md", _SITE),
-    Rule("refused", "error", "What the inventory asks for can be had on the node as it is.", "docs/guests.md"),
-    Rule("unchecked", "warning", "Every part of the node can be looked at.", "docs/audit.md"),
-    Rule("note", "info", "What the modules would tell beside their changes.", "docs/audit.md", "nobody"),
+    Rule(
+        "options",
+        "error",
+        "The options kept for the boot service agree with the inventory.",
+        "docs/settings.md",
+        _SITE,
+    ),
+    Rule("refused", "error", "The node as it is can meet the inventory's requests.", "docs/guests.md"),
+    Rule("unchecked", "warning", "Every part of the node can be checked.", "docs/audit.md"),
+    Rule("note", "info", "The modules have nothing to note beside their changes.", "docs/audit.md", "none"),
     # CPU sets and topology
     Rule("boot-cpu-isolated", "error", "The boot CPU is a housekeeping CPU.", _PARAMETERS, _REBOOT),
     Rule("smt-split", "error", "All threads of a core belong to one set.", _RT_HOST, _REBOOT),
-    Rule("numa-housekeeping", "error", "Every NUMA node with isolated CPUs has a housekeeping CPU.", "docs/partition.md", _REBOOT),
-    Rule("housekeeping-overlap", "warning", "Arguments that say where ordinary work goes name no isolated CPU.", _PARAMETERS),
+    Rule(
+        "numa-housekeeping", "error", "Every NUMA node with isolated CPUs has a housekeeping CPU.", "docs/partition.md", _REBOOT
+    ),
+    Rule("housekeeping-overlap", "warning", "Arguments that place ordinary work name no isolated CPU.", _PARAMETERS),
     Rule("isolation", "error", "The kernel isolates the CPUs of the isolated sets.", _PARAMETERS, _REBOOT),
-    Rule("cpuset", "error", "Cpuset partitions are valid and hold the CPUs that they should.", _CGROUP, "site; other programs' cgroups by hand"),
+    Rule(
+        "cpuset",
+        "error",
+        "Cpuset partitions are valid and hold the CPUs that they should.",
+        _CGROUP,
+        "site; other programs' cgroups by hand",
+    ),
     Rule("cpuset-root", "error", "CPUs isolated at boot are in no cpuset partition of type root.", _CGROUP),
-    Rule("nova-sets", "error", "Nova's dedicated CPUs are neither shared nor dataplane CPUs.", "Nova, Documentation admin/cpu-topologies"),
+    Rule(
+        "nova-sets",
+        "error",
+        "Nova's dedicated CPUs are neither shared nor dataplane CPUs.",
+        "Nova, Documentation admin/cpu-topologies",
+    ),
     # kernel and its arguments
-    Rule("kernel", "error", "The running kernel is the one asked for, with PREEMPT_RT.", "Documentation/core-api/real-time", _REBOOT),
-    Rule("kernel-argument", "error", "The running kernel has the planned arguments and no other value of them.", "docs/kernel-arguments.md", _REBOOT),
-    Rule("boot-configuration", "error", "The boot loader boots the planned kernel and arguments next time too.", "docs/kernel-arguments.md", _SITE),
+    Rule(
+        "kernel",
+        "error",
+        "The running kernel is the requested one, with PREEMPT_RT.",
+        "Documentation/core-api/real-time",
+        _REBOOT,
+    ),
+    Rule(
+        "kernel-argument",
+        "error",
+        "The running kernel has the planned arguments and no other value of them.",
+        "docs/kernel-arguments.md",
+        _REBOOT,
+    ),
+    Rule(
+        "boot-configuration",
+        "error",
+        "The boot loader boots the planned kernel and arguments next time too.",
+        "docs/kernel-arguments.md",
+        _SITE,
+    ),
     Rule("reboot-pending", "warning", "The running kernel is the one that boots next.", "docs/kernel-arguments.md", _REBOOT),
-    Rule("argument-conflict", "error", "No file of the boot loader contradicts the planned arguments.", "docs/kernel-arguments.md"),
+    Rule(
+        "argument-conflict", "error", "No file of the boot loader contradicts the planned arguments.", "docs/kernel-arguments.md"
+    ),
     Rule("argument-unknown", "warning", "Every argument is known to a mainline kernel.", _PARAMETERS),
     Rule("argument-duplicate", "info", "No argument is given twice.", _PARAMETERS),
     Rule("argument-redundant", "info", "No argument is without effect beside another.", _PARAMETERS),
     Rule("isolcpus-flags", "warning", "isolcpus= has the flag managed_irq.", "kernel/sched/isolation.c", _REBOOT),
     Rule("nohz-mismatch", "error", "nohz_full= and isolcpus=nohz name the same CPUs.", "kernel/sched/isolation.c"),
-    Rule("idle-poll", "error", "idle=poll is not used where cores have several threads.", "Documentation/admin-guide/pm/cpuidle.rst"),
+    Rule(
+        "idle-poll",
+        "error",
+        "idle=poll is not used where cores have several threads.",
+        "Documentation/admin-guide/pm/cpuidle.rst",
+    ),
     Rule("mce-off", "warning", "Uncorrected memory errors are reported.", _PARAMETERS),
-    Rule("rt-group-sched", "error", "The kernel does not ration real-time by cgroup.", "Documentation/scheduler/sched-rt-group.rst"),
-    Rule("lockdown", "warning", "The kernel is in no lockdown that hides the settings a real-time node needs.", "kernel_lockdown(7)"),
-    Rule("fair-server", "warning", "No fair server takes time from real-time threads on isolated CPUs.", "kernel/sched/deadline.c", _SITE),
-    Rule("rt-throttling", "warning", "Real-time threads are not throttled (kernels before 6.12).", "Documentation/scheduler/sched-rt-group.rst", _SITE),
+    Rule(
+        "rt-group-sched", "error", "The kernel does not limit real-time by cgroup.", "Documentation/scheduler/sched-rt-group.rst"
+    ),
+    Rule(
+        "lockdown",
+        "warning",
+        "The kernel is in no lockdown that hides the settings a real-time node needs.",
+        "kernel_lockdown(7)",
+    ),
+    Rule(
+        "fair-server",
+        "warning",
+        "No fair server takes time from real-time threads on isolated CPUs.",
+        "kernel/sched/deadline.c",
+        _SITE,
+    ),
+    Rule(
+        "rt-throttling",
+        "warning",
+        "Real-time threads are not throttled (kernels before 6.12).",
+        "Documentation/scheduler/sched-rt-group.rst",
+        _SITE,
+    ),
     # what the node holds while it runs
     Rule("setting", "error", "Kernel settings have the values of the roles.", "docs/settings.md", _SITE),
     Rule("kthread", "error", "Kernel threads have their priorities, and keep off isolated CPUs.", "docs/settings.md", _SITE),
-    Rule("hugepages", "error", "Every NUMA node has the huge pages that guests and switch need.", "Documentation/admin-guide/mm/hugetlbpage.rst", _SITE),
+    Rule(
+        "hugepages",
+        "error",
+        "Every NUMA node has the huge pages that guests and switch need.",
+        "Documentation/admin-guide/mm/hugetlbpage.rst",
+        _SITE,
+    ),
     Rule("host-file", "error", "Files of the roles hold what the roles wrote.", "docs/undo-and-recovery.md", _SITE),
-    Rule("governor", "warning", "Isolated CPUs run at a steady frequency.", "Documentation/core-api/real-time/hardware.rst", _SITE),
-    Rule("cstate-depth", "warning", "Isolated CPUs have a limit on how deep they sleep.", "Documentation/ABI/testing/sysfs-devices-power", _SITE),
-    Rule("cstate-entered", "error", "Isolated CPUs enter no idle state beyond their limit.", "Documentation/admin-guide/pm/cpuidle.rst"),
-    Rule("interrupt", "error", "No movable interrupt may fire on an isolated CPU.", "Documentation/core-api/irq/irq-affinity.rst", _SITE),
-    Rule("interrupt-default", "warning", "New interrupts start on housekeeping CPUs.", "Documentation/core-api/irq/irq-affinity.rst", _SITE),
-    Rule("interrupt-managed", "info", "Interrupts that the kernel manages keep off isolated CPUs.", "kernel/irq/manage.c", "nobody"),
-    Rule("irqbalance", "error", "irqbalance leaves the isolated CPUs alone.", "irqbalance(1)", "site; one started by other means than its unit by hand"),
-    Rule("tuned", "error", "tuned does not tune a node that this collection tunes.", "docs/traps.md", "site, with cpu_partition_tuned: take_over"),
-    Rule("tuned-cores", "warning", "An active tuned profile isolates the CPUs that the kernel isolates.", "tuned, profile cpu-partitioning"),
-    Rule("tuning-daemon", "warning", "No other daemon sets what real-time nodes depend on.", "docs/traps.md"),
-    Rule("task", "error", "A program runs on isolated CPUs alone, or on none of them.", "docs/traps.md"),
+    Rule(
+        "governor", "warning", "Isolated CPUs run at a steady frequency.", "Documentation/core-api/real-time/hardware.rst", _SITE
+    ),
+    Rule(
+        "cstate-depth",
+        "warning",
+        "Isolated CPUs have a limit on how deep they sleep.",
+        "Documentation/ABI/testing/sysfs-devices-power",
+        _SITE,
+    ),
+    Rule(
+        "cstate-entered",
+        "error",
+        "Isolated CPUs enter no idle state beyond their limit.",
+        "Documentation/admin-guide/pm/cpuidle.rst",
+    ),
+    Rule(
+        "interrupt",
+        "error",
+        "No movable interrupt may fire on an isolated CPU.",
+        "Documentation/core-api/irq/irq-affinity.rst",
+        _SITE,
+    ),
+    Rule(
+        "interrupt-default",
+        "warning",
+        "New interrupts start on housekeeping CPUs.",
+        "Documentation/core-api/irq/irq-affinity.rst",
+        _SITE,
+    ),
+    Rule(
+        "interrupt-managed", "info", "Interrupts that the kernel manages keep off isolated CPUs.", "kernel/irq/manage.c", "none"
+    ),
+    Rule(
+        "irqbalance",
+        "error",
+        "irqbalance leaves the isolated CPUs alone.",
+        "irqbalance(1)",
+        "site; one started by other means than its unit by hand",
+    ),
+    Rule(
+        "tuned",
+        "error",
+        "tuned does not tune a node that this collection tunes.",
+        "docs/traps.md",
+        "site, with cpu_partition_tuned: take_over",
+    ),
+    Rule(
+        "tuned-cores",
+        "warning",
+        "An active tuned profile isolates the CPUs that the kernel isolates.",
+        "tuned, profile cpu-partitioning",
+    ),
+    Rule("tuning-daemon", "warning", "No other daemon changes settings that real-time nodes depend on.", "docs/traps.md"),
+    Rule("task", "error", "A program runs only on isolated CPUs, or on none of them.", "docs/traps.md"),
     Rule("cpu-contended", "error", "A CPU of a vCPU or poll-mode thread has no other program.", _KVM_RT),
     Rule("smt-sibling", "error", "Threads beside a vCPU's, and threads left idle, run no program.", _RT_HOST),
     # guests
-    Rule("libvirt-missing", "error", "libvirt answers where guests are asked for.", "docs/guests.md", _SITE),
-    Rule("guest-definition", "error", "Guests are defined as the inventory says.", "docs/guests.md", _SITE),
-    Rule("guest-state", "error", "Guests run, or are off, as the inventory says.", "docs/guests.md", _SITE),
-    Rule("guest-thread", "error", "Threads of running guests have the CPUs and the policy that the inventory gives them.", "docs/guests.md", _SITE),
+    Rule("libvirt-missing", "error", "libvirt answers where the inventory lists guests.", "docs/guests.md", _SITE),
+    Rule("guest-definition", "error", "Guests' definitions agree with the inventory.", "docs/guests.md", _SITE),
+    Rule("guest-state", "error", "Guests run or are off according to the inventory.", "docs/guests.md", _SITE),
+    Rule(
+        "guest-thread",
+        "error",
+        "Threads of running guests have the CPUs and the policy that the inventory gives them.",
+        "docs/guests.md",
+        _SITE,
+    ),
     Rule("guest-live", "warning", "A running guest's pins and policies are those of its definition.", _LIBVIRT),
-    Rule("guest-restart", "warning", "No running guest waits for a restart to have its new definition.", "docs/guests.md", "site, with rt_guest_restart: true"),
+    Rule(
+        "guest-restart",
+        "warning",
+        "No running guest waits for a restart to have its new definition.",
+        "docs/guests.md",
+        "site, with rt_guest_restart: true",
+    ),
     Rule("guest-unlisted", "info", "Every guest of this collection is in the inventory.", "docs/guests.md"),
     Rule("slice-limit", "error", "machine.slice reaches the CPUs of guests and of their emulator threads.", _CGROUP),
     Rule("vcpu-pin", "error", "Each vCPU of a real-time guest is pinned to one realtime CPU.", _KVM_RT),
     Rule("vcpu-overlap", "error", "No CPU has two vCPUs, or a vCPU and a poll-mode thread.", _KVM_RT),
-    Rule("vcpu-priority", "error", "vCPUs stand below ksoftirqd, ktimers and rcuc of their CPU.", "tuned, profile realtime-virtual-host"),
+    Rule(
+        "vcpu-priority",
+        "error",
+        "vCPUs have lower priorities than ksoftirqd, ktimers and rcuc of their CPU.",
+        "tuned, profile realtime-virtual-host",
+    ),
     Rule("emulator-pin", "error", "Emulator and I/O threads keep off isolated CPUs that are not their own.", _KVM_RT),
     Rule("guest-memory-node", "error", "The memory of a real-time guest is on the NUMA nodes of its CPUs.", _LIBVIRT),
     Rule("guest-memory-unlocked", "warning", "The memory of a real-time guest is locked.", _KVM_RT),
-    Rule("vhost-user-memory", "error", "A guest on a vhost-user port shares its memory.", "Open vSwitch, Documentation/topics/dpdk/vhost-user.rst"),
-    Rule("nx-recovery", "info", "KVM's large-page thread does not run beside a vCPU.", "Documentation/admin-guide/hw-vuln/multihit.rst"),
+    Rule(
+        "vhost-user-memory",
+        "error",
+        "A guest on a vhost-user port shares its memory.",
+        "Open vSwitch, Documentation/topics/dpdk/vhost-user.rst",
+    ),
+    Rule(
+        "nx-recovery",
+        "info",
+        "KVM's large-page thread does not run beside a vCPU.",
+        "Documentation/admin-guide/hw-vuln/multihit.rst",
+    ),
     # switch
     Rule("switch-missing", "error", "Open vSwitch with DPDK is installed where networks are real-time.", "docs/switch.md", _SITE),
-    Rule("switch", "error", "Settings, bridges, ports and threads of the switch are as the inventory says.", "docs/switch.md", _SITE),
+    Rule(
+        "switch",
+        "error",
+        "Settings, bridges, ports and threads of the switch agree with the inventory.",
+        "docs/switch.md",
+        _SITE,
+    ),
     Rule("switch-unlisted", "info", "Every port and bridge of this collection is in the inventory.", "docs/switch.md"),
     Rule("pmd-pin", "error", "Each poll-mode thread is bound to one dataplane CPU.", _PMD),
     Rule("rxq-placement", "error", "Each queue is served by the poll-mode thread that it is pinned to.", _PMD),
     Rule("pmd-policy", "warning", "Poll-mode threads have the ordinary policy.", _PMD),
     Rule("pmd-remote", "info", "Ports are polled from their own NUMA node.", _PMD),
-)  # fmt: skip
+)
 
 #: Rules by id.
 RULES = {rule.id: rule for rule in _TABLE}
 
 
 def rank(severity: str) -> int:
-    """Return where a severity stands, the worst first."""
+    """Return a severity's place in the order, the worst first."""
     return SEVERITIES.index(severity)

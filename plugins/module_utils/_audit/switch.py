@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which poll-mode thread really serves which queue, and which should. Pure.
+"""Which poll-mode thread serves which queue, and which one should. Pure.
 
-The database tells what was asked for. A queue whose thread is missing is served by another one without an error
+The database holds the request. Another thread serves a queue whose thread is missing, without an error
 (Documentation/topics/dpdk/pmd.rst of Open vSwitch), so the daemon itself is asked.
 """
 
@@ -32,7 +32,7 @@ def parse_placement(text: str) -> dict[tuple[str, int], int]:
 
 
 def check_placement(ports: Iterable[Mapping[str, Any]], placed: Mapping[tuple[str, int], int]) -> list[Finding]:
-    """Each queue of a port is served by the thread that it is pinned to; one that the daemon does not show is not there yet."""
+    """The thread that a queue is pinned to serves it; a queue that the daemon does not show does not exist yet."""
     findings = []
     for port in ports:
         for queue, cpu in sorted(port["affinity"].items(), key=lambda item: int(item[0])):
@@ -44,7 +44,8 @@ def check_placement(ports: Iterable[Mapping[str, Any]], placed: Mapping[tuple[st
                         f"port {port['name']} queue {queue}",
                         f"the poll-mode thread of CPU {cpu}",
                         f"that of CPU {actual}",
-                        "look for a missing thread (ovs-appctl dpif-netdev/pmd-rxq-show), then ovs-appctl dpif-netdev/pmd-rxq-rebalance",
+                        "look for a missing thread (ovs-appctl dpif-netdev/pmd-rxq-show), "
+                        "then ovs-appctl dpif-netdev/pmd-rxq-rebalance",
                     )
                 )
     return findings

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernel command line as a list of tokens, and the merge of ours into what is there.
+"""The kernel command line as a list of tokens, and how planned tokens are merged into it.
 
 Pure. A *token* is ``key=value`` or ``key``; the kernel reads ``-`` and ``_`` in a key as the same
 character and the value may be quoted (Documentation/admin-guide/kernel-parameters.rst).
@@ -17,9 +17,9 @@ from .._cpus.cmdline import canonical, key_of, values_by_key
 from .._cpus.errors import RefusalError
 from .._host.change import Change
 
-#: Tokens that the boot loader adds itself (vt.handoff: Ubuntu's menus, as $vt_handoff).
+#: Tokens that the boot loader itself adds (vt.handoff: Ubuntu's menus, as $vt_handoff).
 BOOT_LOADER_KEYS = frozenset({"BOOT_IMAGE", "initrd", "vt.handoff"})
-#: Characters that a token of ours may hold: what needs no quoting in GRUB's shell-like files and in grubby.
+#: Characters that a planned token may hold: they need no quotes in GRUB's shell-like files and in grubby.
 _SAFE = re.compile(r"[A-Za-z0-9_.,:=/+@%^*-]+")
 
 
@@ -29,7 +29,7 @@ class KernelArgumentError(RefusalError):
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of the plan and why it is there."""
+    """One argument of the plan and its reason."""
 
     token: str
     reason: str = ""
@@ -61,7 +61,8 @@ def parse_arguments(tokens: Iterable[str]) -> list[str]:
             raise KernelArgumentError(f"kernel argument {token!r} is not text; quote it in YAML")
         if not _SAFE.fullmatch(token) or token.startswith(("=", "-")):
             raise KernelArgumentError(
-                f"kernel argument {token!r}: one token of letters, digits and _.,:=/+@%^*- is accepted (one list entry per argument)"
+                f"kernel argument {token!r}: one token of letters, digits and _.,:=/+@%^*- is accepted "
+                "(one list entry per argument)"
             )
         if not re.search("[A-Za-z]", token.split("=", 1)[0]):
             raise KernelArgumentError(
@@ -90,17 +91,17 @@ def combine(*groups: Sequence[Argument]) -> list[Argument]:
 
 
 def is_list_key(key: str) -> bool:
-    """Keys that a command line may hold several times, each time with a meaning of its own."""
+    """Keys that a command line may hold several times, with a different meaning each time."""
     return key in ("console", "hugepages", "hugepagesz", "earlycon", "modprobe.blacklist", "module_blacklist")
 
 
 def merge(current: Sequence[str], wanted: Sequence[str], drop: Iterable[str] = ()) -> list[str]:
     """Return ``current`` with every wanted token in it exactly once.
 
-    A key of ours takes the place of its first occurrence, its repeats go (also those that somebody else
-    left behind); new keys come last, in the order wanted. Keys in ``drop`` (formerly ours) go. All other
-    tokens stay where they are, repeats included. Of keys that may repeat with a meaning each (console,
-    hugepages), those of others stay besides ours.
+    A wanted token replaces the first occurrence of its key; later ones are removed, whoever added them. New keys
+    come last, in the order of ``wanted``. Keys in ``drop`` (from earlier runs) are removed. All other tokens stay in
+    place, repeats included. Keys that may repeat with a different meaning (console, hugepages) keep the tokens of
+    other users beside the wanted ones.
     """
     ours: dict[str, list[str]] = {}
     for token in wanted:
@@ -150,7 +151,7 @@ def _page_places(tokens: Sequence[str]) -> list[list[int]]:
 
 
 def _blocks(wanted: Iterable[str]) -> list[list[str]]:
-    """Return the tokens of keys that may repeat by what must stay together: a page size with its counts, all of another key."""
+    """Group the tokens of keys that may repeat by what must stay together: a page size with its counts, all of another key."""
     tokens = [token for token in wanted if is_list_key(key_of(token))]
     others = [found for key, found in values_by_key(tokens).items() if family_of(key) != "hugepages"]
     return others + page_groups(tokens)
@@ -161,9 +162,9 @@ def _holds(tokens: Sequence[str], block: Sequence[str]) -> bool:
 
 
 def _without_blocks(current: Sequence[str], wanted: Sequence[str], drop: Iterable[str]) -> list[str]:
-    """Take away what was ours of keys that may repeat: the last ones, since ours are appended.
+    """Remove the tokens of an earlier run from keys that may repeat: the last ones, since a run appends its tokens.
 
-    A page size goes with its count: the kernel ignores a size that is given twice, and the count that follows it.
+    A page size is removed with its count: the kernel ignores a size that is given twice, and the count that follows it.
     """
     result = list(current)
     rest = Counter(token for token in drop if is_list_key(key_of(token)))
@@ -181,7 +182,7 @@ def _without_blocks(current: Sequence[str], wanted: Sequence[str], drop: Iterabl
 
 
 def _pages_by_size(tokens: Sequence[str]) -> dict[str, list[str]]:
-    """Return the tokens of ``page_groups``, repeats once, by page size in bytes; '' is the default size where none is named."""
+    """Return the tokens of ``page_groups``, repeats once, by page size in bytes; '' is the unnamed default size."""
     default = [token for token in tokens if key_of(token) == "default_hugepagesz"][-1:]
     found: dict[str, list[str]] = {}
     for group in page_groups(tokens):
@@ -193,7 +194,7 @@ def _pages_by_size(tokens: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _count_conflicts(foreign: Sequence[str], wanted: Sequence[str], where: str) -> list[Conflict]:
-    """Return where both count pages of one size: of two different counts the kernel takes one."""
+    """Return where both lists count pages of one size: the kernel uses only one of two different counts."""
 
     def counts(group: Iterable[str]) -> set[str]:
         return {canonical(token) for token in group if key_of(token) == "hugepages"}
@@ -209,7 +210,7 @@ def _count_conflicts(foreign: Sequence[str], wanted: Sequence[str], where: str) 
 def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) -> list[Conflict]:
     """Return the foreign tokens that contradict the plan.
 
-    ``foreign`` maps a place (a file, an option) to the tokens found there that are not ours.
+    ``foreign`` maps a place (a file, an option) to the tokens of other users found there.
     """
     plan = values_by_key(wanted)
     conflicts = []
@@ -235,7 +236,7 @@ def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) 
 
 
 def awaited_boot(result: Mapping[str, Any]) -> Change | None:
-    """Return the boot that a result of kernel_arguments waits for; a kernel or arguments that the next boot brings are a change."""
+    """Return the change that the next boot makes, from a result of kernel_arguments: another kernel or other arguments."""
     if not result.get("reboot_required"):
         return None
     running, following = result["running"]["release"], result["following"].get("release", "?")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GRUB's files as text: our drop-in, the admin's variables, the generated menu, grubby's report.
+"""GRUB's files as text: the drop-in, the admin's variables, the generated menu, grubby's report.
 
 Pure. Sources: GRUB manual, "Simple configuration handling" and "Shell-like scripting"; grub-mkconfig
 and /etc/grub.d/10_linux of Debian; grubby(8).
@@ -20,8 +20,8 @@ _HEADER = """\
 """
 
 # GRUB_DEVICE_UUID and the menu identifiers are grub-mkconfig's; evaluated whenever the menu is generated,
-# so that a kernel update makes the newest matching kernel the default by itself. One without its initrd is half
-# installed (the power went meanwhile) and would not boot.
+# so that a kernel update makes the newest matching kernel the default by itself. A kernel without its initrd is half
+# installed (after a power cut) and would not boot.
 _DEFAULT_KERNEL = """\
 realtime_kvm_kernel=
 for realtime_kvm_file in $(find /boot -maxdepth 1 -name 'vmlinuz-{pattern}' | sort -V); do
@@ -56,7 +56,7 @@ class BootEntry:
 
 @dataclass
 class _Menu:
-    """A menuentry or submenu while the generated file is read."""
+    """A menuentry or submenu while the generated file is being read."""
 
     identity: str
     title: str
@@ -65,7 +65,7 @@ class _Menu:
 
 
 def render_drop_in(tokens: Sequence[str], default_kernel: str | None) -> str:
-    """Return the drop-in for /etc/default/grub.d: our tokens after the admin's, and the default kernel."""
+    """Return the drop-in for /etc/default/grub.d: the planned tokens after the admin's, and the default kernel."""
     text = _HEADER
     if tokens:
         text += f'GRUB_CMDLINE_LINUX_DEFAULT="${{GRUB_CMDLINE_LINUX_DEFAULT:-}} {" ".join(tokens)}"\n'
@@ -75,13 +75,13 @@ def render_drop_in(tokens: Sequence[str], default_kernel: str | None) -> str:
 
 
 def drop_in_tokens(text: str) -> list[str]:
-    """Return the tokens that a drop-in of ours adds."""
+    """Return the tokens that this collection's drop-in adds."""
     match = re.search(r'^GRUB_CMDLINE_LINUX_DEFAULT="\$\{GRUB_CMDLINE_LINUX_DEFAULT:-\} ([^"]*)"$', text, re.MULTILINE)
     return match[1].split() if match else []
 
 
 def admin_tokens(text: str) -> list[str]:
-    """Return the kernel tokens that a file of the admin's sets, as far as its text tells."""
+    """Return the kernel tokens that a file of the admin's sets, as far as its text shows."""
     assignments = re.findall(
         r"""^\s*(?:export\s+)?GRUB_CMDLINE_LINUX(?:_DEFAULT)?\+?=(?:"((?:[^"\\]|\\[\s\S])*)"|'([^']*)'|(\S*))""",
         text,
@@ -93,7 +93,7 @@ def admin_tokens(text: str) -> list[str]:
 
 
 def parse_menu(text: str) -> tuple[list[BootEntry], BootEntry | None]:
-    """Return all entries of a generated grub.cfg and the one that boots by default (None: cannot be told)."""
+    """Return all entries of a generated grub.cfg and the one that boots by default (None: unknown)."""
     root = _Menu("", "", [])
     stack: list[_Menu | None] = [root]
     default = "0"
@@ -154,7 +154,7 @@ def parse_grubby(text: str) -> list[BootEntry]:
 
 
 def version_key(release: str) -> list[tuple[int, int, str]]:
-    """Order kernel releases as ``sort -V`` does: numbers by value, a longer one after its beginning."""
+    """Order kernel releases as ``sort -V`` does: numbers by value, a prefix before a longer release."""
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", release) if part]
 
 

@@ -29,19 +29,19 @@ class ArgumentPolicy:
 
 
 def partition_arguments(partition: Partition, machine: Machine, policy: ArgumentPolicy) -> list[Argument]:
-    """Return the arguments that make the partition and keep its isolated CPUs quiet; none in mode ``runtime``."""
+    """Return the arguments that make the partition and keep its isolated CPUs quiet; no arguments in mode ``runtime``."""
     if partition.isolation == "runtime":
         return []
     return isolation_arguments(partition, machine, policy)
 
 
 def isolation_arguments(partition: Partition, machine: Machine, policy: ArgumentPolicy) -> list[Argument]:
-    """Return the same whatever the mode: in mode ``runtime`` this is what only a boot could give."""
+    """Return the same for any mode; in mode ``runtime`` these are the effects that only a boot could have."""
     isolated = format_cpulist(partition.isolated)
     ordinary = format_cpulist(partition.unisolated)
     if not isolated:
         return []
-    # A token is only emitted for kernels that know it: the node's stock and real-time kernels are of one release.
+    # A token is emitted only for kernels that know it; the node's stock and real-time kernels have the same release.
     recent = machine.kernel_version >= (6, 12)
     arguments = [
         Argument(
@@ -70,7 +70,8 @@ def isolation_arguments(partition: Partition, machine: Machine, policy: Argument
     arguments += [
         Argument(
             f"rcutree.kthread_prio={policy.priority_limit + 3}",
-            f"RCU's threads run above ksoftirqd and ktimers ({policy.priority_limit + 1}) and vCPU threads ({policy.priority_limit})",
+            f"RCU's threads run above ksoftirqd and ktimers ({policy.priority_limit + 1}) and vCPU threads "
+            f"({policy.priority_limit})",
             "none",
             "tuned realtime-virtual-host",
         ),
@@ -161,7 +162,7 @@ def _iommu(partition: Partition, machine: Machine) -> list[Argument]:
 def page_arguments(pages: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return the tokens that reserve 1 GiB pages (count by NUMA node and size) at boot.
 
-    Later there is hardly ever so much memory in one piece. hugepagesz= comes before the hugepages= that it is for.
+    Later so much memory in one piece is rarely free. hugepagesz= comes before its hugepages=.
     """
     counts = [f"{node}:{sizes['1G']}" for node, sizes in sorted(pages.items(), key=lambda item: int(item[0])) if sizes.get("1G")]
     return ["hugepagesz=1G", f"hugepages={','.join(counts)}"] if counts else []

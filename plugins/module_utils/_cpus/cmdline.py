@@ -13,7 +13,7 @@ def key_of(token: str) -> str:
 
 
 def canonical(token: str) -> str:
-    """Return a token with its key in the kernel's canonical spelling and without quotes: equal ones mean the same."""
+    """Return a token with its key in the kernel's spelling and without quotes; equal results mean the same."""
     key = key_of(token)
     return key + token.replace('"', "")[len(key) :]
 

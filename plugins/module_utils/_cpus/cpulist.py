@@ -19,11 +19,11 @@ _ITEM = re.compile(r"(?P<first>\d+)(?:\s*-\s*(?P<last>\d+)(?:\s*:\s*(?P<used>\d+
 
 
 class CpuListError(RefusalError, ValueError):
-    """The text is not a CPU list or mask; the message names the offending token."""
+    """The text is not a CPU list or mask; the message names the token."""
 
 
 def _number(text: str, token: str) -> int:
-    # a length check first: int() of a very long text is slow by design
+    # length first: int() of a very long text is slow
     if len(text) > 10 or int(text) > MAX_CPU:
         raise CpuListError(f"{token!r}: CPU {text[:20]} is beyond {MAX_CPU}, the largest CPU number accepted")
     return int(text)
@@ -49,11 +49,10 @@ def _parse_item(item: str, token: str) -> frozenset[int]:
 
 
 def parse_cpulist(text: str) -> frozenset[int]:
-    """Return the CPUs of a cpulist.
+    """Return the CPUs of a cpulist; ``CpuListError`` names a wrong token.
 
-    Accepts what the kernel and Nova accept: numbers, ranges, strides ``first-last:used/group``,
-    exclusions with ``^`` (they win wherever they stand), blanks and empty items. The empty text is
-    the empty set. Raises ``CpuListError`` naming the token that is wrong.
+    Items are numbers, ranges and strides ``first-last:used/group``; ``^`` excludes, wherever it stands. Blanks,
+    empty items and an empty text are allowed.
     """
     if not isinstance(text, str):
         raise CpuListError(f'{text!r} is not text; quote CPU lists in YAML ("2", "1,3"), which reads them as numbers')
@@ -71,7 +70,7 @@ def parse_cpulist(text: str) -> frozenset[int]:
 
 
 def parse_or_empty(text: str | None) -> frozenset[int]:
-    """Return the CPUs of a list that a machine or a file shows; none where there is no list or it cannot be read."""
+    """Return the CPUs of a list in a file; no CPUs where the list is missing or cannot be read."""
     try:
         return parse_cpulist((text or "").replace("(null)", "").strip())
     except CpuListError:

@@ -8,9 +8,9 @@ from typing import Any
 
 
 class RefusalError(Exception):
-    """Something cannot be done; the text says what, where (variable, CPUs, file) and what would work."""
+    """Something cannot be done; the text names what, where (variable, CPUs, file) and what would work."""
 
-    #: What a module returns beside the text.
+    #: A module's results beside the text.
     results: Mapping[str, Any] = {}
 
 

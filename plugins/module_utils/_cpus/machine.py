@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a machine and its running kernel are, as far as plans depend on it. Pure."""
+"""The facts of a machine and its running kernel that plans depend on. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Machine:
 
     @property
     def kernel_version(self) -> tuple[int, int]:
-        """Major and minor number of the running kernel; (0, 0) when the release tells none."""
+        """Major and minor number of the running kernel; (0, 0) when the release has none."""
         parts = self.kernel_release.replace("-", ".").split(".")
         if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
             return (0, 0)

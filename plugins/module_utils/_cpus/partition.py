@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The partition: every CPU of a node gets exactly one job.
-
-Pure: ``plan_partition(topology, intent)`` returns a ``Partition`` or raises ``PartitionError`` whose
-message names the variable, the CPUs and what would work. The rules are those of docs/partition.md.
-"""
+"""The partition: every CPU of a node gets exactly one job; docs/partition.md has the rules. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +12,15 @@ from .errors import RefusalError
 
 SCHEMA = 1
 SETS = ("housekeeping", "dataplane", "realtime", "shared")
-#: Sets whose CPUs the kernel keeps its own work away from.
+#: Sets whose CPUs are free of the kernel's own work.
 ISOLATED_SETS = ("dataplane", "realtime")
 SMT_MODES = ("together", "single")
 ISOLATION_MODES = ("boot", "runtime")
+_REPAIR = "run the cpu_partition role (site playbook) to write it again"
 
 
 class PartitionError(RefusalError):
-    """The wishes cannot be met on this node, or contradict each other."""
+    """The request does not fit this node, or contradicts itself; the message names variable, CPUs and a remedy."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Partition:
 
     @property
     def isolated(self) -> frozenset[int]:
-        """All CPUs that the kernel must keep its work away from: dataplane, realtime and idle threads."""
+        """CPUs that must be free of the kernel's own work: dataplane, realtime and idle threads."""
         return self.sets["dataplane"] | self.sets["realtime"] | self.idle
 
     @property
@@ -56,12 +53,11 @@ class Partition:
 
 
 def partition_from_document(document: Mapping[str, Any]) -> Partition:
-    """Return the partition that a document describes; ``PartitionError`` when it is damaged or of another schema."""
+    """Return a document's partition; ``PartitionError`` when it is damaged or has another schema."""
     try:
         if document["schema"] != SCHEMA:
             raise PartitionError(
-                f"the partition document has schema {document['schema']!r}, this collection knows {SCHEMA}; "
-                "run the cpu_partition role (site playbook) to write it anew"
+                f"the partition document has schema {document['schema']!r}, this collection knows {SCHEMA}; {_REPAIR}"
             )
         partition = Partition(
             isolation=document["isolation"],
@@ -76,9 +72,7 @@ def partition_from_document(document: Mapping[str, Any]) -> Partition:
         _check_document(partition)
         return partition
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise PartitionError(
-            f"the partition document is damaged ({type(error).__name__}: {error}); run the cpu_partition role (site playbook) to write it anew"
-        ) from None
+        raise PartitionError(f"the partition document is damaged ({type(error).__name__}: {error}); {_REPAIR}") from None
 
 
 def _check_document(partition: Partition) -> None:

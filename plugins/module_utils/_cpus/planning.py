@@ -13,7 +13,7 @@ from .topology import Device, Topology
 
 @dataclass(frozen=True)
 class Intent:
-    """What the operator asks for; the names are those of the module's options."""
+    """The operator's request; the names are those of the module's options."""
 
     housekeeping_cores_per_node: int = 1
     dataplane_cores_per_node: int = 0
@@ -30,7 +30,7 @@ def _plural(count: int, noun: str) -> str:
 
 
 class _Planner:
-    """One planning run: hands out whole cores, node by node, and remembers who has what."""
+    """One planning run: hands out whole cores, node by node, and records which set has them."""
 
     def __init__(self, topology: Topology, intent: Intent) -> None:
         self.topology = topology
@@ -79,7 +79,8 @@ class _Planner:
             unknown = cpus - self.topology.possible
             if unknown:
                 raise PartitionError(
-                    f"{variable}: CPUs {format_cpulist(unknown)} do not exist; this node has {format_cpulist(self.topology.possible)}"
+                    f"{variable}: CPUs {format_cpulist(unknown)} do not exist; "
+                    f"this node has {format_cpulist(self.topology.possible)}"
                 )
             offline = cpus - self.topology.online
             if offline:
@@ -151,7 +152,7 @@ class _Planner:
         return {node: max(counted[node], wanted[node]) for node in self.nodes}
 
     def _devices(self) -> dict[str, Device]:
-        """The devices to poll by PCI address or, where there is none, name: one named twice counts once."""
+        """The devices to poll by PCI address or, without one, by name; a device named twice counts once."""
         found: dict[str, Device] = {}
         for wanted in self.intent.dataplane_devices:
             matches = [device for device in self.topology.devices if wanted in (device.name, device.address)]
@@ -217,7 +218,7 @@ class _Planner:
                 self.idle |= self.topology.core_of(cpu) - everyone
 
     def _give_what_is_left(self) -> None:
-        """What nobody asked for is the operating system's."""
+        """Give the CPUs that no variable names to housekeeping."""
         left = self.topology.online - set().union(*self.sets.values()) - self.idle
         if "housekeeping" not in self.explicit:
             self.sets["housekeeping"] |= left
@@ -231,8 +232,8 @@ class _Planner:
         return any(self.explicit.get(name, frozenset()) & self.nodes[node] for name in ISOLATED_SETS)
 
     def _give_realtime(self) -> None:
-        wish = self.intent.realtime
-        if wish == "rest":
+        wanted = self.intent.realtime
+        if wanted == "rest":
             for cores in self.free.values():
                 self._give("realtime", [core for core in cores if not self._is_efficiency(core)])
             if not self.sets["realtime"]:
@@ -244,18 +245,18 @@ class _Planner:
                     "and the other sets take the rest (set cpu_partition_realtime: 0 for a node without realtime CPUs)"
                 )
             return
-        if not (wish.isascii() and wish.isdecimal()) or len(wish) > 5:
+        if not (wanted.isascii() and wanted.isdecimal()) or len(wanted) > 5:
             raise PartitionError(
-                f"cpu_partition_realtime: {wish!r} is neither 'rest' nor a number of cores per NUMA node; "
+                f"cpu_partition_realtime: {wanted!r} is neither 'rest' nor a number of cores per NUMA node; "
                 "CPU lists go into cpu_partition_cpus.realtime"
             )
         for node in self.nodes:
-            self._take("realtime", node, int(wish), "cpu_partition_realtime")
+            self._take("realtime", node, int(wanted), "cpu_partition_realtime")
 
     def _check_device_nodes(self, partition: Partition) -> None:
         for device in self._devices().values():
             if device.node is None or device.node not in self.nodes:
-                continue  # no node is nearer to it than another
+                continue  # its NUMA node is unknown
             if not partition.sets["dataplane"] & self.nodes[device.node]:
                 raise PartitionError(
                     f"cpu_partition_cpus.dataplane: device {device.name or device.address} is on NUMA node {device.node}, "
@@ -264,7 +265,7 @@ class _Planner:
 
 
 def check_partition(partition: Partition, topology: Topology) -> None:
-    """Raise ``PartitionError`` when an invariant is broken: the last gate before anything is written."""
+    """Raise ``PartitionError`` when an invariant is broken: the last check before anything is written."""
     sets = {**partition.sets, "idle": partition.idle}
     names = list(sets)
     for index, one in enumerate(names):
@@ -306,7 +307,8 @@ def _check_cores(partition: Partition, topology: Topology) -> None:
             if len(used) > 1:
                 raise PartitionError(
                     f"cpu_partition_cpus.{owners[0]}: CPUs {format_cpulist(used)} are threads of one core; "
-                    "with cpu_partition_smt: single only one thread of an isolated core is used (name one of them, or set smt to together)"
+                    "with cpu_partition_smt: single only one thread of an isolated core is used (name one of them, "
+                    "or set smt to together)"
                 )
     for (first, second), (mine, theirs) in split.items():
         remedy = "give whole cores"
@@ -326,6 +328,6 @@ def plan_partition(topology: Topology, intent: Intent) -> Partition:
     Each NUMA node gives its first cores to housekeeping (the boot CPU's core always), then to dataplane and
     shared as counted, and the rest to realtime. Explicit lists win over counts. Cores that share a last-level
     cache are handed out together; efficiency cores are isolated only by explicit list.
-    Raises ``PartitionError`` when a wish cannot be met.
+    Raises ``PartitionError`` when a request cannot be met.
     """
     return _Planner(topology, intent).plan()

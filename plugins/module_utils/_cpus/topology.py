@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The CPUs of a machine, as its sysfs tells.
+"""The CPUs of a machine, as its sysfs shows them.
 
 Pure: the input is a mapping from path to text (see ``_sysfs.read_topology_files``), the output a
 ``Topology``. Sources: Documentation/admin-guide/cputopology.rst, Documentation/ABI/stable/sysfs-devices-node
@@ -27,7 +27,7 @@ EFFICIENCY_CAPACITY = 0.8
 
 
 class TopologyError(RefusalError):
-    """The files do not describe a machine that can be partitioned; the message says why."""
+    """The files do not describe a machine that can be partitioned; the message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Cpu:
     cluster: int
     node: int
     siblings: frozenset[int]  # the online threads of its core, itself included
-    l3: int  # lowest CPU of its last-level (L3) cache domain; its own number when none is told
+    l3: int  # lowest CPU of its last-level (L3) cache domain; its own number when sysfs shows none
     efficiency: bool = False  # an E-core of a hybrid processor
 
 
@@ -50,12 +50,12 @@ class Device:
 
     name: str | None
     address: str | None
-    node: int | None  # None: the firmware does not tell (numa_node reads -1)
+    node: int | None  # None: the firmware reports none (numa_node reads -1)
 
 
 @dataclass(frozen=True)
 class Topology:
-    """All a partition is planned from."""
+    """Everything that a partition is planned from."""
 
     cpus: Mapping[int, Cpu]
     possible: frozenset[int]
@@ -89,7 +89,7 @@ class Topology:
         return sorted({self.cpus[cpu].node for cpu in cpus})
 
     def digest(self) -> str:
-        """A short digest of all that a plan depends on; a document with another digest is out of date."""
+        """A short digest of everything a plan depends on; a document with another digest is out of date."""
         facts = [
             (cpu.number, cpu.package, cpu.die, cpu.node, cpu.l3, sorted(cpu.siblings), cpu.efficiency)
             for _number, cpu in sorted(self.cpus.items())
@@ -195,12 +195,12 @@ def _siblings(look: _Files, online: frozenset[int]) -> dict[int, frozenset[int]]
             threads = look.cpus(base, list_name="core_cpus_list", mask_name="core_cpus")
         if threads is None:
             raise TopologyError(
-                f"{base}/thread_siblings_list is missing: the kernel tells no core layout, so whole cores cannot be told apart"
+                f"{base}/thread_siblings_list is missing: the kernel shows no core layout, so the threads of a core are unknown"
             )
         if cpu not in threads:
             raise TopologyError(
                 f"{base}/thread_siblings_list holds {format_cpulist(threads)!r}, without CPU {cpu} itself: "
-                "the kernel tells no core layout, so whole cores cannot be told apart"
+                "the kernel shows no core layout, so the threads of a core are unknown"
             )
         siblings[cpu] = threads & online
     for cpu, threads in siblings.items():
@@ -217,7 +217,7 @@ def build_topology(files: Mapping[str, str]) -> Topology:
     """Return the topology that the files describe.
 
     Copes with absent, offline and sparsely numbered CPUs, CPU-less and sparse NUMA nodes, kernels that
-    print masks only, and packages or dies numbered -1. Raises ``TopologyError`` when the kernel tells no
+    print masks only, and packages or dies numbered -1. Raises ``TopologyError`` when the kernel shows no
     core layout, since a guess would split cores.
     """
     look = _Files(files)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Baselines: what firmware attributes should be, as data, and what that means for one machine. Pure."""
+"""Baselines: the wanted firmware attributes as data, and what they mean for one machine. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MATCHES = ("exact", "suffix", "glob")
 GATES = ("needed", "always")
 GENERIC = "generic"
 
-#: What a BIOS build appends to a name: underscores and a few hexadecimal digits (PackageCState_3D25).
+#: The suffix that a BIOS build appends to a name: underscores and a few hexadecimal digits (PackageCState_3D25).
 _SUFFIX = re.compile(r"_+[0-9A-F]{3,5}")
 _KEYS = {"name", "match", "topic", "gate", "follows", "map", "latency", "balanced", "known", "reason", "cost", "source"}
 
@@ -40,9 +40,10 @@ _KEYS = {"name", "match", "topic", "gate", "follows", "map", "latency", "balance
 class Setting:
     """One attribute of a baseline.
 
-    ``wanted`` has the accepted values by profile, the preferred one first; a profile that is not there leaves the attribute alone.
-    ``mapped`` has them by what the setting follows (SMT, NUMA clustering, turbo). A ``gate`` is a preset that locks others: ``needed`` is
-    changed only where another attribute needs it, ``always`` has to have one of its values anyway.
+    ``wanted`` has the accepted values by profile, the preferred one first; a missing profile leaves the attribute alone.
+    ``mapped`` has them by the choice that the setting follows (SMT, NUMA clustering, turbo). A ``gate`` is a preset that
+    locks others: ``needed`` is changed only where another attribute needs it, ``always`` must have one of its values
+    in any case.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Setting:
     known: Mapping[str, str] = field(default_factory=dict)
 
     def found(self, attributes: Iterable[str]) -> list[str]:
-        """Return the names on a machine that mean this attribute."""
+        """Return the machine's names for this attribute."""
         if self.match == "glob":
             return sorted(name for name in attributes if fnmatchcase(name, self.name))
         return sorted(
@@ -83,10 +84,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Intent:
-    """What the inventory asks for.
+    """The inventory's request.
 
-    ``smt`` is ``together``, ``single`` or ``keep``; ``numa`` ``keep`` or the number of NUMA nodes of a package; ``turbo`` ``keep``
-    or ``off``. ``overrides`` win over the baseline; a value of None leaves the attribute alone.
+    ``smt`` is ``together``, ``single`` or ``keep``; ``numa`` ``keep`` or the number of NUMA nodes of a package; ``turbo``
+    ``keep`` or ``off``. ``overrides`` win over the baseline; a value of None leaves the attribute alone.
     """
 
     profile: str = "latency"
@@ -100,8 +101,8 @@ class Intent:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What one attribute of one machine should be; no ``accepted`` values: as it is."""
+class Request:
+    """The wanted value of one attribute of one machine; without ``accepted`` values it keeps its value."""
 
     name: str
     accepted: tuple[Value, ...]
@@ -113,17 +114,17 @@ class Wish:
     gate: str = ""
     meaning: str = ""
     base: str = ""  # the baseline's name where the machine's has a suffix
-    unsupported: str = ""  # why no accepted value can be had
+    unsupported: str = ""  # why no accepted value is possible
 
     def satisfied(self, value: Value) -> bool:
         return not self.accepted or any(same(value, accepted) for accepted in self.accepted)
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """All wishes for one machine, and the attributes that it does not have."""
+class Requests:
+    """All requests for one machine, and the attributes that it does not have."""
 
-    wishes: tuple[Wish, ...]
+    requests: tuple[Request, ...]
     absent: tuple[str, ...]
 
 
@@ -132,7 +133,7 @@ def parse_baselines(documents: Sequence[Any]) -> list[Baseline]:
     found = [_baseline(document) for document in documents]
     twice = sorted({one.name for one in found if [other.name for other in found].count(one.name) > 1})
     if twice:
-        raise BiosError(f"bios_baselines: these names are there twice: {names(twice)}")
+        raise BiosError(f"bios_baselines: these names are listed twice: {names(twice)}")
     return found
 
 
@@ -153,13 +154,13 @@ def _setting(entry: Any, where: str) -> Setting:
     where = f"{where}: {entry['name']}"
     unknown = sorted(set(entry) - _KEYS)
     if unknown:
-        raise BiosError(f"{where}: unknown keys {names(unknown)}; there are {names(sorted(_KEYS))}")
+        raise BiosError(f"{where}: unknown keys {names(unknown)}; known are {names(sorted(_KEYS))}")
     for key in ("reason", "cost", "source"):
         if not isinstance(entry.get(key), str) or not entry[key]:
-            raise BiosError(f"{where}: {key} is missing; every attribute says why it is set, what it costs and who says so")
+            raise BiosError(f"{where}: {key} is missing; every attribute needs a reason, its cost and a source")
     for key, allowed in (("topic", TOPICS), ("match", MATCHES), ("follows", FOLLOWS), ("gate", GATES)):
         if key in entry and entry[key] not in allowed:
-            raise BiosError(f"{where}: {key} is {entry[key]!r}; it can be {names(allowed)}")
+            raise BiosError(f"{where}: {key} is {entry[key]!r}; choose one of {names(allowed)}")
     wanted = {profile: _values(entry[profile], where) for profile in PROFILES[:2] if entry.get(profile) is not None}
     mapped = {str(key): _values(value, where) for key, value in dict(entry.get("map") or {}).items()}
     if bool(entry.get("follows")) != bool(mapped) or bool(wanted) == bool(mapped):
@@ -191,7 +192,7 @@ def choose_baseline(baselines: Sequence[Baseline], name: str, manufacturer: str)
     by_name = {baseline.name: baseline for baseline in baselines}
     if name != "auto":
         if name not in by_name:
-            raise BiosError(f"bios_baseline: there is no baseline {name!r}; there are auto, {names(sorted(by_name))}")
+            raise BiosError(f"bios_baseline: there is no baseline {name!r}; choose one of auto, {names(sorted(by_name))}")
         return by_name[name]
     maker = manufacturer.lower()
     for baseline in baselines:
@@ -202,9 +203,9 @@ def choose_baseline(baselines: Sequence[Baseline], name: str, manufacturer: str)
     return by_name[GENERIC]
 
 
-def make_wishes(baseline: Baseline, intent: Intent, current: Mapping[str, Value], registry: Registry | None) -> Wishes:
-    """Return what this machine's attributes should be, in the baseline's order. Raises BiosError for a bad override."""
-    wishes: dict[str, Wish] = {}
+def make_requests(baseline: Baseline, intent: Intent, current: Mapping[str, Value], registry: Registry | None) -> Requests:
+    """Return the requests for this machine's attributes, in the baseline's order. Raises BiosError for a bad override."""
+    requests: dict[str, Request] = {}
     absent: list[str] = []
     rest = dict(intent.overrides)
     for setting in baseline.settings:
@@ -215,11 +216,11 @@ def make_wishes(baseline: Baseline, intent: Intent, current: Mapping[str, Value]
             key = name if name in rest else setting.name
             if key in rest:
                 value = rest.pop(key) if setting.match == "exact" else rest[key]
-                wish = _override(setting, name, value, current, registry)
+                request = _override(setting, name, value, current, registry)
             else:
-                wish = _wish(setting, name, intent, current, registry)
-            if wish is not None:
-                wishes[name] = wish
+                request = _request(setting, name, intent, current, registry)
+            if request is not None:
+                requests[name] = request
         if setting.match != "exact":
             for name in [setting.name, *found]:
                 rest.pop(name, None)
@@ -228,28 +229,28 @@ def make_wishes(baseline: Baseline, intent: Intent, current: Mapping[str, Value]
             absent.append(name)
         elif value is not None:
             checked = check_value(registry.attributes.get(name) if registry else None, current[name], value, _where(name))
-            wishes[name] = Wish(name, (checked,), "asked for by the inventory", origin="override")
-    return Wishes(tuple(wishes.values()), tuple(absent))
+            requests[name] = Request(name, (checked,), "requested by the inventory", origin="override")
+    return Requests(tuple(requests.values()), tuple(absent))
 
 
 def _where(name: str) -> str:
     return f"bios_overrides: {name}"
 
 
-def _override(setting: Setting, name: str, value: Any, current: Mapping[str, Value], registry: Registry | None) -> Wish | None:
+def _override(setting: Setting, name: str, value: Any, current: Mapping[str, Value], registry: Registry | None) -> Request | None:
     if value is None:
         return None
     checked = check_value(registry.attributes.get(name) if registry else None, current[name], value, _where(name))
     needed = {one for values in setting.wanted.values() for one in values}
     if setting.topic == "virtualization" and checked not in needed:
         raise BiosError(
-            f"{_where(name)} is {checked!r}, which takes from guests what they need ({setting.reason}); "
+            f"{_where(name)} is {checked!r}, which removes what guests need ({setting.reason}); "
             f"this collection never does that: leave it out, or set {names(sorted(map(str, needed)))}"
         )
-    return Wish(
+    return Request(
         name,
         (checked,),
-        f"asked for by the inventory; {setting.reason}",
+        f"requested by the inventory; {setting.reason}",
         setting.cost,
         setting.source,
         setting.topic,
@@ -258,7 +259,9 @@ def _override(setting: Setting, name: str, value: Any, current: Mapping[str, Val
     )
 
 
-def _wish(setting: Setting, name: str, intent: Intent, current: Mapping[str, Value], registry: Registry | None) -> Wish | None:
+def _request(
+    setting: Setting, name: str, intent: Intent, current: Mapping[str, Value], registry: Registry | None
+) -> Request | None:
     if intent.profile == "none":
         return None
     if setting.follows:
@@ -283,8 +286,8 @@ def _wish(setting: Setting, name: str, intent: Intent, current: Mapping[str, Val
 
 def _made(
     setting: Setting, name: str, accepted: tuple[Value, ...], reason: str, current: Mapping[str, Value], unsupported: str
-) -> Wish:
-    return Wish(
+) -> Request:
+    return Request(
         name,
         accepted,
         reason,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what a machine's firmware is to what it should be: the differences, the order that locks allow, the reboots. Pure."""
+"""The plan from a machine's present firmware to the wanted one: differences, the order that locks allow, reboots. Pure."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .baseline import Wish, Wishes
+from .baseline import Request, Requests
 from .registry import Registry, Value, same
 
-#: More stages than any known registry needs; a plan that is not done by then is told as blocked.
+#: More stages than any known registry needs; a plan that is not done by then is reported as blocked.
 MAX_STAGES = 6
 
-#: What an attribute is to the plan.
+#: States of an attribute in the plan.
 STATES = {
     "ok": "as it should be",
     "kept": "left as it is",
     "differs": "to be set",
     "staged": "set, waits for the reboot",
     "comes": "will come with another attribute",
-    "conflict": "somebody else has staged another value",
+    "conflict": "another user has staged another value",
     "blocked": "cannot be set",
     "unsupported": "this machine has no value for it",
 }
@@ -28,31 +28,31 @@ STATES = {
 
 @dataclass(frozen=True)
 class Item:
-    """One attribute: what it is, what waits, what it should be, and what the plan does about it."""
+    """One attribute: its present, pending and wanted value, and its place in the plan."""
 
-    wish: Wish
+    request: Request
     current: Value
     pending: Value
     wanted: Value
     state: str
-    stage: int = 0  # the reboot it comes with, from 1; 0: none
+    stage: int = 0  # the reboot that applies it, from 1; 0: none
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the item as plain data."""
         return {
-            "attribute": self.wish.name,
-            "baseline_name": self.wish.base or self.wish.name,
+            "attribute": self.request.name,
+            "baseline_name": self.request.base or self.request.name,
             "current": self.current,
             "pending": self.pending,
             "wanted": self.wanted,
             "state": self.state,
             "stage": self.stage,
-            "topic": self.wish.topic,
-            "origin": self.wish.origin,
-            "reason": self.wish.reason,
-            "cost": self.wish.cost,
-            "source": self.wish.source,
+            "topic": self.request.topic,
+            "origin": self.request.origin,
+            "reason": self.request.reason,
+            "cost": self.request.cost,
+            "source": self.request.source,
             "note": self.note,
         }
 
@@ -61,19 +61,19 @@ class Item:
 class BiosPlan:
     """The plan of one machine.
 
-    ``stages`` are sets of values in the order they are to be written; between two there is a reboot, and after the last one.
-    ``foreign`` are pending values that this plan did not ask for, by attribute.
+    ``stages`` are sets of values in the order of writing; a reboot follows each. ``foreign`` are pending values that this
+    plan did not request, by attribute.
     """
 
     items: tuple[Item, ...]
     stages: tuple[Mapping[str, Value], ...]
     absent: tuple[str, ...]
     foreign: Mapping[str, Value] = field(default_factory=dict)
-    waiting: Mapping[str, Value] = field(default_factory=dict)  # of the first stage, already pending
+    waiting: Mapping[str, Value] = field(default_factory=dict)  # values of the first stage that are already pending
 
     @property
     def writes(self) -> dict[str, Value]:
-        """What is to be written now: the first stage without what already waits."""
+        """The values to write now: the first stage without those that are already pending."""
         first = self.stages[0] if self.stages else {}
         return {name: value for name, value in first.items() if name not in self.waiting}
 
@@ -86,7 +86,7 @@ class BiosPlan:
 
 
 def make_plan(
-    wishes: Wishes,
+    requests: Requests,
     current: Mapping[str, Value],
     pending: Mapping[str, Value],
     registry: Registry | None,
@@ -95,21 +95,21 @@ def make_plan(
 ) -> BiosPlan:
     """Plan a machine. ``pending`` has the values that wait for a reboot and differ from the current ones.
 
-    A pending value that is not the wanted one is somebody else's: without ``overwrite`` its attribute is left alone.
+    A pending value that is not the wanted one belongs to another user: without ``overwrite`` its attribute is left alone.
     """
-    active = [wish for wish in wishes.wishes if wish.accepted and not wish.unsupported]
+    active = [request for request in requests.requests if request.accepted and not request.unsupported]
     conflicts = {
-        wish.name
-        for wish in active
-        if not wish.gate and wish.name in pending and not wish.satisfied(pending[wish.name]) and not overwrite
+        request.name
+        for request in active
+        if not request.gate and request.name in pending and not request.satisfied(pending[request.name]) and not overwrite
     }
     conflicts |= _gate_conflicts(active, pending, overwrite)
-    planned = [wish for wish in active if wish.name not in conflicts]
+    planned = [request for request in active if request.name not in conflicts]
     stages, blocked = _stages(planned, current, registry)
     taken_back = {
-        wish.name: current[wish.name]
-        for wish in planned
-        if wish.name in pending and wish.satisfied(current[wish.name]) and not wish.satisfied(pending[wish.name])
+        request.name: current[request.name]
+        for request in planned
+        if request.name in pending and request.satisfied(current[request.name]) and not request.satisfied(pending[request.name])
     }
     if taken_back:
         stages = [{**taken_back, **(stages[0] if stages else {})}, *stages[1:]]
@@ -117,25 +117,25 @@ def make_plan(
     number = {name: at for at, stage in enumerate(stages, 1) for name in stage}
     final = _after(current, stages, registry)
     items = []
-    for wish in wishes.wishes:
-        item = _item(wish, current, pending, number, conflicts, blocked, stages, waiting)
+    for request in requests.requests:
+        item = _item(request, current, pending, number, conflicts, blocked, stages, waiting)
         if item.state == "comes":
-            item = replace(item, wanted=final[wish.name], stage=_comes(wish, current, stages, registry))
+            item = replace(item, wanted=final[request.name], stage=_comes(request, current, stages, registry))
         items.append(item)
     foreign = {name: value for name, value in pending.items() if name not in waiting}
-    return BiosPlan(tuple(items), tuple(stages), wishes.absent, foreign, waiting)
+    return BiosPlan(tuple(items), tuple(stages), requests.absent, foreign, waiting)
 
 
 def _waits(name: str, value: Value, pending: Mapping[str, Value]) -> bool:
     return name in pending and same(pending[name], value)
 
 
-def _gate_conflicts(active: Sequence[Wish], pending: Mapping[str, Value], overwrite: bool) -> set[str]:
-    """Presets that somebody else has staged to another value; they would lock, or reset, what we set."""
+def _gate_conflicts(active: Sequence[Request], pending: Mapping[str, Value], overwrite: bool) -> set[str]:
+    """Presets that another user has staged to another value; they would lock or reset planned attributes."""
     return {
-        wish.name
-        for wish in active
-        if wish.gate and not overwrite and wish.name in pending and not wish.satisfied(pending[wish.name])
+        request.name
+        for request in active
+        if request.gate and not overwrite and request.name in pending and not request.satisfied(pending[request.name])
     }
 
 
@@ -146,100 +146,108 @@ def _after(current: Mapping[str, Value], stages: Iterable[Mapping[str, Value]], 
     return values
 
 
-def _target(wish: Wish, value: Value) -> Value:
-    return value if wish.satisfied(value) else wish.accepted[0]
+def _target(request: Request, value: Value) -> Value:
+    return value if request.satisfied(value) else request.accepted[0]
 
 
 def _stages(
-    wishes: Sequence[Wish], current: Mapping[str, Value], registry: Registry | None
+    requests: Sequence[Request], current: Mapping[str, Value], registry: Registry | None
 ) -> tuple[list[dict[str, Value]], dict[str, str]]:
-    """Return the stages, and why attributes are in none of them."""
-    gates = [wish for wish in wishes if wish.gate]
-    due = [wish for wish in wishes if wish.gate != "needed"]
+    """Return the stages, and for attributes in no stage the reason."""
+    gates = [request for request in requests if request.gate]
+    due = [request for request in requests if request.gate != "needed"]
     values = dict(current)
     stages: list[dict[str, Value]] = []
     done: set[tuple[str, str]] = set()
     while len(stages) < MAX_STAGES:
-        open_ = [wish for wish in due if not wish.satisfied(values[wish.name])]
+        open_ = [request for request in due if not request.satisfied(values[request.name])]
         if not open_:
             break
         stage = _one_stage(open_, gates, values, registry) if registry else _blind_stage(open_, gates, values, first=not stages)
-        # a value that another one takes back again would be set for ever
+        # a value that another one resets would be set again in every run
         stage = {name: value for name, value in stage.items() if (name, str(value)) not in done}
         if not stage:
             break
         done |= {(name, str(value)) for name, value in stage.items()}
         values = _after(values, [stage], registry)
         stages.append(stage)
-    blocked = {wish.name: _why(wish.name, values, stages, registry) for wish in due if not wish.satisfied(values[wish.name])}
-    # what is blocked for ever is not worth the reboots that only tried to unlock it
-    return _without_idle_gates(stages, wishes, current, registry), blocked
+    blocked = {
+        request.name: _why(request.name, values, stages, registry)
+        for request in due
+        if not request.satisfied(values[request.name])
+    }
+    # an attribute that stays blocked needs none of the reboots that only tried to unlock it
+    return _without_idle_gates(stages, requests, current, registry), blocked
 
 
-def _blind_stage(open_: Sequence[Wish], gates: Sequence[Wish], values: Mapping[str, Value], *, first: bool) -> dict[str, Value]:
-    """Without a registry nobody knows what a preset locks: presets first, the rest after a reboot."""
+def _blind_stage(
+    open_: Sequence[Request], gates: Sequence[Request], values: Mapping[str, Value], *, first: bool
+) -> dict[str, Value]:
+    """Without a registry it is unknown what a preset locks: presets come first, the rest after a reboot."""
     presets = {gate.name: gate.accepted[0] for gate in gates if not gate.satisfied(values[gate.name])}
-    return presets if first and presets else {wish.name: wish.accepted[0] for wish in open_}
+    return presets if first and presets else {request.name: request.accepted[0] for request in open_}
 
 
-def _one_stage(open_: Sequence[Wish], gates: Sequence[Wish], values: Mapping[str, Value], registry: Registry) -> dict[str, Value]:
-    """Return what can be written together now.
+def _one_stage(
+    open_: Sequence[Request], gates: Sequence[Request], values: Mapping[str, Value], registry: Registry
+) -> dict[str, Value]:
+    """Return the attributes that can be written together now.
 
-    An attribute that is read-only under the present values has to wait for a reboot; one that is only grayed out may be written
-    together with what makes it effective (DSP0268).
+    An attribute that is read-only under the present values must wait for a reboot; one that is only grayed out may be
+    written together with the attribute that makes it effective (DSP0268).
     """
     chosen: dict[str, Value] = {}
     for gate in gates:
-        value = _preset(gate, [wish for wish in open_ if not wish.gate], {**values, **chosen}, registry)
+        value = _preset(gate, [request for request in open_ if not request.gate], {**values, **chosen}, registry)
         if value is not None and not registry.read_only(gate.name, values):
             chosen[gate.name] = value
-    # what sets others back comes before them
-    open_ = sorted(open_, key=lambda wish: not _sets_back(wish, open_, values, registry))
-    # what would lock others waits until these are done; where nothing else can be done, it is done
+    # attributes that reset others come before these
+    open_ = sorted(open_, key=lambda request: not _sets_back(request, open_, values, registry))
+    # attributes that would lock others wait until these are done, unless nothing else can be done
     return _fill(chosen, open_, values, registry, lockers=False) or _fill(chosen, open_, values, registry, lockers=True)
 
 
 def _fill(
-    chosen: Mapping[str, Value], open_: Sequence[Wish], values: Mapping[str, Value], registry: Registry, *, lockers: bool
+    chosen: Mapping[str, Value], open_: Sequence[Request], values: Mapping[str, Value], registry: Registry, *, lockers: bool
 ) -> dict[str, Value]:
-    """Add what can be written together with the chosen presets, in an order in which the later ones rest on the earlier."""
+    """Add the attributes that can be written with the chosen presets, in an order where later ones depend on earlier ones."""
     stage = dict(chosen)
     again = True
     while again:
         again = False
-        for wish in open_:
-            if wish.gate or wish.name in stage or registry.read_only(wish.name, values):
+        for request in open_:
+            if request.gate or request.name in stage or registry.read_only(request.name, values):
                 continue
-            if wish.satisfied(registry.simulate(values, stage)[wish.name]):
+            if request.satisfied(registry.simulate(values, stage)[request.name]):
                 continue
-            if _fits(wish, values, stage, registry) and (lockers or not _locks(wish, open_, values, stage, registry)):
-                stage[wish.name] = wish.accepted[0]
+            if _fits(request, values, stage, registry) and (lockers or not _locks(request, open_, values, stage, registry)):
+                stage[request.name] = request.accepted[0]
                 again = True
     return stage
 
 
-def _sets_back(wish: Wish, open_: Sequence[Wish], values: Mapping[str, Value], registry: Registry) -> bool:
-    """Return whether setting an attribute gives another wish a wrong value."""
-    after = registry.simulate(values, {wish.name: wish.accepted[0]})
+def _sets_back(request: Request, open_: Sequence[Request], values: Mapping[str, Value], registry: Registry) -> bool:
+    """Return whether setting an attribute gives another request a wrong value."""
+    after = registry.simulate(values, {request.name: request.accepted[0]})
     return any(
         not same(after[other.name], values[other.name]) and not other.satisfied(after[other.name])
         for other in open_
-        if other.name != wish.name
+        if other.name != request.name
     )
 
 
 def _locks(
-    wish: Wish, open_: Sequence[Wish], values: Mapping[str, Value], stage: Mapping[str, Value], registry: Registry
+    request: Request, open_: Sequence[Request], values: Mapping[str, Value], stage: Mapping[str, Value], registry: Registry
 ) -> bool:
-    """Return whether setting an attribute would take another wish out of reach."""
+    """Return whether setting an attribute would make another request impossible."""
     before = registry.simulate(values, stage)
-    after = registry.simulate(values, {**stage, wish.name: wish.accepted[0]})
+    after = registry.simulate(values, {**stage, request.name: request.accepted[0]})
     return any(
         (other.name in stage or not other.satisfied(after[other.name]))
         and not _locked(other.name, before, registry)
         and _locked(other.name, after, registry)
         for other in open_
-        if other.name != wish.name
+        if other.name != request.name
     )
 
 
@@ -247,8 +255,8 @@ def _locked(name: str, values: Mapping[str, Value], registry: Registry) -> bool:
     return bool(registry.read_only(name, values) or registry.gray_out(name, values))
 
 
-def _preset(gate: Wish, open_: Sequence[Wish], values: Mapping[str, Value], registry: Registry) -> Value:
-    """Return the value of a preset that serves most attributes, the preferred one of several; None to leave it as it is."""
+def _preset(gate: Request, open_: Sequence[Request], values: Mapping[str, Value], registry: Registry) -> Value:
+    """Return the value of a preset that serves most attributes, the preferred one of several; None keeps its value."""
     served = _served(open_, values, registry)
     best: Value = None
     if gate.gate == "always" and not gate.satisfied(values[gate.name]):
@@ -260,58 +268,64 @@ def _preset(gate: Wish, open_: Sequence[Wish], values: Mapping[str, Value], regi
     return best
 
 
-def _served(open_: Sequence[Wish], values: Mapping[str, Value], registry: Registry) -> int:
-    """Return how many attributes are as wished under these values, or can be made so."""
-    free = [wish for wish in open_ if not registry.read_only(wish.name, values) and not registry.gray_out(wish.name, values)]
-    return len({wish.name for wish in free} | {wish.name for wish in open_ if wish.satisfied(values[wish.name])})
+def _served(open_: Sequence[Request], values: Mapping[str, Value], registry: Registry) -> int:
+    """Return how many attributes have the wanted value, or can get it, under these values."""
+    free = [
+        request
+        for request in open_
+        if not registry.read_only(request.name, values) and not registry.gray_out(request.name, values)
+    ]
+    return len(
+        {request.name for request in free} | {request.name for request in open_ if request.satisfied(values[request.name])}
+    )
 
 
-def _fits(wish: Wish, values: Mapping[str, Value], chosen: Mapping[str, Value], registry: Registry) -> bool:
-    """Return whether an attribute, set together with the chosen ones, keeps its value and takes none of theirs."""
-    together = {**chosen, wish.name: wish.accepted[0]}
+def _fits(request: Request, values: Mapping[str, Value], chosen: Mapping[str, Value], registry: Registry) -> bool:
+    """Return whether an attribute, set together with the chosen ones, keeps its value and changes none of theirs."""
+    together = {**chosen, request.name: request.accepted[0]}
     after = registry.simulate(values, together)
     kept = all(same(after[name], value) for name, value in together.items())
-    return kept and not registry.read_only(wish.name, after) and not registry.gray_out(wish.name, after)
+    return kept and not registry.read_only(request.name, after) and not registry.gray_out(request.name, after)
 
 
 def _why(name: str, values: Mapping[str, Value], stages: Sequence[Mapping[str, Value]], registry: Registry | None) -> str:
     if registry is None:
-        return "nothing is known about it"
+        return "the registry describes no such attribute"
     why = registry.read_only(name, values) or registry.gray_out(name, values)
     if why:
         return f"locked: {why}"
     if any(name in stage for stage in stages):
-        return "another attribute of the plan would set it back"
+        return "another attribute of the plan would reset it"
     return "it would change, or lock, another attribute of the plan"
 
 
 def _without_idle_gates(
     stages: list[dict[str, Value]],
-    wishes: Sequence[Wish],
+    requests: Sequence[Request],
     current: Mapping[str, Value],
     registry: Registry | None,
 ) -> list[dict[str, Value]]:
-    """Leave out presets that in the end made no wish come true."""
+    """Leave out presets that in the end served no request."""
     if registry is None:
         return stages
-    reached = _reached(wishes, current, stages, registry)
-    for gate in [wish for wish in wishes if wish.gate == "needed"]:
+    reached = _reached(requests, current, stages, registry)
+    for gate in [request for request in requests if request.gate == "needed"]:
         trial = [{name: value for name, value in stage.items() if name != gate.name} for stage in stages]
         trial = [stage for stage in trial if stage]
-        if _possible(trial, current, registry) and reached <= _reached(wishes, current, trial, registry):
+        if _possible(trial, current, registry) and reached <= _reached(requests, current, trial, registry):
             stages = trial
     return stages
 
 
 def _reached(
-    wishes: Sequence[Wish], current: Mapping[str, Value], stages: Sequence[Mapping[str, Value]], registry: Registry
+    requests: Sequence[Request], current: Mapping[str, Value], stages: Sequence[Mapping[str, Value]], registry: Registry
 ) -> set[str]:
     after = _after(current, stages, registry)
-    return {wish.name for wish in wishes if not wish.gate and wish.satisfied(after[wish.name])}
+    return {request.name for request in requests if not request.gate and request.satisfied(after[request.name])}
 
 
 def _possible(stages: Sequence[Mapping[str, Value]], current: Mapping[str, Value], registry: Registry) -> bool:
-    """Return whether each stage can be written when its turn comes, and has an effect then."""
+    """Return whether each stage can be written in its turn, and has an effect then."""
     values = dict(current)
     for stage in stages:
         if any(registry.read_only(name, values) for name in stage):
@@ -323,7 +337,7 @@ def _possible(stages: Sequence[Mapping[str, Value]], current: Mapping[str, Value
 
 
 def _item(
-    wish: Wish,
+    request: Request,
     current: Mapping[str, Value],
     pending: Mapping[str, Value],
     number: Mapping[str, int],
@@ -332,39 +346,41 @@ def _item(
     stages: Sequence[Mapping[str, Value]],
     waiting: Mapping[str, Value],
 ) -> Item:
-    value, waits = current[wish.name], pending.get(wish.name)
-    item = Item(wish, value, waits, value, "ok", note=wish.meaning)
-    if wish.unsupported:
-        return replace(item, state="unsupported", note=wish.unsupported)
-    if not wish.accepted:
+    value, waits = current[request.name], pending.get(request.name)
+    item = Item(request, value, waits, value, "ok", note=request.meaning)
+    if request.unsupported:
+        return replace(item, state="unsupported", note=request.unsupported)
+    if not request.accepted:
         return replace(item, state="kept")
-    item = replace(item, wanted=_target(wish, value))
-    if wish.name in conflicts:
-        return replace(item, state="conflict", note=f"{waits} waits for the next reboot and is not ours")
-    if wish.name in blocked:
-        return replace(item, state="blocked", note=blocked[wish.name])
-    if wish.name in number:
-        stage = number[wish.name]
-        wanted = stages[stage - 1][wish.name]
-        if wish.name in waiting:
+    item = replace(item, wanted=_target(request, value))
+    if request.name in conflicts:
+        return replace(item, state="conflict", note=f"another user's value {waits} waits for the next reboot")
+    if request.name in blocked:
+        return replace(item, state="blocked", note=blocked[request.name])
+    if request.name in number:
+        stage = number[request.name]
+        wanted = stages[stage - 1][request.name]
+        if request.name in waiting:
             return replace(item, wanted=wanted, state="staged", stage=stage)
-        note = wish.meaning
-        if wish.gate:
-            note = "; ".join(part for part in (wish.meaning, "unlocks, or sets, other attributes") if part)
+        note = request.meaning
+        if request.gate:
+            note = "; ".join(part for part in (request.meaning, "unlocks, or sets, other attributes") if part)
         return replace(item, wanted=wanted, state="differs", stage=stage, note=note)
-    if wish.gate == "needed":
-        # a preset is a means: as it is, unless another attribute needs it
+    if request.gate == "needed":
+        # a preset keeps its value, unless another attribute needs a different one
         return replace(item, wanted=value)
-    if not wish.satisfied(value):
-        return replace(item, state="comes", note="another attribute of the plan brings it")
+    if not request.satisfied(value):
+        return replace(item, state="comes", note="another attribute of the plan sets it")
     return item
 
 
-def _comes(wish: Wish, current: Mapping[str, Value], stages: Sequence[Mapping[str, Value]], registry: Registry | None) -> int:
-    """Return the reboot after which the attribute is as wished."""
+def _comes(
+    request: Request, current: Mapping[str, Value], stages: Sequence[Mapping[str, Value]], registry: Registry | None
+) -> int:
+    """Return the reboot after which the attribute has the wanted value."""
     values = dict(current)
     for number, stage in enumerate(stages, 1):
         values = _after(values, [stage], registry)
-        if wish.satisfied(values[wish.name]):
+        if request.satisfied(values[request.name]):
             return number
     return 0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The edge to a BMC: Redfish over HTTPS, read and PATCH, with every way it can go wrong in words.
+"""The edge to a BMC: Redfish over HTTPS, read and PATCH, with a message for every failure.
 
-Credentials go to the address that was given and nowhere else: redirects and links that lead to another host are refused.
+Credentials are sent only to the given address: redirects and links to another host are refused.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .registry import BiosError, Registry, Value, parse_registry
 
 ROOT = "/redfish/v1"
 _REDIRECTS = (301, 302, 303, 307, 308)
-#: The BMC is busy, or starts: ask again.
+#: The BMC is busy or starting; the request is repeated.
 _BUSY = (429, 502, 503, 504)
 _LIMIT = 32 * 1024 * 1024
 
 
 class RedfishError(RefusalError):
-    """The BMC could not be asked, or refused; the message says what would help. ``status`` is the HTTP status, 0 without."""
+    """The BMC did not answer or refused; the message names what would help. ``status`` is the HTTP status, 0 without one."""
 
     def __init__(self, message: str, status: int = 0, body: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -65,9 +65,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Firmware:
-    """What a BMC says about one system's BIOS.
+    """A BMC's report of one system's BIOS.
 
-    ``pending`` has the values that wait for a reboot, where they differ from the current ones.
+    ``pending`` has the values that wait for a reboot and differ from the current ones.
     """
 
     system: str
@@ -97,11 +97,11 @@ class Redfish:
     # -- requests ----------------------------------------------------------------------------------
 
     def get(self, path: str) -> Answer:
-        """Read a resource; a busy BMC is asked again until ``wait`` is over."""
+        """Read a resource; the request to a busy BMC is repeated until ``wait`` is over."""
         return self._patiently("GET", path, None, "")
 
     def patch(self, path: str, body: Mapping[str, Any], etag: str) -> Answer:
-        """Change a resource if it is still what ``etag`` says. Asked again only where the BMC said that it did nothing (503)."""
+        """Change a resource if ``etag`` still matches. Repeated only after the answer that nothing was done (503)."""
         return self._patiently("PATCH", path, body, etag)
 
     def _patiently(self, method: str, path: str, body: Mapping[str, Any] | None, etag: str) -> Answer:
@@ -115,11 +115,12 @@ class Redfish:
                 pause = error.after or min(pause * 2, 10)
                 if error.status not in again or waited + pause > self.access.wait:
                     raise RedfishError(
-                        f"{str(error).rstrip('.')}; it was asked for {waited:.0f} s. Try again, or restart the BMC", error.status
+                        f"{str(error).rstrip('.')}; requests were repeated for {waited:.0f} s. Try again, or restart the BMC",
+                        error.status,
                     ) from None
                 waited += pause
             except _DamagedError as error:
-                # once may be chance; what was written is looked at, not written again
+                # one failure may be chance; a write is not repeated, its result is read
                 damaged += 1
                 if method != "GET" or damaged > 1:
                     raise RedfishError(str(error)) from None
@@ -188,10 +189,12 @@ class Redfish:
         except ValueError:
             if "html" in kind.lower() or content.lstrip()[:1] == b"<":
                 raise RedfishError(
-                    f"{self._who()} answers {path} with HTML instead of JSON; is this the address of the BMC, and is Redfish enabled there?"
+                    f"{self._who()} answers {path} with HTML instead of JSON; "
+                    "is this the address of the BMC, and is Redfish enabled there?"
                 ) from None
             raise _DamagedError(
-                f"{self._who()} answers {path} with a damaged body ({len(content)} bytes that are no JSON); try again, or restart the BMC"
+                f"{self._who()} answers {path} with a damaged body ({len(content)} bytes that are no JSON); "
+                "try again, or restart the BMC"
             ) from None
         if not isinstance(body, dict):
             raise RedfishError(f"{self._who()} answers {path} with a {type(body).__name__} instead of an object")
@@ -208,11 +211,17 @@ class Redfish:
         said = f": {words}" if words else ""
         code = int(error.code)
         if code == 401:
-            text = f"{self._who()} refuses the credentials (HTTP 401); see bios_username and bios_password (BMCs lock accounts after some tries)"
+            text = (
+                f"{self._who()} refuses the credentials (HTTP 401); "
+                "see bios_username and bios_password (BMCs lock accounts after some tries)"
+            )
         elif code == 403:
-            text = f"{self._who()} does not allow user {self.access.username} to {method} {path} (HTTP 403){said}; give the user the right to configure"
+            text = (
+                f"{self._who()} does not allow user {self.access.username} to {method} {path} (HTTP 403){said}; "
+                "give the user the right to configure"
+            )
         elif code == 412:
-            text = f"{self._who()} says that {path} was changed meanwhile (HTTP 412); run again to look at it anew"
+            text = f"{self._who()} reports that {path} was changed meanwhile (HTTP 412); run again to read it again"
         elif code in _BUSY:
             after = str(error.headers.get("Retry-After", ""))
             return _BusyError(f"{self._who()} is busy (HTTP {code} for {path}){said}", code, int(after) if after.isdigit() else 0)
@@ -252,7 +261,7 @@ class Redfish:
     # -- the BIOS ----------------------------------------------------------------------------------
 
     def read(self, *, registry: bool = True) -> Firmware:
-        """Return what the BMC says about the system's BIOS; ``registry`` false leaves the (large) attribute registry out."""
+        """Return the BMC's report of the system's BIOS; ``registry`` false leaves the (large) attribute registry out."""
         path, system = self._system()
         link = _link(system.get("Bios"))
         if not link:
@@ -261,7 +270,7 @@ class Redfish:
         current = bios.get("Attributes")
         if not isinstance(current, dict) or not current:
             raise RedfishError(
-                f"{self._who()} serves no BIOS attributes at {link}; power the system on once, so that the BIOS tells them"
+                f"{self._who()} serves no BIOS attributes at {link}; power the system on once, so that the BIOS reports them"
             )
         block = bios.get("@Redfish.Settings")
         block = block if isinstance(block, dict) else {}
@@ -272,9 +281,9 @@ class Redfish:
             waiting = answer.body.get("Attributes")
             waiting = waiting if isinstance(waiting, dict) else {}
             pending = {name: value for name, value in waiting.items() if name in current and not _equal(value, current[name])}
-            wish = answer.body.get("@Redfish.SettingsApplyTime")
-            if not times and isinstance(wish, dict):
-                times = wish.get("ApplyTime@Redfish.AllowableValues")
+            support = answer.body.get("@Redfish.SettingsApplyTime")
+            if not times and isinstance(support, dict):
+                times = support.get("ApplyTime@Redfish.AllowableValues")
         else:
             notes.append("the BMC names no settings object (@Redfish.Settings), so its BIOS cannot be set")
         found = self._registry(str(bios.get("AttributeRegistry") or ""), current, notes) if registry else None
@@ -310,11 +319,11 @@ class Redfish:
             systems = [(path, body) for path, body in systems if _link(body.get("Bios"))]
         if len(systems) != 1:
             several = ", ".join(_last(path) for path in members)
-            raise RedfishError(f"bios_system: {self._who()} has several systems ({several}); name the one that is meant")
+            raise RedfishError(f"bios_system: {self._who()} has several systems ({several}); name one of them")
         return systems[0]
 
     def _registry(self, name: str, current: Mapping[str, Value], notes: list[str]) -> Registry | None:
-        """Return the attribute registry. What goes wrong on the way to it is a note: a report can do without."""
+        """Return the attribute registry. A failure to read it is only a note, since a report does not need it."""
         try:
             document = self._registry_document(name)
             if document is None:
@@ -328,7 +337,8 @@ class Redfish:
             return None
         if not set(current) & set(registry.attributes):
             notes.append(
-                f"the BMC's attribute registry {registry.identity} has none of its attributes, so allowed values and locks are unknown"
+                f"the BMC's attribute registry {registry.identity} has none of its attributes, "
+                "so allowed values and locks are unknown"
             )
             return None
         return registry
@@ -336,7 +346,7 @@ class Redfish:
     def _registry_document(self, name: str) -> Mapping[str, Any] | None:
         file = None
         if name:
-            try:  # most BMCs name the file as the BIOS does
+            try:  # most BMCs use the BIOS's name for the file
                 file = self.get(f"{ROOT}/Registries/{name}").body
             except RedfishError as error:
                 if error.status not in (400, 404, 405):
@@ -391,7 +401,7 @@ def _equal(one: Value, other: Value) -> bool:
 
 
 def _uri(value: Any) -> str:
-    """Return a registry's place; some BMCs give an object where text belongs."""
+    """Return a registry's place; some BMCs send an object instead of text."""
     return _link(value) or str(value)
 
 
@@ -404,7 +414,7 @@ def _last(path: str) -> str:
 
 
 def _nearest(name: str, members: list[str]) -> str | None:
-    """Return the registry file that fits best: BIOS and collection disagree about versions on some machines."""
+    """Return the registry file that fits best: on some machines, BIOS and registry collection disagree about versions."""
     wanted = name.lower()
     for path in members:
         if _last(path).lower() == wanted:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A BIOS attribute registry: what attributes may be set to, and how they depend on one another. Pure.
+"""A BIOS attribute registry: the allowed values of attributes, and how they depend on one another. Pure.
 
-The model follows DMTF DSP0268, schema AttributeRegistry: ``ReadOnly`` means that a value cannot be modified, ``GrayOut`` that
-the attribute has no effect now although its value can be modified. Dependencies of type ``Map`` change these properties, or other
-attributes' values, when conditions on current values hold.
+The model follows DMTF DSP0268, schema AttributeRegistry: ``ReadOnly`` means that a value cannot be modified, ``GrayOut``
+that the attribute has no effect now although its value can be modified. Dependencies of type ``Map`` change these
+properties, or other attributes' values, when conditions on current values hold.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .._cpus.errors import RefusalError
 
 Value = Union[str, int, bool, None]
 
-#: How often effects of effects are followed; registries have chains of two or three.
+#: The longest chain of effects that is followed; registries have chains of two or three.
 _DEPTH = 16
 
 
 class BiosError(RefusalError):
-    """A wish or a document that cannot be used; the message names the variable or the attribute, and what would work."""
+    """A request or a document that cannot be used; the message names the variable or the attribute, and what would work."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Dependency:
-    """What becomes of a target's property while the conditions hold; ``terms`` join condition i and i+1."""
+    """The value of a target's property while the conditions hold; ``terms`` join condition i and i+1."""
 
     target: str
     property: str
@@ -60,7 +60,7 @@ class Dependency:
     terms: tuple[str, ...] = ()
 
     def holds(self, values: Mapping[str, Value]) -> bool:
-        """Return whether the conditions hold; joined left to right, as DSP0268 says."""
+        """Return whether the conditions hold, joined from left to right (DSP0268)."""
         outcome = False
         for number, condition in enumerate(self.conditions):
             one = _holds(condition, values)
@@ -73,7 +73,7 @@ class Dependency:
         return outcome
 
     def words(self, values: Mapping[str, Value]) -> str:
-        """Return the conditions that hold, for people."""
+        """Return the conditions that hold, as text for a message."""
         held = [condition for condition in self.conditions if _holds(condition, values)]
         signs = {"EQU": "is", "NEQ": "is not"}
         return " and ".join(
@@ -84,7 +84,7 @@ class Dependency:
 
 
 def same(one: Value, other: Value) -> bool:
-    """Compare values as BMCs mean them: true and "true" are the same, 1 and true are not."""
+    """Compare values as BMCs do: true and "true" are the same, 1 and true are not."""
     if isinstance(one, bool) or isinstance(other, bool):
         return str(one).lower() == str(other).lower()
     return one == other
@@ -130,10 +130,10 @@ class Registry:
                 self._from.setdefault(name, []).append(dependency)
 
     def _flag(self, name: str, flag: str, base: bool, values: Mapping[str, Value]) -> tuple[bool, str]:
-        """Return a property of an attribute under these values, and why.
+        """Return a property of an attribute under these values, and the reason.
 
-        Registries that a machine generates for itself (iDRAC) hold the property as it is at present; so where dependencies
-        govern it and none holds, it is false.
+        Registries that a machine itself generates (iDRAC) hold the present state of the property; so if dependencies govern
+        it and none of them holds, it is false.
         """
         governing = [dependency for dependency in self._to.get(name, []) if dependency.property == flag]
         outcome, why = base and not any(is_true(dependency.value) for dependency in governing), ""
@@ -148,20 +148,20 @@ class Registry:
         if attribute is None:
             return "the registry does not have it"
         if attribute.immutable:
-            return "the registry says Immutable"
+            return "the registry has Immutable"
         locked, why = self._flag(name, "ReadOnly", attribute.read_only, values)
-        return (why or "the registry says ReadOnly") if locked else None
+        return (why or "the registry has ReadOnly") if locked else None
 
     def gray_out(self, name: str, values: Mapping[str, Value]) -> str | None:
-        """Return why an attribute would have no effect under these values, None where it would."""
+        """Return why an attribute would have no effect under these values, None where it would have one."""
         attribute = self.attributes.get(name)
         if attribute is None:
             return None
         locked, why = self._flag(name, "GrayOut", attribute.gray_out, values)
-        return (why or "the registry says GrayOut") if locked else None
+        return (why or "the registry has GrayOut") if locked else None
 
     def simulate(self, values: Mapping[str, Value], changes: Mapping[str, Value]) -> dict[str, Value]:
-        """Return the values after these changes and a reset: what dependencies map to other attributes included."""
+        """Return the values after these changes and a reset, including those that dependencies map to other attributes."""
         after = {**values, **changes}
         fresh: set[str] = {name for name, value in changes.items() if not same(values.get(name), value)}
         for _round in range(_DEPTH):
@@ -182,7 +182,7 @@ class Registry:
 def parse_registry(document: Mapping[str, Any]) -> Registry:
     """Return the registry of a Redfish AttributeRegistry document.
 
-    Raises BiosError where the document is none.
+    Raises BiosError for any other document.
     """
     entries = document.get("RegistryEntries")
     if not isinstance(entries, Mapping) or not isinstance(entries.get("Attributes"), list):
@@ -231,7 +231,7 @@ def _dependency(entry: Mapping[str, Any]) -> Dependency | None:
         for one in maps
     )
     words = [str(one.get("MapTerms") or "").upper() for one in maps]
-    # some write the term at the condition before it, some at the one after; without terms, Dell means any of them
+    # some write the term at the preceding condition, some at the following one; without terms, Dell means any of them
     joined = words[:-1] if words[0] else words[1:]
     terms = tuple(word if word in ("AND", "OR") else "OR" for word in joined)
     target, name = str(body.get("MapToAttribute", "")), str(body.get("MapToProperty", ""))
@@ -241,7 +241,7 @@ def _dependency(entry: Mapping[str, Any]) -> Dependency | None:
 def check_value(attribute: Attribute | None, current: Value, value: Any, where: str) -> Value:
     """Return a wanted value in the attribute's own type.
 
-    ``attribute`` is None without a registry: then the current value tells the type. Raises BiosError that begins with ``where``.
+    ``attribute`` is None without a registry: then the current value determines the type. Raises BiosError with ``where`` first.
     """
     kind = attribute.type if attribute else _kind(current)
     if kind == "Password":
@@ -258,7 +258,7 @@ def check_value(attribute: Attribute | None, current: Value, value: Any, where: 
         return value
     if not isinstance(value, str):
         hint = "; quote it, YAML reads it as something else" if isinstance(value, bool) else ""
-        raise BiosError(f"{where} is {value!r}, but the attribute wants text{_choices(attribute)}{hint}")
+        raise BiosError(f"{where} is {value!r}, but the attribute needs text{_choices(attribute)}{hint}")
     if attribute and kind == "Enumeration" and value not in attribute.values:
         raise BiosError(f"{where} is {value!r}, which is not in the registry{_choices(attribute)}")
     if attribute and attribute.max_length is not None and len(value) > attribute.max_length:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One machine's firmware against its baseline: read, validate, stage what is due and read back what the BMC has taken. Edge."""
+"""One machine's firmware against its baseline: read, validate, stage and read back what the BMC has accepted. Edge."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._host.change import Change, results_of
-from .baseline import Baseline, Intent, choose_baseline, make_wishes, parse_baselines
+from .baseline import Baseline, Intent, choose_baseline, make_requests, parse_baselines
 from .plan import BiosPlan, Item, make_plan
 from .redfish import Access, Firmware, Redfish, RedfishError, messages_of
 from .registry import BiosError, Value, names, same
 
-#: How often, and how many seconds apart, a BMC that works asynchronously is asked whether it has taken the values.
+#: How often, and at which interval in seconds, an asynchronous BMC is asked whether it has accepted the values.
 _SETTLE, _PAUSE = 5, 2.0
-#: Seconds between two looks after a reboot.
+#: Seconds between two reads after a reboot.
 _SETTLE_PAUSE = 5.0
 
 
 @dataclass(frozen=True)
 class Node:
-    """What this run works with."""
+    """The data of this run."""
 
     bmc: Redfish
     firmware: Firmware
@@ -32,7 +32,7 @@ class Node:
 
 
 class PartlyError(BiosError):
-    """The BMC has not taken everything; ``results`` has the changes that it has."""
+    """The BMC has not accepted everything; ``results`` has the changes that it has accepted."""
 
     def __init__(self, message: str, results: Mapping[str, Any]) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class PartlyError(BiosError):
 
 
 def read(parameters: Mapping[str, Any], connect: Callable[[Access], Redfish]) -> Node:
-    """Read a machine's firmware and plan its settings; ``BiosError`` and ``RedfishError`` say what cannot be."""
+    """Read a machine's firmware and plan its settings; raises ``BiosError`` or ``RedfishError``."""
     for name in ("timeout", "wait"):
         if parameters[name] < (1 if name == "timeout" else 0):
             raise BiosError(f"bios_{name}: {parameters[name]} is not a number of seconds from {1 if name == 'timeout' else 0} on")
@@ -66,9 +66,9 @@ def read(parameters: Mapping[str, Any], connect: Callable[[Access], Redfish]) ->
         parameters["turbo"],
         parameters["overrides"],
     )
-    wishes = make_wishes(baseline, intent, firmware.current, firmware.registry)
+    requests = make_requests(baseline, intent, firmware.current, firmware.registry)
     plan = make_plan(
-        wishes,
+        requests,
         firmware.current,
         firmware.pending,
         firmware.registry,
@@ -78,7 +78,7 @@ def read(parameters: Mapping[str, Any], connect: Callable[[Access], Redfish]) ->
 
 
 def _settled(bmc: Redfish, parameters: Mapping[str, Any]) -> Firmware:
-    """Read, and after a reboot read again until the BMC tells the values that are expected, or the time is over."""
+    """Read, and after a reboot read again until the BMC reports the expected values, or the time is over."""
     expected, deadline = parameters.get("expect") or {}, time.monotonic() + (parameters.get("settle") or 0)
     while True:
         try:
@@ -94,14 +94,14 @@ def _settled(bmc: Redfish, parameters: Mapping[str, Any]) -> Firmware:
 
 
 def validate(node: Node) -> None:
-    """Refuse, before the first write, what cannot be done as asked."""
+    """Refuse, before the first write, what cannot be done as requested."""
     plan, firmware = node.plan, node.firmware
     conflicts = plan.of_state("conflict")
     if conflicts:
-        told = ", ".join(f"{item.wish.name}: {item.pending} (wanted: {item.wanted})" for item in conflicts)
+        listed = ", ".join(f"{item.request.name}: {item.pending} (wanted: {item.wanted})" for item in conflicts)
         raise BiosError(
-            f"bios_overwrite_pending: settings of somebody else wait for the reboot ({told}); nothing was changed. Let them be applied or "
-            "taken back first, or set bios_overwrite_pending: true"
+            f"bios_overwrite_pending: settings of another user wait for the reboot ({listed}); nothing was changed. "
+            "Apply or remove them first, or set bios_overwrite_pending: true"
         )
     if not plan.writes:
         return
@@ -109,18 +109,19 @@ def validate(node: Node) -> None:
         raise BiosError("the BMC names no settings object (@Redfish.Settings), so its BIOS cannot be set; update its firmware")
     if firmware.registry is None and not node.parameters["without_registry"]:
         raise BiosError(
-            "bios_without_registry: without an attribute registry nobody can say which values and which order this BIOS allows; nothing was "
-            "changed. Update the BMC's firmware, or set bios_without_registry: true to try"
+            "bios_without_registry: without an attribute registry the values and the order that this BIOS allows are "
+            "unknown; nothing was changed. Update the BMC's firmware, or set bios_without_registry: true to try"
         )
     if firmware.apply_times and "OnReset" not in firmware.apply_times:
         raise BiosError(
-            f"the BMC applies BIOS settings only {names(firmware.apply_times)}, not at the next reset (OnReset), so the fleet's rolling reboot "
+            f"the BMC applies BIOS settings only {names(firmware.apply_times)}, not at the next reset (OnReset), "
+            "so the fleet's rolling reboot "
             "cannot apply them; nothing was changed"
         )
 
 
 def stage(node: Node) -> bool:
-    """Write the first stage, look at what the BMC has really taken, and return whether that waits for a reboot."""
+    """Write the first stage, read back what the BMC has accepted, and return whether that waits for a reboot."""
     firmware, writes = node.firmware, node.plan.writes
     body: dict[str, Any] = {"Attributes": writes}
     if firmware.apply_times:
@@ -152,32 +153,33 @@ def stage(node: Node) -> bool:
     cause = f": {'; '.join(word.rstrip('.') for word in words)}" if words else "; it gives no reason"
     staged = [change.resource.split(":", 1)[1] for change in taken]
     raise PartlyError(
-        f"the BMC {node.bmc.base} has not taken {names(missing)}{cause}. Staged for the next reboot: {names(staged)}. Leave an attribute that it refuses "
-        "alone (bios_overrides with the value null), or give it a value that it takes",
+        f"the BMC {node.bmc.base} has not accepted {names(missing)}{cause}. Staged for the next reboot: "
+        f"{names(staged)}. Leave a refused attribute alone (bios_overrides with the value null), or give it a value "
+        "that the BMC accepts",
         results_of(taken),
     )
 
 
 def _has(firmware: Firmware, name: str, value: Value) -> bool:
-    """Return whether a value waits for the reboot, or holds already."""
+    """Return whether a value waits for the reboot, or is already in effect."""
     return same(firmware.pending.get(name, firmware.current.get(name)), value)
 
 
 def changes_of(plan: BiosPlan) -> list[Change]:
-    """Return what the first stage changes; later stages are runs of their own."""
-    items = {item.wish.name: item for item in plan.items}
+    """Return the changes of the first stage; each later stage is a separate run."""
+    items = {item.request.name: item for item in plan.items}
     return [_change(items[name], value) for name, value in plan.writes.items()]
 
 
 def reboots_for(plan: BiosPlan) -> list[Change]:
-    """Return what reboots are needed for: not only what this run stages, but also what waits and what later stages write."""
-    items = {item.wish.name: item for item in plan.items}
+    """Return everything that needs reboots: what this run stages, what already waits, and what later stages write."""
+    items = {item.request.name: item for item in plan.items}
     return [_change(items[name], value) for stage in plan.stages for name, value in stage.items()]
 
 
 def _change(item: Item, value: Value) -> Change:
     before = item.current if item.pending is None else item.pending
-    return Change(f"bios:{item.wish.name}", text_of(before), text_of(value), "reboot", item.wish.reason)
+    return Change(f"bios:{item.request.name}", text_of(before), text_of(value), "reboot", item.request.reason)
 
 
 def text_of(value: Value) -> str:

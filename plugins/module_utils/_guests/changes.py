@@ -40,7 +40,7 @@ class Changes:
         """Plan to shut guests down; all of them are asked at once, with the first."""
         self.stopping += names
         for number, name in enumerate(names):
-            change = Change(f"domain {name}: state", "running", "shut off", "guest", "asked for by its state")
+            change = Change(f"domain {name}: state", "running", "shut off", "guest", "requested by its state")
             make = partial(self.connection.stop, names, self.timeout_s, force=self.force_off)
             self.host.follow_up(change, make if number == 0 else _nothing)
 
@@ -50,7 +50,7 @@ class Changes:
         self.host.follow_up(change, partial(self.connection.start, plan.guest.name))
 
     def restart(self, plan: GuestPlan) -> None:
-        """Plan to restart a guest for what it cannot take while it runs."""
+        """Plan to restart a guest for changes that it cannot take while it runs."""
         what = f"restarted for {', '.join(plan.restart_for)}"
         change = Change(
             f"domain {plan.guest.name}: restart", "running as before", what, "guest", "a running guest cannot take these"
@@ -64,13 +64,13 @@ class Changes:
     # -- definitions -------------------------------------------------------------------------------
 
     def define(self, plan: GuestPlan) -> None:
-        """Plan the differences of a definition; libvirt takes it as a whole, with the first of them."""
+        """Plan the differences of a definition; the first one makes them all, since libvirt takes a definition as a whole."""
         name, domain = plan.guest.name, plan.domain
         define = partial(self.connection.define, name, to_text(plan.tree), shape(plan.tree))
         for number, item in enumerate(plan.definition):
             resource = f"domain {name}" if item.element == "domain" else f"domain {name}: {item.element}"
             change, make = Change(resource, item.before, item.after), define if number == 0 else _nothing
-            if domain is not None and not is_ours(domain.tree) and number == 0:  # adopted: undo defines it as it was
+            if domain is not None and not is_ours(domain.tree) and number == 0:  # adopted: undo restores this definition
                 original = {"xml": to_text(domain.tree), "autostart": domain.autostart}
                 self.host.change(change, make, kind="domain", original=original)
             else:
@@ -82,9 +82,9 @@ class Changes:
             self.host.follow_up(change, partial(self.connection.set_autostart, name, plan.guest.autostart))
 
     def remove(self, guest: Guest, plans: Sequence[GuestPlan]) -> None:
-        """Plan to remove a guest's definition and, if it asks for that, the disks that no other guest has."""
+        """Plan to remove a guest's definition and, with ``remove_disks``, the disks that no other guest has."""
         tree = self.domains[guest.name].tree
-        if guest.remove_disks:  # before the definition, which names them: a run killed in between is completed by the next
+        if guest.remove_disks:  # before the definition, which names them: the next run completes a run that was killed in between
             self._remove_disks(guest, plans)
         self.host.follow_up(Change(f"domain {guest.name}", pretty(tree), None), partial(self.connection.remove, guest.name))
 
@@ -112,7 +112,7 @@ class Changes:
                 self.host.follow_up(change, partial(_unlink, self.host.path(path)))
 
     def restore(self, name: str, resource: str) -> None:
-        """Plan to define an adopted guest as it was before."""
+        """Plan to restore the definition of an adopted guest."""
         original, domain = self.host.entries("domain")[resource], self.domains.get(name)
         found = differences(domain.tree if domain else None, parse(original["xml"]))
         before, after = ("\n".join(text or "" for text in side) for side in ([d.before for d in found], [d.after for d in found]))
@@ -126,7 +126,7 @@ class Changes:
     # -- threads -----------------------------------------------------------------------------------
 
     def move(self, plans: Sequence[GuestPlan], partition: Partition, cpus: int) -> None:
-        """Plan to give the threads of running guests their CPUs and policies; ``cpus``: how many the machine can have."""
+        """Plan CPUs and policies for the threads of running guests; ``cpus``: the most CPUs the machine can have."""
         moves = self._moves(plans, partition)
         for plan in plans:
             for difference in plan.threads:
@@ -142,7 +142,7 @@ class Changes:
         return partial(moves.pin, pin) if moves and role.startswith("vcpu") else pin
 
     def _moves(self, plans: Sequence[GuestPlan], partition: Partition) -> Moves | None:
-        """Return the vCPUs that move while they run, where each is in a partition of its own."""
+        """Return the vCPUs that move while they run, if each has its own partition."""
         if partition.isolation != "runtime":
             return None
         moving = {
@@ -161,7 +161,7 @@ def _target(plan: GuestPlan, role: str) -> frozenset[int]:
 
 
 def _nothing() -> None:
-    """Made with an earlier step of the same call."""
+    """Do nothing: an earlier step has made this change."""
 
 
 def _unlink(path: str) -> None:

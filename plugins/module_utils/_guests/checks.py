@@ -17,23 +17,25 @@ from .plan import GuestPlan
 
 
 def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> None:
-    """Refuse to take over what is not ours, and names or addresses that others have."""
+    """Refuse to take over foreign domains, and names or addresses that other domains have."""
     macs = _other_macs(guests, domains)
     for guest in guests:
         domain = domains.get(guest.name)
         if domain is not None and not is_ours(domain.tree) and not guest.adopt:
             what, hint = (
                 "changed",
-                "adopt: true takes it over (what it has beside the guest's own settings stays), or choose another name",
+                "adopt: true takes it over (settings that the inventory does not name stay), or choose another name",
             )
             if guest.state == "absent":
-                what, hint = "removed", f"take it out of the list, or remove it with virsh undefine {guest.name}"
+                what, hint = "removed", f"delete its entry from the list, or remove it with virsh undefine {guest.name}"
             raise GuestError(
-                f"realtime_guests: {guest.name}: a domain of this name exists that this collection has not made, so it is not {what}; {hint}"
+                f"realtime_guests: {guest.name}: a domain of this name exists that this collection did not make, "
+                f"so it is not {what}; {hint}"
             )
         if domain is not None and not domain.persistent:
             raise GuestError(
-                f"realtime_guests: {guest.name}: a transient domain of this name runs; define it (virsh define) or shut it down first"
+                f"realtime_guests: {guest.name}: a transient domain of this name runs; "
+                "define it (virsh define) or shut it down first"
             )
         for attachment in guest.networks if guest.state != "absent" else ():
             if attachment.mac in macs:
@@ -60,8 +62,9 @@ def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[
                 mode = os.stat(host.path(disk.path)).st_mode
             except OSError as error:
                 raise GuestError(
-                    f"realtime_guests: {guest.name}: disk {disk.path} is not on this node ({error.strerror}); put the image there first, "
-                    "guests are made of existing images"
+                    f"realtime_guests: {guest.name}: disk {disk.path} is not on this node ({error.strerror}); "
+                    "put the image there first, "
+                    "since guests use existing images"
                 ) from None
             if not (stat.S_ISBLK(mode) if disk.block else stat.S_ISREG(mode)):
                 raise GuestError(
@@ -71,7 +74,8 @@ def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[
             network = attachment.network
             if not network.realtime and not host.exists(f"/sys/class/net/{network.bridge}/bridge"):
                 raise GuestError(
-                    f"realtime_guests: {guest.name}: network {network.name} is the ordinary bridge {network.bridge}, which this node does not have; "
+                    f"realtime_guests: {guest.name}: network {network.name} is the ordinary bridge {network.bridge}, "
+                    "which this node does not have; "
                     "make it with the node's own network configuration, or give the network realtime: true"
                 )
 
@@ -88,14 +92,15 @@ def check_pages(
     for (node, size), guests in sorted(asked.items()):
         base = f"/sys/devices/system/node/node{node}/hugepages/hugepages-{PAGE_MIB[size] * 1024}kB"
         have, free = (int(host.value(f"{base}/{name}") or 0) for name in ("nr_hugepages", "free_hugepages"))
-        for plan in restarting:  # what it has now comes back first
+        for plan in restarting:  # its present pages become free first
             if plan.domain and describe(plan.domain.tree).hugepages == size and node in describe(plan.domain.tree).nodes:
                 free += describe(plan.domain.tree).memory_mib // PAGE_MIB[size]
-        if host.dry:  # what kvm_host would add before
+        if host.dry:  # plus the pages that kvm_host would add before
             free += max(int(((planned or {}).get(str(node)) or {}).get(size, 0)) - have, 0)
         if sum(guests.values()) > free:
             who = ", ".join(f"{name} {pages}" for name, pages in guests.items())
             raise GuestError(
-                f"realtime_guests: not enough huge pages of {size} on NUMA node {node}: {free} of {have} are free, {sum(guests.values())} are needed "
+                f"realtime_guests: not enough huge pages of {size} on NUMA node {node}: "
+                f"{free} of {have} are free, {sum(guests.values())} are needed "
                 f"({who}); run the kvm_host role, which reserves them, or give a guest less memory_mib"
             )

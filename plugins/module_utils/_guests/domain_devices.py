@@ -20,7 +20,7 @@ def wanted_devices(guest: Guest) -> list[tuple[str, str]]:
 
 
 def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]) -> None:
-    """Merge disks, interfaces and channel; ``previous`` are those that we gave the domain before, which may go."""
+    """Merge disks, interfaces and channel; ``previous`` are those that earlier runs gave the domain, which may be removed."""
     devices = ensure(tree, "devices")
     disks = {target.get("dev", ""): disk for disk in devices.findall("disk") for target in disk.findall("target")}
     interfaces = {
@@ -45,7 +45,7 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
     if guest.agent:
         _merge_channel(devices, channels.get(AGENT_CHANNEL))
     _check_io_threads(devices, guest)
-    if guest.realtime:  # ballooning would take back memory that is locked
+    if guest.realtime:  # ballooning would reclaim locked memory
         balloons = devices.findall("memballoon")
         if len(balloons) != 1 or balloons[0].get("model") != "none":
             drop(devices, "memballoon")
@@ -53,36 +53,38 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
 
 
 def _new_interface(devices: ET.Element) -> ET.Element:
-    """Return a new interface; it boots nothing, so the firmware need not run its ROM for seconds."""
+    """Return a new interface; no boot from it, so the firmware need not run its ROM, which takes seconds."""
     interface = ET.SubElement(devices, "interface")
     ET.SubElement(interface, "rom", enabled="no")
     return interface
 
 
 def _io_thread(guest: Guest, number: int, disk: Disk) -> str | None:
-    """Return the I/O thread of a virtio disk: they take turns."""
+    """Return the I/O thread of a virtio disk; the disks take turns."""
     return str(number % guest.io_threads + 1) if guest.io_threads and disk.bus == "virtio" else None
 
 
 def _check_io_threads(devices: ET.Element, guest: Guest) -> None:
-    """Refuse a number of I/O threads that other devices of the guest need more of."""
+    """Refuse fewer I/O threads than other devices of the guest use."""
     used = [driver.get("iothread") for driver in devices.findall("*/driver[@iothread]")]
     used += [item.get("id") for item in devices.findall("*/driver/iothreads/iothread")]
     most = max((int(number or 0) for number in used), default=0)
     if most > guest.io_threads:
         raise DomainError(
-            f"realtime_guests: {guest.name}: a device of its domain uses I/O thread {most}, but io_threads is {guest.io_threads}; "
-            f"give io_threads: {most}, or take the thread away from the device with virsh edit {guest.name}"
+            f"realtime_guests: {guest.name}: a device of its domain uses I/O thread {most}, "
+            f"but io_threads is {guest.io_threads}; "
+            f"give io_threads: {most}, or remove the thread from the device with virsh edit {guest.name}"
         )
 
 
 def _check_foreign_disk(old: ET.Element, disk: Disk, guest: Guest) -> None:
-    """Refuse to put a disk of the inventory in the place of one that somebody else attached."""
+    """Refuse to replace a disk that another user has attached by one of the inventory."""
     source = old.find("source")
     path = None if source is None else source.get("file") or source.get("dev") or source.get("name") or "a disk of another kind"
     if path not in (None, disk.path):  # None: an empty drive
         raise DomainError(
-            f"realtime_guests: {guest.name}: disk {disk.path} would be {disk.target}, but its domain has {path} there, which is not in disks; "
+            f"realtime_guests: {guest.name}: disk {disk.path} would be {disk.target}, but its domain has {path} there, "
+            "which is not in disks; "
             f"add that to disks, or move it to another target with virsh edit {guest.name}"
         )
 
@@ -97,7 +99,7 @@ def _merge_disk(element: ET.Element, disk: Disk, io_thread: str | None) -> None:
     source = ensure(element, "source")
     set_attributes(source, **({"dev": disk.path, "file": None} if disk.block else {"file": disk.path, "dev": None}))
     target = ensure(element, "target")
-    if target.get("bus") != disk.bus:  # its address is of the old bus
+    if target.get("bus") != disk.bus:  # its address belongs to the old bus
         drop(element, "address")
     set_attributes(target, dev=disk.target, bus=disk.bus)
     if disk.read_only or disk.cdrom:
@@ -109,7 +111,7 @@ def _merge_disk(element: ET.Element, disk: Disk, io_thread: str | None) -> None:
 def _merge_interface(element: ET.Element, guest: Guest, name: str) -> None:
     attachment = next(item for item in guest.networks if item.network.name == name)
     kind = "vhostuser" if attachment.vhost_user else "bridge"
-    if element.get("type") != kind:  # what belongs to the old kind is refused beside another
+    if element.get("type") != kind:  # libvirt refuses settings of the old kind beside another kind
         for child in [item for item in element if item.tag not in ("mac", "model", "boot", "address", "alias", "link", "rom")]:
             element.remove(child)
         element.attrib.clear()
@@ -120,7 +122,7 @@ def _merge_interface(element: ET.Element, guest: Guest, name: str) -> None:
     source = ensure(element, "source")
     if attachment.vhost_user:  # QEMU listens, the switch connects: either can restart without the other
         set_attributes(source, type="unix", path=socket_path(port_name(guest.name, name)), mode="server")
-        drop(source, "reconnect")  # a client's business
+        drop(source, "reconnect")  # for clients only
     else:
         set_attributes(source, bridge=attachment.network.bridge)
     set_attributes(ensure(element, "model"), type="virtio")
@@ -134,11 +136,11 @@ def _merge_interface(element: ET.Element, guest: Guest, name: str) -> None:
 
 
 def _merge_channel(devices: ET.Element, element: ET.Element | None) -> None:
-    """Give the guest its agent's channel; libvirt adds the controller, the address and the path of the socket."""
-    if element is not None and element.get("type") == "unix":  # the one kind through which libvirt asks the agent
+    """Add the agent's channel; libvirt adds the controller, the address and the path of the socket."""
+    if element is not None and element.get("type") == "unix":  # the only kind that libvirt uses for the agent
         return
     if element is None:
         element = ET.SubElement(devices, "channel")
         ET.SubElement(element, "target", type="virtio", name=AGENT_CHANNEL)
     element.set("type", "unix")
-    drop(element, "source", "protocol")  # of the old kind
+    drop(element, "source", "protocol")  # they belong to the old kind

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the inventory decides of a guest, merged into its domain's XML. Pure.
+"""Merges the inventory's description of a guest into its domain's XML. Pure.
 
-``merge`` touches only what the inventory decides, and only where it differs in meaning; whatever libvirt or an
-administrator added beside it (addresses, controllers, other devices, tuning) stays. The shape follows libvirt's
-knowledge base page on real-time KVM and formatdomain, less the two errors there (a scheduler for a vCPU that does not
-exist, and host node numbers where guest nodes are meant).
+``merge`` changes only what the inventory decides, and only where the meaning differs; everything that libvirt or an
+administrator has added (addresses, controllers, other devices, tuning) stays. The shape follows libvirt's knowledge base
+page on real-time KVM and formatdomain, without the two errors there (a scheduler for a vCPU that does not exist, and host
+node numbers where guest nodes are meant).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _UUIDS = uuid.UUID("4a5c2f0e-6b1d-5d0f-9b43-6f2d1f3c7a10")
 
 
 def new_domain(guest: Guest, node: str, arch: str) -> ET.Element:
-    """Return what a guest starts from, before ``merge``; its UUID follows from node and name."""
+    """Return a new guest's domain before ``merge``; its UUID is derived from node and name."""
     tree = ET.Element("domain", type="kvm")
     ET.SubElement(tree, "name").text = guest.name
     ET.SubElement(tree, "uuid").text = str(uuid.uuid5(_UUIDS, f"{node}/{guest.name}"))
@@ -52,7 +52,7 @@ def new_domain(guest: Guest, node: str, arch: str) -> ET.Element:
     if arch == "x86_64":
         ET.SubElement(features, "apic")
     devices = ET.SubElement(tree, "devices")
-    if guest.realtime:  # its emulated frames would be served by the emulator thread for nothing
+    if guest.realtime:  # emulated frames would load the emulator thread without use
         ET.SubElement(devices, "controller", type="usb", index="0", model="none")
     ET.SubElement(ET.SubElement(devices, "serial", type="pty"), "target", port="0")
     ET.SubElement(ET.SubElement(devices, "console", type="pty"), "target", type="serial", port="0")
@@ -60,9 +60,9 @@ def new_domain(guest: Guest, node: str, arch: str) -> ET.Element:
 
 
 def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool = False) -> ET.Element:
-    """Return ``current`` with the inventory's wishes merged in; ``current`` itself where nothing differs in meaning.
+    """Return ``current`` with the inventory's requests merged in; ``current`` itself if nothing differs in meaning.
 
-    ``live`` merges into the XML of a running guest, to see what it lacks: it leaves out what libvirt shows there in
+    ``live`` merges into the XML of a running guest, to find what it lacks: it leaves out what libvirt shows there in
     another form (an expanded CPU model, a balloon's size).
     """
     tree = copy.deepcopy(current)
@@ -105,7 +105,7 @@ def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
     for cell in cells:
         if guest.shared_memory and cell.get("memAccess") == "private":
             set_attributes(cell, memAccess=None)
-    for tag in () if cells else ("memory",) if live else ("memory", "currentMemory"):  # libvirt sums cells and modules up itself
+    for tag in () if cells else ("memory",) if live else ("memory", "currentMemory"):  # libvirt itself sums up cells and modules
         element = ensure(tree, tag)
         if kib(element) != wanted:
             element.text = str(wanted)
@@ -122,12 +122,12 @@ def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
         if guest.hugepages == "none":  # anonymous memory cannot be shared with the switch
             set_attributes(ensure(backing, "source"), type="memfd")
         set_attributes(ensure(backing, "access"), mode="shared")
-    # else whatever it is: another device of the guest (virtiofs) may need it
+    # otherwise it stays: another device of the guest (virtiofs) may need it
     drop_empty(tree, "memoryBacking")
 
 
 def _check_cells(cells: list[ET.Element], guest: Guest) -> None:
-    """Refuse memory and vCPUs that the guest's NUMA cells, an administrator's work, contradict."""
+    """Refuse memory and vCPUs that contradict the guest's NUMA cells, which an administrator has made."""
     if not cells:
         return
     hint = f"change them with virsh edit {guest.name}"
@@ -136,13 +136,15 @@ def _check_cells(cells: list[ET.Element], guest: Guest) -> None:
         != guest.memory_mib * 1024
     ):
         raise DomainError(
-            f"realtime_guests: {guest.name}: memory_mib {guest.memory_mib} differs from the sum of the NUMA cells that its domain has; "
+            f"realtime_guests: {guest.name}: memory_mib {guest.memory_mib} differs from the sum of the NUMA cells that its "
+            "domain has; "
             f"{hint}, or give memory_mib their sum"
         )
     beyond = sorted(vcpu for cell in cells for vcpu in parse_or_empty(cell.get("cpus")) if vcpu >= guest.vcpus)
     if beyond:
         raise DomainError(
-            f"realtime_guests: {guest.name}: the NUMA cells that its domain has hold vCPU {format_cpulist(beyond)}, but vcpus is {guest.vcpus}; "
+            f"realtime_guests: {guest.name}: the NUMA cells that its domain has hold vCPU {format_cpulist(beyond)}, "
+            f"but vcpus is {guest.vcpus}; "
             f"{hint}, or give more vcpus"
         )
 
@@ -153,7 +155,7 @@ def _merge_hugepages(backing: ET.Element, guest: Guest) -> None:
         drop(backing, "hugepages")
         return
     source = backing.find("source")
-    if source is not None and source.get("type") == "anonymous":  # which libvirt refuses beside huge pages
+    if source is not None and source.get("type") == "anonymous":  # libvirt refuses this beside huge pages
         backing.remove(source)
     wanted = PAGE_MIB[guest.hugepages] * 1024
     items = pages.findall("page") if pages is not None else []
@@ -214,7 +216,7 @@ def _wanted_cputune(guest: Guest, placement: Placement) -> list[ET.Element]:
 
 
 def _tuning(elements: Iterator[ET.Element] | list[ET.Element]) -> dict[tuple[str, str], object]:
-    """Return what elements of cputune mean, whatever lists they are written with."""
+    """Return the meaning of cputune's elements, however their CPU lists are written."""
     meaning: dict[tuple[str, str], object] = {}
     for element in elements:
         if element.tag in ("vcpusched", "iothreadsched"):
@@ -263,7 +265,7 @@ def _merge_platform(tree: ET.Element, guest: Guest, live: bool) -> None:
     if features.find("acpi") is None:  # a guest is asked to shut down by ACPI
         ET.SubElement(features, "acpi")
     cpu = ensure(tree, "cpu")
-    if not live and cpu.get("mode") != guest.cpu_mode:  # what belongs to the old mode is refused beside another
+    if not live and cpu.get("mode") != guest.cpu_mode:  # libvirt refuses settings of the old mode beside another mode
         set_attributes(cpu, mode=guest.cpu_mode, match=None, check=None, migratable=None)
         drop(cpu, "model", "vendor")
     _merge_topology(cpu, guest)
@@ -277,7 +279,7 @@ def _merge_platform(tree: ET.Element, guest: Guest, live: bool) -> None:
 
 
 def _merge_topology(cpu: ET.Element, guest: Guest) -> None:
-    """Give a real-time guest one core a vCPU; take away a topology that does not add up to the vCPUs."""
+    """Give a real-time guest one core per vCPU; remove a topology that does not match the number of vCPUs."""
     topology = cpu.find("topology")
     given = topology.attrib if topology is not None else {}
     adds_up = math.prod(int(count) for count in given.values()) == guest.vcpus

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose guest a domain is, as its metadata tells: ours, or that of OpenStack's nova. Pure."""
+"""The owner of a domain, from its metadata: this collection or OpenStack's nova. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import xml.etree.ElementTree as ET
 
 from .domain_xml import accounting, is_ours
 
-#: nova writes its version into the namespace's end (nova/virt/libvirt/config.py).
+#: nova writes its version at the end of the namespace (nova/virt/libvirt/config.py).
 _NOVA = re.compile(r"\{http://openstack\.org/xmlns/libvirt/nova/[\d.]+\}(\w+)")
 _CREATED = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)?Z?")
 
 
 def owner_of(tree: ET.Element) -> dict[str, str]:
-    """Return owner, project, class, when it was created (ISO 8601, UTC) and who manages it; empty where nobody tells."""
+    """Return owner, project, class, time of creation (ISO 8601, UTC) and manager; empty where the metadata lacks them."""
     if is_ours(tree):
         return {**accounting(tree), "created": "", "manager": "realtime.kvm"}
     for element in tree.findall("metadata/*"):
@@ -24,7 +24,7 @@ def owner_of(tree: ET.Element) -> dict[str, str]:
 
 
 def _name(element: ET.Element) -> str:
-    """Return the name of an element of nova's, nothing for any other (a comment's tag is no text)."""
+    """Return the name of an element of nova's, an empty text for others (a comment's tag is no text)."""
     match = _NOVA.fullmatch(element.tag) if isinstance(element.tag, str) else None
     return match[1] if match else ""
 

@@ -14,7 +14,7 @@ from .._cpus.cpulist import parse_or_empty
 from .._cpus.errors import RefusalError
 from .pinning import Existing
 
-#: Of the metadata that tells whose guest it is, and which of its devices are ours.
+#: Namespace of the metadata with the guest's owner and the devices that this collection made.
 NAMESPACE = "https://github.com/realtime-kvm/realtime.kvm/guest"
 OURS = f"{{{NAMESPACE}}}guest"
 DEVICE = f"{{{NAMESPACE}}}device"
@@ -36,7 +36,7 @@ for _prefix, _uri in (
 
 
 class DomainError(RefusalError):
-    """A domain's XML cannot be read, or cannot become what is asked; the message names domain and element."""
+    """A domain's XML cannot be read or changed as requested; the message names domain and element."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ class Difference:
 
     @property
     def live(self) -> bool:
-        """Whether a running guest takes it without a restart."""
+        """Whether a running guest takes the change without a restart."""
         return self.element in ("cputune", "metadata", "description")
 
 
 def parse(text: str) -> ET.Element:
-    """Return the tree of a domain's XML; comments and prefixes in other programs' metadata stay theirs."""
+    """Return the tree of a domain's XML; comments and prefixes in other programs' metadata are kept."""
     for prefix, uri in _DECLARATION.findall(text):
         if uri == NAMESPACE:
-            continue  # ours keeps its name, whatever a person has called it
-        with suppress(ValueError):  # ns0 and the like, which ElementTree keeps for itself
+            continue  # our prefix stays, even if the file uses another one
+        with suppress(ValueError):  # ns0 and the like, which ElementTree reserves
             ET.register_namespace(prefix, uri)
     try:
         return ET.fromstring(text, ET.XMLParser(target=ET.TreeBuilder(insert_comments=True)))
@@ -67,7 +67,7 @@ def parse(text: str) -> ET.Element:
 
 
 def to_text(tree: ET.Element) -> str:
-    """Return XML as libvirt takes it."""
+    """Return XML for libvirt."""
     return ET.tostring(tree, encoding="unicode")
 
 
@@ -106,13 +106,13 @@ def is_ours(tree: ET.Element) -> bool:
 
 
 def accounting(tree: ET.Element) -> dict[str, str]:
-    """Return owner, project and class of a domain; empty for a foreign one."""
+    """Return owner, project and class of a domain; empty for a foreign domain."""
     mark = tree.find(f"metadata/{OURS}")
     return {key: mark.get(key, "") for key in ("owner", "project", "class")} if mark is not None else {}
 
 
 def our_devices(tree: ET.Element) -> set[tuple[str, str]]:
-    """Return kind and identity of the devices that we gave the domain."""
+    """Return kind and identity of the devices that this collection gave the domain."""
     mark = tree.find(f"metadata/{OURS}")
     return set() if mark is None else {(item.get("kind", ""), item.get("id", "")) for item in mark.findall(DEVICE)}
 
@@ -141,15 +141,15 @@ def shares_memory(tree: ET.Element) -> bool:
 
 
 def vhost_user_macs(tree: ET.Element) -> tuple[str, ...]:
-    """Return the MACs of the interfaces that meet a switch by shared memory."""
+    """Return the MACs of the interfaces that share memory with a switch."""
     found = tree.findall("devices/interface[@type='vhostuser']")
     return tuple("" if mac is None else mac.get("address", "") for item in found for mac in [item.find("mac")])
 
 
 def describe(tree: ET.Element, *, running: bool = False) -> Existing:
-    """Return what a domain occupies."""
+    """Return the CPUs and memory of a domain."""
     vcpu = tree.find("vcpu")
-    floating = parse_or_empty(vcpu.get("cpuset")) if vcpu is not None else frozenset()  # of all threads without a pin
+    floating = parse_or_empty(vcpu.get("cpuset")) if vcpu is not None else frozenset()  # for all threads without a pin
     pins = read_pins(tree)
     if pins and floating:
         pins = {**dict.fromkeys(range(int(tree.findtext("vcpu") or 0)), floating), **pins}
@@ -171,7 +171,7 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
 
 
 def kib_of_page(pages: ET.Element) -> int:
-    """Return the page size in KiB of a hugepages element; 2048, the x86 default, where none is given."""
+    """Return the page size in KiB of a hugepages element; 2048, the x86 default, if it names none."""
     page = pages.find("page")
     if page is None:
         return 2048
@@ -185,7 +185,7 @@ def kib_of_page(pages: ET.Element) -> int:
 
 
 def ensure(parent: ET.Element, tag: str) -> ET.Element:
-    """Return the first child of a name, made where there is none."""
+    """Return the first child with a name; it is made if missing."""
     found = parent.find(tag)
     return found if found is not None else ET.SubElement(parent, tag)
 
@@ -198,21 +198,21 @@ def drop(parent: ET.Element | None, *tags: str) -> None:
 
 
 def drop_empty(tree: ET.Element, tag: str) -> None:
-    """Remove a child that holds nothing."""
+    """Remove an empty child."""
     element = tree.find(tag)
     if element is not None and not len(element) and not element.attrib:
         tree.remove(element)
 
 
 def set_text(parent: ET.Element, tag: str, text: str) -> None:
-    """Make a child hold a text."""
+    """Set a child's text."""
     element = ensure(parent, tag)
     if (element.text or "") != text:
         element.text = text
 
 
 def set_attributes(element: ET.Element, **wanted: str | None) -> None:
-    """Give an element attributes; None: not there."""
+    """Set attributes; None removes one."""
     for key, value in wanted.items():
         if value is None:
             element.attrib.pop(key, None)
@@ -221,7 +221,7 @@ def set_attributes(element: ET.Element, **wanted: str | None) -> None:
 
 
 def shape(tree: ET.Element) -> str:
-    """Return the elements and attributes of a tree without their values: what a schema looks at first."""
+    """Return the elements and attributes of a tree without values, the part that a schema checks first."""
     inner = "".join(shape(child) for child in tree)
     return f"<{tree.tag} {' '.join(sorted(tree.attrib))}>{inner}"
 

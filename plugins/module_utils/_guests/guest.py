@@ -21,7 +21,7 @@ HUGEPAGES = ("2M", "1G", "none")
 FORMATS = ("qcow2", "raw")
 BUSES = ("virtio", "scsi", "sata")
 MAX_NAME = 50
-#: libvirt takes more; QEMU's own limit for a machine of the q35 kind is lower than this.
+#: libvirt accepts more; QEMU's own limit for a q35 machine is lower than this.
 MAX_VCPUS = 512
 #: Linux: PATH_MAX is 4096 with the final zero.
 MAX_PATH = 4095
@@ -76,7 +76,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Guest:
-    """All that the inventory says of a guest, defaults filled in."""
+    """The inventory's description of a guest, with defaults."""
 
     name: str
     state: str = "running"
@@ -107,7 +107,7 @@ class Guest:
 
     @property
     def realtime(self) -> bool:
-        """Whether any of its vCPUs is real-time."""
+        """Whether any vCPU is real-time."""
         return bool(self.realtime_vcpus)
 
     @property
@@ -271,7 +271,7 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
 
 
 def _check_own(read: _Reader, guest: Guest) -> None:
-    """Refuse combinations that mean nothing or would harm."""
+    """Refuse combinations that have no meaning or would do harm."""
     where = read.where
     if guest.emulator == "own" and not guest.realtime:
         raise GuestError(
@@ -282,14 +282,15 @@ def _check_own(read: _Reader, guest: Guest) -> None:
     for key, scheduler in (("emulator_scheduler", guest.emulator_scheduler), ("io_thread_scheduler", guest.io_thread_scheduler)):
         if scheduler and guest.emulator != "own":
             raise GuestError(
-                f"{where}: {key} needs emulator: own; real-time emulation on housekeeping CPUs would starve the host's own services"
+                f"{where}: {key} needs emulator: own; "
+                "real-time emulation on housekeeping CPUs would starve the host's own services"
             )
     if guest.io_thread_scheduler and not guest.io_threads:
         raise GuestError(f"{where}: io_thread_scheduler without io_threads")
     if not guest.realtime:
         given = [key for key in ("policy", "priority", "vcpu_schedulers") if read.get(key) is not None]
         if given:
-            raise GuestError(f"{where}: {', '.join(given)} without realtime_vcpus; name the vCPUs that shall be real-time")
+            raise GuestError(f"{where}: {', '.join(given)} without realtime_vcpus; name the vCPUs that must be real-time")
 
 
 def _realtime_vcpus(read: _Reader, vcpus: int) -> frozenset[int]:
@@ -301,11 +302,13 @@ def _realtime_vcpus(read: _Reader, vcpus: int) -> frozenset[int]:
     beyond = [vcpu for vcpu in sorted(realtime) if vcpu >= vcpus]
     if beyond:
         raise GuestError(
-            f"{read.where}: realtime_vcpus {text!r} names vCPU {format_cpulist(beyond)}, but the guest has vCPUs {format_cpulist(range(vcpus))}"
+            f"{read.where}: realtime_vcpus {text!r} names vCPU {format_cpulist(beyond)}, "
+            f"but the guest has vCPUs {format_cpulist(range(vcpus))}"
         )
     if len(realtime) == vcpus:
         raise GuestError(
-            f"{read.where}: all {vcpus} vCPUs are real-time; at least one must stay ordinary for the guest's own housekeeping, or its kernel "
+            f"{read.where}: all {vcpus} vCPUs are real-time; "
+            "at least one must stay ordinary for the guest's own housekeeping, or its kernel "
             f"starves: give {vcpus + 1} vcpus, or fewer realtime_vcpus"
         )
     return realtime
@@ -319,7 +322,7 @@ def _memory(read: _Reader, hugepages: str) -> int:
     if memory % page:
         up = (memory // page + 1) * page
         raise GuestError(
-            f"{read.where}: memory_mib {memory} is no multiple of its {page} MiB pages (hugepages: {hugepages}); {up} is"
+            f"{read.where}: memory_mib {memory} is no multiple of its {page} MiB pages (hugepages: {hugepages}); choose {up}"
         )
     return memory
 
@@ -337,7 +340,8 @@ def _priority(priority: int, where: str, limit: int) -> int:
         raise GuestError(f"{where}: priority {priority} is not in 1-99")
     if priority > limit:
         raise GuestError(
-            f"{where}: priority {priority} is not below the kernel's own threads: ksoftirqd and ktimers run at {limit + 1}, and a spinning vCPU "
+            f"{where}: priority {priority} is not below the kernel's own threads: "
+            f"ksoftirqd and ktimers run at {limit + 1}, and a spinning vCPU "
             f"above them stops the CPU's timers; the highest that works is {limit}"
         )
     return priority
@@ -452,13 +456,13 @@ def _attachments(read: _Reader, name: str, networks: Mapping[str, Network], node
 
 
 def _check_unique(guests: Sequence[Guest]) -> None:
-    """Refuse two guests of one name, and two that share a MAC or a disk that one of them writes."""
+    """Refuse two guests with the same name, or with the same MAC or disk if one of them writes it."""
     names: set[str] = set()
     macs: dict[str, str] = {}
     disks: dict[str, tuple[str, bool]] = {}
     for guest in guests:
         if guest.name in names:
-            raise GuestError(f"realtime_guests: {guest.name} is there twice; every guest needs a name of its own")
+            raise GuestError(f"realtime_guests: {guest.name} is listed twice; every guest needs its own name")
         names.add(guest.name)
         if guest.state == "absent":
             continue

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What guests need of the node beside memory: KVM, a slice that reaches their CPUs, places for their huge pages. Edge."""
+"""A node's KVM, the slice of guests with their CPUs, and the mounts of their huge pages. Edge."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _CGROUPS = (f"/sys/fs/cgroup/{SLICE}/cpuset.cpus", f"/sys/fs/cgroup/cpuset/{SLIC
 
 MODPROBE = "/etc/modprobe.d/realtime-kvm.conf"
 _LIBVIRT = ("libvirtd.service", "virtqemud.service")
-#: What guests may read where AppArmor confines them, and where the administrator adds to it.
+#: Files that guests may read where AppArmor confines them, and the file for the administrator's additions.
 _PROFILE, PROFILE_ADDITIONS = "/etc/apparmor.d/abstractions/libvirt-qemu", "/etc/apparmor.d/local/abstractions/libvirt-qemu"
 _CPUMAP = "# Added by realtime.kvm (module kvm_host)\n/sys/devices/system/node/*/cpumap r,\n"
 
@@ -48,18 +48,20 @@ _CPUMAP = "# Added by realtime.kvm (module kvm_host)\n/sys/devices/system/node/*
 
 
 def check_processor(machine: Machine) -> None:
-    """Refuse a processor on which a real-time kernel has no KVM, whichever kernel runs now."""
+    """Refuse a processor on which a real-time kernel has no KVM, whichever kernel is running."""
     if not machine.cpu_flags or machine.vendor not in ("GenuineIntel", "AuthenticAMD"):
-        return  # not x86: no flags tell it
+        return  # not x86: there are no such flags
     if not machine.cpu_flags & {"vmx", "svm"}:
         raise HostError(
-            "the processor offers no hardware virtualization (neither vmx nor svm in /proc/cpuinfo); switch it on in the firmware's setup "
+            "the processor offers no hardware virtualization (neither vmx nor svm in /proc/cpuinfo); "
+            "switch it on in the firmware's setup "
             "(BIOS: Intel VT-x, AMD SVM), or for a virtual node in its hypervisor (nested virtualization)"
         )
     if "constant_tsc" not in machine.cpu_flags:
         raise HostError(
-            "the processor's time stamp counter is not constant (no constant_tsc in /proc/cpuinfo), and KVM of a PREEMPT_RT kernel does not load "
-            "without; for a virtual node let its hypervisor show an invariant TSC (QEMU: -cpu host,+invtsc)"
+            "the processor's time stamp counter is not constant (no constant_tsc in /proc/cpuinfo), "
+            "and KVM does not load on a PREEMPT_RT kernel without it; "
+            "for a virtual node let its hypervisor show an invariant TSC (QEMU: -cpu host,+invtsc)"
         )
 
 
@@ -69,9 +71,11 @@ def check_device(host: Host, machine: Machine) -> None:
     if not host.exists(KVM):
         loaded = host.exists(f"/sys/module/{module}")
         raise HostError(
-            f"{KVM} is missing although the module {module} is loaded; load it anew (modprobe -r {module}; modprobe {module}) and look at dmesg"
+            f"{KVM} is missing although the module {module} is loaded; load it again (modprobe -r {module}; "
+            f"modprobe {module}) and look at dmesg"
             if loaded
-            else f"{KVM} is missing: the module {module} is not loaded. Load it (modprobe {module}); where it refuses, dmesg says why, most often that "
+            else f"{KVM} is missing: the module {module} is not loaded. Load it (modprobe {module}); "
+            "if that fails, dmesg shows the reason, mostly that "
             "virtualization is switched off in the firmware's setup (BIOS: Intel VT-x, AMD SVM)"
         )
     try:
@@ -82,20 +86,20 @@ def check_device(host: Host, machine: Machine) -> None:
             os.close(handle)
     except OSError as error:
         raise HostError(
-            f"{KVM} cannot be used: {error.strerror}; dmesg and ls -l {KVM} tell more (root:kvm 0660 is usual)"
+            f"{KVM} cannot be used: {error.strerror}; dmesg and ls -l {KVM} show more (root:kvm 0660 is usual)"
         ) from None
     if version != _API_VERSION:
-        raise HostError(f"{KVM} has version {version} of its interface, QEMU wants {_API_VERSION}")
+        raise HostError(f"{KVM} has version {version} of its interface, QEMU needs {_API_VERSION}")
 
 
 # -- the slice of guests ---------------------------------------------------------------------------
 
 
 def check_slice(host: Host, partition: Partition) -> None:
-    """Refuse a limit that would keep emulator threads off housekeeping, or vCPUs off their CPUs.
+    """Refuse a limit that would keep emulator threads off housekeeping CPUs, or vCPUs off their CPUs.
 
-    libvirt puts guests into machine.slice. A pin outside the slice's cpuset fails; a slice of realtime CPUs alone puts
-    emulator threads below vCPUs that never yield, and the guest boots for ever.
+    libvirt puts guests into machine.slice. A pin outside the slice's cpuset fails. In a slice of realtime CPUs alone,
+    emulator threads would wait behind vCPUs that never yield, and the guest would never finish booting.
     """
     needed = partition.housekeeping | partition.sets["shared"] | partition.sets["realtime"]
     for where, text in _slice_limits(host):
@@ -106,14 +110,17 @@ def check_slice(host: Host, partition: Partition) -> None:
         missing = needed - allowed
         if allowed and missing:
             raise HostError(
-                f"{where} limits guests to CPUs {format_cpulist(allowed)}, but they need {format_cpulist(needed)}: housekeeping CPUs "
-                f"({format_cpulist(partition.housekeeping)}) for emulator threads, realtime CPUs ({format_cpulist(partition.sets['realtime'])}) for vCPUs; "
-                f"add {format_cpulist(missing)}, or take the limit away (systemctl revert {SLICE}, or remove the line and systemctl daemon-reload)"
+                f"{where} limits guests to CPUs {format_cpulist(allowed)}, but they need {format_cpulist(needed)}: "
+                "housekeeping CPUs "
+                f"({format_cpulist(partition.housekeeping)}) for emulator threads, "
+                f"realtime CPUs ({format_cpulist(partition.sets['realtime'])}) for vCPUs; "
+                f"add {format_cpulist(missing)}, or remove the limit (systemctl revert {SLICE}, "
+                "or remove the line and systemctl daemon-reload)"
             )
 
 
 def _slice_limits(host: Host) -> list[tuple[str, str]]:
-    """Return what limits the slice: the places where units say so, and what the kernel holds."""
+    """Return the limits of the slice: those in unit files, with their places, and the kernel's own."""
     found = []
     for key in ("AllowedCPUs", "StartupAllowedCPUs"):
         lists: list[str] = []
@@ -141,7 +148,7 @@ def _slice_files(host: Host) -> list[str]:
 
 
 def plan_parameters(host: Host, nx_huge_pages: str, halt_poll_ns: int) -> None:
-    """Plan what the kvm module is loaded with; the values of a loaded one are run-time settings."""
+    """Plan the options for loading the kvm module; the values of a loaded module are run-time settings."""
     options = (["nx_huge_pages=off"] if nx_huge_pages == "off" else []) + (
         [f"halt_poll_ns={halt_poll_ns}"] if halt_poll_ns >= 0 else []
     )
@@ -155,8 +162,9 @@ def plan_parameters(host: Host, nx_huge_pages: str, halt_poll_ns: int) -> None:
 def plan_profile(host: Host) -> None:
     """Plan to let QEMU read which CPUs a NUMA node has, where its AppArmor profile does not.
 
-    QEMU allocates memory that is bound to a node in threads on that node's CPUs (qemu(1), thread-context), so a real-time guest
-    does not start without. Debian 12's libvirt has not got the rule; later ones have. It holds from a guest's next start.
+    QEMU allocates memory that is bound to a node in threads on that node's CPUs (qemu(1), thread-context), so a real-time
+    guest does not start without the rule. Debian 12's libvirt lacks it; later versions have it. It applies from a guest's
+    next start.
     """
     profile = host.read(_PROFILE)
     if profile is not None and not re.search(r"^\s*/sys/devices/system/node/\S*cpumap\s+r", profile, re.MULTILINE):
@@ -191,7 +199,7 @@ WantedBy=sysinit.target
 
 
 def _mounted(host: Host) -> dict[int, str] | None:
-    """Return where huge pages are mounted, by page size in MiB; None where the machine does not tell."""
+    """Return where huge pages are mounted, by page size in MiB; None where the machine does not show it."""
     text = host.read("/proc/mounts")
     if text is None:
         return None
@@ -199,7 +207,7 @@ def _mounted(host: Host) -> dict[int, str] | None:
 
 
 def plan_mounts(host: Host, runner: Runner, sizes: Iterable[str]) -> None:
-    """Plan a mount for each page size that has none; QEMU and DPDK take their pages as files.
+    """Plan a mount for each page size without one; QEMU and DPDK use their pages as files.
 
     systemd mounts the default size (2 MiB on x86) itself. libvirt looks for mounts when it starts.
     """
@@ -222,12 +230,12 @@ def plan_mounts(host: Host, runner: Runner, sizes: Iterable[str]) -> None:
 def _mount(host: Host, runner: Runner, size: str) -> None:
     reload_systemd(host, runner)
     systemctl(runner, "start", mount_unit(size))
-    for unit in _LIBVIRT:  # guests run on meanwhile
+    for unit in _LIBVIRT:  # guests keep running
         runner(["systemctl", "try-restart", unit])
 
 
 def plan_unmount(host: Host, runner: Runner) -> None:
-    """Plan to take our mounts away; call before the files are put back."""
+    """Plan to remove the mounts; call this before the files are restored."""
     mounted = _mounted(host) or {}
     for size in PAGE_MIB:
         where = f"/dev/hugepages{size}"
@@ -237,7 +245,10 @@ def plan_unmount(host: Host, runner: Runner) -> None:
 
 
 def plan_libvirt_restart(host: Host, runner: Runner, hook: str) -> None:
-    """Plan to restart a libvirt daemon that started before its hook was there: it looks for hooks once. Guests run on."""
+    """Plan to restart a libvirt daemon that started before its hook existed, since it looks for hooks only then.
+
+    Guests keep running.
+    """
     for name in ("libvirtd", "virtqemud"):
         pid = host.value(f"/run/{name}.pid") or ""
         stat = host.read(f"/proc/{pid}/stat") if pid.isdecimal() else None

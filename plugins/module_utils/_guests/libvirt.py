@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""libvirt on the node. Edge: the one place that talks to it."""
+"""libvirt on the node. Edge: only this file calls libvirt."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Domain:
 
     def live_tree(self) -> ET.Element:
         """Return the XML of the running guest."""
-        return parse(_call(self.name, "tell its live XML", lambda: self.handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)))
+        return parse(_call(self.name, "return its live XML", lambda: self.handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)))
 
 
 class Connection:
     """A connection to the node's libvirt."""
 
     def __init__(self, uri: str = URI, handle: Any = None) -> None:
-        """``handle``: a connection of the bindings that is open already."""
+        """``handle``: an open connection of the bindings."""
         self._validated: set[str] = set()
         if handle is not None:
             self.handle = handle
@@ -60,18 +60,18 @@ class Connection:
             ) from None
 
     def domains(self) -> dict[str, Domain]:
-        """Return every domain, ours or not, by name."""
+        """Return every domain, foreign ones too, by name."""
         running = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
         autostart = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
         persistent = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)
-        # secure: else a definition would lose its passwords when it is defined again
+        # secure: otherwise a definition would lose its passwords when it is defined again
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
         domains = {}
         for name, handle in self._list(0):
             try:
                 text = handle.XMLDesc(flags)
             except libvirt.libvirtError:
-                continue  # it has gone meanwhile
+                continue  # it no longer exists
             domains[name] = Domain(handle, name, parse(text), name in running, name in autostart, name in persistent)
         return domains
 
@@ -85,7 +85,7 @@ class Connection:
     def define(self, name: str, xml: str, shape: str = "") -> None:
         """Define a domain, validated by libvirt before it is kept.
 
-        libvirt always checks what it parses. Validation against its schema on top reads the whole schema anew for every
+        libvirt always checks what it parses. Validation against its schema also reads the whole schema for every
         domain, so domains of one ``shape`` (the same elements and attributes) are validated once.
         """
         flags = 0 if shape in self._validated else libvirt.VIR_DOMAIN_DEFINE_VALIDATE
@@ -94,7 +94,7 @@ class Connection:
             self._validated.add(shape)
 
     def set_autostart(self, name: str, autostart: bool) -> None:
-        """Let a domain start with the node, or not."""
+        """Set whether a domain starts with the node."""
         _call(name, "set its autostart", lambda: self.lookup(name).setAutostart(int(autostart)))
 
     def lookup(self, name: str) -> Any:
@@ -106,7 +106,7 @@ class Connection:
             _call(name, "start it", handle.create)
 
     def stop(self, names: Collection[str], timeout_s: int, *, force: bool) -> None:
-        """Ask guests to shut down, all at once, and wait until all are off; ``force`` switches off those that do not."""
+        """Ask guests to shut down, all at once, and wait until all are off; ``force`` switches off those that still run."""
         waiting = {name: self.lookup(name) for name in names}
         for name, handle in waiting.items():
             if _active(name, handle):
@@ -120,13 +120,14 @@ class Connection:
         for name, handle in waiting.items():
             if not force:
                 raise HostError(
-                    f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or ACPI); shut down inside the guest, "
+                    f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or "
+                    "ACPI); shut down inside the guest, "
                     "or set rt_guest_force_off: true to switch it off"
                 )
             _call(name, "switch it off", handle.destroy)
 
     def remove(self, name: str) -> None:
-        """Take a domain's definition away; disks stay."""
+        """Remove a domain's definition; disks stay."""
         flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
         flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
         _call(name, "undefine it", lambda: self.lookup(name).undefineFlags(flags))
@@ -162,14 +163,14 @@ def _call(name: str, what: str, call: Callable[[], Any]) -> Any:
 
 
 def _active(name: str, handle: Any) -> bool:
-    return bool(_call(name, "tell its state", handle.isActive))
+    return bool(_call(name, "return its state", handle.isActive))
 
 
 class NoConnection(Connection):
-    """In the place of a libvirt that the kvm_host role has yet to bring: check mode plans with it, all else is refused."""
+    """Stands in for a libvirt that the kvm_host role has yet to install: check mode plans with it, all else is refused."""
 
     def __init__(self) -> None:
-        """Take nothing: there is nothing to connect to."""
+        """Make no connection."""
 
     @property
     def handle(self) -> Any:
@@ -181,7 +182,7 @@ class NoConnection(Connection):
 
 
 class Libvirt:
-    """The libvirt of a node, as modules reach it."""
+    """The modules' access to a node's libvirt."""
 
     def installed(self, host: Host) -> bool:
         """Whether the node has a libvirt that answers on a socket."""
@@ -194,7 +195,7 @@ class Libvirt:
         return Connection()
 
     def existing(self, host: Host) -> list[Existing]:
-        """Return what every domain occupies; nothing where there is no libvirt."""
+        """Return the CPUs and memory of every domain; an empty list without libvirt."""
         if host.captured or not self.installed(host):
             return []
         connection = self.connect(host)

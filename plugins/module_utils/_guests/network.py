@@ -33,7 +33,7 @@ class NetworkError(RefusalError):
 
 @dataclass(frozen=True)
 class Network:
-    """One network: a userspace bridge of the DPDK switch (``realtime``) or an ordinary bridge of the kernel's."""
+    """One network: a userspace bridge of the DPDK switch (``realtime``) or an ordinary bridge of the kernel."""
 
     name: str
     bridge: str
@@ -62,12 +62,12 @@ def socket_path(port: str) -> str:
 
 
 def parse_networks(items: Sequence[Mapping[str, Any]]) -> dict[str, Network]:
-    """Return the networks by name; ``NetworkError`` names what is wrong with which."""
+    """Return the networks by name; ``NetworkError`` names the network and its fault."""
     networks: dict[str, Network] = {}
     for number, item in enumerate(items):
         network = _parse(item, f"realtime_networks[{number}]")
         if network.name in networks:
-            raise NetworkError(f"realtime_networks: {network.name} is there twice; every network needs a name of its own")
+            raise NetworkError(f"realtime_networks: {network.name} is listed twice; every network needs its own name")
         networks[network.name] = network
     _check_unique(networks)
     return networks
@@ -108,7 +108,8 @@ def _parse(item: Mapping[str, Any], where: str) -> Network:
         )
     if network.device is not None and not network.realtime:
         raise NetworkError(
-            f"{where}: device belongs to real-time networks; an ordinary bridge ({network.bridge}) and its ports are the node's own configuration"
+            f"{where}: device belongs to real-time networks; "
+            f"an ordinary bridge ({network.bridge}) and its ports are the node's own configuration"
         )
     return network
 
@@ -139,5 +140,6 @@ def _check_unique(networks: Mapping[str, Network]) -> None:
         other_network = kinds.setdefault(network.bridge, network)
         if other_network.realtime != network.realtime:
             raise NetworkError(
-                f"realtime_networks: {network.name} and {other_network.name} share bridge {network.bridge}, but only one of them is real-time"
+                f"realtime_networks: {network.name} and {other_network.name} share bridge {network.bridge}, "
+                "but only one of them is real-time"
             )

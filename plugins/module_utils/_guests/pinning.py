@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which CPU serves which vCPU. Pure.
 
-One realtime CPU per vCPU of a real-time guest, its ordinary vCPUs included; a whole guest on one NUMA node unless it
-asks for ``numa: spread``; no core serves two guests. Pins that exist and are right stay, so that adding or removing a
-guest moves no other.
+Each vCPU of a real-time guest, ordinary ones included, has its own realtime CPU. A guest is on one NUMA node unless it
+has ``numa: spread``; no core serves two guests. Existing pins that are right stay, so that adding or removing a guest
+moves no other guest.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .guest import Guest
 
 
 class PinningError(RefusalError):
-    """A guest does not fit, or a CPU has two users; the message names both and says what is free."""
+    """A guest does not fit, or a CPU has two users; the message names both and shows what is free."""
 
 
 @dataclass(frozen=True)
 class Existing:
-    """A domain that libvirt knows, as far as CPUs and memory go."""
+    """The CPUs and memory of a domain that libvirt knows."""
 
     name: str
     ours: bool
@@ -41,17 +41,17 @@ class Existing:
 
     @property
     def cpus(self) -> frozenset[int]:
-        """Every CPU that any of its threads is told to use."""
+        """Every CPU that any of its threads is pinned to."""
         pins = frozenset().union(*self.vcpus.values()) if self.vcpus else self.floating
         return pins | self.emulator | self.io_threads
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the threads and the memory of a guest go."""
+    """The CPUs and NUMA nodes of a guest's threads and memory."""
 
     guest: str
-    nodes: tuple[int, ...]  # NUMA nodes of its memory; empty: wherever the kernel finds it
+    nodes: tuple[int, ...]  # NUMA nodes of its memory; empty: the kernel chooses
     vcpus: Mapping[int, frozenset[int]]  # empty: they float on ``floating``
     emulator: frozenset[int]  # of the emulator and the I/O threads
     floating: frozenset[int] = frozenset()
@@ -66,7 +66,7 @@ class Placement:
 
 
 class _Board:
-    """The realtime CPUs of a node's cores, and who has them."""
+    """The realtime CPUs of a node's cores, and their users."""
 
     def __init__(self, partition: Partition, topology: Topology, memory: Mapping[int, int] | None) -> None:
         self.partition = partition
@@ -103,7 +103,7 @@ class _Board:
                 self.memory[node] = self.memory.get(node, 0) + (mib if back else -mib)
 
     def describe(self) -> str:
-        """Say who has what, by NUMA node."""
+        """Return the users of CPUs and memory as text, by NUMA node."""
         parts = []
         for node in sorted(self.partition.nodes):
             cores = self.cores(node)
@@ -118,7 +118,8 @@ class _Board:
             taken = ", ".join(f"{name} has {format_cpulist(cpus)}" for name, cpus in sorted(users.items()))
             memory = f", {max(self.memory.get(node, 0), 0)} MiB of memory" if self.memory is not None else ""
             parts.append(
-                f"node {node}: {len(free)} of {sum(map(len, cores))} free ({format_cpulist(free) or 'none'}{memory}){'; ' if taken else ''}{taken}"
+                f"node {node}: {len(free)} of {sum(map(len, cores))} free "
+                f"({format_cpulist(free) or 'none'}{memory}){'; ' if taken else ''}{taken}"
             )
         return " | ".join(parts) or "this node has no realtime CPUs at all"
 
@@ -132,11 +133,11 @@ def place(
     memory_mib: Mapping[int, int] | None = None,
     polling: Mapping[int, str] | None = None,
 ) -> dict[str, Placement]:
-    """Return where each guest goes (absent ones nowhere).
+    """Return the placement of each guest that is present.
 
-    ``existing`` holds every domain that libvirt knows, foreign ones too; ``memory_mib`` the memory per NUMA node that
-    guests may use at most; ``polling`` CPUs that poll-mode threads run on, with their names. Raises ``PinningError``
-    before anything else when a CPU has two users or a guest does not fit.
+    ``existing`` holds every domain that libvirt knows, foreign ones too; ``memory_mib`` the most memory per NUMA node that
+    guests may use; ``polling`` the CPUs that poll-mode threads run on, with the threads' names. Raises ``PinningError``
+    when a CPU has two users or a guest does not fit.
     """
     known = {domain.name: domain for domain in existing}
     listed = {guest.name: guest for guest in guests}
@@ -155,7 +156,9 @@ def place(
     for name, pins in kept.items():
         _check_conflict(board, name, pins.values())
         board.take(name, pins.values())
-    for guest in sorted(present, key=lambda guest: guest.name not in known):  # what is there stays, new ones get what is left
+    for guest in sorted(
+        present, key=lambda guest: guest.name not in known
+    ):  # known guests keep their CPUs, new ones get free CPUs
         before = known.get(guest.name)
         has = _memory_of(before)
         board.take_memory(has, back=True)
@@ -173,12 +176,13 @@ def _memory_of(domain: Existing | None) -> dict[int, int]:
 
 
 def _check_memory(board: _Board, guest: Guest, asked: Mapping[int, int], has: Mapping[int, int]) -> None:
-    """Refuse memory that a node has not; what the guest has there already is its own."""
+    """Refuse memory that a node does not have; the memory that the guest already has there counts as free."""
     for node, mib in asked.items() if board.memory is not None else ():
         free = (board.memory or {}).get(node, 0)
         if mib > max(free, has.get(node, 0)):
             raise PinningError(
-                f"realtime_guests: {guest.name} asks for {mib} MiB of memory on NUMA node {node}, where {max(free, 0)} MiB are free for it; "
+                f"realtime_guests: {guest.name} asks for {mib} MiB of memory on NUMA node {node}, "
+                f"where {max(free, 0)} MiB are free for it; "
                 "give it less memory_mib, or another guest less"
             )
 
@@ -188,8 +192,10 @@ def _check_dataplane(partition: Partition, guests: Sequence[Guest]) -> None:
         if guest.shared_memory and not partition.sets["dataplane"]:
             names = ", ".join(attachment.network.name for attachment in guest.networks if attachment.vhost_user)
             raise PinningError(
-                f"realtime_guests: {guest.name} is on real-time network {names}, but this node has no dataplane CPUs to poll it; set "
-                "cpu_partition_dataplane_cores_per_node or cpu_partition_dataplane_devices and run the cpu_partition role (site playbook)"
+                f"realtime_guests: {guest.name} is on real-time network {names}, "
+                "but this node has no dataplane CPUs to poll it; set "
+                "cpu_partition_dataplane_cores_per_node or cpu_partition_dataplane_devices and run the cpu_partition role "
+                "(site playbook)"
             )
 
 
@@ -199,12 +205,13 @@ def _take_polling(board: _Board, polling: Mapping[int, str]) -> None:
         names = ", ".join(sorted(set(wrong.values())))
         raise PinningError(
             f"realtime CPUs {format_cpulist(wrong)} are polled by {names}; "
-            f"poll-mode threads belong on dataplane CPUs ({format_cpulist(board.partition.sets['dataplane']) or 'none on this node'}): run the ovs_dpdk role"
+            "poll-mode threads belong on dataplane CPUs "
+            f"({format_cpulist(board.partition.sets['dataplane']) or 'none on this node'}): run the ovs_dpdk role"
         )
 
 
 def _take_existing(board: _Board, domain: Existing) -> None:
-    """Let a domain that is not in the list keep its CPUs."""
+    """Keep the CPUs of a domain that is not in the list."""
     taken = domain.cpus & board.realtime
     if not taken:
         return
@@ -237,9 +244,9 @@ def _kept(board: _Board, guest: Guest, domain: Existing | None) -> dict[str, int
 
 
 def _separate(board: _Board, kept: Mapping[str, dict[str, int]]) -> None:
-    """Of listed guests that share a core, as after an edit by hand, let the one with most threads there keep it.
+    """Give a core that listed guests share, as after an edit by hand, to the guest with most threads there.
 
-    Where no guest has most, it is not known whose core it was: that is refused later.
+    If no guest has most, the core's owner is unknown, which is refused later.
     """
     users: dict[frozenset[int], dict[str, list[str]]] = {}
     for name, pins in kept.items():
@@ -281,7 +288,7 @@ def _place_realtime(board: _Board, guest: Guest, kept: Mapping[str, int]) -> Pla
 
 
 def _choose(board: _Board, guest: Guest, bound: Sequence[int], count: int) -> list[int]:
-    """Return CPUs for ``count`` more threads: on the nodes it is bound to, else on the node that suits best."""
+    """Return CPUs for ``count`` more threads: on the guest's NUMA nodes, else on the node that suits best."""
     nodes = list(bound) or ([guest.numa_node] if guest.numa_node is not None else sorted(board.partition.nodes))
     free = {node: _available(board, guest.name, node) for node in nodes}
     if guest.numa == "spread":
@@ -310,7 +317,7 @@ def _choose(board: _Board, guest: Guest, bound: Sequence[int], count: int) -> li
 
 
 def _available(board: _Board, name: str, node: int) -> list[int]:
-    """Return the CPUs of a node that the guest may have: spare threads of its own cores, then whole cores."""
+    """Return the CPUs of a node that the guest may use: spare threads of its own cores, then whole cores."""
     return board.spare(name, node) + [cpu for core in board.free_cores(node) for cpu in sorted(core)]
 
 
@@ -320,7 +327,10 @@ def _does_not_fit(board: _Board, guest: Guest, count: int, where: str) -> str:
     whole = f" ({cores} whole core{'s' if cores > 1 else ''} of {threads} threads: guests share no core)" if threads > 1 else ""
     memory = f" and {guest.memory_mib} MiB of memory" if board.memory is not None else ""
     spread = "; numa: spread lets it use several nodes" if guest.numa == "strict" and len(board.partition.nodes) > 1 else ""
-    return f"realtime_guests: {guest.name} asks for {count} realtime CPU{'s' if count > 1 else ''}{whole}{memory} {where}; {board.describe()}{spread}"
+    return (
+        f"realtime_guests: {guest.name} asks for {count} realtime CPU{'s' if count > 1 else ''}{whole}{memory} {where}; "
+        f"{board.describe()}{spread}"
+    )
 
 
 def _emulator_cpus(partition: Partition, nodes: Sequence[int]) -> frozenset[int]:
@@ -338,16 +348,17 @@ def _place_floating(board: _Board, guest: Guest, domain: Existing | None) -> Pla
         if not floating & members:
             name = "shared" if partition.sets["shared"] else "housekeeping"
             raise PinningError(
-                f"realtime_guests: {guest.name}: numa_node {guest.numa_node} has no {name} CPUs for its vCPUs ({name}: {format_cpulist(floating)})"
+                f"realtime_guests: {guest.name}: numa_node {guest.numa_node} has no {name} CPUs for its vCPUs ({name}: "
+                f"{format_cpulist(floating)})"
             )
         floating, nodes = floating & members, (guest.numa_node,)
-    elif guest.hugepages != "none":  # its pages are reserved on a node, so it must be known which
+    elif guest.hugepages != "none":  # its pages are reserved on one node, which must be known
         nodes = (_memory_node(board, domain),)
     return Placement(guest.name, nodes, {}, _emulator_cpus(partition, nodes), floating)
 
 
 def _memory_node(board: _Board, domain: Existing | None) -> int:
-    """Return the node for the huge pages of a floating guest: where they are, else where most memory is left."""
+    """Return the node for the huge pages of a floating guest: their present node, else the one with most memory left."""
     if domain is not None and len(domain.nodes) == 1 and domain.nodes[0] in board.partition.nodes:
         return domain.nodes[0]
     memory = board.memory or {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one guest needs: its definition, what a running one lacks, and its threads. Edge, read-only."""
+"""The plan of one guest: its definition, what its running domain lacks, and its threads. Edge, read-only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .threads import ThreadDifference, read_guest_threads, thread_differences
 
 @dataclass
 class GuestPlan:
-    """What one guest needs."""
+    """The plan of one guest."""
 
     guest: Guest
     placement: Placement
@@ -35,7 +35,7 @@ class GuestPlan:
 
 
 def plan_guest(host: Host, guest: Guest, placement: Placement, domains: Mapping[str, Domain], node: str) -> GuestPlan:
-    """Compare a guest's definition and, where it runs, its threads with what they must be."""
+    """Compare a guest's definition and, where it runs, its threads with the wanted ones."""
     domain = domains.get(guest.name)
     tree = merge(domain.tree if domain else new_domain(guest, node, platform.machine()), guest, placement)
     plan = GuestPlan(guest, placement, domain, tree, differences(domain.tree if domain else None, tree))
@@ -48,7 +48,7 @@ def plan_guest(host: Host, guest: Guest, placement: Placement, domains: Mapping[
 
 
 def unfinished(host: Host, plan: GuestPlan, domain: Domain | None) -> str:
-    """Return what the machine shows otherwise than planned after the changes were made; empty: all is as planned."""
+    """Return how the machine differs from the plan after the changes; empty: it agrees."""
     if domain is None:
         return "libvirt does not know it"
     left = [item.element for item in differences(domain.tree, merge(domain.tree, plan.guest, plan.placement))]

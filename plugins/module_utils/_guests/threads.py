@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The threads of running guests and of the switch, as /proc shows them. Edge.
 
-libvirt's XML tells what was asked for; what a thread may do is told by the kernel alone.
+libvirt's XML holds the request; only the kernel shows what a thread may really do.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _NAMES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline"}
 
 @dataclass(frozen=True)
 class GuestThread:
-    """A thread of a QEMU process and what it is for: ``vcpu0``, ``iothread1``, ``emulator`` (QEMU's main thread), ``other``."""
+    """A thread of a QEMU process and its role: ``vcpu0``, ``iothread1``, ``emulator`` (QEMU's main thread), ``other``."""
 
     role: str
     thread: Thread
 
     @property
     def scheduler(self) -> str:
-        """Its policy and priority, as ``fifo 1`` or ``other``."""
+        """The policy and priority, as ``fifo 1`` or ``other``."""
         name = _NAMES.get(self.thread.policy, str(self.thread.policy))
         return f"{name} {self.thread.priority}" if self.thread.priority else name
 
@@ -45,7 +45,7 @@ def guest_pid(host: Host, name: str) -> int | None:
 
 
 def read_guest_threads(host: Host, name: str) -> list[GuestThread]:
-    """Return the threads of a running guest, none where it does not run."""
+    """Return the threads of a running guest; an empty list where it does not run."""
     pid = guest_pid(host, name)
     found = []
     for task in host.listdir(f"/proc/{pid}/task") if pid else []:
@@ -57,7 +57,7 @@ def read_guest_threads(host: Host, name: str) -> list[GuestThread]:
 
 
 def role_of(name: str, *, main: bool) -> str:
-    """Return what a thread of QEMU's is for, by its name; ``main``: its first one."""
+    """Return the role of a QEMU thread, by its name; ``main``: whether it is the first thread."""
     vcpu = re.fullmatch(r"CPU (\d+)/\w+", name)
     io_thread = re.fullmatch(r"IO iothread(\d+)", name)
     return f"vcpu{vcpu[1]}" if vcpu else f"iothread{io_thread[1]}" if io_thread else "emulator" if main else "other"
@@ -76,7 +76,7 @@ def polling_cpus(host: Host) -> dict[int, str]:
 
 @dataclass(frozen=True)
 class ThreadDifference:
-    """What a thread of a running guest has and what it should have."""
+    """The present and the wanted state of a running guest's thread."""
 
     role: str
     tid: int
@@ -86,7 +86,7 @@ class ThreadDifference:
 
 
 def thread_differences(threads: list[GuestThread], guest: Guest, placement: Placement) -> Iterator[ThreadDifference]:
-    """Yield where the threads of a running guest are not where, or not what, they should be."""
+    """Yield the threads of a running guest whose CPUs or scheduler differ from the wanted ones."""
     cpus, schedulers = wanted_threads(guest, placement)
     for item in threads:
         wanted = cpus.get(item.role)
@@ -118,7 +118,7 @@ def set_scheduler(guest: str, difference: ThreadDifference) -> None:
     try:
         os.sched_setscheduler(difference.tid, _POLICIES.get(policy, os.SCHED_OTHER), os.sched_param(int(priority or 0)))
     except ProcessLookupError:
-        return  # it has ended
+        return  # the thread has ended
     except OSError as error:
         raise HostError(
             f"{guest}: the kernel refused {difference.after} for thread {difference.role}: {error.strerror}"

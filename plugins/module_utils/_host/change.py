@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changes, how much they disturb, and the list of those that are planned. Pure."""
+"""Changes, how much they disturb, and the planner that collects them. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from .._cpus.errors import RefusalError
 
-#: How much a change disturbs, least first: nothing noticeable, a brief stall, restart of a real-time guest, reboot.
+#: Disruption classes, least first: nothing noticeable, a brief stall, restart of a real-time guest, reboot.
 DISRUPTIONS = ("none", "stall", "guest", "reboot")
 
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between what is and what must be."""
+    """One difference between the present and the wanted state."""
 
     resource: str
     before: str | None  # None: does not exist
@@ -31,7 +31,7 @@ def worst_disruption(changes: Iterable[Change]) -> str:
 
 
 class DisruptionError(RefusalError):
-    """A plan disturbs more than is allowed; ``results`` is the plan."""
+    """A plan disturbs more than the limit allows; ``results`` is the plan."""
 
     def __init__(self, message: str, results: Mapping[str, Any]) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ def worse(one: str, other: str) -> str:
 
 
 def beyond(changes: Iterable[Mapping[str, Any]], limit: str) -> list[str]:
-    """Return the changes whose disruption class is above ``limit``, each with its class."""
+    """Return the changes above ``limit``, each with its class."""
     if limit not in DISRUPTIONS:
         raise ValueError(f"realtime_max_disruption: {limit!r} is not a disruption class; choose one of {', '.join(DISRUPTIONS)}")
     allowed = DISRUPTIONS[: DISRUPTIONS.index(limit) + 1]
@@ -59,8 +59,8 @@ def check_limit(changes: Iterable[Change], limit: str | None) -> None:
         return
     worst = max((str(change["disruption"]) for change in planned), key=DISRUPTIONS.index)
     raise DisruptionError(
-        f"max_disruption: the limit is {limit}, but the plan needs more: {'; '.join(too_much)}. Nothing was changed. Allow it for a maintenance "
-        f"window (realtime_max_disruption: {worst}), or change the variables that cause it",
+        f"max_disruption: the limit is {limit}, but the plan needs more: {'; '.join(too_much)}. Nothing was changed. "
+        f"Allow it for a maintenance window (realtime_max_disruption: {worst}), or change the variables that cause it",
         {"changes": planned, "disruption": worst},
     )
 
@@ -90,7 +90,7 @@ def _lines(text: str | None) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """A step: what makes it and, for a ``Host``, what becomes of its journal entry."""
+    """What to do and, for a ``Host``, what becomes of the journal entry."""
 
     change: Change | None
     make: Callable[[], object]
@@ -100,17 +100,17 @@ class Step:
 
 
 class Planner:
-    """Records planned changes in their order; ``commit`` makes them, outside check mode."""
+    """Collects planned changes in order; outside check mode, ``commit`` makes them."""
 
     def __init__(self, *, check_mode: bool = False) -> None:
         self.dry = check_mode
         self.changes: list[Change] = []
-        self.notes: list[str] = []  #: what the user must know besides; shown as warnings
+        self.notes: list[str] = []  #: shown as warnings
         self.committed = False
         self._steps: list[Step] = []
 
     def follow_up(self, change: Change, make: Callable[[], object]) -> None:
-        """Plan a change that has no original of its own (a generated file, a daemon's restart)."""
+        """Plan a change without an original (a generated file, a daemon's restart)."""
         self.changes.append(change)
         self._steps.append(Step(change, make, change.resource))
 
@@ -119,7 +119,7 @@ class Planner:
         self._steps.append(Step(None, make))
 
     def commit(self) -> None:
-        """Make the changes, unless in check mode; after a failure ``changes`` are those that were made."""
+        """Make the changes, unless in check mode; after a failure, ``changes`` holds those made."""
         steps, self._steps = self._steps, []
         if not self.dry and self._begin(steps):
             self.committed = True
@@ -136,15 +136,15 @@ class Planner:
             self._end(steps)
 
     def _begin(self, steps: list[Step]) -> bool:
-        """Prepare for the steps; return whether there is anything to do."""
+        """Prepare for the steps; return whether to take them."""
         return bool(steps)
 
     def _end(self, steps: list[Step]) -> None:
-        """Finish what ``_begin`` began."""
+        """Finish after the last step."""
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let one run at a time change what this plans for."""
+        """Let only one run at a time make changes."""
         yield
 
     def results(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from .paths import DOCUMENT
 
 
 def read_partition(host: Host) -> Partition | None:
-    """Return the partition of the node's document, None where there is no document."""
+    """Return the node's partition, None without a document."""
     text = host.read(DOCUMENT)
     if text is None:
         return None
@@ -24,7 +24,7 @@ def read_partition(host: Host) -> Partition | None:
 
 
 def require_partition(host: Host, given: Mapping[str, Any] | None) -> Partition:
-    """Return the partition given by the caller, else the node's; ``PartitionError`` when there is none."""
+    """Return the given partition, else the node's; ``PartitionError`` without either."""
     if given:
         return partition_from_document(given)
     partition = read_partition(host)

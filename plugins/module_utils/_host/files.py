@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are whole at any moment, and the lock; by full path, with plain ``OSError``. Edge."""
+"""Atomic writes and the lock; by full path, with plain ``OSError``. Edge."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from contextlib import suppress
 
 
 def temporary_of(full: str) -> str:
-    """Return where a file is written first: always the same name, so that a later run finds what a killed one left."""
+    """Return where a file is written first; the name is fixed, so that a later run finds what a killed run left."""
     directory, name = os.path.split(full)
     return os.path.join(directory, f".realtime-kvm-{name}")
 
 
 def unlink(full: str) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file if it exists."""
     with suppress(FileNotFoundError, NotADirectoryError):
         os.unlink(full)
 
 
 def write_file(full: str, content: bytes, mode: int) -> None:
-    """Replace a file so that at any moment, power cut included, the old or the new one is complete."""
+    """Replace a file atomically: after a power cut the old or the new one is complete."""
     os.makedirs(os.path.dirname(full), exist_ok=True)
     temporary = temporary_of(full)
-    unlink(temporary)  # left by a run that was killed
+    unlink(temporary)  # left by a killed run
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -40,7 +40,7 @@ def write_file(full: str, content: bytes, mode: int) -> None:
 
 
 def replace_file(new: str, full: str) -> None:
-    """Let a finished file take the place of another in its directory, with that one's mode."""
+    """Move a finished file over another in its directory; the mode stays the other's."""
     handle = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fchmod(handle, mode_of(full))
@@ -57,12 +57,12 @@ def mode_of(full: str) -> int:
 
 
 def read_link(full: str) -> str | None:
-    """Return where a symbolic link leads, None where there is no link."""
+    """Return a symbolic link's target, None where there is no link."""
     return os.readlink(full) if os.path.islink(full) else None
 
 
 def sync_directory(directory: str) -> None:
-    """Make the names in a directory last over a power cut."""
+    """Make a directory's names survive a power cut."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -71,9 +71,9 @@ def sync_directory(directory: str) -> None:
 
 
 def take_lock(full: str) -> int:
-    """Wait for the lock of a file, which is made with its directory; return the handle, whose end releases it.
+    """Create a lock file and its directory, and wait for the lock; closing the returned handle releases it.
 
-    Raises ``NotADirectoryError`` where something else stands in the directory's place.
+    ``NotADirectoryError`` when the directory is something else.
     """
     directory = os.path.dirname(full)
     while True:
@@ -82,10 +82,10 @@ def take_lock(full: str) -> int:
             handle = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except (FileNotFoundError, FileExistsError):
             if not os.path.lexists(directory) or os.path.isdir(directory):
-                continue  # whoever held it has just removed the directory
+                continue  # the holder has just removed the directory
             raise NotADirectoryError(directory) from None
         fcntl.flock(handle, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.stat(full)):
                 return handle
-        os.close(handle)  # whoever held it has removed the file: ours locks nobody out
+        os.close(handle)  # the holder has removed the file, so this handle locks nothing

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one edge to a machine's files: reads below a root, and records and makes every intended write.
+"""The one edge to a machine's files: reads them below a root, and plans and makes every write.
 
-``change`` plans and records a ``Change``; ``commit`` journals the originals of all of them and makes them, outside check mode.
+``change`` plans a ``Change``; outside check mode, ``commit`` journals the originals of all changes, then makes them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def _nothing() -> None:
-    """A restore that has nothing to do."""
+    """Do nothing."""
 
 
 class Host(Planner):
-    """Files below ``root``. ``owner`` is the module that acts: undo restores only its own entries."""
+    """Files below ``root``. Undo restores only the journal entries of ``owner``, a module."""
 
     def __init__(self, root: str = "/", *, check_mode: bool = False, owner: str = "", captured: bool = False) -> None:
-        """``captured``: the root is a copy of a machine's files, so nothing is ever written there and nothing runs."""
+        """``captured``: the root is a copy of a machine's files; nothing is written there and nothing runs."""
         super().__init__(check_mode=check_mode or captured)
         self.root = root.rstrip("/")
         self.owner = owner
@@ -43,14 +43,14 @@ class Host(Planner):
     # -- reading -----------------------------------------------------------------------------------
 
     def path(self, path: str) -> str:
-        """Return where ``path`` of the machine is found from here."""
+        """Return ``path`` with the root in front."""
         return self.root + path
 
     def exists(self, path: str) -> bool:
         return os.path.lexists(self.path(path))
 
     def read_bytes(self, path: str) -> bytes | None:
-        """Return a file's content, None where it does not exist or the kernel has nothing to say."""
+        """Return a file's content, None where it does not exist or cannot be read."""
         try:
             with open(self.path(path), "rb") as stream:
                 return stream.read()
@@ -64,12 +64,12 @@ class Host(Planner):
         return None if content is None else content.decode(errors="replace")
 
     def value(self, path: str) -> str | None:
-        """Return a kernel file's value: text without the padding and line end."""
+        """Return a kernel file's text without padding and line end."""
         text = self.read(path)
         return None if text is None else text.replace("\0", "").strip()
 
     def glob(self, pattern: str) -> list[str]:
-        """Return the machine's paths that match, in natural order (cpu2 before cpu10)."""
+        """Return the paths that match, in natural order (cpu2 before cpu10)."""
         cut = len(self.root)
 
         def natural(path: str) -> list[tuple[int, str]]:
@@ -89,14 +89,14 @@ class Host(Planner):
     # -- changing ----------------------------------------------------------------------------------
 
     def change(self, change: Change, make: Callable[[], object], *, kind: str, original: Any = None) -> None:
-        """Plan a change; ``commit`` journals its original (``change.before`` unless given) and makes it."""
+        """Plan a change. Its original is ``change.before`` unless given."""
         self.changes.append(change)
         before = change.before if original is None else original
         entry = {"owner": self.owner, "kind": kind, "before": before, "disruption": change.disruption}
         self._steps.append(Step(change, make, change.resource, entry))
 
     def keep(self, resource: str, kind: str, original: Any) -> None:
-        """Journal the original of something that a planned change alters on its way, as the kernel's side effect."""
+        """Journal the original of what a planned change alters as a side effect."""
         self._steps.append(
             Step(None, _nothing, resource, {"owner": self.owner, "kind": kind, "before": original, "disruption": "none"})
         )
@@ -107,14 +107,14 @@ class Host(Planner):
         self.forget(change.resource)
 
     def forget(self, resource: str) -> None:
-        """Drop a journal entry at once: the resource is as it was before."""
+        """Drop a journal entry at once: the resource has its original value."""
         self.journal.forget([resource])
 
     def restore(self, change: Change | None, resource: str, make: Callable[[], object], *, anyway: bool = False) -> None:
-        """Plan to put a resource back (``change`` None: it is back already) and then drop its journal entry.
+        """Plan to restore a resource and drop its journal entry; it disturbs at least as much as the change did.
 
-        It disturbs at least as much as the change that it takes back.
-        With ``anyway`` it is put back even so: another restore planned before it alters it on its way.
+        ``change`` None: the resource has its original value; with ``anyway`` it is written even so, since another
+        planned restore alters it.
         """
         if change is not None:
             change = replace(change, disruption=worse(change.disruption, self.journal.disruption_of(resource)))
@@ -122,26 +122,26 @@ class Host(Planner):
         self._steps.append(Step(change, make if change is not None or anyway else _nothing, resource, forget=True))
 
     def _begin(self, steps: list[Step]) -> bool:
-        """Journal the originals of all steps before the first is made, so that a run killed anywhere can be undone or run again."""
+        """Journal the originals before the first step, so that a killed run can be undone or repeated."""
         if not any(step.change or step.forget or not step.entry for step in steps):
-            return False  # originals alone, of changes that are none
+            return False  # originals without a change
         self.journal.remember((step.resource, step.entry) for step in steps if step.entry is not None)
         return True
 
     def _end(self, steps: list[Step]) -> None:
         forgotten = [step.resource for step in steps if step.forget]
-        if forgotten:  # only now: a restore that failed in between is repeated as a whole
+        if forgotten:  # only now: a failed restore is repeated as a whole
             self.journal.forget(forgotten)
 
     def set_value(self, path: str, value: str, *, disruption: str = "none", reason: str = "", current: str | None = None) -> None:
-        """Make a kernel file hold ``value``; nothing happens when it does. ``current`` overrides what is compared."""
+        """Plan that a kernel file holds ``value``. ``current`` overrides what is compared."""
         before = self.value(path) if current is None else current
         if before != value:
             change = Change(path, before, value, disruption, reason)
             self.change(change, lambda: self.write_value(path, value), kind="value")
 
     def set_link(self, path: str, target: str, *, reason: str = "") -> None:
-        """Make a symbolic link to ``target`` (how systemd enables a unit)."""
+        """Plan a symbolic link (how systemd enables a unit)."""
         before = files.read_link(self.path(path))
         if before != target:
             make = partial(self._write_link, path, target)
@@ -168,14 +168,14 @@ class Host(Planner):
     def set_file(
         self, path: str, content: bytes | None, *, mode: int = 0o644, disruption: str = "none", reason: str = ""
     ) -> None:
-        """Make a file hold ``content`` (None: not exist), atomically; its original is kept until undo."""
+        """Plan that a file holds ``content`` (None: does not exist)."""
         before = self.read_bytes(path)
         if before == content:
             return
         change = Change(path, _printable(before), _printable(content), disruption, reason)
         make = partial(self.write_file, path, content, mode)
         link = files.read_link(self.path(path))
-        if link is not None:  # the link is replaced, so it is the original, not what it leads to
+        if link is not None:  # the write replaces the link, so the link is the original, not its target
             self.change(change, make, kind="link", original={"link": link})
             return
         original = (
@@ -184,7 +184,7 @@ class Host(Planner):
         self.change(change, make, kind="file", original={"file": original})
 
     def write_file(self, path: str, content: bytes | None, mode: int = 0o644) -> None:
-        """Make a file hold ``content`` at once, atomically (None: remove it, and the folders that were made for it)."""
+        """Write a file at once, atomically (None: remove it, and the folders made for it)."""
         full = self.path(path)
         try:
             if content is not None:
@@ -197,7 +197,7 @@ class Host(Planner):
             raise HostError(f"{path} cannot be written: {error.strerror}") from None
 
     def _remove_empty_parents(self, directory: str) -> None:
-        """Remove the directories made for our files; one that holds anything else stays."""
+        """Remove directories that this collection made, where they are empty."""
         while directory in self.journal.directories:
             try:
                 os.rmdir(self.path(directory))
@@ -209,7 +209,7 @@ class Host(Planner):
 
     @property
     def journal(self) -> Journal:
-        """The journal; ``HostError`` where it is damaged."""
+        """The journal; ``HostError`` when it is damaged."""
         if self._journal is None:
             self._journal = Journal(self.root, self.boot_id(), self._kernels)
             if self._journal.dropped:
@@ -220,11 +220,11 @@ class Host(Planner):
         return [path.partition("vmlinuz-")[2] for path in self.glob("/boot/vmlinuz-*")]
 
     def entries(self, kind: str) -> dict[str, Any]:
-        """Return this owner's journal entries of a kind: resource to original."""
+        """Return the owner's originals of a kind, by resource."""
         return self.journal.of(self.owner, kind)
 
     def restore_files(self, only: Collection[str] | None = None) -> None:
-        """Plan to put this owner's files (``only``: of these) back as they were when first touched."""
+        """Plan to restore the owner's files, or those in ``only``."""
         planned = {step.resource for step in self._steps}
         for resource, data in self.entries("file").items():
             if resource in planned or (only is not None and resource not in only):
@@ -237,26 +237,26 @@ class Host(Planner):
             self.restore(None if current == content else change, resource, partial(self.write_file, resource, content, mode))
 
     def restore_links(self) -> None:
-        """Plan to put this owner's symbolic links back."""
+        """Plan to restore the owner's symbolic links."""
         for resource, data in self.entries("link").items():
             current = files.read_link(self.path(resource))
             change = None if current == data["link"] else Change(resource, current, data["link"], reason="restored")
             self.restore(change, resource, partial(self._write_link, resource, data["link"]))
 
     def restore_values(self) -> None:
-        """Plan to write this owner's kernel settings back to what they were when first touched in this boot."""
+        """Plan to restore the owner's kernel settings, as first found in this boot."""
         planned = {step.resource for step in self._steps}
         for resource, original in self.entries("value").items():
             if resource in planned:
                 continue
             current = self.value(resource)
-            gone = current is None  # the device or the feature has gone meanwhile
+            gone = current is None  # the device or the feature no longer exists
             change = None if gone or current == original else Change(resource, current, original, reason="restored")
             self.restore(change, resource, partial(self.write_value, resource, original))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let one run at a time change this machine."""
+        """Let only one run at a time change this machine."""
         if self.dry:
             yield
             return
@@ -267,13 +267,13 @@ class Host(Planner):
         except OSError as error:
             raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
         try:
-            for path in [JOURNAL, *self.journal.paths()]:  # what a killed run left half written
+            for path in [JOURNAL, *self.journal.paths()]:  # left half written by a killed run
                 files.unlink(files.temporary_of(self.path(path)))
             yield
             if not self.journal.entries:
                 self.journal.save()
         finally:
-            if not self.exists(JOURNAL):  # nothing to remember, so nothing of ours stays
+            if not self.exists(JOURNAL):  # nothing to remember, so nothing stays
                 files.unlink(self.path(LOCK))
                 with suppress(OSError):
                     os.rmdir(self.path(STATE_DIR))
@@ -289,5 +289,5 @@ def _printable(content: bytes | None) -> str | None:
         return f"binary, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
 
 
-#: Runs a program: its exit code, standard output and standard error.
+#: Runs a program; returns exit code, standard output and standard error.
 Runner = Callable[[Sequence[str]], tuple[int, str, str]]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The originals of everything that was changed on a node, kept there until undo. Edge.
+"""The originals of all changes on a node, kept there until undo. Edge.
 
-It keeps the value that a resource had when it was first touched, and which kernels were installed then. Originals of run-time settings
-end with the boot (the kernel starts from its own values at the next one).
+The journal holds each resource's value before the first change, and the kernels installed then. Originals of run-time
+settings end with the boot, since the kernel then starts from its own values.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ STATE_DIR = "/var/lib/realtime-kvm"
 JOURNAL = f"{STATE_DIR}/journal.json"
 LOCK = f"{STATE_DIR}/lock"
 
-#: Kinds of entries whose originals end with the boot.
+#: Kinds whose originals end with the boot.
 RUNTIME_KINDS = ("value", "thread", "cgroup")
-#: Kinds of entries that are paths in file systems, whose folders may have been made for them.
+#: Kinds that are files, whose folders may have been made for them.
 PATH_KINDS = ("file", "link", "lines")
 
 SCHEMA = 1
@@ -33,13 +33,13 @@ class Journal:
     """The journal of the machine below ``root``."""
 
     def __init__(self, root: str, boot_id: str, kernels: Callable[[], list[str]]) -> None:
-        """Read it; a damaged one is an error and is left as it is. ``kernels``: those installed now, for a new journal."""
+        """Read the journal; a damaged one is an error and stays as it is. ``kernels`` lists those installed now."""
         self.root = root
         self.boot_id = boot_id
         self.entries: dict[str, dict[str, Any]] = {}
-        self.directories: list[str] = []  #: made for files of ours, in the order in which they must be removed
-        self.kernels: list[str] = []  #: releases installed when the node was first touched
-        self.dropped = 0  #: run-time originals of an earlier boot
+        self.directories: list[str] = []  #: made for our files, in the order of removal
+        self.kernels: list[str] = []  #: installed before the first change
+        self.dropped = 0  #: originals of an earlier boot
         if os.path.lexists(self.root + JOURNAL):
             self._load()
             self._drop_stale()
@@ -70,7 +70,7 @@ class Journal:
                 self.dropped += 1
 
     def of(self, owner: str, kind: str) -> dict[str, Any]:
-        """Return an owner's originals of a kind, by resource."""
+        """Return originals by resource."""
         return {
             resource: entry["before"]
             for resource, entry in self.entries.items()
@@ -82,12 +82,12 @@ class Journal:
         return [resource for resource, entry in self.entries.items() if entry["kind"] in PATH_KINDS]
 
     def disruption_of(self, resource: str) -> str:
-        """Return how much the changes of a resource have disturbed; entries of earlier releases do not say, and count as none."""
-        told = self.entries.get(resource, {}).get("disruption")
-        return told if told in DISRUPTIONS else "none"
+        """Return the worst class of a resource's changes; entries of earlier releases lack it and count as none."""
+        known = self.entries.get(resource, {}).get("disruption")
+        return known if known in DISRUPTIONS else "none"
 
     def remember(self, wanted: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Keep what resources were at their first touch, the folders made for them, and their worst class since; then save."""
+        """Keep the first originals, the folders to be made for them, and the worst class since; save them."""
         changed = False
         for resource, entry in wanted:
             known = self.entries.get(resource)
@@ -111,13 +111,13 @@ class Journal:
             parent = os.path.dirname(parent)
 
     def forget(self, resources: Iterable[str]) -> None:
-        """Drop originals: these resources are as they were before."""
+        """Drop originals of restored resources."""
         for resource in resources:
             self.entries.pop(resource, None)
         self.save()
 
     def save(self) -> None:
-        """Write it; without entries there is nothing to remember, so the file and the folders made for us go."""
+        """Write the file; without entries, remove it and the folders made for this collection."""
         if self.entries:
             os.makedirs(self.root + STATE_DIR, mode=0o700, exist_ok=True)
             document = {"schema": SCHEMA, "directories": self.directories, "entries": self.entries, "kernels": self.kernels}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs on the machine: kernel, command line, processor. Edge, read-only."""
+"""Reads the machine's running kernel, its command line and the processor. Edge, read-only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_online(host: Host) -> frozenset[int]:
 
 
 def read_kernel(host: Host) -> Kernel:
-    """Return what runs now. PREEMPT_RT is told by the version text, as /sys/kernel/realtime is not mainline."""
+    """Return the running kernel. The version text shows PREEMPT_RT, since /sys/kernel/realtime is not mainline."""
     version = host.value("/proc/sys/kernel/version") or host.value("/proc/version") or ""
     return Kernel(
         release=host.value("/proc/sys/kernel/osrelease") or "",
@@ -29,7 +29,7 @@ def read_kernel(host: Host) -> Kernel:
 
 
 def read_machine(host: Host) -> Machine:
-    """Return what the kernel arguments depend on."""
+    """Return the facts that the kernel arguments depend on."""
     kernel = read_kernel(host)
     cpuinfo = host.read("/proc/cpuinfo") or ""
     vendor = re.search(r"^vendor_id\s*:\s*(\S+)", cpuinfo, re.MULTILINE)

@@ -10,7 +10,7 @@ CONFIG_DIR = "/etc/realtime-kvm"
 
 
 def config_path(feature: str) -> str:
-    """Return the file that keeps a feature's options on the node."""
+    """Return the file with a feature's options."""
     return f"{CONFIG_DIR}/{feature}.json"
 
 

@@ -10,7 +10,7 @@ from .host import Host, Runner
 
 
 def run_checked(runner: Runner, command: Sequence[str]) -> str:
-    """Run a program and return its output; ``HostError`` has its last words when it fails."""
+    """Run a program and return its output; ``HostError`` quotes the end of its output when it fails."""
     code, out, err = runner(command)
     if code != 0:
         raise HostError(f"{' '.join(command)} failed with exit code {code}: {(err or out).strip()[-500:]}")
@@ -23,7 +23,7 @@ def systemctl(runner: Runner, *arguments: str) -> None:
 
 
 def reload_systemd(host: Host, runner: Runner, *restart: str) -> None:
-    """Let systemd read changed units, and restart those of the named services that run. Does nothing in check mode."""
+    """Make systemd read changed units, and restart those of the named services that run. Does nothing in check mode."""
     if host.dry or not host.exists("/run/systemd/system"):
         return
     systemctl(runner, "daemon-reload")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads what a machine tells of itself: topology files, kernel, processor, operating system.
+"""Reads a machine's topology files and network devices.
 
 Edge, read-only.
 """
@@ -24,7 +24,7 @@ _PER_CPU = (
 
 
 def read_topology_files(host: Host) -> dict[str, str]:
-    """Return path to text of the files that ``build_topology`` wants."""
+    """Return the files that ``build_topology`` needs, path to text."""
     files: dict[str, str] = {}
 
     def take(path: str, fallback: str | None = None) -> None:
@@ -46,7 +46,7 @@ def read_topology_files(host: Host) -> dict[str, str]:
             take(f"{base}/topology/core_cpus_list")
         for item in _PER_CPU:
             take(f"{base}/{item}", f"{base}/cache/index3/shared_cpu_map" if item.startswith("cache") else None)
-        files.setdefault(f"{base}/", "")  # a CPU without any file is listed all the same
+        files.setdefault(f"{base}/", "")  # so that a CPU without any file is listed too
     for name in host.listdir(NODE_ROOT):
         if re.fullmatch(r"node\d+", name):
             take(f"{NODE_ROOT}/{name}/cpulist", f"{NODE_ROOT}/{name}/cpumap")

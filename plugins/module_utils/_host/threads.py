@@ -36,8 +36,8 @@ class Thread:
     policy: int
     priority: int
     allowed: frozenset[int]
-    cpu: int  # where it ran last
-    started: int  # clock ticks after boot; with the pid it names a thread for ever
+    cpu: int  # the CPU it last ran on
+    started: int  # clock ticks after boot; with the pid it identifies a thread
 
     @property
     def resource(self) -> str:
@@ -45,7 +45,7 @@ class Thread:
 
     @property
     def interrupt(self) -> bool:
-        """An interrupt's thread: its affinity follows the interrupt's."""
+        """Whether this is an interrupt's thread, whose affinity follows the interrupt's."""
         return self.kernel and self.name.startswith("irq/")
 
 
@@ -95,9 +95,9 @@ def read_programs(host: Host) -> Iterator[tuple[int, Thread]]:
 
 
 def keep_affinities(host: Host, *, user: bool) -> None:
-    """Plan to journal the CPUs of threads that a new cpuset partition spreads anew: the kernel's, such as those of interrupts.
+    """Plan to journal the CPUs of kernel threads, such as those of interrupts, that a new cpuset partition spreads again.
 
-    Kernels before 6.2 forget the affinity of programs' threads too (``user``) when their cpuset changes.
+    When a cpuset changes, kernels before 6.2 also forget the affinity of programs' threads (``user``).
     """
     for mine in (False, True)[: 1 + user]:
         for thread in read_threads(host, user=mine):
@@ -106,10 +106,10 @@ def keep_affinities(host: Host, *, user: bool) -> None:
 
 
 def is_stray(thread: Thread, partition: Partition) -> bool:
-    """Whether a thread could run on an isolated CPU and be told not to.
+    """Whether a thread could run on an isolated CPU and can be moved off it.
 
-    Threads that the kernel has bound are not strays, nor interrupt threads (they follow their interrupt) and
-    those pinned to just one CPU (pinned on purpose).
+    Threads that the kernel has bound are no strays, nor are interrupt threads (they follow their interrupt) and
+    threads pinned to just one CPU (pinned on purpose).
     """
     if thread.bound or thread.interrupt or len(thread.allowed) <= 1:
         return False
@@ -144,7 +144,7 @@ def set_affinity(pid: int, cpus: str) -> None:
 
 
 def restore_threads(host: Host) -> None:
-    """Plan to put the threads that still live back to their first policy, priority and affinity."""
+    """Plan to restore the original policy, priority and affinity of the threads that still exist."""
     for resource, original in host.entries("thread").items():
         _kind, rest = resource.split(":", 1)
         name, pid, started, aspect = rest.rsplit(":", 3)
@@ -157,7 +157,7 @@ def restore_threads(host: Host) -> None:
         else:
             current, make = format_cpulist(thread.allowed), partial(set_affinity, thread.pid, original)
         change = None if current == original else Change(resource, current, original, reason="restored")
-        # a cpuset partition that is dissolved spreads the threads of the root cgroup anew
+        # dissolving a cpuset partition spreads the threads of the root cgroup again
         host.restore(change, resource, make, anyway=aspect == "affinity")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding out what a module would change, without a trace of it. Edge."""
+"""Finds out what a module would change, without leaving a trace. Edge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .host import Host
 
 
 def trial_of(host: Host, owner: str) -> Host:
-    """Return a host in check mode on the same machine, with plans and notes of its own, for what ``owner`` would change."""
+    """Return a host in check mode on the same machine that plans for ``owner``, with its own changes and notes."""
     trial = copy.copy(host)
     trial.owner, trial.dry, trial.committed = owner, True, False
     trial.changes, trial.notes, trial._steps = [], [], []

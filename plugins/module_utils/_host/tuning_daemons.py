@@ -13,7 +13,7 @@ from .runner import systemctl
 
 TUNED = "service:tuned"
 
-#: Other daemons that set, or undo, what a real-time node depends on: unit, and what it sets.
+#: Other daemons that change settings that a real-time node depends on: unit, and what it sets.
 TUNING_DAEMONS = {
     "auto-cpufreq": "governors and turbo",
     "cpupower": "governors",
@@ -27,7 +27,7 @@ TUNING_DAEMONS = {
 
 
 def tuned_state(host: Host) -> str:
-    """Return what tuned is set to do: ``enabled active``, ``enabled``, ``active`` or nothing."""
+    """Return tuned's state: ``enabled active``, ``enabled``, ``active`` or an empty text."""
     words = []
     if host.glob("/etc/systemd/system/*.wants/tuned.service"):
         words.append("enabled")
@@ -38,7 +38,7 @@ def tuned_state(host: Host) -> str:
 
 
 def tuning_daemons(host: Host, running: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Return the daemons that are enabled or run, each with its state and what it sets. ``running``: names of programs."""
+    """Return the daemons that are enabled or run, each with its state and what it sets. ``running``: programs' names."""
     found = {}
     for name, what in TUNING_DAEMONS.items():
         words = ["enabled"] if host.glob(f"/etc/systemd/system/*.wants/{name}.service") else []
@@ -56,8 +56,10 @@ def plan_tuned(host: Host, runner: Runner, *, take_over: bool) -> None:
     profile = host.value("/etc/tuned/active_profile") or "no profile chosen"
     if not take_over:
         raise HostError(
-            f"tuned is {state.replace(' ', ' and ')} on this node (profile: {profile}) and would set CPU, sysctl and interrupt values "
-            "against the partition; set cpu_partition_tuned: take_over to switch it off (undo switches it on again), or disable it yourself"
+            f"tuned is {state.replace(' ', ' and ')} on this node (profile: "
+            f"{profile}) and would set CPU, sysctl and interrupt values "
+            "against the partition; set cpu_partition_tuned: take_over to switch it off (undo switches it on again), "
+            "or disable it yourself"
         )
     change = Change(TUNED, f"{state} (profile {profile})", "switched off", "none", "one tuning authority per node")
     host.change(change, partial(systemctl, runner, "disable", "--now", "tuned.service"), kind="service", original=state)

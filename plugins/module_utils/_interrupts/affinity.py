@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where interrupts go. Pure; source: Documentation/core-api/irq/irq-affinity.rst."""
+"""Which CPUs serve an interrupt. Pure; source: Documentation/core-api/irq/irq-affinity.rst."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Interrupt:
 
 
 def wanted_affinity(interrupt: Interrupt, partition: Partition, nodes: Mapping[int, frozenset[int]]) -> frozenset[int]:
-    """Return the CPUs an interrupt shall be allowed on.
+    """Return the CPUs that may serve an interrupt.
 
-    What it is allowed on now, less the isolated CPUs; where nothing is left, the ordinary CPUs of its device's
-    NUMA node, else all ordinary CPUs.
+    These are its present CPUs without the isolated ones; if none is left, the ordinary CPUs of its device's NUMA node,
+    else all ordinary CPUs.
     """
     allowed = interrupt.affinity & partition.unisolated
     if allowed:
@@ -39,5 +39,5 @@ def wanted_affinity(interrupt: Interrupt, partition: Partition, nodes: Mapping[i
 
 
 def stuck(interrupts: Iterable[Interrupt], partition: Partition) -> list[Interrupt]:
-    """Return the kernel-managed interrupts that may fire on isolated CPUs: reported, they cannot be moved."""
+    """Return the kernel-managed interrupts that may fire on isolated CPUs: they cannot be moved, only reported."""
     return [irq for irq in interrupts if not irq.movable and (irq.effective or irq.affinity) & partition.isolated]

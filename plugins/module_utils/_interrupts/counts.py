@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How often interrupts fired, as /proc/interrupts tells. Pure; source: Documentation/filesystems/proc.rst."""
+"""How often interrupts fired, from /proc/interrupts. Pure; source: Documentation/filesystems/proc.rst."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TIMER_LINES = ("LOC", "arch_timer")
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts since boot: of each interrupt line its non-zero counts by CPU."""
+    """Counts since boot: for each interrupt line its non-zero counts by CPU."""
 
     lines: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     cpus: tuple[int, ...] = ()
     timers: frozenset[str] = frozenset()
 
     def devices(self, cpu: int) -> int:
-        """Return how often devices' (numbered) interrupts fired on a CPU, timers left out."""
+        """Return how often devices' (numbered) interrupts fired on a CPU, without timers."""
         return sum(counts.get(cpu, 0) for line, counts in self.lines.items() if line.isdecimal() and line not in self.timers)
 
     def ticks(self, cpu: int) -> int:
@@ -29,7 +29,7 @@ class Counts:
         return sum(self.lines[line].get(cpu, 0) for line in self.timers)
 
     def others(self, cpu: int) -> int:
-        """Return all else: rescheduling and function calls from other CPUs, work interrupts, machine checks."""
+        """Return the count of all others: rescheduling and function calls from other CPUs, work interrupts, machine checks."""
         return sum(counts.get(cpu, 0) for line, counts in self.lines.items() if not line.isdecimal() and line not in self.timers)
 
 
@@ -53,7 +53,7 @@ def parse_interrupt_counts(text: str) -> Counts:
 
 
 def parse_names(text: str) -> dict[int, tuple[str, ...]]:
-    """Return the handlers of each numbered line of a /proc/interrupts; behind the counts stand chip, input and trigger."""
+    """Return the handlers of each numbered line of a /proc/interrupts; chip, input and trigger follow the counts."""
     head, _newline, rest = text.partition("\n")
     cpus = sum(name.startswith("CPU") for name in head.split())
     found = {}
@@ -67,7 +67,7 @@ def parse_names(text: str) -> dict[int, tuple[str, ...]]:
 
 
 def rates(before: Counts, after: Counts, seconds: float) -> dict[str, dict[int, float]]:
-    """Return per second and CPU, of lines that fired in between; a line that has begun anew counts from zero."""
+    """Return rates per second and CPU of lines that fired in between; a line whose count was reset counts from zero."""
     if seconds <= 0:
         return {}
     found: dict[str, dict[int, float]] = {}
@@ -81,7 +81,7 @@ def rates(before: Counts, after: Counts, seconds: float) -> dict[str, dict[int, 
 
 
 def load(counts: Counts, per_second: Mapping[str, Mapping[int, float]] | None) -> dict[str, dict[str, Any]]:
-    """Return of each CPU what fired since boot, and per second where that was measured (``None``: it was not)."""
+    """Return for each CPU how often interrupts fired since boot, and per second if measured (else ``None``)."""
     found: dict[str, dict[str, Any]] = {}
     for cpu in counts.cpus:
         entry: dict[str, Any] = {"devices": counts.devices(cpu), "ticks": counts.ticks(cpu), "others": counts.others(cpu)}

@@ -16,7 +16,7 @@ from .._host.host import Host
 from .affinity import Interrupt, stuck, wanted_affinity
 from .counts import parse_names
 
-#: Interrupts whose move the kernel refused in this boot; older ones (6.1) do not tell otherwise which they manage.
+#: Interrupts whose move the kernel refused in this boot; older kernels (6.1) do not show which interrupts they manage.
 _REFUSED = "/run/realtime-kvm/managed-irqs.json"
 
 
@@ -82,7 +82,7 @@ def plan_interrupts(host: Host, partition: Partition) -> None:
 
 
 def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
-    """Move one interrupt; where the kernel refuses (EIO, EPERM: it manages this one) take the change back and note it."""
+    """Move one interrupt; if the kernel refuses (EIO, EPERM: it manages this one), drop the change and note it."""
     try:
         with open(host.path(path), "w") as stream:
             stream.write(change.after or "")
@@ -94,7 +94,7 @@ def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
 
 
 def stuck_interrupts(host: Host, partition: Partition) -> list[dict[str, object]]:
-    """Return what cannot be moved off isolated CPUs, for the report."""
+    """Return the interrupts that cannot be moved off isolated CPUs, for the report."""
     return [
         {
             "irq": irq.number,

@@ -18,7 +18,7 @@ IRQBALANCE_DROP_IN = "/etc/systemd/system/irqbalance.service.d/realtime-kvm.conf
 
 
 def plan_irqbalance(host: Host, runner: Runner, partition: Partition) -> None:
-    """Plan irqbalance's list of banned CPUs, and its restart where it runs with another one."""
+    """Plan irqbalance's list of banned CPUs, and its restart if it runs with another list."""
     if not partition.isolated:
         return
     banned = f"IRQBALANCE_BANNED_CPULIST={format_cpulist(partition.isolated)}"
@@ -36,7 +36,7 @@ def plan_irqbalance(host: Host, runner: Runner, partition: Partition) -> None:
 
 
 def undo_irqbalance(host: Host, runner: Runner) -> None:
-    """Plan to take our list away, and the restart of an irqbalance that runs with it."""
+    """Plan to remove the list, and to restart an irqbalance that runs with it."""
     touched = IRQBALANCE_DROP_IN in host.entries("file")
     ours = host.value(_IRQBALANCE_ENVIRONMENT)
     host.restore_files(only=(_IRQBALANCE_ENVIRONMENT, IRQBALANCE_DROP_IN))

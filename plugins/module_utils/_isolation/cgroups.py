@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Isolation without a reboot: reads the cgroup tree and makes the partitions that ``_isolation`` wants. Edge.
+"""Isolation without a reboot: reads the cgroup tree and makes the isolated partitions. Edge.
 
-Used by the modules, by libvirt's hook and by the boot service, so it keeps no state but the machine's own: what should
-be follows from the document and from the threads that run.
+The modules, libvirt's hook and the boot service use it. So it keeps no state of its own: the wanted state follows from
+the document and from the running threads.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from .holders import (
     wanted_holders,
 )
 
-#: CPUs that left their holder for a guest that is about to start; a file per guest.
+#: CPUs that left their holder for a guest that is about to start; one file per guest.
 RESERVED = "/run/realtime-kvm/starting"
 _GUESTS = f"{ROOT}/machine.slice/*.scope/libvirt/vcpu[0-9]*"
 _POLLING = "system.slice/ovs-vswitchd.service/pmd-c*"
-#: Where marks of ours may be.
+#: Where this collection may have set marks.
 _MARKED = (
     "machine.slice",
     "machine.slice/*.scope",
@@ -59,12 +59,14 @@ def check_layout(host: Host) -> None:
         mounts = [line.split() for line in (host.read("/proc/self/mounts") or "").splitlines()]
         found = [f"{fields[2]} on {fields[1]}" for fields in mounts if len(fields) > 2 and fields[2].startswith("cgroup")]
         raise IsolationError(
-            f"cpu_partition_isolation: runtime needs cgroup v2 alone, mounted at {ROOT}; this node has {', '.join(found) or 'no cgroups'}. "
+            f"cpu_partition_isolation: runtime needs cgroup v2 alone, mounted at {ROOT}; "
+            f"this node has {', '.join(found) or 'no cgroups'}. "
             "Boot with systemd.unified_cgroup_hierarchy=1, or use cpu_partition_isolation: boot"
         )
     if "cpuset" not in controllers.split():
         raise IsolationError(
-            f"cpu_partition_isolation: runtime needs the cpuset controller, which {ROOT}/cgroup.controllers lacks ({controllers}); "
+            "cpu_partition_isolation: runtime needs the cpuset controller, "
+            f"which {ROOT}/cgroup.controllers lacks ({controllers}); "
             "is it in use by a cgroup v1 hierarchy, or disabled by cgroup_disable=?"
         )
     release = host.value("/proc/sys/kernel/osrelease") or ""
@@ -94,7 +96,8 @@ def _guest_name(path: str) -> str:
 def read_users(host: Host, partition: Partition) -> list[User]:
     """Return the threads that own isolated CPUs now: vCPUs by their cgroups, poll-mode threads by the CPU in their names.
 
-    The cgroup of a poll-mode thread is the one it should have: below its daemon's where it can be a partition, else the daemon's.
+    A poll-mode thread is listed with the cgroup it should have: below its daemon's where that can be a partition, else
+    the daemon's.
     """
     users = _polling(host, partition)
     for path in host.glob(_GUESTS):
@@ -120,7 +123,7 @@ def _polling(host: Host, partition: Partition) -> list[User]:
 
 
 def read_holders(host: Host) -> dict[str, Held]:
-    """Return what the holders hold."""
+    """Return the present state of the holders."""
     return {name: Held(parse_or_empty(host.value(f"{path}/cpuset.cpus")), _state(host, path)) for name, path in HOLDERS.items()}
 
 
@@ -130,7 +133,7 @@ def read_reserved(host: Host) -> dict[str, frozenset[int]]:
 
 
 def foreign_partitions(host: Host, users: list[User]) -> dict[str, frozenset[int]]:
-    """Return the CPUs of partitions that are none of ours, by cgroup."""
+    """Return the CPUs of other users' partitions, by cgroup."""
     ours = {*HOLDERS.values(), *(user.path for user in users)}
     found = {}
     for pattern in ("*", "*/*", "*/*/*"):
@@ -147,20 +150,22 @@ def foreign_partitions(host: Host, users: list[User]) -> dict[str, frozenset[int
 def plan_slices(host: Host, partition: Partition) -> None:
     """Plan that programs of the system and its users stay on housekeeping and shared CPUs, now and after every boot.
 
-    Written where systemd reads it (``AllowedCPUs=``, systemd.resource-control(5)), so that it agrees with what is in force.
+    It is written for systemd (``AllowedCPUs=``, systemd.resource-control(5)), so that the unit files agree with the
+    running cgroups.
     """
     cpus = format_cpulist(partition.unisolated)
     for name, path in DROP_INS.items():
         kind = "Scope" if name.endswith(".scope") else "Slice"
-        text = f"# Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.\n[{kind}]\nAllowedCPUs={cpus}\n"
+        header = "# Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.\n"
+        text = f"{header}[{kind}]\nAllowedCPUs={cpus}\n"
         host.set_file(path, text.encode(), reason="programs keep off the isolated CPUs")
 
 
 def plan_slice_values(host: Host, partition: Partition, *, first: bool) -> None:
-    """Plan the same in the running cgroups: ``first`` what they must give up before the partitions are made, then the rest.
+    """Plan the same in the running cgroups; with ``first`` what they must give up before the partitions are made, else the rest.
 
-    The kernel isolates no CPU that another cgroup lists, so what is listed narrows first and widens last. A slice without a list
-    holds the threads that own isolated CPUs until they have partitions, so it gets one last.
+    The kernel isolates no CPU that another cgroup lists, so lists are narrowed first and widened last. A slice without a
+    list holds the threads that own isolated CPUs until they have partitions, so it gets its list last.
     """
     wanted = partition.unisolated
     for name in SLICES:
@@ -176,10 +181,10 @@ def plan_slice_values(host: Host, partition: Partition, *, first: bool) -> None:
 
 
 def plan_partitions(host: Host, partition: Partition, online: frozenset[int], *, journal: bool = True) -> None:
-    """Plan what each holder must hold and, where the kernel can, a partition for each thread that owns isolated CPUs.
+    """Plan the CPUs of each holder and, where the kernel supports it, a partition for each thread that owns isolated CPUs.
 
-    CPUs leave before they arrive: no CPU is ever claimed twice. Without ``journal`` (CPUs that change hands on a node that is
-    partitioned already, perhaps while a module is at work) nothing is journalled.
+    CPUs leave one owner before another gets them, so no CPU is claimed twice. Without ``journal`` nothing is journalled:
+    CPUs change owners on a node that is already partitioned, perhaps while a module runs.
     """
     users = read_users(host, partition)
     check_owners(partition, foreign_partitions(host, users))
@@ -211,7 +216,7 @@ def plan_partitions(host: Host, partition: Partition, online: frozenset[int], *,
 
 
 def _siblings(host: Host) -> dict[str, dict[str, str]]:
-    """Return what the cgroups beside the holders list, but those that are narrowed or pruned on the way."""
+    """Return what the cgroups beside the holders list, without those that this plan narrows or removes."""
     found = {}
     for path in host.glob(f"{ROOT}/*/cpuset.cpus"):
         name = path.split("/")[-2]
@@ -227,13 +232,13 @@ def _release_of(host: Host) -> tuple[int, int]:
 
 
 def _plan_controller(host: Host, path: str, user: User) -> None:
-    """Plan cpusets for a poll-mode thread; systemd knows of them by ``Delegate=`` and switches them off with the unit's."""
+    """Plan cpusets for a poll-mode thread; ``Delegate=`` makes them known to systemd, which removes them with the unit's."""
     change = Change(f"{path}/cgroup.subtree_control", "", "cpuset", reason="poll-mode threads have cpusets of their own")
     host.follow_up(change, partial(_switch_on, host, path, user))
 
 
 def _switch_on(host: Host, path: str, user: User) -> None:
-    if user.path.rpartition("/")[0] == path:  # a process stays in a cgroup that has children only if these are threaded
+    if user.path.rpartition("/")[0] == path:  # a process can stay in a cgroup with children only if these are threaded
         os.makedirs(host.path(user.path), exist_ok=True)
         write(host, f"{user.path}/cgroup.type", "threaded")
     write(host, f"{path}/cgroup.subtree_control", "+cpuset")
@@ -252,7 +257,7 @@ def _has_cpuset(host: Host, path: str) -> bool:
 
 
 def write(host: Host, path: str, value: str) -> None:
-    """Write a cgroup file; nothing at all is written as an empty line, which the kernel takes for nothing."""
+    """Write a cgroup file; an empty value is written as an empty line, which the kernel reads as empty."""
     try:
         with open(host.path(path), "w") as stream:
             stream.write(f"{value}\n")
@@ -261,7 +266,7 @@ def write(host: Host, path: str, value: str) -> None:
 
 
 def _isolate(host: Host, path: str, cpus: frozenset[int]) -> None:
-    """Make a cgroup an isolated partition, and read back what became of it."""
+    """Make a cgroup an isolated partition, and read its state back."""
     write(host, f"{path}/cpuset.cpus.partition", "isolated")
     state = _state(host, path)
     if state != "isolated":
@@ -272,7 +277,7 @@ def _isolate(host: Host, path: str, cpus: frozenset[int]) -> None:
 
 
 def _isolate_user(host: Host, user: User, marks: Mapping[str, frozenset[int]]) -> None:
-    """Give a thread that runs a partition of its own: mark its CPUs down the path, then isolate its cgroup."""
+    """Give a running thread its own partition: mark its CPUs from the top of the path down, then isolate its cgroup."""
     if user.task:
         _make_cgroup(host, user)
     _prune(host, marks)
@@ -295,7 +300,7 @@ def _make_cgroup(host: Host, user: User) -> None:
 
 
 def _prune(host: Host, wanted: Mapping[str, frozenset[int]]) -> None:
-    """Take back marks that no thread needs any more, from the bottom up."""
+    """Remove marks that no thread needs any more, from the bottom up."""
     for path in host.glob(f"{ROOT}/{_POLLING}"):
         if path not in wanted and not host.value(f"{path}/cgroup.threads"):
             _dissolve(host, path)  # its thread has ended
@@ -308,7 +313,7 @@ def _prune(host: Host, wanted: Mapping[str, frozenset[int]]) -> None:
 
 
 def hold(host: Host, name: str, cpus: frozenset[int], marks: Mapping[str, frozenset[int]] | None = None) -> None:
-    """Let the holder of a set hold these CPUs; without any it goes away."""
+    """Make the holder of a set hold these CPUs; without CPUs it is removed."""
     path = HOLDERS[name]
     if not cpus:
         _dissolve(host, path)
@@ -319,7 +324,7 @@ def hold(host: Host, name: str, cpus: frozenset[int], marks: Mapping[str, frozen
     write(host, f"{path}/cpuset.cpus", format_cpulist(cpus))
     state = _state(host, path)
     if state != "isolated":
-        if state.startswith("isolated"):  # one that became invalid starts anew
+        if state.startswith("isolated"):  # one that became invalid is started again
             write(host, f"{path}/cpuset.cpus.partition", "member")
         _isolate(host, path, cpus)
 
@@ -332,11 +337,13 @@ def _dissolve(host: Host, path: str) -> None:
         os.rmdir(host.path(path))
     except OSError as error:
         if error.errno != errno.ENOENT:
-            raise HostError(f"{path}: cannot be removed ({error.strerror}): which processes are in its cgroup.procs?") from None
+            raise HostError(
+                f"{path}: cannot be removed ({error.strerror}); end or move the processes in its cgroup.procs"
+            ) from None
 
 
 def chase_threads(host: Host, partition: Partition) -> None:
-    """Take kernel threads that may run anywhere off CPUs that just changed hands; older kernels let them in."""
+    """Move kernel threads that may run anywhere off CPUs that have just changed owners; older kernels let them in."""
     for thread in read_threads(host, user=False):
         if is_stray(thread, partition):
             set_affinity(thread.pid, format_cpulist(thread.allowed & partition.unisolated or partition.unisolated))
@@ -346,10 +353,11 @@ def chase_threads(host: Host, partition: Partition) -> None:
 
 
 def restore_partitions(host: Host, partition: Partition | None, left_off: Collection[int] = ()) -> None:
-    """Plan to give all CPUs back: slices have every CPU again, threads keep theirs by affinity alone, holders go.
+    """Plan to return all CPUs: slices get every CPU again, threads keep theirs by affinity alone, holders are removed.
 
-    A cgroup with tasks cannot have its ``cpuset.cpus`` emptied (the kernel says ENOSPC), so it gets all CPUs, which means the
-    same; the file itself goes with the controller, if that was off before. ``left_off``: CPUs that are switched on first.
+    The ``cpuset.cpus`` of a cgroup with tasks cannot be emptied (the kernel returns ENOSPC), so it gets all CPUs, which
+    means the same. The file itself disappears with the controller, if that was off before. ``left_off``: CPUs that are
+    switched on first.
     """
     if not host.exists(f"{ROOT}/cgroup.controllers"):
         return
@@ -374,8 +382,8 @@ def restore_partitions(host: Host, partition: Partition | None, left_off: Collec
 def restore_controllers(host: Host) -> None:
     """Plan to switch cpusets off where they were off before.
 
-    Comes when systemd has read that its units have no ``AllowedCPUs=`` any more: until then it switches cpusets on for every
-    unit that it starts.
+    This comes after systemd has read that its units have no ``AllowedCPUs=`` any more; until then it switches cpusets on
+    for every unit that it starts.
     """
     for path, before in sorted(host.entries("cgroup").items(), key=lambda item: -item[0].count("/")):
         off = host.exists(path) and before == "" and _has_cpuset(host, path.rpartition("/")[0])
@@ -385,13 +393,13 @@ def restore_controllers(host: Host) -> None:
 def _release(host: Host, user: User) -> None:
     write(host, f"{user.path}/cpuset.cpus.partition", "member")
     _prune(host, {})
-    if user.task:  # back into its daemon's cgroup, which gives it all CPUs: it keeps its own by affinity
+    if user.task:  # back into its daemon's cgroup, which has all CPUs; affinity keeps the thread on its own
         write(host, f"{user.path.rpartition('/')[0]}/cgroup.threads", str(user.task))
         set_affinity(user.task, format_cpulist(user.cpus))
         _dissolve(host, user.path)
 
 
 def _switch_off(host: Host, path: str) -> None:
-    """Switch the controller off again, unless cgroups further down use it by now."""
+    """Switch the controller off again, unless cgroups further down use it now."""
     with suppress(HostError):
         write(host, path, "-cpuset")

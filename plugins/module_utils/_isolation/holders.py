@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who holds the isolated CPUs of a node that is isolated at run time. Pure.
+"""Which cgroup holds each isolated CPU of a node that is isolated at run time. Pure.
 
-A CPU of the realtime or dataplane set is in exactly one of two hands. While a vCPU or a poll-mode thread runs on it, it
-belongs to the cgroup of that thread; else to the *holder* of its set, an empty cgroup below the root. Either is an
-isolated cpuset partition (Documentation/admin-guide/cgroup-v2.rst): the scheduler balances nothing onto its CPUs. Kernels
-before 6.7 know no partition below an ordinary cgroup, so there a CPU in use is in no partition; the service manager's
-slices keep other programs off it.
+Exactly one cgroup holds a CPU of the realtime or dataplane set. While a vCPU or a poll-mode thread runs on it, that is the
+thread's cgroup; otherwise it is the *holder* of the set, an empty cgroup below the root. Both are isolated cpuset
+partitions (Documentation/admin-guide/cgroup-v2.rst): the scheduler balances nothing onto their CPUs. Kernels before 6.7
+support no partition below an ordinary cgroup. There a CPU in use is in no partition; the service manager's slices keep
+other programs off it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .._cpus.partition import Partition
 from .rivals import rivals
 
 ROOT = "/sys/fs/cgroup"
-#: Set to its holder.
+#: The holder of each set.
 HOLDERS = {name: f"{ROOT}/realtime-kvm.{name}" for name in ("dataplane", "realtime")}
-#: Slices whose programs stay on housekeeping and shared CPUs. machine.slice is none of them: emulator threads need the
-#: ordinary CPUs, vCPU threads the isolated ones, and both live below it.
+#: Slices whose programs stay on housekeeping and shared CPUs. machine.slice is not listed: emulator threads, which need
+#: the ordinary CPUs, and vCPU threads, which need the isolated ones, are both below it.
 SLICES = ("init.scope", "system.slice", "user.slice")
 
 
 class IsolationError(RefusalError):
-    """A partition cannot be had; the message names CPUs, cgroup and what would help."""
+    """A partition cannot be made; the message names CPUs, cgroup and what would help."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class User:
     path: str  # its cgroup
     cpus: frozenset[int]
     state: str = "member"  # what cpuset.cpus.partition shows
-    task: int = 0  # of a thread that is to be moved into the cgroup; libvirt has done that for its own
+    task: int = 0  # a thread that must be moved into the cgroup; libvirt moves its own threads
 
     @property
     def isolated(self) -> bool:
@@ -47,7 +47,7 @@ class User:
 
 @dataclass(frozen=True)
 class Held:
-    """A holder as it is, or should be: without CPUs it does not exist."""
+    """The present or wanted state of a holder; without CPUs it does not exist."""
 
     cpus: frozenset[int] = frozenset()
     state: str = ""
@@ -64,7 +64,7 @@ def members(partition: Partition) -> dict[str, frozenset[int]]:
 def wanted_holders(
     partition: Partition, users: Iterable[User], reserved: Collection[int], online: frozenset[int]
 ) -> dict[str, Held]:
-    """Return what each holder must hold: its set's CPUs that are online, in no use and not reserved for a guest that starts."""
+    """Return the CPUs of each holder: those of its set that are online, free and not reserved for a guest that starts."""
     busy = frozenset(reserved).union(*(user.cpus for user in users))
     return {
         name: Held(cpus, "isolated" if cpus else "")
@@ -74,7 +74,7 @@ def wanted_holders(
 
 
 def check_free(cpus: frozenset[int], users: Iterable[User], what: str) -> None:
-    """Raise ``IsolationError`` when a thread owns one of the CPUs; ``what`` says who asks."""
+    """Raise ``IsolationError`` when a thread owns one of the CPUs; ``what`` starts the message."""
     taken = [f"CPU {format_cpulist(user.cpus & cpus)} by {user.owner}" for user in users if user.cpus & cpus]
     if taken:
         raise IsolationError(f"{what}: in use: {', '.join(sorted(taken))}; stop or move it first")
@@ -90,12 +90,12 @@ def check_moves(users: Iterable[User], old: Partition, new: Partition) -> None:
 
 
 def check_owners(partition: Partition, owners: Mapping[str, frozenset[int]]) -> None:
-    """Raise ``IsolationError`` when a partition that is none of ours has CPUs of ours."""
+    """Raise ``IsolationError`` when another user's partition has CPUs of the isolated sets."""
     for path, cpus in sorted(owners.items()):
         both = cpus & partition.isolated
         if both:
             raise IsolationError(
-                f"CPUs {format_cpulist(both)} belong to the cpuset partition {path}, which is none of ours; dissolve it "
+                f"CPUs {format_cpulist(both)} belong to the cpuset partition {path} of another user; dissolve it "
                 f"(echo member > {path}/cpuset.cpus.partition), or leave its CPUs out of the isolated sets (cpu_partition_cpus)"
             )
 
@@ -103,8 +103,8 @@ def check_owners(partition: Partition, owners: Mapping[str, frozenset[int]]) -> 
 def check_siblings(wanted: Mapping[str, Held], siblings: Mapping[str, Mapping[str, str]], release: tuple[int, int]) -> None:
     """Raise ``IsolationError`` when a cgroup beside the holders keeps the kernel from isolating CPUs for them.
 
-    ``siblings`` is what their files show, by name: before Linux 7.0 a CPU in one's ``cpuset.cpus`` (systemd: ``AllowedCPUs=``)
-    makes the partition beside it invalid.
+    ``siblings`` is what their files show, by name. Before Linux 7.0 a CPU in a sibling's ``cpuset.cpus`` (systemd:
+    ``AllowedCPUs=``) makes the partition invalid.
     """
     holders = {path.removeprefix(f"{ROOT}/") for path in HOLDERS.values()}
     others = {name: files for name, files in siblings.items() if name not in holders}
@@ -112,8 +112,10 @@ def check_siblings(wanted: Mapping[str, Held], siblings: Mapping[str, Mapping[st
         for name, held in wanted.items():
             for rival, cpus in sorted(rivals(held.cpus, others, release).items()):
                 raise IsolationError(
-                    f"CPUs {format_cpulist(cpus)} cannot be isolated for the {name} set: {ROOT}/{rival} lists them (cpuset.cpus, cpuset.cpus.exclusive). "
-                    f"Take them out there (systemctl set-property {rival} AllowedCPUs=...), or leave them out of the isolated sets"
+                    f"CPUs {format_cpulist(cpus)} cannot be isolated for the {name} set: "
+                    f"{ROOT}/{rival} lists them (cpuset.cpus, cpuset.cpus.exclusive). "
+                    f"Remove them there (systemctl set-property {rival} AllowedCPUs=...), "
+                    "or leave them out of the isolated sets"
                 )
     except CpuListError as error:
         raise IsolationError(f"the cgroups below {ROOT} cannot be understood: {error}") from None
@@ -122,7 +124,7 @@ def check_siblings(wanted: Mapping[str, Held], siblings: Mapping[str, Mapping[st
 def exclusive_paths(users: Iterable[User]) -> dict[str, frozenset[int]]:
     """Return what ``cpuset.cpus.exclusive`` must hold in every cgroup from below the root to each user's own.
 
-    A partition whose parent is none (a *remote* one) takes CPUs that each cgroup above it has marked as exclusive.
+    A partition whose parent is no partition (a *remote* one) needs CPUs that each cgroup above it has marked as exclusive.
     """
     wanted: dict[str, frozenset[int]] = {}
     for user in users:

@@ -25,13 +25,14 @@ _IS_SWITCH = re.compile(r"/sys/devices/system/cpu/cpu(\d+)/online")
 
 
 class LeftOffError(HostError):
-    """CPUs that a killed run left off, so that nothing can be planned; ``results`` names them."""
+    """A killed run left CPUs off, so nothing can be planned; ``results`` names them."""
 
     def __init__(self, cpus: Iterable[int]) -> None:
         self.results = {"left_off": format_cpulist(cpus)}
         super().__init__(
-            f"CPUs {self.results['left_off']} are off: a run that was killed had switched them off for a moment "
-            "(cpu_partition_cycle_cpus). Switch them on with the cpu_partition role, the site or the partition playbook (the module's "
+            f"CPUs {self.results['left_off']} are off: a killed run had switched them off for a moment "
+            "(cpu_partition_cycle_cpus). Switch them on with the cpu_partition role, "
+            "the site or the partition playbook (the module's "
             "state: recovered)"
         )
 
@@ -47,7 +48,7 @@ def left_off(host: Host) -> dict[int, str]:
 
 
 def check_all_on(host: Host) -> None:
-    """Raise ``LeftOffError`` where a killed run left CPUs off: what they are is not to be seen."""
+    """Raise ``LeftOffError`` when a killed run left CPUs off, since the kernel does not show the topology of such CPUs."""
     left = left_off(host)
     if left:
         raise LeftOffError(left)
@@ -56,12 +57,12 @@ def check_all_on(host: Host) -> None:
 def plan_recovery(host: Host) -> None:
     """Plan to switch on the CPUs that a killed run left off."""
     for path in left_off(host).values():
-        change = Change(path, "0", "1", "stall", "switched off by a run that was killed")
+        change = Change(path, "0", "1", "stall", "switched off by a killed run")
         host.restore(change, path, partial(host.write_value, path, "1"))
 
 
 def plan_cycles(host: Host, partition: Partition) -> None:
-    """Plan to switch each CPU off and on again that no partition has yet and a holder is about to get."""
+    """Plan to switch off and on again each CPU that a holder is about to get and that is in no partition yet."""
     reserved = frozenset().union(*read_reserved(host).values())
     online = read_online(host)
     wanted = wanted_holders(partition, read_users(host, partition), reserved, online)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Isolated CPUs change hands: when guests start, move and end, and when the switch does. Edge.
+"""Isolated CPUs change owners when guests or the switch start, move or end. Edge.
 
-Called by modules, by libvirt's hook and by the switch's unit, so a lock of its own orders them; none of them journals here:
-what should be follows from the document and from the threads that run.
+Modules, libvirt's hook and the switch's unit call it, so a separate lock orders them. Nothing is journalled here: the
+wanted state follows from the document and from the running threads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LOCK = "/run/realtime-kvm/cgroups.lock"
 
 @contextmanager
 def exclusively(host: Host) -> Iterator[None]:
-    """Keep other changes of the partitions away; they take milliseconds, so one waits."""
+    """Let only one caller at a time change the partitions; others wait, for milliseconds."""
     if host.dry:
         yield
         return
@@ -38,14 +38,14 @@ def exclusively(host: Host) -> Iterator[None]:
 
 
 def settle(host: Host, partition: Partition) -> None:
-    """Make the partitions that follow from the document and the threads that run now."""
+    """Make the partitions that follow from the document and the running threads."""
     plan_partitions(host, partition, read_online(host), journal=False)
     host.commit()
     chase_threads(host, partition)
 
 
 def reserve(host: Host, guest: str, cpus: frozenset[int]) -> None:
-    """Keep CPUs out of their holder for a guest that starts or moves; none: it has them, or will not."""
+    """Keep CPUs out of their holder for a guest that starts or moves; no CPUs end the reservation."""
     path = host.path(f"{RESERVED}/{guest}")
     if cpus:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -59,9 +59,9 @@ def reserve(host: Host, guest: str, cpus: frozenset[int]) -> None:
 class Moves:
     """vCPUs that move to other CPUs while their guests run.
 
-    libvirt pins a thread only to CPUs that its cgroup can have, and a partition has its own alone. So all that move leave their
-    partitions first (two may swap CPUs) and their new CPUs leave the holder; libvirt pins; then each gets a partition again.
-    In between, for some milliseconds, other tasks may run there.
+    libvirt can pin a thread only to CPUs in its cgroup, and a partition holds only its own. So every moving vCPU first
+    leaves its partition (two may swap CPUs) and its new CPUs leave the holder; then libvirt pins it; then each gets a
+    partition again. In between, for some milliseconds, other tasks may run there.
     """
 
     def __init__(self, host: Host, partition: Partition, moves: Mapping[tuple[str, str], frozenset[int]]) -> None:
@@ -70,8 +70,8 @@ class Moves:
         self._left = len(self._moves)
 
     def pin(self, pin: Callable[[], None]) -> None:
-        """Pin one of the threads; the first call opens the partitions, the last one closes them, an error too."""
-        host = Host(owner=self._host.owner)  # what is made here is part of a change that is planned already
+        """Pin one of the threads; the first call opens the partitions, the last call or an error closes them."""
+        host = Host(owner=self._host.owner)  # these writes are part of a change that is already planned
         try:
             if self._left == len(self._moves):
                 self._open(host)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which cgroups keep CPUs from becoming an isolated cpuset partition below the root. Pure.
 
-Source: "Cpuset Interface Files" in the kernel's Documentation/admin-guide/cgroup-v2.rst. The tests hold it against a model
+Source: "Cpuset Interface Files" in the kernel's Documentation/admin-guide/cgroup-v2.rst. The tests compare it with a model
 of kernel/cgroup/cpuset.c.
 """
 
@@ -14,14 +14,14 @@ from .._cpus.cpulist import parse_cpulist
 CPUS, EXCLUSIVE, PARTITION = "cpuset.cpus", "cpuset.cpus.exclusive", "cpuset.cpus.partition"
 GRANTED = "cpuset.cpus.exclusive.effective"
 
-#: From this release a partition leaves out the CPUs of its siblings; before, one shared CPU makes both invalid.
+#: From this release on a partition leaves out the CPUs of its siblings; before, one shared CPU makes both invalid.
 YIELDS = (7, 0)
 
 
 def rivals(
     cpus: frozenset[int], siblings: Mapping[str, Mapping[str, str]], release: tuple[int, int]
 ) -> dict[str, frozenset[int]]:
-    """Return which siblings keep a cgroup below the root from having these CPUs for itself, each with the CPUs.
+    """Return the siblings that keep a cgroup below the root from owning these CPUs, each with the CPUs.
 
     ``siblings`` is what their files show, by name. Raises ``CpuListError`` for a file that holds no CPU list.
     """

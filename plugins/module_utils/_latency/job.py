@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A measurement as a job on a machine: its commands, the script that watches over them, and what is left to read. Pure.
+"""A measurement as a job on a machine: its commands, the script that supervises them, and the files to read. Pure.
 
-The script runs tool and load as its children, in one transient systemd unit where there is systemd: whatever ends the unit
-ends them all. It holds a lease, a moment of the machine's uptime in a file. Who waits for the measurement prolongs it; when
-nobody does any more, the script ends the measurement by itself.
+The script runs tool and load as its children, under systemd in one transient unit, so that the end of the unit ends them
+all. It holds a lease, a point of the machine's uptime in a file. The run that waits for the measurement extends it; once
+the lease has run out, the script ends the measurement.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .verdict import INTERVAL_US, LatencyError, Reading
 DIRECTORY = "/run/realtime-kvm/latency"
 UNIT = "realtime-kvm-latency.service"
 
-#: Program to the packages that bring it.
+#: Program to the packages that contain it.
 PACKAGES = {
     "cyclictest": "rt-tests (Debian, Ubuntu) or realtime-tests (RHEL)",
     "oslat": "rt-tests (Debian, Ubuntu) or realtime-tests (RHEL)",
@@ -32,19 +32,19 @@ PACKAGES = {
     "taskset": "util-linux",
 }
 
-#: Tool to the program that measures, and to the tracer that it needs of the kernel.
+#: Tool to the program that measures, and to the kernel's tracer that it needs.
 PROGRAMS = dict.fromkeys(("timerlat", "osnoise", "hwnoise"), "rtla")
 TRACERS = {"timerlat": "timerlat", "osnoise": "osnoise", "hwnoise": "osnoise", "hwlatdetect": "hwlat"}
 
-#: Bins of a histogram, of 1 µs each: as in RHEL 10's procedure; and for a virtual machine, whose samples would all lie beyond.
+#: Bins of a histogram, of 1 µs each: as in RHEL 10's procedure; and for a virtual machine, where all samples would lie beyond.
 _BINS = {"cyclictest": 60, "oslat": 32, "timerlat": 256, "osnoise": 256}
 _BINS_VIRTUAL = {"cyclictest": 20000, "oslat": 1024, "timerlat": 20000, "osnoise": 20000}
 _BINS_MOST = {"oslat": 1024}
 
-#: Seconds that the load has to begin before the measurement does.
+#: Seconds between the start of the load and the start of the measurement.
 SETTLE_S: float = 2
 
-#: Seconds that the unit may take beyond the measurement, after which systemd ends it whatever happens.
+#: Seconds that the unit may take beyond the measurement; then systemd ends it in any case.
 MARGIN_S = 120
 
 #: Bounds of the time between two questions after a measurement, in seconds.
@@ -53,7 +53,7 @@ _INTERVAL_S = (10, 300)
 
 @dataclass(frozen=True)
 class Job:
-    """What runs. ``bins`` is the histogram's length in µs, 0 where the tool has none."""
+    """The parameters of a measurement. ``bins`` is the histogram's length in µs, 0 where the tool has none."""
 
     tool: str
     profile: str
@@ -66,7 +66,7 @@ class Job:
     json: bool = False
 
     def key(self) -> dict[str, Any]:
-        """Return what makes two measurements the same."""
+        """Return the parameters, which are equal for equal measurements."""
         return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
 
     def programs(self) -> list[str]:
@@ -75,7 +75,7 @@ class Job:
         return [*needed, *(["taskset"] if self.housekeeping else []), *(["stress-ng"] if self.load == "stress-ng" else [])]
 
     def command(self) -> list[str]:
-        """Return the tool's command line; options of RHEL 10's procedure where it has one."""
+        """Return the tool's command line; with the options of RHEL 10's procedure, if there is one."""
         cpus, main = format_cpulist(self.cpus), format_cpulist(self.housekeeping)
         main_cpu = str(min(self.housekeeping)) if self.housekeeping else ""
         record = [f"--json={DIRECTORY}/result.json"] if self.json else []
@@ -91,7 +91,7 @@ class Job:
             command += ["-b", str(self.bins), *(["-C", main_cpu] if main_cpu else []), *record]
             return self._on([*self.cpus, *self.housekeeping], command)
         if self.tool == "hwlatdetect":
-            # the gap that is looked for is one above the limit or near it; the kernel's own threshold is 10 µs
+            # the measurement looks for gaps near or above the limit; the kernel's own threshold is 10 µs
             threshold = str(max(1, min(10, int(self.limit_us))))
             return self._on(
                 self.housekeeping,
@@ -106,13 +106,13 @@ class Job:
         return self._on(self.housekeeping, command)
 
     def _on(self, cpus: Iterable[int], command: list[str]) -> list[str]:
-        # also where init, and with it every service, is kept off isolated CPUs
+        # also where init, and thus every service, is kept off isolated CPUs
         return ["taskset", "-c", format_cpulist(cpus), *command] if self.housekeeping else command
 
     def load_command(self) -> list[str]:
-        """Return the load generator's command line: processors, caches, system calls, processes, page faults, all on housekeeping.
+        """Return the load generator's command line; it loads processors, caches, system calls, processes and page faults.
 
-        It takes no large memory and writes no disk, so that it can starve nobody there.
+        It runs on housekeeping CPUs, takes little memory and writes no disk, so that it starves no other program there.
         """
         if self.load != "stress-ng":
             return []
@@ -135,7 +135,7 @@ class Job:
         ]
 
     def script(self) -> str:
-        """Return the shell script that runs it, in any POSIX shell (busybox's included)."""
+        """Return the shell script that runs the job, for any POSIX shell (busybox's included)."""
         load = self.load_command()
         start = f"{shlex.join(load)} >load.out 2>&1 </dev/null & load=$!" if load else ":"
         return _SCRIPT.format(
@@ -143,7 +143,7 @@ class Job:
         )
 
 
-#: Tool and load are asked to end before they are killed: rtla takes its tracers back then. ``rc`` comes last and at once.
+#: Tool and load are asked to end before they are killed, so that rtla removes its tracers. ``rc`` is written last, atomically.
 _SCRIPT = """#!/bin/sh
 cd {directory} || exit 71
 load= tool= watch=
@@ -198,10 +198,10 @@ finish "$code"
 
 
 def unit_command(job: Job, script: str) -> list[str]:
-    """Return how systemd runs the script: one control group for all of it, gone when it ends, and ended when its time is over."""
+    """Return how systemd runs the script: in one control group, removed at its end, and ended when its time is over."""
     properties = {
         "RuntimeMaxSec": job.seconds + MARGIN_S,
-        "KillMode": "mixed",  # the script first, so that it ends the tool in good order; then all that is left, at once
+        "KillMode": "mixed",  # signals the script first, so that it ends the tool in good order, then all other processes
         "TimeoutStopSec": 15,
         "LimitMEMLOCK": "infinity",
         "OOMPolicy": "stop",
@@ -227,7 +227,7 @@ def interval_for(seconds: int) -> int:
 
 
 def bins_for(tool: str, limit_us: float, *, virtual: bool) -> int:
-    """Return how long a tool's histogram is: beyond the limit, so that what overflows it has failed."""
+    """Return the length of a tool's histogram: beyond the limit, so that an overflow is a failure."""
     if tool not in _BINS:
         return 0
     wanted = max((_BINS_VIRTUAL if virtual else _BINS)[tool], int(limit_us * 1.5))
@@ -235,7 +235,7 @@ def bins_for(tool: str, limit_us: float, *, virtual: bool) -> int:
 
 
 def read_output(job: Job, files: Mapping[str, str]) -> Reading:
-    """Return what the tool read, from the files that it left; ``LatencyError`` where that is nothing."""
+    """Return the tool's reading from its files; ``LatencyError`` where they hold none."""
     text, record = files.get("out", ""), files.get("result.json", "")
     if job.tool == "cyclictest":
         return parse_cyclictest_json(record, job.bins) if record else parse_cyclictest(text, job.cpus)
@@ -247,30 +247,30 @@ def read_output(job: Job, files: Mapping[str, str]) -> Reading:
 
 
 def interruption(files: Mapping[str, str], *, running: bool) -> str:
-    """Say why a measurement ended before its time; nothing where it did not."""
+    """Return why a measurement ended early; an empty text where it did not."""
     if "abandoned" in files:
-        return "interrupted: nobody waited for it any more (the run that had started it ended)"
+        return "interrupted: no run waited for it any more (the run that had started it ended)"
     if "rc" not in files:
         return "" if running else "interrupted: its processes were killed"
     return "interrupted: it was stopped" if files["rc"].strip() == "ended" else ""
 
 
 def tool_failure(job: Job, files: Mapping[str, str]) -> str:
-    """Say what the tool complained of when it failed; nothing where it did not."""
+    """Return the tool's error message when it failed; an empty text where it did not."""
     code = files.get("rc", "0").strip()
     if code in ("0", "ended"):
         return ""
     words = (files.get("err", "").strip() or files.get("out", "").strip()).splitlines()
-    return f"{PROGRAMS.get(job.tool, job.tool)} ended with exit code {code}: {' '.join(words[-3:])[-300:] or 'it said nothing'}"
+    return f"{PROGRAMS.get(job.tool, job.tool)} ended with exit code {code}: {' '.join(words[-3:])[-300:] or 'without a message'}"
 
 
 def stored(job: Job, **rest: Any) -> str:
-    """Return the file that keeps a job beside its output."""
+    """Return the text of the file that keeps a job beside its output."""
     return json.dumps({"job": job.key(), **rest}, sort_keys=True) + "\n"
 
 
 def load_stored(text: str) -> tuple[Job, dict[str, Any]]:
-    """Return the job of such a file, and the rest of it."""
+    """Return the job in such a file, and the rest of the file."""
     try:
         rest: dict[str, Any] = json.loads(text)
         values = rest.pop("job")
@@ -283,7 +283,7 @@ def load_stored(text: str) -> tuple[Job, dict[str, Any]]:
 
 
 def parse_probe(text: str) -> dict[str, str]:
-    """Return path to content of what ``PROBE`` printed."""
+    """Return path to content from the output of ``PROBE``."""
     files: dict[str, list[str]] = {}
     name = ""
     for line in text.splitlines():
@@ -296,7 +296,7 @@ def parse_probe(text: str) -> dict[str, str]:
 
 
 def probe(paths: Sequence[str]) -> list[str]:
-    """Return a command that prints those of the files that can be read, for ``parse_probe``; patterns are the shell's."""
+    """Return a command that prints the readable files, for ``parse_probe``; the shell expands patterns."""
     return [
         "/bin/sh",
         "-c",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a measurement runs: this machine, or a guest of it behind its agent. Edge.
+"""The place of a measurement: this machine, or one of its guests through the guest's agent. Edge.
 
-Both offer the same: run a command, write a file. Everything else (what is installed, what the kernel says, the job's
-files) is asked by commands, so that a guest needs a shell and nothing of ours.
+Both can run a command and write a file. Everything else (installed programs, the kernel's files, the job's files) is read
+by commands, so that a guest needs only a shell.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ try:
 except ImportError:
     libvirt = libvirt_qemu = None
 
-#: How long the agent may take for one answer, and a command in the guest for its end, in seconds.
+#: Timeouts in seconds: for one answer of the agent, and for a command in the guest.
 _AGENT_S = 10
 _COMMAND_S = 60
 
 
 class Machine(Protocol):
-    """Where commands run."""
+    """A place that runs commands."""
 
     name: str
 
@@ -94,7 +94,7 @@ class Agent:
                     raise LatencyError(f"guest: {command[0]} in {self.name} did not end within {_COMMAND_S} s")
                 time.sleep(0.2)
         except (KeyError, ValueError, TypeError):
-            raise LatencyError(f"guest: the agent of {self.name} gave an answer that is none of guest-exec's") from None
+            raise LatencyError(f"guest: the agent of {self.name} gave an answer that guest-exec does not give") from None
         out, err = (base64.b64decode(status.get(key, "")).decode(errors="replace") for key in ("out-data", "err-data"))
         return int(status.get("exitcode", 128 + int(status.get("signal", 0)))), out, err
 
@@ -106,7 +106,7 @@ class Agent:
 
 
 def connect_agent(guest: str, domain: Any) -> Agent:
-    """Return the agent of a running guest; ``LatencyError`` says how to get one where there is none."""
+    """Return the agent of a running guest; without one, ``LatencyError`` names how to get it."""
     if libvirt_qemu is None:
         raise LatencyError(
             f"guest: python3-libvirt is not installed on this node, so {guest}'s agent cannot be asked; run the kvm_host role"
@@ -118,17 +118,19 @@ def connect_agent(guest: str, domain: Any) -> Agent:
         except libvirt.libvirtError as error:
             reason = str(error.get_error_message() or error).strip()
             raise LatencyError(
-                f"guest: {guest} has no agent that answers ({reason}). Install and start qemu-guest-agent in the guest and give it the channel "
-                "org.qemu.guest_agent.0 (agent: true in realtime_guests), or name the guest in the inventory to measure in it over SSH"
+                f"guest: {guest} has no agent that answers ({reason}). Install and start qemu-guest-agent in the guest and "
+                "give it the channel "
+                "org.qemu.guest_agent.0 (agent: true in realtime_guests), "
+                "or name the guest in the inventory to measure in it over SSH"
             ) from None
 
     return Agent(guest, call)
 
 
-# -- what a machine says ---------------------------------------------------------------------------
+# -- probing a machine -----------------------------------------------------------------------------
 
 
-#: Patterns of the files that tell what a measurement ran on. The shell expands them.
+#: Patterns of the files that describe the machine of a measurement. The shell expands them.
 _PROBED = (
     "/proc/sys/kernel/osrelease",
     "/proc/sys/kernel/version",
@@ -148,7 +150,10 @@ _PROBED = (
 def ask(machine: Machine) -> dict[str, str]:
     """Return the probed files of a machine, and the interesting lines of cpuinfo and stat under their file's name."""
     files = parse_probe(machine.run(probe(_PROBED))[1])
-    lines = "grep -m 4 -E '^(flags|microcode|model name|vendor_id)' /proc/cpuinfo; grep ^btime /proc/stat; [ -d /run/systemd/system ] && echo systemd; true"
+    lines = (
+        "grep -m 4 -E '^(flags|microcode|model name|vendor_id)' /proc/cpuinfo; grep ^btime /proc/stat; "
+        "[ -d /run/systemd/system ] && echo systemd; true"
+    )
     for line in machine.run(["/bin/sh", "-c", lines])[1].splitlines():
         name, _colon, value = line.partition(":" if ":" in line else " ")
         files.setdefault(name.strip(), value.strip())
@@ -156,7 +161,7 @@ def ask(machine: Machine) -> dict[str, str]:
 
 
 def locate(machine: Machine, programs: Iterable[str]) -> dict[str, str]:
-    """Return where programs are, of those that are installed."""
+    """Return the paths of the installed programs."""
     shell = 'PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; for p; do w=$(command -v "$p") && echo "$p $w"; done; true'
     lines = machine.run(["/bin/sh", "-c", shell, "sh", *programs])[1].splitlines()
     return {name: path for name, _space, path in (line.partition(" ") for line in lines)}
@@ -164,7 +169,7 @@ def locate(machine: Machine, programs: Iterable[str]) -> dict[str, str]:
 
 def tool_version(machine: Machine, program: str) -> tuple[str, bool]:
     """Return a tool's version and whether it writes JSON."""
-    if program == "hwlatdetect":  # of the same package as cyclictest, and it does not tell
+    if program == "hwlatdetect":  # it is in the same package as cyclictest and does not print its version
         return "", False
     _code, out, err = machine.run([program, "--help" if program != "rtla" else "--version"])
     text = f"{out}\n{err}"
@@ -174,7 +179,7 @@ def tool_version(machine: Machine, program: str) -> tuple[str, bool]:
 
 
 def look(host: Host, cpus: Iterable[int]) -> dict[str, Any]:
-    """Return what ``find_doubts`` compares, of this machine and those of its CPUs that are measured."""
+    """Return what ``find_doubts`` compares, for this machine and the measured CPUs."""
     numbers = sorted(cpus)
     found: dict[str, Any] = {
         "clock_s": _apart(time.CLOCK_REALTIME, time.CLOCK_BOOTTIME),
@@ -201,7 +206,7 @@ def look(host: Host, cpus: Iterable[int]) -> dict[str, Any]:
 
 
 def _apart(one: int, other: int) -> float:
-    """Return one clock minus the other, from the closest of some readings."""
+    """Return the difference of two clocks, from the closest of several readings."""
     readings = []
     for _try in range(5):
         first, middle, last = time.clock_gettime(other), time.clock_gettime(one), time.clock_gettime(other)
@@ -210,7 +215,7 @@ def _apart(one: int, other: int) -> float:
 
 
 def _smi_count(host: Host, cpu: int) -> int | None:
-    """Return how many SMIs a CPU has seen; None where it does not show them (not Intel's, no msr module, locked down)."""
+    """Return how many SMIs a CPU has seen; None where it does not show them (not Intel, no msr module, locked down)."""
     try:
         return read_counter(host, cpu) if read_machine(host).vendor == "GenuineIntel" else None
     except OSError:
@@ -218,9 +223,9 @@ def _smi_count(host: Host, cpu: int) -> int | None:
 
 
 def occupants(host: Host, isolated: frozenset[int]) -> dict[int, str]:
-    """Return the isolated CPUs that somebody has put a program on: CPU to the program's name (a guest's vCPU, a poll-mode thread, a controller).
+    """Return the isolated CPUs that have a program: CPU to the program's name (a guest's vCPU, a poll-mode thread, a controller).
 
-    What a measurement of ours has there is not among them: whether that may go on is asked later.
+    Programs of this collection's measurement are not among them; whether that may go on is checked later.
     """
     found: dict[int, str] = {}
     for thread in read_threads(host, user=True):
@@ -234,7 +239,7 @@ def occupants(host: Host, isolated: frozenset[int]) -> dict[int, str]:
 
 
 def job_files(machine: Machine) -> dict[str, str]:
-    """Return the files of the job by name; none where there is no job. Its script is not among them."""
+    """Return the files of the job by name, without its script; an empty mapping without a job."""
     names = ("job.json", "out", "err", "result.json", "rc", "abandoned", "unloaded", "load.out")
     found = parse_probe(machine.run(probe([f"{DIRECTORY}/{name}" for name in names]))[1])
     return {path.rpartition("/")[2]: text for path, text in found.items()}
@@ -244,7 +249,7 @@ def is_running(machine: Machine, *, systemd: bool) -> bool:
     """Whether a measurement runs."""
     if systemd:
         return machine.run(["systemctl", "is-active", "--quiet", UNIT])[0] == 0
-    # by the pid that the script was started with; its command line is empty while it is being replaced
+    # by the pid of the script; the command line is empty while the program is being replaced
     found = f'read -r pid <{DIRECTORY}/pid && grep -q "{DIRECTORY}/run.sh" /proc/$pid/cmdline'
     return (
         machine.run(["/bin/sh", "-c", f"for turn in 1 2 3; do {{ {found}; }} 2>/dev/null && exit; sleep 0.1; done; exit 1"])[0]
@@ -253,13 +258,16 @@ def is_running(machine: Machine, *, systemd: bool) -> bool:
 
 
 def prolong(machine: Machine, lease_s: int) -> None:
-    """Let the measurement go on for so long without anybody asking after it."""
-    shell = f"read -r up rest </proc/uptime && echo $((${{up%%.*}} + $1)) >{DIRECTORY}/lease.new && mv {DIRECTORY}/lease.new {DIRECTORY}/lease"
+    """Extend the lease: the measurement goes on for this long without a run that waits for it."""
+    shell = (
+        f"read -r up rest </proc/uptime && echo $((${{up%%.*}} + $1)) >{DIRECTORY}/lease.new && mv {DIRECTORY}/lease.new "
+        f"{DIRECTORY}/lease"
+    )
     _check(machine, ["/bin/sh", "-c", shell, "sh", str(lease_s)])
 
 
 def start(machine: Machine, job: Job, stored: str, lease_s: int, *, systemd: bool) -> None:
-    """Start a job that is not running."""
+    """Start a job that does not run yet."""
     remove(machine)
     _check(machine, ["/bin/sh", "-c", f"umask 077; mkdir -p {os.path.dirname(DIRECTORY)} && mkdir {DIRECTORY}"])
     machine.write(f"{DIRECTORY}/job.json", stored)
@@ -274,7 +282,7 @@ def start(machine: Machine, job: Job, stored: str, lease_s: int, *, systemd: boo
 
 
 def stop(machine: Machine, *, systemd: bool) -> None:
-    """End a measurement and wait until all of it has ended."""
+    """End a measurement and wait until all its processes have ended."""
     if systemd:
         _check(machine, ["systemctl", "stop", UNIT])
         return
@@ -285,7 +293,7 @@ def stop(machine: Machine, *, systemd: bool) -> None:
 
 
 def remove(machine: Machine) -> None:
-    """Remove what a measurement has left; the folder above stays while anything else is in it."""
+    """Remove a measurement's files; the folder above stays while other files are in it."""
     machine.run(["/bin/sh", "-c", f"rm -rf {DIRECTORY}; rmdir {os.path.dirname(DIRECTORY)} 2>/dev/null; true"])
 
 
@@ -296,16 +304,16 @@ def _check(machine: Machine, command: Sequence[str]) -> None:
 
 
 def wait(machine: Machine, seconds: float, lease_s: int, *, systemd: bool) -> None:
-    """Wait for the end of a measurement, which is kept alive meanwhile; a caller that is killed ends it so."""
+    """Wait for the end of a measurement and extend its lease until then, so that the end of a killed caller ends it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and is_running(machine, systemd=systemd):
-        with suppress(LatencyError):  # it may just have ended
+        with suppress(LatencyError):  # the measurement may just have ended
             prolong(machine, lease_s)
         time.sleep(min(2.0, lease_s / 4))
 
 
 def guest_offset(files: Mapping[str, str]) -> dict[str, Any]:
-    """Return what ``find_doubts`` compares, of a guest: its clock in whole seconds, and its clock source."""
+    """Return what ``find_doubts`` compares for a guest: its clock in whole seconds, and its clock source."""
     source = files.get("/sys/devices/system/clocksource/clocksource0/current_clocksource", "").strip() or None
     boot = files.get("btime", "")
     return {"clocksource": source, **({"clock_s": int(boot), "step_s": 1.5} if boot.isdecimal() else {})}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What cyclictest, oslat and hwlatdetect (rt-tests) print. Pure: text in, ``Reading`` out, ``LatencyError`` for what is none."""
+"""Parses the output of cyclictest, oslat and hwlatdetect (rt-tests) to a ``Reading``, or raises ``LatencyError``. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def parse_cyclictest(text: str, cpus: Sequence[int]) -> Reading:
     if not count or any(len(numbers) != count for numbers in (*totals.values(), overflows)):
         raise LatencyError("cyclictest printed no complete result")
     if count > len(where):
-        raise LatencyError(f"cyclictest reports {count} threads, asked for were CPUs {where}")
+        raise LatencyError(f"cyclictest reports {count} threads, requested were CPUs {where}")
     counts: dict[int, dict[int, int]] = {}
     bins = 0
     for line in re.findall(r"^(\d{6}[ \t]+\d[\d \t]*)$", text, re.MULTILINE):
@@ -38,7 +38,7 @@ def parse_cyclictest(text: str, cpus: Sequence[int]) -> Reading:
             totals["Min Latencies"][thread],
             totals["Avg Latencies"][thread],
             totals["Max Latencies"][thread],
-            # Total counts what is in the bins only
+            # Total counts only the samples in the bins
             samples=totals["Total"][thread] + overflows[thread],
             overflows=overflows[thread],
         )
@@ -56,7 +56,7 @@ def _parse_cyclictest_plain(text: str, where: Sequence[int]) -> Reading:
     for found in re.finditer(pattern, text, re.MULTILINE):  # without -q, a thread is printed again and again
         thread, samples, low, average, high = (int(number) for number in found.groups())
         if thread >= len(where):
-            raise LatencyError(f"cyclictest reports thread {thread}, asked for were CPUs {list(where)}")
+            raise LatencyError(f"cyclictest reports thread {thread}, requested were CPUs {list(where)}")
         rows[thread] = Row(where[thread], low, average, high, samples)
     if not rows:
         raise LatencyError("cyclictest printed no complete result")
@@ -71,7 +71,7 @@ def _numbers(text: str, pattern: str) -> list[int]:
 def parse_cyclictest_json(text: str, bins: int) -> Reading:
     """Return what ``cyclictest --json`` wrote, from a run with a histogram of ``bins`` µs.
 
-    It has no overflows: they are the cycles that are in no bin.
+    It lists no overflows: they are the cycles that are in no bin.
     """
     rows: list[Row] = []
     counts: dict[int, dict[int, int]] = {}
@@ -118,7 +118,7 @@ def parse_oslat_json(text: str, bins: int) -> Reading:
 def _oslat_row(
     cpu: int, histogram: Mapping[int, int], bins: int, low: float, average: float, high: float, seconds: float
 ) -> tuple[Row, dict[int, int]]:
-    """Take the overflows out of the last bin, where the maximum says that there are any."""
+    """Remove the overflows from the last bin, if the maximum shows that there are any."""
     kept = dict(histogram)
     overflows = kept.pop(bins, 0) if high > bins else 0
     return Row(cpu, low, average, high, sum(histogram.values()), overflows, seconds), kept
@@ -129,7 +129,7 @@ def parse_oslat(text: str) -> Reading:
     cpus = _column(text, "Core")
     lines = re.findall(r"^\s*(\d+) \(us\):\s*([\d ]+?)\s*(?:\(including overflows\))?$", text, re.MULTILINE)
     lows, averages, highs = _column(text, "Minimum"), _column(text, "Average"), _column(text, "Maximum")
-    durations = _column(text, "Duration")  # the last line: what lacks it was cut
+    durations = _column(text, "Duration")  # the last line; without it the output was cut
     if not cpus or any(len(column) != len(cpus) for column in (lows, averages, highs, durations)):
         raise LatencyError("oslat printed no complete result")
     histograms: dict[int, dict[int, int]] = {int(cpu): {} for cpu in cpus}
@@ -173,14 +173,15 @@ def _histogram(thread: Mapping[str, Any]) -> dict[int, int]:
 
 
 def parse_hwlatdetect(text: str, cpus: Sequence[int]) -> Reading:
-    """Return what ``hwlatdetect`` printed: the worst gap that hardware or firmware tore, on whichever of the CPUs.
+    """Return what ``hwlatdetect`` printed: the longest gap that hardware or firmware caused, on any of the CPUs.
 
-    It tells a maximum for all of them; below its threshold it tells none, which is 0 here. Its count of system management
-    interrupts is taken as read only where it is not zero: it prints 0 also where the processor cannot count them.
+    It prints one maximum for all CPUs; below its threshold it prints none, which is 0 here. Its count of system management
+    interrupts is used only if it is not zero: it prints 0 also where the processor cannot count them.
     """
     if "DetectorNotAvailable" in text:
         raise LatencyError(
-            "hwlatdetect: the running kernel has no hwlat tracer (CONFIG_HWLAT_TRACER, listed in /sys/kernel/tracing/available_tracers)"
+            "hwlatdetect: the running kernel has no hwlat tracer (CONFIG_HWLAT_TRACER, "
+            "listed in /sys/kernel/tracing/available_tracers)"
         )
     highest = re.search(r"^Max Latency:\s*(Below threshold|(\d+)us)\s*$", text, re.MULTILINE)
     recorded = re.search(r"^Samples recorded:\s*(\d+)", text, re.MULTILINE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What rtla prints: timerlat and osnoise as histogram and as table (top), hwnoise. Pure: text in, ``Reading`` out."""
+"""Parses the output of rtla to a ``Reading``: timerlat and osnoise as histogram and as table (top), hwnoise. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from math import gcd
 
 from .verdict import LatencyError, Reading, Row
 
-#: Where timerlat measures: in the interrupt, in the thread it wakes, back in user space. The last one there is the whole way.
+#: Where timerlat measures: in the interrupt, in the thread it wakes, back in user space. The last one present covers all.
 _KINDS = ("CPU", "IRQ", "Thr", "Usr")
 
 
 def parse_rtla_hist(text: str, bucket_us: int | None = None) -> Reading:
     """Return the histogram of ``rtla timerlat hist`` or ``rtla osnoise hist``.
 
-    Rows of zeros are left out by rtla, so the width of a bin is the distance that all bins have in common unless it is given.
+    rtla leaves out rows of zeros, so the width of a bin, unless given, is the distance that all bins have in common.
     """
     lines = iter(text.splitlines())
     header = next((line.split() for line in lines if line.startswith("Index")), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How often firmware has taken the CPUs away: Intel's count of system management interrupts."""
+"""How often firmware has stopped the CPUs: Intel's count of system management interrupts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MSR_SMI_COUNT = 0x34
 
 
 def read_smi_count(host: Host) -> dict[str, Any]:
-    """Return ``count`` (since the boot; None where it cannot be had) and ``reason``.
+    """Return ``count`` (since the boot; None where it is not available) and ``reason``.
 
-    Only the boot CPU is asked: an SMI stops all CPUs, and reading another one's register would interrupt an isolated CPU.
+    Only the boot CPU is read: an SMI stops all CPUs, and reading another one's register would interrupt an isolated CPU.
     """
     if read_machine(host).vendor != "GenuineIntel":
         return _absent(
@@ -26,7 +26,7 @@ def read_smi_count(host: Host) -> dict[str, Any]:
     try:
         return {"count": read_counter(host, 0), "reason": ""}
     except FileNotFoundError:
-        return _absent("/dev/cpu/0/msr is not there (modprobe msr)")
+        return _absent("/dev/cpu/0/msr does not exist (modprobe msr)")
     except PermissionError as error:
         return _absent(f"/dev/cpu/0/msr cannot be opened: {error.strerror} (root, and a kernel that is not locked down)")
     except OSError as error:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Latency measurements: what a tool read, what may be wrong with it, and the verdict. Pure.
+"""Latency measurements: the tool's reading, its doubts, and the verdict. Pure.
 
-A verdict comes from maxima and overflows, never from the bins of a histogram alone: a sample beyond the last bin is in none.
+A verdict is based on maxima and overflows, never on the bins of a histogram alone: a sample beyond the last bin is in no bin.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from .._cpus.errors import RefusalError
 FORMAT = 1
 VIRTUAL = "virtual, not a measurement of the platform"
 
-#: Tool to its limit in µs, and where that comes from. The first two are RHEL 10's for real-time virtualization (host, and guest on it),
-#: the last that of OpenShift's cnf-tests; rtla's have none of their own and are compared with the tool that measures the same.
+#: Tool to its limit in µs and the limit's source. The first two are RHEL 10's for real-time virtualization (host, and
+#: guest on it), the last is that of OpenShift's cnf-tests. rtla's tools have no own limit and are compared with the tool
+#: that measures the same.
 LIMITS_US = {"cyclictest": 40, "oslat": 20, "timerlat": 40, "osnoise": 20, "hwnoise": 20, "hwlatdetect": 20}
 
-#: Profile to its seconds. A short run is a smoke test of the measurement; RHEL 10 asks for twelve hours under load.
+#: Profile to its seconds. A short run is a smoke test of the measurement; RHEL 10 requires twelve hours under load.
 PROFILES = {"smoke": 60, "standard": 3600, "certify": 12 * 3600}
 
 #: Time between two samples of a CPU in µs; the other tools do not sample at an interval.
@@ -35,12 +36,12 @@ _STEP_S = 0.1
 
 
 class LatencyError(RefusalError):
-    """There is no measurement: the reason in words, with what would work."""
+    """There is no measurement; the message names the reason and what would work."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a tool read on one CPU, in µs. None: the tool does not tell."""
+    """A tool's reading of one CPU, in µs. None: the tool does not report it."""
 
     cpu: int
     min_us: float | None
@@ -48,18 +49,18 @@ class Row:
     max_us: float | None
     samples: int
     overflows: int = 0  # samples beyond the last bin of the histogram
-    seconds: float | None = None  # how long the tool says it measured
+    seconds: float | None = None  # duration that the tool reports
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a tool read. ``counts`` is the histogram, lower edge of a bin in µs to CPU to samples; ``beyond_us`` where it ends."""
+    """A tool's reading. ``counts`` is the histogram, lower edge of a bin in µs to CPU to samples; ``beyond_us`` is its end."""
 
     rows: tuple[Row, ...]
     counts: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
     bucket_us: int = 1
     beyond_us: float | None = None
-    stopped: str = ""  # why the tool ended before its time, in its own words
+    stopped: str = ""  # the tool's own reason for an early end
     smis: int | None = None  # system management interrupts that the tool itself counted
 
     @property
@@ -70,7 +71,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``pass``, ``fail`` or ``inconclusive``, with reasons; on a virtual machine it says nothing about a platform."""
+    """``pass``, ``fail`` or ``inconclusive``, with reasons; on a virtual machine it is no statement about a platform."""
 
     result: str
     virtual: bool
@@ -93,8 +94,8 @@ def judge(
 ) -> Verdict:
     """Return the verdict on a measurement of ``cpus`` that should have taken ``seconds``.
 
-    A latency above the limit fails whatever else happened: it was there. Without one, anything that makes the reading
-    doubtful makes the verdict inconclusive, never a pass.
+    A latency above the limit always fails, whatever else happened. Without one, any doubt about the reading makes the
+    verdict inconclusive, never a pass.
     """
     failures = _failures(reading, limit_us) if reading else []
     doubtful = [*doubts, *(_gaps(tool, reading, cpus, seconds) if reading else ["nothing was measured"])]
@@ -103,41 +104,43 @@ def judge(
 
 
 def _failures(reading: Reading, limit_us: float) -> list[str]:
-    """Say where the limit was exceeded."""
+    """Return where the limit was exceeded."""
     over = [row for row in reading.rows if row.max_us is not None and row.max_us > limit_us]
     found = []
     if over:
         worst = max(over, key=lambda row: row.max_us or 0)
         found.append(
-            f"maximum {worst.max_us:g} µs on CPU {worst.cpu} is above the limit of {limit_us:g} µs (above it: CPUs {format_cpulist(row.cpu for row in over)})"
+            f"maximum {worst.max_us:g} µs on CPU {worst.cpu} is above the limit of {limit_us:g} µs (above it: "
+            f"CPUs {format_cpulist(row.cpu for row in over)})"
         )
     beyond = reading.beyond_us
     spilled = [row for row in reading.rows if row.overflows]
     if spilled and beyond is not None and beyond >= limit_us:
         count = sum(row.overflows for row in spilled)
         found.append(
-            f"{count} sample{'s' if count > 1 else ''} beyond the histogram's {beyond:g} µs on CPUs {format_cpulist(row.cpu for row in spilled)}"
+            f"{count} sample{'s' if count > 1 else ''} beyond the histogram's {beyond:g} µs on CPUs "
+            f"{format_cpulist(row.cpu for row in spilled)}"
         )
     return found
 
 
 def _gaps(tool: str, reading: Reading, cpus: Iterable[int], seconds: int) -> list[str]:
-    """Say what is missing or contradicts itself."""
+    """Return what is missing or contradicts itself."""
     found = []
     rows = {row.cpu: row for row in reading.rows}
     wanted = frozenset(cpus)
     if absent := wanted - rows.keys():
         found.append(f"CPUs {format_cpulist(absent)} were not measured")
     if strange := rows.keys() - wanted:
-        found.append(f"CPUs {format_cpulist(strange)} were measured, which was not asked for")
+        found.append(f"CPUs {format_cpulist(strange)} were measured but not requested")
     enough = max(seconds - _EDGES_S, 0) * (1 - _MISSING)
     interval = INTERVAL_US.get(tool)
     for row in reading.rows:
         expected = enough * 1e6 / interval if interval else 0
-        if row.samples < max(expected, 0 if tool == "hwlatdetect" else 1):  # which lists nothing where nothing happened
-            told = f"of about {seconds * 1e6 / interval:.0f}" if interval else ""
+        if row.samples < max(expected, 0 if tool == "hwlatdetect" else 1):  # hwlatdetect lists only events
+            share = f"of about {seconds * 1e6 / interval:.0f}" if interval else ""
             found.append(
-                f"CPU {row.cpu} has {row.samples} samples {told}".rstrip() + ": its thread stalled, or samples were lost"
+                f"CPU {row.cpu} has {row.samples} samples {share}".rstrip() + ": its thread stalled, or samples were lost"
             )
         if row.seconds is not None and row.seconds < enough:
             found.append(f"CPU {row.cpu} was measured for {row.seconds:g} s of {seconds} s")
@@ -147,7 +150,7 @@ def _gaps(tool: str, reading: Reading, cpus: Iterable[int], seconds: int) -> lis
             found.append(f"CPU {row.cpu}: samples beyond {reading.beyond_us:g} µs, yet a maximum of {row.max_us:g} µs")
     found += [f"CPU {cpu}: samples of {bucket} µs, yet a maximum of {top:g} µs" for cpu, bucket, top in _above(reading)]
     if reading.stopped:
-        found.append(f"the tool stopped before its time: {reading.stopped}")
+        found.append(f"the tool stopped early: {reading.stopped}")
     if reading.smis:
         found.append(f"{reading.smis} system management interrupts (SMI) during the run")
     return found
@@ -165,11 +168,11 @@ def _above(reading: Reading) -> list[tuple[int, int, float]]:
 
 
 def find_doubts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Say what happened to the machine between two looks at it that makes a measurement doubtful.
+    """Return what happened to the machine between two probes that makes a measurement doubtful.
 
-    Each look has ``clock_s`` and ``suspended_s`` (wall clock and time asleep, against the monotonic clock), ``clocksource``,
+    Each probe has ``clock_s`` and ``suspended_s`` (wall clock and time asleep, against the monotonic clock), ``clocksource``,
     ``step_s`` (the resolution of clock_s), and by CPU ``smi``, ``throttled`` and ``frequency`` (governor, limits, transitions).
-    What a machine cannot tell is absent from both.
+    Values that a machine does not show are absent from both.
     """
     found = []
     step = after.get("clock_s", 0) - before.get("clock_s", 0)
@@ -188,12 +191,12 @@ def find_doubts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     old, new = before.get("frequency") or {}, after.get("frequency") or {}
     if changed := [int(cpu) for cpu in old if old[cpu] != new.get(cpu)]:
         cpu = str(min(changed))
-        told = ", ".join(
+        shown = ", ".join(
             f"{name} {value} -> {(new.get(cpu) or {}).get(name)}"
             for name, value in old[cpu].items()
             if value != (new.get(cpu) or {}).get(name)
         )
-        found.append(f"the frequency of CPUs {format_cpulist(changed)} changed during the run ({told or 'unknown'})")
+        found.append(f"the frequency of CPUs {format_cpulist(changed)} changed during the run ({shown or 'unknown'})")
     return found
 
 
@@ -211,7 +214,7 @@ def document(
     verdict: Verdict,
     environment: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return a run as it is kept: the format that docs/latency.md describes. ``max_us`` is None where nothing was measured."""
+    """Return a run as a result: the format that docs/latency.md describes. ``max_us`` is None where nothing was measured."""
     rows = sorted(reading.rows, key=lambda row: row.cpu) if reading else []
     counts = reading.counts if reading else {}
     return {
@@ -255,5 +258,8 @@ def summary(result: Mapping[str, Any]) -> str:
     where = f"guest {result['guest']} of {result['host']}" if result["guest"] else str(result["host"])
     top = "nothing measured" if result["max_us"] is None else f"max {result['max_us']:g} µs, limit {result['limit_us']:g} µs"
     reasons = "; ".join(result["verdict"]["reasons"])
-    told = f" ({reasons})" if reasons else ""
-    return f"{where}: {result['tool']} {result['profile']} on CPUs {format_cpulist(result['cpus'])}: {result['verdict']['result']}, {top}{told}"
+    shown = f" ({reasons})" if reasons else ""
+    return (
+        f"{where}: {result['tool']} {result['profile']} on CPUs {format_cpulist(result['cpus'])}: "
+        f"{result['verdict']['result']}, {top}{shown}"
+    )

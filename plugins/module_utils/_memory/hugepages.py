@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How many huge pages guests and switch need on each NUMA node, and whether a node can have them. Pure."""
+"""How many huge pages guests and switch need on each NUMA node, and whether a node has the memory. Pure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .._guests.pinning import Existing, Placement
 SWITCH = "the switch"
 RESERVE = "kvm_host_hugepages_reserve"
 
-#: Memory of a node in MiB that stays free when pages are made while the node is in use.
+#: Memory of a node in MiB that must stay free when pages are made at run time.
 MARGIN_MIB = 128
 
 Key = tuple[int, str]  # NUMA node and page size
 
 
 class HugepageError(RefusalError):
-    """Pages cannot be had; the message says how many are asked for, by whom, and what there is."""
+    """Not enough pages; the message names how many are requested, by which guests, and how many are possible."""
 
 
 @dataclass
 class Need:
-    """The pages of one size that are needed on one NUMA node, and by whom."""
+    """The pages of one size that are needed on one NUMA node, and their users."""
 
     node: int
     size: str  # 2M or 1G
@@ -43,7 +43,7 @@ class Need:
         return self.pages * PAGE_MIB[self.size]
 
     def describe(self, unit_mib: int = 1) -> str:
-        """Say who needs how many (with ``unit_mib``: how much memory)."""
+        """Return the users, each with its number of pages (with ``unit_mib``: its memory)."""
         return ", ".join(f"{user} {pages * unit_mib}" for user, pages in self.users.items())
 
 
@@ -58,11 +58,11 @@ def plan_pages(
     reserve_mib: Mapping[str, Any] | None = None,
     nodes: Iterable[int] = (),
 ) -> dict[Key, Need]:
-    """Return what is needed, by node and page size.
+    """Return the needed pages, by node and page size.
 
-    ``existing`` are all domains that libvirt knows: those that are not listed keep what they have, whoever made them. One
-    that is bound to no NUMA node counts with the pages that it has now, if it runs (``held``). ``reserve_mib`` is
-    memory by page size that each of ``nodes`` keeps for others.
+    ``existing`` are all domains that libvirt knows: those that the inventory does not list keep their pages, whoever made
+    them. A domain without a NUMA node counts with the pages that it has now, if it runs (``held``). ``reserve_mib`` is
+    memory by page size that each of ``nodes`` keeps for other users.
     """
     listed = {guest.name for guest in guests}
     asked = [*_of_guests(guests, placements)]
@@ -99,7 +99,7 @@ def _of_domain(domain: Existing, held: Mapping[str, Mapping[Key, int]]) -> Itera
 
 
 def check_reserve(reserve_mib: Mapping[str, Any]) -> dict[str, int]:
-    """Return the reserve; refuse one that is not whole pages in MiB by page size."""
+    """Return the reserve; raise ``HugepageError`` unless it is whole pages in MiB by page size."""
     for size, mib in reserve_mib.items():
         if size not in PAGE_MIB:
             raise HugepageError(f"{RESERVE}: {size!r} is not a page size; choose one of {', '.join(PAGE_MIB)}")
@@ -107,14 +107,14 @@ def check_reserve(reserve_mib: Mapping[str, Any]) -> dict[str, int]:
             raise HugepageError(f"{RESERVE}: {size}: {mib!r} is not a number of MiB per NUMA node")
         page = PAGE_MIB[size]
         if mib % page:
-            raise HugepageError(f"{RESERVE}: {size}: {mib} is no multiple of {page} MiB; {(mib // page + 1) * page} is")
+            raise HugepageError(f"{RESERVE}: {size}: {mib} is no multiple of {page} MiB; choose {(mib // page + 1) * page}")
     return dict(reserve_mib)
 
 
 def check_total(needs: Iterable[Need], total_mib: Mapping[int, int], have: Mapping[Key, int], host_mib: int) -> None:
-    """Refuse more pages than a node has memory, of which ``host_mib`` are the operating system's.
+    """Refuse more pages than fit a node's memory, of which ``host_mib`` belong to the operating system.
 
-    ``have`` are the pages there are. Those beyond what is needed are somebody's and stay.
+    ``have`` are the existing pages. Those beyond the needed ones may have other users and stay.
     """
     by_node: dict[int, dict[str, Need]] = {}
     for need in needs:
@@ -132,18 +132,21 @@ def check_total(needs: Iterable[Need], total_mib: Mapping[int, int], have: Mappi
             who = ", ".join(need.describe(PAGE_MIB[need.size]) for need in wanted.values())
             taken = f" and {beside} are in huge pages beyond these" if beside else ""
             raise HugepageError(
-                f"realtime_guests: NUMA node {node} has {total} MiB of memory, of which {host_mib} are left to the operating system{taken}; "
-                f"{asked} MiB of huge pages are asked for ({who}), {room} can be had. Give guests less memory_mib or another numa_node, "
+                f"realtime_guests: NUMA node {node} has {total} MiB of memory, "
+                f"of which {host_mib} are left to the operating system{taken}; "
+                f"{asked} MiB of huge pages are requested for ({who}), "
+                f"{room} are available. Give guests less memory_mib or another numa_node, "
                 f"or the switch less (ovs_dpdk_socket_memory_mib)"
             )
 
 
 def check_free(need: Need, have: int, free_mib: int) -> None:
-    """Refuse pages that a node in use has not the memory for. ``have``: pages there are."""
+    """Refuse pages for which a running node has no free memory. ``have`` are the existing pages."""
     missing = (need.pages - have) * PAGE_MIB[need.size]
     room = max(free_mib - MARGIN_MIB, 0)
     if missing > room:
         raise HugepageError(
-            f"realtime_guests: NUMA node {need.node} has {have} huge pages of {need.size} and needs {need.pages} ({need.describe()}): {missing} MiB more, "
-            f"but only {room} MiB are free for that now. Stop what uses the memory, or reboot the node, and run this again; or give guests less memory_mib"
+            f"realtime_guests: NUMA node {need.node} has {have} huge pages of {need.size} and needs {need.pages} "
+            f"({need.describe()}): {missing} MiB more, but only {room} MiB are free for that now. "
+            "Stop what uses the memory, or reboot the node, and run this again; or give guests less memory_mib"
         )

@@ -16,7 +16,7 @@ from .._host.threads import realtime_guests
 
 NODES = "/sys/devices/system/node"
 
-#: Memory of a NUMA node in MiB that guests and switch never get: the operating system's own.
+#: Memory of a NUMA node in MiB that always stays with the operating system.
 HOST_MIB = 512
 
 
@@ -25,14 +25,14 @@ class NodeMemory:
     """Memory of one NUMA node in MiB."""
 
     total: int
-    free: int  # now, with what the kernel drops when it is asked for memory
+    free: int  # now, including what the kernel can drop on request
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The huge pages of one size on one NUMA node, as they are.
+    """The present huge pages of one size on one NUMA node.
 
-    ``surplus`` ones were taken away while they were in use: they go when their user gives them back, so ``have`` is without them.
+    ``surplus`` pages were removed while in use; the kernel frees them when their user does, so ``have`` does not count them.
     """
 
     have: int
@@ -45,7 +45,7 @@ def read_memory(host: Host) -> dict[int, NodeMemory]:
     found = {}
     for path in host.glob(f"{NODES}/node[0-9]*/meminfo"):
         fields = {key: int(kib) for key, kib in re.findall(r"Node \d+ ([\w()]+):\s+(\d+)", host.read(path) or "")}
-        # as the kernel reckons MemAvailable (mm/show_mem.c): half of the cached files may be in use
+        # as the kernel computes MemAvailable (mm/show_mem.c): half of the cached files may be in use
         cache = (fields.get("Active(file)", 0) + fields.get("Inactive(file)", 0) + fields.get("SReclaimable", 0)) // 2
         if fields.get("MemTotal"):
             free = fields.get("MemFree", 0) + cache
@@ -54,7 +54,7 @@ def read_memory(host: Host) -> dict[int, NodeMemory]:
 
 
 def guest_memory_mib(host: Host) -> dict[int, int] | None:
-    """Return how much memory of each NUMA node guests may have at most; None where the machine does not tell (a snapshot)."""
+    """Return the most memory that guests may have on each NUMA node; None where the machine does not show it (a snapshot)."""
     found = {node: max(memory.total - HOST_MIB, 0) for node, memory in read_memory(host).items()}
     return found or None
 
@@ -65,7 +65,7 @@ def pool_path(node: int, size: str) -> str:
 
 
 def read_pool(host: Host, node: int, size: str) -> Pool | None:
-    """Return the pages there are; None where the processor or the kernel has none of this size."""
+    """Return the present pages; None where the processor or the kernel does not support this size."""
     names = ("nr_hugepages", "free_hugepages", "surplus_hugepages")
     have, free, surplus = (host.value(f"{pool_path(node, size)}/{name}") for name in names)
     if have is None or free is None:
@@ -88,9 +88,10 @@ def process_pages(host: Host, pid: int) -> dict[tuple[int, str], int]:
 
 
 def memory_nodes(host: Host, pid: int) -> dict[int, int]:
-    """Return how many pages of a guest's memory each NUMA node has: of its huge pages, else of its largest mapping.
+    """Return how many pages of a guest's memory are on each NUMA node: of its huge pages, else of its largest mapping.
 
-    Reading numa_maps walks the process's page tables (Documentation/filesystems/proc.rst), so it is for guests that must not wander.
+    Reading numa_maps walks the process's page tables (Documentation/filesystems/proc.rst), so read it only for guests
+    whose memory must not move.
     """
     huge: dict[int, int] = {}
     largest: dict[int, int] = {}
@@ -104,12 +105,12 @@ def memory_nodes(host: Host, pid: int) -> dict[int, int]:
 
 
 def plan_pages(host: Host, pages: Mapping[str, Mapping[str, int]]) -> None:
-    """Plan 2 MiB pages by node; a node that has more keeps them, as somebody else may count on them."""
+    """Plan 2 MiB pages by node; a node that has more keeps them, since other programs may need them."""
     for node, by_size in sorted(pages.items(), key=lambda item: int(item[0])):
         wanted = by_size.get("2M", 0)
         pool = read_pool(host, int(node), "2M")
         if pool is None:
-            host.notes.append(f"{pool_path(int(node), '2M')} does not exist: there are no 2 MiB pages on NUMA node {node}")
+            host.notes.append(f"{pool_path(int(node), '2M')} does not exist: NUMA node {node} has no 2 MiB pages")
         elif wanted > pool.have:
             path = f"{pool_path(int(node), '2M')}/nr_hugepages"
             change = Change(path, str(pool.have), str(wanted), reason="memory of guests and switch")
@@ -117,7 +118,7 @@ def plan_pages(host: Host, pages: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def _grow(host: Host, node: int, wanted: int) -> None:
-    """Ask for pages; the kernel gives as many as it finds memory for, and tells by the number that it shows then."""
+    """Request pages, and check the number that the kernel shows afterwards: it makes as many as it finds memory for."""
     path = f"{pool_path(node, '2M')}/nr_hugepages"
     compact = f"{NODES}/node{node}/compact"
     for attempt in range(2):
@@ -125,13 +126,14 @@ def _grow(host: Host, node: int, wanted: int) -> None:
         have = int(host.value(path) or 0)
         if have >= wanted:
             return
-        # Compaction first empties the lists of every CPU, by a work item on each. On the CPU of a vCPU that spins it would
-        # wait for ever, so it is left alone while real-time guests run.
+        # Compaction first empties the lists of every CPU, by a work item on each. On the CPU of a spinning vCPU the work
+        # item never runs and compaction would hang, so there is no compaction while real-time guests run.
         if attempt == 0 and host.exists(compact) and not realtime_guests(host):
             host.write_value(compact, "1")
     memory = read_memory(host).get(node)
     free = f"{memory.free} MiB are free there, but in pieces" if memory else "its memory is in pieces"
     raise HostError(
-        f"NUMA node {node}: of {wanted} huge pages of 2M the kernel could make {have} ({free}); these are kept. Reboot the node: the boot "
-        "service makes them all before other programs take the memory. Or give guests less memory_mib"
+        f"NUMA node {node}: of {wanted} huge pages of 2M the kernel could make {have} ({free}); these are kept. "
+        "Reboot the node: the boot service makes them all before other programs take the memory. "
+        "Or give guests less memory_mib"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The door that all modules go through: read, plan and validate (the module's body), then apply and read back."""
+"""The flow of all modules: the body reads, plans and validates; then the changes are made and read back."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ LIMIT: dict[str, Any] = {"max_disruption": {"type": "str", "choices": list(DISRU
 
 @dataclass
 class Edges:
-    """What a body reaches the machine by. A factory makes it, so that tests hand in theirs."""
+    """A body's access to the machine. A factory makes it, so that tests can pass their own."""
 
     host: Host
     runner: Runner
 
     @property
     def planner(self) -> Planner:
-        """What holds the planned changes."""
+        """The holder of the planned changes."""
         return self.host
 
 
 @dataclass
 class Outcome:
-    """What a body has planned."""
+    """A body's plan."""
 
     results: Mapping[str, Any]
-    #: Reads back what the changes have made of the machine, once they are made; its results replace the planned ones.
+    #: Reads the machine after the changes; its results replace the planned ones.
     after: Callable[[], Mapping[str, Any]] | None = None
-    #: What the run disturbs beside its changes.
+    #: Disruptions of the run beside its changes.
     disturbs: Sequence[Change] = ()
 
 
-#: Reads, plans and validates: ``run(edges, parameters)``, where the edges may be a subclass.
+#: ``run(edges, parameters)``; the edges may be a subclass.
 Body = Callable[[Any, dict[str, Any]], Outcome]
 
 
 def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Let a body read, plan and validate; make the changes, unless in check mode; return the results, read back.
+    """Run a body; make the changes, unless in check mode; return the results, read back.
 
-    A plan that disturbs more than ``max_disruption`` allows is refused before the first change, in check mode too.
+    A plan above ``max_disruption`` is refused before the first change, in check mode too.
     """
     planner: Planner = edges.planner
     with planner.locked():
@@ -62,7 +62,7 @@ def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str
 
 
 def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]:
-    """Return the result of a module that was refused something: what was changed before, mostly nothing, and why."""
+    """Return the result after a refusal: the changes made before it, mostly none, and the reason."""
     text = str(error)
     named = re.match(r"[a-z_]+(\[\d+\])?[:.]", text)  # begins with a variable
     made = planner.results() if planner.committed else {"changed": False}
@@ -70,7 +70,7 @@ def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]
 
 
 def runner_of(module: AnsibleModule) -> Runner:
-    """Return how programs run on the node: in the C locale, so that their output can be read."""
+    """Return a runner of programs in the C locale, since their output is parsed."""
 
     def run(command: Sequence[str]) -> tuple[int, str, str]:
         module.run_command_environ_update = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
@@ -83,14 +83,14 @@ def runner_of(module: AnsibleModule) -> Runner:
 def run_module(
     module: AnsibleModule, owner: str, body: Body, *, info: bool = False, edges: Callable[[Host, Runner], Any] = Edges
 ) -> None:
-    """Run a module of a node. ``edges`` makes what its body needs; an ``info`` module is always in check mode."""
+    """Run a module on a node. ``edges`` makes its body's edges; an ``info`` module is always in check mode."""
     root = (module.params.get("fsroot") or "/").rstrip("/")
     host = Host(root, check_mode=info or module.check_mode, owner=owner, captured=root != "")
     finish(module, owner, edges(host, runner_of(module)), body, {})
 
 
 def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Mapping[str, Any]) -> None:
-    """Return a module's result, or why it was refused; both hold ``always``."""
+    """End a module with its result or its refusal; both hold ``always``."""
     try:
         results = carry_out(edges, body, module.params)
     except RefusalError as error:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles would change, found out by their own modules in check mode and put as findings.
+"""The roles' planned changes as findings, from their own modules in check mode.
 
-There is no second implementation of what should be: a planned change of a module is a difference of the machine.
+So the wanted state has no second implementation: a planned change of a module is a difference of the machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _THREAD = re.compile(r"domain (.+): (vcpu\d+|emulator|iothread\d+) (?:cpus|sched
 
 @dataclass
 class Specs:
-    """What the inventory says of guests, networks and their host; the keys are those of the modules' options."""
+    """The inventory's guests, networks and host; the keys are those of the modules' options."""
 
     networks: list[dict[str, Any]]
     guests: list[dict[str, Any]]
@@ -65,7 +65,7 @@ class Specs:
 
 @dataclass
 class Found:
-    """What a module in check mode has found."""
+    """The findings of a module in check mode."""
 
     findings: list[Finding] = field(default_factory=list)
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -78,17 +78,19 @@ def _run(edges: SwitchEdges, owner: str, body: Body, parameters: Mapping[str, An
 
 
 def _notes(trial: Host) -> list[Finding]:
-    return [Finding("note", trial.owner, "-", note, "as it says") for note in trial.notes]
+    return [Finding("note", trial.owner, "-", note, "none: for information") for note in trial.notes]
 
 
 # -- memory, switch, guests ------------------------------------------------------------------------
 
 
 def host_outcome(edges: SwitchEdges, specs: Specs) -> Found:
-    """Compare huge pages, mounts and KVM's parameters with what guests and switch need."""
+    """Compare huge pages, mounts and KVM's parameters with the needs of guests and switch."""
     given = {"networks": specs.networks, "guests": specs.guests, **specs.host}
     trial, result = _run(edges, "kvm_host", kvm_host.run, given)
-    mounts = any(change.resource.startswith("mount:") for change in trial.changes)  # whose units are no second difference
+    mounts = any(
+        change.resource.startswith("mount:") for change in trial.changes
+    )  # the units of a mount are no second difference
     findings = [
         change_finding(change, "kvm_host", _host_rule(change))
         for change in trial.changes
@@ -113,24 +115,32 @@ def switch_outcome(edges: SwitchEdges, specs: Specs) -> Found:
     devices = any(item.get("device") for item in specs.networks)
     if specs.wants_switch and not is_installed(edges.host, devices=devices):
         names = ", ".join(str(item.get("name")) for item in specs.networks)
-        missing = Finding("switch-missing", "Open vSwitch", f"installed with DPDK, for {names}", "not complete", "ovs_dpdk role")
+        missing = Finding(
+            "switch-missing", "Open vSwitch", f"installed with DPDK, for {names}", "not complete", "run the ovs_dpdk role"
+        )
         return Found([missing])
     given = {"networks": specs.networks, "guests": specs.guests, **specs.switch, "restart_with_guests": True}
     trial, result = _run(edges, "ovs_dpdk", ovs_dpdk.run, given)
     changes = trial.changes
-    if any(change.resource.startswith("ovs:") for change in changes):  # a restart that comes of these is no second difference
+    if any(change.resource.startswith("ovs:") for change in changes):  # a restart for these changes is no second difference
         changes = [change for change in changes if change.resource != ovs_dpdk.SERVICE or change.before == "stopped"]
     findings = [change_finding(change, "ovs_dpdk", "switch") for change in changes]
     for row in result["unlisted"]:
         what = f"port {row['port']}" if row["port"] else f"bridge {row['bridge']}"
         findings.append(
-            Finding("switch-unlisted", what, "a network and guest of the inventory", "neither", "state: absent takes it away")
+            Finding(
+                "switch-unlisted",
+                what,
+                "a network and guest of the inventory",
+                "neither",
+                "list it with state: absent, which removes it",
+            )
         )
     return Found([*findings, *_notes(trial)], result)
 
 
 def queue_findings(runner: Runner, switch: Mapping[str, Any]) -> list[Finding]:
-    """Compare which thread serves which queue with what the database asks for."""
+    """Compare which thread serves which queue with the request in the database."""
     code, out, err = runner(SHOW_QUEUES)
     if code != 0:
         raise HostError(f"{' '.join(SHOW_QUEUES)} failed: {(err or out).strip()[-200:]}")
@@ -152,9 +162,17 @@ def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | N
     ]
     for name, elements in result["restart_required"].items():
         actual = f"runs with an old {', '.join(elements)}"
-        findings.append(Finding("guest-restart", f"domain {name}", "as defined", actual, "rt_guest_restart: true, or restart it"))
+        findings.append(
+            Finding(
+                "guest-restart",
+                f"domain {name}",
+                "as defined",
+                actual,
+                "set rt_guest_restart: true and run the site playbook, or restart it",
+            )
+        )
     for name in result["unlisted"]:
-        remedy = "list it, or state: absent takes it away"
+        remedy = "list it; with state: absent to remove it"
         findings.append(Finding("guest-unlisted", f"domain {name}", "in realtime_guests", "not listed", remedy))
     return Found([*findings, *_notes(trial)], result)
 
@@ -178,7 +196,7 @@ def named_tasks(findings: Iterable[Finding]) -> set[int]:
 
 
 def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology: Topology) -> list[Finding]:
-    """Tell the guests' ports that are polled from another NUMA node than the guest's."""
+    """Return findings for guests' ports that are polled from another NUMA node than the guest's."""
     nodes = {guest["name"]: set(guest["nodes"]) for guest in guests.get("domains", ())}
     findings = []
     for port in switch.get("ports", ()):
@@ -191,7 +209,7 @@ def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology:
                     f"port {port['name']}",
                     f"NUMA node {', '.join(map(str, sorted(home)))}",
                     f"polled from node {', '.join(map(str, sorted(polled - home)))}",
-                    "dataplane CPUs on that node (cpu_partition_dataplane_cores_per_node), or numa_node of the guest",
+                    "add dataplane CPUs on that node (cpu_partition_dataplane_cores_per_node), or change numa_node of the guest",
                 )
             )
     return findings
@@ -201,9 +219,9 @@ def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology:
 
 
 def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any], *, pending: bool) -> list[Finding]:
-    """Compare what the boot loader will boot with what was planned, and what others have in its files.
+    """Compare the boot loader's next kernel and arguments with the plan, and look for conflicts in its files.
 
-    ``pending``: tell that another kernel runs than boots next.
+    ``pending``: report that another kernel runs than boots next.
     """
     trial = trial_of(host, "kernel_arguments")
     loader = find_boot_loader(trial, runner)
@@ -212,7 +230,9 @@ def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any], *, pend
         remedy = "remove it there, or change the variables that the plan is made from (cpu_partition_*, rt_kernel_*)"
         return [Finding("argument-conflict", item.where, item.wanted, item.foreign, remedy) for item in conflicts]
     following = loader.plan(wanted["tokens"], wanted["default_kernel"])
-    edited = any(change.resource == GRUB_DROP_IN for change in trial.changes)  # the menu that comes of it is no second difference
+    edited = any(
+        change.resource == GRUB_DROP_IN for change in trial.changes
+    )  # the menu generated from it is no second difference
     findings = [
         change_finding(change, "rt_kernel", "boot-configuration")
         for change in trial.changes
@@ -227,7 +247,7 @@ def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any], *, pend
 
 
 def service_findings(host: Host, partition: Partition) -> list[Finding]:
-    """Compare the boot service with what the role installs."""
+    """Compare the boot service with the role's version."""
     trial = trial_of(host, "cpu_partition")
     plan_service(trial)
     findings = []
@@ -242,7 +262,7 @@ def service_findings(host: Host, partition: Partition) -> list[Finding]:
 
 
 def irqbalance_files(host: Host, runner: Runner, partition: Partition) -> list[Finding]:
-    """Compare what irqbalance's unit is told, where the role has told it; the process itself has a rule of its own."""
+    """Compare the configuration of irqbalance's unit, if the role has made one; the process itself has its own rule."""
     trial = trial_of(host, "irq_affinity")
     if IRQBALANCE_DROP_IN not in trial.entries("file"):
         return []
@@ -252,7 +272,7 @@ def irqbalance_files(host: Host, runner: Runner, partition: Partition) -> list[F
 
 
 def unconfigured(partition: Partition, present: Iterable[str], specs: Specs) -> list[Finding]:
-    """Name the roles that have not run on a node that has a document; ``present`` are the features whose options are there."""
+    """Name the roles that have not run on a node with a document; ``present`` are the features with options on the node."""
     if not partition.isolated:
         return []
     roles = {"cpu_partition": "cpu_partition", "cpu_power": "power", "irq_affinity": "irq_affinity"}
@@ -260,7 +280,13 @@ def unconfigured(partition: Partition, present: Iterable[str], specs: Specs) -> 
     roles.update({"kvm_host": "kvm_host"} if specs.given else {})
     there = set(present)
     return [
-        Finding("unconfigured", config_path(feature), f"the options of the {role} role", "absent", f"{role} role (site playbook)")
+        Finding(
+            "unconfigured",
+            config_path(feature),
+            f"the options of the {role} role",
+            "absent",
+            f"run the site playbook ({role} role)",
+        )
         for feature, role in roles.items()
         if feature not in there
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The edges of modules that look at guests."""
+"""The edges of modules that read guests."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading a machine part by part: what cannot be read is named, and the rest comes."""
+"""Reads a machine part by part: a part that cannot be read is named, the others are returned."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from .._cpus.errors import RefusalError
 
-#: What a part may raise when files hold something that nobody expects.
+#: Exceptions of a part whose files have unexpected content.
 UNEXPECTED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
 class Parts:
-    """Notes which parts could not be read, and why."""
+    """Records which parts could not be read, and why."""
 
     def __init__(self) -> None:
         self.missing: list[dict[str, str]] = []

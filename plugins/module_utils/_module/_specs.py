@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The arguments that several modules share; what they mean is in the doc fragment ``guests``."""
+"""The arguments that several modules share; the doc fragment ``guests`` describes them."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ _GUESTS = {
     "remove_disks": {"type": "bool", "default": False},
 }
 
-#: partition, networks and guests, as the modules of switch, host and guests take them.
+#: partition, networks and guests, for the modules of switch, host and guests.
 GUESTS: dict[str, Any] = {"partition": {"type": "dict"}, "networks": _list(_NETWORKS), "guests": _list(_GUESTS)}

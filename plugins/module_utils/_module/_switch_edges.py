@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The edges of modules that look at the switch, too."""
+"""The edges of modules that also read the switch."""
 
 from __future__ import annotations
 

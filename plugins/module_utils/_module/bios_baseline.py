@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """bios_baseline and bios_baseline_info: one machine's firmware against its baseline, through its BMC.
 
-Unlike the other modules these run where the BMC can be reached, mostly on the controller, and touch no file there.
+Unlike the other modules these run where the BMC can be reached, mostly on the controller, and change no file there.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ INFO_ARGUMENTS: dict[str, Any] = {**ARGUMENTS, "expect": {"type": "dict", "defau
 
 
 def secrets_of(parameters: Mapping[str, Any]) -> set[str]:
-    """Return the texts that may be in no output: the password, and the header that it is sent in, should a BMC quote it."""
+    """Return the texts that no output may contain: the password, and its HTTP header, which a BMC may quote."""
     password = parameters.get("password")
     if not password:
         return set()
@@ -53,7 +53,7 @@ def secrets_of(parameters: Mapping[str, Any]) -> set[str]:
 
 @dataclass
 class FirmwareEdges:
-    """The BMC; the machine itself is not touched."""
+    """The BMC; the machine itself is not changed."""
 
     planner: Planner
     connect: Callable[[Access], Redfish] = Redfish
@@ -67,7 +67,7 @@ def run_info(edges: FirmwareEdges, parameters: dict[str, Any]) -> Outcome:
 
 
 def run(edges: FirmwareEdges, parameters: dict[str, Any]) -> Outcome:
-    """Plan the first stage; what the BMC has really taken is read back as it is written."""
+    """Plan the first stage; the write reads back what the BMC has accepted."""
     node = read(parameters, edges.connect)
     results = describe(node)
     edges.planner.notes += results["notes"]
@@ -85,12 +85,12 @@ def run(edges: FirmwareEdges, parameters: dict[str, Any]) -> Outcome:
 
 
 def _nothing() -> None:
-    """Made with the first change: a stage is one request."""
+    """Do nothing: the first change makes the whole stage, which is one request."""
 
 
 @contextmanager
 def _described(results: Mapping[str, Any]) -> Iterator[None]:
-    """Let a refusal come with what was found."""
+    """Add the findings to a refusal."""
     try:
         yield
     except RefusalError as error:
@@ -99,7 +99,7 @@ def _described(results: Mapping[str, Any]) -> Iterator[None]:
 
 
 def shown(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how the module was called; the baselines would be most of every result."""
+    """Return the module's parameters, without the baselines, which would be most of every result."""
     return {
         "invocation": {
             "module_args": {name: value for name, value in parameters.items() if name not in ("baselines", "password")}
@@ -115,18 +115,18 @@ def run_bios(module: AnsibleModule, body: Body) -> None:
 
 def describe(node: Node) -> dict[str, Any]:
     """Return a machine's firmware, baseline and plan as plain data."""
-    told = _describe(node)
+    report = _describe(node)
     kept = ("system", "baseline", "compliant", "reboots", "absent", "foreign_pending", "rollback")
     fine = ("ok", "kept", "unsupported")
-    different = [one for one in told["attributes"] if one["state"] not in fine]
-    return {**told, "summary": {**{key: told[key] for key in kept}, "differences": different}}
+    different = [one for one in report["attributes"] if one["state"] not in fine]
+    return {**report, "summary": {**{key: report[key] for key in kept}, "differences": different}}
 
 
 def _describe(node: Node) -> dict[str, Any]:
     firmware, plan = node.firmware, node.plan
     expected = node.parameters.get("expect") or {}
     writes = {name: value for stage in plan.stages for name, value in stage.items()}
-    guarded = {item.wish.name for item in plan.items if item.wish.topic == "virtualization"}
+    guarded = {item.request.name for item in plan.items if item.request.topic == "virtualization"}
     return {
         "bmc": node.bmc.base,
         "system": {
@@ -143,8 +143,8 @@ def _describe(node: Node) -> dict[str, Any]:
         "reboots": plan.reboots,
         "reboot_required": bool(plan.stages),
         "compliant": not plan.of_state("differs", "comes", "staged", "conflict", "blocked"),
-        "conflicts": [item.wish.name for item in plan.of_state("conflict")],
-        "blocked": [item.wish.name for item in plan.of_state("blocked")],
+        "conflicts": [item.request.name for item in plan.of_state("conflict")],
+        "blocked": [item.request.name for item in plan.of_state("blocked")],
         "absent": list(plan.absent),
         "foreign_pending": _shown(plan.foreign),
         "rollback": {name: firmware.current[name] for name in writes if name not in guarded},
@@ -157,7 +157,7 @@ def _describe(node: Node) -> dict[str, Any]:
 
 
 def _shown(values: Mapping[str, Value]) -> dict[str, Value]:
-    """Hide what may be a secret: attributes whose name speaks of a password or a key."""
+    """Hide possible secrets: attributes whose name contains password or key."""
     secret = ("password", "passwd", "secret", "key")
     return {name: "hidden" if any(word in name.lower() for word in secret) else value for name, value in values.items()}
 
@@ -166,13 +166,13 @@ def _notes(node: Node) -> list[str]:
     plan = node.plan
     notes = list(node.firmware.notes)
     if plan.foreign:
-        notes.append(f"settings that this run did not ask for wait for the next reboot: {names(sorted(plan.foreign))}")
-    notes += [f"{item.wish.name} cannot be set: {item.note}" for item in plan.of_state("blocked")]
+        notes.append(f"settings that this run did not request wait for the next reboot: {names(sorted(plan.foreign))}")
+    notes += [f"{item.request.name} cannot be set: {item.note}" for item in plan.of_state("blocked")]
     return notes
 
 
 def table(node: Node) -> list[str]:
-    """Return the report of a machine, for people."""
+    """Return the report of a machine as text."""
     firmware, plan = node.firmware, node.plan
     head = (
         f"{firmware.manufacturer or 'unknown manufacturer'} {firmware.model}, BIOS {firmware.version or 'unknown'}; "
@@ -182,14 +182,14 @@ def table(node: Node) -> list[str]:
     for item in plan.items:
         when = f"reboot {item.stage}" if item.stage else ""
         waits = "" if item.pending is None else f" (waits: {text_of(item.pending)})"
-        why = "; ".join(part for part in (item.note, item.wish.reason) if part)
-        rows.append([item.wish.name, f"{text_of(item.current)}{waits}", text_of(item.wanted), STATES[item.state], when, why])
+        why = "; ".join(part for part in (item.note, item.request.reason) if part)
+        rows.append([item.request.name, f"{text_of(item.current)}{waits}", text_of(item.wanted), STATES[item.state], when, why])
     lines = [
         head,
         *(
             text_table(["attribute", "is", "should be", "", "when", "why"], rows)
             if rows
-            else ["nothing of the baseline is there"]
+            else ["this machine has no attribute of the baseline"]
         ),
     ]
     if plan.absent:
@@ -197,8 +197,9 @@ def table(node: Node) -> list[str]:
     if plan.stages:
         plural = "s" if plan.reboots > 1 else ""
         lines.append(
-            f"to be done: {len({name for stage in plan.stages for name in stage})} attributes, {plan.reboots} reboot{plural}, disruption class reboot"
+            f"to do: {len({name for stage in plan.stages for name in stage})} attributes, {plan.reboots} reboot{plural}, "
+            "disruption class reboot"
         )
     else:
-        lines.append("nothing to be done")
+        lines.append("nothing to do")
     return lines

@@ -33,12 +33,13 @@ from ._common import Edges, Outcome
 
 
 def intent_from(parameters: dict[str, Any]) -> Intent:
-    """Return what the operator asks for; what YAML has made a number of is refused, not guessed."""
+    """Return the operator's request; a CPU list that YAML has read as a number is refused, not guessed."""
     cpus = {}
     for name, value in (parameters["cpus"] or {}).items():
         if not isinstance(value, str):
             raise PartitionError(
-                f'cpu_partition_cpus.{name}: {value!r} is a {type(value).__name__}, not a CPU list; quote it ({name}: "{_as_text(value)}"), '
+                f"cpu_partition_cpus.{name}: {value!r} is a {type(value).__name__}, not a CPU list; "
+                f'quote it ({name}: "{_as_text(value)}"), '
                 "since YAML reads an unquoted one as a number"
             )
         cpus[name] = value
@@ -65,7 +66,7 @@ def _as_text(value: Any) -> str:
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
-    """Plan the partition: its document, its boot service and what the node must hold while it runs."""
+    """Plan the partition: its document, its boot service and its run-time values."""
     host, runner = edges.host, edges.runner
     if parameters["state"] == "recovered":
         plan_recovery(host)
@@ -101,17 +102,18 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
 
 
 def _check_arguments(host: Host, partition: Partition) -> None:
-    """Refuse CPUs that the kernel command line isolates for good, unless the next boot will be ours and without it."""
+    """Refuse CPUs that the kernel command line isolates, unless the next boot uses planned arguments without that."""
     both = read_kernel(host).isolated & partition.isolated
     if both and not host.exists(config_path("kernel_arguments")):
         raise PartitionError(
-            f"cpu_partition_isolation: runtime cannot have CPUs {format_cpulist(both)}: isolcpus= on the kernel command line isolates them until "
+            f"cpu_partition_isolation: runtime cannot have CPUs {format_cpulist(both)}: "
+            "isolcpus= on the kernel command line isolates them until "
             "the next boot. Remove it there and reboot, or use cpu_partition_isolation: boot"
         )
 
 
 def _not_at_runtime(host: Host, partition: Partition) -> list[dict[str, str]]:
-    """Return what mode ``runtime`` cannot give, since the kernel takes it at boot alone."""
+    """Return the effects that mode ``runtime`` lacks, since the kernel takes them only at boot."""
     if partition.isolation != "runtime":
         return []
     arguments = isolation_arguments(partition, read_machine(host), ArgumentPolicy())
@@ -120,7 +122,7 @@ def _not_at_runtime(host: Host, partition: Partition) -> list[dict[str, str]]:
 
 
 def _settle(edges: Edges, topology: Topology, partition: Partition, options: dict[str, Any]) -> dict[str, Any]:
-    """Let systemd read changed units; a tuned that was switched off has put its own values back, so these are set again."""
+    """Make systemd read changed units; then set values again that a tuned has restored while it was switched off."""
     host = edges.host
     changed = {change.resource for change in host.changes}
     if changed & {*UNIT_TEXTS, *DROP_INS.values()}:
@@ -131,7 +133,7 @@ def _settle(edges: Edges, topology: Topology, partition: Partition, options: dic
 
 
 def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, Any]:
-    """Return what both cpu_partition and cpu_partition_info say of a planned partition."""
+    """Return the results about a planned partition that cpu_partition and cpu_partition_info share."""
     kernel = read_kernel(host)
     return {
         "partition": to_document(partition),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cpu_partition_info: the node as it is, and how it differs from its document."""
+"""cpu_partition_info: a node's CPUs, and how the node differs from its document."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ._common import Edges, Outcome
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
-    """Read the node and return what it is; plans nothing."""
+    """Read and return the node; plans nothing."""
     del parameters
     host = edges.host
     topology = read_topology(host)
@@ -34,13 +34,13 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     results = {
         **describe_node(host, topology, partition),
         "drift": [finding.to_dict() for finding in drift],
-        "drift_table": text_table(rows[0], rows[1:]) if rows else ["the machine is as its document says"],
+        "drift_table": text_table(rows[0], rows[1:]) if rows else ["the machine agrees with its document"],
     }
     return Outcome(results)
 
 
 def describe_node(host: Host, topology: Topology | None, partition: Partition | None) -> dict[str, Any]:
-    """Return what is told of every node beside its differences; ``topology`` None: it could not be read."""
+    """Return the results for every node beside its differences; ``topology`` None: it could not be read."""
     kernel = read_kernel(host)
     return {
         "topology": describe_topology(topology) if topology else {},

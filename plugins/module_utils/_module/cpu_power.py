@@ -12,7 +12,7 @@ from ._common import Edges, Outcome
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
-    """Plan the values that are not as they must be; each is read back as it is written."""
+    """Plan the values that differ; each is read back when written."""
     host = edges.host
     if parameters["state"] == "absent":
         undo_feature(host)

@@ -14,7 +14,7 @@ from ._common import Edges, Outcome
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
-    """Plan the moves of interrupts; those that the kernel refuses are read back."""
+    """Plan the moves of interrupts; moves that the kernel refuses are read back."""
     host = edges.host
     if parameters["state"] == "absent":
         undo_irqbalance(host, edges.runner)

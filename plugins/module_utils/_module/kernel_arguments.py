@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""kernel_arguments: what the node's boot loader passes to which kernel."""
+"""kernel_arguments: the node's default kernel and the arguments that its boot loader passes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")
 
 def wanted_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
     """Return the plan's arguments and the operator's own, checked against each other."""
-    own = [Argument(token, "asked for in rt_kernel_arguments") for token in parse_arguments(parameters["arguments"])]
+    own = [Argument(token, "requested in rt_kernel_arguments") for token in parse_arguments(parameters["arguments"])]
     if not parameters["from_partition"]:
         return combine(own)
     asked = {"rt_kernel_arguments": [argument.token for argument in own]}
@@ -55,29 +55,29 @@ def wanted_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
     planned, pages = partition_arguments(partition, read_machine(host), policy), _host_arguments(host, parameters)
     wanted = combine(planned, own)
     _refuse(find_conflicts(asked, [argument.token for argument in (*planned, *pages)]))
-    # the kernel ignores a page size that is given twice; a count without a size would be of the one before it, so these come last
+    # these come last: the kernel ignores a page size that is given twice, and a count without a size belongs to the size before
     twice = [argument.token for argument in pages] in page_groups([argument.token for argument in own])
     return wanted if twice else combine(wanted, pages)
 
 
 def _host_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
-    """Return what guests and switch need: as the caller says, else as the kvm_host module has left it on the node."""
+    """Return the arguments that guests and switch need: the caller's, else those that the kvm_host module keeps on the node."""
     tokens = parameters["host_arguments"]
     if tokens is None:
         tokens = page_arguments((read_options(host, PAGES) or {"pages": {}})["pages"])
-    reason = "pages of 1 GiB for guests and switch; later there is hardly ever so much memory in one piece"
-    return [Argument(token, reason, "the memory is theirs alone") for token in parse_arguments(tokens)]
+    reason = "pages of 1 GiB for guests and switch; later so much memory in one piece is rarely free"
+    return [Argument(token, reason, "no other program can use the memory") for token in parse_arguments(tokens)]
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
-    """Plan the boot loader's arguments and default kernel; once they are written, the boot loader is asked again."""
+    """Plan the boot loader's arguments and default kernel; after the write, the boot loader is read again."""
     host = edges.host
     present = parameters["state"] == "present"
     wanted = wanted_arguments(host, parameters) if present else []
     pattern = parameters["default_kernel"] or None
     if pattern and not _PATTERN.fullmatch(pattern):
         raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
-    if host.captured:  # a snapshot has no boot loader to ask
+    if host.captured:  # a snapshot has no boot loader
         return Outcome(_result(host, wanted, None, pattern, ""))
     loader = find_boot_loader(host, edges.runner)
     if present:
@@ -88,7 +88,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         host.set_file(
             config_path("kernel_arguments"),
             (json.dumps(options, indent=1, sort_keys=True) + "\n").encode(),
-            reason="what verify compares with",
+            reason="verify compares with it",
         )
         if following is None:
             raise HostError("the boot loader's menu names no kernel; repair it first (update-grub, grub-install)")
@@ -104,9 +104,9 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
 
 
 def _added_kernels(host: Host, pattern: str | None) -> list[str]:
-    """Return the kernels of the pattern that are there, whole or half installed, because this collection added them.
+    """Return the kernels of the pattern, whole or half installed, that this collection has added.
 
-    Where one was installed when the node was first changed, later ones are its updates and the administrator's.
+    If one was installed when the node was first changed, later ones are its updates and belong to the administrator.
     """
     if pattern is None or not host.entries("file"):
         return []

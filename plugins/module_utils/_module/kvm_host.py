@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""kvm_host: what the node needs before guests can run."""
+"""kvm_host: a node's requirements for guests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from ._guest_edges import GuestEdges
 
 @dataclass
 class _Plan:
-    """What is needed, and what there is."""
+    """The needed and the present pages."""
 
     needs: Mapping[Key, Need] = field(default_factory=dict)
     pools: Mapping[Key, Pool] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class _Plan:
 
     @property
     def pages(self) -> dict[str, dict[str, int]]:
-        """The pages needed, as they are kept for the boot service."""
+        """The needed pages, in the form of the boot service's options."""
         pages: dict[str, dict[str, int]] = {}
         for (node, size), need in self.needs.items():
             pages.setdefault(str(node), {})[size] = need.pages
@@ -97,10 +97,12 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     plan = _Plan(needs, {key: _pool(host, need) for key, need in needs.items()}, placements)
     _check_pages(host, partition, plan)
 
-    if host.exists(ARCHIVE):  # of an older release perhaps, which knows nothing of pages
+    if host.exists(ARCHIVE):  # perhaps of an older release, which does not make pages
         host.set_file(ARCHIVE, build_archive(), reason="boot service")
     if partition.isolation == "runtime":
-        host.set_file(HOOK, hook_text(ARCHIVE).encode(), mode=0o755, reason="a guest's CPUs change hands when it starts and ends")
+        host.set_file(
+            HOOK, hook_text(ARCHIVE).encode(), mode=0o755, reason="a guest's CPUs change owners when it starts and ends"
+        )
         plan_libvirt_restart(host, runner, HOOK)
     else:
         host.restore_files(only=[HOOK])
@@ -115,7 +117,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
 
 
 def _held(host: Host, guests: Sequence[Guest], existing: Sequence[Existing]) -> dict[str, Mapping[Key, int]]:
-    """Return what running domains hold that are bound to no NUMA node, and name those that do not run."""
+    """Return the pages of running domains without a NUMA node, and note those domains that do not run."""
     listed = {guest.name for guest in guests}
     held: dict[str, Mapping[Key, int]] = {}
     for domain in existing:
@@ -124,8 +126,9 @@ def _held(host: Host, guests: Sequence[Guest], existing: Sequence[Existing]) -> 
         pid = guest_pid(host, domain.name) if domain.running else None
         if pid is None:
             host.notes.append(
-                f"domain {domain.name} has huge pages ({domain.memory_mib} MiB of {domain.hugepages}) but no NUMA node (numatune), so it is not known where "
-                "they will be; they are not counted while it does not run. Bind it, or reserve them in kvm_host_hugepages_reserve"
+                f"domain {domain.name} has huge pages ({domain.memory_mib} MiB of {domain.hugepages}) but no NUMA node "
+                "(numatune), so their node is unknown; "
+                "they are not counted while it does not run. Bind it, or reserve them in kvm_host_hugepages_reserve"
             )
         else:
             held[domain.name] = process_pages(host, pid)
@@ -137,7 +140,8 @@ def _pool(host: Host, need: Need) -> Pool:
     if pool is None:
         hint = "; its processor has none (no pdpe1gb in /proc/cpuinfo): use hugepages: 2M" if need.size == "1G" else ""
         raise HostError(
-            f"NUMA node {need.node} of this machine offers no huge pages of {need.size}, which are asked for ({need.describe()}){hint}"
+            f"NUMA node {need.node} of this machine offers no huge pages of {need.size}, "
+            f"which are requested ({need.describe()}){hint}"
         )
     return pool
 
@@ -157,7 +161,7 @@ def _check_node(host: Host, partition: Partition, guests: Sequence[Guest]) -> No
 def _check_pages(host: Host, partition: Partition, plan: _Plan) -> None:
     memory = read_memory(host)
     if not memory:
-        return  # a snapshot that does not tell
+        return  # a snapshot without this information
     have = {
         (node, size): pool.have
         for node in memory
@@ -167,16 +171,17 @@ def _check_pages(host: Host, partition: Partition, plan: _Plan) -> None:
     }
     check_total(plan.needs.values(), {node: found.total for node, found in memory.items()}, have, HOST_MIB)
     for key, need in plan.needs.items():
-        there = plan.pools[key].have + plan.pools[key].surplus  # surplus ones become ordinary again without more memory
+        there = plan.pools[key].have + plan.pools[key].surplus  # surplus pages become ordinary ones without more memory
         if need.size == "2M" and need.pages > there and not must_wait(host, partition):
             check_free(need, there, memory[need.node].free)
 
 
 def _tell(host: Host, plan: _Plan) -> None:
-    """Say what is not as it looks: pages that come with a reboot, and pages that somebody else holds."""
+    """Note pages that only a reboot makes, and pages that other programs hold."""
     for need in plan.short:
         host.notes.append(
-            f"NUMA node {need.node} has {plan.pools[need.node, need.size].have} of {need.pages} huge pages of 1G: {', '.join(need.users)} cannot start "
+            f"NUMA node {need.node} has {plan.pools[need.node, need.size].have} of {need.pages} huge pages of 1G: "
+            f"{', '.join(need.users)} cannot start "
             "before the kernel is booted with the arguments in kernel_arguments (role rt_kernel)"
         )
     for key, need in plan.needs.items():
@@ -184,8 +189,9 @@ def _tell(host: Host, plan: _Plan) -> None:
         used = plan.pools[key].have + plan.pools[key].surplus - plan.pools[key].free
         if used > known:
             host.notes.append(
-                f"{used} huge pages of {need.size} are in use on NUMA node {need.node}, {used - known} more than guests and switch take; if they are to "
-                "be there after a reboot too, count them in kvm_host_hugepages_reserve"
+                f"{used} huge pages of {need.size} are in use on NUMA node {need.node}, "
+                f"{used - known} more than guests and switch use; to keep them after a reboot, "
+                "count them in kvm_host_hugepages_reserve"
             )
 
 
@@ -213,7 +219,7 @@ def _result(edges: GuestEdges, plan: _Plan, guests: Sequence[Guest] = ()) -> dic
 
 
 def _complete(edges: GuestEdges, guests: Sequence[Guest]) -> bool:
-    """Whether libvirt answers, and QEMU and the firmware that guests ask for are there."""
+    """Whether libvirt answers, and QEMU and the guests' firmware are installed."""
     host = edges.host
     programs = (f"/usr/bin/qemu-system-{platform.machine()}", "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm")
     uefi = any(guest.firmware == "uefi" for guest in guests)
@@ -234,7 +240,7 @@ def _placement(placement: Placement) -> dict[str, Any]:
 
 
 def _look(host: Host, plan: _Plan) -> dict[str, Any]:
-    """Return the pages as they are after the run."""
+    """Return the pages after the run."""
     return {"hugepages": _rows(plan, {key: _pool(host, need) for key, need in plan.needs.items()})}
 
 

@@ -73,7 +73,7 @@ SERVICE = "service:ovs-vswitchd"
 
 @dataclass
 class _Node:
-    """What this run works with."""
+    """The data of this run."""
 
     edges: SwitchEdges
     ovsdb: Ovsdb
@@ -107,7 +107,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     guests = parse_guests(parameters["guests"], networks, node=name, priority_limit=99)
     if any(_is_there(network) for network in networks.values()):
         return _configure(node, require_partition(host, parameters["partition"]), networks, guests)
-    # no real-time network is left: take away what the inventory says, leave the switch itself to undo
+    # no real-time network is left: remove what the inventory names; only undo removes the switch itself
     plan = plan_switch(node.database, Switch({}, {}, {}, {}), networks, {guest.name for guest in guests})
     _plan_transaction(node, plan, waits=node.daemon is not None)
     release_unused(host, runner, plan.used)
@@ -189,7 +189,7 @@ def _desired(
 
 
 def _options(node: _Node) -> SwitchOptions:
-    """Return what the switch is asked to be; DPDK's arguments are left alone, or as they were before us, unless given."""
+    """Return the switch's options; unless given, DPDK's arguments keep their value or get their original value back."""
     parameters = node.parameters
     extra = parameters["dpdk_extra"] or None
     current = node.database.other_config.get("dpdk-extra")
@@ -209,11 +209,11 @@ def _port_nodes(
     addresses: Mapping[str, str],
     domains: Sequence[Existing],
 ) -> dict[str, tuple[int, ...]]:
-    """Return the NUMA nodes of ports: the device's, and where the guest is or will be."""
+    """Return the NUMA nodes of ports: the device's, and the guest's present or planned ones."""
     try:
         placements = place(partition, read_topology(host), guests, domains, memory_mib=guest_memory_mib(host) or None)
         of_guest = {name: placement.nodes for name, placement in placements.items()}
-    except PinningError:  # the guests' own module says so
+    except PinningError:  # the guests' own module reports it
         of_guest = {}
     nodes: dict[str, tuple[int, ...]] = {}
     for port in ports:
@@ -226,7 +226,7 @@ def _port_nodes(
 
 
 def _domains(edges: SwitchEdges) -> list[Existing]:
-    """Return the domains that libvirt knows; the switch can do without a libvirt that does not answer."""
+    """Return the domains that libvirt knows; the switch does not need a libvirt that answers."""
     try:
         return edges.libvirt.existing(edges.host)
     except HostError as error:
@@ -235,25 +235,27 @@ def _domains(edges: SwitchEdges) -> list[Existing]:
 
 
 def _check_domains(partition: Partition, domains: Sequence[Existing]) -> None:
-    """Refuse dataplane CPUs that a guest is pinned to: a poll-mode thread leaves nothing of its CPU."""
+    """Refuse dataplane CPUs that a guest is pinned to, since a poll-mode thread uses all of its CPU."""
     dataplane = partition.sets["dataplane"]
     for domain in domains:
         pins = frozenset().union(*domain.vcpus.values()) if domain.vcpus else frozenset()
         taken = (pins | domain.emulator | domain.io_threads) & dataplane
         if taken:
             raise SwitchError(
-                f"ovs_dpdk: dataplane CPUs {format_cpulist(taken)} are used by domain {domain.name}, which poll-mode threads would leave nothing of; re-pin "
+                f"ovs_dpdk: dataplane CPUs {format_cpulist(taken)} are used by domain {domain.name}, "
+                "although poll-mode threads use them completely; re-pin "
                 f"it (virsh vcpupin {domain.name}, virsh emulatorpin {domain.name}), or choose other CPUs (cpu_partition_cpus)"
             )
 
 
 def _check_restart(node: _Node, settings: Mapping[str, str | None], reasons: Sequence[str]) -> None:
-    """Refuse a restart that guests would notice, and one that would fail for want of memory."""
+    """Refuse a restart that guests would notice, and one that would fail for lack of memory."""
     users = node.users
     if reasons and users and not node.parameters["restart_with_guests"]:
         raise SwitchError(
-            f"ovs_dpdk_restart_with_guests: the switch must be restarted ({', '.join(reasons)}), but guests use it: {', '.join(users)}; nothing was "
-            "changed. Stop or move them, or set ovs_dpdk_restart_with_guests: true (their connection is gone for some seconds)"
+            f"ovs_dpdk_restart_with_guests: the switch must be restarted ({', '.join(reasons)}), but guests use it: "
+            f"{', '.join(users)}; nothing was "
+            "changed. Stop or move them, or set ovs_dpdk_restart_with_guests: true (they lose their connection for some seconds)"
         )
     if not node.host.dry and (reasons or node.daemon is None):
         running = node.daemon is not None and node.database.dpdk_initialized
@@ -264,7 +266,7 @@ def _check_restart(node: _Node, settings: Mapping[str, str | None], reasons: Seq
 
 
 def _plan_transaction(node: _Node, plan: SwitchPlan, *, waits: bool) -> None:
-    """Plan the one transaction that makes all the differences go; the first of them that is made makes all."""
+    """Plan the one transaction that removes all differences; the first change makes it."""
     act = _transaction(node, plan, waits=waits)
     for difference in plan.differences:
         change = Change(difference.resource, difference.before, difference.after, difference.disruption, difference.reason)
@@ -273,18 +275,18 @@ def _plan_transaction(node: _Node, plan: SwitchPlan, *, waits: bool) -> None:
         else:
             node.host.follow_up(change, act)
     if not plan.differences and node.daemon:
-        for name, error in _ports_in_error(node.database).items():  # the transaction, although empty, lets the daemon try again
+        for name, error in _ports_in_error(node.database).items():  # even an empty transaction makes the daemon try again
             node.host.follow_up(Change(f"ovs:Interface/{name} error", error, None, reason="tried again"), act)
 
 
 def _transaction(node: _Node, plan: SwitchPlan, *, waits: bool) -> Callable[[], None]:
-    """Return what makes the transaction, once; the database's server is started first where it is down."""
+    """Return the function that makes the transaction once; it first starts the database's server if that is down."""
     if plan.differences and not node.host.dry and not node.ovsdb.running():
         node.host.follow_up(Change("service:ovsdb-server", "stopped", "running"), partial(start_server, node.runner))
     operations = plan.operations
     root = node.database.root
     if node.daemon and root and any(difference.setting in RESTART_KEYS for difference in plan.differences):
-        # in the same transaction: what the running daemon has read, which is no longer what is there
+        # in the same transaction: what the running daemon has read, since the database now differs
         note = f"{node.daemon.process} {running_digest(node.database, node.daemon.process)}"
         operations = [*set_keys(ROOT, root, "external_ids", {DAEMON_KEY: note}), *operations]
     return Once(partial(_transact, node, operations, waits))
@@ -299,7 +301,7 @@ def _transact(node: _Node, operations: Sequence[Mapping[str, Any]], waits: bool)
 def _plan_start(node: _Node, switch: Switch, reasons: Sequence[str]) -> None:
     host = node.host
     begin = partial(start, host, node.runner, after=partial(_note_start, node, switch))
-    # where the package is yet to be installed, it starts the daemon, which is then restarted
+    # a package that has yet to be installed starts the daemon, which is then restarted
     if node.daemon is None and (is_installed(host) or not is_debian(host)):
         host.follow_up(Change(SERVICE, "stopped", "running"), partial(begin, restart=False))
     elif node.daemon is None or reasons:
@@ -309,7 +311,7 @@ def _plan_start(node: _Node, switch: Switch, reasons: Sequence[str]) -> None:
 
 
 def _note_start(node: _Node, switch: Switch) -> None:
-    """Write down what the daemon that has just started runs with, and wait until it has set up the switch."""
+    """Record the settings of the daemon that has just started, and wait until it has set up the switch."""
     daemon = find_daemon(node.host)
     database = node.ovsdb.read()
     if daemon is None or database.root is None:
@@ -326,7 +328,7 @@ def _ports_in_error(database: Database) -> dict[str, str]:
 
 
 def _settle(node: _Node, planned: Mapping[str, Any], *, reload: bool, partition: Partition | None = None) -> dict[str, Any]:
-    """Look at what the daemon has made of it, and return its ports as they are; a port that it could not make is an error."""
+    """Read the ports that the daemon has made, and return them; a port that it could not make is an error."""
     if reload and DROP_IN in {change.resource for change in node.host.changes}:
         reload_systemd(node.host, node.runner)
     database = node.ovsdb.read()
@@ -334,13 +336,13 @@ def _settle(node: _Node, planned: Mapping[str, Any], *, reload: bool, partition:
     if partition is not None and partition.isolation == "runtime" and node.host.changes:
         run_switch("started")
     if errors:
-        told = "; ".join(f"{name}: {error}" for name, error in sorted(errors.items()))
-        raise HostError(f"ovs-vswitchd could not make a port ({told}){last_errors(node.host)}")
+        listed = "; ".join(f"{name}: {error}" for name, error in sorted(errors.items()))
+        raise HostError(f"ovs-vswitchd could not make a port ({listed}){last_errors(node.host)}")
     return {"ports": [_as_found(port, database) for port in planned["ports"]]}
 
 
 def _as_found(port: Mapping[str, Any], database: Database) -> dict[str, Any]:
-    """Return a port with the queues that the database has now."""
+    """Return a port with its present queues in the database."""
     row = database.interfaces.get(port["name"])
     if row is None:
         raise HostError(f"port {port['name']} was made, but the switch's database does not hold it; run the playbook again")
@@ -352,7 +354,7 @@ def _as_found(port: Mapping[str, Any], database: Database) -> dict[str, Any]:
 
 
 def _undo(node: _Node) -> Outcome:
-    """Plan to take everything of ours away and to give settings, devices and files back."""
+    """Plan to remove everything that this collection made, and to restore settings, devices and files."""
     host, runner = node.host, node.runner
     originals = {resource.rsplit(":", 1)[1]: entry["value"] for resource, entry in host.entries("ovs").items()}
     plan = plan_removal(node.database, originals, drop=[DAEMON_KEY]) if node.database.root else SwitchPlan()
@@ -379,7 +381,7 @@ def _undo(node: _Node) -> Outcome:
     remove_folder(host)
     if reasons:
         disruption = "guest" if node.users else "stall"
-        change = Change(SERVICE, "started with our settings", "started without them", disruption, "restored")
+        change = Change(SERVICE, "started with this collection's settings", "started without them", disruption, "restored")
         host.follow_up(change, partial(start, host, runner, restart=True, after=lambda: None))
     result = _result(node, plan, reasons)
     return Outcome(result, after=partial(_settle, node, result, reload=not reasons))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_audit: every claim of the document and of the guests' specs, and every known conflict, against the machine.
+"""rt_audit: compares the machine with its document and the guests' specs, and looks for every known conflict.
 
-Each sabotage shall have one finding. So where one rule has told of a thread or a file, others that would follow from it keep
-quiet; what could not be compared for it is told in ``unchecked``.
+Each fault must have one finding. So once a rule has reported a thread or a file, rules that would follow from it stay
+quiet; ``unchecked`` lists what could not be compared for that reason.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ from ._switch_edges import SwitchEdges
 from .cpu_partition_info import describe_node
 from .rt_node_info import check_interval
 
-#: What explains that a module refuses to plan: repairing it comes first.
+_READ_AGAIN = 'correct what "actual" names, then run verify again'
+#: Rules that explain why a module refuses to plan: repair these first.
 _EXPLAINS = (
     "boot-cpu-isolated", "emulator-pin", "file-damaged", "guest-live", "guest-thread", "libvirt-missing", "numa-housekeeping", "pmd-pin",
     "slice-limit", "smt-split", "topology-changed", "vcpu-overlap", "vcpu-pin",
@@ -78,7 +79,7 @@ _EXPLAINS = (
 
 
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
-    """Read the node, compare, and return what does not hold; plans nothing."""
+    """Read the node, compare, and return the broken rules; plans nothing."""
     check_interval(parameters["interval"])
     audit = _Audit(edges, parameters)
     audit.look()
@@ -96,7 +97,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
 
 
 class _Audit:
-    """One look at a node, part by part: what one part cannot tell does not keep the others."""
+    """One audit of a node, part by part: a part that cannot be read does not stop the others."""
 
     def __init__(self, edges: SwitchEdges, parameters: Mapping[str, Any]) -> None:
         self.edges = edges
@@ -105,7 +106,7 @@ class _Audit:
         self.parameters = parameters
         self.parts = Parts()
         self.findings: list[Finding] = []
-        self.refusals: dict[str, str] = {}  # message to what was to be compared
+        self.refusals: dict[str, str] = {}  # message to the part that was not compared
         self.kernel = read_kernel(host)
         self.topology: Topology | None = None
         self.document: Partition | None = None
@@ -113,7 +114,7 @@ class _Audit:
     # -- helpers -----------------------------------------------------------------------------------
 
     def add(self, name: str, look: Callable[[], Iterable[Finding]]) -> bool:
-        """Look at one part; where that fails, say so. Returns whether it went well."""
+        """Check one part; a failure becomes a finding. Return whether it succeeded."""
         before = len(self.parts.missing)
         self.findings += self.parts.read(name, lambda: list(look()), [])
         return self._went_well(before)
@@ -124,11 +125,11 @@ class _Audit:
     def _went_well(self, before: int) -> bool:
         for item in self.parts.missing[before:]:
             if not item["reason"].startswith(self._damaged_files()):
-                self.findings.append(Finding("unchecked", item["part"], "can be read", item["reason"], "as it says"))
+                self.findings.append(Finding("unchecked", item["part"], "can be read", item["reason"], _READ_AGAIN))
         return len(self.parts.missing) == before
 
     def read(self, name: str, read: Callable[[], Any], default: Any) -> Any:
-        """Read one part; where that fails, say so."""
+        """Read one part; a failure becomes a finding."""
         before = len(self.parts.missing)
         value = self.parts.read(name, read, default)
         self._went_well(before)
@@ -139,7 +140,7 @@ class _Audit:
         self.findings.append(Finding("file-damaged", path, "what the roles keep there", reason, remedy))
 
     def attempt(self, name: str, look: Callable[[], Found]) -> Found | None:
-        """Let a module plan in check mode; what it refuses is a finding, unless another one explains it."""
+        """Run a module in check mode; a refusal becomes a finding, unless another one explains it."""
         try:
             outcome = look()
         except RefusalError as error:
@@ -159,7 +160,7 @@ class _Audit:
     def has(self, *rules: str) -> bool:
         return any(finding.rule in rules for finding in self.findings)
 
-    # -- the look ----------------------------------------------------------------------------------
+    # -- the audit ---------------------------------------------------------------------------------
 
     def look(self) -> None:
         self._documents()
@@ -168,7 +169,7 @@ class _Audit:
             isolated = self.kernel.isolated | isolated_by(self.kernel.cmdline)
             partition = presumed_partition(self.topology, isolated)
         if partition is None:
-            return  # neither document nor topology: what there is to say has been said
+            return  # neither document nor topology: all findings have been made
         watch = IdleWatch(self.host, partition, self.parameters["interval"])
         self.add("kernel", lambda: self._kernel(partition))
         named: set[tuple[str, str]] = set()
@@ -194,7 +195,7 @@ class _Audit:
         try:
             self.document = read_partition(self.host)
         except PartitionError as error:
-            self.damaged(DOCUMENT, error, "site playbook (role cpu_partition), which writes it anew")
+            self.damaged(DOCUMENT, error, "run the site playbook (role cpu_partition), which writes it again")
         else:
             if self.document is None:
                 self.findings.append(document_missing())
@@ -206,11 +207,11 @@ class _Audit:
         try:
             wanted = read_wanted_kernel(self.host)
         except HostError as error:
-            self.damaged(config_path("kernel_arguments"), error, "rt_kernel role")
+            self.damaged(config_path("kernel_arguments"), error, "run the rt_kernel role")
         if self.document is not None:
             self.findings += kernel_findings(self.kernel, self.document, wanted)
         if wanted is not None and self.document is not None and not self.host.captured:
-            pending = not self.has("kernel")  # else the reboot that it waits for has been told
+            pending = not self.has("kernel")  # otherwise the needed reboot has been reported
             self.add("boot loader", lambda: boot_findings(self.host, self.runner, wanted, pending=pending))
         if self.topology is not None and not self.has("topology-changed"):
             yield from check_sets(partition, self.topology, documented=self.document is not None)
@@ -228,7 +229,7 @@ class _Audit:
         try:
             return read_options(self.host, FEATURES[feature])
         except HostError:
-            return None  # told where features are compared
+            return None  # reported where features are compared
 
     def _services(self, document: Partition) -> None:
         self.add("boot service", lambda: service_findings(self.host, document))
@@ -236,16 +237,16 @@ class _Audit:
             self.add("irqbalance", lambda: irqbalance_files(self.host, self.runner, document))
 
     def _features(self, document: Partition, specs: Specs, without: Iterable[str]) -> None:
-        """Compare what the boot service keeps; features whose module has compared it already are left out."""
+        """Compare the boot service's options, except for features whose module has already compared them."""
         present = {"kernel_arguments"} if self.host.exists(config_path("kernel_arguments")) else set()
         for feature in FEATURES:
             try:
                 options = read_options(self.host, FEATURES[feature])
             except HostError as error:
                 present.add(feature)
-                path = config_path(feature)  # a module that would write it anew tells of no other difference
+                path = config_path(feature)  # a module that would write it again reports no other difference
                 self.findings = [item for item in self.findings if (item.rule, item.resource) != ("options", path)]
-                self.damaged(path, error, f"{FEATURES[feature].role} role")
+                self.damaged(path, error, f"run the {FEATURES[feature].role} role")
                 continue
             if options is None:
                 continue
@@ -265,7 +266,7 @@ class _Audit:
         return Specs(given["networks"], given["guests"], given["host"], given["switch"], limit)
 
     def _domains(self, specs: Specs) -> dict[str, Domain] | None:
-        """Return what libvirt knows; None where it does not answer."""
+        """Return libvirt's domains; None where it does not answer."""
         if self.host.captured:
             self.parts.absent("libvirt", "not looked for in a snapshot")
             return None
@@ -279,7 +280,7 @@ class _Audit:
             reason = str(error)
         if specs.wants_guests:
             names = ", ".join(sorted(specs.names))
-            remedy = "systemctl start libvirtd (or virtqemud.socket); the kvm_host role installs it"
+            remedy = "run systemctl start libvirtd (or virtqemud.socket); the kvm_host role installs it"
             self.findings.append(Finding("libvirt-missing", "libvirt", f"an answer, for guests {names}", reason, remedy))
         self.parts.absent("libvirt", reason)
         return None
@@ -295,7 +296,10 @@ class _Audit:
         try:
             check_slice(host, document)
         except HostError as error:
-            remedy = "as it says; emulator threads below vCPUs that never yield boot for ever"
+            remedy = (
+                "remove the limit (systemctl revert machine.slice); otherwise the guest never finishes booting, "
+                "since its emulator waits behind vCPUs that never yield"
+            )
             self.findings.append(Finding("slice-limit", "machine.slice", "the CPUs of guests and emulators", str(error), remedy))
         switch = self.attempt("the switch", lambda: switch_outcome(self.edges, specs))
         if switch and switch.result and specs.wants_switch and not self.has("switch"):
@@ -315,7 +319,8 @@ class _Audit:
         for message, name in self.refusals.items():
             self.parts.broken(name, message)
             if not explained:
-                self.findings.append(Finding("refused", name, "what the inventory asks for", message, "as it says"))
+                remedy = 'change the variable that "actual" names, then run the site playbook'
+                self.findings.append(Finding("refused", name, "what the inventory requests", message, remedy))
 
     def _running(
         self, partition: Partition, domains: Mapping[str, Domain], listed: frozenset[str], named: set[tuple[str, str]]
@@ -337,7 +342,10 @@ class _Audit:
         return found + check_nova(dedicated, shared, polling)
 
     def _priorities(self, partition: Partition) -> dict[int, int]:
-        """What a vCPU must stand below: as the roles set it (a kernel thread that differs is told by itself), else as it is."""
+        """Return the lowest priority of kernel threads by CPU, from the roles' options, else from the machine.
+
+        A kernel thread that differs from the options has its own finding.
+        """
         options = self._options("cpu_partition") if self.document is not None else None
         if options is not None:
             return dict.fromkeys(partition.isolated, int(options["priority_limit"]) + 1)
@@ -362,15 +370,15 @@ def _others(
     partition: Partition,
     findings: Iterable[Finding],
 ) -> list[Actor]:
-    """Return the threads that no rule for guests and switch looks at, and that no finding names yet."""
-    told = named_tasks(findings) | {pmd.tid for pmd in pmds}
+    """Return the threads that no rule for guests and switch checks and that no finding names yet."""
+    claimed = named_tasks(findings) | {pmd.tid for pmd in pmds}
     named = {finding.resource for finding in findings}
     for guest in guests:
         demanding = guest.realtime or guest.owned(partition)
         for actor in guest.actors:
-            # QEMU's workers go where its emulator thread goes
+            # QEMU's workers have the CPUs of its emulator thread
             role = "emulator" if actor.role == "other" else actor.role
             thread = f"domain {guest.name}: {role}"
             if (demanding and actor.role != "other") or named & {thread, f"{thread} cpus"}:
-                told.add(actor.tid)
-    return [actor for actor in actors if actor.tid not in told]
+                claimed.add(actor.tid)
+    return [actor for actor in actors if actor.tid not in claimed]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_domain: all guests of a node, from the list to running threads."""
+"""rt_domain: the guests of a node, from the inventory's list to running threads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ._guest_edges import GuestEdges
 
 
 def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
-    """Plan the guests; what was defined, started and moved is read back from libvirt and /proc."""
+    """Plan the guests; definitions, states and threads are read back from libvirt and /proc."""
     host = edges.host
     if parameters["state"] == "absent":
         return _remove_all(edges, parameters)
@@ -86,14 +86,15 @@ def _changes(edges: GuestEdges, connection: Connection, domains: Mapping[str, Do
 
 
 def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:
-    """Compare what libvirt and the kernel show now with what was planned; a difference is an error that names the guest."""
+    """Compare libvirt and the kernel with the plan after the changes; a difference is an error that names the guest."""
     domains = connection.domains()
     wrong = {plan.guest.name: unfinished(host, plan, domains.get(plan.guest.name)) for plan in plans}
     wrong.update({guest.name: "libvirt still knows it" for guest in removed if guest.name in domains})
-    told = [f"{name}: {what}" for name, what in wrong.items() if what]
-    if told:
+    differing = [f"{name}: {what}" for name, what in wrong.items() if what]
+    if differing:
         raise HostError(
-            f"guests are not as they were made a moment ago ({'; '.join(told)}); was another program at work? Run the playbook again"
+            f"guests differ from what was just made ({'; '.join(differing)}); "
+            "another program may have changed them. Run the playbook again"
         )
     return {}
 
@@ -128,7 +129,7 @@ def _result(plan: GuestPlan) -> dict[str, Any]:
 
 
 def _remove_all(edges: GuestEdges, parameters: Mapping[str, Any]) -> Outcome:
-    """Plan to remove every definition that is ours; adopted domains become what they were. Disks stay."""
+    """Plan to remove every definition that this collection made, and to restore adopted domains. Disks stay."""
     host = edges.host
     # without libvirt there is nothing to remove
     connection = edges.libvirt.connect(host) if edges.libvirt.installed(host) else None
@@ -139,7 +140,7 @@ def _remove_all(edges: GuestEdges, parameters: Mapping[str, Any]) -> Outcome:
     if running and not parameters["stop_running"]:
         raise HostError(
             f"guests {', '.join(running)} are running, so their definitions are kept and nothing is undone; shut them down, "
-            "or set rt_guest_undo_running: true to have it done"
+            "or set rt_guest_undo_running: true to let undo do it"
         )
     if connection is not None:
         changes = _changes(edges, connection, domains, parameters)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_domain_info: the domains of a node as they are defined and as they run."""
+"""rt_domain_info: the domains of a node, defined and running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._guest_edges import GuestEdges
 
 
 def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
-    """Read the domains and return what they are; plans nothing."""
+    """Read and return the domains; plans nothing."""
     host = edges.host
     connection = edges.libvirt.connect(host)
     domains = connection.domains() if connection else {}
@@ -29,7 +29,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
 
 
 def describe_domain(host: Host, domain: Domain) -> dict[str, Any]:
-    """Return a domain as it is defined and, where it runs, its threads as the kernel shows them."""
+    """Return a domain's definition and, where it runs, its threads as the kernel shows them."""
     existing = describe(domain.tree, running=domain.running)
     threads = read_guest_threads(host, domain.name) if domain.running else []
     marks = accounting(domain.tree)
@@ -76,7 +76,7 @@ def _source(element: ET.Element) -> str:
 
 
 def _differences(domain: Domain, threads: list[GuestThread]) -> list[str]:
-    """Say where the running threads are not what the definition tells."""
+    """Return where the running threads differ from the definition."""
     existing, schedulers, found = describe(domain.tree), read_schedulers(domain.tree), []
     for item in threads:
         vcpu = int(item.role[4:]) if item.role.startswith("vcpu") else None
@@ -89,11 +89,12 @@ def _differences(domain: Domain, threads: list[GuestThread]) -> list[str]:
         )
         if pinned and item.thread.allowed != pinned:
             found.append(
-                f"{item.role} is allowed on CPUs {format_cpulist(item.thread.allowed)}, its definition says {format_cpulist(pinned)}"
+                f"{item.role} is allowed on CPUs {format_cpulist(item.thread.allowed)}, "
+                f"its definition has {format_cpulist(pinned)}"
             )
         expected = schedulers.get(vcpu, "other") if vcpu is not None else None
         if expected is not None and item.scheduler != expected:
-            found.append(f"{item.role} runs as {item.scheduler}, its definition says {expected}")
+            found.append(f"{item.role} runs as {item.scheduler}, its definition has {expected}")
     return found
 
 
@@ -104,7 +105,8 @@ def _cell(item: dict[str, Any], column: str) -> str:
         for vcpu, cpus in item["vcpus"].items():
             thread = actual.get(f"vcpu{vcpu}")
             cells.append(
-                f"{vcpu} on {thread['cpus'] if thread else cpus} ({thread['scheduler'] if thread else item['schedulers'].get(vcpu, 'other')})"
+                f"{vcpu} on {thread['cpus'] if thread else cpus} "
+                f"({thread['scheduler'] if thread else item['schedulers'].get(vcpu, 'other')})"
             )
         return ", ".join(cells) or f"floating on {item['floating'] or 'all'}"
     values = {

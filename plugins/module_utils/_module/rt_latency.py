@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_latency: measure, and say what the measurement is worth."""
+"""rt_latency: measures latency and returns a verdict on the measurement."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ from .._latency.verdict import LIMITS_US, PROFILES, LatencyError, Verdict, docum
 from ._common import Outcome
 from ._guest_edges import GuestEdges
 
-#: Tools that stop the CPUs that they measure, to see what hardware and firmware do.
+#: Tools that stop the measured CPUs, to detect the effects of hardware and firmware.
 STOPPING = ("hwlatdetect", "hwnoise")
-#: Exit codes that come with a result: hwlatdetect and rtla tell by theirs that a threshold was exceeded.
+#: Exit codes that come with a result: hwlatdetect and rtla report an exceeded threshold by theirs.
 _GOOD_CODES = {"hwlatdetect": ("0", "1"), "timerlat": ("0", "2"), "osnoise": ("0", "2"), "hwnoise": ("0", "2")}
 
 
 @dataclass
 class _Place:
-    """Where this run measures: the machine, what it says of itself, and the CPUs of this node that its CPUs are."""
+    """The place of this measurement: the machine, its facts, and the CPUs of this node that its CPUs run on."""
 
     host: Host
     node: Node
@@ -71,7 +71,7 @@ class _Place:
     files: dict[str, str]
     parameters: Mapping[str, Any]
     pins: dict[int, frozenset[int]]  # of a guest behind its agent: vCPU to CPUs
-    realtime: frozenset[int]  # and its real-time vCPUs
+    realtime: frozenset[int]  # the guest's real-time vCPUs
 
     @property
     def systemd(self) -> bool:
@@ -89,7 +89,7 @@ class _Place:
 
 @dataclass
 class MeasuringEdges(GuestEdges):
-    """The machine, its libvirt, and the steps of a measurement, which is no change of the machine."""
+    """The machine, its libvirt, and the steps of a measurement, which does not change the machine."""
 
     steps: Planner = field(default_factory=Planner)
 
@@ -100,7 +100,7 @@ class MeasuringEdges(GuestEdges):
 
 
 def run(edges: MeasuringEdges, parameters: dict[str, Any]) -> Outcome:
-    """Plan to start, look after or end a measurement; nothing on the node is configured by any of them."""
+    """Plan to start, follow or end a measurement; none of these configures the node."""
     place = _find(edges, parameters)
     act = {"absent": _absent, "polled": _polled}.get(parameters["state"], _measure)
     outcome = act(edges.steps, place)
@@ -109,7 +109,7 @@ def run(edges: MeasuringEdges, parameters: dict[str, Any]) -> Outcome:
 
 def _measure(steps: Planner, place: _Place) -> Outcome:
     job, environment = _plan(place)
-    told = {
+    facts = {
         "command": job.command(),
         "load_command": job.load_command(),
         "cpus": format_cpulist(job.cpus),
@@ -122,11 +122,11 @@ def _measure(steps: Planner, place: _Place) -> Outcome:
     running = _runs_already(place, job)
     steps.perform(lambda: _start(place, job, environment))
     after = partial(_await, place, job) if place.parameters["state"] == "measured" else lambda: {"running": True}
-    return Outcome({**told, "running": running, "finished": False}, after, [_disturbance(place, job)])
+    return Outcome({**facts, "running": running, "finished": False}, after, [_disturbance(place, job)])
 
 
 def _await(place: _Place, job: Job) -> dict[str, Any]:
-    """Wait for the end of a measurement and return its result; nothing of it is left."""
+    """Wait for the end of a measurement, return its result and remove its files."""
     machine, systemd = place.machine, place.systemd
     wait(machine, job.seconds + MARGIN_S, place.parameters["lease"], systemd=systemd)
     if is_running(machine, systemd=systemd):
@@ -137,7 +137,7 @@ def _await(place: _Place, job: Job) -> dict[str, Any]:
 
 
 def _disturbance(place: _Place, job: Job) -> Change:
-    """Return what a measurement does to its machine: load, stopped CPUs and CPUs taken from a program are stalls."""
+    """Return how a measurement disturbs its machine: load, stopped CPUs and CPUs taken from a program are stalls."""
     reasons = []
     if job.load != "none":
         reasons.append("it makes load")
@@ -175,7 +175,7 @@ def _left(seconds: float) -> dict[str, Any]:
 def _find(edges: MeasuringEdges, parameters: Mapping[str, Any]) -> _Place:
     host, guest = edges.host, parameters["guest"]
     node = Node(host, edges.runner, parameters["host"] or host.value("/proc/sys/kernel/hostname") or "this node")
-    if not guest or parameters["platform"]:  # a guest that is measured from inside tells its name for the record only
+    if not guest or parameters["platform"]:  # a guest that is measured from inside gives its name only for the record
         return _Place(host, node, node, ask(node), parameters, {}, frozenset())
     connection = edges.libvirt.connect(host)
     if connection is None:
@@ -195,7 +195,7 @@ def _find(edges: MeasuringEdges, parameters: Mapping[str, Any]) -> _Place:
 
 
 def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
-    """Return what would run, with all that can be refused refused."""
+    """Return the job, after all checks that can refuse it."""
     parameters, tool = place.parameters, place.parameters["tool"]
     profile = parameters["profile"]
     seconds = parameters["seconds"] or PROFILES[profile]
@@ -216,7 +216,8 @@ def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
     housekeeping = (partition.housekeeping & online if partition else online) - cpus
     if parameters["load"] != "none" and not housekeeping:
         raise LatencyError(
-            f"cpus: CPUs {format_cpulist(cpus)} are all there are, so there is none for the load; measure fewer, or set load: none"
+            f"cpus: CPUs {format_cpulist(cpus)} are all CPUs of the machine, so none is left for the load; "
+            "measure fewer, or set load: none"
         )
     virtual = _virtual(place)
     job = Job(
@@ -235,7 +236,7 @@ def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
 
 
 def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int], dict[int, str]]:
-    """Return the CPUs to measure, and those that are left out because a program is on them."""
+    """Return the CPUs to measure, and those left out because a program runs on them."""
     parameters = place.parameters
     where = place.machine.name
     if parameters["cpus"]:
@@ -248,11 +249,11 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
     elif place.inside:
         cpus = place.realtime
         if not cpus:
-            raise LatencyError(f"guest: {where} has no real-time vCPU; say which are measured with cpus")
+            raise LatencyError(f"guest: {where} has no real-time vCPU; name the CPUs to measure in cpus")
     elif parameters["platform"] and partition is None:  # a guest, which has no partition
         cpus = parse_or_empty(place.files.get("/sys/devices/system/cpu/isolated", ""))
         if not cpus:
-            raise LatencyError(f"cpus: guest {parameters['guest']} isolates no CPU; say which are measured")
+            raise LatencyError(f"cpus: guest {parameters['guest']} isolates no CPU; name the CPUs to measure")
     else:
         name = parameters["cpu_set"]
         cpus = (partition or require_partition(place.host, None)).sets[name]
@@ -261,17 +262,18 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
     busy = _occupied(place, partition, cpus)
     if not busy or parameters["occupied"]:
         return cpus, {}
-    told = ", ".join(f"{cpu}: {name}" for cpu, name in sorted(busy.items()))
+    users = ", ".join(f"{cpu}: {name}" for cpu, name in sorted(busy.items()))
     if parameters["cpus"] or not cpus - busy.keys():
         raise LatencyError(
-            f"{where}: CPUs {format_cpulist(busy)} are in use ({told}), and a measurement would take them away from there; measure others (cpus), "
-            "measure inside the guest (guest), or set occupied: true where nothing depends on it"
+            f"{where}: CPUs {format_cpulist(busy)} are in use ({users}), and a measurement would take them from these programs; "
+            "measure others (cpus), "
+            "measure inside the guest (guest), or set occupied: true if nothing depends on them"
         )
     return cpus - busy.keys(), busy
 
 
 def _occupied(place: _Place, partition: Partition | None, cpus: Iterable[int]) -> dict[int, str]:
-    """Return the CPUs among ``cpus`` that a program was put on, and which one."""
+    """Return the CPUs among ``cpus`` that a program is pinned to, each with the program."""
     if place.inside or partition is None:
         return {}
     wanted = frozenset(cpus)
@@ -279,7 +281,7 @@ def _occupied(place: _Place, partition: Partition | None, cpus: Iterable[int]) -
 
 
 def _check_programs(place: _Place, job: Job) -> tuple[str, bool]:
-    """Refuse where a program or a tracer is missing; return the tool's version and whether it writes JSON."""
+    """Refuse if a program or a tracer is missing; return the tool's version and whether it writes JSON."""
     where = f"guest {place.machine.name}" if place.inside else place.machine.name
     found = locate(place.machine, job.programs())
     for program in job.programs():
@@ -292,7 +294,8 @@ def _check_programs(place: _Place, job: Job) -> tuple[str, bool]:
     wanted = TRACERS.get(job.tool)
     if wanted and tracers and wanted not in tracers[0].split():
         raise LatencyError(
-            f"tool: the kernel of {where} has no {wanted} tracer, which {job.tool} needs (its tracers: {tracers[0].strip()}); use cyclictest or oslat"
+            f"tool: the kernel of {where} has no {wanted} tracer, which {job.tool} needs (its tracers: {tracers[0].strip()}); "
+            "use cyclictest or oslat"
         )
     return tool_version(place.machine, PROGRAMS.get(job.tool, job.tool))
 
@@ -315,7 +318,7 @@ def _partition(place: _Place) -> Partition | None:
 
 
 def _platform(place: _Place) -> dict[str, Any]:
-    """Return what a guest's measurement has to know of its node."""
+    """Return the node's facts that a guest's measurement needs."""
     given = place.parameters["platform"]
     if given:
         return {"host": place.node.name, "virtual": True, "partition_digest": "", **given}
@@ -347,20 +350,20 @@ def _environment(place: _Place, job: Job, version: str, virtual: bool, left_out:
 
 
 def _runs_already(place: _Place, job: Job) -> bool:
-    """Whether this very job runs; another one is an error."""
+    """Whether this job runs; another running job is an error."""
     machine = place.machine
     if not is_running(machine, systemd=place.systemd):
         return False
     files = job_files(machine)
     other = load_stored(files["job.json"])[0] if "job.json" in files else None
     if other is None or other.key() != job.key():
-        what = f"{other.tool} on CPUs {format_cpulist(other.cpus)}, {other.seconds} s" if other else "by somebody else"
-        raise LatencyError(f"{machine.name}: a measurement runs already ({what}); wait for its end, or end it with state: absent")
+        what = f"{other.tool} on CPUs {format_cpulist(other.cpus)}, {other.seconds} s" if other else "by another user"
+        raise LatencyError(f"{machine.name}: a measurement already runs ({what}); wait for its end, or end it with state: absent")
     return True
 
 
 def _start(place: _Place, job: Job, environment: Mapping[str, Any]) -> None:
-    """Start the job; one that runs already is joined when it is the same, else refused."""
+    """Start the job, or join it if it already runs; another running job is refused."""
     machine, systemd = place.machine, place.systemd
     if _runs_already(place, job):
         prolong(machine, place.parameters["lease"])
@@ -381,18 +384,19 @@ def _uptime(files: Mapping[str, str]) -> float:
 
 
 def _look(place: _Place, job: Job) -> dict[str, Any]:
-    """Return what both ends of the run are compared by: this node and, of a guest, its clock."""
+    """Return the facts that are compared at both ends of the run: this node's and, for a guest, its clock's."""
     return {"node": look(place.host, place.here(job.cpus)), "guest": guest_offset(place.files) if place.inside else {}}
 
 
 def _poll(place: _Place) -> dict[str, Any]:
-    """Return how far the measurement is and, once it has ended, its result."""
+    """Return the measurement's progress and, once it has ended, its result."""
     machine = place.machine
     running = is_running(machine, systemd=place.systemd)
     files = job_files(machine)
     if "job.json" not in files:
         raise LatencyError(
-            f"{machine.name}: no measurement runs or has run here; it was removed, or the machine has booted since it was started"
+            f"{machine.name}: no measurement runs or has run here; "
+            "it was removed, or the machine has rebooted since it was started"
         )
     job, rest = load_stored(files["job.json"])
     if running and "rc" not in files:
@@ -423,7 +427,7 @@ def _result(place: _Place, job: Job, rest: Mapping[str, Any], files: Mapping[str
         doubts += [] if files["rc"].strip() in _GOOD_CODES.get(job.tool, ()) else [failure]
     if "unloaded" in files:
         doubts.append(
-            f"the load ended before the measurement did ({files.get('load.out', '').strip()[-200:] or 'it did not say why'})"
+            f"the load ended before the measurement did ({files.get('load.out', '').strip()[-200:] or 'without a message'})"
         )
     now = _look(place, job)
     doubts += find_doubts(rest["before"]["node"], now["node"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_node_info: what a node has and who uses it, in one read; a part that cannot be read is named and the rest comes."""
+"""rt_node_info: a node's resources and their users, in one read; a part that cannot be read is named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DEFINITIONS = "/etc/libvirt/qemu"
 
 
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
-    """Read the node and return what it is; plans nothing."""
+    """Read and return the node; plans nothing."""
     check_interval(parameters["interval"])
     host, parts = edges.host, Parts()
     clock = _Clock(host)
@@ -76,7 +76,7 @@ def _iso(seconds: float) -> str:
 
 
 class _Clock:
-    """When things began. Clock ticks after boot (proc(5), field starttime) become a time of day."""
+    """Converts clock ticks after boot (proc(5), field starttime) to a time of day."""
 
     def __init__(self, host: Host) -> None:
         found = re.search(r"^btime (\d+)$", host.read("/proc/stat") or "", re.MULTILINE)
@@ -89,7 +89,7 @@ class _Clock:
         return _iso(self._boot) if self._boot else ""
 
     def process(self, pid: int | None) -> str:
-        """Return when a process began, empty where there is none."""
+        """Return when a process began; empty without a process."""
         thread = read_thread(self._host, pid) if pid else None
         return _iso(self._boot + thread.started / self._ticks) if thread and self._boot else ""
 
@@ -150,7 +150,7 @@ def _partition(host: Host, parts: Parts) -> dict[str, Any]:
 def _memory(host: Host, parts: Parts) -> dict[str, Any]:
     memory, guests = read_memory(host), guest_memory_mib(host) or {}
     if not memory:
-        parts.absent("memory", "the machine does not tell the memory of its NUMA nodes")
+        parts.absent("memory", "the machine does not show the memory of its NUMA nodes")
     found = {}
     for node, amount in sorted(memory.items()):
         pools = {size: read_pool(host, node, size) for size in PAGE_MIB}
@@ -184,7 +184,7 @@ def _guest(host: Host, domain: Domain, clock: _Clock) -> dict[str, Any]:
     pid = guest_pid(host, domain.name) if domain.running else None
     held: Mapping[tuple[int, str], int] = {}
     if pid and guest["hugepages"] != "none" and not guest["nodes"]:
-        held = process_pages(host, pid)  # of a bound guest the definition tells, and its memory map is left alone
+        held = process_pages(host, pid)  # a bound guest's definition shows it, and its memory map is not read
     vcpus = domain.tree.findtext("vcpu") or "1"
     return {
         **{key: value for key, value in guest.items() if key not in ("threads", "disks")},
@@ -261,7 +261,7 @@ def _counts(host: Host) -> Counts:
 def _interrupts(host: Host, parts: Parts, first: Counts, begun: float, seconds: float) -> dict[str, Any]:
     counts, passed = _counts(host), time.monotonic() - begun
     if not counts.cpus:
-        parts.absent("interrupts", "/proc/interrupts tells no counts")
+        parts.absent("interrupts", "/proc/interrupts shows no counts")
     per_second = rates(first, counts, passed) if seconds > 0 else None
     found = []
     for interrupt in read_interrupts(host):
@@ -282,6 +282,6 @@ def _interrupts(host: Host, parts: Parts, first: Counts, begun: float, seconds: 
 
 
 def check_interval(interval: float) -> None:
-    """Refuse an interval that is not one: a run shall not hang."""
+    """Refuse an interval out of range, since a run must not hang."""
     if not 0 <= interval <= 60:
         raise HostError(f"interval: {interval} is not in 0-60 seconds")

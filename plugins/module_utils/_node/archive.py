@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The boot service of a node: the same code as the modules', packed into one file that Python runs.
+"""The boot service of a node: the modules' code, packed into one file that Python runs.
 
-Run-time values are lost at a reboot; the service makes them again before guests and switch start. It
-needs neither tuned nor Ansible on the node.
+A reboot loses run-time values; the service makes them again before guests and switch start. It needs neither tuned nor
+Ansible on the node.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ ExecStart=/usr/bin/python3 {archive}{arguments}
 [Install]
 WantedBy=multi-user.target
 """
-#: What each unit holds. Open vSwitch comes before ``network.target`` and must find its huge pages, so the first unit
-#: cannot wait for the network; interrupts of network interfaces exist only once these are up, so the second does.
+#: The units. Open vSwitch starts before ``network.target`` and needs its huge pages, so the first unit cannot wait for the
+#: network. Interrupts of network interfaces exist only once these are up, so the second unit waits.
 UNIT_TEXTS = {
     UNIT: _UNIT_TEXT.format(
         description="Real-time CPU partition: run-time settings of realtime.kvm",
@@ -73,7 +73,7 @@ UNIT_TEXTS = {
 
 
 def parts() -> dict[str, str]:
-    """Return the sources that the service consists of, by name below module_utils: the entry and, in turn, what they import."""
+    """Return the service's sources, by name below module_utils: the entry and all that it imports, directly or not."""
     found: dict[str, str] = {}
     missing = [_ENTRY]
     while missing:
@@ -114,7 +114,7 @@ def plan_service(host: Host) -> None:
 
 
 def apply_all(only: Collection[str] = ()) -> int:
-    """Make every configured feature's values, or those of some features; report what changed; return the number of failures."""
+    """Make the values of all configured features or of some; print the changes; return the number of failures."""
     failures = 0
     try:
         features = configured_features(Host())
@@ -139,7 +139,7 @@ def apply_all(only: Collection[str] = ()) -> int:
 
 
 def main() -> None:
-    """Entry point of the archive; its arguments are the features wanted (none: all), or ``hook`` and libvirt's own."""
+    """Entry point of the archive; its arguments are names of features (none: all), or ``hook`` and libvirt's own."""
     if sys.argv[1:2] == ["rtpart"]:
         raise SystemExit(rtpart(sys.argv[2:]))
     if sys.argv[1:2] == ["switch"]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""libvirt's hook on a node that is isolated at run time: CPUs change hands when a guest starts and ends. Edge.
+"""libvirt's hook on a node that is isolated at run time: CPUs change owners when a guest starts and ends. Edge.
 
 libvirt calls it with the guest's name, an operation and the guest's XML on standard input
-(https://libvirt.org/hooks.html); it must not call libvirt in turn. Before a start the guest's CPUs leave their holder, since
-libvirt pins threads to CPUs that machine.slice can reach. Once the threads run, each gets a partition of its own. After the
+(https://libvirt.org/hooks.html); it must not call libvirt itself. Before a start the guest's CPUs leave their holder,
+since libvirt can pin threads only to CPUs of machine.slice. Once the threads run, each gets its own partition. After the
 end the CPUs return to their holder.
 """
 
@@ -28,7 +28,7 @@ HOOK = "/etc/libvirt/hooks/qemu.d/realtime-kvm"
 
 
 def hook_text(archive: str) -> str:
-    """Return the script that libvirt calls; without the archive it does nothing."""
+    """Return the script that libvirt calls; the script does nothing if the archive is missing."""
     return (
         "#!/bin/sh\n"
         "# Written by realtime.kvm (module kvm_host), which replaces this file as a whole.\n"
@@ -46,7 +46,7 @@ def pinned_cpus(xml: str) -> frozenset[int]:
 
 
 def run_hook(arguments: list[str], xml: str) -> str:
-    """Do what an operation asks for; return why a guest must not start, or nothing."""
+    """Carry out an operation; return why a guest must not start, or an empty text."""
     guest, operation = arguments[0], arguments[1]
     host = Host()
     try:
@@ -61,13 +61,13 @@ def run_hook(arguments: list[str], xml: str) -> str:
         if operation == "prepare":
             reserve(host, guest, frozenset())
             return f"realtime.kvm: {error}"
-        # a guest that runs is worth more than its partition: it goes on, and verify names what is missing
+        # a running guest matters more than its partition: it goes on, and verify reports what is missing
         syslog.syslog(syslog.LOG_ERR, f"realtime.kvm: {guest} {operation}: {error}")
     return ""
 
 
 def run_switch(moment: str) -> None:
-    """Do what the switch's daemon needs before its start (``starting``), after it (``started``) and after its end (``stopped``)."""
+    """Arrange the CPUs of the switch's daemon at a moment: ``starting``, ``started`` or ``stopped``."""
     host = Host()
     try:
         partition = _runtime_partition(host)
@@ -91,7 +91,7 @@ def _await_polling(host: Host, partition: Partition) -> None:
 
 
 def _runtime_partition(host: Host) -> Partition | None:
-    """Return the partition where the node is isolated at run time, and no longer by its boot."""
+    """Return the partition if the node is isolated at run time and no longer by its boot."""
     partition = read_partition(host)
     if partition is None or partition.isolation != "runtime" or read_kernel(host).isolated & partition.isolated:
         return None

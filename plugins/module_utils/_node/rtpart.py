@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rtpart: the partition of this node at the operator's hand. Edge.
+"""rtpart: the operator's tool for this node's partition. Edge.
 
 It runs the modules' own code from the boot service's archive. Exit status: 0 done, 1 the node differs (status) or the
 command was refused, 2 the command line is wrong.
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     move = verbs.add_parser("move", parents=[shared], help="move a running process to the CPUs of a set")
     move.add_argument("pid", type=int)
     move.add_argument("set", choices=SETS)
-    verbs.add_parser("undo", parents=[shared], help="give all CPUs back and restore every value the partition has changed")
+    verbs.add_parser("undo", parents=[shared], help="return all CPUs and restore every value the partition has changed")
     return parser
 
 
@@ -132,7 +132,7 @@ def _timer_rates(host: Host, seconds: float) -> dict[int, float]:
 
 
 def tasks_by_cpu(host: Host, partition: Partition) -> dict[int, list[str]]:
-    """Return the programs' threads that may run on one isolated CPU alone, with their policy, by CPU."""
+    """Return the programs' threads that are bound to a single isolated CPU, with their policy, by CPU."""
     found: dict[int, list[str]] = {}
     for thread in read_threads(host, user=True):
         if len(thread.allowed) == 1 and thread.allowed <= partition.isolated:
@@ -152,7 +152,7 @@ def _status(host: Host, partition: Partition, options: argparse.Namespace) -> in
         FEATURES[feature].plan(trial, partition, values)
         findings += [change_finding(change, FEATURES[feature].role) for change in trial.changes]
     rows = finding_rows(in_order(findings))
-    lines = text_table(rows[0], rows[1:]) if rows else ["the machine is as its document says"]
+    lines = text_table(rows[0], rows[1:]) if rows else ["the machine agrees with its document"]
     _say(options, {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings]}, lines)
     return 1 if findings else 0
 
@@ -161,12 +161,12 @@ def _status(host: Host, partition: Partition, options: argparse.Namespace) -> in
 
 
 def pick(host: Host, partition: Partition, name: str, cpu: int | None) -> frozenset[int]:
-    """Return the CPUs of a set that a task may have: one that is free of an isolated set, all of another."""
+    """Return the CPUs for a task: one free CPU of an isolated set, all CPUs of another set."""
     own = partition.sets[name] & read_online(host)
     if not own:
         raise IsolationError(f"the {name} set has no CPU on this node")
     if cpu is not None and cpu not in own:
-        raise IsolationError(f"CPU {cpu} is not of the {name} set, which has {format_cpulist(own)}")
+        raise IsolationError(f"CPU {cpu} is not in the {name} set, which has {format_cpulist(own)}")
     if not own & partition.isolated:
         return own if cpu is None else frozenset({cpu})
     users = [*read_users(host, partition), *bound_tasks(host, partition)]
@@ -189,12 +189,12 @@ def bound_tasks(host: Host, partition: Partition) -> list[User]:
 
 
 def _enter(host: Host, partition: Partition, name: str, pid: int) -> None:
-    """Bring a process into the cgroup that may use the set's CPUs; where they are isolated by the boot, any may."""
+    """Move a process into the cgroup that may use the set's CPUs; on a node isolated by its boot, every cgroup may."""
     if partition.isolation != "runtime":
         return
     home = HOLDERS.get(name, ROOT)
     if not host.exists(home):
-        raise IsolationError(f"all CPUs of the {name} set are in use, so {home} is not there")
+        raise IsolationError(f"all CPUs of the {name} set are in use, so {home} does not exist")
     write(host, f"{home}/cgroup.procs", str(pid))
 
 
@@ -228,7 +228,7 @@ def _move(host: Host, partition: Partition, options: argparse.Namespace) -> int:
             set_affinity(task, format_cpulist(cpus))
     moved = read_thread(host, options.pid)
     if moved is None:
-        raise IsolationError(f"process {options.pid} ended meanwhile")
+        raise IsolationError(f"process {options.pid} has ended")
     before, after = format_cpulist(thread.allowed), format_cpulist(moved.allowed)
     data = {"pid": options.pid, "name": thread.name, "set": options.set, "before": before, "after": after}
     _say(options, data, [f"{thread.name} ({options.pid}): CPUs {before} -> {after}"])
@@ -253,7 +253,7 @@ def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
             restore_controllers(host)
         host.commit()
     changes = [{"resource": change.resource, "before": change.before, "after": change.after} for change in host.changes]
-    _say(options, {"changes": changes}, [f"{len(changes)} values put back", *host.notes])
+    _say(options, {"changes": changes}, [f"{len(changes)} values restored", *host.notes])
     return 0
 
 

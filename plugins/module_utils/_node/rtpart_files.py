@@ -47,22 +47,25 @@ The partition gives every CPU of the node to one set: housekeeping, dataplane, r
 .SH COMMANDS
 .TP
 .B list
-One line per CPU: its set, which guest's vCPU or poll-mode thread owns it or that it is held free, interrupts of its timer per second
-(counted for a second, or S seconds), and the programs that are bound to it with their scheduling policy. Needs no root.
+One line per CPU: its set, its owner (a guest's vCPU, a poll-mode thread, or the holder of free CPUs), interrupts of its
+timer per second (counted for a second, or S seconds), and the programs that are bound to it with their scheduling policy.
+Needs no root.
 .TP
 .B status
 Compares the node with its document and the options of the roles. Exit status 1 if something differs. Needs no root.
 .TP
 .B run
-Runs COMMAND on the CPUs of SET. Of an isolated set (realtime, dataplane) it gets the first CPU that no guest, poll-mode thread or
-program has, or CPU N; a CPU in use is refused by its owner's name. \-f and \-r give it SCHED_FIFO or SCHED_RR at PRIO.
+Runs COMMAND on the CPUs of SET. In an isolated set (realtime, dataplane) it gets the first CPU that no guest, poll-mode
+thread or program uses, or CPU N; if that is in use, the message names its owner. \-f and \-r give COMMAND SCHED_FIFO or
+SCHED_RR at PRIO.
 .TP
 .B move
-Moves a running process, all its threads, to the CPUs of SET, chosen as for run. A kernel thread that is bound to its CPU is refused.
+Moves a running process with all its threads to the CPUs of SET, chosen as for run. A kernel thread that is bound to its
+CPU is refused.
 .TP
 .B undo
-Dissolves the partitions and restores every value that the partition has changed, from the journal. The node keeps running. The roles
-make it anew.
+Dissolves the partitions and restores every value that the partition has changed, from the journal. The node keeps running.
+The roles make the partition again.
 .SH EXIT STATUS
 0 done; 1 refused, or (status) the node differs; 2 wrong command line. run ends with the status of its command.
 .SH FILES
@@ -73,7 +76,7 @@ cgroups(7), sched(7), taskset(1), chrt(1)
 
 
 def tool_files(archive: str) -> dict[str, tuple[str, int]]:
-    """Return path to text and mode of what the tool is on a node."""
+    """Return the tool's files on a node: path to text and mode."""
     command = (
         "#!/bin/sh\n# Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.\n"
         f'exec /usr/bin/python3 {archive} rtpart "$@"\n'

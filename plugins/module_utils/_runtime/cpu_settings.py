@@ -28,7 +28,7 @@ class MaskSetting(Setting):
 
 
 class ChoiceSetting(Setting):
-    """A file that shows all choices, the chosen one in brackets."""
+    """A file that lists all choices, the chosen one in brackets."""
 
     def simplify(self, current: str) -> str:
         """Return the choice in brackets."""
@@ -37,7 +37,7 @@ class ChoiceSetting(Setting):
 
 
 class SettingError(RefusalError):
-    """A setting cannot be had; the message names the variable."""
+    """A setting is refused; the message names the variable."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ThreadRule:
     source: str = ""
 
 
-#: What the highest real-time priority of guests' threads may be; interrupt threads (FIFO 50) stay above all of these.
+#: Values that the highest real-time priority of guests' threads may have; interrupt threads (FIFO 50) stay above them.
 PRIORITY_LIMITS = tuple(range(1, 41))
 
 
@@ -59,7 +59,8 @@ def check_priority_limit(limit: int) -> None:
     """Raise ``SettingError`` for a limit that leaves no room below the interrupt threads."""
     if limit not in PRIORITY_LIMITS:
         raise SettingError(
-            f"realtime_priority_limit: {limit} is not in {PRIORITY_LIMITS[0]}-{PRIORITY_LIMITS[-1]}; the kernel's threads must fit between "
+            f"realtime_priority_limit: {limit} is not in {PRIORITY_LIMITS[0]}-{PRIORITY_LIMITS[-1]}; "
+            "the kernel's threads must fit between "
             "the guests' threads and interrupt threads (50)"
         )
 
@@ -67,7 +68,7 @@ def check_priority_limit(limit: int) -> None:
 def thread_rules(limit: int = 1) -> tuple[ThreadRule, ...]:
     """Return the scheduling of the kernel's per-CPU threads for guests whose threads have at most priority ``limit``.
 
-    They must stand above the guests' threads: else a vCPU that spins keeps timers from expiring and stalls RCU.
+    They must have higher priorities than the guests' threads; otherwise a vCPU that spins blocks timers and stalls RCU.
     """
     source = "tuned realtime-virtual-host"
     return (
@@ -77,7 +78,7 @@ def thread_rules(limit: int = 1) -> tuple[ThreadRule, ...]:
     )
 
 
-#: With the priorities that guests have unless told otherwise.
+#: For the default priorities of guests.
 THREAD_RULES = thread_rules()
 
 
@@ -121,7 +122,8 @@ def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
         MaskSetting(
             "/sys/devices/virtual/workqueue/writeback/cpumask",
             ordinary,
-            "as the global mask, which bounds the masks of all queues, also of those made later (kernel/workqueue.c); writeback says the same",
+            "as the global mask, which bounds the masks of all queues, also of those made later (kernel/workqueue.c); "
+            "writeback says the same",
             "as the global mask",
             "stall",
             "Documentation/core-api/workqueue.rst",

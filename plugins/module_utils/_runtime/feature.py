@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One thing that a node is made to hold while it runs: its options, its plan, its undo. Edge.
+"""A feature: run-time values of a node with their options, plan and undo. Edge.
 
-Modules and boot service share it: what the module does now, the boot service does after a reboot.
+A module makes the values now, the boot service makes them again after a reboot.
 """
 
 from __future__ import annotations
@@ -25,37 +25,34 @@ ISOLATED = "/sys/devices/system/cpu/isolated"
 
 
 def must_wait(host: Host, partition: Partition) -> bool:
-    """Whether run-time values wait for a reboot: the running kernel does not isolate the partition's CPUs yet.
+    """Whether run-time values wait for a reboot, since the running kernel does not isolate the partition's CPUs.
 
-    They are then made by the boot service, on the kernel they are meant for.
+    The boot service makes them then.
     """
     isolated = parse_or_empty(host.value(ISOLATED))
     if partition.isolation == "runtime":
-        return bool(partition.isolated & isolated)  # isolcpus= cannot be taken back before the reboot
+        return bool(partition.isolated & isolated)  # only a reboot undoes isolcpus=
     return not partition.isolated <= isolated
 
 
 def one_of(*choices: object) -> Callable[[Any], str]:
-    """Return a check for one of several values."""
+    """Return a check for these values."""
     return lambda value: "" if value in choices else f"not one of {', '.join(map(str, choices))}"
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One thing that the node is made to hold at run time."""
+    """Run-time values that belong together."""
 
-    name: str  #: that of its module
-    role: str  #: the role that configures it
+    name: str  #: the module's
+    role: str
     plan: Callable[[Host, Partition, Mapping[str, Any]], None]
-    #: Its options in the file that the boot service reads, each with a check that returns what is wrong with a value.
+    #: The options in the boot service's file, each with a check that returns what is wrong with a value.
     options: Mapping[str, Callable[[Any], str]]
 
 
 def plan_feature(host: Host, feature: Feature, partition: Partition, options: Mapping[str, Any]) -> bool:
-    """Plan a feature: its options for the boot service and, unless a reboot comes first, its values now.
-
-    Returns whether the values wait for the reboot.
-    """
+    """Plan the options for the boot service and, unless they wait for a reboot, the values; return whether they wait."""
     content = json.dumps(dict(options), indent=1, sort_keys=True) + "\n"
     host.set_file(config_path(feature.name), content.encode(), reason="options for the boot service")
     waits = must_wait(host, partition)
@@ -65,14 +62,14 @@ def plan_feature(host: Host, feature: Feature, partition: Partition, options: Ma
 
 
 def undo_feature(host: Host) -> None:
-    """Plan to put back the values, links and files that the host's owner has changed; its threads and lines are the caller's."""
+    """Plan to restore the owner's values, links and files; the caller restores threads and lines."""
     host.restore_values()
     host.restore_links()
     host.restore_files()
 
 
 def plan_settings(host: Host, settings: Iterable[Setting]) -> None:
-    """Plan every file that does not hold its value; a pattern covers all the files that match."""
+    """Plan every file, of a pattern too, that does not hold its value."""
     done: set[str] = set()
     for setting in settings:
         for path in host.glob(setting.path):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the node is made to hold while it runs, by feature.
+"""The features: run-time values of a node.
 
-Edge. The modules and the node's boot service share these functions: a feature's options are kept in
-``/etc/realtime-kvm/<feature>.json``, so that the boot service does after a reboot what the module does now.
+Edge. The modules and the node's boot service share these functions. A module keeps a feature's options in
+``/etc/realtime-kvm/<feature>.json``; after a reboot the boot service reads them and makes the same values again.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from .feature import Feature
 
 
 def _plan_irq_affinity(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
-    del options  # the partition says it all
+    del options  # the plan depends on the partition alone
     plan_interrupts(host, partition)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A feature's options, as they are kept on the node for the boot service. Edge."""
+"""A feature's options, as the node keeps them for the boot service. Edge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .feature import Feature
 
 
 def read_options(host: Host, feature: Feature) -> Mapping[str, Any] | None:
-    """Return the options of a feature that are on the node, None where it is not configured."""
+    """Return a feature's options on the node, None where it is not configured."""
     text = host.read(config_path(feature.name))
     if text is None:
         return None
@@ -22,11 +22,11 @@ def read_options(host: Host, feature: Feature) -> Mapping[str, Any] | None:
         return _checked(feature, json.loads(text))
     except ValueError as error:
         path, role = config_path(feature.name), feature.role
-        raise HostError(f"{path} is damaged ({error}); run the {role} role to write it anew") from None
+        raise HostError(f"{path} is damaged ({error}); run the {role} role to write it again") from None
 
 
 def _checked(feature: Feature, options: Any) -> Mapping[str, Any]:
-    """Return options; ``ValueError`` when they are not those that the module writes."""
+    """Return options; ``ValueError`` when they are not of the form that the module writes."""
     known = feature.options
     if not isinstance(options, dict) or set(options) != set(known):
         raise ValueError(f"it should hold {', '.join(known) or 'no option'}")

@@ -15,10 +15,11 @@ from .kvm_settings import kvm_settings
 
 
 def _plan_kvm_host(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
-    del partition  # the numbers follow from it already
+    del partition  # the numbers of pages already depend on it
     plan_pages(host, options["pages"])
     settings = kvm_settings(options["nx_huge_pages"], options["halt_poll_ns"])
-    plan_settings(host, [setting for setting in settings if host.value(setting.path) != "never"])  # off for good already
+    # "never" means off until the next boot
+    plan_settings(host, [setting for setting in settings if host.value(setting.path) != "never"])
 
 
 def _check_pages(pages: Any) -> str:

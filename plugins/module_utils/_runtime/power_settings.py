@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Governors, turbo and idle states, and what each must hold, with its reason. Pure."""
+"""Governors, turbo and idle states: their files, values and reasons. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .settings import Setting
 
 
 def power_settings(partition: Partition, *, latency_us: str | None, turbo: str, performance: bool) -> list[Setting]:
-    """Return the files that keep isolated CPUs awake and all CPUs at a steady frequency.
+    """Return the settings that keep isolated CPUs awake and all CPUs at a steady frequency.
 
-    ``latency_us`` is written to each isolated CPU's ``pm_qos_resume_latency_us``. In that file ``0`` means *no
-    limit* and ``n/a`` *no latency at all* (Documentation/ABI/testing/sysfs-devices-power); None leaves it alone.
+    ``latency_us`` goes into each isolated CPU's ``pm_qos_resume_latency_us``, where ``0`` means *no limit* and ``n/a``
+    *no latency at all*; None leaves the file alone.
     """
     settings = []
     if performance:
@@ -76,8 +76,8 @@ def power_settings(partition: Partition, *, latency_us: str | None, turbo: str, 
 def c1_latency(states: Sequence[tuple[str, int]]) -> str:
     """Return the PM QoS limit in microseconds that admits C1 and nothing deeper.
 
-    ``states`` are the names and exit latencies that cpuidle tells. Without any, 1 us admits only what is as
-    quick as C1 on every processor known.
+    ``states`` are cpuidle's names and exit latencies. Without any, 1 us admits only states as quick as C1 on every
+    known processor.
     """
     shallow = [latency for name, latency in states if name == "C1" or name.startswith(("C1_", "C1-"))]
     return str(max([1, *shallow]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A kernel file and the value that it must hold, with the reason; the same data makes docs/settings.md. Pure."""
+"""A kernel file and the value it must hold, with the reason; docs/settings.md shows the same. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Setting:
-    """One kernel file, or all that match a shell pattern; those that the kernel does not have are passed over."""
+    """A kernel file, or all that match a shell pattern; missing files are skipped."""
 
     path: str
     value: str
@@ -18,9 +18,9 @@ class Setting:
     source: str = ""
 
     def holds(self, current: str) -> bool:
-        """Whether the text read from the file means the wanted value."""
+        """Whether the file's text means the wanted value."""
         return self.simplify(current) == self.value
 
     def simplify(self, current: str) -> str:
-        """Return the value in the form in which it is written back."""
+        """Return the text in the form to write."""
         return current

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of others stands in the way of our bridges and ports, and how ports are described in differences. Pure."""
+"""Conflicts of planned bridges and ports with those of other users, and how differences describe ports. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AFFINITY_KEY = "pmd-rxq-affinity"
 
 
 def check_conflicts(database: Database, switch: Switch, kernel_names: Collection[str]) -> None:
-    """Refuse what would touch somebody else's rows, or not work beside them."""
+    """Refuse what would change other users' rows, or would not work beside them."""
     for name, network in switch.bridges.items():
         row = database.bridges.get(name)
         if row is None and (name in kernel_names or name in database.ports):
@@ -23,13 +23,15 @@ def check_conflicts(database: Database, switch: Switch, kernel_names: Collection
                 else f"an interface {name} of the kernel"
             )
             raise SwitchError(
-                f"realtime_networks: {network}: there is {where_} already, so no userspace bridge of that name can be made; name another bridge, "
+                f"realtime_networks: {network}: {where_} already exists, so no userspace bridge of that name can be made; "
+                "name another bridge, "
                 "or give the network realtime: false if that bridge is meant"
             )
         if row is not None and row.network is None and row.columns.get("datapath_type") != "netdev":
             kind = row.columns.get("datapath_type") or "system"
             raise SwitchError(
-                f"realtime_networks: {network}: bridge {name} exists with the kernel's datapath (datapath_type {kind}) and is not this collection's; "
+                f"realtime_networks: {network}: bridge {name} exists with the kernel's datapath (datapath_type {kind}) and is "
+                "not this collection's; "
                 "name another bridge, or set its datapath_type to netdev yourself"
             )
     for port in switch.ports.values():
@@ -41,7 +43,8 @@ def _check_port(database: Database, port: Port) -> None:
     row = database.ports.get(port.name)
     if row is not None and row.network is None:
         raise SwitchError(
-            f"{label}: port {port.name} exists on bridge {database.bridge_of(port.name)} and is not this collection's; remove or rename it"
+            f"{label}: port {port.name} exists on bridge {database.bridge_of(port.name)} and is not this collection's; "
+            "remove or rename it"
         )
     for interface in database.interfaces.values():
         if interface.network is not None:
@@ -54,7 +57,8 @@ def _check_port(database: Database, port: Port) -> None:
             value = port.options.get(key)
             if value is not None and interface.map("options").get(key) == value:
                 raise SwitchError(
-                    f"{label}: interface {interface.name}, which is not this collection's, has {key} {value} already; remove it, or choose another device"
+                    f"{label}: interface {interface.name}, which is not this collection's, has {key} {value} already; "
+                    "remove it, or choose another device"
                 )
 
 

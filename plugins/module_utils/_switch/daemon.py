@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The daemon ovs-vswitchd: which program, on which CPUs, when it starts; and the folder where it meets QEMU. Edge."""
+"""The daemon ovs-vswitchd: its program, CPUs and start, and the folder of the sockets that it shares with QEMU. Edge."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOG = "/var/log/openvswitch/ovs-vswitchd.log"
 PROGRAM = "/usr/sbin/ovs-vswitchd"
 DRIVERCTL = "/usr/sbin/driverctl"
 DROP_IN = "/etc/systemd/system/ovs-vswitchd.service.d/realtime-kvm.conf"
-#: Starts after the daemon, and not inside its unit: a process of systemd's there would keep threads from cgroups of their own.
+#: Starts after the daemon, outside its unit: a process of systemd's there would keep threads from having their own cgroups.
 SWITCH_UNIT = "/etc/systemd/system/realtime-kvm-switch.service"
 _SWITCH_UNIT_TEXT = f"""\
 # Written by realtime.kvm (module ovs_dpdk), which replaces this file as a whole.
@@ -43,7 +43,7 @@ RemainAfterExit=yes
 ExecStart=/usr/bin/python3 {ARCHIVE} switch started
 """
 TMPFILES = "/etc/tmpfiles.d/realtime-kvm.conf"
-#: The same on all distributions; the unit that administrators start is a shell around both.
+#: The same on all distributions; the unit that administrators start wraps both.
 DAEMON_UNIT = "ovs-vswitchd.service"
 SERVER_UNIT = "ovsdb-server.service"
 
@@ -60,7 +60,7 @@ def is_debian(host: Host) -> bool:
 
 
 def is_installed(host: Host, *, devices: bool = False) -> bool:
-    """Whether what the ovs_dpdk role installs is there; ``devices``: what physical ports need, too."""
+    """Whether the packages of the ovs_dpdk role are installed; ``devices``: also those that physical ports need."""
     if devices and not host.exists(DRIVERCTL):
         return False
     if not is_debian(host):
@@ -71,14 +71,14 @@ def is_installed(host: Host, *, devices: bool = False) -> bool:
 
 @dataclass(frozen=True)
 class Daemon:
-    """A running ovs-vswitchd; ``process`` names it for ever."""
+    """A running ovs-vswitchd; ``process`` identifies it for good."""
 
     pid: int
     process: str
 
 
 def find_daemon(host: Host) -> Daemon | None:
-    """Return the running daemon, None where there is none."""
+    """Return the running daemon, None where it does not run."""
     text = host.value(PID_FILE) or ""
     thread = read_thread(host, int(text)) if text.isdecimal() else None
     if thread is None or not thread.name.startswith("ovs-vswitchd"):
@@ -90,14 +90,14 @@ def find_daemon(host: Host) -> Daemon | None:
 
 
 def socket_group(host: Host, given: str) -> str:
-    """Return the group that QEMU runs with: the given one, else the distribution's."""
+    """Return QEMU's group: the given one, else the distribution's."""
     if given and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", given):
         raise SwitchError(f"ovs_dpdk_socket_group: {given!r} is not the name of a group")
     return given or ("kvm" if is_debian(host) else "qemu")
 
 
 def plan_files(host: Host, runner: Runner, partition: Partition, group: str) -> None:
-    """Plan the daemon's CPUs and the sockets' folder, both as files that last and, for the folder, now."""
+    """Plan the daemon's CPUs and the sockets' folder as files that survive a reboot, and make the folder now."""
     cpus = format_cpulist(partition.housekeeping)
     drop_in = (
         "# Written by realtime.kvm (module ovs_dpdk), which replaces this file as a whole.\n"
@@ -109,7 +109,7 @@ def plan_files(host: Host, runner: Runner, partition: Partition, group: str) -> 
     else:
         host.restore_files(only=[SWITCH_UNIT])
     host.set_file(DROP_IN, drop_in.encode(), reason="threads that do not poll stay on housekeeping CPUs")
-    host.set_file(TMPFILES, _tmpfiles(host, group).encode(), reason="the folder where QEMU and switch meet")
+    host.set_file(TMPFILES, _tmpfiles(host, group).encode(), reason="the folder of the sockets of QEMU and switch")
     wanted = f"0770 root:{group}"
     current = _describe_folder(host)
     if current != wanted:
@@ -118,13 +118,13 @@ def plan_files(host: Host, runner: Runner, partition: Partition, group: str) -> 
 
 
 def _isolated_units(host: Host) -> str:
-    """Return what gives poll-mode threads their isolated CPUs when the daemon starts, and back when it ends."""
+    """Return the unit lines that give poll-mode threads their isolated CPUs and return these when the daemon ends."""
     tool = f"-/usr/bin/python3 {ARCHIVE} switch"
     lines = [f"ExecStopPost={tool} stopped", "[Unit]", f"Wants={os.path.basename(SWITCH_UNIT)}"]
     if has_remote_partitions(host):
-        # the threads' cgroups below the unit are ours
+        # this collection manages the threads' cgroups below the unit
         return "\n".join(["Delegate=cpuset", *lines, ""])
-    # older kernels have no partition below another cgroup: the daemon leaves system.slice, which is kept off the isolated CPUs
+    # older kernels have no partition below another cgroup: the daemon leaves system.slice, which has no isolated CPUs
     return "\n".join(["Slice=realtime.slice", f"ExecStartPre={tool} starting", *lines, ""])
 
 
@@ -135,7 +135,7 @@ def _tmpfiles(host: Host, group: str) -> str:
         f"d {parent} 0755 root root -",
         f"d {SOCKET_DIR} 0770 root {group} -",
     ]
-    if not is_debian(host):  # there the daemon is not root
+    if not is_debian(host):  # Debian runs the daemon as root
         lines.append(f"a+ {SOCKET_DIR} - - - - u:openvswitch:rwx,d:u:openvswitch:rwx")
     return "\n".join(lines) + "\n"
 
@@ -157,7 +157,7 @@ def _describe_folder(host: Host) -> str | None:
 def _make_folder(host: Host, runner: Runner, group: str) -> None:
     if group not in _groups(host).values():
         raise HostError(
-            f"there is no group {group} on this node; run the kvm_host role, which brings QEMU, or set ovs_dpdk_socket_group"
+            f"there is no group {group} on this node; run the kvm_host role, which installs QEMU, or set ovs_dpdk_socket_group"
         )
     run_checked(runner, ["systemd-tmpfiles", "--create", TMPFILES])
 
@@ -174,7 +174,7 @@ def remove_folder(host: Host) -> None:
 
 
 def _remove_folder(host: Host) -> None:
-    with suppress(OSError):  # others have something in it
+    with suppress(OSError):  # the folder holds files of other users
         os.rmdir(host.path(SOCKET_DIR))
         os.rmdir(host.path(os.path.dirname(SOCKET_DIR)))
 
@@ -183,11 +183,12 @@ def _remove_folder(host: Host) -> None:
 
 
 def plan_program(host: Host, runner: Runner, *, devices: bool = False) -> None:
-    """Plan that the daemon with DPDK is the one that starts."""
+    """Plan that the daemon with DPDK starts."""
     if not host.dry and not is_installed(host, devices=devices):
         wanted = [DPDK_PROGRAM if is_debian(host) else PROGRAM, *([DRIVERCTL] if devices else [])]
         raise HostError(
-            f"Open vSwitch with DPDK is not complete on this node ({', '.join(wanted)} or DPDK's plug-ins are missing); run the ovs_dpdk role"
+            f"Open vSwitch with DPDK is not complete on this node ({', '.join(wanted)} or DPDK's plug-ins are missing); "
+            "run the ovs_dpdk role"
         )
     if not is_debian(host):
         return
@@ -204,7 +205,7 @@ def plan_program(host: Host, runner: Runner, *, devices: bool = False) -> None:
 
 def _alternative(host: Host) -> str:
     full = host.path(ALTERNATIVE)
-    return os.readlink(full) if os.path.islink(full) else PLAIN_PROGRAM  # what the package chooses when it is installed
+    return os.readlink(full) if os.path.islink(full) else PLAIN_PROGRAM  # the package's choice at installation
 
 
 def restore_program(host: Host, runner: Runner) -> None:
@@ -216,7 +217,7 @@ def restore_program(host: Host, runner: Runner) -> None:
 
 
 def plan_enabled(host: Host) -> None:
-    """Plan that the switch starts at boot. Debian's package sees to it when it is installed."""
+    """Plan that the switch starts at boot. Debian's package enables it at installation."""
     name = "openvswitch-switch.service" if is_debian(host) else "openvswitch.service"
     unit = next((path for path in (f"/usr/lib/systemd/system/{name}", f"/lib/systemd/system/{name}") if host.exists(path)), None)
     if unit is None and is_debian(host):
@@ -233,7 +234,7 @@ def plan_enabled(host: Host) -> None:
 
 
 def plan_threads(host: Host, daemon: Daemon, partition: Partition) -> None:
-    """Plan to move the running daemon's threads to housekeeping CPUs, those that poll excepted."""
+    """Plan to move the running daemon's threads, except those that poll, to housekeeping CPUs."""
     for task in host.listdir(f"/proc/{daemon.pid}/task"):
         thread = read_thread(host, int(task), f"/proc/{daemon.pid}/task/{task}")
         if thread is None or thread.name.startswith("pmd-") or thread.allowed <= partition.housekeeping:
@@ -247,9 +248,9 @@ def plan_threads(host: Host, daemon: Daemon, partition: Partition) -> None:
 
 
 def check_pages(host: Host, settings: Mapping[str, str | None], held: Mapping[str, str], *, running: bool) -> None:
-    """Refuse a start for which huge pages are missing: the daemon would end at once, over and over.
+    """Refuse a start for which huge pages are missing: the daemon would end at once, again and again.
 
-    ``held`` are the settings that a running daemon has taken its memory by, which it gives back first.
+    ``held`` are the settings by which a running daemon has allocated its memory, which it frees first.
     """
     wanted = _numbers(settings.get("dpdk-socket-mem"))
     back = _numbers(held.get("dpdk-socket-mem")) if running else []
@@ -262,7 +263,8 @@ def check_pages(host: Host, settings: Mapping[str, str | None], held: Mapping[st
         free += back[node] if node < len(back) else 0
         if mib > free:
             raise SwitchError(
-                f"ovs_dpdk_socket_memory_mib: the switch needs {mib} MiB of huge pages on NUMA node {node}, {free} MiB are free; run the kvm_host role, "
+                f"ovs_dpdk_socket_memory_mib: the switch needs {mib} MiB of huge pages on NUMA node {node}, "
+                f"{free} MiB are free; run the kvm_host role, "
                 "which reserves them, or set ovs_dpdk_socket_memory_mib to a smaller number"
             )
 
@@ -272,10 +274,10 @@ def _numbers(text: str | None) -> list[int]:
 
 
 def start(host: Host, runner: Runner, *, restart: bool, after: Callable[[], Any]) -> None:
-    """Start the daemon (anew) with its unit files read, and then do ``after``."""
+    """Read unit files, start or restart the daemon, and then do ``after``."""
     if host.exists("/run/systemd/system"):
         systemctl(runner, "daemon-reload")
-    runner(["systemctl", "reset-failed", DAEMON_UNIT])  # one that failed too often may start again
+    runner(["systemctl", "reset-failed", DAEMON_UNIT])  # so that a daemon that failed too often may start again
     code, out, err = runner(["systemctl", "restart" if restart else "start", DAEMON_UNIT])
     if code != 0:
         raise HostError(f"ovs-vswitchd did not start: {(err or out).strip()[-300:]}{last_errors(host)}")
@@ -283,7 +285,7 @@ def start(host: Host, runner: Runner, *, restart: bool, after: Callable[[], Any]
 
 
 def last_errors(host: Host) -> str:
-    """Return the last errors in the daemon's log, to be added to a message."""
+    """Return the last errors in the daemon's log, as the end of a message."""
     lines = (host.read(LOG) or "")[-16384:].splitlines()
     errors = [line.split("|", 2)[-1] for line in lines if "|EMER|" in line or "|ERR|" in line]
     return f"; its log: {' / '.join(errors[-3:])}" if errors else f"; see {LOG}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the database differs from what the switch shall be, and the one transaction that ends that. Pure.
+"""The differences of the database from the planned switch, and the one transaction that removes them. Pure.
 
-Ours are the rows marked in ``external_ids`` and the keys of ``other_config`` that ``_switch`` names. Everything else is
-somebody's: a foreign bridge may get ports of ours, but is neither changed nor removed.
+This collection owns the rows marked in ``external_ids`` and the keys of ``other_config`` that ``_switch`` names. All
+others belong to other users: a foreign bridge may get ports of this collection, but is neither changed nor removed.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ from .rows import (
     where,
 )
 
-#: What the inventory decides of an interface's options; n_rxq_desc and the like are the administrator's.
+#: The interface options that the inventory decides; n_rxq_desc and the like are the administrator's.
 _OPTION_KEYS = {PHYSICAL: ("dpdk-devargs", "n_rxq"), VHOST: ("vhost-server-path",)}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as it shall be."""
+    """One difference from the plan."""
 
     resource: str
     before: str | None
     after: str | None
     disruption: str = "none"
     reason: str = ""
-    setting: str = ""  # the key of other_config, whose original is to be remembered
+    setting: str = ""  # the key of other_config, whose original must be journalled
 
 
 @dataclass
 class SwitchPlan:
-    """Differences, and the operations that end all of them together."""
+    """Differences, and the operations that remove all of them together."""
 
     differences: list[Difference] = field(default_factory=list)
     operations: list[dict[str, Any]] = field(default_factory=list)
     unlisted: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)  # PCI addresses of physical ports that are there afterwards
+    used: set[str] = field(default_factory=set)  # PCI addresses of the physical ports after the change
 
 
 def setting_resource(key: str) -> str:
-    """Return how changes and journal name a key of other_config."""
+    """Return the name of a key of other_config in changes and journal."""
     return f"ovs:Open_vSwitch other_config:{key}"
 
 
@@ -71,10 +71,10 @@ def plan_switch(
     kernel_names: Collection[str] = (),
     in_use: bool = False,
 ) -> SwitchPlan:
-    """Compare and return the plan; ``SwitchError`` where something is in the way.
+    """Compare and return the plan; ``SwitchError`` where rows of other users conflict with it.
 
-    ``guests`` are the names of the listed guests, ``kernel_names`` the kernel's interfaces, ``in_use`` tells whether
-    real-time guests use the switch, for which a restart of the daemon is no small thing.
+    ``guests`` are the names of the listed guests, ``kernel_names`` the kernel's interfaces. ``in_use``: real-time guests
+    use the switch, so that a restart of the daemon disturbs them.
     """
     check_conflicts(database, switch, kernel_names)
     return _Planner(database, switch, networks, guests, in_use=in_use).plan()
@@ -91,7 +91,7 @@ class _Planner:
         self.networks = networks
         self.guests = guests
         self.restart_class = "guest" if in_use else "stall"
-        #: threads that poll are told of new queues; that can be noticed only where they poll already
+        #: polling threads get new queues; a guest can notice that only where they already poll
         polled = any(
             row.type.startswith("dpdk") or AFFINITY_KEY in row.map("other_config") for row in database.interfaces.values()
         )
@@ -100,8 +100,8 @@ class _Planner:
         self.guards: dict[str, dict[str, Any]] = {}
         self.inserts: list[dict[str, Any]] = []
         self.updates: list[dict[str, Any]] = []
-        self.joining: dict[str, list[Any]] = {}  # bridge to references of ports that come
-        self.leaving: dict[str, list[str]] = {}  # bridge to UUIDs of ports that go
+        self.joining: dict[str, list[Any]] = {}  # bridge to references of new ports
+        self.leaving: dict[str, list[str]] = {}  # bridge to UUIDs of ports to remove
 
     def plan(self) -> SwitchPlan:
         self._settings()
@@ -126,7 +126,7 @@ class _Planner:
         self.result.differences.append(Difference(resource, before, after, disruption, reason))
 
     def _guard(self, table: str, row: Row, *columns: str) -> None:
-        """Make the transaction fail when somebody changes the row meanwhile."""
+        """Make the transaction fail if another user changes the row meanwhile."""
         known = self.guards.get(row.uuid)
         names = sorted({*columns, *(known["columns"] if known else ())})
         self.guards[row.uuid] = unchanged(table, row, names)
@@ -214,7 +214,7 @@ class _Planner:
             self._differs(f"{resource} mtu_request", _text(row.columns.get("mtu_request")), str(port.mtu), "stall")
             self._guard("Interface", row, "mtu_request")
             self._update("Interface", row, {"mtu_request": port.mtu})
-        # of a type that it had before, too
+        # also options of its former type
         wanted = {key: port.options.get(key) for keys in _OPTION_KEYS.values() for key in keys}
         self._keys(row, "options", {key: value for key, value in wanted.items() if row.map("options").get(key) != value}, "stall")
         current = row.map("other_config").get(AFFINITY_KEY)
@@ -271,7 +271,7 @@ class _Planner:
                 self._new_bridge(name, network)
                 continue
             if row.network is None:
-                continue  # not ours: it only gets ports
+                continue  # a foreign bridge only gets ports
             if row.columns.get("datapath_type") != "netdev":
                 before = str(row.columns.get("datapath_type"))
                 self._differs(f"ovs:Bridge/{name} datapath_type", before, "netdev", "stall", "the userspace datapath")
@@ -368,9 +368,9 @@ def _text(value: Any) -> str | None:
 
 
 def plan_removal(database: Database, originals: Mapping[str, str | None], drop: Iterable[str] = ()) -> SwitchPlan:
-    """Return the plan that takes away every row of ours and gives the settings in ``originals`` back.
+    """Return the plan that removes every row of this collection and restores the settings in ``originals``.
 
-    ``drop`` are keys of the root's external_ids that are ours. A bridge that others have put ports on stays, unmarked.
+    ``drop`` are this collection's keys of the root's external_ids. A bridge with ports of other users stays, unmarked.
     """
     networks = {row.network for row in (*database.bridges.values(), *database.own_ports) if row.network}
     everything = {network: Network(network, "", state="absent") for network in networks}

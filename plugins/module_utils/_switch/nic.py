@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Physical ports of the switch: which PCI device a name means, and its hand-over from the kernel to vfio. Edge.
+"""Physical ports of the switch: the PCI device of a name, and its hand-over from the kernel to vfio. Edge.
 
-The hand-over is driverctl's, which keeps it over reboots in /etc/driverctl.d. A bound device has no interface name any
-more; the name it had is kept with its port in the database and, before that exists, in the journal.
+driverctl makes the hand-over and keeps it over reboots in /etc/driverctl.d. A bound device no longer has an interface
+name; its port in the database keeps the former name, and before the port exists, the journal does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def resource_of(address: str) -> str:
 
 
 def find_device(host: Host, network: Network, database: Database) -> str:
-    """Return the PCI address of a network's device; ``SwitchError`` names the devices that there are."""
+    """Return the PCI address of a network's device; ``SwitchError`` names the existing devices."""
     name = network.device or ""
     where = f"realtime_networks: {network.name}: device {name}"
     if network.device_is_address:
@@ -50,12 +50,13 @@ def find_device(host: Host, network: Network, database: Database) -> str:
     if remembered is not None:
         return remembered
     raise SwitchError(
-        f"{where} is not on this node; network devices are: {_known(host)} (one that another driver has taken has no name: give its PCI address)"
+        f"{where} is not on this node; network devices are: {_known(host)} (a device of another driver has no name: "
+        "give its PCI address)"
     )
 
 
 def _remembered(host: Host, network: Network, database: Database) -> str | None:
-    """Return the address of a device that lost its name when we bound it."""
+    """Return the address of a device that lost its name when this collection bound it."""
     port = database.ports.get(physical_port_name(network.name))
     if port is not None and port.map("external_ids").get(DEVICE_KEY) == network.device:
         for interface in database.interfaces_of(port.name):
@@ -84,13 +85,13 @@ def _names(host: Host, address: str) -> list[str]:
 
 
 def driver_of(host: Host, address: str) -> str:
-    """Return the driver that a device is bound to, empty for none."""
+    """Return the driver that a device is bound to, empty without one."""
     link = f"{PCI}/{address}/driver"
     return os.path.basename(os.readlink(host.path(link))) if host.exists(link) else ""
 
 
 def node_of(host: Host, address: str) -> int | None:
-    """Return the NUMA node of a device, None where the firmware does not tell."""
+    """Return the NUMA node of a device, None where the firmware does not report it."""
     text = host.value(f"{PCI}/{address}/numa_node") or ""
     return int(text) if text.isdecimal() else None
 
@@ -104,7 +105,7 @@ def kernel_arguments(vendor: str) -> list[str]:
 
 
 def plan_binding(host: Host, runner: Runner, devices: Mapping[str, Network], vendor: str) -> None:
-    """Plan to bind devices (PCI address to network) to vfio-pci where they are not; refuse those that the node lives on."""
+    """Plan to bind devices (PCI address to network) to vfio-pci; refuse those that the node itself uses."""
     wanted = {address: network for address, network in devices.items() if network.driver == VFIO}
     if wanted:
         text = "# Written by realtime.kvm (module ovs_dpdk)\nvfio-pci\nvfio_iommu_type1\n"
@@ -130,7 +131,7 @@ def plan_binding(host: Host, runner: Runner, devices: Mapping[str, Network], ven
 
 
 def _refuse_in_use(host: Host, runner: Runner, name: str, network: Network) -> None:
-    """Refuse an interface that the node is reached by: it, or what is stacked on it, has an address or the default route."""
+    """Refuse an interface of the node's own network: it, or one stacked on it, has an address or the default route."""
     stack = _stack(host, name)
     where = f"realtime_networks: {network.name}: device {name}"
     remedy = "the switch would take it from the node; choose another device"
@@ -145,7 +146,7 @@ def _refuse_in_use(host: Host, runner: Runner, name: str, network: Network) -> N
         if addresses.get(interface):
             raise SwitchError(f"{where} has the address {addresses[interface][0]}{_by(interface, name)}; {remedy}")
     if len(stack) > 1:
-        raise SwitchError(f"{where} is part of {', '.join(stack[1:])}; take it out there first")
+        raise SwitchError(f"{where} is part of {', '.join(stack[1:])}; remove it there first")
 
 
 def _by(interface: str, name: str) -> str:
@@ -153,7 +154,7 @@ def _by(interface: str, name: str) -> str:
 
 
 def _stack(host: Host, name: str) -> list[str]:
-    """Return an interface and all that is built on it: bonds, bridges, VLANs."""
+    """Return an interface and those built on it: bonds, bridges, VLANs."""
     found = [name]
     waiting = [name]
     while waiting:
@@ -166,7 +167,7 @@ def _stack(host: Host, name: str) -> list[str]:
 
 
 def _addresses(host: Host, runner: Runner) -> dict[str, list[str]]:
-    """Return the addresses of interfaces, link-local ones left out."""
+    """Return the addresses of interfaces, without link-local ones."""
     if host.captured:
         return {}
     code, out, err = runner(["ip", "-json", "address", "show"])
@@ -188,7 +189,7 @@ def _check_virtual_functions(host: Host, address: str, network: Network) -> None
     if count != "0":
         raise SwitchError(
             f"realtime_networks: {network.name}: device {network.device} has {count} virtual functions, which it would lose; "
-            "name one of them, or take them away first"
+            "name one of them, or remove them first"
         )
 
 
@@ -196,7 +197,8 @@ def _check_iommu(host: Host, address: str, network: Network, vendor: str) -> Non
     if host.exists(f"{PCI}/{address}/iommu_group"):
         return
     message = (
-        f"realtime_networks: {network.name}: device {network.device} cannot be given to {VFIO}, since the node runs without IOMMU; switch it on in the "
+        f"realtime_networks: {network.name}: device {network.device} cannot be given to {VFIO}, "
+        "since the node runs without IOMMU; switch it on in the "
         f"firmware and give the kernel {' '.join(kernel_arguments(vendor))} (rt_kernel_arguments)"
     )
     if not host.dry:
@@ -206,11 +208,12 @@ def _check_iommu(host: Host, address: str, network: Network, vendor: str) -> Non
 
 def _bind(host: Host, runner: Runner, address: str) -> None:
     for module in (VFIO, "vfio_iommu_type1"):
-        runner(["modprobe", module])  # built in, or told by what follows
+        runner(["modprobe", module])  # it may be built in; if it is missing, the next step reports it
     _driverctl(runner, "set-override", address, VFIO)
     if driver_of(host, address) != VFIO:
         raise HostError(
-            f"{address}: driverctl said nothing, but the device is bound to {driver_of(host, address) or 'no driver'}, not {VFIO}"
+            f"{address}: driverctl reported no error, but the device is bound to {driver_of(host, address) or 'no driver'}, "
+            f"not {VFIO}"
         )
 
 
@@ -221,7 +224,7 @@ def _driverctl(runner: Runner, *arguments: str) -> None:
 
 
 def release_unused(host: Host, runner: Runner, used: Collection[str]) -> None:
-    """Plan to give back the devices that were bound for us and that no port uses any more."""
+    """Plan to return the devices that this collection has bound and that no port uses any more."""
     for resource, original in host.entries("driver").items():
         address = resource.split(":", 1)[1].rsplit(":", 1)[0]
         if address in used:
@@ -234,6 +237,6 @@ def release_unused(host: Host, runner: Runner, used: Collection[str]) -> None:
 
 
 def _release(runner: Runner, address: str, override: str) -> None:
-    # DPDK may still hold it, and then the kernel would wait; where it does not, this fails and nothing is lost
+    # DPDK may still hold the device, for which the kernel would wait; if it does not, this fails without harm
     runner(["ovs-appctl", "--timeout=10", "netdev-dpdk/detach", address])
     _driverctl(runner, *(("set-override", address, override) if override else ("unset-override", address)))

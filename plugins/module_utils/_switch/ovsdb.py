@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Open vSwitch's database on the node. Edge: the one place that talks to it.
+"""Open vSwitch's database on the node. Edge: only this file talks to it.
 
-It is read in one transaction and written in one (RFC 7047, JSON over the server's socket; a command line could not hold
-the ports of some hundred guests). The transaction has the rows that it changes wait for being as they were read, so a
-change by somebody else in between makes it fail as a whole.
+One transaction reads it and one writes it (RFC 7047, JSON over the server's socket; a command line could not hold the
+ports of some hundred guests). The writing transaction checks that the rows it changes are as they were read, so that a
+change by another user in between makes it fail as a whole.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .._host.host import Host, Runner
 from .rows import DATABASE, FINISH, ROOT, Database, parse_database, select_operations
 
 SOCKET = "/run/openvswitch/db.sock"
-#: Debian keeps the file in /var/lib and a link to it in /etc, others in /etc.
+#: Debian keeps the file in /var/lib with a link in /etc, other distributions in /etc.
 FILES = ("/var/lib/openvswitch/conf.db", "/etc/openvswitch/conf.db")
 TOOL = "/usr/bin/ovsdb-tool"
-#: How long the server may take to answer, and the daemon to do what the database says.
+#: Timeouts in seconds: for the server's answer, and for the daemon to apply the database.
 ANSWER_S = 15.0
 SETTLE_S = 90.0
 
@@ -56,7 +56,7 @@ class Ovsdb:
         return connection
 
     def read(self) -> Database:
-        """Return what is configured; an empty database where Open vSwitch is not installed."""
+        """Return the configuration; an empty database where Open vSwitch is not installed."""
         operations = select_operations()
         results = self._call(operations)
         if results is None:
@@ -64,7 +64,7 @@ class Ovsdb:
         return parse_database(results) if results is not None else Database()
 
     def _read_file(self, operations: Sequence[Mapping[str, Any]]) -> list[Any] | None:
-        """Ask the file itself while no server has it."""
+        """Read the file itself while the server is down."""
         file = next((path for path in map(self.host.path, FILES) if os.path.isfile(path) and not os.path.islink(path)), None)
         if file is None or not os.path.exists(TOOL):
             return None
@@ -76,7 +76,7 @@ class Ovsdb:
         return _checked(results)
 
     def transact(self, operations: Sequence[Mapping[str, Any]]) -> int:
-        """Make a transaction that ends with ``FINISH``; return the number that the daemon counts it by."""
+        """Make a transaction that ends with ``FINISH``; return its number for the daemon."""
         results = self._call(operations)
         if results is None:
             raise HostError(f"ovsdb-server does not listen on {SOCKET}; start it: systemctl start ovsdb-server")
@@ -98,7 +98,7 @@ class Ovsdb:
         return _checked(answer["result"])
 
     def settle(self, number: int) -> None:
-        """Wait until the daemon has done what the database said at a transaction."""
+        """Wait until the daemon has applied a transaction."""
         end = time.monotonic() + SETTLE_S
         while True:
             results = self._call([{"op": "select", "table": ROOT, "where": [], "columns": ["cur_cfg"]}])
@@ -106,18 +106,18 @@ class Ovsdb:
                 return
             if time.monotonic() > end:
                 raise HostError(
-                    f"ovs-vswitchd has not done what the database says within {SETTLE_S:.0f} s; look at its log "
+                    f"ovs-vswitchd has not applied the database within {SETTLE_S:.0f} s; look at its log "
                     "(/var/log/openvswitch/ovs-vswitchd.log, journalctl -u ovs-vswitchd)"
                 )
             time.sleep(0.1)
 
     def note(self, operations: Sequence[Mapping[str, Any]]) -> int:
-        """Write something that the comparison does not see; return what to settle for."""
+        """Write something that the comparison does not see; return the number to settle for."""
         return self.transact([*operations, *FINISH])
 
 
 def _answer(connection: socket.socket) -> dict[str, Any]:
-    """Return the server's answer; its own requests ("echo": are you there?) are answered on the way."""
+    """Return the server's answer; answer its own requests ("echo": are you there?) meanwhile."""
     decoder = json.JSONDecoder()
     text = ""
     received = bytearray()
@@ -145,12 +145,13 @@ def _answer(connection: socket.socket) -> dict[str, Any]:
 
 
 def _checked(results: Sequence[Any]) -> list[Any]:
-    """Return the results of the operations; an error among them means that nothing was done."""
+    """Return the results of the operations; an error among them means that nothing was changed."""
     for result in results:
         if isinstance(result, Mapping) and result.get("error"):
             if result["error"] == "timed out":
                 raise HostError(
-                    "somebody else has changed the switch's configuration while this run was planned, so nothing was changed; run it again"
+                    "another user has changed the switch's configuration while this run was planned, "
+                    "so nothing was changed; run it again"
                 )
             raise HostError(f"ovsdb-server refused the transaction, so nothing was changed: {_reason(result)}")
     return list(results)
@@ -163,7 +164,7 @@ def _reason(error: Any) -> str:
 
 
 class Once:
-    """Lets several changes share one act: the first that is made does it for all."""
+    """Lets several changes share one action: the first change does it for all."""
 
     def __init__(self, act: Callable[[], None]) -> None:
         self.act = act

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the userspace switch shall be: its settings, bridges, ports, and which poll-mode thread serves which queue. Pure.
+"""The plan of the userspace switch: settings, bridges, ports, and which poll-mode thread serves which queue. Pure.
 
 Sources: ovs-vswitchd.conf.db(5) and Documentation/topics/dpdk/{pmd,memory,vhost-user,phy}.rst of Open vSwitch.
 """
@@ -18,23 +18,23 @@ from .._cpus.partition import Partition
 from .._guests.guest import Guest
 from .._guests.network import Network, port_name, socket_path
 
-#: Keys of other_config that the daemon reads at its start alone ("Changing this value requires restarting the daemon").
+#: Keys of other_config that the daemon reads only at its start ("Changing this value requires restarting the daemon").
 RESTART_KEYS = ("dpdk-alloc-mem", "dpdk-extra", "dpdk-init", "dpdk-lcore-mask", "dpdk-socket-limit", "dpdk-socket-mem")
-#: Keys that hand out receive queues anew when they change.
+#: Keys whose change distributes receive queues again.
 QUEUE_KEYS = ("pmd-cpu-mask", "pmd-rxq-assign", "pmd-rxq-isolate")
 PMD_SLEEP_MAX_US = 10000
 
 PHYSICAL = "dpdk"
 VHOST = "dpdkvhostuserclient"
 
-#: EAL options that would undo what the settings say: the threads' CPUs, the memory, the devices.
+#: EAL options that would contradict the settings: the threads' CPUs, the memory, the devices.
 _CPU_OPTIONS = ("-c", "-l", "--lcores", "--main-lcore", "--master-lcore")
 _MEMORY_OPTIONS = ("-m", "--socket-mem", "--socket-limit")
 _NO_HUGE = "--no-huge"
 
 
 class SwitchError(RefusalError):
-    """The switch cannot be what is asked for; the message names the variable and what would work."""
+    """The switch cannot be as requested; the message names the variable and what would work."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SwitchOptions:
 
 @dataclass(frozen=True)
 class Port:
-    """A port of ours."""
+    """A port of this collection."""
 
     name: str
     bridge: str
@@ -60,15 +60,15 @@ class Port:
     mtu: int = 1500
     tag: int | None = None
     queues: int = 1
-    nodes: tuple[int, ...] = ()  # NUMA nodes it is on; empty: not known
+    nodes: tuple[int, ...] = ()  # its NUMA nodes; empty: unknown
     affinity: Mapping[int, int] = field(default_factory=dict)  # queue to CPU
 
 
 @dataclass(frozen=True)
 class Switch:
-    """All that the database shall hold for us."""
+    """The planned content of the database."""
 
-    settings: Mapping[str, str | None]  # other_config; None: not there
+    settings: Mapping[str, str | None]  # other_config; None: absent
     bridges: Mapping[str, str]  # to the network that it is marked with
     ports: Mapping[str, Port]
     socket_memory_mib: Mapping[int, int]
@@ -78,7 +78,7 @@ class Switch:
 
 
 def mbuf_bytes(mtu: int) -> int:
-    """Return what one packet buffer takes for an MTU.
+    """Return the size of one packet buffer for an MTU.
 
     lib/netdev-dpdk.c: the frame with two VLAN tags (MTU + 26) rounded up to 1 KiB, 128 bytes of headroom, and OVS's and
     DPDK's own 832 bytes. That gives the sizes in Documentation/topics/dpdk/memory.rst: 3008 for an MTU of 1500, 7104 for
@@ -88,15 +88,15 @@ def mbuf_bytes(mtu: int) -> int:
 
 
 def mbuf_count(mtu: int) -> int:
-    """Return how many buffers OVS asks for: 262144, and 16384 where frames round up to less than an MTU of 1500.
+    """Return how many buffers OVS requests: 262144, and 16384 where frames round up to less than an MTU of 1500.
 
-    Documentation/topics/dpdk/memory.rst, "Shared Memory Calculations". Where memory does not suffice, OVS halves the
-    number until it does, down to 16384.
+    Documentation/topics/dpdk/memory.rst, "Shared Memory Calculations". If memory does not suffice, OVS halves the number
+    until it does, down to 16384.
     """
     return 262144 if mtu + 26 > 1024 else 16384
 
 
-#: What EAL, rings and vhost devices take beside the buffers of packets.
+#: Memory of EAL, rings and vhost devices beside the buffers of packets.
 _OVERHEAD_MIB = 64
 _STEP_MIB = 64
 
@@ -104,13 +104,12 @@ _STEP_MIB = 64
 def socket_memory_mib(
     partition: Partition, networks: Mapping[str, Network], guests: Iterable[Guest], override: int = 0
 ) -> dict[int, int]:
-    """Return how many MiB of huge pages the switch gets of each NUMA node.
+    """Return how many MiB of huge pages the switch gets on each NUMA node.
 
     By default ports of one MTU and NUMA node share one pool of buffers (Documentation/topics/dpdk/memory.rst, "Shared
-    Memory"), so it is not the number of ports that counts, but the different MTUs. A port's pool lies on its NUMA node:
-    the NIC's, which has dataplane CPUs, or that of the guest's memory. Each node that may have either gets the sum over
-    the MTUs, whichever guests there are today: another guest then changes nothing that the daemon would have to be
-    restarted for. ``override`` replaces the sum.
+    Memory"), so the different MTUs count, not the number of ports. A port's pool is on its NUMA node: the NIC's, which
+    has dataplane CPUs, or that of the guest's memory. Each node that may have either gets the sum over the MTUs,
+    whichever guests exist now: another guest then needs no restart of the daemon. ``override`` replaces the sum.
     """
     used = {network.mtu for network in networks.values() if network.realtime and network.state == "present"}
     wanted = {-(-(mtu + 26) // 1024): mtu for mtu in used}  # MTUs that round to one size share
@@ -132,7 +131,7 @@ def _memory_nodes(partition: Partition, guests: Iterable[Guest]) -> set[int]:
 
 
 def _per_socket(memory: Mapping[int, int]) -> str:
-    """Write memory as ``dpdk-socket-mem`` wants it: a number for each socket from 0 on."""
+    """Write memory for ``dpdk-socket-mem``: a number for each socket from 0 on."""
     last = max((node for node, mib in memory.items() if mib), default=0)
     return ",".join(str(memory.get(node, 0)) for node in range(last + 1))
 
@@ -141,7 +140,7 @@ def _per_socket(memory: Mapping[int, int]) -> str:
 
 
 def desired_settings(partition: Partition, memory: Mapping[int, int], options: SwitchOptions) -> dict[str, str | None]:
-    """Return the keys of other_config that are ours to set (None: to remove)."""
+    """Return the keys of other_config that this collection sets (None: removes)."""
     if options.socket_memory_mib < 0:
         raise SwitchError(
             f"ovs_dpdk_socket_memory_mib: {options.socket_memory_mib} is no number of MiB; 0 computes it from the networks"
@@ -155,7 +154,7 @@ def desired_settings(partition: Partition, memory: Mapping[int, int], options: S
         "dpdk-socket-mem": _per_socket(memory),
         "dpdk-socket-limit": _per_socket(memory),
         "pmd-cpu-mask": format_hex(partition.sets["dataplane"]),
-        # a thread that serves a pinned queue would else serve no others, and ports that are not ours could be left unpolled
+        # otherwise a thread with a pinned queue would serve no other queue, and ports of other users could stay unpolled
         "pmd-rxq-assign": "group",
         "pmd-rxq-isolate": "false",
         "pmd-sleep-max": str(options.pmd_sleep_max_us) if options.pmd_sleep_max_us else None,
@@ -163,13 +162,13 @@ def desired_settings(partition: Partition, memory: Mapping[int, int], options: S
     if options.dpdk_extra is not None:
         words = check_extra(options.dpdk_extra, "ovs_dpdk_extra")
         settings["dpdk-extra"] = options.dpdk_extra.strip() or None
-        if _NO_HUGE in words:  # no huge pages, so none of a NUMA node
+        if _NO_HUGE in words:  # without huge pages there are none on a NUMA node
             settings.update({"dpdk-socket-mem": None, "dpdk-socket-limit": None})
     return settings
 
 
 def check_extra(text: str, where: str) -> list[str]:
-    """Return the words of EAL arguments; refuse those that would contradict the partition."""
+    """Return the words of EAL arguments; refuse those that contradict the partition."""
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -179,18 +178,19 @@ def check_extra(text: str, where: str) -> list[str]:
         short = option[:2] if re.fullmatch(r"-[clm].*", option) and not option.startswith("--") else option
         if short in _CPU_OPTIONS:
             raise SwitchError(
-                f"{where}: {word} gives DPDK CPUs of its own, against the partition; leave it out (poll-mode threads run on the dataplane CPUs, "
+                f"{where}: {word} gives DPDK its own CPUs, against the partition; "
+                "leave it out (poll-mode threads run on the dataplane CPUs, "
                 "all others on housekeeping), or set ovs_dpdk_extra to replace it"
             )
         if short in _MEMORY_OPTIONS and _NO_HUGE not in words:
             raise SwitchError(
-                f"{where}: {word} gives DPDK memory of its own; leave it out and set ovs_dpdk_socket_memory_mib instead"
+                f"{where}: {word} gives DPDK its own memory; leave it out and set ovs_dpdk_socket_memory_mib instead"
             )
     return words
 
 
 def same_setting(key: str, current: str | None, wanted: str | None) -> bool:
-    """Whether a value that is there means what is wanted."""
+    """Whether the present value means the same as the wanted one."""
     if current == wanted:
         return True
     if current is None or wanted is None:
@@ -207,7 +207,7 @@ def same_setting(key: str, current: str | None, wanted: str | None) -> bool:
 
 
 def physical_port_name(network: str) -> str:
-    """Return the name of a network's physical port; guests' ports have a dot, so it is none of theirs."""
+    """Return the name of a network's physical port; names of guests' ports have a dot, so they differ."""
     return f"dpdk-{network}"
 
 
@@ -260,9 +260,9 @@ def assign_queues(
 ) -> dict[str, Port]:
     """Return the ports by name, each queue with the dataplane CPU that polls it.
 
-    A queue that has a dataplane CPU keeps it, so that ports which come or go move no other. A new one gets the CPU with
-    the fewest queues on the port's NUMA node (on all nodes where it is not known), the lowest of equals. ``foreign`` are
-    the CPUs of queues that are pinned and not ours, once for each queue.
+    A queue that has a dataplane CPU keeps it, so that new and removed ports move no other queue. A new queue gets the CPU
+    with the fewest queues on the port's NUMA node (on all nodes if that is unknown), the lowest of equals. ``foreign``
+    are the CPUs of other users' pinned queues, once for each queue.
     """
     dataplane = partition.sets["dataplane"]
     load = dict.fromkeys(sorted(dataplane), 0)
@@ -294,14 +294,14 @@ def format_affinity(affinity: Mapping[int, int]) -> str:
 
 
 def parse_affinity(text: str) -> dict[int, int]:
-    """Return queue to CPU; what is no such list is empty, as it is for Open vSwitch."""
+    """Return queue to CPU; text that is no such list gives an empty mapping, as in Open vSwitch."""
     pairs = [item.strip().split(":") for item in text.split(",") if item.strip()]
     if not all(len(pair) == 2 and pair[0].isdecimal() and pair[1].isdecimal() for pair in pairs):
         return {}
     return {int(queue): int(cpu) for queue, cpu in pairs}
 
 
-# -- all of it -------------------------------------------------------------------------------------
+# -- the whole -------------------------------------------------------------------------------------
 
 
 def check_dataplane(partition: Partition, networks: Mapping[str, Network], device_nodes: Mapping[str, int | None]) -> None:
@@ -311,22 +311,26 @@ def check_dataplane(partition: Partition, networks: Mapping[str, Network], devic
     if present and not dataplane:
         names = ", ".join(network.name for network in present)
         raise SwitchError(
-            f"realtime_networks: {names} {'is' if len(present) == 1 else 'are'} real-time, but this node's partition has no dataplane CPUs to poll the "
-            "switch; set cpu_partition_dataplane_cores_per_node or cpu_partition_dataplane_devices, or give the network realtime: false"
+            f"realtime_networks: {names} {'is' if len(present) == 1 else 'are'} real-time, "
+            "but this node's partition has no dataplane CPUs to poll the "
+            "switch; set cpu_partition_dataplane_cores_per_node or cpu_partition_dataplane_devices, "
+            "or give the network realtime: false"
         )
     for network in present:
         node = device_nodes.get(network.name)
         if node is not None and not dataplane & partition.nodes.get(node, frozenset()):
             raise SwitchError(
-                f"realtime_networks: {network.name}: device {network.device} is on NUMA node {node}, which has no dataplane CPUs (there are "
+                f"realtime_networks: {network.name}: device {network.device} is on NUMA node {node}, "
+                "which has no dataplane CPUs (there are "
                 f"{format_cpulist(dataplane)}); add it to cpu_partition_dataplane_devices, or choose a device of another node"
             )
 
 
 def desired_bridges(networks: Iterable[Network], marked: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the bridges of present real-time networks and the network each is marked with.
+    """Return the bridges of present real-time networks and the network that each is marked with.
 
-    Networks may share one. ``marked`` holds the network that a bridge is marked with now; it stays while it uses it.
+    Networks may share a bridge. ``marked`` holds the network that a bridge is marked with now; the mark stays while that
+    network uses the bridge.
     """
     users: dict[str, list[str]] = {}
     for network in networks:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the running daemon has the settings that it reads at its start alone, and who would notice a restart. Pure.
+"""Whether the running daemon has the settings that it reads only at its start, and which guests notice a restart. Pure.
 
-The database tells what the settings are now, not what the daemon was started with. So the transaction that changes them
-also writes down, in external_ids of the root, which process runs with which of them ("<process> <digest>"). A process that
-is not the one written down has started since and read what the database holds; a run that is killed between transaction
-and restart is thereby seen by the next one, and a reboot in between is seen too.
+The database shows the present settings, not those that the daemon was started with. So the transaction that changes them
+also records in external_ids of the root which process runs with which settings ("<process> <digest>"). Any other process
+has started since and has read the database. So the next run notices a run that was killed between transaction and
+restart, and also a reboot in between.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def digest(settings: Mapping[str, str | None]) -> str:
 
 
 def marker(process: str, settings: Mapping[str, str | None]) -> str:
-    """Return what is written down: this process runs with these settings."""
+    """Return the record that this process runs with these settings."""
     return f"{process} {digest(settings)}"
 
 
@@ -35,13 +35,13 @@ def running_digest(database: Database, process: str) -> str:
 
 
 def restart_reasons(database: Database, wanted: Mapping[str, str | None], process: str) -> list[str]:
-    """Return why the running daemon must start anew to have the wanted settings; nothing where it has them."""
+    """Return why the running daemon needs a restart to have the wanted settings; an empty list where it has them."""
     current = database.other_config
     after = {key: current.get(key) for key in RESTART_KEYS}
     changed = [key for key in RESTART_KEYS if key in wanted and not same_setting(key, current.get(key), wanted[key])]
     after.update({key: wanted[key] for key in changed})
     if running_digest(database, process) != digest(after):
-        return changed or ["settings changed by a run that did not come to the restart"]
+        return changed or ["settings changed by a run that ended before the restart"]
     if (after["dpdk-init"] or "").lower() == "true" and not database.dpdk_initialized:
         return ["DPDK is not initialized in the running daemon"]
     return []
@@ -50,7 +50,7 @@ def restart_reasons(database: Database, wanted: Mapping[str, str | None], proces
 def switch_users(database: Database, realtime_guests: Collection[str]) -> list[str]:
     """Return the guests that a restart would cut off for a moment: those connected, and running real-time guests.
 
-    Where the switch has no vhost-user port at all, no guest uses it.
+    If the switch has no vhost-user port, no guest uses it.
     """
     vhost = [row for row in database.interfaces.values() if row.type.startswith("dpdkvhostuser")]
     connected = {row.guest or row.name for row in vhost if row.connected}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rows of Open vSwitch's database that a switch is described by. Pure.
+"""The rows of Open vSwitch's database that describe a switch. Pure.
 
 Tables and columns: ovs-vswitchd.conf.db(5); how values look in JSON: RFC 7047, section 5.1.
 """
@@ -13,7 +13,7 @@ from typing import Any
 DATABASE = "Open_vSwitch"
 ROOT = "Open_vSwitch"
 
-#: What is read of each table; all of it exists since Open vSwitch 2.10.
+#: The columns that are read of each table; all exist since Open vSwitch 2.10.
 COLUMNS: dict[str, tuple[str, ...]] = {
     ROOT: ("_uuid", "bridges", "cur_cfg", "dpdk_initialized", "external_ids", "next_cfg", "other_config"),
     "Bridge": ("_uuid", "datapath_type", "external_ids", "name", "ports"),
@@ -24,11 +24,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 _MAPS = ("external_ids", "options", "other_config", "status")
 _REFERENCES = ("bridges", "interfaces", "ports")
 
-#: external_ids that mark what is ours, with the network, the guest and the device as the inventory names them.
+#: external_ids that mark this collection's rows, with network, guest and device as the inventory names them.
 NETWORK_KEY = "realtime-kvm"
 GUEST_KEY = "realtime-kvm-guest"
 DEVICE_KEY = "realtime-kvm-device"
-#: In external_ids of the root: which process of the daemon runs with which values (see ``_switch_daemon``).
+#: In external_ids of the root: which process of the daemon runs with which values (see ``restart.py``).
 DAEMON_KEY = "realtime-kvm-daemon"
 
 
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def network(self) -> str | None:
-        """The network that the row was made for; None when it is not ours."""
+        """The network that the row was made for; None for a foreign row."""
         return self.map("external_ids").get(NETWORK_KEY)
 
     @property
@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Database:
-    """What Open vSwitch is configured to be; ``root`` None: there is no database yet."""
+    """Open vSwitch's configuration; ``root`` None: there is no database yet."""
 
     root: Row | None = None
     bridges: Mapping[str, Row] = field(default_factory=dict)  # by name
@@ -97,7 +97,7 @@ class Database:
         return next((bridge.name for bridge in self.bridges.values() if uuid in bridge.references("ports")), "")
 
     def ports_of(self, bridge: str) -> list[Row]:
-        """Return the ports of a bridge, its own included."""
+        """Return the ports of a bridge, including its own."""
         uuids = set(self.bridges[bridge].references("ports")) if bridge in self.bridges else set()
         return [port for port in self.ports.values() if port.uuid in uuids]
 
@@ -107,12 +107,12 @@ class Database:
 
     @property
     def own_ports(self) -> list[Row]:
-        """The ports that are ours, bridges' own ports left out."""
+        """This collection's ports, without the bridges' own."""
         return [port for port in self.ports.values() if port.network is not None and port.name not in self.bridges]
 
 
 def decode(column: str, value: Any) -> Any:
-    """Return a column's value as Python has it."""
+    """Return a column's value as a Python value."""
     if column in _MAPS:
         return dict(value[1])
     is_set = isinstance(value, list) and value[0] == "set"
@@ -127,7 +127,7 @@ def _atom(value: Any) -> Any:
 
 
 def select_operations() -> list[dict[str, Any]]:
-    """Return the operations that read it all at once, as of one moment."""
+    """Return the operations that read everything in one transaction."""
     return [{"op": "select", "table": table, "where": [], "columns": list(columns)} for table, columns in COLUMNS.items()]
 
 
@@ -170,7 +170,7 @@ def set_keys(table: str, row: Row, column: str, wanted: Mapping[str, str | None]
     """Return the operations that set (None: remove) keys of a map and leave the others."""
     if not wanted:
         return []
-    # "insert" does not replace a key that is there
+    # "insert" does not replace an existing key
     mutations: list[Any] = [[column, "delete", ["set", sorted(wanted)]]]
     values = {key: value for key, value in wanted.items() if value is not None}
     if values:
@@ -179,7 +179,7 @@ def set_keys(table: str, row: Row, column: str, wanted: Mapping[str, str | None]
 
 
 def change_references(table: str, row: Row, column: str, how: str, references: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return the operations that add rows to a set of references (``insert``) or take them out (``delete``)."""
+    """Return the operations that add rows to a set of references (``insert``) or remove them (``delete``)."""
     found = list(references)
     if not found:
         return []
@@ -187,7 +187,7 @@ def change_references(table: str, row: Row, column: str, how: str, references: I
 
 
 def unchanged(table: str, row: Row, columns: Sequence[str]) -> dict[str, Any]:
-    """Return the operation that fails unless the row still is as it was read: nobody else changed it meanwhile."""
+    """Return the operation that fails if another user has changed the row since it was read."""
     values = {}
     for column in columns:
         value = row.columns[column]
@@ -208,7 +208,7 @@ def unchanged(table: str, row: Row, columns: Sequence[str]) -> dict[str, Any]:
     }
 
 
-#: Ends every transaction: the daemon is told to look, and the disk has it before the answer comes.
+#: Ends every transaction: it notifies the daemon, and the answer comes after the write to disk.
 FINISH: tuple[dict[str, Any], ...] = (
     {"op": "mutate", "table": ROOT, "where": [], "mutations": [["next_cfg", "+=", 1]]},
     {"op": "select", "table": ROOT, "where": [], "columns": ["next_cfg"]},

@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who owns which CPU, huge page, port, device and interrupt of a node, and since when. Pure.
+"""The owners of a node's CPUs, huge pages, ports, devices and interrupts, and since when. Pure.
 
-The input is what ``rt_node_info`` returns. Of a running guest its threads tell the CPUs, of one that is off its definition.
+The input is the result of ``rt_node_info``. A running guest's CPUs are those of its threads, a stopped guest's those of
+its definition.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition impor
 from .facts import cpus_of, existing_of, memory_of, since_of, switch_memory, threads_of, topology_of
 from .fit import Fit, Room, largest_on_node, largest_spread
 
-#: Who can have something, beside guests.
+#: Kinds of owners beside guests.
 SWITCH, HOST, FREE = "switch", "host", "free"
-#: Sums are made under these names for what has no owner or project.
+#: The names for sums without owner or project.
 PLATFORM, UNTOLD = "(platform)", "(not told)"
 
 
 class Holding(NamedTuple):
-    """One thing that somebody has: a row of the accounting."""
+    """A row of the accounting: one resource of one owner."""
 
     node: str
     kind: str  # cpu, hugepages, memory, port, device, irq
@@ -49,14 +50,14 @@ class Holding(NamedTuple):
     owner: str
     project: str
     guest_class: str
-    manager: str  # realtime.kvm, nova or nobody that is known
+    manager: str  # realtime.kvm, nova, or empty if unknown
     state: str  # running or reserved
     since: str
-    basis: str  # what tells since when: process, created, definition, document, boot
+    basis: str  # the source of "since": process, created, definition, document, boot
 
 
 class Account:
-    """The books of one node."""
+    """The accounting of one node."""
 
     def __init__(self, name: str, info: Mapping[str, Any]) -> None:
         self.name = name
@@ -74,16 +75,16 @@ class Account:
     def _read_partition(self) -> tuple[Partition | None, str]:
         document = self.info.get("partition") or {}
         if not document:
-            return None, "there is no partition document on this node"
+            return None, "this node has no partition document"
         try:
             partition = partition_from_document(document)
         except PartitionError as error:
             return None, str(error)
         if self.topology is None or partition.topology_digest != self.topology.digest():
-            return partition, "the partition document is of another topology than the node has; run the cpu_partition role"
+            return partition, "the partition document describes another topology than the node has; run the cpu_partition role"
         return partition, ""
 
-    # -- who has what --------------------------------------------------------------------------------
+    # -- rows ---------------------------------------------------------------------------------------
 
     @cached_property
     def holdings(self) -> list[Holding]:
@@ -117,7 +118,7 @@ class Account:
 
     @cached_property
     def users(self) -> dict[int, list[tuple[str, str, str]]]:
-        """Of each CPU that is somebody's alone: kind of user, name and role."""
+        """Return the owner of each CPU with a single owner: kind, name and role."""
         found: dict[int, list[tuple[str, str, str]]] = {}
         for guest in self.guests:
             for role, cpus in self.threads(guest).items():
@@ -142,7 +143,10 @@ class Account:
                     since: dict[str, Any] = {"since": self.switch.get("running_since", ""), "basis": "process"}
                     yield self._row("cpu", f"CPU {cpu}", 1, "CPU", user_kind=kind, user=user, role=role, **place, **since)
                 else:
-                    alone = place["set"] not in ("housekeeping", "shared")  # there it has company, pinned or not
+                    alone = place["set"] not in (
+                        "housekeeping",
+                        "shared",
+                    )  # in these sets other threads may run on the same CPU, pinned or not
                     unit = "CPU" if alone else "vCPU"
                     yield self._row("cpu", f"CPU {cpu}", 1, unit, guest=by_name[user], role=role, exclusive=alone, **place)
             if cpu in self.users:
@@ -159,7 +163,7 @@ class Account:
 
     @cached_property
     def floating(self) -> dict[int, list[str]]:
-        """Of each CPU the guests that have vCPUs floating there."""
+        """Return for each CPU the guests with vCPUs that float there."""
         found: dict[int, list[str]] = {}
         for guest in self.guests:
             cpus: set[int] = set()
@@ -171,7 +175,7 @@ class Account:
         return found
 
     def _floating(self, guest: Mapping[str, Any]) -> Iterator[Holding]:
-        """Yield threads that share their CPUs, one row for those on the same ones."""
+        """Yield threads that share their CPUs, one row for threads on the same CPUs."""
         groups: dict[tuple[str, frozenset[int]], list[str]] = {}
         for role, cpus in self.threads(guest).items():
             if len(cpus) != 1 or not any(user[1:] == (guest["name"], role) for user in self.users.get(min(cpus), ())):
@@ -186,7 +190,7 @@ class Account:
 
     @cached_property
     def stranded(self) -> frozenset[int]:
-        """Free realtime CPUs on cores that a guest has a part of: guests share no core, so no other guest gets them."""
+        """Free realtime CPUs on cores that a guest partly uses: guests share no core, so no other guest gets them."""
         if self.topology is None or self.partition is None:
             return frozenset()
         realtime = self.partition.sets["realtime"] & frozenset(self.topology.cpus)
@@ -269,7 +273,7 @@ class Account:
 
     @cached_property
     def capacity(self) -> dict[str, Any]:
-        """What there is, what of it is used, free, and stranded; and the largest real-time guest that still fits."""
+        """The total, used, free and stranded amounts, and the largest real-time guest that still fits."""
         return {
             "cpus": self._cpu_capacity(),
             "hugepages": self._page_capacity(),
@@ -341,7 +345,7 @@ SUMS = ("guests", "nodes", "own_cpus", "shared_vcpus", "memory_mib", "hugepages_
 
 
 def sums(holdings: Iterable[Holding], key: str) -> list[dict[str, Any]]:
-    """Return what each owner or project (``key``) has in all, by name; switch and host are the platform's own."""
+    """Return the sums of each owner or project (``key``) by name; switch and host belong to the platform."""
     found: dict[str, dict[str, Any]] = {}
     guests: dict[str, set[tuple[str, str]]] = {}
     nodes: dict[str, set[str]] = {}

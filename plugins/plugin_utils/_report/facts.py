@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ``rt_node_info`` tells of a node, as the planner and the accounting take it. Pure."""
+"""Converts the result of ``rt_node_info`` for the planner and the accounting. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning impor
 
 
 def cpus_of(text: Any) -> frozenset[int]:
-    """Return the CPUs of a list that a node has reported; none where it cannot be read."""
+    """Return the CPUs of a list that a node has reported; no CPUs if it cannot be read."""
     return _parsed(str(text or ""))
 
 
@@ -24,7 +24,7 @@ _parsed = lru_cache(maxsize=4096)(parse_or_empty)
 
 
 def topology_of(data: Mapping[str, Any]) -> Topology | None:
-    """Return the topology that ``rt_node_info`` has described, None where it could not."""
+    """Return the topology in a result of ``rt_node_info``, None without one."""
     if not data:
         return None
     cpus = {
@@ -51,7 +51,7 @@ def topology_of(data: Mapping[str, Any]) -> Topology | None:
 
 
 def since_of(guest: Mapping[str, Any]) -> tuple[str, str]:
-    """Return since when a guest has what it has, and what tells so."""
+    """Return since when a guest has its resources, and the source of that time."""
     running = guest["state"] == "running"
     for key, basis in ((("running_since", "process"),) if running else ()) + (
         ("created", "created"),
@@ -63,7 +63,7 @@ def since_of(guest: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def threads_of(guest: Mapping[str, Any]) -> dict[str, frozenset[int]]:
-    """Return the CPUs of each thread: of the running guest, else as it is defined."""
+    """Return the CPUs of each thread: of the running guest, else of its definition."""
     if guest["threads"]:
         return {thread["role"]: cpus_of(thread["cpus"]) for thread in guest["threads"]}
     pins, floating = guest["vcpus"], cpus_of(guest["floating"])
@@ -72,7 +72,7 @@ def threads_of(guest: Mapping[str, Any]) -> dict[str, frozenset[int]]:
 
 
 def memory_of(guest: Mapping[str, Any]) -> list[tuple[str, str, int]]:
-    """Return NUMA node, page size and MiB; the node is empty where the guest is bound to none."""
+    """Return NUMA node, page size and MiB; the node is empty if the guest is bound to none."""
     size, total = guest["hugepages"], guest["memory_mib"]
     if guest["nodes"]:
         nodes = tuple(guest["nodes"])
@@ -90,7 +90,7 @@ def switch_memory(switch: Mapping[str, Any]) -> dict[int, int]:
 
 
 def existing_of(guest: Mapping[str, Any]) -> Existing:
-    """Return a guest as the planner sees it: as it is defined."""
+    """Return a guest's definition for the planner."""
     return Existing(
         name=guest["name"],
         ours=guest["ours"],

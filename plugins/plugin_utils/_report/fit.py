@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The largest real-time guest that still fits on a node. Pure.
 
-Asked of the planner that places guests (``_pinning.place``), so that what is promised here is what ``rt_domain`` accepts.
+The planner that places guests (``pinning.place``) answers it, so that ``rt_domain`` accepts what is promised here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE = 2  # MiB
 
 @dataclass(frozen=True)
 class Fit:
-    """The largest guest: 0 vCPUs where none fits, and why."""
+    """The largest guest; 0 vCPUs if none fits, with the reason."""
 
     vcpus: int = 0
     memory_mib: int = 0  # the most that this guest may have
@@ -35,16 +35,16 @@ class Fit:
 
 @dataclass(frozen=True)
 class Room:
-    """A node's realtime CPUs and memory, and the domains that have their part of them."""
+    """A node's realtime CPUs and memory, and the domains that use them."""
 
     partition: Partition
     topology: Topology
     existing: Sequence[Existing] = ()
-    memory_mib: Mapping[int, int] | None = None  # by NUMA node, that guests may have; None: the machine does not tell
+    memory_mib: Mapping[int, int] | None = None  # by NUMA node, that guests may use; None: unknown
     polling: Mapping[int, str] | None = None
 
     def place(self, vcpus: int, memory_mib: int, numa_node: int | None) -> Placement:
-        """Return where such a guest would go (``numa_node`` None: spread); ``PinningError`` says why it cannot be placed."""
+        """Return the placement of such a guest (``numa_node`` None: spread), or raise ``PinningError``."""
         guest = Guest(
             name=PROBE,
             memory_mib=memory_mib,
@@ -67,7 +67,7 @@ class Room:
         return True
 
     def free_cpus(self, numa_node: int) -> int:
-        """Return the realtime threads of cores that nobody has: more cannot be given."""
+        """Return the realtime threads of free cores, the most that a new guest can get."""
         taken: frozenset[int] = frozenset().union(*(domain.cpus for domain in self.existing))
         members = self.partition.sets["realtime"] & self.partition.nodes.get(numa_node, frozenset())
         cores = {self.topology.core_of(cpu) & members for cpu in members if cpu in self.topology.cpus}
@@ -82,10 +82,10 @@ class Room:
 
 
 def _largest(fits: Callable[[int], bool], least: int, most: int) -> int:
-    """Return the largest number in a range that fits, 0 where none does; what fits, fits in every smaller size as well."""
+    """Return the largest number in a range that fits, 0 if none does; if a number fits, so does every smaller one."""
     if most < least:
         return 0
-    if fits(most):  # nearly always: the caller's upper bound is what is free
+    if fits(most):  # nearly always, since the caller's upper bound is the free amount
         return most
     if not fits(least):
         return 0

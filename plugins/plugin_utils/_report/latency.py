@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stored latency results as histograms and trends. Pure: results in, coordinates out.
 
-A histogram counts samples by latency. Most are in a few buckets, and the few in the tail decide, so the counts are drawn on
-a logarithmic scale; latencies are, too, where the maximum is far out.
+A histogram counts samples by latency. Most are in a few buckets, but the few in the tail decide; so the counts have a
+logarithmic scale, and the latencies too if the maximum is far out.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ VERDICTS = ("pass", "fail", "inconclusive")
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 220, 52, 30, 12
 #: Above this maximum (in us) the latencies are drawn on a logarithmic scale as well.
 LINEAR_US = 128
-#: Runs that a trend shows.
+#: The most runs that a trend shows.
 RUNS = 60
 
 
 def check_result(data: Any) -> str:
-    """Return why this is no result that ``rt_latency`` has stored, nothing where it is one."""
+    """Return why this is no result stored by ``rt_latency``; an empty text if it is one."""
     if not isinstance(data, Mapping):
         return "it holds no JSON object"
     if data.get("format") != 1:
@@ -70,7 +70,7 @@ def _number(value: Any) -> bool:
 
 
 def _measured(value: Any) -> bool:
-    """Whether it is a number or None: nothing was measured, or the tool does not tell."""
+    """Whether the value is a number or None: nothing was measured, or the tool does not report it."""
     return value is None or (_number(value) and value >= 0)
 
 
@@ -93,7 +93,7 @@ def series(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def verdict_text(result: Mapping[str, Any]) -> str:
-    """Return a verdict in words; a measurement in a virtual machine says nothing about the platform."""
+    """Return a verdict in words; a measurement in a virtual machine is no statement about the platform."""
     verdict = result["verdict"]
     return f"{verdict['result']}; {VIRTUAL}" if verdict.get("virtual") else str(verdict["result"])
 
@@ -107,7 +107,7 @@ def maximum_text(result: Mapping[str, Any]) -> str:
 
 
 def _scale(most: float, *, log: bool) -> tuple[float, Any]:
-    """Return the right end of the latency axis and what maps a latency to its x."""
+    """Return the right end of the latency axis and the function from a latency to its x."""
     span = WIDTH - LEFT - 10
     if log:
         end = math.log2(most + 1)
@@ -164,7 +164,10 @@ def _power(power: int) -> str:
 
 
 def _bins(totals: Mapping[int, float], width: float, *, log: bool) -> list[tuple[float, float, float]]:
-    """Return low and high end and count of each bar: every bucket (``width`` µs wide), on the logarithmic scale at most 12 bars per doubling."""
+    """Return low end, high end and count of each bar: every bucket (``width`` µs wide).
+
+    The logarithmic scale has at most 12 bars per doubling.
+    """
     bins: dict[tuple[float, float], float] = {}
     for bucket, count in totals.items():
         place = int(math.log2(bucket + 1) * 12)
@@ -175,7 +178,7 @@ def _bins(totals: Mapping[int, float], width: float, *, log: bool) -> list[tuple
 
 
 def trend(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the drawing of the maxima of several runs in their order; the last ones, where there are many."""
+    """Return the drawing of the maxima of several runs in order, of many runs the last ones."""
     shown = list(runs)[-RUNS:]
     limit = shown[-1]["limit_us"]
     most = max([10, *(run["max_us"] or 0 for run in shown), limit or 0]) * 1.1

@@ -14,7 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import
 
 from .accounting import SWITCH, Account
 
-#: One letter a set, so that colour is never all that tells.
+#: One letter per set, so that colour is never the only mark.
 LETTERS = {"housekeeping": "H", "dataplane": "D", "realtime": "R", "shared": "S", "idle": "I", "": "?"}
 CELL, WIDTH = 43, 132
 #: Interrupts per second that fill the bar; the scale is logarithmic.
@@ -23,12 +23,12 @@ _ROOM = 15
 
 
 def short(text: str, length: int = _ROOM) -> str:
-    """Return a text that fits into a drawing; the whole one is in the tooltip."""
+    """Return a text short enough for a drawing; the tooltip has the whole text."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def cpu_map(account: Account) -> list[dict[str, Any]]:
-    """Return sockets, in them NUMA nodes, in them cores with their threads."""
+    """Return sockets with their NUMA nodes, these with their cores and threads."""
     topology = account.topology
     if topology is None:
         return []
@@ -73,11 +73,11 @@ def _thread(
 ) -> dict[str, Any]:
     name = account.set_of.get(cpu, "")
     users = [_user(user, schedulers) for user in account.users.get(cpu, ())]
-    who, role = users[0] if users else _nobody(account, cpu, name)
+    who, role = users[0] if users else _no_owner(account, cpu, name)
     if len(users) > 1:
         who, role = f"{len(users)} users!", ", ".join(user for user, _role in users)
     rate, words = _load(load)
-    told = "; ".join(f"{user}, {what}" for user, what in users) or " ".join(filter(None, (who, role)))
+    details = "; ".join(f"{user}, {what}" for user, what in users) or " ".join(filter(None, (who, role)))
     return {
         "cpu": cpu,
         "set": name or "none",
@@ -88,7 +88,7 @@ def _thread(
         "conflict": len(users) > 1,
         "rate": f"{_round(rate)}/s" if rate else "",
         "bar": round(min(math.log10(1 + rate) / math.log10(1 + FULL), 1) * (WIDTH - 22), 1) if rate else 0,
-        "title": f"CPU {cpu}: {name or 'in no set'}{'; ' if told else ''}{told}; {words}",
+        "title": f"CPU {cpu}: {name or 'in no set'}{'; ' if details else ''}{details}; {words}",
     }
 
 
@@ -101,7 +101,7 @@ def _user(user: tuple[str, str, str], schedulers: Mapping[tuple[str, str], str])
     return name, f"{what} {scheduler}" if scheduler and scheduler != "other" else what
 
 
-def _nobody(account: Account, cpu: int, name: str) -> tuple[str, str]:
+def _no_owner(account: Account, cpu: int, name: str) -> tuple[str, str]:
     if cpu in account.stranded:
         return "stranded", ""
     floating = account.floating.get(cpu, [])
@@ -112,7 +112,7 @@ def _nobody(account: Account, cpu: int, name: str) -> tuple[str, str]:
 
 def _load(load: Mapping[str, Any] | None) -> tuple[float, str]:
     if load is None:
-        return 0, "interrupts not told"
+        return 0, "interrupts unknown"
     if "devices_per_s" in load:
         devices, ticks, others = load["devices_per_s"], load["ticks_per_s"], load["others_per_s"]
         return devices + others, f"per second {devices:g} device interrupts, {ticks:g} timer ticks, {others:g} others"

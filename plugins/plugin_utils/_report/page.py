@@ -1,10 +1,9 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report as one HTML page: templates filled with autoescape, so that no name that a node tells becomes markup.
+"""The report as one HTML page: templates filled with autoescape, so that no name from a node becomes markup.
 
-Nothing is loaded from anywhere. The page says so itself: its Content-Security-Policy allows its own style and its own script,
-by their digests, and nothing else.
+The page loads nothing: its Content-Security-Policy allows only its own style and its own script, by their digests.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def _digest(text: str) -> str:
 
 
 def data_block(data: Any) -> Markup:
-    """Return JSON that may stand between script tags: nothing in it can end the block or begin another."""
+    """Return JSON for a place between script tags: nothing in it can end the block or begin another."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
@@ -55,6 +54,7 @@ def render_page(view: Mapping[str, Any]) -> str:
         chart={"width": CHART, "height": HEIGHT, "left": LEFT, "bottom": BOTTOM, "top": TOP},
         style=Markup(style),
         script=Markup(script),
-        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}; base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}; "
+        "base-uri 'none'; form-action 'none'",
     )
     return environment.get_template("page.html.j2").render(view)

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the report shows, worked out from what the nodes told. Pure: no markup here.
+"""The report's content, from the nodes' results. Pure: no markup here.
 
-A node that told nothing, or only a part, is shown as what it is; it never keeps the others from being shown.
+A node with a partial result or none is shown as such; it never prevents the others from being shown.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ STATES = {
     "failed": ("✖", "could not be read"),
     "unreachable": ("✖", "unreachable"),
 }
-#: Words for how bad a finding is, worst first.
+#: Words for the severities of findings, worst first.
 _SEVERITIES = (("critical", "error", "high"), ("warning", "medium", ""), ("info", "notice", "low"))
 _RANK = {word: rank for rank, words in enumerate(_SEVERITIES) for word in words}
 
 
 @dataclass(frozen=True)
 class Input:
-    """What a report is made of."""
+    """The input of a report."""
 
     nodes: Mapping[str, Mapping[str, Any]]  # by host: info, verify, unreachable, error
     generated: str
@@ -52,7 +52,7 @@ class Books:
     """The accounting of the whole fleet."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the page shows of a node
+    shown: dict[str, dict[str, Any]] = field(default_factory=dict)  # what the page shows of a node
     broken: dict[str, str] = field(default_factory=dict)  # hosts whose data cannot be used, and why
 
     @cached_property
@@ -61,26 +61,26 @@ class Books:
 
 
 def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
-    """Return the books of the nodes that told something that can be used."""
+    """Return the accounting of the nodes with a usable result."""
     books = Books()
     for host, node in sorted(nodes.items()):
         info = node.get("info")
         if not info:
             continue
         if info.get("format") != INFO_FORMAT:
-            books.broken[host] = f"what it told has format {info.get('format')!r}; {INFO_FORMAT} is known"
+            books.broken[host] = f"its result has format {info.get('format')!r}; {INFO_FORMAT} is known"
             continue
         try:
             account = Account(host, info)
-            books.told[host] = _told(account)
+            books.shown[host] = _shown(account)
             books.accounts[host] = account
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            books.broken[host] = f"what it told cannot be used ({type(error).__name__}: {error})"
+            books.broken[host] = f"its result cannot be used ({type(error).__name__}: {error})"
     return books
 
 
 def when(text: str) -> str:
-    """Return a time as people read it."""
+    """Return a time in a form for people."""
     return f"{text[:10]} {text[11:16]}" if len(text) >= 16 else text
 
 
@@ -106,14 +106,14 @@ def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
 
 
 def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], broken: str = "") -> tuple[str, str]:
-    """Return a node's state (a key of STATES) and, where it is not well, the reason."""
+    """Return a node's state (a key of STATES) and, if it is not ok, the reason."""
     info, verify = node.get("info"), node.get("verify")
     if broken:
         return "failed", broken
     if node.get("unreachable"):
         return "unreachable", str(node.get("error") or "it did not answer")
     if not info:
-        return "failed", str(node.get("error") or "it told nothing")
+        return "failed", str(node.get("error") or "it returned no result")
     missing = info.get("missing") or []
     serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition document"]
     if serious:
@@ -137,17 +137,17 @@ def _node(number: int, host: str, node: Mapping[str, Any], books: Books, latency
         "reason": reason,
         "findings": findings,
         "latency": latency,
-        "known": host in books.told,
+        "known": host in books.shown,
         "realtime": {"capacity": 0, "used": 0, "stranded": 0, "free": 0},
         "largest": {"vcpus": 0, "memory_mib": 0},
         "pages": {"capacity": 0, "free": 0},
         "guests": [],
         "kernel": "",
     }
-    return {**view, **books.told.get(host, {})}
+    return {**view, **books.shown.get(host, {})}
 
 
-def _told(account: Account) -> dict[str, Any]:
+def _shown(account: Account) -> dict[str, Any]:
     info, capacity = account.info, account.capacity
     kernel = info.get("kernel") or {}
     cpus = [
@@ -187,7 +187,7 @@ def _bar(figures: Mapping[str, Any], names: Iterable[str]) -> list[dict[str, Any
 
 
 def _is_platform(row: Holding) -> bool:
-    """Whether a row is told beside the guests: the switch's, and what nobody accounts for."""
+    """Whether a row is shown beside the guests: the switch's rows, and rows without an owner."""
     return row.user_kind != "guest" and row.kind != "irq" and (row.kind != "cpu" or row.user_kind == "switch")
 
 
@@ -206,11 +206,11 @@ def _other(row: Holding) -> dict[str, Any]:
 def _guest(account: Account, guest: Mapping[str, Any]) -> dict[str, Any]:
     own: list[int] = []
     shared: set[int] = set()
-    told = []
+    shown = []
     for role, cpus in account.threads(guest).items():
         if any(user[1:] == (guest["name"], role) for cpu in cpus for user in account.users.get(cpu, ())):
             own += cpus
-            told.append(f"{role} on CPU {format_cpulist(cpus)}")
+            shown.append(f"{role} on CPU {format_cpulist(cpus)}")
         elif role.startswith("vcpu"):
             shared |= cpus
     since, basis = since_of(guest)
@@ -223,13 +223,13 @@ def _guest(account: Account, guest: Mapping[str, Any]) -> dict[str, Any]:
         "owner": guest["owner"],
         "project": guest["project"],
         "class": guest["class"],
-        "manager": guest["manager"] or "not told",
+        "manager": guest["manager"] or "unknown",
         "state": guest["state"],
         "vcpus": guest["vcpu_count"],
         "realtime": any(not text.startswith("other") for text in guest["schedulers"].values()),
         "own": format_cpulist(own),
         "own_count": len(set(own)),
-        "own_text": "; ".join(told),
+        "own_text": "; ".join(shown),
         "shared": format_cpulist(shared),
         "memory": memory,
         "memory_mib": guest["memory_mib"],
@@ -269,7 +269,7 @@ def _latency(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "virtual": bool(last["verdict"].get("virtual")),
                 "reasons": [
                     str(reason) for reason in last["verdict"].get("reasons", []) if reason != VIRTUAL
-                ],  # told with the verdict
+                ],  # shown with the verdict
                 "started": when(last["started"]),
                 "seconds": last.get("seconds", 0),
                 "cpus": format_cpulist(last["cpus"]),
@@ -283,7 +283,7 @@ def _latency(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def report_view(given: Input, books: Books) -> dict[str, Any]:
-    """Return all that the page shows."""
+    """Return everything that the page shows."""
     latency = _latency(given.results)
     by_host: dict[str, list[dict[str, Any]]] = {}
     for item in latency:
@@ -368,7 +368,7 @@ def accounting_document(given: Input, books: Books) -> dict[str, Any]:
 
 
 def _plain(row: Holding) -> dict[str, Any]:
-    """Return a row without the node, which is told above it, and without what is empty."""
+    """Return a row without the node, which is shown above it, and without empty values."""
     return {key: value for key, value in zip(Holding._fields[1:], row[1:]) if value != ""}
 
 

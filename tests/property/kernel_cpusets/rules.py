@@ -89,7 +89,7 @@ class CpusetState:
         parent = parent_of(group)
         granted = self._claim(trial, group, always=group.kind != MEMBER)
         losers = [other for other in group.siblings() if collides and other.valid and other.granted & trial.wanted]
-        for other in losers:  # older kernels: nobody keeps a partition
+        for other in losers:  # older kernels: no cgroup keeps a partition
             other.invalidate("" if self.rules.exclusive else NOT_EXCLUSIVE)
         if group.kind != MEMBER:
             reason = self._obstacle(group, granted)
@@ -119,7 +119,7 @@ class CpusetState:
         if group.kind == kind and group.reason is None:
             return
         if kind != MEMBER and group.reason is not None and not self.rules.exclusive:
-            group.kind = kind  # 6.1 tries anew only after member
+            group.kind = kind  # 6.1 tries again only after member
             return
         if kind == MEMBER:
             group.kind, group.reason, group.remote = MEMBER, None, False
@@ -245,7 +245,7 @@ class CpusetState:
         self.settle()
 
     def _reconsider(self, group: Cgroup) -> None:
-        """Look anew at a partition after something above it changed."""
+        """Check a partition again after something above it changed."""
         parent = parent_of(group)
         if group.remote:
             claim = self._claim(group, group, always=True)

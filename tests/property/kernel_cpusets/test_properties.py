@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever is written to cpusets, in whatever order: nobody shares exclusive CPUs, and refusals change nothing."""
+"""Whatever is written to cpusets, in whatever order: no cgroup shares exclusive CPUs, and refusals change nothing."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def check(tree):
         assert not (group.remote and any(above.valid for above in group.above() if above.parent)), "remote below a partition"
     for group in tree:
         assert group.effective <= tree.online
-        # others' CPUs are nobody's
+        # others' CPUs belong to no cgroup
         foreign = [other for other in partitions if other is not group and other not in group.above()]
         assert not any(group.effective & other.granted for other in foreign)
     assert tree.boot_isolated <= tree.isolated <= tree.possible
@@ -103,7 +103,7 @@ def check(tree):
 
 @settings(max_examples=500)
 @given(trees, sequences)
-def test_nobody_shares(tree, sequence):
+def test_no_cgroup_shares(tree, sequence):
     grown(tree)
     for step in sequence:
         before = state(tree)

@@ -70,7 +70,7 @@ def test_offline_cpu_of_a_running_vcpu(release):
 
 @pytest.mark.parametrize("release", REMOTE)
 def test_last_cpu_outside_partitions_goes(release):
-    """Somebody must be able to run: all partitions end."""
+    """Some task must be able to run: all partitions end."""
     tree = node(release, "0-3")
     guest(tree)
     for write in [Write(EMULATOR, CPUS, "0"), *down(VCPU0, "1"), *holder(tree, RT, "2-3")]:
@@ -202,7 +202,7 @@ def test_exclusive_cpus_of_siblings(release):
     assert (outcome.error, outcome.rivals) == ("EINVAL", {"system.slice": cpus("5")})
 
 
-def test_nobody_enters_without_cpus():
+def test_no_task_enters_without_cpus():
     tree = node((7, 3))
     tree.add(RT)
     tree.add(f"{RT}/one")

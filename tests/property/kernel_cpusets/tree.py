@@ -7,7 +7,7 @@ The kernel accepts most writes to ``cpuset.cpus.partition`` and shows afterwards
 (``isolated invalid (...)``). ``predict`` replays planned writes on a copy of the tree and says which would be
 refused and which partitions would end invalid. The prediction never replaces reading the machine back.
 
-A *partition* owns CPUs that nobody outside its subtree may use. It is *local* where its parent is a valid partition
+A *partition* owns CPUs that no task outside its subtree may use. It is *local* where its parent is a valid partition
 (the cgroup root is one) and takes CPUs from the parent; it is *remote* where the parent is none, and takes CPUs from
 the root, if every cgroup on the way has them in ``cpuset.cpus.exclusive``.
 
@@ -146,7 +146,7 @@ class CpusetTree(CpusetState):
         return outcome
 
     def attach(self, path: str, tasks: bool = True) -> Outcome:
-        """Put a task into a cgroup, or take the last one out; nobody may enter where there is no CPU."""
+        """Put a task into a cgroup, or remove the last one; no task may enter where there is no CPU."""
         group = self[path]
         if tasks and not group.effective:
             return Outcome("ENOSPC", group.partition)

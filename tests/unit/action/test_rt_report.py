@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action rt_report as Ansible runs it: its files, hosts that told nothing, stored results that are none, folders that cannot be written."""
+"""The action rt_report as Ansible runs it: its files, hosts without a result, files that are no results, folders that cannot be written."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_files_are_written_and_hosts_that_told_nothing_are_reported(report, tmp_
     states = {host: (item["state"], item["reason"]) for host, item in result["nodes"].items()}
     assert states == {
         "good": ("ok", ""), "drifted": ("findings", "1 finding"), "gone": ("unreachable", "no route to host"),
-        "failed": ("failed", "python3 is too old"), "silent": ("failed", "it told nothing"),
+        "failed": ("failed", "python3 is too old"), "silent": ("failed", "it returned no result"),
         "unsure": ("half", "the document is damaged"), "skipped": ("half", "it was not compared with its document"),
     }  # fmt: skip
     assert result["findings"] == 1

@@ -59,7 +59,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_variables_that_pages_name_exist(page):
-    """A name that looks like a variable of ours is one, or is what a role exports."""
+    """A name that looks like a variable of this collection is one, or is what a role exports."""
     known = {name for role in ROLES for name in options(role)} | set(PLAYBOOK_DEFAULTS)
     known |= {f"{role}_result" for role in ROLES} | {
         "rt_kernel_reboot_required",

@@ -183,7 +183,7 @@ def test_one_refusal_keeps_all_from_being_changed(run, bmcs):
     bmcs[1].machine.stage(SysProfile="PerfOptimized")
     done = run(bios_apply=True)
     assert done.code != 0
-    assert "bios_overwrite_pending: settings of somebody else wait" in done.text
+    assert "bios_overwrite_pending: settings of another user wait" in done.text
     assert all(bmc.machine.patches == [] for bmc in bmcs)
 
 

@@ -85,13 +85,13 @@ def test_the_profile_of_tuned_is_shown(root):
     ["", "{", "[]", "{}", '{"tokens": "quiet", "default_kernel": null}', '{"tokens": [1], "default_kernel": null}',
      '{"tokens": [], "default_kernel": 6}'],
 )  # fmt: skip
-def test_a_damaged_wish_for_a_kernel_is_refused_by_file(root, text):
+def test_a_damaged_request_for_a_kernel_is_refused_by_file(root, text):
     fill(root, {KERNEL: text})
     with pytest.raises(HostError, match=rf"^{KERNEL} is damaged; run the rt_kernel role"):
         read_wanted_kernel(writable(root))
 
 
-def test_a_wish_for_a_kernel_is_read(root):
+def test_a_request_for_a_kernel_is_read(root):
     assert read_wanted_kernel(writable(root)) is None
     fill(root, {KERNEL: '{"tokens": ["quiet"], "default_kernel": null}'})
     assert read_wanted_kernel(writable(root)) == {"tokens": ["quiet"], "default_kernel": None}

@@ -102,7 +102,7 @@ def interrupt(affinity, effective=None, number=9, name="acpi", movable=True):
         (range(4), {0}, True, "CPUs 0; allowed on CPUs 0-3"),  # it may move there when it likes
         (range(4), (), True, "CPUs 0-3"),  # not started
         ({2}, {2}, False, None),  # the kernel's own affair
-        ((), (), True, None),  # not told
+        ((), (), True, None),  # unknown
         # one that moves when it fires next is no difference
         ({0}, {2}, True, None),
         ({0, 2}, {2}, True, "CPUs 2; allowed on CPUs 0,2"),
@@ -156,14 +156,19 @@ def test_a_finding_of_an_unknown_rule_has_no_severity():
 )
 def test_a_change_that_a_role_would_make_is_a_finding(resource, rule):
     found = change_finding(Change(resource, None, "2", reason="because"), "cpu_partition")
-    assert (found.rule, found.expected, found.actual, found.remedy) == (rule, "2", "absent", "cpu_partition role (because)")
+    assert (found.rule, found.expected, found.actual, found.remedy) == (
+        rule,
+        "2",
+        "absent",
+        "run the cpu_partition role (because)",
+    )
 
 
 def test_of_long_texts_the_lines_that_differ_are_shown():
     change = Change("f", "a\n  b\nc\n", "a\nB\nc\n")
     assert (change_finding(change, "r").expected, change_finding(change, "r").actual) == ("B", "b")
     gone = change_finding(Change("f", "a\nb\nc\n", "a\nb\n"), "r")
-    assert (gone.expected, gone.actual) == ("the same lines, less some", "c")
+    assert (gone.expected, gone.actual) == ("the same lines without some", "c")
     assert len(change_finding(Change("f", "", "x\n" + "y" * 999), "r").expected) == 300
 
 
@@ -174,7 +179,10 @@ def test_of_long_texts_the_lines_that_differ_are_shown():
 def test_tasks_stay_on_one_side(allowed, found):
     finding = check_task(PARTITION, "bash", 7, frozenset(allowed))
     assert (finding is not None) is found
-    assert not found or (finding.resource, finding.remedy) == ("bash (pid 7)", "taskset -acp 0 7, and whatever started it")
+    assert not found or (finding.resource, finding.remedy) == (
+        "bash (pid 7)",
+        "run taskset -acp 0 7, and correct the program that started it",
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,10 +191,10 @@ def test_tasks_stay_on_one_side(allowed, found):
         (range(4), 0, {1, 2, 3}, False),  # everywhere, but the kernel does not bring it there
         (range(4), 2, {1, 2, 3}, True),  # it is there all the same
         (range(4), 0, {1, 2}, True),  # CPU 3 is balanced
-        ({0, 1}, 0, {1, 2, 3}, True),  # somebody chose that
+        ({0, 1}, 0, {1, 2, 3}, True),  # a user chose that
     ],
 )
-def test_a_task_that_nobody_restricted_is_no_wanderer_where_the_kernel_isolates(allowed, last, isolated, found):
+def test_an_unrestricted_task_is_no_wanderer_where_the_kernel_isolates(allowed, last, isolated, found):
     finding = check_task(PARTITION, "bash", 7, frozenset(allowed), last=last, isolated=frozenset(isolated))
     assert (finding is not None) is found
 

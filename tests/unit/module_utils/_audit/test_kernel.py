@@ -165,7 +165,7 @@ DEEP = (IdleState(1, "POLL", 0), IdleState(1, "C1", 2), IdleState(1, "C6", 133),
         (Platform(default_affinity="x"), []),
     ],
 )
-def test_what_nobody_tends(platform, found):
+def test_an_unmanaged_machine(platform, found):
     assert seen(check_untended(platform, GOOD)) == found
     assert check_untended(platform, sets(housekeeping="0-7")) == []
 

@@ -14,7 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import R
 
 SOURCES = Path(_audit_rules.__file__).parents[1]
 
-#: The nineteen known conflicts of real-time hosts, by number, and the rules that tell of them.
+#: The nineteen known conflicts of real-time hosts, by number, and the rules that report them.
 CONFLICTS = {
     1: ("boot-cpu-isolated", "numa-housekeeping", "housekeeping-overlap", "topology-changed"),
     2: ("smt-split", "smt-sibling"),
@@ -79,5 +79,5 @@ def test_severities_stand_worst_first():
     assert sorted(SEVERITIES, key=rank) == ["error", "warning", "info"]
 
 
-def test_what_nobody_can_repair_is_no_error():
+def test_what_cannot_be_repaired_is_no_error():
     assert {RULES[name].severity for name in ("interrupt-managed", "argument-redundant", "argument-duplicate")} == {"info"}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GRUB on trees of files: what is planned, made, repeated, refused, interrupted and taken back."""
+"""GRUB on trees of files: what is planned, made, repeated, refused, interrupted and undone."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_grub_the_admins_token_stays_his(root):
 
 
 def test_grub_a_token_whose_file_is_overruled_is_ours(root):
-    """As on cloud images, whose own drop-in sets the variable anew."""
+    """As on cloud images, whose own drop-in sets the variable again."""
     fill(root, {GRUB_DEFAULTS: 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet skew_tick=1"\n'})
     fill(root, {"/etc/default/grub.d/50-cloud.cfg": 'GRUB_CMDLINE_LINUX_DEFAULT="console=tty1"\n'})
     MakeConfig(root)(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
@@ -192,7 +192,9 @@ def test_grub_removal_keeps_an_earlier_kernel_until_the_added_have_gone(root):
 def test_grub_removal_with_no_kernel_left_is_refused(root):
     use(root, plan())
     before = snapshot(root)
-    with pytest.raises(HostError, match=r"^every kernel in /boot would go \(.*\); install one of the distribution's first"):
+    with pytest.raises(
+        HostError, match=r"^every kernel in /boot would be removed \(.*\); install one of the distribution's first"
+    ):
         use(root, remove([STOCK, RT]))
     assert snapshot(root) == before
 

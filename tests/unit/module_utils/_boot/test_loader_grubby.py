@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""grubby of the RHEL family on trees of files: what is planned, made, repeated, refused, interrupted and taken back."""
+"""grubby of the RHEL family on trees of files: what is planned, made, repeated, refused, interrupted and undone."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import (
     Intent,
     choose_baseline,
-    make_wishes,
+    make_requests,
     parse_baselines,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import BiosError
@@ -54,7 +54,7 @@ GOOD = {"name": "A", "latency": "x", "reason": "r", "cost": "c", "source": "s"}
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({**GOOD, "cost": ""}, "A: cost is missing; every attribute says why"),
+        ({**GOOD, "cost": ""}, "A: cost is missing; every attribute needs a reason"),
         ({**GOOD, "lateny": "x"}, "A: unknown keys lateny"),
         ({**GOOD, "topic": "speed"}, "A: topic is 'speed'; it can be profile"),
         ({**GOOD, "gate": True}, "A: gate is True; it can be needed, always"),
@@ -80,5 +80,5 @@ def test_smt_and_clusters_follow_the_inventory():
             {"LogicalProc": (), "SubNumaCluster": ("2-Way",), "ProcTurboMode": ("Disabled",)},
         ),
     ):
-        wishes = make_wishes(dell, intent, current, None).wishes
-        assert {wish.name: wish.accepted for wish in wishes} == wanted
+        requests = make_requests(dell, intent, current, None).requests
+        assert {request.name: request.accepted for request in requests} == wanted

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import Wish, Wishes
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import Request, Requests
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.plan import MAX_STAGES, STATES, make_plan
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import Attribute, Condition, Dependency, Registry
 
@@ -24,45 +24,45 @@ def rule(target, source, operator, value, prop="ReadOnly", to=True):
 
 #: As iDRAC has it: only the profile Custom leaves the idle states to be set.
 LOCKED = registry(rule("CStates", "Profile", "NEQ", "Custom"))
-OFF = Wish("CStates", ("Off",))
-CUSTOM = Wish("Profile", ("Custom",), gate="needed")
+OFF = Request("CStates", ("Off",))
+CUSTOM = Request("Profile", ("Custom",), gate="needed")
 
 
-def planned(*wishes, current=CURRENT, pending=None, rules=None, **options):
-    return make_plan(Wishes(wishes, ()), current, pending or {}, rules, **options)
+def planned(*requests, current=CURRENT, pending=None, rules=None, **options):
+    return make_plan(Requests(requests, ()), current, pending or {}, rules, **options)
 
 
 def states(plan):
-    return {item.wish.name: (item.state, item.stage) for item in plan.items}
+    return {item.request.name: (item.state, item.stage) for item in plan.items}
 
 
 @pytest.mark.parametrize(
-    ("wish", "pending", "state", "wanted"),
+    ("request", "pending", "state", "wanted"),
     [
-        (Wish("CStates", ("On",)), {}, ("ok", 0), "On"),
-        (Wish("CStates", ("Auto", "On")), {}, ("ok", 0), "On"),  # any accepted value will do
-        (Wish("CStates", ()), {}, ("kept", 0), "On"),
+        (Request("CStates", ("On",)), {}, ("ok", 0), "On"),
+        (Request("CStates", ("Auto", "On")), {}, ("ok", 0), "On"),  # any accepted value will do
+        (Request("CStates", ()), {}, ("kept", 0), "On"),
         (OFF, {}, ("differs", 1), "Off"),
-        (Wish("CStates", ("Off", "Auto")), {}, ("differs", 1), "Off"),  # the preferred one
+        (Request("CStates", ("Off", "Auto")), {}, ("differs", 1), "Off"),  # the preferred one
         (OFF, {"CStates": "Off"}, ("staged", 1), "Off"),
         (OFF, {"CStates": "Auto"}, ("conflict", 0), "Off"),
-        (Wish("CStates", ("Off",), unsupported="no such value"), {}, ("unsupported", 0), "On"),
+        (Request("CStates", ("Off",), unsupported="no such value"), {}, ("unsupported", 0), "On"),
     ],
 )
-def test_the_state_of_an_attribute(wish, pending, state, wanted):
-    plan = planned(wish, pending=pending, rules=registry())
+def test_the_state_of_an_attribute(request, pending, state, wanted):
+    plan = planned(request, pending=pending, rules=registry())
     assert states(plan) == {"CStates": state}
     assert plan.items[0].wanted == wanted
     assert state[0] in STATES
 
 
 def test_what_waits_already_is_not_written_again():
-    plan = planned(OFF, Wish("Turbo", ("Off",)), pending={"CStates": "Off"}, rules=registry())
+    plan = planned(OFF, Request("Turbo", ("Off",)), pending={"CStates": "Off"}, rules=registry())
     assert (plan.writes, plan.waiting, plan.reboots) == ({"Turbo": "Off"}, {"CStates": "Off"}, 1)
 
 
-def test_a_machine_as_wished_needs_no_reboot():
-    plan = planned(Wish("CStates", ("On",)), rules=registry())
+def test_a_machine_as_wanted_needs_no_reboot():
+    plan = planned(Request("CStates", ("On",)), rules=registry())
     assert (plan.stages, plan.writes, plan.reboots) == ((), {}, 0)
 
 
@@ -75,14 +75,14 @@ def test_a_preset_comes_first_where_it_locks_another_attribute(profile, stages):
 
 
 def test_a_preset_that_nothing_needs_stays():
-    plan = planned(Wish("Turbo", ("Off",)), CUSTOM, rules=LOCKED)
+    plan = planned(Request("Turbo", ("Off",)), CUSTOM, rules=LOCKED)
     assert plan.stages == ({"Turbo": "Off"},)
-    assert plan.of_state("ok")[0].wish.name == "Profile"
+    assert plan.of_state("ok")[0].request.name == "Profile"
 
 
 def test_what_a_preset_brings_along_is_not_written():
     rules = registry(rule("CStates", "Profile", "EQU", "Max", "CurrentValue", "Off"), rule("CStates", "Profile", "NEQ", "Custom"))
-    plan = planned(OFF, Wish("Profile", ("Max",), gate="always"), rules=rules)
+    plan = planned(OFF, Request("Profile", ("Max",), gate="always"), rules=rules)
     assert plan.stages == ({"Profile": "Max"},)
     assert states(plan) == {"CStates": ("comes", 1), "Profile": ("differs", 1)}
 
@@ -92,23 +92,23 @@ def test_a_lock_without_a_preset_is_told_with_its_reason():
     assert (item.state, item.note) == ("blocked", "locked: Profile is not Custom (it is Eco)")
 
 
-def test_two_wishes_of_which_each_undoes_the_other_end_in_words():
+def test_two_requests_of_which_each_undoes_the_other_end_in_words():
     rules = registry(
         rule("CStates", "Turbo", "EQU", "Off", "CurrentValue", "On"), rule("Turbo", "CStates", "EQU", "Off", "CurrentValue", "On")
     )
-    plan = planned(OFF, Wish("Turbo", ("Off",)), rules=rules)
+    plan = planned(OFF, Request("Turbo", ("Off",)), rules=rules)
     assert plan.reboots <= MAX_STAGES
     (blocked,) = plan.of_state("blocked")
-    assert blocked.note == "another attribute of the plan would set it back"
+    assert blocked.note == "another attribute of the plan would reset it"
 
 
 def test_without_a_registry_presets_come_a_reboot_before_the_rest():
-    assert planned(OFF, Wish("Profile", ("Custom",), gate="always")).stages == ({"Profile": "Custom"}, {"CStates": "Off"})
+    assert planned(OFF, Request("Profile", ("Custom",), gate="always")).stages == ({"Profile": "Custom"}, {"CStates": "Off"})
     assert planned(OFF).stages == ({"CStates": "Off"},)
 
 
 def test_values_that_others_have_staged_are_kept_or_taken_back():
-    stays = Wish("Turbo", ("On",))
+    stays = Request("Turbo", ("On",))
     kept = planned(stays, pending={"Turbo": "Off", "Smt": "Off"}, rules=registry())
     assert (states(kept), kept.writes) == ({"Turbo": ("conflict", 0)}, {})
     assert kept.foreign == {"Turbo": "Off", "Smt": "Off"}

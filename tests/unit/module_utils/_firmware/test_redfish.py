@@ -189,7 +189,7 @@ def test_what_a_bmc_says(bmc):
     ("members", "system", "said"),
     [
         ([], "", "lists no systems"),
-        (["1", "2"], "", r"has several systems \(1, 2\); name the one that is meant"),
+        (["1", "2"], "", r"has several systems \(1, 2\); name one of them"),
         (["1"], "9", "has no system '9'; it has 1"),
     ],
 )

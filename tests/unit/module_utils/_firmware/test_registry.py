@@ -66,7 +66,7 @@ def test_the_registry_of_a_machine_holds_the_property_of_its_moment():
     assert rule.read_only("T", {"A": "Eco"})
     assert rule.read_only("T", {"A": "Custom"}) is None
     alone = registry(source("A", "NEQ", "Custom"), prop="Hidden", ReadOnly=True)
-    assert alone.read_only("T", {"A": "Custom"}) == "the registry says ReadOnly"
+    assert alone.read_only("T", {"A": "Custom"}) == "the registry has ReadOnly"
 
 
 @pytest.mark.parametrize(

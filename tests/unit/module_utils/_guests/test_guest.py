@@ -194,8 +194,8 @@ REFUSED = {
     "memory-small": ({"memory_mib": 15}, "memory_mib 15 is not in 16-"),
     "memory-negative": ({"memory_mib": -2}, "memory_mib -2 is not in 16-"),
     "memory-huge": ({"memory_mib": 1 << 40}, "memory_mib 1099511627776 is not in 16-"),
-    "memory-odd": ({"memory_mib": 257}, r"memory_mib 257 is no multiple of its 2 MiB pages \(hugepages: 2M\); 258 is"),
-    "memory-1g": ({"memory_mib": 1500, "hugepages": "1G"}, "no multiple of its 1024 MiB pages .*; 2048 is"),
+    "memory-odd": ({"memory_mib": 257}, r"memory_mib 257 is no multiple of its 2 MiB pages \(hugepages: 2M\); choose 258"),
+    "memory-1g": ({"memory_mib": 1500, "hugepages": "1G"}, "no multiple of its 1024 MiB pages .*; choose 2048"),
     "hugepages": ({"hugepages": "4K"}, "hugepages '4K' is not one of 2M, 1G, none"),
     "state": ({"state": "started"}, "state 'started' is not one of running, present, stopped, absent"),
     "vcpus-none": ({"vcpus": 0}, "vcpus 0 is not in 1-512"),
@@ -370,8 +370,8 @@ def test_texts_too_long(key):
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        ({}, {"name": "plc1"}, "plc1 is there twice; every guest needs a name of its own"),
-        ({"state": "absent"}, {"name": "plc1"}, "plc1 is there twice"),
+        ({}, {"name": "plc1"}, "plc1 is listed twice; every guest needs its own name"),
+        ({"state": "absent"}, {"name": "plc1"}, "plc1 is listed twice"),
         (
             {"networks": [{"network": "office", "mac": "52:54:00:00:00:0A"}]},
             {"networks": [{"network": "control", "mac": "52:54:00:00:00:0a"}]},

@@ -47,7 +47,7 @@ def test_good_processors(machine):
             {"constant_tsc"},
             r"no hardware virtualization \(neither vmx nor svm in /proc/cpuinfo\); switch it on in the firmware's setup \(BIOS: Intel VT-x",
         ),
-        ({"vmx"}, r"not constant \(no constant_tsc in /proc/cpuinfo\), and KVM of a PREEMPT_RT kernel does not load without"),
+        ({"vmx"}, r"not constant \(no constant_tsc in /proc/cpuinfo\), and KVM does not load on a PREEMPT_RT kernel without it"),
     ],
 )
 def test_bad_processors(flags, said):
@@ -61,11 +61,11 @@ def test_bad_processors(flags, said):
         (
             INTEL,
             {},
-            r"^/dev/kvm is missing: the module kvm_intel is not loaded\. Load it \(modprobe kvm_intel\); where it refuses, .* switched off in the firmware",
+            r"^/dev/kvm is missing: the module kvm_intel is not loaded\. Load it \(modprobe kvm_intel\); if that fails, .* switched off in the firmware",
         ),
         (AMD, {}, r"modprobe kvm_amd"),
         (ARM, {}, r"the module kvm is not loaded"),
-        (AMD, {"/sys/module/kvm_amd/": None}, r"^/dev/kvm is missing although the module kvm_amd is loaded; load it anew"),
+        (AMD, {"/sys/module/kvm_amd/": None}, r"^/dev/kvm is missing although the module kvm_amd is loaded; load it again"),
         (AMD, {KVM: "a file"}, r"^/dev/kvm cannot be used: Inappropriate ioctl"),
         (AMD, {"/dev/kvm/": None}, r"^/dev/kvm cannot be used: Is a directory"),
     ],
@@ -82,7 +82,7 @@ def test_the_interface_of_kvm(tmp_path, monkeypatch, version, good):
     if good:
         check_device(Host(str(tmp_path)), AMD)
     else:
-        with pytest.raises(HostError, match="has version 11 of its interface, QEMU wants 12"):
+        with pytest.raises(HostError, match="has version 11 of its interface, QEMU needs 12"):
             check_device(Host(str(tmp_path)), AMD)
 
 
@@ -119,7 +119,7 @@ def test_slices_that_reach_the_guests_cpus(tmp_path, files):
             {f"{UNITS}/machine.slice.d/rt.conf": "[Slice]\nAllowedCPUs=2-3\n"},
             (
                 f"{UNITS}/machine.slice.d/rt.conf (AllowedCPUs=2-3) limits guests to CPUs 2-3, but they need 0,2-3: housekeeping CPUs (0) for "
-                "emulator threads, realtime CPUs (2-3) for vCPUs; add 0, or take the limit away (systemctl revert machine.slice"
+                "emulator threads, realtime CPUs (2-3) for vCPUs; add 0, or remove the limit (systemctl revert machine.slice"
             ),
         ),
         (
@@ -137,7 +137,7 @@ def test_slices_that_reach_the_guests_cpus(tmp_path, files):
             {"/sys/fs/cgroup/machine.slice/cpuset.cpus": "1-3\n"},
             "/sys/fs/cgroup/machine.slice/cpuset.cpus limits guests to CPUs 1-3",
         ),
-        ({"/sys/fs/cgroup/cpuset/machine.slice/cpuset.cpus": "0\n"}, "add 2-3, or take"),
+        ({"/sys/fs/cgroup/cpuset/machine.slice/cpuset.cpus": "0\n"}, "add 2-3, or remove"),
     ],
 )
 def test_slices_that_keep_guests_off_their_cpus(tmp_path, files, said):

@@ -301,5 +301,5 @@ def test_guests_that_do_not_shut_down_are_all_named_or_switched_off(connect_to):
 def test_a_daemon_that_goes_away_is_told_in_words(connect_to):
     lost = FakeHandle("lost", -9)
     for call in (lambda: connect_to(lost).start("lost"), lambda: connect_to(lost).stop(["lost"], 0, force=True)):
-        with pytest.raises(HostError, match=r"^lost: libvirt could not tell its state: client socket is closed really$"):
+        with pytest.raises(HostError, match=r"^lost: libvirt could not return its state: client socket is closed really$"):
             call()

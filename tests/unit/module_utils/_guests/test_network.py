@@ -104,7 +104,7 @@ def test_one_network_that_is_described_wrongly(item, said):
 @pytest.mark.parametrize(
     ("items", "said"),
     [
-        ([{"name": "n"}, {"name": "n"}], "n is there twice; every network needs a name of its own"),
+        ([{"name": "n"}, {"name": "n"}], "n is listed twice; every network needs its own name"),
         ([{"name": "a", "device": "ens1"}, {"name": "b", "device": "ens1"}], "b and a name the same device ens1"),
         (
             [{"name": "a", "bridge": "br"}, {"name": "b", "bridge": "br", "realtime": False}],
@@ -181,7 +181,7 @@ def test_network_refused(item, said):
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        ({"name": "a"}, {"name": "a"}, "a is there twice"),
+        ({"name": "a"}, {"name": "a"}, "a is listed twice"),
         ({"name": "a", "device": "ens1"}, {"name": "b", "device": "ens1"}, "b and a name the same device ens1"),
         (
             {"name": "a", "bridge": "br0"},

@@ -18,5 +18,5 @@ from unit.trees import machine_files, plan
 def test_a_partition_of_other_cpus_is_refused(root):
     topology = build_topology(machine_files())
     assert require_current_partition(Host(str(root)), topology.digest(), to_document(PARTITION)) == PARTITION
-    with pytest.raises(PartitionError, match=r"^the partition document is of another topology than the node has now"):
+    with pytest.raises(PartitionError, match=r"^the partition document describes another topology than the node has now"):
         require_current_partition(Host(str(root)), topology.digest(), to_document(plan(cores=2)))

@@ -29,7 +29,7 @@ def interrupt(affinity, effective=(), node=None, movable=True):
         ({1}, 1, {2}),
         ({1}, None, {0, 2}),
         ({3}, 2, {0, 2}),  # a node without CPUs
-        ({3}, 7, {0, 2}),  # a node that nobody knows
+        ({3}, 7, {0, 2}),  # an unknown node
         (set(), 1, {2}),
     ],
 )

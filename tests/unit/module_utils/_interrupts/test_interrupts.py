@@ -68,7 +68,7 @@ def test_what_the_kernel_manages_is_reported(root):
 
 @pytest.fixture(name="_refusing")
 def _refusing_fixture(root, monkeypatch):
-    """Kernels before 6.14: interrupt 24 is managed, which only the failing write tells."""
+    """Kernels before 6.14: interrupt 24 is managed, which only the failing write shows."""
     real = builtins.open
 
     def refuse(name, mode="r", *rest, **options):

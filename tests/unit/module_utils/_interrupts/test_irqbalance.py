@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""irqbalance's list of CPUs that it leaves alone: given, taken back, and the daemon restarted only where it runs."""
+"""irqbalance's list of CPUs that it leaves alone: written, removed, and the daemon restarted only where it runs."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_reserved_cpus_are_not_taken_back(node):
     assert os.listdir(f"{node}{RESERVED}") == []
 
 
-def test_somebody_else_s_partition_is_named(node):
+def test_a_foreign_partition_is_named(node):
     fill(node, {**cgroup(f"{ROOT}/theirs", "2", "isolated"), f"{ROOT}/theirs/cpuset.cpus.effective": "2\n"})
     with pytest.raises(IsolationError, match=f"CPUs 2 belong to the cpuset partition {ROOT}/theirs"):
         planned(node)

@@ -37,7 +37,7 @@ VCPU = User("plc1 vcpu0", f"{SCOPE}/libvirt/vcpu0", frozenset({2}))
         ([replace(VCPU, cpus=frozenset({1, 2, 3}))], (), ONLINE, ()),
     ],
 )
-def test_a_holder_has_what_nobody_uses(users, reserved, online, realtime):
+def test_a_holder_has_the_free_cpus(users, reserved, online, realtime):
     wanted = wanted_holders(PARTITION, users, reserved, online)
     assert wanted == {"dataplane": Held(), "realtime": Held(frozenset(realtime), "isolated" if realtime else "")}
 
@@ -65,9 +65,9 @@ def test_a_cpu_in_use_stays_in_its_set():
         check_moves([VCPU], PARTITION, polling)
 
 
-def test_cpus_of_somebody_else_s_partition_are_refused_by_its_name():
+def test_cpus_of_a_foreign_partition_are_refused_by_its_name():
     check_owners(PARTITION, {f"{ROOT}/theirs": frozenset({0})})
-    with pytest.raises(IsolationError, match=rf"^CPUs 1-2 belong to the cpuset partition {ROOT}/theirs, which is none of ours"):
+    with pytest.raises(IsolationError, match=rf"^CPUs 1-2 belong to the cpuset partition {ROOT}/theirs of another user"):
         check_owners(PARTITION, {f"{ROOT}/theirs": frozenset({0, 1, 2})})
 
 

@@ -98,7 +98,7 @@ def test_check_mode_predicts_the_recovery(node):
     assert host.value(SWITCH.format(2)) == "0"
 
 
-def test_a_cpu_that_somebody_else_switched_off_stays_off(node):
+def test_a_cpu_that_another_user_switched_off_stays_off(node):
     fill(node, {SWITCH.format(2): "0\n"})
     host = writable(node, "cpu_partition")
     check_all_on(host)

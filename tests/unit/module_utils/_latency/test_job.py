@@ -117,7 +117,7 @@ def test_histograms_reach_beyond_the_limit(tool, limit_us, virtual, bins):
         (
             {"rc": "ended\n", "abandoned": ""},
             False,
-            "interrupted: nobody waited for it any more (the run that had started it ended)",
+            "interrupted: no run waited for it any more (the run that had started it ended)",
         ),
     ],
 )
@@ -133,7 +133,7 @@ def test_why_it_ended_before_its_time(files, running, why):
         ({"rc": "ended\n"}, ""),
         ({"rc": "1\n", "err": "a\nb\nc\nd\n", "out": "x"}, "rtla ended with exit code 1: b c d"),
         ({"rc": "127\n", "err": "\n", "out": "no tracer"}, "rtla ended with exit code 127: no tracer"),
-        ({"rc": "2"}, "rtla ended with exit code 2: it said nothing"),
+        ({"rc": "2"}, "rtla ended with exit code 2: without a message"),
     ],
 )
 def test_what_the_tool_complained_of(files, failure):

@@ -63,10 +63,10 @@ def test_a_good_run_passes_without_reasons():
         (
             replace(GOOD, rows=(*GOOD.rows, Row(7, 1, 1, 1, 300000))),
             "inconclusive",
-            "CPUs 7 were measured, which was not asked for",
+            "CPUs 7 were measured but not requested",
         ),
         (replace(GOOD, counts={13: {2: 1}}), "inconclusive", "samples of 13 µs, yet a maximum of 12 µs"),
-        (replace(GOOD, stopped="break at 41 µs"), "inconclusive", "stopped before its time: break at 41 µs"),
+        (replace(GOOD, stopped="break at 41 µs"), "inconclusive", "stopped early: break at 41 µs"),
         (replace(GOOD, smis=3), "inconclusive", "3 system management interrupts (SMI)"),
         (None, "inconclusive", "nothing was measured"),
     ],

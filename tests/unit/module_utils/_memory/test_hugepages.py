@@ -81,7 +81,7 @@ def test_a_domain_without_a_node_counts_with_what_it_holds():
     assert pages([], {}, domains, held=held) == {(0, "2M"): {"runs": 100}, (1, "2M"): {"runs": 28}}
 
 
-def test_nobody_needs_pages():
+def test_no_guest_needs_pages():
     assert pages([Guest("plain", memory_mib=512)], {"plain": placed("plain")}, reserve_mib={"2M": 0}, nodes=[0]) == {}
 
 
@@ -123,8 +123,8 @@ def test_no_page_is_lost_or_invented(crowd, switch, size):
         ({"2M": "1024"}, "2M: '1024' is not a number of MiB per NUMA node"),
         ({"2M": -2}, "2M: -2 is not a number"),
         ({"2M": True}, "2M: True is not a number"),
-        ({"2M": 3}, "2M: 3 is no multiple of 2 MiB; 4 is"),
-        ({"1G": 1500}, "1G: 1500 is no multiple of 1024 MiB; 2048 is"),
+        ({"2M": 3}, "2M: 3 is no multiple of 2 MiB; choose 4"),
+        ({"1G": 1500}, "1G: 1500 is no multiple of 1024 MiB; choose 2048"),
     ],
 )
 def test_a_reserve_that_is_none(reserve, said):
@@ -151,15 +151,15 @@ def test_what_fits_is_accepted(total, have):
             895,
             {},
             (
-                r"^realtime_guests: NUMA node 0 has 895 MiB of memory, of which 512 are left to the operating system; 384 MiB of huge pages are asked "
-                r"for \(plc 256, the switch 128\), 383 can be had\. Give guests less memory_mib or another numa_node, or the switch less "
+                r"^realtime_guests: NUMA node 0 has 895 MiB of memory, of which 512 are left to the operating system; 384 MiB of huge pages are requested "
+                r"for \(plc 256, the switch 128\), 383 are available\. Give guests less memory_mib or another numa_node, or the switch less "
                 r"\(ovs_dpdk_socket_memory_mib\)$"
             ),
         ),
-        ([NEED, Need(0, "1G", {"big": 1})], 1900, {}, r"1408 MiB .* \(plc 256, the switch 128, big 1024\), 1388 can be had"),
-        ([NEED], 1919, {(0, "1G"): 1}, r"system and 1024 are in huge pages beyond these; 384 .*, 383 can be had"),
-        ([NEED], 900, {(0, "2M"): 195}, r"system and 6 are in huge pages beyond these; 384 .*, 382 can be had"),
-        ([NEED], 100, {}, r", 0 can be had"),
+        ([NEED, Need(0, "1G", {"big": 1})], 1900, {}, r"1408 MiB .* \(plc 256, the switch 128, big 1024\), 1388 are available"),
+        ([NEED], 1919, {(0, "1G"): 1}, r"system and 1024 are in huge pages beyond these; 384 .*, 383 are available"),
+        ([NEED], 900, {(0, "2M"): 195}, r"system and 6 are in huge pages beyond these; 384 .*, 382 are available"),
+        ([NEED], 100, {}, r", 0 are available"),
         ([Need(3, "2M", {"plc": 1})], 4000, {}, r"NUMA node 3 has 0 MiB of memory"),
     ],
 )

@@ -122,7 +122,7 @@ def test_undo_gives_the_first_number_back(root):
 def test_a_node_that_has_gone_is_noted(root):
     host = run(root, {"7": {"2M": 64}})
     assert host.changes == []
-    assert host.notes == [f"{pool_path(7, '2M')} does not exist: there are no 2 MiB pages on NUMA node 7"]
+    assert host.notes == [f"{pool_path(7, '2M')} does not exist: NUMA node 7 has no 2 MiB pages"]
 
 
 class Fragmented(Host):

@@ -86,7 +86,7 @@ def test_a_damaged_document_is_named(snap, refuse, name, text):
 def test_a_partition_given_that_contradicts_itself(refuse, name, damage):
     message = refuse(name, partition={**PARTITION, **damage})
     assert re.search(
-        r"the partition document (is damaged|has schema '1').*; run the cpu_partition role \(site playbook\) to write it anew",
+        r"the partition document (is damaged|has schema '1').*; run the cpu_partition role \(site playbook\) to write it again",
         message,
     )
 

@@ -99,7 +99,9 @@ def test_busy_in_the_middle(capsys, bmc):
 
 def test_busy_for_ever(capsys, bmc):
     bmc.machine.busy = 1000
-    refuse(capsys, bmc, r"busy \(HTTP 503 .*The service is starting.*; it was asked for \d s\. Try again", run=info, wait=2)
+    refuse(
+        capsys, bmc, r"busy \(HTTP 503 .*The service is starting.*; requests were repeated for \d s\. Try again", run=info, wait=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_no_registry(capsys, bmc):
         for note in result["notes"]
     )
     assert result["stages"][0] == {"SysProfile": "Custom"}, "what locks is unknown, so the preset comes first"
-    refuse(capsys, bmc, "bios_without_registry: without an attribute registry nobody can say")
+    refuse(capsys, bmc, "bios_without_registry: without an attribute registry the values and the order")
     assert stage(capsys, bmc, without_registry=True)["changed"] is True
 
 
@@ -261,7 +263,7 @@ def test_the_right_to_configure_is_missing(capsys, bmc, monkeypatch):
     refuse(capsys, bmc, "does not allow user operator to PATCH .*insufficient privilege")
 
 
-# -- settings of somebody else ---------------------------------------------------------------------
+# -- settings of another user ----------------------------------------------------------------------
 
 
 def test_pending_settings_of_somebody_else_stay(capsys, bmc):
@@ -272,7 +274,7 @@ def test_pending_settings_of_somebody_else_stay(capsys, bmc):
     failed = stage(capsys, bmc)
     assert failed["failed"]
     assert (
-        "bios_overwrite_pending: settings of somebody else wait for the reboot (SysProfile: PerfOptimized (wanted: Custom))"
+        "bios_overwrite_pending: settings of another user wait for the reboot (SysProfile: PerfOptimized (wanted: Custom))"
         in failed["msg"]
     )
     assert (bmc.machine.pending, bmc.machine.patches) == ({"SysProfile": "PerfOptimized", "NumLock": False}, [])
@@ -300,8 +302,8 @@ def test_a_good_value_that_somebody_is_about_to_lose_is_kept_when_told_to(capsys
     ("overrides", "words"),
     [
         ({"ProcC1E": "Off"}, "bios_overrides: ProcC1E is 'Off', which is not in the registry: Enabled, Disabled"),
-        ({"ProcC1E": False}, "bios_overrides: ProcC1E is False, but the attribute wants text: Enabled, Disabled; quote it"),
-        ({"ProcC1E": 1}, "bios_overrides: ProcC1E is 1, but the attribute wants text"),
+        ({"ProcC1E": False}, "bios_overrides: ProcC1E is False, but the attribute needs text: Enabled, Disabled; quote it"),
+        ({"ProcC1E": 1}, "bios_overrides: ProcC1E is 1, but the attribute needs text"),
         (
             {"AcPwrRcvryUserDelay": "long"},
             "bios_overrides: AcPwrRcvryUserDelay is 'long', but the attribute is an Integer from 60 to 240",
@@ -313,7 +315,7 @@ def test_a_good_value_that_somebody_is_about_to_lose_is_kept_when_told_to(capsys
         ({"SetupPassword": "x"}, "bios_overrides: SetupPassword is a password, which this collection does not set"),
         (
             {"SriovGlobalEnable": "Disabled"},
-            "bios_overrides: SriovGlobalEnable is 'Disabled', which takes from guests what they need",
+            "bios_overrides: SriovGlobalEnable is 'Disabled', which removes what guests need",
         ),
     ],
 )

@@ -202,7 +202,7 @@ CGROUPS = "/sys/fs/cgroup"
                 f"{CGROUPS}/vfio.slice/cpuset.cpus.partition": "isolated\n",
                 "/sys/devices/system/cpu/isolated": "\n",
             },
-            r"CPUs 2 belong to the cpuset partition /sys/fs/cgroup/vfio.slice, which is none of ours; dissolve it \(echo member",
+            r"CPUs 2 belong to the cpuset partition /sys/fs/cgroup/vfio.slice of another user; dissolve it \(echo member",
         ),
     ],
 )

@@ -34,4 +34,4 @@ def test_info_reads_this_machine(call):
 def test_info_names_damaged_options(snap, refuse, feature, text):
     fill(snap, {DOCUMENT: json.dumps(PARTITION), config_path(feature): text})
     message = refuse("cpu_partition_info")
-    assert re.search(rf"{config_path(feature)} is damaged.*; run the \w+ role to write it anew", message)
+    assert re.search(rf"{config_path(feature)} is damaged.*; run the \w+ role to write it again", message)

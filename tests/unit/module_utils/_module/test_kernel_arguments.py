@@ -41,7 +41,7 @@ def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):
             {"arguments": ["rcu_nocbs=1"]},
             r"^kernel_arguments: kernel argument rcu_nocbs=1 contradicts rcu_nocbs=1-3 of the plan \(.*\); remove it, or change the variable",
         ),
-        ({"arguments": ["a=1", "a=2"]}, r"kernel argument a=2 contradicts a=1 of the plan \(asked for in rt_kernel_arguments\)"),
+        ({"arguments": ["a=1", "a=2"]}, r"kernel argument a=2 contradicts a=1 of the plan \(requested in rt_kernel_arguments\)"),
         ({"default_kernel": "'; reboot"}, r"^default_kernel: .* is not a pattern of a kernel release such as \*-rt-\*"),
         ({"nohz_full": "some"}, r"value of nohz_full must be one of"),
         ({"unknown": 1}, r"Unsupported parameters"),

@@ -144,7 +144,7 @@ def test_without_guests_a_node_needs_no_kvm(call, snap):
         ({"networks": [{"name": "X"}]}, {}, r"realtime_networks\[0\]: name 'X'"),
         ({"guests": [PLC1], "networks": []}, {}, r"network 'control' is not in realtime_networks"),
         ({"hugepages_reserve": {"4K": 1}}, {}, r"^kvm_host_hugepages_reserve: '4K' is not a page size"),
-        ({"hugepages_reserve": {"2M": 3}}, {}, r"^kvm_host_hugepages_reserve: 2M: 3 is no multiple of 2 MiB; 4 is"),
+        ({"hugepages_reserve": {"2M": 3}}, {}, r"^kvm_host_hugepages_reserve: 2M: 3 is no multiple of 2 MiB; choose 4"),
         ({"halt_poll_ns": -2}, {}, r"^kvm_host_halt_poll_ns: -2 is not a number of nanoseconds; -1 leaves it alone"),
         ({"nx_huge_pages": "never"}, {}, r"value of nx_huge_pages must be one of: keep, off"),
         ({"switch_pages": "4K"}, {}, r"value of switch_pages must be one of: 2M, 1G"),
@@ -157,8 +157,8 @@ def test_without_guests_a_node_needs_no_kvm(call, snap):
             {"guests": [{**PLC1, "memory_mib": 1300, "numa_node": 0}], "socket_memory_mib": 512},
             {},
             (
-                r"^realtime_guests: NUMA node 0 has 2000 MiB of memory, of which 512 are left to the operating system; 1812 MiB of huge pages are asked "
-                r"for \(plc1 1300, the switch 512\), 1488 can be had"
+                r"^realtime_guests: NUMA node 0 has 2000 MiB of memory, of which 512 are left to the operating system; 1812 MiB of huge pages are requested "
+                r"for \(plc1 1300, the switch 512\), 1488 are available"
             ),
         ),
         (
@@ -174,7 +174,7 @@ def test_without_guests_a_node_needs_no_kvm(call, snap):
         ({"guests": [PLC1]}, {"/proc/cpuinfo": CPU.replace("constant_tsc", "")}, r"^kvm_host: the processor's time stamp counter is not constant"),
         ({"partition": {"schema": 1}}, {}, r"the partition document is damaged"),
         ({"partition": None}, {}, r"^kvm_host: there is no partition on this node .*; run the cpu_partition role first"),
-        ({"partition": {**PARTITION, "topology_digest": "other"}}, {}, r"the partition document is of another topology than the node has now"),
+        ({"partition": {**PARTITION, "topology_digest": "other"}}, {}, r"the partition document describes another topology than the node has now"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_any_change(call, snap, arguments, files, said):
@@ -191,7 +191,7 @@ def test_a_processor_without_large_pages(call, snap):
         (snap / pool_path(1, "1G")[1:] / name).unlink()
     result = call(fsroot=str(snap), guests=[BIG])
     assert result["msg"] == (
-        "kvm_host: NUMA node 1 of this machine offers no huge pages of 1G, which are asked for (big 2); its processor has none (no pdpe1gb in "
+        "kvm_host: NUMA node 1 of this machine offers no huge pages of 1G, which are requested (big 2); its processor has none (no pdpe1gb in "
         "/proc/cpuinfo): use hugepages: 2M"
     )
 
@@ -333,7 +333,7 @@ def test_domains_that_are_not_listed_count(call, node, told, monkeypatch):
     result = call(check=True, networks=[], guests=[{**PLC1, "networks": []}])
     assert {row["node"]: row["users"] for row in result["hugepages"]} == {0: {"plc1": 128, "loose": 8}, 1: {"strange": 32}}
     text = (
-        "domain asleep has huge pages (64 MiB of 2M) but no NUMA node (numatune), so it is not known where they will be; they are not counted while it "
+        "domain asleep has huge pages (64 MiB of 2M) but no NUMA node (numatune), so their node is unknown; they are not counted while it "
         "does not run. Bind it, or reserve them in kvm_host_hugepages_reserve"
     )
     assert told == [text]
@@ -343,7 +343,7 @@ def test_pages_that_others_use_are_noted(call, node, told):
     fill(node, memory_files({0: 2000}, pages={(0, "2M"): (200, 20)}))
     call(check=True, networks=[], guests=[{**PLC1, "networks": []}])
     text = (
-        "180 huge pages of 2M are in use on NUMA node 0, 52 more than guests and switch take; if they are to be there after a reboot too, count them in "
+        "180 huge pages of 2M are in use on NUMA node 0, 52 more than guests and switch use; to keep them after a reboot, count them in "
         "kvm_host_hugepages_reserve"
     )
     assert told == [text]
@@ -415,4 +415,4 @@ def test_large_pages_that_the_administrator_counts_otherwise(call, node):
 def test_damaged_options_are_named_by_the_kernel_arguments_too(call, node):
     fill(node, {CONFIG: "{"})
     result = call(name="kernel_arguments", check=True)
-    assert re.search(rf"{CONFIG} is damaged .*; run the kvm_host role to write it anew", result["msg"])
+    assert re.search(rf"{CONFIG} is damaged .*; run the kvm_host role to write it again", result["msg"])

@@ -134,17 +134,17 @@ def test_a_device_asks_for_kernel_arguments(call, monkeypatch):
             {"networks": [{"name": "control", "device": "ens9"}]},
             r"device ens9 is not on this node; network devices are: ens1 \(0000:41:00.0\)",
         ),
-        ({"networks": [CONTROL, CONTROL]}, "^realtime_networks: control is there twice"),
+        ({"networks": [CONTROL, CONTROL]}, "^realtime_networks: control is listed twice"),
         ({"networks": [{"name": "other"}]}, r"network 'control' is not in realtime_networks \(there are: other\)"),
         (
             {"networks": [{"name": "control", "state": "absent"}]},
             "network control has state absent, but the guest is attached to it",
         ),
         ({"networks": [{"name": "control", "vlan": 5000}]}, "vlan 5000 is not in 1-4094"),
-        ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is there twice"),
+        ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is listed twice"),
         ({"pmd_sleep_max_us": 20000}, "^ovs_dpdk_pmd_sleep_max_us: 20000 is not in 0-10000"),
         ({"socket_memory_mib": -1}, "^ovs_dpdk_socket_memory_mib: -1 is no number of MiB"),
-        ({"dpdk_extra": "--lcores 3"}, "^ovs_dpdk_extra: --lcores gives DPDK CPUs of its own"),
+        ({"dpdk_extra": "--lcores 3"}, "^ovs_dpdk_extra: --lcores gives DPDK its own CPUs"),
         ({"socket_group": "a b"}, "^ovs_dpdk_socket_group: 'a b' is not the name of a group"),
         ({"partition": None}, "there is no partition on this node .* run the cpu_partition role"),
         ({"partition": {"schema": 9}}, "the partition document has schema 9"),
@@ -161,7 +161,7 @@ def test_refusals(call, arguments, said):
 
 def test_a_bridge_of_the_kernel_is_refused(call, snap):
     fill(snap, {"/sys/class/net/br-control/": None})
-    assert "there is an interface br-control of the kernel already" in call()["msg"]
+    assert "an interface br-control of the kernel already exists" in call()["msg"]
 
 
 def test_a_guest_on_dataplane_cpus_is_refused_by_name(call, monkeypatch):

@@ -111,7 +111,7 @@ def test_a_snapshot_is_planned_for_and_never_written(call, node, monkeypatch):
     ("arguments", "said"),
     [
         ({"guests": [{**PLC, "vcpus": 1}]}, "^realtime_guests: plc1: realtime_vcpus '1' names vCPU 1"),
-        ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is there twice"),
+        ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is listed twice"),
         ({"networks": [{"name": "a b"}]}, r"^realtime_networks\[0\]: name 'a b' must be"),
         ({"guests": [{**PLC, "vcpus": 20}]}, "^realtime_guests: plc1 asks for 20 realtime CPUs"),
         ({"guests": [{"memory_mib": 5}]}, "missing required arguments: name"),

@@ -19,10 +19,10 @@ def test_a_foreign_domain_is_not_touched_unasked(node):
     node.foreign("plc1")
     message = node.refuse(PLC)
     assert message.startswith(
-        "realtime_guests: plc1: a domain of this name exists that this collection has not made, so it is not changed; adopt: true"
+        "realtime_guests: plc1: a domain of this name exists that this collection did not make, so it is not changed; adopt: true"
     )
     message = node.refuse({**PLC, "state": "absent", "adopt": True})
-    assert "so it is not removed; take it out of the list, or remove it with virsh undefine plc1" in message
+    assert "so it is not removed; delete its entry from the list, or remove it with virsh undefine plc1" in message
     assert "adopt" not in message
 
 

@@ -213,7 +213,7 @@ def test_a_measurement_that_nobody_asks_after_ends(call, folder):
     assert wait_until(lambda: processes(folder) == [], 25)
     result = call(state="polled")
     assert result["finished"]
-    assert "nobody waited for it any more" in result["summary"]
+    assert "no run waited for it any more" in result["summary"]
 
 
 def test_a_module_that_is_killed_takes_its_measurement_along(folder):
@@ -289,7 +289,7 @@ def test_a_missing_tracer_is_named(refuse, monkeypatch):
     [
         ({"cpus": "0-"}, "cpus: "),
         ({"cpus": "4095"}, "cpus: CPUs 4095 are not online"),
-        ({"cpus": format_cpulist(ONLINE)}, "so there is none for the load; measure fewer, or set load: none"),
+        ({"cpus": format_cpulist(ONLINE)}, "so none is left for the load; measure fewer, or set load: none"),
         ({"cpus": None}, "there is no partition on this node"),
         ({"cpus": None, "partition": partition()}, "cpu_set: the set realtime of "),
         ({"seconds": -1}, "seconds: -1 is no duration"),

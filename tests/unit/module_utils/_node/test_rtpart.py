@@ -71,7 +71,7 @@ def test_status_of_a_node_without_roles_options_has_nothing_to_compare(node, cap
     assert json.loads(capsys.readouterr().out) == {"isolation": "runtime", "differences": []}
 
 
-def test_the_first_cpu_that_nobody_has_is_picked(node):
+def test_the_first_free_cpu_is_picked(node):
     assert pick(writable(node), PARTITION, "realtime", None) == {3}
     assert pick(writable(node), PARTITION, "realtime", 3) == {3}
     assert pick(writable(node), PARTITION, "housekeeping", None) == {0}
@@ -82,7 +82,7 @@ def test_the_first_cpu_that_nobody_has_is_picked(node):
     [
         ("realtime", 2, "CPU 2: in use: CPU 2 by plc1 vcpu0; stop or move it first"),
         ("realtime", 1, r"CPU 1: in use: CPU 1 by watcher \(pid 40\)"),
-        ("realtime", 0, "CPU 0 is not of the realtime set, which has 1-3"),
+        ("realtime", 0, "CPU 0 is not in the realtime set, which has 1-3"),
         ("dataplane", None, "the dataplane set has no CPU on this node"),
     ],
 )

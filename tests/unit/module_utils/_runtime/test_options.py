@@ -53,7 +53,7 @@ def test_configured_features(root):
 )
 def test_damaged_options_are_named_with_the_role_that_repairs_them(root, feature, damaged, role):
     fill(root, {config_path(feature): damaged})
-    with pytest.raises(HostError, match=rf"^{config_path(feature)} is damaged \(.+\); run the {role} role to write it anew$"):
+    with pytest.raises(HostError, match=rf"^{config_path(feature)} is damaged \(.+\); run the {role} role to write it again$"):
         configured_features(Host(str(root)))
 
 

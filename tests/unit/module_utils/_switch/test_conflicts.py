@@ -21,7 +21,7 @@ from unit.switches import SWITCH, Rows, compare, settled
             Rows().bridge("br-control", datapath=""),
             r"^realtime_networks: control: bridge br-control exists with the kernel's datapath \(datapath_type system\)",
         ),
-        (Rows().bridge("x").port("x", "br-control"), "there is port br-control of bridge x already"),
+        (Rows().bridge("x").port("x", "br-control"), "port br-control of bridge x already exists"),
         (
             Rows().bridge("x").port("x", "plc1.control"),
             "^realtime_guests: plc1: port plc1.control exists on bridge x and is not this collection's",
@@ -40,7 +40,7 @@ def test_what_stands_in_the_way_is_named(rows, said):
 def test_a_bridge_of_the_kernel_is_named():
     with pytest.raises(
         SwitchError,
-        match=r"there is an interface br-control of the kernel already, so no userspace bridge .* or give the network realtime: false",
+        match=r"an interface br-control of the kernel already exists, so no userspace bridge .* or give the network realtime: false",
     ):
         compare(Rows(), kernel_names=["lo", "br-control"])
     compare(settled(), kernel_names=["lo", "br-control"])  # its own

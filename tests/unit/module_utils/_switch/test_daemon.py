@@ -128,7 +128,7 @@ def test_a_group_that_is_not_there(root):
     fill(root, GROUPS)
     with pytest.raises(
         HostError,
-        match="there is no group qemu on this node; run the kvm_host role, which brings QEMU, or set ovs_dpdk_socket_group",
+        match="there is no group qemu on this node; run the kvm_host role, which installs QEMU, or set ovs_dpdk_socket_group",
     ):
         run(root, lambda host: plan_files(host, Programs(root), PARTITION, "qemu"))
 

@@ -92,7 +92,7 @@ def test_disruption_classes_of_settings(settings, in_use, class_):
     assert [difference.disruption for difference in plan.differences] == [class_]
 
 
-def test_first_ports_disturb_nobody_and_further_ones_stall():
+def test_first_ports_disturb_no_guest_and_further_ones_stall():
     assert {difference.disruption for difference in compare(Rows()).differences} == {"none"}
     other = Rows().bridge("x").port("x", "vhu1")
     assert [difference.disruption for difference in compare(other).differences] == ["stall", "none"]

@@ -189,7 +189,7 @@ def test_a_device_with_an_address_is_refused(machine):
 
 def test_a_device_in_a_bridge_is_refused(machine):
     upper(machine, "br0")
-    with pytest.raises(SwitchError, match="device ens1 is part of br0; take it out there first"):
+    with pytest.raises(SwitchError, match="device ens1 is part of br0; remove it there first"):
         machine.bind()
     machine.addresses = {"br0": ["10.0.0.1/8"]}
     with pytest.raises(SwitchError, match=r"device ens1 has the address 10.0.0.1/8 \(through br0\)"):
@@ -275,7 +275,7 @@ def test_a_driverctl_that_fails_is_told(machine):
 
     with pytest.raises(HostError, match=rf"^driverctl set-override {ADDRESS} vfio-pci failed: driverctl: no such device"):
         machine.run(lambda host: plan_binding(host, failing, {ADDRESS: NETWORK}, ""))
-    with pytest.raises(HostError, match="driverctl said nothing, but the device is bound to igb, not vfio-pci"):
+    with pytest.raises(HostError, match="driverctl reported no error, but the device is bound to igb, not vfio-pci"):
         machine.run(lambda host: plan_binding(host, lambda _command: (0, "", ""), {ADDRESS: NETWORK}, ""))
 
 

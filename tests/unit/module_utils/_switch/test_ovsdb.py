@@ -92,7 +92,7 @@ def test_without_server_and_file_the_database_is_empty(root):
     assert database(root).running() is False
 
 
-def test_a_socket_that_nobody_listens_on_is_no_server(root):
+def test_a_socket_without_a_listener_is_no_server(root):
     Server(root).listener.close()
     assert database(root).read().root is None
 
@@ -128,7 +128,7 @@ def test_messages_that_are_no_answer_are_skipped(root):
         ),
         (
             [result([{"error": "timed out", "details": "wait"}, None])],
-            "somebody else has changed the switch's configuration .* run it again",
+            "another user has changed the switch's configuration .* run it again",
         ),
     ],
 )
@@ -163,7 +163,7 @@ def test_waiting_for_the_daemon(root, monkeypatch):
     monkeypatch.setattr(_ovsdb, "SETTLE_S", 0.0)
     Path(f"{root}{SOCKET}").unlink()
     Server(root, [counts[0]])
-    with pytest.raises(HostError, match=r"ovs-vswitchd has not done what the database says within 0 s; look at its log"):
+    with pytest.raises(HostError, match=r"ovs-vswitchd has not applied the database within 0 s; look at its log"):
         database(root).settle(8)
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The switch as it shall be: memory, settings, ports, queues, and what the comparison with the database finds."""
+"""The planned switch: memory, settings, ports, queues, and what the comparison with the database finds."""
 
 from __future__ import annotations
 
@@ -123,13 +123,13 @@ def test_further_arguments():
     "text", ["-c 0x3", "-c3", "-l 1-2", "-l1", "--lcores=1", "--lcores 0@1", "--main-lcore 2", "--no-pci -l 2"]
 )
 def test_arguments_that_give_dpdk_cpus_are_refused(text):
-    with pytest.raises(SwitchError, match=r"^ovs_dpdk_extra: \S+ gives DPDK CPUs of its own, against the partition"):
+    with pytest.raises(SwitchError, match=r"^ovs_dpdk_extra: \S+ gives DPDK its own CPUs, against the partition"):
         check_extra(text, "ovs_dpdk_extra")
 
 
 @pytest.mark.parametrize("text", ["-m 64", "-m64", "--socket-mem 1,1", "--socket-limit=1"])
 def test_arguments_that_give_dpdk_memory_are_refused(text):
-    with pytest.raises(SwitchError, match="gives DPDK memory of its own; leave it out and set ovs_dpdk_socket_memory_mib"):
+    with pytest.raises(SwitchError, match="gives DPDK its own memory; leave it out and set ovs_dpdk_socket_memory_mib"):
         check_extra(text, "ovs_dpdk_extra")
 
 

@@ -28,7 +28,7 @@ HELD = {"dpdk-init": "true", "dpdk-socket-mem": "64"}
         (HELD, {}, False, ["DPDK is not initialized in the running daemon"]),
         ({}, {}, False, ["dpdk-init", "dpdk-socket-mem"]),
         ({**HELD, "dpdk-lcore-mask": "0x1"}, {}, True, ["dpdk-lcore-mask"]),
-        (HELD, {DAEMON_KEY: marker("this", {})}, True, ["settings changed by a run that did not come to the restart"]),
+        (HELD, {DAEMON_KEY: marker("this", {})}, True, ["settings changed by a run that ended before the restart"]),
         (HELD, {DAEMON_KEY: marker("that", {})}, True, []),  # it has started since
         ({**HELD, "dpdk-socket-mem": "1"}, {DAEMON_KEY: marker("this", HELD)}, True, []),  # it does not know of the 1 yet
         ({**HELD, "dpdk-socket-mem": "1"}, {DAEMON_KEY: marker("that", HELD)}, True, ["dpdk-socket-mem"]),

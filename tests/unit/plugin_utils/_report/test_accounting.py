@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who owns what: every CPU has a row, every row an owner that is told, sums close."""
+"""Owners: every CPU has a row, every row names an owner, sums agree."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_vcpu_pinned_to_a_shared_cpu_does_not_own_it():
 
 def test_huge_pages_are_guests_the_switchs_or_not_attributed():
     info = node_info("n1", [guest_spec(0)])
-    info["memory"]["1"]["pages"]["2M"]["free"] -= 50  # 100 MiB that nobody accounts for
+    info["memory"]["1"]["pages"]["2M"]["free"] -= 50  # 100 MiB without an owner
     found = {(row.user, row.numa_node): row.amount for row in rows(Account("n1", info), kind="hugepages")}
     assert found == {("plc1", "0"): 512, ("the switch", "0"): 1024, ("the switch", "1"): 1024, ("not attributed", "1"): 100}
 
@@ -142,7 +142,7 @@ def test_sums_by_owner_and_project_close_over_all_rows():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"partition": {}}, "there is no partition document"),
+        ({"partition": {}}, "this node has no partition document"),
         ({"partition": {"schema": 1}}, "damaged"),
         ({"topology": {}}, "another topology"),
     ],

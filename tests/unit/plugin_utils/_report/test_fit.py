@@ -31,7 +31,7 @@ def test_an_empty_node_gives_all_its_realtime_cpus():
     assert largest_spread(room()) == Fit(12, 16384, None)
 
 
-def test_a_thread_beside_a_guest_is_nobody_elses():
+def test_a_thread_beside_a_guest_is_no_other_guests():
     free = sorted(room().partition.sets["realtime"] & room().partition.nodes[0])
     assert largest_on_node(room([pinned("plc1", free[0])]), 0).vcpus == 4
 

@@ -52,7 +52,7 @@ def test_every_cpu_is_drawn_once_in_its_node():
 @pytest.mark.parametrize(
     ("load", "rate", "words"),
     [
-        (None, "", "interrupts not told"),
+        (None, "", "interrupts unknown"),
         ({"devices": 12, "ticks": 3, "others": 4}, "", "since boot 12 device interrupts, 3 timer ticks, 4 others"),
         (
             {"devices_per_s": 0, "ticks_per_s": 250, "others_per_s": 0},

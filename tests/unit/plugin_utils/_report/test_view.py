@@ -29,7 +29,7 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
     [
         ({"unreachable": True, "error": "no route"}, "unreachable", "no route"),
         ({"info": None, "error": "python3 is missing"}, "failed", "python3 is missing"),
-        ({}, "failed", "it told nothing"),
+        ({}, "failed", "it returned no result"),
         ({"info": {"missing": []}, "verify": {"findings": []}}, "ok", ""),
         ({"info": {"missing": []}, "verify": {"findings": [FINDING]}}, "findings", "1 finding"),
         ({"info": {"missing": []}}, "half", "not compared"),
