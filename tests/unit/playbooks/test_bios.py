@@ -176,7 +176,7 @@ def test_one_unreachable_bmc_keeps_no_other_from_being_reported(run, bmcs):
     assert done.code != 0
     assert (done.recap["node1"]["failed"], done.recap["node2"]["failed"]) == (1, 0)
     assert "cannot be reached" in done.text
-    assert "to be done: 5 attributes, 2 reboots" in done.text
+    assert "to do: 5 attributes, 2 reboots" in done.text
 
 
 def test_one_refusal_keeps_all_from_being_changed(run, bmcs):

@@ -56,8 +56,8 @@ GOOD = {"name": "A", "latency": "x", "reason": "r", "cost": "c", "source": "s"}
     [
         ({**GOOD, "cost": ""}, "A: cost is missing; every attribute needs a reason"),
         ({**GOOD, "lateny": "x"}, "A: unknown keys lateny"),
-        ({**GOOD, "topic": "speed"}, "A: topic is 'speed'; it can be profile"),
-        ({**GOOD, "gate": True}, "A: gate is True; it can be needed, always"),
+        ({**GOOD, "topic": "speed"}, "A: topic is 'speed'; choose one of profile"),
+        ({**GOOD, "gate": True}, "A: gate is True; choose one of needed, always"),
         ({**GOOD, "follows": "smt"}, "A: give either values by profile"),
         ({**GOOD, "latency": None}, "A: give either values by profile"),
         ({**GOOD, "latency": [1.5]}, "A: a value is text, a number or true/false"),

@@ -204,7 +204,7 @@ def test_several_systems(capsys, bmc):
             text = path.replace("/Systems/1", "/Systems/2")
             bmc.machine.tree[bmc.machine.key(text)] = document
     bmc.machine.find("/redfish/v1/systems")["Members"].append({"@odata.id": "/redfish/v1/Systems/2"})
-    refuse(capsys, bmc, r"bios_system: .* has several systems \(1, 2\); name the one", run=info)
+    refuse(capsys, bmc, r"bios_system: .* has several systems \(1, 2\); name one of them", run=info)
     refuse(capsys, bmc, r"bios_system: .* has no system 'x'; it has 1, 2", run=info, system="x")
     assert info(capsys, bmc, system="2")["system"]["id"] == "2"
 
@@ -217,7 +217,7 @@ def test_one_attribute_of_many_is_refused(capsys, bmc):
     result = refuse(
         capsys,
         bmc,
-        "has not taken SysProfile, CorrEccSmi: CorrEccSmi cannot be set while the memory is mirrored. Staged for the next reboot: none",
+        "has not accepted SysProfile, CorrEccSmi: CorrEccSmi cannot be set while the memory is mirrored. Staged for the next reboot: none",
     )
     assert result["changes"] == []
 
@@ -227,7 +227,7 @@ def test_half_of_it_is_taken(capsys, bmc):
     result = stage(capsys, bmc)
     assert result["failed"]
     assert (
-        "has not taken CorrEccSmi: CorrEccSmi is not supported by this memory. Staged for the next reboot: SysProfile"
+        "has not accepted CorrEccSmi: CorrEccSmi is not supported by this memory. Staged for the next reboot: SysProfile"
         in result["msg"]
     )
     assert [change["resource"] for change in result["changes"]] == ["bios:SysProfile"]
@@ -238,7 +238,7 @@ def test_silently_not_taken(capsys, bmc):
     bmc.machine.refuse_partly = {"CorrEccSmi": ""}
     result = stage(capsys, bmc)
     assert result["failed"]
-    assert "has not taken CorrEccSmi; it gives no reason" in result["msg"]
+    assert "has not accepted CorrEccSmi; it gives no reason" in result["msg"]
 
 
 def test_changed_meanwhile(capsys, bmc):
@@ -357,7 +357,7 @@ def test_unknown_baseline(capsys, bmc):
     refuse(
         capsys,
         bmc,
-        "bios_baseline: there is no baseline 'delll'; there are auto, ami_aptio, dell_idrac9, generic",
+        "bios_baseline: there is no baseline 'delll'; choose one of auto, ami_aptio, dell_idrac9, generic",
         run=info,
         baseline="delll",
     )

@@ -46,9 +46,9 @@ def test_threads_that_are_not_where_the_definition_says(node):
     node.libvirt.edit_thread("plc1", "emulator", cpus="3")
     (plc,) = info(node)["domains"]
     assert sorted(plc["differs_live"]) == [
-        "emulator is allowed on CPUs 3, its definition says 0",
-        "vcpu0 is allowed on CPUs 0-9, its definition says 2",
-        "vcpu1 runs as rr 7, its definition says fifo 1",
+        "emulator is allowed on CPUs 3, its definition has 0",
+        "vcpu0 is allowed on CPUs 0-9, its definition has 2",
+        "vcpu1 runs as rr 7, its definition has fifo 1",
     ]
 
 
