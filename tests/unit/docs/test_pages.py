@@ -68,7 +68,7 @@ def test_variables_that_pages_name_exist(page):
         "realtime_latency",
         "realtime_partition",
     }
-    known |= {"realtime_nodes", "cpu_partition_info", *ROLES}
+    known |= {"realtime_nodes", "cpu_partition_info", "rt_latency_run", *ROLES}
     prefixes = "|".join([*ROLES, "realtime"])
     named = set(re.findall(rf"`((?:{prefixes})_\w+)", page.read_text(encoding="utf-8")))
     assert sorted(named - known) == []

@@ -42,7 +42,7 @@ def test_a_domain_of_ours_and_a_name_that_is_free_pass():
     ("more", "words"),
     [
         ({}, "so it is not changed; adopt: true"),
-        ({"state": "absent", "adopt": False}, "so it is not removed; take it out of the list"),
+        ({"state": "absent", "adopt": False}, "so it is not removed; delete its entry from the list"),
     ],
 )
 def test_a_domain_of_others_is_refused(more, words):
