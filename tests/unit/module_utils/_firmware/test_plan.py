@@ -37,7 +37,7 @@ def states(plan):
 
 
 @pytest.mark.parametrize(
-    ("request", "pending", "state", "wanted"),
+    ("wanting", "pending", "state", "wanted"),
     [
         (Request("CStates", ("On",)), {}, ("ok", 0), "On"),
         (Request("CStates", ("Auto", "On")), {}, ("ok", 0), "On"),  # any accepted value will do
@@ -49,8 +49,8 @@ def states(plan):
         (Request("CStates", ("Off",), unsupported="no such value"), {}, ("unsupported", 0), "On"),
     ],
 )
-def test_the_state_of_an_attribute(request, pending, state, wanted):
-    plan = planned(request, pending=pending, rules=registry())
+def test_the_state_of_an_attribute(wanting, pending, state, wanted):
+    plan = planned(wanting, pending=pending, rules=registry())
     assert states(plan) == {"CStates": state}
     assert plan.items[0].wanted == wanted
     assert state[0] in STATES
