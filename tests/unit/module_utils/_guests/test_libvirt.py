@@ -74,7 +74,7 @@ class Machine:
     """A domain."""
 
     def __init__(self, library, name, *, active=False, autostart=False, persistent=True, deaf=False):
-        self.library, self._name, self.deaf = library, name, deaf
+        self.libvirt, self._name, self.deaf = library, name, deaf
         self.active, self.autostart, self.persistent, self.gone = active, autostart, persistent, False
         library.machines[name] = self
 
@@ -82,7 +82,7 @@ class Machine:
         """Every other call is noted."""
 
         def note(*arguments):
-            self.library.calls.append((call, self._name, *arguments))
+            self.libvirt.calls.append((call, self._name, *arguments))
 
         return note
 
@@ -98,15 +98,15 @@ class Machine:
         return f"<domain><name>{self._name}</name><title>{flags}</title></domain>"
 
     def create(self):
-        self.library.calls.append(("create", self._name))
+        self.libvirt.calls.append(("create", self._name))
         self.active = True
 
     def shutdown(self):
-        self.library.calls.append(("shutdown", self._name))
+        self.libvirt.calls.append(("shutdown", self._name))
         self.active = self.deaf
 
     def destroy(self):
-        self.library.calls.append(("destroy", self._name))
+        self.libvirt.calls.append(("destroy", self._name))
         self.active = False
 
 
