@@ -10,6 +10,8 @@ import re
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
 from conformance.snapshots import each_snapshot, snapshot_of
 
@@ -21,7 +23,7 @@ UNTUNED = {"document-missing", "unchecked"}
 
 def audit(snapshot):
     host = Host(str(snapshot.root()), check_mode=True)
-    result = run(host, lambda _command: (1, "", ""), PARAMETERS)
+    result = carry_out(SwitchEdges(host, lambda _command: (1, "", "")), run, PARAMETERS)
     assert host.changes == []
     return result
 
@@ -156,5 +158,5 @@ def test_every_captured_machine_can_be_looked_at(snapshot):
 def test_a_capture_is_never_compared_with_an_inventory(guests):
     snapshot = snapshot_of("openshift/sno")
     host = Host(str(snapshot.root()), check_mode=True)
-    result = run(host, lambda _command: (1, "", ""), {**PARAMETERS, "guests": guests})
+    result = carry_out(SwitchEdges(host, lambda _command: (1, "", "")), run, {**PARAMETERS, "guests": guests})
     assert [item["rule"] for item in result["findings"]] == ["document-missing"]

@@ -13,6 +13,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import TopologyError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_node_info import run
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import Input, account_fleet, report_view
@@ -22,7 +24,7 @@ from conformance.snapshots import each_snapshot
 @each_snapshot()
 def test_a_captured_machine_is_drawn_with_every_cpu_once(snapshot):
     host = Host(str(snapshot.root()), check_mode=True)
-    node = run(host, lambda _command: (1, "", ""), {"interval": 1.0})["node"]
+    node = carry_out(SwitchEdges(host, lambda _command: (1, "", "")), run, {"interval": 1.0})["node"]
     try:
         topology = read_topology(host)
     except TopologyError:
