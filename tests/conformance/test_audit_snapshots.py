@@ -22,7 +22,7 @@ UNTUNED = {"document-missing", "unchecked"}
 
 
 def audit(snapshot):
-    host = Host(str(snapshot.root()), check_mode=True)
+    host = Host(str(snapshot.root()), captured=True)
     result = carry_out(SwitchEdges(host, lambda _command: (1, "", "")), run, PARAMETERS)
     assert host.changes == []
     return result
@@ -157,6 +157,6 @@ def test_every_captured_machine_can_be_looked_at(snapshot):
 @pytest.mark.parametrize("guests", [[], [{"name": "plc1", "memory_mib": 64}]])
 def test_a_capture_is_never_compared_with_an_inventory(guests):
     snapshot = snapshot_of("openshift/sno")
-    host = Host(str(snapshot.root()), check_mode=True)
+    host = Host(str(snapshot.root()), captured=True)
     result = carry_out(SwitchEdges(host, lambda _command: (1, "", "")), run, {**PARAMETERS, "guests": guests})
     assert [item["rule"] for item in result["findings"]] == ["document-missing"]

@@ -23,7 +23,7 @@ from conformance.snapshots import each_snapshot
 
 @each_snapshot()
 def test_a_captured_machine_is_drawn_with_every_cpu_once(snapshot):
-    host = Host(str(snapshot.root()), check_mode=True)
+    host = Host(str(snapshot.root()), captured=True)
     node = carry_out(SwitchEdges(host, lambda _command: (1, "", "")), run, {"interval": 1.0})["node"]
     try:
         topology = read_topology(host)
