@@ -168,7 +168,7 @@ def test_started_polled_and_removed(call, folder, monkeypatch, tmp_path):
     assert again["running"]
     assert call(check=True, state="started", seconds=3000)["running"]
     for check in (False, True):
-        assert "runs already (cyclictest on CPUs 0, 3000 s)" in call(check=check, state="started", seconds=5)["msg"]
+        assert "already runs (cyclictest on CPUs 0, 3000 s)" in call(check=check, state="started", seconds=5)["msg"]
     early = call(state="polled")
     assert (early["running"], early["finished"], early["minutes_left"]) == (True, False, 50)
     (tmp_path / "end").touch()
