@@ -367,7 +367,7 @@ def check_nova(dedicated: str, shared: str, polling: frozenset[int]) -> list[Fin
             "nova-sets",
             "[compute] cpu_dedicated_set",
             "CPUs of pinned guests alone",
-            f"CPUs {format_cpulist(both)} are also in {name}",
+            f"CPUs {format_cpulist(both)} also belong to {name}",
             "correct nova.conf and restart nova-compute",
         )
         for name, both in rivals.items()

@@ -192,8 +192,8 @@ def test_states_that_were_entered_beyond_the_limit(state, limit, found):
     [
         ("", "", {3}, []),
         ("4-7,^5", "0,5", {3}, []),
-        ("4-7", "0,5", set(), ["CPUs 5 are also in cpu_shared_set"]),
-        ("3-7", "0", {3}, ["CPUs 3 are also in the switch's poll-mode threads"]),
+        ("4-7", "0,5", set(), ["CPUs 5 also belong to cpu_shared_set"]),
+        ("3-7", "0", {3}, ["CPUs 3 also belong to the switch's poll-mode threads"]),
         ("all", "", set(), ["'all' is not a CPU number"]),
     ],
 )
