@@ -116,7 +116,9 @@ def run(project: Path) -> None:
     command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "1"]
     log = project / "mutmut.log"
     with log.open("w") as stream:
-        code = subprocess.run(command, cwd=project, env=environment, stdout=stream, stderr=subprocess.STDOUT).returncode
+        code = subprocess.run(
+            command, cwd=project, env=environment, stdout=stream, stderr=subprocess.STDOUT, check=False
+        ).returncode
     if code:
         sys.exit(f"{log.read_text()[-3000:]}\nmutation: mutmut failed, see {log}")
 
@@ -127,7 +129,7 @@ def describe(project: Path, name: str, mutant: str) -> tuple[int, str, str]:
         diff = get_diff_for_mutant(mutant, path=str(UTILS / name)).splitlines()[2:]
     text = (project / UTILS / name).read_text()
     function = mutant.rpartition(".")[2].partition("__mutmut_")[0]
-    owner, _, method = function.removeprefix("x").strip("ǁ").rpartition("ǁ")
+    owner, _mark, method = function.removeprefix("x").strip("ǁ").rpartition("ǁ")
     scope: list[ast.stmt] = ast.parse(text).body
     if owner:
         scope = next(node.body for node in scope if isinstance(node, ast.ClassDef) and node.name == owner)

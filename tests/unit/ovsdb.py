@@ -202,8 +202,8 @@ WANTED = {
 }
 
 
-def compare(ovsdb, switch=SWITCH, networks=NETWORKS, listed=("plc1",), **more):
-    return plan_switch(ovsdb.database(), switch, networks, listed, **more)
+def compare(ovsdb, switch=SWITCH, networks=None, listed=("plc1",), **more):
+    return plan_switch(ovsdb.database(), switch, NETWORKS if networks is None else networks, listed, **more)
 
 
 def converge(ovsdb, *arguments, **more):

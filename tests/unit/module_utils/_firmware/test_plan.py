@@ -28,8 +28,8 @@ OFF = Request("CStates", ("Off",))
 CUSTOM = Request("Profile", ("Custom",), gate="needed")
 
 
-def planned(*requests, current=CURRENT, pending=None, rules=None, **options):
-    return make_plan(Requests(requests, ()), current, pending or {}, rules, **options)
+def planned(*requests, current=None, pending=None, rules=None, **options):
+    return make_plan(Requests(requests, ()), CURRENT if current is None else current, pending or {}, rules, **options)
 
 
 def states(plan):
