@@ -184,7 +184,7 @@ def test_started_polled_and_removed(call, folder, monkeypatch, tmp_path):
 def test_absent_in_check_mode_leaves_it_running(call, folder):
     call(state="started", seconds=30)
     assert call(state="absent", check=True)["running"]
-    assert processes(folder)
+    assert wait_until(lambda: processes(folder))
     call(state="absent")
     assert processes(folder) == []
 
