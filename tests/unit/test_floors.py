@@ -62,6 +62,7 @@ EDGE = {
     "_runtime/options",
     "_runtime/pages",
     "_runtime/power",
+    "_runtime/undo",
     "_switch/daemon",
     "_switch/nic",
     "_switch/ovsdb",
@@ -71,6 +72,7 @@ EDGE = {
 UNTESTED = {
     "_cpus/pages": "constants",
     "_cpus/policies": "constants",
+    "_runtime/undo": "test_cpu_partition.py and test_rtpart.py undo with it",
     "_firmware/staging": "test_bios_baseline.py runs it against the stand-in for BMCs",
     "_host/paths": "constants and one join",
     "_latency/machine": "test_rt_latency.py runs it with stand-ins for tools and agent",

@@ -159,6 +159,6 @@ def version_key(release: str) -> list[tuple[int, int, str]]:
 
 
 def newest_matching(releases: Sequence[str], pattern: str) -> str | None:
-    """Return the newest kernel release that a shell pattern matches, None where there is none."""
+    """Return the newest kernel release that matches a shell pattern, or None if no release matches."""
     matching = [release for release in releases if fnmatchcase(release, pattern)]
     return max(matching, key=version_key, default=None)

@@ -62,7 +62,7 @@ class _Planner:
         for name in ("dataplane", "shared"):
             count = getattr(intent, f"{name}_cores_per_node")
             if count < 0:
-                raise PartitionError(f"cpu_partition_{name}_cores_per_node: {count} is not a number of cores; 0 is none")
+                raise PartitionError(f"cpu_partition_{name}_cores_per_node: {count} is not a number of cores; use 0 for no cores")
 
     def _explicit_sets(self) -> dict[str, frozenset[int]]:
         explicit: dict[str, frozenset[int]] = {}

@@ -19,15 +19,16 @@ from .._host.kernel import read_kernel, read_machine
 from .._host.paths import DOCUMENT, config_path
 from .._host.runner import reload_systemd
 from .._host.sysfs import read_topology
-from .._host.threads import realtime_guests, restore_threads
-from .._host.tuning_daemons import TUNED, plan_tuned, restore_tuned
-from .._isolation.cgroups import DROP_INS, check_layout, plan_slices, read_users, restore_controllers, restore_partitions
+from .._host.threads import realtime_guests
+from .._host.tuning_daemons import TUNED, plan_tuned
+from .._isolation.cgroups import DROP_INS, check_layout, plan_slices, read_users
 from .._isolation.holders import check_moves
-from .._isolation.hotplug import check_all_on, left_off, plan_recovery
+from .._isolation.hotplug import check_all_on, plan_recovery
 from .._node.archive import UNIT_TEXTS, plan_service
 from .._runtime.cpu_settings import check_priority_limit
 from .._runtime.cpus import CPUS
-from .._runtime.feature import plan_feature, undo_feature
+from .._runtime.feature import plan_feature
+from .._runtime.undo import undo_partition
 from .._tables import plan_table
 from ._common import Edges, Outcome
 
@@ -145,16 +146,7 @@ def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, 
 
 def _undo(host: Host, runner: Runner) -> Outcome:
     partition = read_partition(host)
-    units = bool(set(host.entries("file")) & {*UNIT_TEXTS, *DROP_INS.values()} or host.entries("cgroup"))
-    left = left_off(host)
-    plan_recovery(host)
-    restore_tuned(host, runner)
-    restore_partitions(host, partition, left)
-    restore_threads(host)
-    undo_feature(host)
-    if units:
-        host.perform(partial(reload_systemd, host, runner))
-        restore_controllers(host)
+    undo_partition(host, partition, runner, UNIT_TEXTS)
     kernel = read_kernel(host)
     return Outcome(
         {

@@ -25,17 +25,14 @@ from .._cpus.policies import POLICY_NAMES
 from .._host.document import require_partition
 from .._host.host import Host
 from .._host.kernel import read_online
-from .._host.runner import reload_systemd
-from .._host.threads import Thread, read_thread, read_threads, restore_threads, set_affinity
+from .._host.threads import Thread, read_thread, read_threads, set_affinity
 from .._host.trial import trial_of
-from .._host.tuning_daemons import restore_tuned
 from .._interrupts.counts import parse_interrupt_counts
-from .._isolation.cgroups import DROP_INS, read_holders, read_users, restore_controllers, restore_partitions, write
+from .._isolation.cgroups import read_holders, read_users, write
 from .._isolation.holders import HOLDERS, ROOT, IsolationError, User, check_free
-from .._isolation.hotplug import left_off, plan_recovery
 from .._isolation.moves import exclusively
-from .._runtime.feature import undo_feature
 from .._runtime.features import FEATURES, configured_features
+from .._runtime.undo import undo_partition
 from .._tables import text_table
 
 
@@ -239,18 +236,8 @@ def _move(host: Host, partition: Partition, options: argparse.Namespace) -> int:
 
 
 def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
-    runner = partial(_command, check=False)
     with host.locked():
-        units = bool(set(host.entries("file")) & set(DROP_INS.values()) or host.entries("cgroup"))
-        left = left_off(host)
-        plan_recovery(host)
-        restore_tuned(host, runner)
-        restore_partitions(host, partition, left)
-        restore_threads(host)
-        undo_feature(host)
-        if units:
-            host.perform(partial(reload_systemd, host, runner))
-            restore_controllers(host)
+        undo_partition(host, partition, partial(_command, check=False))
         host.commit()
     changes = [{"resource": change.resource, "before": change.before, "after": change.after} for change in host.changes]
     _say(options, {"changes": changes}, [f"{len(changes)} values restored", *host.notes])

@@ -143,7 +143,7 @@ def desired_settings(partition: Partition, memory: Mapping[int, int], options: S
     """Return the keys of other_config that this collection sets (None: removes)."""
     if options.socket_memory_mib < 0:
         raise SwitchError(
-            f"ovs_dpdk_socket_memory_mib: {options.socket_memory_mib} is no number of MiB; 0 computes it from the networks"
+            f"ovs_dpdk_socket_memory_mib: {options.socket_memory_mib} is not a number of MiB; 0 computes it from the networks"
         )
     if not 0 <= options.pmd_sleep_max_us <= PMD_SLEEP_MAX_US:
         raise SwitchError(f"ovs_dpdk_pmd_sleep_max_us: {options.pmd_sleep_max_us} is not in 0-{PMD_SLEEP_MAX_US}")

@@ -35,17 +35,17 @@ def check_result(data: Any) -> str:
     if data.get("guest") is not None and not isinstance(data["guest"], str):
         return "guest is no text"
     if not _measured(data.get("max_us")) or not _measured(data.get("limit_us")):
-        return "max_us or limit_us is no number"
+        return "max_us or limit_us is not a number"
     verdict = data.get("verdict")
     if (
         not isinstance(verdict, Mapping)
         or verdict.get("result") not in VERDICTS
         or not isinstance(verdict.get("reasons", []), list)
     ):
-        return f"its verdict is none of {', '.join(VERDICTS)}"
+        return f"its verdict is not one of {', '.join(VERDICTS)}"
     cpus, seconds = data.get("cpus"), data.get("seconds", 0)
     if not isinstance(cpus, list) or not all(isinstance(cpu, int) for cpu in cpus) or not _number(seconds):
-        return "cpus or seconds are no numbers"
+        return "cpus or seconds are not numbers"
     return _check_histogram(data)
 
 
@@ -57,11 +57,11 @@ def _check_histogram(data: Mapping[str, Any]) -> str:
     if not isinstance(counts, Mapping) or not all(isinstance(by_cpu, Mapping) for by_cpu in counts.values()):
         return "its histogram is damaged"
     if isinstance(histogram, Mapping) and not (_number(histogram.get("bucket_us", 1)) and histogram.get("bucket_us", 1) > 0):
-        return "the width of its histogram's buckets is no number"
+        return "the width of its histogram's buckets is not a number"
     if not all(str(bucket).isdecimal() for bucket in counts):
-        return "a bucket of its histogram is no number"
+        return "a bucket of its histogram is not a number"
     if not all(_number(count) and count >= 0 for by_cpu in counts.values() for count in by_cpu.values()):
-        return "a count of its histogram is no number"
+        return "a count of its histogram is not a number"
     return ""
 
 

@@ -129,7 +129,7 @@ def test_a_run_that_has_not_ended_has_no_result():
         ({"host": "n2"}, "n1 answered another result than that of cyclictest: its host is 'n2', not 'n1'"),
         ({"guest": "plc1"}, "its guest is 'plc1', not None"),
         ({"tool": "oslat"}, "its tool is 'oslat', not 'cyclictest'"),
-        ({"verdict": {"result": "good"}}, "n1 answered no result of cyclictest: its verdict is none of"),
+        ({"verdict": {"result": "good"}}, "n1 answered no result of cyclictest: its verdict is not one of"),
         ({"started": "../../x"}, "started: '../../x' is no time such as"),
     ],
 )

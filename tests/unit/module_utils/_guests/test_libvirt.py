@@ -12,6 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import H
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Connection, Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from unit.libvirt_names import libvirt_names
 from unit.trees import fill, writable
 
 FLAGS = {
@@ -32,19 +33,23 @@ class LibvirtError(Exception):
         return f"{self.args[0]}\n"
 
 
+@libvirt_names(
+    registerErrorHandler="register_error_handler",
+    listAllDomains="list_all_domains",
+    lookupByName="lookup",
+    defineXMLFlags="define",
+)
 class Library:
     """The part of libvirt's module that is used; ``calls`` are all calls that change anything."""
-
-    libvirtError = LibvirtError  # noqa: N815
 
     def __init__(self):
         self.calls = []
         self.machines = {}
         self.down = False
-        for name, flag in FLAGS.items():
-            setattr(self, name, flag)
+        for name, value in {**FLAGS, "libvirtError": LibvirtError}.items():
+            setattr(self, name, value)
 
-    def registerErrorHandler(self, handler, _context=None):  # noqa: N802
+    def register_error_handler(self, handler, _context=None):
         self.handler = handler
 
     def open(self, uri):
@@ -53,7 +58,7 @@ class Library:
             raise LibvirtError("no socket")
         return self
 
-    def listAllDomains(self, flags):  # noqa: N802
+    def list_all_domains(self, flags):
         kinds = {
             FLAGS["VIR_CONNECT_LIST_DOMAINS_ACTIVE"]: "active",
             FLAGS["VIR_CONNECT_LIST_DOMAINS_AUTOSTART"]: "autostart",
@@ -61,15 +66,16 @@ class Library:
         }
         return [machine for machine in self.machines.values() if not flags or getattr(machine, kinds[flags])]
 
-    def lookupByName(self, name):  # noqa: N802
+    def lookup(self, name):
         if name not in self.machines:
             raise LibvirtError(f"no domain {name}")
         return self.machines[name]
 
-    def defineXMLFlags(self, _xml, flags):  # noqa: N802
+    def define(self, _xml, flags):
         self.calls.append(("define", flags))
 
 
+@libvirt_names(isActive="is_active", XMLDesc="xml")
 class Machine:
     """A domain."""
 
@@ -89,10 +95,10 @@ class Machine:
     def name(self):
         return self._name
 
-    def isActive(self):  # noqa: N802
+    def is_active(self):
         return int(self.active)
 
-    def XMLDesc(self, flags):  # noqa: N802
+    def xml(self, flags):
         if self.gone:
             raise LibvirtError("it is gone")
         return f"<domain><name>{self._name}</name><title>{flags}</title></domain>"

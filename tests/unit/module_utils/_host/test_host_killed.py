@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 
@@ -41,47 +42,40 @@ def plain(root):
     return found
 
 
+def killed_everywhere(another, interrupted, prepare=lambda tree: None):
+    """Yield a tree for every step before which a run was killed, and at last one whose run reached its end."""
+    for step in itertools.count():
+        tree = another()
+        prepare(tree)
+        killed = killed_at(step, lambda tree=tree: interrupted(tree), tree)
+        yield step, tree
+        if not killed:
+            return
+
+
 def test_killed_anywhere_a_second_run_completes_it(another):
     whole = another()
     apply(whole)
     expected = plain(whole)
-    step = 0
-    while True:
-        tree = another()
-        killed = killed_at(step, lambda tree=tree: apply(tree), tree)
+    for step, tree in killed_everywhere(another, apply):
         apply(tree)
         assert plain(tree) == expected, f"killed before step {step}"
-        if not killed:
-            break
-        step += 1
     assert step > 15
 
 
 def test_killed_anywhere_undo_takes_all_back(root, another):
     before = snapshot(root)
-    step = 0
-    while True:
-        tree = another()
-        killed = killed_at(step, lambda tree=tree: apply(tree), tree)
+    for step, tree in killed_everywhere(another, apply):
         undo(tree)
         assert snapshot(tree) == before, f"killed before step {step}"
-        if not killed:
-            break
-        step += 1
+    assert step > 15
 
 
 def test_undo_killed_anywhere_is_completed_by_a_second(root, another):
     before = snapshot(root)
-    step = 0
-    while True:
-        tree = another()
-        apply(tree)
-        killed = killed_at(step, lambda tree=tree: undo(tree), tree)
+    for step, tree in killed_everywhere(another, undo, prepare=apply):
         undo(tree)
         assert snapshot(tree) == before, f"killed before step {step}"
-        if not killed:
-            break
-        step += 1
     assert step > 8
 
 

@@ -60,25 +60,6 @@ Max Latency: {high}
 Samples recorded: {samples}
 Samples exceeding threshold: {samples}
 {more}"""
-#: As rtla of Linux 6.12 ends its histogram, with a CPU that had no sample.
-RTLA = """# RTLA timerlat histogram
-# Time unit is microseconds (us)
-# Duration:   0 00:00:10
-Index   IRQ-002   Thr-002   IRQ-003   Thr-003
-0            90         0         0         0
-4             9        90         0         0
-8             1        10         0         0
-over:         0         2         0         0
-count:      100       102         0         0
-min:          0         4         -         -
-avg:          1         5         -         -
-max:          8       300         -         -
-ALL:        IRQ       Thr
-count:      100       102
-min:          0         4
-avg:          1         5
-max:          8       300
-"""
 
 
 def test_cyclictest_that_broke_off():

@@ -143,7 +143,7 @@ def test_a_device_asks_for_kernel_arguments(call, monkeypatch):
         ({"networks": [{"name": "control", "vlan": 5000}]}, "vlan 5000 is not in 1-4094"),
         ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is listed twice"),
         ({"pmd_sleep_max_us": 20000}, "^ovs_dpdk_pmd_sleep_max_us: 20000 is not in 0-10000"),
-        ({"socket_memory_mib": -1}, "^ovs_dpdk_socket_memory_mib: -1 is no number of MiB"),
+        ({"socket_memory_mib": -1}, "^ovs_dpdk_socket_memory_mib: -1 is not a number of MiB"),
         ({"dpdk_extra": "--lcores 3"}, "^ovs_dpdk_extra: --lcores gives DPDK its own CPUs"),
         ({"socket_group": "a b"}, "^ovs_dpdk_socket_group: 'a b' is not the name of a group"),
         ({"partition": None}, "there is no partition on this node .* run the cpu_partition role"),

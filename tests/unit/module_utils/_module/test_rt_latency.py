@@ -28,6 +28,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency.machine impo
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LatencyError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_latency as body
 from ansible_collections.realtime.kvm.plugins.modules import rt_latency
+from unit.libvirt_names import libvirt_names
 from unit.measuring import CYCLICTEST, STRESS, FakeAgent, install, processes, use_folder
 from unit.trees import fill, task
 from waiting import wait_until
@@ -377,15 +378,16 @@ def test_a_set_is_measured_without_the_cpus_that_are_in_use(call, monkeypatch):
 # -- guests ----------------------------------------------------------------------------------------
 
 
+@libvirt_names(isActive="is_active", XMLDesc="xml")
 class FakeDomain:
     def __init__(self, running=True, scheduler=REALTIME):
         self.running = running
         self.scheduler = scheduler
 
-    def isActive(self):  # noqa: N802
+    def is_active(self):
         return self.running
 
-    def XMLDesc(self, _flags):  # noqa: N802
+    def xml(self, _flags):
         return DOMAIN.format(scheduler=self.scheduler)
 
 
@@ -421,9 +423,10 @@ def test_a_guest_without_agent_is_refused_with_what_helps(refuse, guest, monkeyp
         def get_error_message(self):
             return "argument unsupported: QEMU guest agent is not configured"
 
+    @libvirt_names(qemuAgentCommand="command")
     class Qemu:
         @staticmethod
-        def qemuAgentCommand(*_arguments):  # noqa: N802
+        def command(*_arguments):
             raise LibvirtError
 
     monkeypatch.setattr(_latency_machine, "libvirt_qemu", Qemu)

@@ -25,21 +25,8 @@ from unit.ovsdb import (
     Ovsdb,
     compare,
     converge,
-    settled_switch,
-    shared_switch,
     theirs,
 )
-
-
-@pytest.fixture(name="settled")
-def _settled():
-    return settled_switch()
-
-
-@pytest.fixture(name="foreign")
-def _foreign():
-    return shared_switch()
-
 
 # -- from nothing ----------------------------------------------------------------------------------
 

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Give a node back the CPUs of its partition. Edge."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+from .._cpus.partition import Partition
+from .._host.host import Host, Runner
+from .._host.runner import reload_systemd
+from .._host.threads import restore_threads
+from .._host.tuning_daemons import restore_tuned
+from .._isolation.cgroups import DROP_INS, restore_controllers, restore_partitions
+from .._isolation.hotplug import left_off, plan_recovery
+from .feature import undo_feature
+
+
+def undo_partition(host: Host, partition: Partition | None, runner: Runner, units: Collection[str] = ()) -> None:
+    """Plan to restore what the owner of ``host`` changed; ``units`` are further files that systemd has read."""
+    read_by_systemd = bool(set(host.entries("file")) & {*units, *DROP_INS.values()} or host.entries("cgroup"))
+    left = left_off(host)
+    plan_recovery(host)
+    restore_tuned(host, runner)
+    restore_partitions(host, partition, left)
+    restore_threads(host)
+    undo_feature(host)
+    if read_by_systemd:
+        host.perform(partial(reload_systemd, host, runner))
+        restore_controllers(host)
