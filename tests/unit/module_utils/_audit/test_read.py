@@ -147,7 +147,7 @@ def test_idle_states_are_counted_from_the_first_look_on(host):
     state = f"{CPU}/cpu1/cpuidle/state2"
     plant(host, {f"{state}/usage": "10", f"{state}/latency": "133", f"{state}/name": "C6", f"{state}/disable": "0"})
     plant(host, {f"{CPU}/cpu0/cpuidle/state2/usage": "7"})  # keeps house
-    watch = IdleWatch(host, PARTITION, 30.0)
+    watch = IdleWatch(host, PARTITION, 0.1)
     plant(host, {f"{state}/usage": "14"})
     assert watch.states() == [IdleState(1, "C6", 133, 4, False)]
 

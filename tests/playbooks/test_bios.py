@@ -21,7 +21,7 @@ import yaml
 from bmc.replay import PASSWORD, USER, Bmc, make_certificate
 from bmc.small import tree
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 RESTART = """---
 - name: Restart | Reset the stand-in
   ansible.builtin.uri:

@@ -21,7 +21,7 @@ import yaml
 from unit.fleets import latency
 from unit.measuring import CYCLICTEST, STRESS, install, processes
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 ONLINE = sorted(os.sched_getaffinity(0))
 
 #: Writes down who asked it what, and ends a run at the question whose number its machine is given.
