@@ -16,7 +16,7 @@ import pytest
 import yaml
 from unit.fleets import guest_spec, latency, node_info
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 FINDING = {"rule": "interrupt", "resource": "IRQ 24", "expected": "CPUs 0", "actual": "CPUs 5", "remedy": "irq_affinity role"}
 
 
