@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -117,7 +120,10 @@ PURE_IMPORTS = {
     "uuid",
     "xml",
 }
-IMPURE_CALLS = {"__import__", "breakpoint", "eval", "exec", "input", "open", "print"}
+IMPURE_NAMES = {
+    *("__import__", "breakpoint", "eval", "exec", "input", "open", "print"),
+    *("ElementTree.parse", "ElementTree.iterparse", "uuid.uuid1", "uuid.uuid4", "uuid.getnode"),
+}
 
 
 def name_of(path: Path) -> str:
@@ -139,24 +145,30 @@ FLOORS = floors((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
 
 
 def imported(name: str, source: str) -> set[str]:
-    """What a file imports: ``/_host/host`` for files of the collection, else the top-level package."""
+    """What a file imports: ``/_host/host`` for files of module_utils, ``/..`` for the rest of the collection, else the top-level package."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names.update(alias.name.split(".")[0] for alias in node.names)
+            names.update(of_collection(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = (node.module or "").split(".") if node.module else []
             if node.level:
-                module = [*name.split("/")[: -node.level], *module]
-            elif node.module == BASE or (node.module or "").startswith(f"{BASE}."):
-                module = module[len(BASE.split(".")) :]
-            else:
-                names.add(module[0])
-                continue
-            target = "/".join(module)
-            files = [f"{target}/{alias.name}".lstrip("/") for alias in node.names]
-            names.update(f"/{file}" if (UTILS / f"{file}.py").exists() else f"/{target}" for file in files)
+                module = [*[*BASE.split("."), *name.split("/")][: -node.level], *module]
+            names.update(of_collection([*module, alias.name]) for alias in node.names)
     return names
+
+
+def of_collection(module: list[str]) -> str:
+    """A name of ``imported`` for a module, or for a name in one."""
+    base = BASE.split(".")
+    if module[:1] != base[:1]:
+        return module[0]
+    inside = module[len(base) :] if module[: len(base)] == base else []
+    if not inside or inside[0] not in FLOORS:
+        return "/.."  # module_utils as a whole, plugin_utils, another collection
+    while len(inside) > 1 and not (UTILS / "/".join(inside)).with_suffix(".py").exists():
+        inside.pop()
+    return f"/{'/'.join(inside)}"
 
 
 def folder_of(name: str) -> str:
@@ -167,7 +179,22 @@ def upward(name: str, source: str) -> list[str]:
     """The imports of a file that lead to its own floor or above, other than to its own folder."""
     mine = folder_of(name)
     targets = sorted(target for target in imported(name, source) if target.startswith("/") and folder_of(target) != mine)
-    return [target[1:] for target in targets if FLOORS[folder_of(target)] >= FLOORS[mine]]
+    return [target[1:] for target in targets if FLOORS.get(folder_of(target), math.inf) >= FLOORS[mine]]
+
+
+def hidden(name: str, source: str) -> list[str]:
+    """Ways around an import statement; only the archive, which collects the files, may look them up by name."""
+    found = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)} & {"__import__", "eval", "exec"}
+    return sorted(found | ({"importlib"} & imported(name, source) if name != "_node/archive" else set()))
+
+
+def circle(imports: Mapping[str, set[str]]) -> list[str]:
+    """Files that import each other, wherever in the file; empty if there are none."""
+    try:
+        tuple(TopologicalSorter(imports).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def impurities(name: str, source: str) -> list[str]:
@@ -178,8 +205,9 @@ def impurities(name: str, source: str) -> list[str]:
         for target in sorted(imported(name, source))
         if (is_edge(target[1:]) if target.startswith("/") else target not in PURE_IMPORTS)
     ]
-    calls = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    return found + [f"calls {call}()" for call in calls if call in IMPURE_CALLS]
+    used = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    called = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    return found + [f"uses {name}" for name in [*used, *called] if name in IMPURE_NAMES]
 
 
 def mirror_of(name: str) -> Path:
@@ -224,6 +252,40 @@ def test_a_folder_imports_only_from_folders_below_it(name):
     assert upward(name, (UTILS / f"{name}.py").read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.parametrize("name", [name_of(path) for path in FILES])
+def test_imports_are_written_as_imports(name):
+    assert hidden(name, (UTILS / f"{name}.py").read_text(encoding="utf-8")) == []
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    sources = {name_of(path): path.read_text(encoding="utf-8") for path in FILES}
+    assert (
+        circle({name: {target[1:] for target in imported(name, source)} & set(sources) for name, source in sources.items()}) == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "found"),
+    [
+        ("_host/host", "import importlib", ["importlib"]),
+        ("_host/host", "def late():\n    from importlib import import_module", ["importlib"]),
+        ("_node/archive", "import importlib", []),
+        ("_node/archive", "run = exec", ["exec"]),
+        ("_host/host", "__import__('os')", ["__import__"]),
+        ("_host/host", "import os", []),
+    ],
+)
+def test_hidden_imports_are_found(name, source, found):
+    assert hidden(name, source) == found
+
+
+@pytest.mark.parametrize(
+    ("imports", "found"), [({"a": {"b"}, "b": set()}, False), ({"a": {"b"}, "b": {"c"}, "c": {"a"}}, True), ({"a": {"a"}}, True)]
+)
+def test_circles_are_found(imports, found):
+    assert (circle(imports) != []) is found
+
+
 @pytest.mark.parametrize("name", [name_of(path) for path in FILES if not is_edge(name_of(path))])
 def test_pure_code_is_pure(name):
     found = impurities(name, (UTILS / f"{name}.py").read_text(encoding="utf-8"))
@@ -242,6 +304,17 @@ def test_pure_code_is_pure(name):
         ("_switch/plan", f"from {BASE}._module._common import run_module", ["_module/_common"]),
         ("_tables", "from ._cpus.partition import Partition", []),
         ("_tables", "from ._audit.findings import Finding", ["_audit/findings"]),
+        ("_host/sysfs", f"import {BASE}._module._common as door", ["_module/_common"]),
+        ("_host/sysfs", f"import {BASE}._cpus.cpulist", []),
+        ("_host/sysfs", "from .. import _module", ["_module"]),
+        ("_host/sysfs", "from .. import _cpus", []),
+        ("_host/sysfs", f"from {BASE} import _module", ["_module"]),
+        ("_host/sysfs", "from ...plugin_utils._latency import plan_runs", [".."]),
+        ("_host/sysfs", "from ....plugins.plugin_utils import _latency", [".."]),
+        ("_tables", "from ..plugin_utils._latency import plan_runs", [".."]),
+        ("_host/sysfs", "from ansible_collections.realtime.kvm.plugins import module_utils", [".."]),
+        ("_host/sysfs", "from ansible_collections.realtime.kvm.plugins.modules import rt_domain", [".."]),
+        ("_host/sysfs", "from ansible_collections.community.general.plugins.module_utils import x", [".."]),
     ],
 )
 def test_upward_imports_are_found(name, source, found):
@@ -264,6 +337,11 @@ def test_upward_imports_are_found(name, source, found):
         ("def late():\n    import subprocess", False),
         ("from ansible.module_utils.basic import AnsibleModule", False),
         ("open('/proc/cmdline')", False),
+        ("o = open\no('/proc/cmdline')", False),
+        ("from xml.etree import ElementTree\nElementTree.parse('a')", False),
+        ("from xml.etree import ElementTree\nElementTree.fromstring('<a/>')", True),
+        ("import uuid\nuuid.uuid4()", False),
+        ("import uuid\nuuid.uuid5(uuid.NAMESPACE_DNS, 'a')", True),
     ],
 )
 def test_impurities(source, pure):
