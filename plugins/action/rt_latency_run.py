@@ -16,6 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict impo
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._latency import (
     begun,
+    check_given,
     complaints,
     file_name,
     over_ssh,
@@ -77,6 +78,7 @@ class ActionModule(ActionBase):
             "judged": self._judge,
         }[options["state"]]
         try:
+            check_given(options)
             result.update({"changed": False, **act(options, variables)})
         except LatencyError as error:
             raise AnsibleActionFail(str(error)) from None
@@ -103,7 +105,7 @@ class ActionModule(ActionBase):
     def _poll(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Ask how far a run is; one that has ended is not asked again, and its result stays that of its end."""
         if options["seen"]["finished"]:
-            return {key: options["seen"][key] for key in ("finished", "summary", "result")}
+            return {key: options["seen"].get(key) for key in ("finished", "summary", "result")}
         answer = self._ask(options["run"]["arguments"], "polled", variables)
         return answer if answer.get("failed") else progress(options["run"], answer)
 

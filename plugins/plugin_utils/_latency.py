@@ -15,13 +15,30 @@ from datetime import datetime
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.job import interval_for
-from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import PROFILES, LatencyError
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LIMITS_US, PROFILES, LatencyError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import check_result
 
 #: Questions after a run beyond those that its duration needs: tools start and stop slowly under load.
 _MORE_TURNS = 4
 #: Intervals that a lease spans at least, so that one question that gets lost ends no measurement.
 _LEASE_INTERVALS = 3
+
+
+def check_given(options: Mapping[str, Any]) -> None:
+    """``LatencyError`` if ``run``, ``seen`` or ``results`` are not what earlier states returned."""
+    run, seen = options["run"], options["seen"]
+    if run is not None and not (
+        isinstance(run.get("label"), str)
+        and isinstance(run.get("machine"), str)
+        and isinstance(run.get("arguments"), Mapping)
+        and "tool" in run["arguments"]
+    ):
+        raise LatencyError('run: give an item of "runs", which state "planned" returned')
+    if seen is not None and "finished" not in seen:
+        raise LatencyError('seen: give the result of state "started" or "polled"')
+    for number, result in enumerate(options["results"]):
+        if reason := check_result(result):
+            raise LatencyError(f'results[{number}]: {reason}; give the "results" of state "kept"')
 
 
 def over_ssh(guests: Sequence[Mapping[str, Any]], inventory: Container[str]) -> bool:
@@ -40,9 +57,14 @@ def plan_runs(
     """Return the runs of a node in their order: every tool in one place, then in the next.
 
     Each has ``label``, ``machine`` (the host of the inventory that is asked), ``interval`` and ``turns`` (of the questions after it, none in check mode), and
-    the ``arguments`` of rt_latency. ``platform`` is what the node says of itself, for guests that are hosts of the inventory.
+    the ``arguments`` of rt_latency. ``LatencyError`` if there is no run. ``platform`` is what the node says of itself, for guests that are hosts
+    of the inventory.
     """
     places = [*([None] if options["node"] else []), *options["guests"]]
+    if not places:
+        raise LatencyError("rt_latency_node: it is false, and rt_latency_guests is empty, so there is nothing to measure")
+    if not options["tools"]:
+        raise LatencyError(f"rt_latency_tools: it is empty, so nothing would be measured; choose from {', '.join(LIMITS_US)}")
     seconds = options["seconds"] or PROFILES[options["profile"]]
     interval = interval_for(seconds)
     common = {

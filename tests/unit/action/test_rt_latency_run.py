@@ -184,3 +184,29 @@ def test_the_documentation_has_the_options_of_the_action():
         return found
 
     assert told(safe_load(rt_latency_run.DOCUMENTATION)["options"]) == told(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"state": "started", "run": {}}, '^run: give an item of "runs", which state "planned" returned'),
+        ({"state": "absent", "run": {"label": "a", "machine": "n1", "arguments": 3}}, "^run: "),
+        ({"state": "started", "run": {"label": "a", "machine": "n1", "arguments": {}}}, "^run: "),
+        ({"state": "started", "run": {"label": "a", "machine": ["n1"], "arguments": {"tool": "oslat"}}}, "^run: "),
+        ({"state": "judged", "results": [{"tool": "oslat"}]}, r"^results\[0\]: .*; give the \"results\" of state \"kept\""),
+        ({"state": "planned", "node": False}, "^rt_latency_node: it is false, and rt_latency_guests is empty"),
+        (
+            {"state": "planned", "tools": []},
+            "^rt_latency_tools: it is empty, so nothing would be measured; choose from cyclictest, ",
+        ),
+    ],
+)
+def test_what_no_earlier_state_returned_is_refused(controller, arguments, message):
+    with pytest.raises(AnsibleActionFail, match=message):
+        controller.run(**arguments)
+
+
+@pytest.mark.parametrize("state", ["polled", "kept"])
+def test_a_look_that_no_earlier_state_returned_is_refused(controller, one, state):
+    with pytest.raises(AnsibleActionFail, match=r'^seen: give the result of state "started" or "polled"'):
+        controller.run(state=state, run=one, seen={"summary": "x"}, folder="/nonexistent")

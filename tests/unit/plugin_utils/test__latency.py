@@ -46,7 +46,13 @@ def test_every_tool_runs_in_one_place_before_the_next():
     assert [run["label"] for run in runs] == [
         "oslat", "cyclictest", "oslat in plc1", "cyclictest in plc1", "oslat in plc2", "cyclictest in plc2",
     ]  # fmt: skip
-    assert plan(node=False) == []
+
+
+@pytest.mark.parametrize(("options", "variable"), [({"node": False}, "rt_latency_node"), ({"tools": []}, "rt_latency_tools")])
+def test_a_plan_without_a_run_is_refused(options, variable):
+    """A gate that counts no verdict would be open."""
+    with pytest.raises(LatencyError, match=f"^{variable}: it is "):
+        plan(**options)
 
 
 def test_a_guest_of_the_inventory_is_asked_itself_and_any_other_through_its_node():
