@@ -60,19 +60,29 @@ def test_a_node_without_guests_is_planned_without_them(nodes, guests):
     assert "nothing to change" in said
 
 
-@pytest.mark.parametrize("planned", [False, True])
-def test_the_switch_is_planned_once_before_its_packages(nodes, planned):
-    """Packages start the switch: alone the role plans first, with the limit; where a plan was made already, it does not plan again."""
+@pytest.mark.parametrize(("planned", "installed"), [(False, True), (True, True), (True, False)])
+def test_the_switch_is_planned_with_the_limit_before_its_packages(nodes, planned, installed):
+    """Packages start the switch; where they are installed and a plan was made already, the role does not plan again."""
     role = {"ansible.builtin.import_role": {"name": "realtime.kvm.ovs_dpdk", "tasks_from": "preflight"}}
     book = nodes.folder / "book.yml"
     tasks = [*([role] if planned else []), {"ansible.builtin.import_role": {"name": "realtime.kvm.ovs_dpdk"}}]
     book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": tasks}]))
-    code, said, calls = nodes.run(str(book), {}, realtime_max_disruption="stall")
+    answers = {"results": {"ovs_dpdk": {"installed": installed}}}
+    code, said, calls = nodes.run(str(book), answers, realtime_max_disruption="stall", realtime_networks=[{"name": "control"}])
     assert code == 0, said
-    assert [(call["check"], call.get("max_disruption")) for call in calls] == [
-        (True, None if planned else "stall"),
-        (False, "stall"),
-    ]
+    before = [(True, None)] * planned + [(True, "stall")] * (not (planned and installed))
+    assert [(call["check"], call.get("max_disruption")) for call in calls] == [*before, (False, "stall")]
+
+
+def test_undo_reboots_no_node_above_the_limit(nodes):
+    """Also where the reboot is run by itself."""
+    role = {"ansible.builtin.import_role": {"name": "realtime.kvm.rt_kernel", "tasks_from": "undo_reboot"}}
+    book = nodes.folder / "book.yml"
+    book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
+    code, said, calls = nodes.run(str(book), {}, realtime_max_disruption="guest", rt_kernel_result={"realtime_guests": []})
+    assert code != 0
+    assert "rt_kernel: node1 needs a reboot, but realtime_max_disruption is guest" in said
+    assert calls == []
 
 
 def test_packages_are_tried_on_all_nodes_before_they_are_installed(nodes):

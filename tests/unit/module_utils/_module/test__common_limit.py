@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -30,6 +32,7 @@ from ansible_collections.realtime.kvm.plugins.modules import (
 )
 from unit.trees import fill, machine_files, snapshot
 
+FOLDER = Path(cpu_power.__file__).parent
 MODULES = [cpu_partition, cpu_power, irq_affinity, kernel_arguments, kvm_host, ovs_dpdk, rt_domain]
 WAITS = {
     "reboot_required": True,
@@ -47,6 +50,18 @@ def test_documented_choices_are_those_of_the_code():
     assert documented[0] == spec[0]
     assert documented[1]["choices"] == spec[1]["choices"] == list(DISRUPTIONS)
     assert documented[1]["default"] == spec[1]["default"]
+
+
+def test_every_module_that_changes_a_node_has_the_limit():
+    """The others run in check mode always (info), or are the documentation of an action; bios_baseline changes a node's firmware."""
+    sources = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py")}
+    changing = {
+        name for name, source in sources.items() if "AnsibleModule(" in source and not re.search("info=True|run_info", source)
+    }
+    assert changing == {*(module.__name__.rpartition(".")[2] for module in MODULES), "bios_baseline"}
+    for name in changing:
+        assert "**LIMIT" in sources[name], f"{name}: its argument_spec lacks LIMIT"
+        assert "realtime.kvm.disruption" in sources[name], f"{name}: its documentation lacks the fragment"
 
 
 # -- the door --------------------------------------------------------------------------------------
