@@ -196,7 +196,7 @@ def _enter(host: Host, partition: Partition, name: str, pid: int) -> None:
 
 
 def _run(host: Host, partition: Partition, options: argparse.Namespace) -> int:
-    priority = options.fifo or options.rr
+    priority = options.rr if options.fifo is None else options.fifo
     if priority is not None and not 1 <= priority <= 99:
         raise IsolationError(f"priority {priority} is not in 1-99")
     with exclusively(host):
@@ -204,7 +204,7 @@ def _run(host: Host, partition: Partition, options: argparse.Namespace) -> int:
         _enter(host, partition, options.set, os.getpid())
         set_affinity(0, format_cpulist(cpus))
     if priority is not None:
-        os.sched_setscheduler(0, os.SCHED_FIFO if options.fifo else os.SCHED_RR, os.sched_param(priority))
+        os.sched_setscheduler(0, os.SCHED_RR if options.fifo is None else os.SCHED_FIFO, os.sched_param(priority))
     try:
         os.execvp(options.command[0], options.command)
     except OSError as error:

@@ -97,6 +97,8 @@ def test_a_cpu_that_cannot_be_had_is_refused_by_name(node, name, cpu, said):
         (["move", "999", "realtime"], "there is no process 999 (any more)"),
         (["move", "50", "housekeeping"], "rcuc/1 (50) is bound to CPU 1 by the kernel"),
         (["run", "realtime", "-f", "100", "--", "true"], "priority 100 is not in 1-99"),
+        (["run", "realtime", "-f", "0", "--", "true"], "priority 0 is not in 1-99"),
+        (["run", "realtime", "-r", "0", "--", "true"], "priority 0 is not in 1-99"),
         (["run", "dataplane", "--", "true"], "the dataplane set has no CPU on this node"),
     ],
 )
