@@ -9,28 +9,23 @@ import re
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import MODPROBE, PROFILE_ADDITIONS, mount_unit
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
-from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, CONFIG_DIR, DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts
-from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import DRIVERCTL_DIR
 from unit.documents import PAGES, PLAYBOOK_DEFAULTS, ROLES, ROOT, code_of, options, tables, text_of
 
 
 def test_undo_names_everything_that_is_left_on_a_node():
     page = text_of("docs/undo-and-recovery.md")
-    paths = [
-        DROP_IN,
-        JOURNAL,
-        IRQBALANCE_DROP_IN,
-        interrupts._REFUSED,
-        ARCHIVE,
-        UNIT,
-        CONFIG_DIR,
-        DOCUMENT,
-    ]
-    assert [path for path in paths if path not in page] == []
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "plugins" / "module_utils").rglob("*.py"))
+    paths = set(re.findall(r'"(/(?:etc|usr|var|run)/[^"{}]*(?:realtime-kvm|realtime_partition|rtpart)[^"{}]*)"', code))
+    assert {DROP_IN, ARCHIVE, UNIT, DOCUMENT, MODPROBE} <= paths, "the pattern finds what is known"
+    paths |= {JOURNAL, interrupts._REFUSED, PROFILE_ADDITIONS, DRIVERCTL_DIR, mount_unit("<size>")}
+    assert sorted(path for path in paths if path not in page and f"`{path.rpartition('/')[0]}/`" not in page) == []
 
 
 def test_disruption_classes_are_documented():
