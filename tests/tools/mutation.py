@@ -101,7 +101,7 @@ def results(project: Path, name: str) -> dict[str, str]:
 
 
 def forget_survivors(project: Path, name: str) -> None:
-    """Let mutmut test the survivors of the last run again, with tests that it finds anew; functions that changed it tests by itself."""
+    """Let mutmut test the survivors of the last run again, with tests that it finds again; functions that changed it tests by itself."""
     (project / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     path = project / "mutants" / f"{UTILS / name}.meta"
     if path.exists():

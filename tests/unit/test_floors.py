@@ -184,7 +184,11 @@ def upward(name: str, source: str) -> list[str]:
 
 def hidden(name: str, source: str) -> list[str]:
     """Ways around an import statement; only the archive, which collects the files, may look them up by name."""
-    found = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)} & {"__import__", "eval", "exec"}
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)} | {
+        node.attr for node in nodes if isinstance(node, ast.Attribute)
+    }
+    found = names & {"__import__", "eval", "exec"}
     return sorted(found | ({"importlib"} & imported(name, source) if name != "_node/archive" else set()))
 
 
@@ -272,6 +276,7 @@ def test_no_file_imports_itself_by_way_of_others():
         ("_node/archive", "import importlib", []),
         ("_node/archive", "run = exec", ["exec"]),
         ("_host/host", "__import__('os')", ["__import__"]),
+        ("_host/host", "import builtins\nbuiltins.__import__('os')", ["__import__"]),
         ("_host/host", "import os", []),
     ],
 )

@@ -65,6 +65,20 @@ def check_limit(changes: Iterable[Change], limit: str | None) -> None:
     )
 
 
+def check_late(planner: Planner, limit: str | None) -> None:
+    """Refuse what was planned while the node was read back, if it disturbs more than ``limit``; the changes before it stay made."""
+    late = [step.change for step in planner.waiting if step.change]
+    too_much = beyond([asdict(change) for change in late], limit) if limit else []
+    if too_much:
+        planner.drop_waiting()
+        raise DisruptionError(
+            f"max_disruption: another program has changed the node meanwhile, and to set it again needs more than the limit {limit}: "
+            f"{'; '.join(too_much)}. The changes before were made. "
+            f"Run it again in a maintenance window (realtime_max_disruption: {worst_disruption(late)})",
+            {},
+        )
+
+
 def results_of(changes: Iterable[Change]) -> dict[str, Any]:
     """Return the keys that every module's result has."""
     listed = list(changes)
@@ -117,6 +131,18 @@ class Planner:
     def perform(self, make: Callable[[], object]) -> None:
         """Plan a step that changes nothing by itself."""
         self._steps.append(Step(None, make))
+
+    @property
+    def waiting(self) -> list[Step]:
+        """The steps that are planned and not made."""
+        return list(self._steps)
+
+    def drop_waiting(self) -> None:
+        """Drop the steps that are not made, and their changes."""
+        for step in self._steps:
+            if step.change in self.changes:
+                self.changes.remove(step.change)
+        self._steps = []
 
     def commit(self) -> None:
         """Make the changes, unless in check mode; after a failure, ``changes`` holds those made."""

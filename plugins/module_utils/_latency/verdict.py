@@ -200,35 +200,36 @@ def find_doubts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     return found
 
 
-def document(
-    *,
-    host: str,
-    guest: str | None,
-    tool: str,
-    profile: str,
-    started: str,
-    seconds: int,
-    cpus: Iterable[int],
-    limit_us: float,
-    reading: Reading | None,
-    verdict: Verdict,
-    environment: Mapping[str, Any],
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Run:
+    """What was measured, where, from when on and against which limit."""
+
+    host: str
+    guest: str | None  #: None: the host itself
+    tool: str
+    profile: str
+    started: str  #: UTC, as 2026-11-28T04:05:06Z
+    seconds: int
+    cpus: Iterable[int]
+    limit_us: float
+
+
+def document(run: Run, reading: Reading | None, verdict: Verdict, environment: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run as a result: the format that docs/latency.md describes. ``max_us`` is None where nothing was measured."""
     rows = sorted(reading.rows, key=lambda row: row.cpu) if reading else []
     counts = reading.counts if reading else {}
     return {
         "format": FORMAT,
-        "host": host,
-        "guest": guest,
-        "tool": tool,
-        "profile": profile,
-        "started": started,
-        "seconds": seconds,
-        "cpus": sorted(cpus),
+        "host": run.host,
+        "guest": run.guest,
+        "tool": run.tool,
+        "profile": run.profile,
+        "started": run.started,
+        "seconds": run.seconds,
+        "cpus": sorted(run.cpus),
         "unit": "us",
         "verdict": verdict.to_dict(),
-        "limit_us": limit_us,
+        "limit_us": run.limit_us,
         "max_us": reading.max_us if reading else None,
         "per_cpu": [
             {

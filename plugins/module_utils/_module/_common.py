@@ -11,7 +11,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .._cpus.errors import RefusalError
-from .._host.change import DISRUPTIONS, Change, Planner, check_limit
+from .._host.change import DISRUPTIONS, Change, Planner, check_late, check_limit
 from .._host.host import Host, Runner
 
 #: The option of every module that changes a node (doc fragment ``disruption``).
@@ -57,6 +57,7 @@ def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str
         check_limit(dict.fromkeys([*planner.changes, *outcome.disturbs]), parameters.get("max_disruption"))
         planner.commit()
         found = outcome.after() if outcome.after and not planner.dry else {}
+        check_late(planner, parameters.get("max_disruption"))
         planner.commit()  # what it had to plan because another program has changed values meanwhile
     return {**planner.results(), **outcome.results, **found}
 

@@ -51,7 +51,7 @@ from .._latency.machine import (
     tool_version,
     wait,
 )
-from .._latency.verdict import LIMITS_US, PROFILES, LatencyError, Verdict, document, find_doubts, judge, summary
+from .._latency.verdict import LIMITS_US, PROFILES, LatencyError, Run, Verdict, document, find_doubts, judge, summary
 from ._common import Outcome
 from ._guest_edges import GuestEdges
 
@@ -202,10 +202,10 @@ def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
     if seconds != PROFILES[profile]:
         profile = "custom"
     if seconds < 1:
-        raise LatencyError(f"seconds: {seconds} is no duration")
+        raise LatencyError(f"seconds: {seconds} is not a duration")
     limit_us = parameters["limit_us"] or LIMITS_US[tool]
     if limit_us <= 0:
-        raise LatencyError(f"limit_us: {limit_us} is no limit; leave it out for {LIMITS_US[tool]} µs")
+        raise LatencyError(f"limit_us: {limit_us} is not a limit; leave it out for {LIMITS_US[tool]} µs")
     if profile == "certify" and parameters["load"] == "none":
         raise LatencyError("load: certify measures under load; leave load out, or give seconds for a run that certifies nothing")
     partition = None if place.inside else _partition(place)
@@ -442,16 +442,6 @@ def _result(place: _Place, job: Job, rest: Mapping[str, Any], files: Mapping[str
         virtual=environment["virtual"],
         doubts=doubts,
     )
-    return document(
-        host=str(_platform(place)["host"]),
-        guest=place.parameters["guest"] or None,
-        tool=job.tool,
-        profile=job.profile,
-        started=rest["started"],
-        seconds=job.seconds,
-        cpus=job.cpus,
-        limit_us=job.limit_us,
-        reading=reading,
-        verdict=verdict,
-        environment=environment,
-    )
+    host, guest = str(_platform(place)["host"]), place.parameters["guest"] or None
+    run = Run(host, guest, job.tool, job.profile, rest["started"], job.seconds, job.cpus, job.limit_us)
+    return document(run, reading, verdict, environment)

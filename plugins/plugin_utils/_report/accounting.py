@@ -29,7 +29,7 @@ from .fit import Fit, Room, largest_on_node, largest_spread
 #: Kinds of owners beside guests.
 SWITCH, HOST, FREE = "switch", "host", "free"
 #: The names for sums without owner or project.
-PLATFORM, UNTOLD = "(platform)", "(not told)"
+PLATFORM, UNTOLD = "(platform)", "(not named)"
 
 
 class Holding(NamedTuple):

@@ -136,7 +136,7 @@ class CpusetState:
         self._revisit(group)
 
     def _enable(self, group: Cgroup, kind: str) -> str | None:
-        """Make a partition of a cgroup that is none; return the reason why not."""
+        """Make a partition of a cgroup that is not one; return the reason why not."""
         parent, rules = parent_of(group), self.rules
         if not rules.yields and any(group.wanted & other.wanted for other in group.siblings()):
             return NOT_EXCLUSIVE

@@ -8,7 +8,7 @@ The kernel accepts most writes to ``cpuset.cpus.partition`` and shows afterwards
 refused and which partitions would end invalid. The prediction never replaces reading the machine back.
 
 A *partition* owns CPUs that no task outside its subtree may use. It is *local* where its parent is a valid partition
-(the cgroup root is one) and takes CPUs from the parent; it is *remote* where the parent is none, and takes CPUs from
+(the cgroup root is one) and takes CPUs from the parent; it is *remote* where the parent is not one, and takes CPUs from
 the root, if every cgroup on the way has them in ``cpuset.cpus.exclusive``.
 
 Sources: "Cpuset Interface Files" in the kernel's Documentation/admin-guide/cgroup-v2.rst (6.1, 6.12, 7.x), the

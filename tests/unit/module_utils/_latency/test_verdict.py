@@ -13,6 +13,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict impo
     VIRTUAL,
     Reading,
     Row,
+    Run,
     document,
     find_doubts,
     judge,
@@ -147,9 +148,7 @@ def test_a_clock_that_tells_whole_seconds_may_be_off_by_one():
 
 def test_what_is_kept_is_json_and_says_all():
     run = {"host": "n1", "guest": None, "tool": "cyclictest", "profile": "smoke", "started": "2026-11-22T06:30:21Z"}
-    kept = document(
-        **run, seconds=60, cpus={3, 2}, limit_us=40, reading=GOOD, verdict=verdict(virtual=True), environment={"kernel": "6.12"}
-    )
+    kept = document(Run(**run, seconds=60, cpus={3, 2}, limit_us=40), GOOD, verdict(virtual=True), {"kernel": "6.12"})
     assert json.loads(json.dumps(kept)) == {
         "format": 1,
         **run,
@@ -167,6 +166,6 @@ def test_what_is_kept_is_json_and_says_all():
         "environment": {"kernel": "6.12"},
     }
     assert summary(kept) == f"n1: cyclictest smoke on CPUs 2-3: pass, max 12 µs, limit 40 µs ({VIRTUAL})"
-    nothing = document(**run, seconds=60, cpus=[2], limit_us=40, reading=None, verdict=verdict(None, cpus=[2]), environment={})
+    nothing = document(Run(**run, seconds=60, cpus=[2], limit_us=40), None, verdict(None, cpus=[2]), {})
     assert (nothing["max_us"], nothing["per_cpu"], nothing["histogram"]["counts"]) == (None, [], {})
     assert "nothing measured" in summary({**nothing, "guest": "plc1"})

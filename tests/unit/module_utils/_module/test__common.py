@@ -82,6 +82,23 @@ def test_what_is_planned_while_it_is_read_back_is_made_and_reported():
     assert [change["resource"] for change in result["changes"]][-1] == "late"
 
 
+@pytest.mark.parametrize(("limit", "refused"), [("guest", True), ("reboot", False), (None, False)])
+def test_what_is_planned_while_it_is_read_back_obeys_the_limit_too(limit, refused):
+    late = Change("late", "1", "2", "reboot")
+    flow = Flow(after=lambda: flow.planner.follow_up(late, lambda: flow.make("late")) or {})
+    if not refused:
+        assert flow.run(max_disruption=limit)["changes"][-1]["resource"] == "late"
+        return
+    with pytest.raises(
+        DisruptionError, match=r"needs more than the limit guest: late \(reboot\)\. The changes before were made"
+    ) as error:
+        flow.run(max_disruption=limit)
+    assert flow.said == ["define", "stop"]
+    result = failure(flow.planner, "rt_domain", error.value)
+    assert (result["changed"], result["disruption"]) == (True, "guest")
+    assert [change["resource"] for change in result["changes"]] == ["domain a", "domain a: state"]
+
+
 def test_without_anything_to_read_back_the_plan_is_the_result():
     assert {"a": "planned", "b": "planned"}.items() <= Flow().run().items()
 

@@ -293,7 +293,7 @@ def test_a_missing_tracer_is_named(refuse, monkeypatch):
         ({"cpus": format_cpulist(ONLINE)}, "so none is left for the load; measure fewer, or set load: none"),
         ({"cpus": None}, "there is no partition on this node"),
         ({"cpus": None, "partition": partition()}, "cpu_set: the set realtime of "),
-        ({"seconds": -1}, "seconds: -1 is no duration"),
+        ({"seconds": -1}, "seconds: -1 is not a duration"),
         ({"limit_us": -3}, "limit_us: -3"),
         ({"profile": "certify", "seconds": None, "load": "none"}, "load: certify measures under load"),
         ({"cpus": None, "platform": {"virtual": False}, "guest": "plc1"}, "cpus: guest plc1 isolates no CPU"),

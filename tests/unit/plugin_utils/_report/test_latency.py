@@ -9,7 +9,7 @@ import json
 import re
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import Reading, Row, document, judge
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import Reading, Row, Run, document, judge
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import (
     HEIGHT,
     LEFT,
@@ -101,10 +101,8 @@ def test_no_sample_is_lost_where_buckets_share_a_bar():
 )
 def test_what_the_measurement_keeps_is_what_is_read_here(reading):
     verdict = judge("cyclictest", reading, [4, 5], seconds=60, limit_us=40, virtual=True)
-    kept = document(
-        host="n1", guest=None, tool="cyclictest", profile="smoke", started="2026-11-01T00:00:00Z", seconds=60, cpus=[4, 5],
-        limit_us=40, reading=reading, verdict=verdict, environment={},
-    )  # fmt: skip
+    run = Run("n1", None, "cyclictest", "smoke", "2026-11-01T00:00:00Z", 60, [4, 5], 40)
+    kept = document(run, reading, verdict, {})
     assert check_result(json.loads(json.dumps(kept))) == ""
     assert histogram(kept)["samples"] == (5 if reading else 0)
 
