@@ -146,7 +146,7 @@ class Job:
 #: Tool and load are asked to end before they are killed, so that rtla removes its tracers. ``rc`` is written last, atomically.
 _SCRIPT = """#!/bin/sh
 cd {directory} || exit 71
-load= tool= watch=
+early= load= tool= watch=
 running() {{ [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }}
 stop() {{
   running "$1" || return 0
@@ -166,10 +166,16 @@ finish() {{
   printf '%s\n' "$1" >rc.new && mv rc.new rc
   exit 0
 }}
-trap 'finish ended' HUP INT TERM
+# a signal between a start and its pid waits, so that nothing is left behind
+trap 'early=1' HUP INT TERM
 {load}
+trap 'finish ended' HUP INT TERM
+[ -n "$early" ] && finish ended
 sleep {settle}
+trap 'early=1' HUP INT TERM
 LC_ALL=C {tool} >out 2>err </dev/null & tool=$!
+trap 'finish ended' HUP INT TERM
+[ -n "$early" ] && finish ended
 main=$$
 (
   trap - HUP INT TERM
