@@ -16,6 +16,13 @@ from .arguments import Argument
 
 NOHZ_FULL_CHOICES = ("all", "dataplane", "none")
 TSC_CHOICES = ("nowatchdog", "reliable", "keep")
+#: Every key that a plan may have, except those of huge pages, which may be anyone's.
+PLANNED_KEYS = (
+    "isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity", "workqueue.unbound_cpus", "rcutree.kthread_prio",
+    "rcutree.nohz_full_patience_delay", "skew_tick", "nowatchdog", "tsc", "kvm.kvmclock_periodic_sync", "kvm_intel.ple_gap",
+    "kvm_amd.pause_filter_count", "kvm_amd.pause_filter_thresh", "iommu", "intel_iommu", "processor.max_cstate",
+    "intel_idle.max_cstate",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
