@@ -71,7 +71,7 @@ class Grub:
         names = [GRUB_DEFAULTS, *self.host.glob("/etc/default/grub.d/*.cfg")]
         files = {name: self.host.path(name) for name in names if name != DROP_IN and self.host.exists(name)}
         code, out, err = self.runner(["sh", "-c", reading_script(files, DROP_IN)])
-        if code != 0:
+        if code != 0 or not out:
             raise HostError(
                 f"{GRUB_DEFAULTS} and its drop-ins cannot be read by sh, so grub-mkconfig fails too: {err.strip()[-300:]}"
             )
@@ -157,8 +157,13 @@ class Grub:
         """Return the tokens that the menu will hold: the admin's as they are, then the planned ones that are missing there."""
         if entry is None:
             return None
-        gone = {*self.ours, *self.written.tokens} - {*wanted, *self.settings.tokens}
-        lines = [_merged([token for token in line if token not in gone], wanted) for line in entry.lines]
+        kept, ours = {*wanted, *self.settings.tokens}, {*self.ours, *self.written.tokens}
+        keys = {key_of(token) for token in wanted if not is_list_key(key_of(token))}  # a menu edited by hand is made again
+
+        def stays(token: str) -> bool:
+            return token in kept or not (token in ours or key_of(token) in keys)
+
+        lines = [_merged([token for token in line if stays(token)], wanted) for line in entry.lines]
         return _booting(entry, lines, release)
 
     def _older_than_drop_in(self) -> bool:
