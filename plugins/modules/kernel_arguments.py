@@ -117,7 +117,7 @@ boot_loader:
   returned: success
   type: str
 following:
-  description: Kernel release and tokens of the next boot.
+  description: Kernel release and tokens of the next boot, and whether that kernel has the modules of KVM.
   returned: success
   type: dict
 running:

@@ -150,7 +150,7 @@ class Grub:
         content = render_drop_in([], newest)
         if (self.host.read(DROP_IN) or "") != content or before is None or before.release != newest or self._older_than_drop_in():
             self.host.set_file(DROP_IN, content.encode(), disruption="reboot", reason="back to a previous kernel")
-            self._regenerate("stale", "current")
+            self._regenerate("stale", "current", (), newest)
         return self._predict(before, [], newest)
 
     def _predict(self, entry: BootEntry | None, wanted: Sequence[str], release: str | None) -> BootEntry | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,11 +22,12 @@ from .._boot.arguments import (
     parse_arguments,
     split_comparison,
 )
-from .._boot.grub_files import BootEntry
+from .._boot.grub_files import BootEntry, newest_matching
 from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.other_loaders import refuse_other_boot_loaders
 from .._boot.planned_arguments import PLANNED_KEYS, ArgumentPolicy, page_arguments, partition_arguments
 from .._cpus.errors import HostError
+from .._cpus.machine import Machine
 from .._host.document import require_partition
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_machine
@@ -54,12 +55,24 @@ def wanted_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
         cstates=parameters["cstates"],
         priority_limit=parameters["priority_limit"],
     )
-    planned, pages = partition_arguments(partition, read_machine(host), policy), _host_arguments(host, parameters)
+    machine = _target_machine(host, parameters["default_kernel"])
+    if policy.cstates == "boot" and not machine.x86 and partition.isolation == "boot":
+        host.notes.append(
+            "cstates: boot has no effect, since only x86 has arguments for it; cpu_power limits idle states per CPU"
+        )
+    planned, pages = partition_arguments(partition, machine, policy), _host_arguments(host, parameters)
     wanted = combine(planned, own)
     _refuse(find_conflicts(asked, [argument.token for argument in (*planned, *pages)]))
     # these come last: the kernel ignores a page size that is given twice, and a count without a size belongs to the size before
     twice = [argument.token for argument in pages] in page_groups([argument.token for argument in own])
     return wanted if twice else combine(wanted, pages)
+
+
+def _target_machine(host: Host, pattern: str | None) -> Machine:
+    """Return the machine with the kernel that will boot; before that is installed, with the running one."""
+    machine = read_machine(host)
+    target = newest_matching(installed_kernels(host), pattern) if pattern else None
+    return replace(machine, kernel_release=target or machine.kernel_release)
 
 
 def _host_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
@@ -138,6 +151,15 @@ def _refuse(conflicts: list[Conflict]) -> None:
         )
 
 
+def _following(host: Host, entry: BootEntry) -> dict[str, Any]:
+    """Return what boots next, and whether that kernel has KVM; without its list of modules it counts as complete."""
+    modules = f"/lib/modules/{entry.release}"
+    listed = host.read(f"{modules}/modules.dep")
+    names = f"{listed or ''}\n{host.read(f'{modules}/modules.builtin') or ''}"
+    kvm = listed is None or not read_machine(host).x86 or bool(re.search(r"(?m)/kvm\.ko\b", names))
+    return {"release": entry.release, "tokens": entry.lines[0], "kvm": kvm}
+
+
 def _result(
     host: Host, wanted: list[Argument], following: BootEntry | None, pattern: str | None, loader: str, ours: Iterable[str]
 ) -> dict[str, Any]:
@@ -150,7 +172,7 @@ def _result(
     return {
         "arguments": [asdict(argument) for argument in wanted],
         "boot_loader": loader,
-        "following": {"release": following.release, "tokens": following.lines[0]} if following else {},
+        "following": _following(host, following) if following else {},
         "running": {"release": kernel.release, "tokens": list(kernel.cmdline), "matches": matches},
         "matching_kernels": [release for release in installed_kernels(host) if pattern and fnmatchcase(release, pattern)],
         "added_kernels": _added_kernels(host, pattern),

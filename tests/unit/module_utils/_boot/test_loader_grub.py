@@ -239,6 +239,29 @@ def test_grub_killed_anywhere_is_completed_or_taken_back(root, tmp_path):
     assert step > 12
 
 
+@pytest.mark.parametrize("step", range(4))  # journal, drop-in, menu, options
+@pytest.mark.parametrize("reason", [(28, "No space left on device"), (30, "Read-only file system")])
+def test_grub_a_write_that_fails_leaves_a_menu_and_is_made_later(root, tmp_path, monkeypatch, reason, step):
+    old, real, calls = booting(root), os.rename, iter(range(99))
+    whole = tmp_path / "whole"
+    shutil.copytree(root, whole, symlinks=True)
+    use(whole, plan())
+    expected = {path: content for path, content in snapshot(whole).items() if "journal" not in path}
+
+    def full(source, target):
+        if next(calls) == step:
+            raise OSError(*reason)
+        real(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", full)
+        with pytest.raises(HostError, match=f"cannot be written: {reason[1]}$"):
+            use(root, plan())
+    assert booting(root) == (old if step < 3 else booting(whole))
+    use(root, plan())
+    assert {path: content for path, content in snapshot(root).items() if "journal" not in path} == expected
+
+
 def test_grub_undo_whose_menu_failed_is_made_again(root):
     before = snapshot(root)
     use(root, plan())

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.other_loaders import COPIED_MENUS, LOADER_INFO
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
 from unit.calls import PARTITION
 from unit.loaders import field
 from unit.menus import MakeConfig
-from unit.trees import fill, snapshot
+from unit.trees import fill, plan, snapshot
 
 SKEW = {"from_partition": False, "arguments": ["skew_tick=1"]}
 
@@ -224,3 +226,36 @@ def test_undo_is_due_until_the_arguments_have_gone(call, tree):
     fill(tree, {"/proc/cmdline": "BOOT_IMAGE=/x root=UUID=5f1c-77aa ro quiet\n"})
     assert differences(call("kernel_arguments", state="absent")) == ([], [], False)
     assert not Path(f"{tree}{DROP_IN}").exists()
+
+
+def test_22_arm64_gets_no_arguments_of_x86(call, tree):
+    fill(tree, {"/proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\n"})
+    booted(tree, "6.12.48+deb13-rt-arm64", "BOOT_IMAGE=/boot/vmlinuz-6.12.48+deb13-rt-arm64 root=UUID=0 ro\n")
+    document = to_document(plan(Intent(cpus={"dataplane": "1", "realtime": "2-3"})))
+    result = call("kernel_arguments", check=True, partition=document, cstates="boot", default_kernel="*-rt-*")
+    keys = {argument["token"].partition("=")[0] for argument in result["arguments"]}
+    assert not keys & {"iommu", "intel_iommu", "processor.max_cstate", "intel_idle.max_cstate", "tsc"}
+    assert {"isolcpus", "nohz_full", "workqueue.unbound_cpus"} <= keys
+    assert any("cstates: boot has no effect" in warning for warning in result["warnings"])
+
+
+def test_arguments_are_those_of_the_kernel_that_will_boot(call, tree):
+    booted(tree, "6.12.9-rt-amd64", "BOOT_IMAGE=/boot/vmlinuz-6.1.0-50-amd64 root=UUID=0 ro\n")
+    fill(tree, {"/proc/sys/kernel/osrelease": "6.1.0-50-amd64\n"})
+    for pattern, known in (("*-rt-*", True), ("*-none-*", False)):
+        result = call("kernel_arguments", check=True, partition=PARTITION, default_kernel=pattern)
+        assert ("workqueue.unbound_cpus=0" in [argument["token"] for argument in result["arguments"]]) is known
+
+
+@pytest.mark.parametrize(
+    ("files", "kvm"),
+    [
+        ({}, True),
+        ({"modules.dep": "kernel/fs/xfs/xfs.ko:\n"}, False),
+        ({"modules.dep": "kernel/arch/x86/kvm/kvm.ko.xz: kernel/virt/lib/irqbypass.ko.xz\n"}, True),
+        ({"modules.dep": "", "modules.builtin": "kernel/arch/x86/kvm/kvm.ko\n"}, True),
+    ],
+)
+def test_whether_the_next_kernel_has_kvm(call, tree, files, kvm):
+    fill(tree, {f"/lib/modules/6.1.0-50-rt-amd64/{name}": text for name, text in files.items()})
+    assert call("kernel_arguments", check=True, **SKEW)["following"]["kvm"] is kvm
