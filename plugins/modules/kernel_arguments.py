@@ -17,7 +17,11 @@ description:
   - Derives the arguments that the node's partition needs, each with a reason, and merges them with the operator's own, token by token.
   - On Debian and Ubuntu they go into a separate GRUB drop-in (V(/etc/default/grub.d/99-realtime-kvm.cfg)); the administrator's files are
     never edited, and their tokens stay in place. On the RHEL family C(grubby) adds them to the boot entries.
-  - The new menu is generated beside the old one and replaces it in one step, so that a power cut leaves one of the two.
+  - The new menu is generated beside the old one, must hold every planned argument where the kernel reads it, and replaces the old one in
+    one step, so that a power cut leaves one of the two.
+  - On the RHEL family the arguments also go into V(/etc/kernel/cmdline) where it exists, so that kernels installed later have them, and
+    V(/etc/sysconfig/kernel) gets C(UPDATEDEFAULT=no) where a kernel update would become the default.
+  - A machine that another boot loader has booted (systemd-boot, proxmox-boot-tool) is refused before any change.
   - A token of the administrator's that contradicts the plan is refused with both values.
   - Reports whether the running kernel has what the boot loader will use next; it never reboots.
 options:
@@ -37,7 +41,9 @@ options:
     description: The partition to work from; the node's own document when not given.
     type: dict
   arguments:
-    description: Further arguments, one token each, such as V(audit=0).
+    description:
+      - Further arguments, one token each, such as V(audit=0).
+      - With O(state=absent), a running kernel that still has one of them needs a reboot.
     type: list
     elements: raw
     default: []
@@ -111,7 +117,7 @@ boot_loader:
   returned: success
   type: str
 following:
-  description: Kernel release and tokens of the next boot.
+  description: Kernel release and tokens of the next boot, and whether that kernel has the modules of KVM.
   returned: success
   type: dict
 running:
@@ -119,17 +125,26 @@ running:
   returned: success
   type: dict
 missing:
-  description: Tokens of the next boot that the running kernel lacks.
+  description: Tokens that this collection plans or has written, which the next boot has and the running kernel lacks.
   returned: success
   type: list
   elements: str
 unexpected:
-  description: Tokens of the running kernel that the next boot will not have.
+  description: Tokens that this collection plans or has written, which the running kernel has and the next boot will not have.
   returned: success
   type: list
   elements: str
+foreign_differences:
+  description:
+    - Differences in the arguments of other users, for information; boot loaders show one line in different ways, so they never
+      ask for a reboot.
+  returned: success
+  type: dict
+  contains:
+    missing: {description: Tokens of the next boot that the running kernel lacks., type: list, elements: str}
+    unexpected: {description: Tokens of the running kernel that the next boot will not have., type: list, elements: str}
 reboot_required:
-  description: Whether the running kernel or its arguments differ from what the boot loader will use next.
+  description: Whether another kernel will boot, or the arguments that this collection plans or has written differ.
   returned: success
   type: bool
 matching_kernels:

@@ -24,7 +24,9 @@ FILES = sorted(UTILS.rglob("*.py"))
 EDGE = {
     "_audit/drift",
     "_audit/read",
+    "_boot/grubby",
     "_boot/loader",
+    "_boot/other_loaders",
     "_firmware/redfish",
     "_firmware/staging",
     "_guests/changes",

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._cpus.cmdline import canonical, key_of, values_by_key
+from .._cpus.cmdline import canonical, kernel_part, key_of, values_by_key
 from .._cpus.errors import RefusalError
 from .._host.change import Change
 
@@ -249,12 +249,16 @@ def awaited_boot(result: Mapping[str, Any]) -> Change | None:
 class Comparison:
     """How the running kernel's command line differs from the one that the boot loader will use next."""
 
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
         return not self.missing and not self.unexpected
+
+    @property
+    def size(self) -> int:
+        return len(self.missing) + len(self.unexpected)
 
 
 def compare(running: Sequence[str], following: Sequence[str]) -> Comparison:
@@ -262,10 +266,37 @@ def compare(running: Sequence[str], following: Sequence[str]) -> Comparison:
 
     def known(tokens: Sequence[str]) -> dict[str, list[str]]:
         return values_by_key(
-            canonical(token) for token in tokens if key_of(token) not in BOOT_LOADER_KEYS and not token.startswith("$")
+            canonical(token)
+            for token in kernel_part(tokens)
+            if key_of(token) not in BOOT_LOADER_KEYS and not token.startswith("$")
         )
 
     now, then = known(running), known(following)
     missing = [token for key, tokens in then.items() for token in tokens if token not in now.get(key, [])]
     unexpected = [token for key, tokens in now.items() for token in tokens if token not in then.get(key, [])]
     return Comparison(tuple(missing), tuple(unexpected))
+
+
+def nearest(running: Sequence[str], lines: Sequence[Sequence[str]]) -> Comparison:
+    """Compare with the most similar of the command lines by which an entry may boot."""
+    return min((compare(running, line) for line in lines), key=lambda found: found.size, default=Comparison())
+
+
+def split_comparison(found: Comparison, ours: Iterable[str]) -> tuple[Comparison, Comparison]:
+    """Return the differences that this collection answers for, and those of other users.
+
+    ``ours`` are tokens that it plans or has written. A key that may repeat is ours only with the same value.
+    """
+    tokens = {canonical(token) for token in ours}
+    keys = {key_of(token) for token in tokens if not is_list_key(key_of(token))}
+
+    def is_ours(token: str) -> bool:
+        return token in tokens or key_of(token) in keys
+
+    def part(own: bool) -> Comparison:
+        return Comparison(
+            tuple(token for token in found.missing if is_ours(token) is own),
+            tuple(token for token in found.unexpected if is_ours(token) is own),
+        )
+
+    return part(True), part(False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from .._cpus.cmdline import split_tokens
@@ -47,11 +47,19 @@ class BootEntry:
     title: str
     kernel: str  # path of the image
     tokens: tuple[str, ...]
+    root: str = ""  # root=, which grubby reports apart from the other arguments
+    others: tuple[tuple[str, ...], ...] = ()  # further command lines: GRUB tries one of them first, or falls back to it
 
     @property
     def release(self) -> str:
         """The kernel release, as ``uname -r`` prints it."""
         return self.kernel.rsplit("/", 1)[-1].partition("-")[2]
+
+    @property
+    def lines(self) -> list[list[str]]:
+        """Every command line with which this entry may boot."""
+        root = [f"root={self.root}"] if self.root else []
+        return [[*root, *tokens] for tokens in (self.tokens, *self.others)]
 
 
 @dataclass
@@ -62,6 +70,36 @@ class _Menu:
     title: str
     children: list[_Menu]
     entry: BootEntry | None = None
+
+    def add(self, kernel: str, tokens: tuple[str, ...]) -> None:
+        """Take a ``linux`` line; an entry may have several (GRUB_FORCE_PARTUUID: with and without initrd)."""
+        first = self.entry
+        self.entry = (
+            replace(first, others=(*first.others, tokens)) if first else BootEntry(self.identity, self.title, kernel, tokens)
+        )
+
+
+def grub_words(line: str) -> list[str]:
+    """Split a line of GRUB's script into words, each as GRUB hands it to the kernel.
+
+    GRUB takes quotes and escapes away, then puts a word with blanks into double quotes and escapes quotes in it (GRUB
+    manual, "Quoting"; grub-core/lib/cmdline.c). Variables stay as they are written.
+    """
+    return [_as_passed("".join(map(_unquoted, _PIECE.finditer(match[0])))) for match in _WORD.finditer(line)]
+
+
+_WORD = re.compile(r"""(?:'[^']*'?|"(?:\\.|[^"\\])*"?|\\.?|[^\s'"\\]+)+""", re.DOTALL)
+_PIECE = re.compile(r"""'([^']*)'?|"((?:\\.|[^"\\])*)"?|\\(.?)|([^\s'"\\]+)""", re.DOTALL)
+
+
+def _unquoted(piece: re.Match[str]) -> str:
+    single, double, escaped, plain = piece.groups("")
+    return single + re.sub(r'\\(["\\$])', r"\1", double) + escaped + plain
+
+
+def _as_passed(word: str) -> str:
+    escaped = re.sub(r"""(\\x[0-9a-fA-F]{2})|(['"\\])""", lambda found: found[1] or f"\\{found[2]}", word)
+    return f'"{escaped}"' if " " in escaped else escaped
 
 
 def render_drop_in(tokens: Sequence[str], default_kernel: str | None) -> str:
@@ -80,19 +118,13 @@ def drop_in_tokens(text: str) -> list[str]:
     return match[1].split() if match else []
 
 
-def admin_tokens(text: str) -> list[str]:
-    """Return the kernel tokens that a file of the admin's sets, as far as its text shows."""
-    assignments = re.findall(
-        r"""^\s*(?:export\s+)?GRUB_CMDLINE_LINUX(?:_DEFAULT)?\+?=(?:"((?:[^"\\]|\\[\s\S])*)"|'([^']*)'|(\S*))""",
-        text,
-        re.MULTILINE,
-    )
-    values = [double.replace("\\\n", "").replace('\\"', '"') or single or bare for double, single, bare in assignments]
-    tokens = split_tokens(" ".join(values))
-    return [token for token in tokens if not token.startswith("$")]
+def saved_entry(grubenv: str) -> str:
+    """Return the entry that GRUB's environment names for ``GRUB_DEFAULT=saved``; '' for none."""
+    match = re.search(r"(?m)^saved_entry=(.*)$", grubenv)
+    return match[1].strip() if match else ""
 
 
-def parse_menu(text: str) -> tuple[list[BootEntry], BootEntry | None]:
+def parse_menu(text: str, saved: str = "") -> tuple[list[BootEntry], BootEntry | None]:
     """Return all entries of a generated grub.cfg and the one that boots by default (None: unknown)."""
     root = _Menu("", "", [])
     stack: list[_Menu | None] = [root]
@@ -103,6 +135,8 @@ def parse_menu(text: str) -> tuple[list[BootEntry], BootEntry | None]:
         match = re.fullmatch(r'set default="([^"$]*)"', word)
         if match:
             default = match[1]
+        elif word == 'set default="${saved_entry}"':
+            default = saved or "0"
         elif re.match(r"(menuentry|submenu)\s", word) and word.endswith("{"):
             title = re.match(r"""\w+\s+(?:'([^']*)'|"([^"]*)")""", word)
             identity = re.search(r"""(?:\$menuentry_id_option|--id)\s+'?([^'\s]+)'?""", word)
@@ -115,8 +149,8 @@ def parse_menu(text: str) -> tuple[list[BootEntry], BootEntry | None]:
         elif word == "}" and len(stack) > 1:
             stack.pop()
         elif re.match(r"linux(16|efi)?\s", word) and stack[-1] is not None:
-            _command, kernel, *tokens = split_tokens(word)
-            stack[-1].entry = BootEntry(stack[-1].identity, stack[-1].title, kernel, tuple(tokens))
+            _command, kernel, *tokens = grub_words(word)
+            stack[-1].add(kernel, tuple(tokens))
     return _entries(root), _resolve(root, default)
 
 
@@ -139,17 +173,15 @@ def _resolve(root: _Menu, default: str) -> BootEntry | None:
     return menu.entry
 
 
-def parse_grubby(text: str) -> list[BootEntry]:
-    """Return the entries that ``grubby --info=ALL`` reports."""
-    entries = []
+def parse_grubby(text: str) -> dict[int, BootEntry]:
+    """Return the Linux entries that ``grubby --info=ALL`` reports, by index; one without an id is known by its kernel."""
+    entries = {}
     for block in re.split(r"(?m)^(?=index=)", text):
         fields = dict(re.findall(r'(?m)^(\w+)="?(.*?)"?$', block))
-        if "kernel" in fields:
-            entries.append(
-                BootEntry(
-                    fields.get("id", ""), fields.get("title", ""), fields["kernel"], tuple(split_tokens(fields.get("args", "")))
-                )
-            )
+        if "kernel" in fields and fields.get("index", "").isdecimal():
+            identity, tokens = fields.get("id") or fields["kernel"], tuple(split_tokens(fields.get("args", "")))
+            title, root = fields.get("title", ""), fields.get("root", "")
+            entries[int(fields["index"])] = BootEntry(identity, title, fields["kernel"], tokens, root)
     return entries
 
 

@@ -16,6 +16,13 @@ from .arguments import Argument
 
 NOHZ_FULL_CHOICES = ("all", "dataplane", "none")
 TSC_CHOICES = ("nowatchdog", "reliable", "keep")
+#: Every key that a plan may have, except those of huge pages, which may be anyone's.
+PLANNED_KEYS = (
+    "isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity", "workqueue.unbound_cpus", "rcutree.kthread_prio",
+    "rcutree.nohz_full_patience_delay", "skew_tick", "nowatchdog", "tsc", "kvm.kvmclock_periodic_sync", "kvm_intel.ple_gap",
+    "kvm_amd.pause_filter_count", "kvm_amd.pause_filter_thresh", "iommu", "intel_iommu", "processor.max_cstate",
+    "intel_idle.max_cstate",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ def isolation_arguments(partition: Partition, machine: Machine, policy: Argument
     ordinary = format_cpulist(partition.unisolated)
     if not isolated:
         return []
-    # A token is emitted only for kernels that know it; the node's stock and real-time kernels have the same release.
+    # A token is emitted only for kernels that know it: an unknown one goes to init.
     recent = machine.kernel_version >= (6, 12)
     arguments = [
         Argument(
@@ -90,7 +97,7 @@ def isolation_arguments(partition: Partition, machine: Machine, policy: Argument
                 "a broken counter is not noticed",
             )
         )
-    return arguments + _kvm(machine) + _iommu(partition, machine) + _power(policy)
+    return arguments + _kvm(machine) + _iommu(partition, machine) + _power(policy, machine)
 
 
 def _nohz_full(partition: Partition, policy: ArgumentPolicy, recent: bool) -> list[Argument]:
@@ -149,7 +156,9 @@ def _kvm(machine: Machine) -> list[Argument]:
 
 
 def _iommu(partition: Partition, machine: Machine) -> list[Argument]:
-    if not partition.sets["dataplane"]:
+    if (
+        not partition.sets["dataplane"] or machine.architecture == "aarch64"
+    ):  # arm64 has iommu.passthrough=, not for all platforms
         return []
     arguments = [
         Argument("iommu=pt", "devices of the host bypass translation; vfio devices keep it", "no DMA protection for host drivers")
@@ -168,8 +177,8 @@ def page_arguments(pages: Mapping[str, Mapping[str, int]]) -> list[str]:
     return ["hugepagesz=1G", f"hugepages={','.join(counts)}"] if counts else []
 
 
-def _power(policy: ArgumentPolicy) -> list[Argument]:
-    if policy.cstates != "boot":
+def _power(policy: ArgumentPolicy, machine: Machine) -> list[Argument]:
+    if policy.cstates != "boot" or not machine.x86:
         return []
     return [
         Argument(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def key_of(token: str) -> str:
@@ -21,6 +21,11 @@ def canonical(token: str) -> str:
 def split_tokens(cmdline: str) -> list[str]:
     """Split a command line at blanks outside double quotes."""
     return re.findall(r'(?:[^\s"]|"[^"]*"?)+', cmdline)
+
+
+def kernel_part(tokens: Sequence[str]) -> list[str]:
+    """Return what comes before ``--``; the kernel hands the rest to init, unread (kernel/params.c)."""
+    return list(tokens[: tokens.index("--")] if "--" in tokens else tokens)
 
 
 def values_by_key(tokens: Iterable[str]) -> dict[str, list[str]]:

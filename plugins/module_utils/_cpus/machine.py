@@ -14,10 +14,16 @@ class Machine:
     vendor: str = ""  # as in /proc/cpuinfo: GenuineIntel, AuthenticAMD
     cpu_flags: frozenset[str] = frozenset()
     realtime_kernel: bool = False
+    architecture: str = ""  # x86_64, aarch64, other; empty where nothing shows it
+
+    @property
+    def x86(self) -> bool:
+        """Whether arguments of x86 may be used; no other machine is as common, so an unknown one counts as x86."""
+        return self.architecture in ("", "x86_64")
 
     @property
     def kernel_version(self) -> tuple[int, int]:
-        """Major and minor number of the running kernel; (0, 0) when the release has none."""
+        """Major and minor number of the kernel's release; (0, 0) when the release has none."""
         parts = self.kernel_release.replace("-", ".").split(".")
         if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
             return (0, 0)

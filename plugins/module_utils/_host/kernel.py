@@ -39,4 +39,17 @@ def read_machine(host: Host) -> Machine:
         vendor=vendor[1] if vendor else "",
         cpu_flags=frozenset(flags[1].split()) if flags else frozenset(),
         realtime_kernel=kernel.realtime,
+        architecture=_architecture(cpuinfo, kernel.release),
     )
+
+
+def _architecture(cpuinfo: str, release: str) -> str:
+    """Return the architecture by what /proc/cpuinfo has on it, else by the end of the kernel's release."""
+    shown = {
+        "x86_64": (r"(?m)^vendor_id\s*:", r"[-.](amd64|x86_64)\b"),
+        "aarch64": (r"(?m)^CPU implementer\s*:", r"[-.](arm64|aarch64)\b"),
+    }
+    for name, (line, _suffix) in shown.items():
+        if re.search(line, cpuinfo):
+            return name
+    return next((name for name, (_line, suffix) in shown.items() if re.search(suffix, release)), "other" if cpuinfo else "")

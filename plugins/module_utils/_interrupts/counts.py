@@ -60,7 +60,8 @@ def parse_names(text: str) -> dict[int, tuple[str, ...]]:
     for row in rest.splitlines():
         number, _colon, values = row.partition(":")
         fields = values.split(maxsplit=cpus)
-        named = re.search(r"\s\d+-\w+\s+(\S.*)$", fields[cpus]) if len(fields) > cpus else None
+        # x86: "IR-PCI-MSI-0000:01:00.0 0-edge nvme0q0"; Arm: "ITS-PCI-MSI-0000:01:00.0 0 Edge nvme0q0"
+        named = re.search(r"\s\d+(?:-\w+|\s+(?:Level|Edge))\s+(\S.*)$", fields[cpus]) if len(fields) > cpus else None
         if number.strip().isdecimal() and named:
             found[int(number)] = tuple(name.strip() for name in named[1].split(","))
     return found

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._audit.findings import Finding, change_finding, rule_of
 from .._audit.switch import SHOW_QUEUES, check_placement, parse_placement
-from .._boot.arguments import find_conflicts
+from .._boot.arguments import KernelArgumentError, find_conflicts
 from .._boot.loader import DROP_IN as GRUB_DROP_IN
 from .._boot.loader import GRUB_CFG, find_boot_loader
 from .._cpus.errors import HostError
@@ -229,7 +229,11 @@ def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any], *, pend
     if conflicts:
         remedy = "remove it there, or change the variables that the plan is made from (cpu_partition_*, rt_kernel_*)"
         return [Finding("argument-conflict", item.where, item.wanted, item.foreign, remedy) for item in conflicts]
-    following = loader.plan(wanted["tokens"], wanted["default_kernel"])
+    try:
+        following = loader.plan(wanted["tokens"], wanted["default_kernel"])
+    except KernelArgumentError as error:
+        remedy = "repair the named file, then run the site playbook (rt_kernel role)"
+        return [Finding("boot-configuration", "boot loader", "passes the planned arguments", str(error), remedy)]
     edited = any(
         change.resource == GRUB_DROP_IN for change in trial.changes
     )  # the menu generated from it is no second difference

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,15 +16,18 @@ from .._boot.arguments import (
     KernelArgumentError,
     awaited_boot,
     combine,
-    compare,
     find_conflicts,
+    nearest,
     page_groups,
     parse_arguments,
+    split_comparison,
 )
-from .._boot.grub_files import BootEntry
+from .._boot.grub_files import BootEntry, newest_matching
 from .._boot.loader import find_boot_loader, installed_kernels
-from .._boot.planned_arguments import ArgumentPolicy, page_arguments, partition_arguments
+from .._boot.other_loaders import refuse_other_boot_loaders
+from .._boot.planned_arguments import PLANNED_KEYS, ArgumentPolicy, page_arguments, partition_arguments
 from .._cpus.errors import HostError
+from .._cpus.machine import Machine
 from .._host.document import require_partition
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_machine
@@ -52,12 +55,24 @@ def wanted_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
         cstates=parameters["cstates"],
         priority_limit=parameters["priority_limit"],
     )
-    planned, pages = partition_arguments(partition, read_machine(host), policy), _host_arguments(host, parameters)
+    machine = _target_machine(host, parameters["default_kernel"])
+    if policy.cstates == "boot" and not machine.x86 and partition.isolation == "boot":
+        host.notes.append(
+            "cstates: boot has no effect, since only x86 has arguments for it; cpu_power limits idle states per CPU"
+        )
+    planned, pages = partition_arguments(partition, machine, policy), _host_arguments(host, parameters)
     wanted = combine(planned, own)
     _refuse(find_conflicts(asked, [argument.token for argument in (*planned, *pages)]))
     # these come last: the kernel ignores a page size that is given twice, and a count without a size belongs to the size before
     twice = [argument.token for argument in pages] in page_groups([argument.token for argument in own])
     return wanted if twice else combine(wanted, pages)
+
+
+def _target_machine(host: Host, pattern: str | None) -> Machine:
+    """Return the machine with the kernel that will boot; before that is installed, with the running one."""
+    machine = read_machine(host)
+    target = newest_matching(installed_kernels(host), pattern) if pattern else None
+    return replace(machine, kernel_release=target or machine.kernel_release)
 
 
 def _host_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
@@ -78,29 +93,39 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     if pattern and not _PATTERN.fullmatch(pattern):
         raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
     if host.captured:  # a snapshot has no boot loader
-        return Outcome(_result(host, wanted, None, pattern, ""))
+        return Outcome(_result(host, wanted, None, pattern, "", ()))
+    if present:
+        refuse_other_boot_loaders(host)
     loader = find_boot_loader(host, edges.runner)
+    ours = [*loader.ours, *loader.written.all] or ([] if present else _perhaps_ours(parameters, loader.following()))
     if present:
         loader.check_writable()
         _refuse(find_conflicts(loader.foreign(), [argument.token for argument in wanted]))
-        options = {"tokens": [argument.token for argument in wanted], "default_kernel": pattern}
-        following = loader.plan([argument.token for argument in wanted], pattern)
-        host.set_file(
-            config_path("kernel_arguments"),
-            (json.dumps(options, indent=1, sort_keys=True) + "\n").encode(),
-            reason="verify compares with it",
-        )
+        tokens = [argument.token for argument in wanted]
+        following = loader.plan(tokens, pattern)
+        written = loader.written.followed_by(tokens, pattern, read_kernel(host).cmdline)
+        host.set_file(config_path("kernel_arguments"), written.text().encode(), reason="verify compares with it")
         if following is None:
             raise HostError("the boot loader's menu names no kernel; repair it first (update-grub, grub-install)")
     else:
         following = loader.remove(_added_kernels(host, pattern))
 
     def look() -> dict[str, Any]:
-        return _result(host, wanted, find_boot_loader(host, edges.runner).following(), pattern, loader.name)
+        return _result(host, wanted, find_boot_loader(host, edges.runner).following(), pattern, loader.name, ours)
 
-    results = _result(host, wanted, following, pattern, loader.name)
+    results = _result(host, wanted, following, pattern, loader.name, ours)
     boot = awaited_boot(results)
     return Outcome(results, after=look if host.changes else None, disturbs=[boot] if boot else [])
+
+
+def _perhaps_ours(parameters: dict[str, Any], following: BootEntry | None) -> list[str]:
+    """Return tokens that undo may have taken back before this boot ends; nothing on the node names them any more.
+
+    With a variable of the boot loader's in the line, another user may have set them.
+    """
+    if following is None or any(token.startswith("$") for token in following.tokens):
+        return []
+    return [*PLANNED_KEYS, *parse_arguments(parameters["arguments"])]
 
 
 def _added_kernels(host: Host, pattern: str | None) -> list[str]:
@@ -126,20 +151,34 @@ def _refuse(conflicts: list[Conflict]) -> None:
         )
 
 
-def _result(host: Host, wanted: list[Argument], following: BootEntry | None, pattern: str | None, loader: str) -> dict[str, Any]:
+def _following(host: Host, entry: BootEntry) -> dict[str, Any]:
+    """Return what boots next, and whether that kernel has KVM; without its list of modules it counts as complete."""
+    modules = f"/lib/modules/{entry.release}"
+    listed = host.read(f"{modules}/modules.dep")
+    names = f"{listed or ''}\n{host.read(f'{modules}/modules.builtin') or ''}"
+    kvm = listed is None or not read_machine(host).x86 or bool(re.search(r"(?m)/kvm\.ko\b", names))
+    return {"release": entry.release, "tokens": entry.lines[0], "kvm": kvm}
+
+
+def _result(
+    host: Host, wanted: list[Argument], following: BootEntry | None, pattern: str | None, loader: str, ours: Iterable[str]
+) -> dict[str, Any]:
+    """Return the module's result; a reboot is due only where the kernel or one of ``ours`` differs."""
     kernel = read_kernel(host)
-    comparison = compare(kernel.cmdline, following.tokens) if following else Comparison((), ())
+    found = nearest(kernel.cmdline, following.lines) if following else Comparison()
+    due, others = split_comparison(found, [*ours, *(argument.token for argument in wanted)])
     matches = pattern is None or fnmatchcase(kernel.release, pattern)
-    same_kernel = following is None or following.release == kernel.release
+    same_kernel = following is None or following.release in ("", kernel.release)
     return {
         "arguments": [asdict(argument) for argument in wanted],
         "boot_loader": loader,
-        "following": {"release": following.release, "tokens": list(following.tokens)} if following else {},
+        "following": _following(host, following) if following else {},
         "running": {"release": kernel.release, "tokens": list(kernel.cmdline), "matches": matches},
         "matching_kernels": [release for release in installed_kernels(host) if pattern and fnmatchcase(release, pattern)],
         "added_kernels": _added_kernels(host, pattern),
-        "missing": list(comparison.missing),
-        "unexpected": list(comparison.unexpected),
-        "reboot_required": not host.captured and not (comparison.equal and same_kernel and (matches or not wanted)),
+        "missing": list(due.missing),
+        "unexpected": list(due.unexpected),
+        "foreign_differences": {"missing": list(others.missing), "unexpected": list(others.unexpected)},
+        "reboot_required": not host.captured and not (due.equal and same_kernel and (matches or not wanted)),
         "realtime_guests": realtime_guests(host),
     }

@@ -10,13 +10,16 @@ import tarfile
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import (
     Argument,
+    Comparison,
     KernelArgumentError,
     awaited_boot,
     combine,
     compare,
     find_conflicts,
     merge,
+    nearest,
     parse_arguments,
+    split_comparison,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cmdline import key_of, split_tokens
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import (
@@ -380,3 +383,24 @@ WAITS = {
 def test_a_boot_that_is_waited_for_is_a_change():
     assert awaited_boot(WAITS) == Change("running kernel and arguments", "6.1-amd64", "6.1-rt", "reboot")
     assert awaited_boot({**WAITS, "reboot_required": False}) is None
+
+
+@pytest.mark.parametrize(
+    ("running", "lines", "missing", "unexpected"),
+    [
+        (["a"], [["a"], ["a", "panic=-1"]], (), ()),
+        (["a", "panic=-1"], [["a"], ["a", "panic=-1"]], (), ()),
+        (["a", "x"], [["a", "b", "c"], ["a", "b"]], ("b",), ("x",)),
+        (["a", "--", "b"], [["a", "b"]], ("b",), ()),
+        (["a"], [], (), ()),
+    ],
+)
+def test_the_nearest_line_is_compared(running, lines, missing, unexpected):
+    assert nearest(running, lines) == Comparison(missing, unexpected)
+
+
+def test_differences_are_ours_by_key_and_of_lists_by_value():
+    found = Comparison(("isolcpus=2", "console=ttyS1", "root=/dev/x"), ("isolcpus=3", "console=ttyS0", "kvm.x_y=1"))
+    ours, others = split_comparison(found, ["isolcpus=2", "console=ttyS1", "kvm.x-y=2"])
+    assert ours == Comparison(("isolcpus=2", "console=ttyS1"), ("isolcpus=3", "kvm.x_y=1"))
+    assert others == Comparison(("root=/dev/x",), ("console=ttyS0",))

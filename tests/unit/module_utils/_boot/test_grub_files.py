@@ -1,23 +1,25 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GRUB's files: the menu as read, the drop-in as sh executes it, the admin's tokens, the order of kernels."""
+"""GRUB's files: the menu as read, the drop-in as sh executes it, the order of kernels."""
 
 from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import (
     BootEntry,
-    admin_tokens,
     drop_in_tokens,
+    grub_words,
     newest_matching,
     parse_grubby,
     parse_menu,
     render_drop_in,
+    saved_entry,
     version_key,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unit.loaders import field
 from unit.menus import UUID, evaluate, menu, sorted_as_sort_does
 from unit.trees import fill
 
@@ -81,7 +83,41 @@ menuentry Bare {
 """
     entries, default = parse_menu(text)
     assert [(entry.title, entry.release) for entry in entries] == [("With ' quotes", "5.14.0-427.el9.x86_64+rt"), ("", "2.6")]
-    assert default.tokens == ("ro", 'dyndbg="file x +p"', "quiet", "$vt_handoff")
+    assert default.tokens == ("ro", '"dyndbg=file x +p"', "quiet", "$vt_handoff")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("ro  quiet\t$vt_handoff", ["ro", "quiet", "$vt_handoff"]),
+        (
+            "dyndbg='file drivers/net/* +p' acpi_osi='Some System 2020'",
+            ['"dyndbg=file drivers/net/* +p"', '"acpi_osi=Some System 2020"'],
+        ),
+        ('a="b c" "d=e f" g=""', ['"a=b c"', '"d=e f"', "g="]),
+        (r"a\ b c\"d", ['"a b"', r"c\"d"]),
+        (r"""'x"y' "p\"q" "a\$b" z=\x20""", [r"x\"y", r"p\"q", "a$b", "z=x20"]),
+        ("tail='open", ["tail=open"]),
+        ("", []),
+    ],
+)
+def test_words_are_as_grub_hands_them_to_the_kernel(line, words):
+    assert grub_words(line) == words
+
+
+def test_an_entry_may_have_several_command_lines():
+    entry = parse_menu(field("16")[""])[1]
+    assert entry.lines == [["root=PARTUUID=aa", "ro", "console=ttyS0"], ["root=PARTUUID=aa", "ro", "console=ttyS0", "panic=-1"]]
+    assert entry.release == "6.8.1-1009-realtime"
+
+
+def test_the_saved_entry_is_the_default():
+    text = menu(KERNELS, default="0").replace('set default="0"', 'set default="${saved_entry}"')
+    saved = f"gnulinux-advanced-{UUID}>gnulinux-{KERNELS[2]}-advanced-{UUID}"
+    assert saved_entry(f"# GRUB Environment Block\nsaved_entry={saved}\n####") == saved
+    assert parse_menu(text, saved)[1].release == KERNELS[2]
+    assert parse_menu(text)[1].release == KERNELS[0]
+    assert saved_entry("# GRUB Environment Block\n####") == ""
 
 
 # -- the drop-in, by sh ----------------------------------------------------------------------------
@@ -152,32 +188,6 @@ def test_a_file_that_is_not_ours_has_none_of_ours():
     assert drop_in_tokens('GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n') == []
 
 
-# -- the admin's files -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "tokens"),
-    [
-        ("", []),
-        ('GRUB_DEFAULT=0\n#GRUB_CMDLINE_LINUX_DEFAULT="isolcpus=1"\n', []),
-        ('GRUB_CMDLINE_LINUX_DEFAULT="quiet splash"\nGRUB_CMDLINE_LINUX=""\n', ["quiet", "splash"]),
-        ('GRUB_CMDLINE_LINUX="a"\nGRUB_CMDLINE_LINUX_DEFAULT="b"\n', ["a", "b"]),
-        ("GRUB_CMDLINE_LINUX='a=1 b'\n", ["a=1", "b"]),
-        ("GRUB_CMDLINE_LINUX=quiet\n", ["quiet"]),
-        ("  export GRUB_CMDLINE_LINUX=quiet\n", ["quiet"]),
-        ('GRUB_CMDLINE_LINUX_DEFAULT+=" isolcpus=1"\n', ["isolcpus=1"]),
-        ('GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT isolcpus=1"\n', ["isolcpus=1"]),
-        ('GRUB_CMDLINE_LINUX_DEFAULT="${GRUB_CMDLINE_LINUX_DEFAULT} isolcpus=1"\n', ["isolcpus=1"]),
-        ('GRUB_CMDLINE_LINUX="dyndbg=\\"file x +p\\" ro"\n', ['dyndbg="file x +p"', "ro"]),
-        ('GRUB_CMDLINE_LINUX="a \\\n  isolcpus=1"\n', ["a", "isolcpus=1"]),
-        ('GRUB_CMDLINE_LINUX="a\n  b"\n', ["a", "b"]),
-        ('GRUB_CMDLINE_LINUX_RECOVERY="single"\nGRUB_CMDLINE_XEN="x"\n', []),
-    ],
-)
-def test_admin_tokens(text, tokens):
-    assert admin_tokens(text) == tokens
-
-
 # -- grubby ----------------------------------------------------------------------------------------
 
 
@@ -197,17 +207,22 @@ title="rescue"
 id="abc-0-rescue"
 index=2
 non linux entry
+index=3
+kernel=/boot/vmlinuz-4
 """
-    assert parse_grubby(text) == [
-        BootEntry(
+    assert parse_grubby(text) == {
+        0: BootEntry(
             "abc-5.14.0-503.el9.x86_64+rt",
             "Red Hat Enterprise Linux (5.14.0-503.el9.x86_64+rt)",
             "/boot/vmlinuz-5.14.0-503.el9.x86_64+rt",
             ("ro", "crashkernel=1G-4G:192M", "$tuned_params", "isolcpus=2"),
+            "UUID=1",
         ),
-        BootEntry("abc-0-rescue", "rescue", "/boot/vmlinuz-0-rescue-abc", ("ro",)),
-    ]
-    assert parse_grubby("") == []
+        1: BootEntry("abc-0-rescue", "rescue", "/boot/vmlinuz-0-rescue-abc", ("ro",)),
+        3: BootEntry("/boot/vmlinuz-4", "", "/boot/vmlinuz-4", ()),
+    }
+    assert parse_grubby(text)[0].lines == [["root=UUID=1", "ro", "crashkernel=1G-4G:192M", "$tuned_params", "isolcpus=2"]]
+    assert parse_grubby("") == {}
 
 
 # -- versions --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import (
     installed_kernels,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
-from unit.loaders import FakeGrubby
+from unit.bls import STOCK, FakeGrubby, entries_in
 from unit.menus import MakeConfig
 from unit.trees import fill, writable
 
@@ -27,8 +27,8 @@ def test_which_boot_loader(tmp_path):
         find_boot_loader(writable(tmp_path), MakeConfig(tmp_path))
     fill(tmp_path, {GRUB_DEFAULTS: ""})
     assert isinstance(find_boot_loader(writable(tmp_path), MakeConfig(tmp_path)), Grub)
-    fill(tmp_path, {"/usr/sbin/grubby": ""})
-    assert isinstance(find_boot_loader(writable(tmp_path), FakeGrubby({}, "")), Grubby)
+    entries_in(tmp_path, STOCK, "")
+    assert isinstance(find_boot_loader(writable(tmp_path), FakeGrubby(tmp_path)), Grubby)
 
 
 def test_installed_kernels(tmp_path):

@@ -143,7 +143,7 @@ def test_grub_foreign_tokens_are_told_by_file(root):
         },
     )
     foreign = find_boot_loader(writable(root), MakeConfig(root)).foreign()
-    assert foreign == {GRUB_DEFAULTS: ["quiet", "console=ttyS0"], "/etc/default/grub.d/50-x.cfg": ["isolcpus=1"]}
+    assert foreign == {GRUB_DEFAULTS: ["console=ttyS0", "quiet"], "/etc/default/grub.d/50-x.cfg": ["isolcpus=1"]}
 
 
 def test_grub_a_token_that_the_admin_has_twice_is_not_added_a_third_time(root):
@@ -239,6 +239,29 @@ def test_grub_killed_anywhere_is_completed_or_taken_back(root, tmp_path):
     assert step > 12
 
 
+@pytest.mark.parametrize("step", range(4))  # journal, drop-in, menu, options
+@pytest.mark.parametrize("reason", [(28, "No space left on device"), (30, "Read-only file system")])
+def test_grub_a_write_that_fails_leaves_a_menu_and_is_made_later(root, tmp_path, monkeypatch, reason, step):
+    old, real, calls = booting(root), os.rename, iter(range(99))
+    whole = tmp_path / "whole"
+    shutil.copytree(root, whole, symlinks=True)
+    use(whole, plan())
+    expected = {path: content for path, content in snapshot(whole).items() if "journal" not in path}
+
+    def full(source, target):
+        if next(calls) == step:
+            raise OSError(*reason)
+        real(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", full)
+        with pytest.raises(HostError, match=f"cannot be written: {reason[1]}$"):
+            use(root, plan())
+    assert booting(root) == (old if step < 3 else booting(whole))
+    use(root, plan())
+    assert {path: content for path, content in snapshot(root).items() if "journal" not in path} == expected
+
+
 def test_grub_undo_whose_menu_failed_is_made_again(root):
     before = snapshot(root)
     use(root, plan())
@@ -247,7 +270,7 @@ def test_grub_undo_whose_menu_failed_is_made_again(root):
     with pytest.raises(HostError, match=r"^/usr/sbin/grub-mkconfig -o \S+ failed with exit code 1: no space$"):
         use(root, remove(), failing)
     host, runner, _rest = use(root, remove())
-    assert [change.resource for change in host.changes] == [GRUB_CFG]
+    assert [change.resource for change in host.changes] == [GRUB_CFG, CONFIG]
     assert runner.calls == 1
     assert snapshot(root) == before
 
@@ -343,6 +366,8 @@ def _genuine(root):
     script = f"mount --bind '{probe}' {tool} && mount --bind '{root}/boot' /boot && mount --bind '{root}/etc/default' /etc/default && exec \"$@\""
 
     def runner(command):
+        if command[0] == "sh":
+            return MakeConfig(root)(command)
         given = [word[len(str(root)) :] if word.startswith(str(root)) else word for word in command]
         ran = subprocess.run(
             ["unshare", "-m", "sh", "-c", script, "sh", program, *given[1:]], check=False, capture_output=True, text=True

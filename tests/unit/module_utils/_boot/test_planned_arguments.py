@@ -80,6 +80,15 @@ def test_on_intel_the_iommu_is_switched_on_before_it_is_bypassed():
     assert more(Machine(vendor="GenuineIntel"), PARTITION)[-2:] == ["intel_iommu=on", "iommu=pt"]
 
 
+@pytest.mark.parametrize("architecture", ["aarch64", "other"])
+def test_22_other_architectures_get_no_arguments_of_x86(architecture):
+    machine = Machine(kernel_release="6.12.48+deb13-rt-arm64", architecture=architecture)
+    assert more(machine, PARTITION, cstates="boot") == ["workqueue.unbound_cpus=0"]
+    assert more(Machine(architecture="x86_64"), PARTITION, cstates="boot") == [
+        "iommu=pt", "processor.max_cstate=1", "intel_idle.max_cstate=0",
+    ]  # fmt: skip
+
+
 def test_a_recent_kernel_has_patience_with_nohz_full():
     tokens = more(Machine(kernel_release="6.12.0"), nohz_full="all")
     assert tokens[:2] == ["nohz_full=1-3", "rcutree.nohz_full_patience_delay=1000"]

@@ -65,6 +65,23 @@ def test_vendor_and_flags_are_those_of_the_first_processor(tmp_path, vendor):
     assert (machine.vendor, machine.cpu_flags) == (vendor, {"fpu", "tsc", "constant_tsc"})
 
 
+@pytest.mark.parametrize(
+    ("cpuinfo", "release", "architecture"),
+    [
+        ("processor: 0\nvendor_id\t: GenuineIntel\n", "6.1.0", "x86_64"),
+        ("processor: 0\nCPU implementer\t: 0x41\n", "6.1.0", "aarch64"),
+        ("", "6.12.48+deb13-rt-arm64", "aarch64"),
+        ("", "5.14.0-600.el9.aarch64+rt", "aarch64"),
+        ("", "5.14.0-600.el9.x86_64+rt", "x86_64"),
+        ("processor: 0\nisa: rv64\n", "6.12.48+deb13-rt-riscv64", "other"),
+        ("", "6.1.0", ""),
+    ],
+)
+def test_the_architecture(tmp_path, cpuinfo, release, architecture):
+    fill(tmp_path, {"/proc/cpuinfo": cpuinfo, "/proc/sys/kernel/osrelease": f"{release}\n"})
+    assert read_machine(Host(str(tmp_path))).architecture == architecture
+
+
 def test_a_machine_that_shows_nothing_of_itself(tmp_path):
     machine = read_machine(Host(str(tmp_path)))
     assert (machine.kernel_release, machine.vendor, machine.cpu_flags, machine.realtime_kernel) == ("", "", frozenset(), False)

@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.counts import load, parse_interrupt_counts, rates
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.counts import (
+    load,
+    parse_interrupt_counts,
+    parse_names,
+    rates,
+)
+from unit.loaders import field
 
 X86 = """           CPU0       CPU2
    8:          0          1   IO-APIC    8-edge      rtc0
@@ -61,3 +67,9 @@ def test_without_a_measurement_no_rate_is_claimed():
 def test_what_is_no_table_counts_nothing():
     for text in ("", "\n", "no CPUs here\n 1: 2\n", "CPU0\n 1:\n 2: x\n"):
         assert all(not counts for counts in parse_interrupt_counts(text).lines.values())
+
+
+def test_18_names_on_arm_follow_a_number_and_the_trigger():
+    assert parse_names(field("18")[""].partition("\n")[2]) == {}, "the heading is not the table"
+    table = "".join(line for line in field("18")[""].splitlines(keepends=True) if not line.startswith("#"))
+    assert parse_names(table) == {11: ("arch_timer",), 116: ("48500.dma chan6",), 134: ("nvme0q0",)}

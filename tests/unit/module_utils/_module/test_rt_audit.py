@@ -118,6 +118,9 @@ SABOTAGES = {
     "not isolated": (written(f"{CPU}/isolated", "1-2\n"), [("isolation", f"{CPU}/isolated"), ("task", "sshd (pid 700)")]),  # balanced
     "isolcpus edited": (edited(DROP_IN, "isolcpus=managed_irq,domain,", "isolcpus=domain,"), [("boot-configuration", DROP_IN)]),
     "menu edited": (edited(GRUB_CFG, "isolcpus=managed_irq,domain,", "isolcpus=domain,"), [("boot-configuration", GRUB_CFG)]),
+    "arguments overruled": (
+        written("/etc/default/grub.d/z20-site.cfg", 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n'), [("boot-configuration", "boot loader")],
+    ),
     "foreign argument": (
         written("/etc/default/grub.d/50-cloud.cfg", 'GRUB_CMDLINE_LINUX="isolcpus=1"\n'),
         [("argument-conflict", "/etc/default/grub.d/50-cloud.cfg")],
