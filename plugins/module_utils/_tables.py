@@ -43,6 +43,19 @@ def plan_table(partition: Partition, topology: Topology) -> list[str]:
     return lines + [f"note: {warning}" for warning in partition.warnings]
 
 
+def policy_lines(policies: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the chosen policies as lines: what each protects and what it costs."""
+    lines = []
+    for policy in policies:
+        was = f" (was {policy['before']})" if policy["before"] else ""
+        lines += [
+            f"{policy['variable']}: {policy['value']}{was}",
+            f"  protects {policy['protects']}",
+            f"  costs: {policy['costs']}",
+        ]
+    return lines
+
+
 def _shorten(text: str | None, width: int = 60) -> str:
     if text is None:
         return "absent"
@@ -60,13 +73,16 @@ def collect_changes(results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[st
 
 
 def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the plan of a node as text: its CPU sets, its kernel arguments, the changes and how much each disturbs.
+    """Return the plan of a node as text: its CPU sets, policies, kernel arguments, the changes and how much each disturbs.
 
     ``results`` holds the module results by layer; those with more than changes are under the keys ``partition`` and ``kernel``.
     """
     changes = collect_changes(results)
+    policies = [policy for result in results.values() for policy in result.get("policies", [])]
     table = results.get("partition", {}).get("table", [])
     lines = [*table, ""] if table else []
+    if policies:
+        lines += [*policy_lines(policies), ""]
     arguments = results.get("kernel", {}).get("arguments", [])
     if arguments:
         rows = [[argument["token"], argument["reason"]] for argument in arguments]

@@ -31,7 +31,7 @@ def test_a_captured_machine_is_drawn_with_every_cpu_once(snapshot):
         topology = None
     assert bool(topology) is not any(item["part"] == "topology" for item in node["missing"])
     try:
-        plan = plan_partition(topology, Intent()) if topology else None
+        plan = plan_partition(topology, Intent(smt="together")) if topology else None
     except PartitionError:
         plan = None
     if plan:

@@ -63,6 +63,7 @@ EDGE = {
     "_runtime/pages",
     "_runtime/power",
     "_runtime/undo",
+    "_runtime/watchdog",
     "_switch/daemon",
     "_switch/nic",
     "_switch/ovsdb",

@@ -89,7 +89,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
         placements,
         existing,
         held=_held(host, guests, existing),
-        switch_mib=socket_memory_mib(partition, networks, guests, parameters["socket_memory_mib"]),
+        switch_mib=socket_memory_mib(partition, networks, guests, parameters["socket_memory_mib"], memory),
         switch_pages=parameters["switch_pages"],
         reserve_mib=parameters["hugepages_reserve"],
         nodes=[node for node in partition.nodes if node in memory or not memory],

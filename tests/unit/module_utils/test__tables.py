@@ -34,7 +34,7 @@ def test_a_small_node_is_told_in_the_singular():
     machine = regular(nodes=1, cores=3, threads=1)
     machine.offline = frozenset({2})
     topology = build_topology(machine.files())
-    lines = plan_table(plan_partition(topology, Intent()), topology)
+    lines = plan_table(plan_partition(topology, Intent(smt="together")), topology)
     assert lines[0] == "2 CPUs, 2 cores, 1 package, 1 NUMA node, 1 thread per core"
     assert "offline, not used: 2" in lines
     assert not [line for line in lines if line.startswith("idle")]

@@ -24,7 +24,7 @@ from unit.trees import machine_files, plan
 
 SHAPE = {"nodes": 2, "cores": 3, "threads": 2}  # siblings six apart
 TOPOLOGY = build_topology(machine_files(**SHAPE))
-PARTITION = plan(Intent(cpus={"dataplane": "1,7"}), **SHAPE)  # housekeeping 0,3,6,9; realtime 2,4-5,8,10-11
+PARTITION = plan(Intent(smt="together", cpus={"dataplane": "1,7"}), **SHAPE)  # housekeeping 0,3,6,9; realtime 2,4-5,8,10-11
 PRIORITIES = dict.fromkeys(range(12), 2)
 
 

@@ -28,7 +28,7 @@ from unit.trees import fill, plan, snapshot, writable
 INTEL = Machine(vendor="GenuineIntel", cpu_flags=frozenset({"vmx", "constant_tsc"}))
 AMD = Machine(vendor="AuthenticAMD", cpu_flags=frozenset({"svm", "constant_tsc"}))
 ARM = Machine()
-PARTITION = plan(Intent(cpus={"realtime": "2-3", "dataplane": "1"}))  # housekeeping 0: guests need 0 and 2-3
+PARTITION = plan(Intent(smt="together", cpus={"realtime": "2-3", "dataplane": "1"}))  # housekeeping 0: guests need 0 and 2-3
 UNITS = "/etc/systemd/system"
 
 

@@ -30,7 +30,7 @@ from unit.trees import fill, machine_files, memory_files, snapshot
 
 SHAPE = {"nodes": 2, "cores": 4, "threads": 1}
 TOPOLOGY = build_topology(machine_files(**SHAPE))
-PARTITION = to_document(plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1", "realtime": "2-3,6-7"})))
+PARTITION = to_document(plan_partition(TOPOLOGY, Intent(smt="together", cpus={"dataplane": "1", "realtime": "2-3,6-7"})))
 CONFIG = config_path("kvm_host")
 MOUNTS = "hugetlbfs /dev/hugepages hugetlbfs rw,relatime,pagesize=2M 0 0\n"
 CPU = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu svm constant_tsc nonstop_tsc\n"

@@ -23,7 +23,7 @@ SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2d{{}}.scope/libvirt"
 
 
 def document(isolation="runtime"):
-    return {DOCUMENT: json.dumps(to_document(plan(Intent(isolation=isolation))))}  # housekeeping 0, realtime 1-3
+    return {DOCUMENT: json.dumps(to_document(plan(Intent(smt="together", isolation=isolation))))}  # housekeeping 0, realtime 1-3
 
 
 def cgroup(path, cpus="", state="member", threads=""):

@@ -17,7 +17,7 @@ from property.machines import regular
 def room(existing=(), *, memory=8192, polling=None, **shape):
     topology = build_topology(regular(**{"nodes": 2, "cores": 4, "threads": 2, **shape}).files())
     amounts = None if memory is None else dict.fromkeys(topology.nodes, memory)
-    return Room(plan_partition(topology, Intent()), topology, existing, amounts, polling)
+    return Room(plan_partition(topology, Intent(smt="together")), topology, existing, amounts, polling)
 
 
 def pinned(name, *cpus, running=True, memory=0, nodes=()):
