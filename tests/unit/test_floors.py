@@ -21,6 +21,7 @@ FILES = sorted(UTILS.rglob("*.py"))
 EDGE = {
     "_audit/drift",
     "_audit/read",
+    "_audit/starved",
     "_boot/loader",
     "_firmware/redfish",
     "_firmware/staging",
@@ -30,6 +31,7 @@ EDGE = {
     "_guests/libvirt",
     "_guests/plan",
     "_guests/threads",
+    "_guests/workers",
     "_host/document",
     "_host/files",
     "_host/host",

@@ -14,10 +14,8 @@ from .._cpus.partition import Partition
 from .._cpus.policies import POLICY_NAMES, SCHED_FIFO, SCHED_RR
 from .._cpus.topology import Topology
 from .._guests.pinning import Existing
+from .._guests.roles import WORKER
 from .findings import Finding, check_task
-
-#: A worker of KVM that inherits CPU and policy from the first vCPU that needs it.
-KVM_WORKER = "kvm-nx-lpage"
 
 
 @dataclass(frozen=True)
@@ -100,17 +98,9 @@ def check_guests(
             findings += _check_vcpus(guest, partition, kernel_priorities, named)
             findings += _check_emulator(guest, partition, named)
         findings += _check_memory(guest, topology)
-        findings += [
-            Finding(
-                "nx-recovery",
-                f"{guest.name}: {actor.name}",
-                "no such thread beside a vCPU",
-                f"CPUs {format_cpulist(actor.cpus)}",
-                "set kvm_host_nx_huge_pages: off, if guests are trusted",
-            )
-            for actor in guest.actors
-            if actor.name.startswith(KVM_WORKER) and actor.cpus <= partition.isolated
-        ]
+        findings += _check_workers(guest, partition, named)
+        if not guest.listed:
+            findings += _check_siblings(guest, partition, topology, named)
     wrong = {finding.resource for finding in findings if finding.rule == "vcpu-pin"}
     overlaps = _overlaps(guests, pmds, partition, named, wrong)
     findings += [item.finding for item in overlaps]
@@ -166,6 +156,50 @@ def _check_emulator(guest: RunningGuest, partition: Partition, named: Named) -> 
             f"CPUs {format_cpulist(actor.cpus)}",
             f"run virsh {what if actor.role != 'emulator' else f'emulatorpin {guest.name}'} CPUS --live --config",
         )
+
+
+def _check_workers(guest: RunningGuest, partition: Partition, named: Named) -> Iterator[Finding]:
+    """Yield the threads of QEMU that are neither vCPU nor emulator nor I/O thread, and stand in a vCPU's way."""
+    emulator = next((actor for actor in guest.actors if actor.role == "emulator"), None)
+    for actor in guest.actors:
+        if actor.role not in ("other", WORKER) or (guest.name, actor.role) in named:
+            continue
+        as_emulator = emulator and (actor.cpus, actor.scheduler) == (emulator.cpus, emulator.scheduler)
+        if as_emulator or not (actor.realtime or (actor.cpus and actor.cpus <= partition.isolated)):
+            continue
+        cpus = format_cpulist(emulator.cpus if emulator else partition.unisolated)
+        resource = f"{guest.name}: {actor.name} (thread {actor.tid})"
+        expected = f"the emulator's CPUs {cpus} and policy {emulator.scheduler if emulator else 'other'}"
+        actual = f"CPUs {format_cpulist(actor.cpus)}, {actor.scheduler}"
+        if actor.role == WORKER:
+            remedy = "run the guests playbook, which moves it; kvm_host_nx_huge_pages: never prevents it"
+            yield Finding("nx-recovery", resource, expected, actual, remedy)
+        else:
+            remedy = f"run chrt -o -p 0 {actor.tid}, and taskset -cp {cpus} {actor.tid}"
+            yield Finding("guest-worker", resource, expected, actual, remedy)
+
+
+def _check_siblings(guest: RunningGuest, partition: Partition, topology: Topology, named: Named) -> Iterator[Finding]:
+    """Yield the threads of a guest that run on the other thread of its real-time vCPU's core.
+
+    Of a listed guest its ``siblings`` decides, and the comparison with the inventory shows what differs.
+    """
+    bound = [actor for actor in guest.actors if len(actor.cpus) == 1 and actor.role not in ("other", WORKER)]
+    for vcpu, actor in sorted(guest.vcpus.items()):
+        cpu = min(actor.cpus, default=-1)
+        if not actor.realtime or len(actor.cpus) != 1 or cpu not in topology.cpus or cpu not in partition.isolated:
+            continue
+        beside = topology.core_of(cpu) - {cpu}
+        rivals = sorted(other.role for other in bound if other.cpus <= beside and (guest.name, other.role) not in named)
+        if rivals:
+            yield Finding(
+                "smt-sibling",
+                _resource(guest, actor),
+                f"nothing on the other thread of its core (CPU {format_cpulist(beside)})",
+                f"{', '.join(rivals)} of the same guest",
+                f"run virsh vcpupin {guest.name} {vcpu} CPU --live --config with a CPU of another core; "
+                "cpu_partition_smt: single leaves such threads idle",
+            )
 
 
 def _live_differences(guest: RunningGuest, named: Named) -> Iterator[Finding]:

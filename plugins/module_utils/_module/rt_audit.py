@@ -35,11 +35,13 @@ from .._audit.read import (
     read_platform,
     read_pmds,
 )
+from .._audit.starved import StarvationWatch
 from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.topology import Topology
 from .._guests.kvm import check_slice
 from .._guests.libvirt import Domain
+from .._guests.roles import WORKER
 from .._host.document import read_partition
 from .._host.journal import JOURNAL
 from .._host.kernel import read_kernel
@@ -171,6 +173,7 @@ class _Audit:
         if partition is None:
             return  # neither document nor topology: all findings have been made
         watch = IdleWatch(self.host, partition, self.parameters["interval"])
+        starving = StarvationWatch(self.host, partition, self.parameters["interval"])
         self.add("kernel", lambda: self._kernel(partition))
         named: set[tuple[str, str]] = set()
         listed: frozenset[str] = frozenset()
@@ -184,6 +187,7 @@ class _Audit:
         self.add("interrupts", lambda: self._interrupts(partition))
         self.add("guests", lambda: self._running(partition, domains or {}, listed, named))
         self.add("platform", lambda: self._platform(partition, watch))
+        self.add("waiting work", starving.findings)
         self._refused()
 
     def _documents(self) -> None:
@@ -377,8 +381,8 @@ def _others(
         demanding = guest.realtime or guest.owned(partition)
         for actor in guest.actors:
             # QEMU's workers have the CPUs of its emulator thread
-            role = "emulator" if actor.role == "other" else actor.role
+            role = "emulator" if actor.role in ("other", WORKER) else actor.role
             thread = f"domain {guest.name}: {role}"
-            if (demanding and actor.role != "other") or named & {thread, f"{thread} cpus"}:
+            if (demanding and actor.role not in ("other", WORKER)) or named & {thread, f"{thread} cpus"}:
                 claimed.add(actor.tid)
     return [actor for actor in actors if actor.tid not in claimed]

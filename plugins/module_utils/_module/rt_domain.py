@@ -19,6 +19,7 @@ from .._guests.network import parse_networks
 from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
 from .._guests.threads import polling_cpus
+from .._guests.workers import settle_workers
 from .._host.change import Change
 from .._host.current import require_current_partition
 from .._host.host import Host
@@ -87,6 +88,9 @@ def _changes(edges: GuestEdges, connection: Connection, domains: Mapping[str, Do
 
 def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:
     """Compare libvirt and the kernel with the plan after the changes; a difference is an error that names the guest."""
+    for plan in plans:
+        if plan.guest.realtime and plan.guest.state == "running":
+            settle_workers(host, plan.guest.name)
     domains = connection.domains()
     wrong = {plan.guest.name: unfinished(host, plan, domains.get(plan.guest.name)) for plan in plans}
     wrong.update({guest.name: "libvirt still knows it" for guest in removed if guest.name in domains})
