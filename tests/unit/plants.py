@@ -46,6 +46,7 @@ SWITCH = 900  # the daemon's pid
 PMDS = {901: 1, 902: 7}  # thread to CPU
 NETWORKS = [{"name": "control"}]
 PLC1 = {
+    "siblings": "any",
     "name": "plc1", "memory_mib": 128, "vcpus": 2, "realtime_vcpus": "1", "hugepages": "2M",
     "disks": [{"path": "/images/plc1.qcow2"}], "networks": [{"network": "control"}],
 }  # fmt: skip

@@ -56,6 +56,7 @@ class RunningGuest:
     shared: bool | None = None  # whether the switch may see its memory
     vhost_user: tuple[str, ...] = ()  # MACs of its interfaces on vhost-user ports
     listed: bool = False  # its threads have been compared with the inventory
+    wish: bool = False  # the inventory lets its threads share cores
 
     @property
     def vcpus(self) -> dict[int, Actor]:
@@ -65,6 +66,12 @@ class RunningGuest:
     def realtime(self) -> bool:
         """Whether any vCPU has a real-time policy."""
         return any(actor.realtime for actor in self.vcpus.values())
+
+    @property
+    def shares(self) -> bool:
+        """Whether its threads share cores by wish: of the inventory, or of the definition that this collection made."""
+        told = self.defined is not None and self.defined.ours and self.defined.threads > 1
+        return self.listed or self.wish or told
 
     def owned(self, partition: Partition) -> dict[int, Actor]:
         """Return the guest's own isolated CPUs: those that one vCPU, or its own emulator, is bound to."""
@@ -99,7 +106,7 @@ def check_guests(
             findings += _check_emulator(guest, partition, named)
         findings += _check_memory(guest, topology)
         findings += _check_workers(guest, partition, named)
-        if not guest.listed:
+        if not guest.shares:
             findings += _check_siblings(guest, partition, topology, named)
     wrong = {finding.resource for finding in findings if finding.rule == "vcpu-pin"}
     overlaps = _overlaps(guests, pmds, partition, named, wrong)
@@ -182,7 +189,7 @@ def _check_workers(guest: RunningGuest, partition: Partition, named: Named) -> I
 def _check_siblings(guest: RunningGuest, partition: Partition, topology: Topology, named: Named) -> Iterator[Finding]:
     """Yield the threads of a guest that run on the other thread of its real-time vCPU's core.
 
-    Of a listed guest its ``siblings`` decides, and the comparison with the inventory shows what differs.
+    Not for guests that share cores by wish; of a listed guest the comparison with the inventory shows what differs.
     """
     bound = [actor for actor in guest.actors if len(actor.cpus) == 1 and actor.role not in ("other", WORKER)]
     for vcpu, actor in sorted(guest.vcpus.items()):

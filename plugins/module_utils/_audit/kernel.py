@@ -264,15 +264,20 @@ def check_platform(platform: Platform, tokens: Iterable[str]) -> list[Finding]:
     return findings
 
 
-def check_untended(platform: Platform, partition: Partition, *, deepest_us: int = 2) -> list[Finding]:
-    """Kernel defaults that disturb the isolated CPUs of a machine that this collection does not manage."""
+def check_untended(
+    platform: Platform, partition: Partition, *, deepest_us: int = 2, polling: frozenset[int] = frozenset()
+) -> list[Finding]:
+    """Kernel defaults that disturb the isolated CPUs of a machine that this collection does not manage.
+
+    ``polling`` are the CPUs of poll-mode threads, which are ordinary tasks.
+    """
     isolated, findings = partition.isolated, []
     if not isolated:
         return []
     served = [
         cpu
         for cpu, runtime in sorted(platform.fair_servers.items())
-        if cpu in isolated and not (runtime.isdecimal() and int(runtime) <= BUDGET_NS)
+        if cpu in isolated - polling and not (runtime.isdecimal() and int(runtime) <= BUDGET_NS)
     ]
     if served:
         findings.append(

@@ -40,6 +40,7 @@ class Existing:
     memory_mib: int = 0
     hugepages: str = "none"
     nodes: tuple[int, ...] = ()  # of its memory
+    threads: int = 1  # of each core, as its topology tells the guest
 
     @property
     def cpus(self) -> frozenset[int]:

@@ -8,6 +8,7 @@ quiet; ``unchecked`` lists what could not be compared for that reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -112,6 +113,7 @@ class _Audit:
         self.kernel = read_kernel(host)
         self.topology: Topology | None = None
         self.document: Partition | None = None
+        self.polling: frozenset[int] = frozenset()  # CPUs of poll-mode threads
 
     # -- helpers -----------------------------------------------------------------------------------
 
@@ -333,7 +335,10 @@ class _Audit:
             return []
         documented = self.document is not None
         actors = read_actors(self.host)
-        guests = read_guests(self.host, actors, domains, partition, listed)
+        sharing = {item.get("name") for item in self.parameters["guests"] if item.get("siblings", "idle") != "idle"}
+        guests = [
+            replace(guest, wish=guest.name in sharing) for guest in read_guests(self.host, actors, domains, partition, listed)
+        ]
         pmds = read_pmds(self.host, actors)
         found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=pmds, named=named)
         found += check_polling(pmds, partition, documented=documented)
@@ -342,8 +347,8 @@ class _Audit:
         found += irqbalance_findings(self.host, actors, partition)
         found += daemon_findings(self.host, actors, partition, documented=documented)
         dedicated, shared = read_nova(self.host)
-        polling = partition.sets["dataplane"] | {cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus}
-        return found + check_nova(dedicated, shared, polling)
+        self.polling = frozenset(cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus)
+        return found + check_nova(dedicated, shared, partition.sets["dataplane"] | self.polling)
 
     def _priorities(self, partition: Partition) -> dict[int, int]:
         """Return the lowest priority of kernel threads by CPU, from the roles' options, else from the machine.
@@ -364,7 +369,7 @@ class _Audit:
     def _platform(self, partition: Partition, watch: IdleWatch) -> Iterable[Finding]:
         platform = read_platform(self.host, partition, watch.states())
         found = [*check_platform(platform, self.kernel.cmdline), *check_idle(platform, partition)]
-        return found if self.document is not None else found + check_untended(platform, partition)
+        return found if self.document is not None else found + check_untended(platform, partition, polling=self.polling)
 
 
 def _others(

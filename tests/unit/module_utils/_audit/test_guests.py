@@ -205,3 +205,18 @@ def test_a_thread_left_idle_stays_idle():
 def test_the_other_thread_of_a_real_time_vcpus_core_is_idle_within_its_guest_too(actors, listed, found):
     findings = check_guests([guest(*actors, listed=listed)], PARTITION, TOPOLOGY, PRIORITIES)
     assert [item.actual for item in findings if item.rule == "smt-sibling"] == found
+
+
+@pytest.mark.parametrize(
+    ("more", "shares"),
+    [
+        ({}, False),
+        ({"wish": True}, True),
+        ({"defined": replace(DEFINED, ours=True, threads=2)}, True),  # made with siblings: any
+        ({"defined": replace(DEFINED, ours=True)}, False),
+        ({"defined": replace(DEFINED, threads=2)}, False),  # of another maker: whose wish is it?
+    ],
+)
+def test_unless_it_shares_cores_by_wish(more, shares):
+    findings = check_guests([replace(PLC, **more)], PARTITION, TOPOLOGY, PRIORITIES)
+    assert [item.rule for item in findings if item.rule == "smt-sibling"] == ["smt-sibling"] * (not shares)
