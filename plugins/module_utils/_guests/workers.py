@@ -13,8 +13,7 @@ import time
 from .._cpus.cpulist import format_cpulist
 from .._host.host import Host
 from .._host.threads import describe_policy, read_thread, set_affinity, set_priority
-from .roles import WORKER
-from .threads import guest_pid, read_guest_threads
+from .roles import WORKER, role_of
 
 _CGROUPS = "/sys/fs/cgroup"
 #: How often, and at what distance in seconds, a worker is looked for that a guest's first vCPU is about to make.
@@ -33,13 +32,13 @@ def move_worker(host: Host, pid: int, tid: int) -> None:
     set_priority(tid, describe_policy(emulator.policy, emulator.priority))
 
 
-def settle_workers(host: Host, guest: str) -> None:
+def settle_workers(host: Host, pid: int) -> None:
     """Move the worker of a guest that has just started; KVM makes none where its parameter is ``never``."""
-    pid = guest_pid(host, guest)
-    if pid is None or host.value("/sys/module/kvm/parameters/nx_huge_pages") in (None, "never"):
+    if not host.exists(f"/proc/{pid}/task") or host.value("/sys/module/kvm/parameters/nx_huge_pages") in (None, "never"):
         return
     for look in range(_LOOKS):
-        workers = [item.thread for item in read_guest_threads(host, guest) if item.role == WORKER]
+        tasks = [read_thread(host, int(task), f"/proc/{pid}/task/{task}") for task in host.listdir(f"/proc/{pid}/task")]
+        workers = [thread for thread in tasks if thread and role_of(thread.name, main=False) == WORKER]
         emulator = read_thread(host, pid, f"/proc/{pid}/task/{pid}")
         for worker in workers:
             if emulator and (worker.allowed, worker.policy) != (emulator.allowed, emulator.policy):

@@ -18,7 +18,7 @@ from .._guests.libvirt import Connection, Domain, NoConnection
 from .._guests.network import parse_networks
 from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
-from .._guests.threads import polling_cpus
+from .._guests.threads import guest_pid, polling_cpus
 from .._guests.workers import settle_workers
 from .._host.change import Change
 from .._host.current import require_current_partition
@@ -89,8 +89,9 @@ def _changes(edges: GuestEdges, connection: Connection, domains: Mapping[str, Do
 def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:
     """Compare libvirt and the kernel with the plan after the changes; a difference is an error that names the guest."""
     for plan in plans:
-        if plan.guest.realtime and plan.guest.state == "running":
-            settle_workers(host, plan.guest.name)
+        pid = guest_pid(host, plan.guest.name) if plan.guest.realtime and plan.guest.state == "running" else None
+        if pid is not None:
+            settle_workers(host, pid)
     domains = connection.domains()
     wrong = {plan.guest.name: unfinished(host, plan, domains.get(plan.guest.name)) for plan in plans}
     wrong.update({guest.name: "libvirt still knows it" for guest in removed if guest.name in domains})

@@ -15,7 +15,6 @@ from unit.trees import fill, task, writable
 SCOPE = "/machine.slice/machine-qemu.scope/libvirt"
 PARAMETER = "/sys/module/kvm/parameters/nx_huge_pages"
 GUEST = {
-    "/run/libvirt/qemu/plc1.pid": "50\n",
     PARAMETER: "Y\n",
     f"/sys/fs/cgroup{SCOPE}/emulator/cgroup.threads": "50\n",
     "/proc/50/task/50/cgroup": f"0::{SCOPE}/emulator\n",
@@ -46,7 +45,7 @@ def group(root):
 
 def test_a_worker_that_a_real_time_vcpu_made_gets_the_emulators_place(tmp_path, calls, naps):
     root = fill(tmp_path, {**GUEST, **AS_VCPU})
-    settle_workers(writable(root), "plc1")
+    settle_workers(writable(root), 50)
     assert group(root) == "62", "first its cgroup: in the vCPU's, the kernel refuses other CPUs"
     assert calls == [(62, "0-1"), (62, "SCHED_OTHER 0")]
     assert naps == []
@@ -54,26 +53,26 @@ def test_a_worker_that_a_real_time_vcpu_made_gets_the_emulators_place(tmp_path, 
 
 def test_one_that_is_right_stays(tmp_path, calls, naps):
     root = fill(tmp_path, {**GUEST, **task("/proc/50/task/62", "kvm-nx-lpage-re", allowed="0-1")})
-    settle_workers(writable(root), "plc1")
+    settle_workers(writable(root), 50)
     assert (group(root), calls, naps) == ("50\n", [], [])
 
 
 def test_one_that_appears_a_moment_later_is_waited_for(tmp_path, calls, monkeypatch):
     root = fill(tmp_path, GUEST)
     monkeypatch.setattr(workers.time, "sleep", lambda _seconds: fill(root, AS_VCPU))
-    settle_workers(writable(root), "plc1")
+    settle_workers(writable(root), 50)
     assert [number for number, _what in calls] == [62, 62]
 
 
 @pytest.mark.parametrize(("parameter", "looks"), [("Y", 4), ("N", 4), ("never", 0)])
 def test_none_is_waited_for_where_kvm_makes_none(tmp_path, calls, naps, parameter, looks):
-    settle_workers(writable(fill(tmp_path, {**GUEST, PARAMETER: f"{parameter}\n"})), "plc1")
+    settle_workers(writable(fill(tmp_path, {**GUEST, PARAMETER: f"{parameter}\n"})), 50)
     assert (len(naps), calls) == (looks, [])
 
 
 def test_a_guest_that_is_gone_is_none(tmp_path, calls, naps):
     host = writable(fill(tmp_path, {PARAMETER: "Y\n"}))
-    settle_workers(host, "plc1")
+    settle_workers(host, 50)
     move_worker(host, 50, 62)
     assert (calls, naps) == ([], [])
 
