@@ -280,7 +280,9 @@ def test_vcpus_that_come_leave_the_others_where_they_are(case):
     after, message = attempt(partition, topology, grown, existing, memory_mib=memory)
     event("placed" if after else "refused")
     if after is None:
-        assert re.search(f"{chosen['name']}( asks for ({count} realtime CPU|[0-9]+ MiB of memory)|: siblings realtime)", message), message
+        assert re.search(
+            f"{chosen['name']}( asks for ({count} realtime CPU|[0-9]+ MiB of memory)|: siblings realtime)", message
+        ), message
         return
     for name, placement in placements.items():
         assert dict(placement.vcpus).items() <= dict(after[name].vcpus).items()

@@ -26,10 +26,10 @@ from .._isolation.cgroups import DROP_INS, check_layout, plan_slices, read_users
 from .._isolation.holders import check_moves
 from .._isolation.hotplug import check_all_on, plan_recovery
 from .._node.archive import UNIT_TEXTS, plan_service
-from .._runtime.cpu_settings import check_priority_limit
 from .._runtime.cpus import CPUS
 from .._runtime.feature import plan_feature
 from .._runtime.policies import SMT, THROTTLING, WATCHDOG, chosen
+from .._runtime.priorities import check_priority_limit
 from .._runtime.undo import undo_partition
 from .._runtime.watchdog import WATCHDOG as WATCHDOG_FILE
 from .._runtime.watchdog import check_seconds, plan_watchdog

@@ -25,7 +25,7 @@ from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.sysfs import read_topology
 from .._memory.pools import guest_memory_mib
-from .._runtime.cpu_settings import check_priority_limit
+from .._runtime.priorities import check_priority_limit
 from ._common import Outcome
 from ._guest_edges import GuestEdges
 

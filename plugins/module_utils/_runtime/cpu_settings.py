@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 
 from .._cpus.cpulist import CpuListError
-from .._cpus.errors import RefusalError
 from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
 from .._cpus.policies import SCHED_FIFO
@@ -44,10 +43,6 @@ class ChoiceSetting(Setting):
         return match[1] if match else current
 
 
-class SettingError(RefusalError):
-    """A setting is refused; the message names the variable."""
-
-
 @dataclass(frozen=True)
 class ThreadRule:
     """Scheduling of the kernel threads whose name matches."""
@@ -57,20 +52,6 @@ class ThreadRule:
     priority: int
     reason: str
     source: str = ""
-
-
-#: Values that the highest real-time priority of guests' threads may have; interrupt threads (FIFO 50) stay above them.
-PRIORITY_LIMITS = tuple(range(1, 41))
-
-
-def check_priority_limit(limit: int) -> None:
-    """Raise ``SettingError`` for a limit that leaves no room below the interrupt threads."""
-    if limit not in PRIORITY_LIMITS:
-        raise SettingError(
-            f"realtime_priority_limit: {limit} is not in {PRIORITY_LIMITS[0]}-{PRIORITY_LIMITS[-1]}; "
-            "the kernel's threads must fit between "
-            "the guests' threads and interrupt threads (50)"
-        )
 
 
 def thread_rules(limit: int = 1) -> tuple[ThreadRule, ...]:

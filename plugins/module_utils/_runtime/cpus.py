@@ -11,9 +11,10 @@ from .._host.host import Host
 from .._host.kernel import read_online
 from .._isolation.cgroups import plan_partitions, plan_slice_values
 from .._isolation.hotplug import plan_cycles
-from .cpu_settings import PRIORITY_LIMITS, THROTTLING_CHOICES, is_throttling, runtime_settings
+from .cpu_settings import THROTTLING_CHOICES, is_throttling, runtime_settings
 from .feature import Feature, one_of, plan_settings
 from .kernel_threads import plan_threads
+from .priorities import PRIORITY_LIMITS
 
 
 def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
