@@ -29,7 +29,7 @@ def guest_spec(number, *, realtime=True, vcpus=2, memory=512, **more):
     spec = {"name": f"{kind}{number + 1}", "vcpus": vcpus, "memory_mib": memory, "owner": OWNERS[number % 4]}
     spec.update({"project": PROJECTS[number // 2 % 4], "class": "gold" if realtime else "bronze"})
     if realtime:
-        spec.update({"realtime_vcpus": f"1-{vcpus - 1}", "networks": [{"network": "control"}]})
+        spec.update({"siblings": "any", "realtime_vcpus": f"1-{vcpus - 1}", "networks": [{"network": "control"}]})
     return {**spec, **more}
 
 
