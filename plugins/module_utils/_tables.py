@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from textwrap import wrap
 from typing import Any
 
 from ._boot.arguments import awaited_boot
@@ -12,6 +13,10 @@ from ._cpus.cpulist import format_cpulist
 from ._cpus.partition import SETS, Partition
 from ._cpus.topology import Topology
 from ._host.change import beyond
+
+
+#: The most columns of a line that people read.
+WIDTH = 118
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -48,11 +53,9 @@ def policy_lines(policies: Sequence[Mapping[str, str]]) -> list[str]:
     lines = []
     for policy in policies:
         was = f" (was {policy['before']})" if policy["before"] else ""
-        lines += [
-            f"{policy['variable']}: {policy['value']}{was}",
-            f"  protects {policy['protects']}",
-            f"  costs: {policy['costs']}",
-        ]
+        lines.append(f"{policy['variable']}: {policy['value']}{was}")
+        for text in (f"protects {policy['protects']}", f"costs: {policy['costs']}"):
+            lines += wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return lines
 
 
