@@ -14,7 +14,6 @@ from ._cpus.partition import SETS, Partition
 from ._cpus.topology import Topology
 from ._host.change import beyond
 
-
 #: The most columns of a line that people read.
 WIDTH = 118
 

@@ -95,7 +95,7 @@ def shallowest(states: Sequence[tuple[str, int]]) -> IdleLimit:
     """Return the limit that admits the quickest idle state and nothing deeper.
 
     ``states`` are cpuidle's names and exit latencies. The quickest one has another name on each processor (C1, C1_ACPI,
-    C1E, WFI), so its name decides nothing; POLL is none, since a CPU that polls takes its core's power and units. Without
+    C1E, WFI), so its name decides nothing; POLL does not count, since a CPU that polls takes its core's power and units. Without
     any state, 1 us admits only states as quick as C1 on every known processor.
     """
     idle = sorted((latency, name) for name, latency in states if name != "POLL")
