@@ -113,6 +113,16 @@ options:
       numa_node:
         description: The NUMA node of the host; chosen by free CPUs and memory unless given.
         type: int
+      siblings:
+        description:
+          - What may run on the other threads of a real-time vCPU's core, on a node whose CPU sets have all threads of a core
+            (C(cpu_partition_smt=together)).
+          - V(idle) leaves them idle. V(realtime) uses them for this guest's other real-time vCPUs, whose numbers must then fill whole cores.
+            V(any) uses them for all threads of this guest; its ordinary work then slows down its real-time vCPUs.
+          - The guest is told that vCPUs share a core where each of its cores has the same number of them.
+        type: str
+        choices: [idle, realtime, any]
+        default: idle
       emulator:
         description: Where QEMU's own threads run, V(housekeeping) CPUs or a realtime CPU of its V(own).
         type: str

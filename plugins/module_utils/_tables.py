@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from textwrap import wrap
 from typing import Any
 
 from ._boot.arguments import awaited_boot
@@ -12,6 +13,9 @@ from ._cpus.cpulist import format_cpulist
 from ._cpus.partition import SETS, Partition
 from ._cpus.topology import Topology
 from ._host.change import beyond
+
+#: The most columns of a line that people read.
+WIDTH = 118
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -43,6 +47,17 @@ def plan_table(partition: Partition, topology: Topology) -> list[str]:
     return lines + [f"note: {warning}" for warning in partition.warnings]
 
 
+def policy_lines(policies: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the chosen policies as lines: what each protects and what it costs."""
+    lines = []
+    for policy in policies:
+        was = f" (was {policy['before']})" if policy["before"] else ""
+        lines.append(f"{policy['variable']}: {policy['value']}{was}")
+        for text in (f"protects {policy['protects']}", f"costs: {policy['costs']}"):
+            lines += wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return lines
+
+
 def _shorten(text: str | None, width: int = 60) -> str:
     if text is None:
         return "absent"
@@ -60,13 +75,16 @@ def collect_changes(results: Mapping[str, Mapping[str, Any]]) -> list[Mapping[st
 
 
 def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the plan of a node as text: its CPU sets, its kernel arguments, the changes and how much each disturbs.
+    """Return the plan of a node as text: its CPU sets, policies, kernel arguments, the changes and how much each disturbs.
 
     ``results`` holds the module results by layer; those with more than changes are under the keys ``partition`` and ``kernel``.
     """
     changes = collect_changes(results)
+    policies = [policy for result in results.values() for policy in result.get("policies", [])]
     table = results.get("partition", {}).get("table", [])
     lines = [*table, ""] if table else []
+    if policies:
+        lines += [*policy_lines(policies), ""]
     arguments = results.get("kernel", {}).get("arguments", [])
     if arguments:
         rows = [[argument["token"], argument["reason"]] for argument in arguments]

@@ -55,11 +55,13 @@ options:
     default: rest
   smt:
     description:
-      - V(together) gives all threads of a core to one set.
-      - V(single) uses one thread of each isolated core and leaves its siblings idle.
+      - V(single) uses one thread of each isolated core and leaves its siblings idle. Real-time guests need this, since the threads of a
+        core share its units and caches.
+      - V(together) gives all threads of a core to one set. The siblings of a real-time vCPU then stay idle unless its guest's C(siblings)
+        allows more.
     type: str
     choices: [together, single]
-    default: together
+    default: single
   isolation:
     description:
       - V(boot) isolates by kernel arguments, which take effect at the next boot (M(realtime.kvm.kernel_arguments)).
@@ -83,12 +85,20 @@ options:
     default: false
   rt_throttling:
     description:
-      - V(unlimited) lets real-time threads run without a limit (C(kernel.sched_rt_runtime_us=-1)) and, on kernels from 6.12, switches off the
-        deadline servers that give ordinary tasks 50 ms of every second on the isolated CPUs.
-      - V(kernel) leaves both as they are.
+      - How much ordinary work gets that waits on a realtime CPU behind a vCPU that never sleeps, such as the kernel's own work items.
+      - V(budget) gives it 10 us of every 100 ms (the fair servers of kernels from 6.12; older kernels stop real-time threads for 100 us of
+        every second instead).
+      - V(unlimited) gives it nothing. Such work then waits until the vCPU sleeps, which can block the whole node.
+      - V(kernel) leaves the kernel's own limits, 50 ms of every second.
     type: str
-    choices: [unlimited, kernel]
-    default: unlimited
+    choices: [budget, unlimited, kernel]
+    default: budget
+  hardware_watchdog_s:
+    description:
+      - Seconds (10-600) after which a watchdog in hardware resets a node on which systemd no longer runs; V(0) leaves it alone.
+      - Nodes without such a device, and those where another program or file configures it, stay as they are.
+    type: int
+    default: 60
   priority_limit:
     description:
       - The highest real-time priority (1-40) that threads of guests have on this node. The kernel's ksoftirqd and ktimers threads get one more,
@@ -138,7 +148,7 @@ partition:
   contains:
     schema: {description: Version of the document's form., type: int, sample: 1}
     isolation: {description: How the CPUs are isolated., type: str, sample: boot}
-    smt: {description: How SMT siblings are used., type: str, sample: together}
+    smt: {description: How SMT siblings are used., type: str, sample: single}
     topology_digest: {description: Digest of the topology that it was planned for., type: str, sample: 43d5b132b897e88c}
     boot_cpu: {description: The CPU that the kernel boots on., type: int, sample: 0}
     sets: {description: "For each set its CPU list, its mask and its CPU list by NUMA node.", type: dict}
@@ -151,6 +161,22 @@ table:
   returned: success, unless O(state=recovered)
   type: list
   elements: str
+policies:
+  description: The choices between safety and latency that the node gets.
+  returned: success, unless O(state=recovered)
+  type: list
+  elements: dict
+  contains:
+    variable: {description: The role's variable., type: str, sample: cpu_partition_rt_throttling}
+    value: {description: The chosen value., type: str, sample: budget}
+    before: {description: "The value that the node has until now, where it differs.", type: str, sample: unlimited}
+    protects: {description: What the choice protects., type: str}
+    costs: {description: What it costs., type: str}
+hardware_watchdog:
+  description: What the hardware watchdog does on this node.
+  returned: success, unless O(state=recovered)
+  type: str
+  sample: 60 s, i6300ESB timer
 kernel:
   description: Release of the running kernel, and whether it is a PREEMPT_RT one.
   returned: success, unless O(state=recovered)
@@ -194,12 +220,13 @@ def main() -> None:
             "dataplane_devices": {"type": "list", "elements": "str", "default": []},
             "shared_cores_per_node": {"type": "int", "default": 0},
             "realtime": {"type": "raw", "default": "rest"},
-            "smt": {"type": "str", "choices": ["together", "single"], "default": "together"},
+            "smt": {"type": "str", "choices": ["together", "single"], "default": "single"},
             "isolation": {"type": "str", "choices": ["boot", "runtime"], "default": "boot"},
             "cpus": {"type": "dict", "default": {}},
             "cycle_cpus": {"type": "bool", "default": False},
             "priority_limit": {"type": "int", "default": 1},
-            "rt_throttling": {"type": "str", "choices": ["unlimited", "kernel"], "default": "unlimited"},
+            "rt_throttling": {"type": "str", "choices": ["budget", "unlimited", "kernel"], "default": "budget"},
+            "hardware_watchdog_s": {"type": "int", "default": 60},
             "tuned": {"type": "str", "choices": ["refuse", "take_over"], "default": "refuse"},
             "fsroot": {"type": "path", "default": "/"},
         },

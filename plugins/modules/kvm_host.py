@@ -43,11 +43,12 @@ options:
     default: {}
   nx_huge_pages:
     description:
-      - V(off) lets KVM map huge pages of guests executable, so that they are never split and no recovery thread runs on the CPU of vCPU 0.
-        Guests are then trusted not to use the iTLB multihit erratum of older Intel processors to stop the host.
+      - V(off) lets KVM map huge pages of guests executable, so that they are never split. Guests are then trusted not to use the iTLB multihit
+        erratum of older Intel processors to stop the host.
+      - V(never) does the same from the next boot on, and KVM then makes no recovery thread in the guests' processes. It needs Linux 6.5.
       - V(keep) leaves the kernel's choice.
     type: str
-    choices: [keep, "off"]
+    choices: [keep, "off", never]
     default: keep
   halt_poll_ns:
     description: How many nanoseconds KVM spins for an idle vCPU before its CPU sleeps; V(-1) leaves the kernel's choice.
@@ -76,6 +77,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+policies:
+  description: The choice between safety and latency for KVM's huge pages, as M(realtime.kvm.cpu_partition) returns its own.
+  returned: success
+  type: list
+  elements: dict
 pages:
   description: Pages needed, by NUMA node and size.
   returned: success
@@ -129,7 +135,7 @@ def main() -> None:
             "socket_memory_mib": {"type": "int", "default": 0},
             "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
             "hugepages_reserve": {"type": "dict", "default": {}},
-            "nx_huge_pages": {"type": "str", "choices": ["keep", "off"], "default": "keep"},
+            "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
             "halt_poll_ns": {"type": "int", "default": -1},
             "fsroot": {"type": "path", "default": "/"},
         },

@@ -52,7 +52,7 @@ options:
       nx_huge_pages:
         description: How KVM maps huge pages with executable code.
         type: str
-        choices: [keep, "off"]
+        choices: [keep, "off", never]
         default: keep
       halt_poll_ns:
         description: How many nanoseconds KVM spins for an idle vCPU; V(-1) is the kernel's choice.
@@ -180,7 +180,7 @@ HOST = {
     "socket_memory_mib": {"type": "int", "default": 0},
     "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
     "hugepages_reserve": {"type": "dict", "default": {}},
-    "nx_huge_pages": {"type": "str", "choices": ["keep", "off"], "default": "keep"},
+    "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
     "halt_poll_ns": {"type": "int", "default": -1},
 }
 SWITCH = {

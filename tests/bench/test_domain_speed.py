@@ -54,7 +54,7 @@ def test_200_unchanged_guests_take_150_ms(capsys):
         for number in range(GUESTS)
     ]
     topology = build_topology(regular(nodes=2, cores=16, threads=2).files())
-    partition = plan_partition(topology, Intent(dataplane_cores_per_node=1))
+    partition = plan_partition(topology, Intent(smt="together", dataplane_cores_per_node=1))
     guests = parse_guests(items, networks, node="node1")
     placements = place(partition, topology, guests)
     texts = [shown(merge(new_domain(guest, "node1", "x86_64"), guest, placements[guest.name])) for guest in guests]

@@ -19,9 +19,9 @@ def test_512_cpus_are_planned_in_50_ms(capsys):
     machine = regular(nodes=16, cores=16, threads=2, packages=8, caches=8, ports={f"ens{node}": node for node in range(16)})
     files = machine.files()
     intents = [
-        Intent(),
+        Intent(smt="together"),
         Intent(smt="single", dataplane_cores_per_node=1, shared_cores_per_node=2, housekeeping_cores_per_node=2),
-        Intent(dataplane_devices=tuple(machine.ports), cpus={"shared": "1,257"}, realtime="4"),
+        Intent(smt="together", dataplane_devices=tuple(machine.ports), cpus={"shared": "1,257"}, realtime="4"),
     ]
     figures = []
     for intent in intents:

@@ -76,8 +76,8 @@ def compare(path):
     topology = build_topology({**files, f"{CPU_ROOT}/online": format_cpulist(whole.online - off)})
     cores = len({topology.core_of(cpu) for cpu in reserved})
     nodes = sum(1 for members in topology.nodes.values() if members)
-    intent = Intent(housekeeping_cores_per_node=cores // nodes)
-    verbatim = Intent(cpus={"housekeeping": format_cpulist(reserved)})
+    intent = Intent(smt="together", housekeeping_cores_per_node=cores // nodes)
+    verbatim = Intent(smt="together", cpus={"housekeeping": format_cpulist(reserved)})
     return Comparison(
         path.stem, asked, reserved, isolated, offlined, topology, intent, attempt(topology, intent), attempt(topology, verbatim)
     )
@@ -165,7 +165,7 @@ def test_the_live_node_splits_cores_and_would_be_refused():
     assert isolated == "0-4,11-79"
     topology = build_topology(read_topology_files(Host(root=str(node.root()))))
     with pytest.raises(PartitionError, match="CPU 0 is the boot CPU"):
-        plan_partition(topology, Intent(cpus={"realtime": isolated}))
+        plan_partition(topology, Intent(smt="together", cpus={"realtime": isolated}))
     lists = {"realtime": "1-4,11-39,41-79", "housekeeping": "0,5-10,40"}
     with pytest.raises(PartitionError, match="realtime CPUs 45-50 are SMT siblings of housekeeping CPUs 5-10"):
-        plan_partition(topology, Intent(cpus=lists))
+        plan_partition(topology, Intent(smt="together", cpus=lists))

@@ -41,7 +41,9 @@ pytestmark = needs_switch
 
 PLUGIN = "/usr/lib/x86_64-linux-gnu/dpdk/pmds-25.0/librte_mempool_ring.so.25"
 MACHINE = regular(nodes=2, cores=4, threads=1)  # CPUs 0-3 and 4-7
-PARTITION = plan_partition(build_topology(MACHINE.files()), Intent(cpus={"dataplane": "1-2,5", "realtime": "3,6-7"}))
+PARTITION = plan_partition(
+    build_topology(MACHINE.files()), Intent(smt="together", cpus={"dataplane": "1-2,5", "realtime": "3,6-7"})
+)
 #: Which NUMA node each port is made up to be on.
 NODES = {"plc2.control": 1}
 

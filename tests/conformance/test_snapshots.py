@@ -29,11 +29,11 @@ UNREADABLE = {
 
 ALL_SETS = "runtime, all sets"
 INTENTS = {
-    "defaults": Intent(),
+    "defaults": Intent(smt="together"),
     "single": Intent(smt="single"),
-    "dataplane": Intent(dataplane_cores_per_node=1),
-    "shared": Intent(shared_cores_per_node=1),
-    ALL_SETS: Intent(isolation="runtime", dataplane_cores_per_node=1, shared_cores_per_node=1, realtime="1"),
+    "dataplane": Intent(smt="together", dataplane_cores_per_node=1),
+    "shared": Intent(smt="together", shared_cores_per_node=1),
+    ALL_SETS: Intent(smt="together", isolation="runtime", dataplane_cores_per_node=1, shared_cores_per_node=1, realtime="1"),
 }
 
 NO_CORE = "cpu_partition_realtime: no core is left for realtime"

@@ -57,6 +57,7 @@ SETTINGS = (
     "/sys/kernel/mm/ksm/run",
     "/sys/kernel/mm/transparent_hugepage/*",
     "/sys/kernel/debug/sched/fair_server/cpu*/runtime",
+    "/sys/kernel/debug/sched/fair_server/cpu*/period",
     "/sys/module/kvm*/parameters/*",
     "/proc/irq/default_smp_affinity",
 )

@@ -316,7 +316,7 @@ def test_a_converged_node_has_no_finding() -> None:
     assert result["findings"] == []
     assert result["unchecked"] == []
     # what cannot or need not be repaired
-    assert {item["rule"] for item in result["remarks"]} <= {"interrupt-managed", "nx-recovery", "pmd-remote", "note"}
+    assert {item["rule"] for item in result["remarks"]} <= {"interrupt-managed", "pmd-remote", "note"}
 
 
 @pytest.mark.parametrize("name", SABOTAGES)

@@ -40,6 +40,7 @@ METER = {
     "memory_mib": 256,
     "vcpus": 2,
     "realtime_vcpus": "1",
+    "siblings": "any",
     "agent": True,
     "disks": [{"path": "/var/lib/libvirt/images/meter.qcow2"}],
 }

@@ -40,7 +40,7 @@ def small(name: str, owner: str, realtime_vcpus: str = "") -> dict:
         "owner": owner,
         "project": "line-4",
     }
-    return {**wanted, "realtime_vcpus": realtime_vcpus} if realtime_vcpus else wanted
+    return {**wanted, "realtime_vcpus": realtime_vcpus, "siblings": "any"} if realtime_vcpus else wanted
 
 
 #: Guests of the nodes that have none in the lab's inventory: with node1's, six on three nodes.

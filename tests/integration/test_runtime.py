@@ -57,7 +57,7 @@ NODE = NODES[0]
 pytestmark = pytest.mark.skipif(NODE not in EXPECTED, reason="worked out for node1 and node2 of the lab (LAB_NODES)")
 WANT = EXPECTED.get(NODE, EXPECTED["node1"])
 PARTITION = "realtime.kvm.cpu_partition"
-RUNTIME = {"isolation": "runtime", **WANT.options}
+RUNTIME = {"isolation": "runtime", "smt": "together", **WANT.options}
 SETS = {"dataplane": cpus(WANT.dataplane), "realtime": cpus(WANT.realtime)}
 ORDINARY = cpus(WANT.ordinary)
 ISOLATED = SETS["dataplane"] | SETS["realtime"]

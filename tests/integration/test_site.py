@@ -143,7 +143,7 @@ def test_only_bound_kernel_threads_may_run_on_isolated_cpus(converged: Converged
 
 @pytest.mark.parametrize("node", NODES)
 def test_kernel_threads_stand_above_vcpus(converged: Converged, node: str) -> None:
-    wanted = {"ksoftirqd": (1, 2), "ktimers": (1, 2), "rcuc": (1, 4)}
+    wanted = {"ksoftirqd": (1, 2), "ktimers": (1, 2), "rcuc": (1, 4), "irq_work": (1, 5)}
     seen = set()
     for name, _allowed, kernel, _bound, policy, priority in on_node(node, TASKS):
         kind = name.split("/")[0]
@@ -162,7 +162,8 @@ def test_settings_are_as_documented(converged: Converged, node: str) -> None:
             assert {bit for bit in range(16) if int(value.replace(",", ""), 16) >> bit & 1} == ordinary, path
         if path.startswith("/sys/kernel/debug/sched/fair_server/cpu"):
             number = int(path.split("/cpu")[1].split("/")[0])
-            assert (value == "0") == (number not in ordinary), path
+            small = "10000" if path.endswith("/runtime") else "100000000"
+            assert (value == small) == (number in cpus(EXPECTED[node]["realtime"])), path
         if path.endswith("pm_qos_resume_latency_us"):
             number = int(path.split("/cpu/cpu")[1].split("/")[0])
             assert value == ("0" if number in ordinary else "1"), path
@@ -172,7 +173,7 @@ def test_settings_are_as_documented(converged: Converged, node: str) -> None:
         "kernel/timer_migration": "0",
         "kernel/numa_balancing": "0",
         "kernel/hung_task_timeout_secs": "600",
-        "kernel/sched_rt_runtime_us": "-1",
+        "kernel/sched_rt_runtime_us": "999900",
         "vm/stat_interval": "10",
         "vm/swappiness": "10",
     }

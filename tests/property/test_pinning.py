@@ -22,6 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, place
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.siblings import SiblingsError
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from property.machines import regular
@@ -68,6 +69,9 @@ def guest_item(rng, name, partition):
         item["emulator"] = rng.choice(["housekeeping", "housekeeping", "own"])
         item["numa"] = rng.choice(["strict", "strict", "spread"])
         item["io_threads"] = rng.randint(0, 2)
+        item["siblings"] = rng.choice(["idle", "idle", "any", "realtime"])
+        if item["siblings"] == "realtime" and vcpus == 4:
+            item["realtime_vcpus"] = "2-3"  # a whole core, where cores have two threads
     else:
         item["hugepages"] = rng.choice(["none", "2M"])
     if item.get("numa") != "spread" and rng.random() < 0.3:
@@ -108,7 +112,7 @@ def attempt(*arguments, **more):
     """The placements and None, or None and the words of the refusal; any other exception is a failure."""
     try:
         return place(*arguments, **more), None
-    except PinningError as error:
+    except (PinningError, SiblingsError) as error:
         return None, str(error)
 
 
@@ -145,6 +149,23 @@ def _own(topology, partition, guest, placement):
         yield f"it is on nodes {sorted(found)}, its memory on {placement.nodes}"
     if guest.numa_node is not None and found != {guest.numa_node}:
         yield f"it is on nodes {sorted(found)}, not on {guest.numa_node}"
+    yield from _beside(topology, guest, placement)
+
+
+def _beside(topology, guest, placement):
+    """What runs beside a real-time vCPU is what the guest asked for, and it is told the truth about its cores."""
+    cpu_of = {vcpu: min(cpus) for vcpu, cpus in placement.vcpus.items()}
+    users = {**cpu_of, **({"emulator": min(placement.emulator)} if guest.emulator == "own" else {})}
+    allowed = {"idle": set(), "realtime": guest.realtime_vcpus, "any": set(users)}[guest.siblings]
+    for vcpu in guest.realtime_vcpus:
+        beside = {user for user, cpu in users.items() if user != vcpu and cpu in topology.core_of(cpu_of[vcpu])}
+        if not beside <= allowed:
+            yield f"beside its real-time vCPU {vcpu} are {beside}"
+    if placement.threads > 1:
+        cores = {topology.core_of(cpu): [v for v, c in cpu_of.items() if c in topology.core_of(cpu)] for cpu in cpu_of.values()}
+        told = [list(range(first, first + placement.threads)) for first in range(0, guest.vcpus, placement.threads)]
+        if sorted(map(sorted, cores.values())) != told:
+            yield f"it is told {told}, its cores are {list(cores.values())}"
 
 
 def _shared(topology, partition, guests, placements, others):
@@ -241,7 +262,7 @@ def test_one_more_moves_no_other(case):
     after, message = attempt(partition, topology, more, [*foreign, *defined(guests_of(items), placements)], memory_mib=memory)
     event("placed" if after else "refused")
     if after is None:
-        assert message.startswith("realtime_guests: new "), message
+        assert message.startswith(("realtime_guests: new ", "realtime_guests: new: siblings")), message
         return
     assert {name: after[name] for name in placements} == placements
     assert list(violations(topology, partition, more, after, foreign, memory)) == []
@@ -259,7 +280,9 @@ def test_vcpus_that_come_leave_the_others_where_they_are(case):
     after, message = attempt(partition, topology, grown, existing, memory_mib=memory)
     event("placed" if after else "refused")
     if after is None:
-        assert re.search(f"{chosen['name']} asks for ({count} realtime CPU|[0-9]+ MiB of memory)", message), message
+        assert re.search(
+            f"{chosen['name']}( asks for ({count} realtime CPU|[0-9]+ MiB of memory)|: siblings realtime)", message
+        ), message
         return
     for name, placement in placements.items():
         assert dict(placement.vcpus).items() <= dict(after[name].vcpus).items()
@@ -312,18 +335,20 @@ def test_pins_edited_by_hand_are_repaired_or_refused_in_words(case):
             assert after[name] == found
 
 
-@given(st.integers(0, 2**32), st.integers(1, 12))
+@given(st.integers(0, 2**32), st.integers(1, 12), st.sampled_from(["idle", "any"]))
 @LIMITS
-def test_a_guest_alone_is_refused_only_where_no_numa_node_has_room(seed, vcpus):
+def test_a_guest_alone_is_refused_only_where_no_numa_node_has_room(seed, vcpus, siblings):
+    """With one ordinary vCPU, ``idle`` takes a core for each vCPU."""
     topology, partition = servers(random.Random(seed))
-    item = {"name": "g", "memory_mib": 64, "vcpus": vcpus + 1, "realtime_vcpus": f"1-{vcpus}"}
+    item = {"name": "g", "memory_mib": 64, "vcpus": vcpus + 1, "realtime_vcpus": f"1-{vcpus}", "siblings": siblings}
     placements, message = attempt(partition, topology, guests_of([item]))
-    room = max(len(cpus & partition.sets["realtime"]) for cpus in partition.nodes.values())
+    places = {min(topology.core_of(cpu)) if siblings == "idle" else cpu for cpu in partition.sets["realtime"]}
+    room = max(len(cpus & places) for cpus in partition.nodes.values())
     assert (placements is not None) == (vcpus < room)
     if placements is None:
         assert f"g asks for {vcpus + 1} realtime CPUs" in message
     spread, _message = attempt(partition, topology, guests_of([{**item, "numa": "spread"}]))
-    assert (spread is not None) == (vcpus < len(partition.sets["realtime"]))
+    assert (spread is not None) == (vcpus < len(places))
 
 
 @given(cases())

@@ -54,7 +54,7 @@ def table(path, header):
     return rows
 
 
-def lab_node(*, offline=""):
+def lab_node(*, offline="", without_memory=None):
     """node1 of the lab, as the pages describe it: two packages, three cores each, two threads per core."""
     root, pci = "/sys/devices/system", "/sys/bus/pci/devices"
     online = sorted(set(range(12)) - {int(cpu) for cpu in offline.split(",") if cpu})
@@ -69,12 +69,14 @@ def lab_node(*, offline=""):
     for address, node, name in (("0000:00:02.0", -1, "enp0s2"), ("0000:41:00.0", 0, "ens1"), ("0000:81:00.0", 1, "ens3")):
         files[f"{pci}/{address}/numa_node"] = str(node)
         files[f"{pci}/{address}/net"] = name
+    for node in (0, 1):
+        files[f"{root}/node/node{node}/meminfo"] = f"Node {node} MemTotal: {0 if node == without_memory else 2097152} kB\n"
     return build_topology(files)
 
 
 #: Sets that all differ: housekeeping 0-1,6-7; dataplane 8-9; realtime 2-5; shared 10-11.
-PARTITION = plan_partition(lab_node(), Intent(cpus={"dataplane": "8-9", "shared": "10-11"}))
-NO_DATAPLANE = plan_partition(lab_node(), Intent(shared_cores_per_node=1))
+PARTITION = plan_partition(lab_node(), Intent(smt="together", cpus={"dataplane": "8-9", "shared": "10-11"}))
+NO_DATAPLANE = plan_partition(lab_node(), Intent(smt="together", shared_cores_per_node=1))
 
 
 def defaults_of(role):

@@ -16,7 +16,7 @@ from unit.trees import plan, writable
 PARTITION = plan()  # housekeeping 0, realtime 1-3
 CPU = "/sys/devices/system/cpu"
 OPTIONS = {
-    "cpu_partition": {"rt_throttling": "unlimited", "priority_limit": 1, "cycle_cpus": False},
+    "cpu_partition": {"rt_throttling": "budget", "priority_limit": 1, "cycle_cpus": False},
     "cpu_power": {"governor": "performance", "turbo": "off", "cstates": "C1"},
     "irq_affinity": {},
     "kvm_host": {"pages": {"0": {"2M": 96, "1G": 1}}, "nx_huge_pages": "off", "halt_poll_ns": 0},
@@ -33,6 +33,7 @@ KNOBS = {
     "/sys/devices/virtual/workqueue/writeback/cpumask": "0000000f\n",
     "/sys/kernel/debug/sched/fair_server/cpu0/runtime": "50000000\n",
     "/sys/kernel/debug/sched/fair_server/cpu1/runtime": "50000000\n",
+    "/sys/kernel/debug/sched/fair_server/cpu1/period": "1000000000\n",
     f"{CPU}/cpufreq/policy0/scaling_governor": "powersave\n",
     f"{CPU}/cpufreq/policy1/scaling_governor": "performance\n",
     f"{CPU}/intel_pstate/no_turbo": "0\n",

@@ -29,7 +29,7 @@ def guest_spec(number, *, realtime=True, vcpus=2, memory=512, **more):
     spec = {"name": f"{kind}{number + 1}", "vcpus": vcpus, "memory_mib": memory, "owner": OWNERS[number % 4]}
     spec.update({"project": PROJECTS[number // 2 % 4], "class": "gold" if realtime else "bronze"})
     if realtime:
-        spec.update({"realtime_vcpus": f"1-{vcpus - 1}", "networks": [{"network": "control"}]})
+        spec.update({"siblings": "any", "realtime_vcpus": f"1-{vcpus - 1}", "networks": [{"network": "control"}]})
     return {**spec, **more}
 
 
@@ -38,7 +38,7 @@ def node_info(name, specs, *, seed=0, off=(), intent=None, pages=8192, **shape):
     chance = random.Random(seed)
     machine = regular(**{"nodes": 2, "cores": 8, "threads": 2, "packages": 1, **shape})
     topology = build_topology(machine.files())
-    partition = plan_partition(topology, intent or Intent(dataplane_cores_per_node=1, shared_cores_per_node=1))
+    partition = plan_partition(topology, intent or Intent(smt="together", dataplane_cores_per_node=1, shared_cores_per_node=1))
     guests = parse_guests(specs, parse_networks([{"name": "control"}]), node=name)
     memory = dict.fromkeys(topology.nodes, 65536)
     placements = place(partition, topology, guests, memory_mib=memory)

@@ -18,7 +18,7 @@ from unit.trees import fill, machine_files, memory_files, plan, snapshot, writab
 
 SHAPE = {"nodes": 1, "cores": 10, "threads": 1}
 #: Housekeeping 0, dataplane 1, realtime 2-9.
-PARTITION = to_document(plan(Intent(dataplane_cores_per_node=1), **SHAPE))
+PARTITION = to_document(plan(Intent(smt="together", dataplane_cores_per_node=1), **SHAPE))
 NETWORKS = [{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}]
 DEFAULTS = {
     "state": "present", "restart": False, "shutdown_timeout_s": 1, "force_off": False, "stop_running": False, "priority_limit": 1,

@@ -17,8 +17,9 @@ PLAIN = regular(nodes=2, cores=4, threads=2, ports={"ens0": 0, "ens1": 1, "ens2"
 
 def plan(machine=PLAIN, **intent):
     topology = build_topology(machine.files())
-    partition = plan_partition(topology, Intent(**intent))
-    assert violations(topology, partition, Intent(**intent)) == []
+    wanted = Intent(**{"smt": "together", **intent})
+    partition = plan_partition(topology, wanted)
+    assert violations(topology, partition, wanted) == []
     return partition
 
 

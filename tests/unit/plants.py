@@ -46,6 +46,7 @@ SWITCH = 900  # the daemon's pid
 PMDS = {901: 1, 902: 7}  # thread to CPU
 NETWORKS = [{"name": "control"}]
 PLC1 = {
+    "siblings": "any",
     "name": "plc1", "memory_mib": 128, "vcpus": 2, "realtime_vcpus": "1", "hugepages": "2M",
     "disks": [{"path": "/images/plc1.qcow2"}], "networks": [{"network": "control"}],
 }  # fmt: skip
@@ -56,7 +57,8 @@ FOREIGN = """<domain type='kvm'><name>{name}</name><memory unit='MiB'>64</memory
 <os><type arch='x86_64' machine='q35'>hvm</type></os><devices>{devices}</devices></domain>"""
 _PARTITION = {
     "state": "present", "housekeeping_cores_per_node": 1, "dataplane_cores_per_node": 0, "dataplane_devices": [], "shared_cores_per_node": 0,
-    "realtime": "rest", "smt": "together", "isolation": "boot", "cpus": {"dataplane": "1,7"}, "tuned": "refuse", "rt_throttling": "unlimited",
+    "realtime": "rest", "smt": "together", "isolation": "boot", "cpus": {"dataplane": "1,7"}, "tuned": "refuse", "rt_throttling": "budget",
+    "hardware_watchdog_s": 60,
     "priority_limit": 1, "cycle_cpus": False,
 }  # fmt: skip
 _ARGUMENTS = {

@@ -22,7 +22,7 @@ from property.machines import regular
 
 #: Two nodes of four CPUs: housekeeping 0,4; dataplane 1-2 and 5; realtime 3,6-7.
 TOPOLOGY = build_topology(regular(nodes=2, cores=4, threads=1).files())
-PARTITION = plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1-2,5", "realtime": "3,6-7"}))
+PARTITION = plan_partition(TOPOLOGY, Intent(smt="together", cpus={"dataplane": "1-2,5", "realtime": "3,6-7"}))
 
 
 def networks(*items):

@@ -14,10 +14,8 @@ from .._cpus.partition import Partition
 from .._cpus.policies import POLICY_NAMES, SCHED_FIFO, SCHED_RR
 from .._cpus.topology import Topology
 from .._guests.pinning import Existing
+from .._guests.roles import WORKER
 from .findings import Finding, check_task
-
-#: A worker of KVM that inherits CPU and policy from the first vCPU that needs it.
-KVM_WORKER = "kvm-nx-lpage"
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class RunningGuest:
     shared: bool | None = None  # whether the switch may see its memory
     vhost_user: tuple[str, ...] = ()  # MACs of its interfaces on vhost-user ports
     listed: bool = False  # its threads have been compared with the inventory
+    wish: bool = False  # the inventory lets its threads share cores
 
     @property
     def vcpus(self) -> dict[int, Actor]:
@@ -67,6 +66,12 @@ class RunningGuest:
     def realtime(self) -> bool:
         """Whether any vCPU has a real-time policy."""
         return any(actor.realtime for actor in self.vcpus.values())
+
+    @property
+    def shares(self) -> bool:
+        """Whether its threads share cores by wish: of the inventory, or of the definition that this collection made."""
+        told = self.defined is not None and self.defined.ours and self.defined.threads > 1
+        return self.listed or self.wish or told
 
     def owned(self, partition: Partition) -> dict[int, Actor]:
         """Return the guest's own isolated CPUs: those that one vCPU, or its own emulator, is bound to."""
@@ -100,17 +105,9 @@ def check_guests(
             findings += _check_vcpus(guest, partition, kernel_priorities, named)
             findings += _check_emulator(guest, partition, named)
         findings += _check_memory(guest, topology)
-        findings += [
-            Finding(
-                "nx-recovery",
-                f"{guest.name}: {actor.name}",
-                "no such thread beside a vCPU",
-                f"CPUs {format_cpulist(actor.cpus)}",
-                "set kvm_host_nx_huge_pages: off, if guests are trusted",
-            )
-            for actor in guest.actors
-            if actor.name.startswith(KVM_WORKER) and actor.cpus <= partition.isolated
-        ]
+        findings += _check_workers(guest, partition, named)
+        if not guest.shares:
+            findings += _check_siblings(guest, partition, topology, named)
     wrong = {finding.resource for finding in findings if finding.rule == "vcpu-pin"}
     overlaps = _overlaps(guests, pmds, partition, named, wrong)
     findings += [item.finding for item in overlaps]
@@ -166,6 +163,50 @@ def _check_emulator(guest: RunningGuest, partition: Partition, named: Named) -> 
             f"CPUs {format_cpulist(actor.cpus)}",
             f"run virsh {what if actor.role != 'emulator' else f'emulatorpin {guest.name}'} CPUS --live --config",
         )
+
+
+def _check_workers(guest: RunningGuest, partition: Partition, named: Named) -> Iterator[Finding]:
+    """Yield the threads of QEMU that are neither vCPU nor emulator nor I/O thread, and stand in a vCPU's way."""
+    emulator = next((actor for actor in guest.actors if actor.role == "emulator"), None)
+    for actor in guest.actors:
+        if actor.role not in ("other", WORKER) or (guest.name, actor.role) in named:
+            continue
+        as_emulator = emulator and (actor.cpus, actor.scheduler) == (emulator.cpus, emulator.scheduler)
+        if as_emulator or not (actor.realtime or (actor.cpus and actor.cpus <= partition.isolated)):
+            continue
+        cpus = format_cpulist(emulator.cpus if emulator else partition.unisolated)
+        resource = f"{guest.name}: {actor.name} (thread {actor.tid})"
+        expected = f"the emulator's CPUs {cpus} and policy {emulator.scheduler if emulator else 'other'}"
+        actual = f"CPUs {format_cpulist(actor.cpus)}, {actor.scheduler}"
+        if actor.role == WORKER:
+            remedy = "run the guests playbook, which moves it; kvm_host_nx_huge_pages: never prevents it"
+            yield Finding("nx-recovery", resource, expected, actual, remedy)
+        else:
+            remedy = f"run chrt -o -p 0 {actor.tid}, and taskset -cp {cpus} {actor.tid}"
+            yield Finding("guest-worker", resource, expected, actual, remedy)
+
+
+def _check_siblings(guest: RunningGuest, partition: Partition, topology: Topology, named: Named) -> Iterator[Finding]:
+    """Yield the threads of a guest that run on the other thread of its real-time vCPU's core.
+
+    Not for guests that share cores by wish; of a listed guest the comparison with the inventory shows what differs.
+    """
+    bound = [actor for actor in guest.actors if len(actor.cpus) == 1 and actor.role not in ("other", WORKER)]
+    for vcpu, actor in sorted(guest.vcpus.items()):
+        cpu = min(actor.cpus, default=-1)
+        if not actor.realtime or len(actor.cpus) != 1 or cpu not in topology.cpus or cpu not in partition.isolated:
+            continue
+        beside = topology.core_of(cpu) - {cpu}
+        rivals = sorted(other.role for other in bound if other.cpus <= beside and (guest.name, other.role) not in named)
+        if rivals:
+            yield Finding(
+                "smt-sibling",
+                _resource(guest, actor),
+                f"nothing on the other thread of its core (CPU {format_cpulist(beside)})",
+                f"{', '.join(rivals)} of the same guest",
+                f"run virsh vcpupin {guest.name} {vcpu} CPU --live --config with a CPU of another core; "
+                "cpu_partition_smt: single leaves such threads idle",
+            )
 
 
 def _live_differences(guest: RunningGuest, named: Named) -> Iterator[Finding]:

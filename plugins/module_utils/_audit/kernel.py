@@ -14,6 +14,7 @@ from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_o
 from .._cpus.masks import parse_mask
 from .._cpus.partition import ISOLATED_SETS, SETS, Partition
 from .._cpus.topology import Topology
+from .._runtime.cpu_settings import BUDGET_NS, RT_RUNTIME_US
 from .findings import Finding
 
 _ARGUMENT = "remove it from the boot configuration and reboot"
@@ -263,28 +264,37 @@ def check_platform(platform: Platform, tokens: Iterable[str]) -> list[Finding]:
     return findings
 
 
-def check_untended(platform: Platform, partition: Partition, *, deepest_us: int = 2) -> list[Finding]:
-    """Kernel defaults that disturb the isolated CPUs of a machine that this collection does not manage."""
+def check_untended(
+    platform: Platform, partition: Partition, *, deepest_us: int = 2, polling: frozenset[int] = frozenset()
+) -> list[Finding]:
+    """Kernel defaults that disturb the isolated CPUs of a machine that this collection does not manage.
+
+    ``polling`` are the CPUs of poll-mode threads, which are ordinary tasks.
+    """
     isolated, findings = partition.isolated, []
     if not isolated:
         return []
-    served = [cpu for cpu, runtime in sorted(platform.fair_servers.items()) if cpu in isolated and runtime != "0"]
+    served = [
+        cpu
+        for cpu, runtime in sorted(platform.fair_servers.items())
+        if cpu in isolated - polling and not (runtime.isdecimal() and int(runtime) <= BUDGET_NS)
+    ]
     if served:
         findings.append(
             Finding(
                 "fair-server",
                 f"CPUs {format_cpulist(served)}",
-                "runtime 0",
+                f"runtime {BUDGET_NS} ns at most",
                 f"{platform.fair_servers[served[0]]} ns",
                 "run the cpu_partition role",
             )
         )
-    if platform.rt_runtime_us not in (None, "-1") and (0, 0) < platform.kernel_version < (6, 12):
+    if platform.rt_runtime_us not in (None, "-1", str(RT_RUNTIME_US)) and (0, 0) < platform.kernel_version < (6, 12):
         findings.append(
             Finding(
                 "rt-throttling",
                 "/proc/sys/kernel/sched_rt_runtime_us",
-                "-1",
+                str(RT_RUNTIME_US),
                 str(platform.rt_runtime_us),
                 "run the cpu_partition role",
             )

@@ -16,7 +16,8 @@ from .._cpus.machine import CPU_ROOT
 from .._cpus.partition import Partition
 from .._guests.domain_xml import describe, read_schedulers, shares_memory, vhost_user_macs
 from .._guests.libvirt import Domain
-from .._guests.threads import PID_DIR, role_of
+from .._guests.roles import role_of
+from .._guests.threads import PID_DIR
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_machine
 from .._host.threads import SWITCH_PID, guest_name, read_programs, read_threads

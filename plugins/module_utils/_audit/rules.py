@@ -135,14 +135,14 @@ _TABLE = (
     Rule(
         "fair-server",
         "warning",
-        "No fair server takes time from real-time threads on isolated CPUs.",
+        "Fair servers take little time from real-time threads on isolated CPUs.",
         "kernel/sched/deadline.c",
         _SITE,
     ),
     Rule(
         "rt-throttling",
         "warning",
-        "Real-time threads are not throttled (kernels before 6.12).",
+        "Real-time threads are hardly throttled (kernels before 6.12).",
         "Documentation/scheduler/sched-rt-group.rst",
         _SITE,
     ),
@@ -212,6 +212,7 @@ _TABLE = (
     ),
     Rule("tuning-daemon", "warning", "No other daemon changes settings that real-time nodes depend on.", "docs/traps.md"),
     Rule("task", "error", "A program runs only on isolated CPUs, or on none of them.", "docs/traps.md"),
+    Rule("starved", "error", "Work that is runnable on an isolated CPU runs.", "docs/policies.md", _SITE),
     Rule("cpu-contended", "error", "A CPU of a vCPU or poll-mode thread has no other program.", _KVM_RT),
     Rule("smt-sibling", "error", "Threads beside a vCPU's, and threads left idle, run no program.", _RT_HOST),
     # guests
@@ -254,9 +255,16 @@ _TABLE = (
     ),
     Rule(
         "nx-recovery",
-        "info",
-        "KVM's large-page thread does not run beside a vCPU.",
+        "warning",
+        "KVM's large-page thread has neither an isolated CPU nor a real-time policy, unless its guest's emulator has.",
         "Documentation/admin-guide/hw-vuln/multihit.rst",
+        _SITE,
+    ),
+    Rule(
+        "guest-worker",
+        "error",
+        "Other threads of QEMU have neither an isolated CPU nor a real-time policy, unless the emulator has.",
+        _KVM_RT,
     ),
     # switch
     Rule("switch-missing", "error", "Open vSwitch with DPDK is installed where networks are real-time.", "docs/switch.md", _SITE),

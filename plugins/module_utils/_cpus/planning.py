@@ -20,7 +20,7 @@ class Intent:
     dataplane_devices: tuple[str, ...] = ()
     shared_cores_per_node: int = 0
     realtime: str = "rest"  # or a number of cores per NUMA node
-    smt: str = "together"
+    smt: str = "single"
     isolation: str = "boot"
     cpus: Mapping[str, str] = field(default_factory=dict)
 
@@ -37,11 +37,15 @@ class _Planner:
         self.boot_cpu = topology.boot_cpu
         self.intent = intent
         self.nodes = {node: cpus for node, cpus in sorted(topology.nodes.items()) if cpus}
+        barren = topology.without_memory & frozenset(self.nodes)
+        #: The nodes whose cores the counts hand out: those with memory.
+        self.served = [node for node in self.nodes if node not in barren]
         self.sets: dict[str, set[int]] = {name: set() for name in SETS}
         self.idle: set[int] = set()
         self.warnings: list[str] = []
         self._check_intent()
         self.explicit = self._explicit_sets()
+        self._check_barren(barren)
         self.free = {node: self._cores_in_order(node) for node in self.nodes}
 
     # -- input -------------------------------------------------------------------------------------
@@ -106,6 +110,22 @@ class _Planner:
             raise PartitionError(f"cpu_partition_cpus: the boot CPU {boot} must be in housekeeping")
         return explicit
 
+    def _check_barren(self, barren: frozenset[int]) -> None:
+        """Note NUMA nodes without memory, and refuse poll-mode threads there."""
+        for node in sorted(barren):
+            cpus = format_cpulist(self.nodes[node])
+            polling = self.explicit.get("dataplane", frozenset()) & self.nodes[node]
+            if polling:
+                others = frozenset[int]().union(*(self.nodes[other] for other in self.served))
+                raise PartitionError(
+                    f"cpu_partition_cpus.dataplane: CPUs {format_cpulist(polling)} are on NUMA node {node}, which has no memory "
+                    f"for packets; name CPUs of a node with memory ({format_cpulist(others)}), or fit memory there"
+                )
+            self.warnings.append(
+                f"NUMA node {node} has CPUs {cpus} and no memory: they are housekeeping unless cpu_partition_cpus names them, "
+                "and only guests with numa: spread can use them"
+            )
+
     def _cores_in_order(self, node: int) -> list[frozenset[int]]:
         """Free cores of a node: the boot CPU's first, as housekeeping is served first; neighbours in cache together."""
         taken = frozenset().union(*self.explicit.values())  # one thread of a core is enough to keep it from the others
@@ -143,13 +163,13 @@ class _Planner:
         self._give(name, chosen)
 
     def _dataplane_cores(self) -> dict[int, int]:
-        wanted = dict.fromkeys(self.nodes, self.intent.dataplane_cores_per_node)
+        wanted = dict.fromkeys(self.served, self.intent.dataplane_cores_per_node)
         if not self.intent.dataplane_devices:
             return wanted
-        counted = dict.fromkeys(self.nodes, 0)
+        counted = dict.fromkeys(self.served, 0)
         for device in self._devices().values():
             counted[self._polling_node(device)] += 1
-        return {node: max(counted[node], wanted[node]) for node in self.nodes}
+        return {node: max(counted[node], wanted[node]) for node in self.served}
 
     def _devices(self) -> dict[str, Device]:
         """The devices to poll by PCI address or, without one, by name; a device named twice counts once."""
@@ -165,12 +185,13 @@ class _Planner:
         return found
 
     def _polling_node(self, device: Device) -> int:
-        """The node whose cores poll a device: its own, or the first when that is unknown or has no CPUs."""
-        if device.node is not None and device.node in self.nodes:
+        """The node whose cores poll a device: its own, or the first when that is unknown or lacks CPUs or memory."""
+        if device.node is not None and device.node in self.served:
             return device.node
-        fallback = min(self.nodes)
+        fallback = min(self.served)
         if len(self.nodes) > 1:
-            why = "the firmware names no NUMA node for it" if device.node is None else f"its NUMA node {device.node} has no CPUs"
+            lacks = "no memory" if device.node in self.nodes else "no CPUs"
+            why = "the firmware names no NUMA node for it" if device.node is None else f"its NUMA node {device.node} has {lacks}"
             self.warnings.append(
                 f"device {device.name or device.address}: {why}; its dataplane core is taken from NUMA node {fallback}"
             )
@@ -182,7 +203,7 @@ class _Planner:
             self._give_explicit(name, cpus)
         if "housekeeping" not in self.explicit:
             for node in self.nodes:
-                if self.free[node] or self._hosts_isolated(node):
+                if (self.free[node] and node in self.served) or self._hosts_isolated(node):
                     count = intent.housekeeping_cores_per_node
                     self._take("housekeeping", node, count, "cpu_partition_housekeeping_cores_per_node")
         if "dataplane" not in self.explicit:
@@ -190,7 +211,7 @@ class _Planner:
             for node, count in self._dataplane_cores().items():
                 self._take("dataplane", node, count, variable)
         if "shared" not in self.explicit:
-            for node in self.nodes:
+            for node in self.served:
                 self._take("shared", node, intent.shared_cores_per_node, "cpu_partition_shared_cores_per_node")
         if "realtime" not in self.explicit:
             self._give_realtime()
@@ -234,8 +255,8 @@ class _Planner:
     def _give_realtime(self) -> None:
         wanted = self.intent.realtime
         if wanted == "rest":
-            for cores in self.free.values():
-                self._give("realtime", [core for core in cores if not self._is_efficiency(core)])
+            for node in self.served:
+                self._give("realtime", [core for core in self.free[node] if not self._is_efficiency(core)])
             if not self.sets["realtime"]:
                 efficiency = sum(map(self._is_efficiency, self.topology.cores))
                 of_which = f" ({efficiency} efficiency, isolated only by cpu_partition_cpus.realtime)" if efficiency else ""
@@ -250,13 +271,13 @@ class _Planner:
                 f"cpu_partition_realtime: {wanted!r} is neither 'rest' nor a number of cores per NUMA node; "
                 "CPU lists go into cpu_partition_cpus.realtime"
             )
-        for node in self.nodes:
+        for node in self.served:
             self._take("realtime", node, int(wanted), "cpu_partition_realtime")
 
     def _check_device_nodes(self, partition: Partition) -> None:
         for device in self._devices().values():
-            if device.node is None or device.node not in self.nodes:
-                continue  # its NUMA node is unknown
+            if device.node is None or device.node not in self.served:
+                continue  # its NUMA node is unknown, or cannot poll it
             if not partition.sets["dataplane"] & self.nodes[device.node]:
                 raise PartitionError(
                     f"cpu_partition_cpus.dataplane: device {device.name or device.address} is on NUMA node {device.node}, "

@@ -21,9 +21,10 @@ from .masks import parse_mask
 
 NODE_ROOT = "/sys/devices/system/node"
 
-#: Cores below this share of the strongest core's capacity count as efficiency cores (hybrid Arm);
-#: x86 names its efficiency cores itself in /sys/devices/cpu_atom/cpus.
+#: Cores below this share of the strongest core's capacity count as efficiency cores (hybrid Arm).
 EFFICIENCY_CAPACITY = 0.8
+#: x86 shows each kind of core of a hybrid processor as a PMU (arch/x86/events/intel/core.c); all but the first are slower.
+KINDS = ("/sys/devices/cpu_core", "/sys/devices/cpu_atom", "/sys/devices/cpu_lowpower")
 
 
 class TopologyError(RefusalError):
@@ -41,7 +42,7 @@ class Cpu:
     node: int
     siblings: frozenset[int]  # the online threads of its core, itself included
     l3: int  # lowest CPU of its last-level (L3) cache domain; its own number when sysfs shows none
-    efficiency: bool = False  # an E-core of a hybrid processor
+    efficiency: bool = False  # an E-core or low-power core of a hybrid processor
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Topology:
     online: frozenset[int]
     nodes: Mapping[int, frozenset[int]]  # NUMA nodes, CPU-less ones included, to their online CPUs
     devices: tuple[Device, ...] = ()
+    without_memory: frozenset[int] = frozenset()  # NUMA nodes that have CPUs and no memory
     cores: tuple[frozenset[int], ...] = field(default=())
 
     @property
@@ -138,9 +140,10 @@ class _Files:
 
 
 def _efficiency_cpus(files: _Files, siblings: Mapping[int, frozenset[int]], possible: frozenset[int]) -> frozenset[int]:
-    atoms = files.cpus("/sys/devices/cpu_atom", list_name="cpus")
-    if atoms is not None:
-        return atoms
+    fast, *slow = (files.cpus(kind, list_name="cpus") for kind in KINDS)
+    if any(cpus is not None for cpus in slow):
+        named = frozenset[int]().union(*(cpus for cpus in slow if cpus is not None))
+        return named if fast is None else named | (frozenset(siblings) - fast)  # a kind that is not known here is slower too
     capacities = {cpu: files.number(f"{CPU_ROOT}/cpu{cpu}/cpu_capacity", 0) for cpu in siblings}
     strongest = max(capacities.values())
     if strongest:
@@ -171,6 +174,13 @@ def _nodes(files: _Files, online: frozenset[int]) -> dict[int, frozenset[int]]:
     if with_cpus:
         raise TopologyError(f"CPUs {format_cpulist(homeless)} belong to no NUMA node below {NODE_ROOT}")
     return {**nodes, 0: online}  # a kernel without NUMA
+
+
+def _without_memory(look: _Files, nodes: Mapping[int, frozenset[int]]) -> frozenset[int]:
+    """Return the NUMA nodes with CPUs whose memory the kernel shows as none; captures often lack the file."""
+    totals = {node: re.search(r"MemTotal:\s*(\d+) kB", look.text(f"{NODE_ROOT}/node{node}/meminfo") or "") for node in nodes}
+    empty = frozenset(node for node, total in totals.items() if total and int(total[1]) == 0 and nodes[node])
+    return empty if any(nodes[node] for node in nodes.keys() - empty) else frozenset()
 
 
 def _devices(files: Mapping[str, str]) -> tuple[Device, ...]:
@@ -262,5 +272,6 @@ def build_topology(files: Mapping[str, str]) -> Topology:
         online=online,
         nodes=nodes,
         devices=_devices(files),
+        without_memory=_without_memory(look, nodes),
         cores=cores,
     )

@@ -17,7 +17,9 @@ from .domain_xml import differences, is_ours, our_devices, parse, pretty, shape,
 from .guest import Guest, GuestError
 from .libvirt import Connection, Domain
 from .plan import GuestPlan
-from .threads import ThreadDifference
+from .roles import WORKER
+from .threads import ThreadDifference, guest_pid
+from .workers import move_worker
 
 
 class Changes:
@@ -138,6 +140,8 @@ class Changes:
         name, role = plan.guest.name, difference.role
         if difference.aspect == "scheduler":
             return partial(self.connection.set_scheduler, name, difference)
+        if role == WORKER:
+            return partial(move_worker, self.host, guest_pid(self.host, name) or 0, difference.tid)
         pin = partial(self.connection.pin, name, role, _target(plan, role), cpus)
         return partial(moves.pin, pin) if moves and role.startswith("vcpu") else pin
 

@@ -73,7 +73,7 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     _merge_vcpus(tree, guest, placement)
     _merge_cputune(tree, guest, placement)
     _merge_numatune(tree, placement)
-    _merge_platform(tree, guest, live)
+    _merge_platform(tree, guest, placement, live)
     merge_devices(tree, guest, previous=our_devices(current))
     return tree
 
@@ -251,7 +251,7 @@ def _merge_numatune(tree: ET.Element, placement: Placement) -> None:
     set_attributes(memory, mode="strict", placement=None)
 
 
-def _merge_platform(tree: ET.Element, guest: Guest, live: bool) -> None:
+def _merge_platform(tree: ET.Element, guest: Guest, placement: Placement, live: bool) -> None:
     system = ensure(tree, "os")
     kind = system.find("type")
     x86 = kind is None or kind.get("arch", "x86_64") == "x86_64"
@@ -268,7 +268,7 @@ def _merge_platform(tree: ET.Element, guest: Guest, live: bool) -> None:
     if not live and cpu.get("mode") != guest.cpu_mode:  # libvirt refuses settings of the old mode beside another mode
         set_attributes(cpu, mode=guest.cpu_mode, match=None, check=None, migratable=None)
         drop(cpu, "model", "vendor")
-    _merge_topology(cpu, guest)
+    _merge_topology(cpu, guest, placement.threads)
     if not guest.realtime:
         return
     if x86:
@@ -278,13 +278,14 @@ def _merge_platform(tree: ET.Element, guest: Guest, live: bool) -> None:
         ET.SubElement(cpu, "feature", policy="require", name="tsc-deadline")
 
 
-def _merge_topology(cpu: ET.Element, guest: Guest) -> None:
-    """Give a real-time guest one core per vCPU; remove a topology that does not match the number of vCPUs."""
+def _merge_topology(cpu: ET.Element, guest: Guest, threads: int) -> None:
+    """Give a real-time guest the cores that its vCPUs have; remove a topology that does not match the number of vCPUs."""
     topology = cpu.find("topology")
     given = topology.attrib if topology is not None else {}
     adds_up = math.prod(int(count) for count in given.values()) == guest.vcpus
-    if guest.realtime and not (adds_up and given.get("cores") == str(guest.vcpus)):
+    cores = str(guest.vcpus // threads)
+    if guest.realtime and not (adds_up and given.get("cores") == cores and given.get("threads", "1") == str(threads)):
         drop(cpu, "topology")
-        ET.SubElement(cpu, "topology", sockets="1", cores=str(guest.vcpus), threads="1")
+        ET.SubElement(cpu, "topology", sockets="1", cores=cores, threads=str(threads))
     elif not adds_up:
         drop(cpu, "topology")

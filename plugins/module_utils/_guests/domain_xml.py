@@ -156,6 +156,7 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
     emulator = tree.find("cputune/emulatorpin")
     pages = tree.find("memoryBacking/hugepages")
     nodes = tree.find("numatune/memory")
+    topology = tree.find("cpu/topology")
     return Existing(
         name=tree.findtext("name") or "",
         ours=is_ours(tree),
@@ -167,6 +168,7 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
         memory_mib=kib(tree.find("memory")) // 1024,
         hugepages="none" if pages is None else "1G" if kib_of_page(pages) >= 1 << 20 else "2M",
         nodes=tuple(sorted(parse_or_empty(nodes.get("nodeset")))) if nodes is not None else (),
+        threads=int(topology.get("threads") or 1) if topology is not None else 1,
     )
 
 

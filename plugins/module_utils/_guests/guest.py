@@ -19,6 +19,8 @@ STATES = ("running", "present", "stopped", "absent")
 POLICIES = ("fifo", "rr")
 HUGEPAGES = ("2M", "1G", "none")
 FORMATS = ("qcow2", "raw")
+#: What may run on the other threads of a real-time vCPU's core: nothing, the same guest's real-time vCPUs, or all its threads.
+SIBLINGS = ("idle", "realtime", "any")
 BUSES = ("virtio", "scsi", "sata")
 MAX_NAME = 50
 #: libvirt accepts more; QEMU's own limit for a q35 machine is lower than this.
@@ -87,6 +89,7 @@ class Guest:
     schedulers: Mapping[int, Scheduler] = field(default_factory=dict)  # of the real-time vCPUs
     numa: str = "strict"
     numa_node: int | None = None  # of the host
+    siblings: str = "idle"  # what may run beside a real-time vCPU on its core
     emulator: str = "housekeeping"
     emulator_scheduler: Scheduler | None = None
     io_threads: int = 0
@@ -129,6 +132,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     "vcpu_schedulers": (dict,),
     "numa": (str,),
     "numa_node": (int,),
+    "siblings": (str,),
     "emulator": (str,),
     "emulator_scheduler": (dict,),
     "io_threads": (int,),
@@ -153,6 +157,7 @@ _CHOICES = {
     "hugepages": HUGEPAGES,
     "policy": POLICIES,
     "numa": ("strict", "spread"),
+    "siblings": SIBLINGS,
     "emulator": ("housekeeping", "own"),
     "firmware": ("bios", "uefi"),
     "cpu_mode": ("host-passthrough", "host-model"),
@@ -248,6 +253,7 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         schedulers=_vcpu_schedulers(read, realtime, limit),
         numa=read.choice("numa", "strict", _CHOICES["numa"]),
         numa_node=read.number("numa_node", 0, 0, 1023) if read.get("numa_node") is not None else None,
+        siblings=read.choice("siblings", "idle", SIBLINGS),
         emulator=read.choice("emulator", "housekeeping", _CHOICES["emulator"]),
         emulator_scheduler=_scheduler(read, "emulator_scheduler", limit),
         io_threads=io_threads,

@@ -17,10 +17,13 @@ from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host, Runner
+from .._host.kernel import read_machine
 from .._host.lines import add_lines
 from .._host.runner import reload_systemd, systemctl
 
 KVM = "/dev/kvm"
+#: The first kernel whose KVM takes nx_huge_pages=never (also some releases of older stable kernels, which their names do not show).
+_NEVER_SINCE = (6, 5)
 _GET_API_VERSION, _API_VERSION = 0xAE00, 12  # linux/kvm.h
 
 SLICE = "machine.slice"
@@ -149,14 +152,32 @@ def _slice_files(host: Host) -> list[str]:
 
 def plan_parameters(host: Host, nx_huge_pages: str, halt_poll_ns: int) -> None:
     """Plan the options for loading the kvm module; the values of a loaded module are run-time settings."""
-    options = (["nx_huge_pages=off"] if nx_huge_pages == "off" else []) + (
-        [f"halt_poll_ns={halt_poll_ns}"] if halt_poll_ns >= 0 else []
-    )
+    options = [] if nx_huge_pages == "keep" else [f"nx_huge_pages={nx_huge_pages}"]
+    options += [f"halt_poll_ns={halt_poll_ns}"] if halt_poll_ns >= 0 else []
+    if nx_huge_pages == "never":
+        _check_never(host)
     if options:
         text = f"# Written by realtime.kvm (module kvm_host)\noptions kvm {' '.join(options)}\n"
         host.set_file(MODPROBE, text.encode(), reason="parameters of KVM")
     else:
         host.restore_files(only=(MODPROBE,))
+
+
+def _check_never(host: Host) -> None:
+    """Refuse a value with which an older kernel would not load KVM; note that it waits for the next load."""
+    release = read_machine(host).kernel_version
+    if (0, 0) < release < _NEVER_SINCE:
+        raise HostError(
+            f"kvm_host_nx_huge_pages: never needs Linux {'.'.join(map(str, _NEVER_SINCE))} or newer; {'.'.join(map(str, release))} "
+            "would not load KVM with it. Use off, or keep"
+        )
+    if host.value("/sys/module/kvm/parameters/nx_huge_pages") not in (None, "never"):
+        host.notes.append("kvm.nx_huge_pages=never takes effect when KVM is loaded again, that is at the next boot")
+    affected = host.value("/sys/devices/system/cpu/vulnerabilities/itlb_multihit") or ""
+    if affected and affected != "Not affected":
+        host.notes.append(
+            f"itlb_multihit is {affected!r} here: with kvm.nx_huge_pages=never a guest that is not trusted can stop the host"
+        )
 
 
 def plan_profile(host: Host) -> None:

@@ -2,7 +2,8 @@
 """Which CPU serves which vCPU. Pure.
 
 Each vCPU of a real-time guest, ordinary ones included, has its own realtime CPU. A guest is on one NUMA node unless it
-has ``numa: spread``; no core serves two guests. Existing pins that are right stay, so that adding or removing a guest
+has ``numa: spread``; no core serves two guests, and nothing runs beside a real-time vCPU on its core unless the guest's
+``siblings`` allows it. Existing pins that are right stay, so that adding or removing a guest
 moves no other guest.
 """
 
@@ -18,6 +19,7 @@ from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .guest import Guest
+from .siblings import allowed, assign, check_siblings, cores_needed, told_threads
 
 
 class PinningError(RefusalError):
@@ -38,6 +40,7 @@ class Existing:
     memory_mib: int = 0
     hugepages: str = "none"
     nodes: tuple[int, ...] = ()  # of its memory
+    threads: int = 1  # of each core, as its topology tells the guest
 
     @property
     def cpus(self) -> frozenset[int]:
@@ -55,6 +58,7 @@ class Placement:
     vcpus: Mapping[int, frozenset[int]]  # empty: they float on ``floating``
     emulator: frozenset[int]  # of the emulator and the I/O threads
     floating: frozenset[int] = frozenset()
+    threads: int = 1  # of each core, as the guest is told
 
     def memory_by_node(self, memory_mib: int, page_mib: int = 1) -> dict[int, int]:
         """Return how much of the memory each node gives; a spread guest takes equal parts, in whole pages."""
@@ -74,6 +78,8 @@ class _Board:
         self.topology = topology
         self.owner: dict[int, str] = {}
         self.memory = dict(memory) if memory is not None else None
+        #: the most realtime threads of a core
+        self.width = max((len(core & self.realtime) for core in topology.cores), default=1) or 1
 
     def cores(self, node: int) -> list[frozenset[int]]:
         """Return the realtime threads of each core of a NUMA node, in CPU order."""
@@ -84,14 +90,10 @@ class _Board:
     def free_cores(self, node: int) -> list[frozenset[int]]:
         return [core for core in self.cores(node) if not any(cpu in self.owner for cpu in core)]
 
-    def spare(self, name: str, node: int) -> list[int]:
-        """Return the free threads of cores that only ``name`` uses."""
-        found = []
-        for core in self.cores(node):
-            owners = {self.owner[cpu] for cpu in core if cpu in self.owner}
-            if owners == {name}:
-                found += sorted(cpu for cpu in core if cpu not in self.owner)
-        return found
+    def usable_cores(self, name: str, node: int) -> list[list[int]]:
+        """Return the cores that ``name`` alone uses, then those that are free."""
+        own = [core for core in self.cores(node) if {self.owner[cpu] for cpu in core if cpu in self.owner} == {name}]
+        return [sorted(core) for core in [*own, *self.free_cores(node)]]
 
     def take(self, name: str, cpus: Iterable[int]) -> None:
         for cpu in cpus:
@@ -116,7 +118,9 @@ class _Board:
                     if cpu in self.owner:
                         users.setdefault(self.owner[cpu], []).append(cpu)
             taken = ", ".join(f"{name} has {format_cpulist(cpus)}" for name, cpus in sorted(users.items()))
-            memory = f", {max(self.memory.get(node, 0), 0)} MiB of memory" if self.memory is not None else ""
+            memory = ""
+            if self.memory is not None:
+                memory = f", {max(self.memory[node], 0)} MiB of memory" if node in self.memory else ", no memory"
             parts.append(
                 f"node {node}: {len(free)} of {sum(map(len, cores))} free "
                 f"({format_cpulist(free) or 'none'}{memory}){'; ' if taken else ''}{taken}"
@@ -151,6 +155,8 @@ def place(
         if name not in listed or listed[name].state != "absent":
             board.take_memory(_memory_of(domain))
     placements: dict[str, Placement] = {}
+    for guest in present:
+        check_siblings(guest, board.width)
     kept = {guest.name: _kept(board, guest, known.get(guest.name)) for guest in present if guest.realtime}
     _separate(board, kept)
     for name, pins in kept.items():
@@ -180,10 +186,12 @@ def _check_memory(board: _Board, guest: Guest, asked: Mapping[int, int], has: Ma
     for node, mib in asked.items() if board.memory is not None else ():
         free = (board.memory or {}).get(node, 0)
         if mib > max(free, has.get(node, 0)):
+            remedy = "give it less memory_mib, or another guest less"
+            if node not in (board.memory or {}):
+                remedy = "the node has no memory: give it another numa_node, or numa: spread, which takes CPUs there and memory elsewhere"
             raise PinningError(
                 f"realtime_guests: {guest.name} asks for {mib} MiB of memory on NUMA node {node}, "
-                f"where {max(free, 0)} MiB are free for it; "
-                "give it less memory_mib, or another guest less"
+                f"where {max(free, 0)} MiB are free for it; {remedy}"
             )
 
 
@@ -235,12 +243,13 @@ def _kept(board: _Board, guest: Guest, domain: Existing | None) -> dict[str, int
         if len(cpus) == 1 and cpus <= board.realtime and not cpus & set(pins.values()):
             pins[thread] = min(cpus)
     if guest.numa == "spread" or not pins:
-        return pins
+        return allowed(guest, pins, board.topology, board.width)
     nodes = Counter(board.topology.cpus[cpu].node for cpu in pins.values())
     home = (
         max(sorted(nodes), key=lambda node: (nodes[node], node in domain.nodes)) if guest.numa_node is None else guest.numa_node
     )
-    return {thread: cpu for thread, cpu in pins.items() if board.topology.cpus[cpu].node == home}
+    at_home = {thread: cpu for thread, cpu in pins.items() if board.topology.cpus[cpu].node == home}
+    return allowed(guest, at_home, board.topology, board.width)
 
 
 def _separate(board: _Board, kept: Mapping[str, dict[str, int]]) -> None:
@@ -278,54 +287,58 @@ def _place_realtime(board: _Board, guest: Guest, kept: Mapping[str, int]) -> Pla
     nodes = sorted({board.topology.cpus[cpu].node for cpu in kept.values()})
     pins = dict(kept)
     if missing:
-        chosen = _choose(board, guest, nodes, len(missing))
-        board.take(guest.name, chosen)
-        pins.update(zip(missing, chosen))
+        chosen = _choose(board, guest, nodes, pins, missing)
+        board.take(guest.name, chosen.values())
+        pins.update(chosen)
         nodes = sorted({board.topology.cpus[cpu].node for cpu in pins.values()})
     vcpus = {vcpu: frozenset({pins[f"vcpu{vcpu}"]}) for vcpu in range(guest.vcpus)}
     emulator = frozenset({pins["emulator"]}) if guest.emulator == "own" else _emulator_cpus(board.partition, nodes)
-    return Placement(guest.name, tuple(nodes), vcpus, emulator)
-
-
-def _choose(board: _Board, guest: Guest, bound: Sequence[int], count: int) -> list[int]:
-    """Return CPUs for ``count`` more threads: on the guest's NUMA nodes, else on the node that suits best."""
-    nodes = list(bound) or ([guest.numa_node] if guest.numa_node is not None else sorted(board.partition.nodes))
-    free = {node: _available(board, guest.name, node) for node in nodes}
+    with_memory = [node for node in nodes if board.memory is None or node in board.memory]
     if guest.numa == "spread":
-        free = {node: _available(board, guest.name, node) for node in sorted(board.partition.nodes)}
-        everywhere = [
-            cpu for node in sorted(free, key=lambda node: (node not in bound, -len(free[node]), node)) for cpu in free[node]
-        ]
-        if len(everywhere) >= count:
-            return everywhere[:count]
-        raise PinningError(_does_not_fit(board, guest, count, "on all NUMA nodes together"))
-    fitting = [node for node in nodes if len(free[node]) >= count]
+        nodes = with_memory or sorted(board.memory or nodes)
+    return Placement(guest.name, tuple(nodes), vcpus, emulator, threads=told_threads(vcpus, board.topology))
+
+
+def _choose(board: _Board, guest: Guest, bound: Sequence[int], pins: Mapping[str, int], missing: Sequence[str]) -> dict[str, int]:
+    """Return CPUs for the missing threads: on the guest's NUMA nodes, else on the node that suits best."""
+    nodes = list(bound) or ([guest.numa_node] if guest.numa_node is not None else sorted(board.partition.nodes))
+    if guest.numa == "spread":
+        nodes = sorted(board.partition.nodes)
+    cores = {node: board.usable_cores(guest.name, node) for node in nodes}
+    free = {node: sum(cpu not in board.owner for core in cores[node] for cpu in core) for node in nodes}
+    if guest.numa == "spread":
+        in_order = sorted(nodes, key=lambda node: (node not in bound, -free[node], node))
+        found = assign(guest, missing, [core for node in in_order for core in cores[node]], pins, board.width)
+        if found is None:
+            raise PinningError(_does_not_fit(board, guest, missing, "on all NUMA nodes together"))
+        return found
+    chosen = {node: assign(guest, missing, cores[node], pins, board.width) for node in nodes}
+    fitting = [node for node in nodes if chosen[node] is not None]
     if bound and not fitting:
-        raise PinningError(_does_not_fit(board, guest, count, f"more on NUMA node {format_cpulist(bound)}, where it is"))
+        raise PinningError(_does_not_fit(board, guest, missing, f"more on NUMA node {format_cpulist(bound)}, where it is"))
     with_memory = [node for node in fitting if bound or board.memory is None or board.memory.get(node, 0) >= guest.memory_mib]
     if not with_memory:
         what = "with enough memory " if fitting else ""
         where = f"on NUMA node {guest.numa_node}" if guest.numa_node is not None else f"on one NUMA node {what}".rstrip()
-        raise PinningError(_does_not_fit(board, guest, count, where))
+        raise PinningError(_does_not_fit(board, guest, missing, where))
     dataplane = {node for node, cpus in board.partition.nodes.items() if cpus & board.partition.sets["dataplane"]}
 
     def suits(node: int) -> tuple[bool, int, int]:
         far_from_switch = guest.shared_memory and node not in dataplane
-        return far_from_switch, len(free[node]), node
+        return far_from_switch, free[node], node
 
-    return free[min(with_memory, key=suits)][:count]
-
-
-def _available(board: _Board, name: str, node: int) -> list[int]:
-    """Return the CPUs of a node that the guest may use: spare threads of its own cores, then whole cores."""
-    return board.spare(name, node) + [cpu for core in board.free_cores(node) for cpu in sorted(core)]
+    return chosen[min(with_memory, key=suits)] or {}
 
 
-def _does_not_fit(board: _Board, guest: Guest, count: int, where: str) -> str:
-    threads = max((len(core) for node in board.partition.nodes for core in board.cores(node)), default=1)
-    cores = -(-count // threads)
-    whole = f" ({cores} whole core{'s' if cores > 1 else ''} of {threads} threads: guests share no core)" if threads > 1 else ""
+def _does_not_fit(board: _Board, guest: Guest, missing: Sequence[str], where: str) -> str:
+    count, cores = len(missing), cores_needed(guest, missing, board.width)
+    whole = ""
+    if board.width > 1:
+        beside = ", and siblings: idle leaves the rest of a real-time vCPU's core idle" if guest.siblings == "idle" else ""
+        whole = f" ({cores} whole core{'s' if cores > 1 else ''} of {board.width} threads: guests share no core{beside})"
     memory = f" and {guest.memory_mib} MiB of memory" if board.memory is not None else ""
+    if board.memory is not None and guest.numa_node not in (None, *board.memory):
+        where += ", which has no memory: give it another numa_node"
     spread = "; numa: spread lets it use several nodes" if guest.numa == "strict" and len(board.partition.nodes) > 1 else ""
     return (
         f"realtime_guests: {guest.name} asks for {count} realtime CPU{'s' if count > 1 else ''}{whole}{memory} {where}; "

@@ -7,7 +7,6 @@ libvirt's XML holds the request; only the kernel shows what a thread may really 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from .._host.host import Host
 from .._host.threads import SWITCH_PID, Thread, read_thread
 from .guest import Guest, Scheduler
 from .pinning import Placement
+from .roles import WORKER, role_of
 
 PID_DIR = "/run/libvirt/qemu"
 
@@ -26,7 +26,7 @@ _NAMES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline"}
 
 @dataclass(frozen=True)
 class GuestThread:
-    """A thread of a QEMU process and its role: ``vcpu0``, ``iothread1``, ``emulator`` (QEMU's main thread), ``other``."""
+    """A thread of a QEMU process and its role: ``vcpu0``, ``iothread1``, ``emulator`` (QEMU's main thread), ``worker`` (KVM's), ``other``."""
 
     role: str
     thread: Thread
@@ -54,13 +54,6 @@ def read_guest_threads(host: Host, name: str) -> list[GuestThread]:
             continue
         found.append(GuestThread(role_of(thread.name, main=int(task) == pid), thread))
     return found
-
-
-def role_of(name: str, *, main: bool) -> str:
-    """Return the role of a QEMU thread, by its name; ``main``: whether it is the first thread."""
-    vcpu = re.fullmatch(r"CPU (\d+)/\w+", name)
-    io_thread = re.fullmatch(r"IO iothread(\d+)", name)
-    return f"vcpu{vcpu[1]}" if vcpu else f"iothread{io_thread[1]}" if io_thread else "emulator" if main else "other"
 
 
 def polling_cpus(host: Host) -> dict[int, str]:
@@ -103,10 +96,10 @@ def wanted_threads(guest: Guest, placement: Placement) -> tuple[Mapping[str, fro
     """Return the CPUs and the scheduler of each thread of a guest."""
     cpus = {f"vcpu{vcpu}": placement.vcpus.get(vcpu, placement.floating) for vcpu in range(guest.vcpus)}
     io_threads = [f"iothread{number}" for number in range(1, guest.io_threads + 1)]
-    cpus.update(dict.fromkeys(["emulator", *io_threads], placement.emulator))
+    cpus.update(dict.fromkeys(["emulator", WORKER, *io_threads], placement.emulator))
     schedulers = {f"vcpu{vcpu}": scheduler for vcpu, scheduler in guest.schedulers.items()}
     if guest.emulator_scheduler:
-        schedulers["emulator"] = guest.emulator_scheduler
+        schedulers.update(dict.fromkeys(["emulator", WORKER], guest.emulator_scheduler))
     if guest.io_thread_scheduler:
         schedulers.update(dict.fromkeys(io_threads, guest.io_thread_scheduler))
     return cpus, schedulers

@@ -243,11 +243,11 @@ class Host(Planner):
             change = None if current == data["link"] else Change(resource, current, data["link"], reason="restored")
             self.restore(change, resource, partial(self._write_link, resource, data["link"]))
 
-    def restore_values(self) -> None:
-        """Plan to restore the owner's kernel settings, as first found in this boot."""
+    def restore_values(self, only: Collection[str] | None = None) -> None:
+        """Plan to restore the owner's kernel settings, or those in ``only``, as first found in this boot."""
         planned = {step.resource for step in self._steps}
         for resource, original in self.entries("value").items():
-            if resource in planned:
+            if resource in planned or (only is not None and resource not in only):
                 continue
             current = self.value(resource)
             gone = current is None  # the device or the feature no longer exists

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from .._cpus.machine import CPU_ROOT
-from .._cpus.topology import NODE_ROOT, Topology, build_topology
+from .._cpus.topology import KINDS, NODE_ROOT, Topology, build_topology
 from .host import Host
 from .resolve import resolve
 
@@ -36,7 +36,8 @@ def read_topology_files(host: Host) -> dict[str, str]:
 
     for name in ("possible", "present", "online"):
         take(f"{CPU_ROOT}/{name}")
-    take("/sys/devices/cpu_atom/cpus")
+    for kind in KINDS:
+        take(f"{kind}/cpus")
     for name in host.listdir(CPU_ROOT):
         if not re.fullmatch(r"cpu\d+", name):
             continue
@@ -50,6 +51,7 @@ def read_topology_files(host: Host) -> dict[str, str]:
     for name in host.listdir(NODE_ROOT):
         if re.fullmatch(r"node\d+", name):
             take(f"{NODE_ROOT}/{name}/cpulist", f"{NODE_ROOT}/{name}/cpumap")
+            take(f"{NODE_ROOT}/{name}/meminfo")
             files.setdefault(f"{NODE_ROOT}/{name}/", "")
     return {**files, **_network_devices(host)}
 

@@ -128,6 +128,12 @@ def check_total(needs: Iterable[Need], total_mib: Mapping[int, int], have: Mappi
         beside = sum(mib for mib in others.values() if mib > 0)
         asked = sum(need.mib for need in wanted.values())
         room = max(total - host_mib - beside, 0)
+        if asked and not total:
+            users = ", ".join(dict.fromkeys(user for need in wanted.values() for user in need.users))
+            raise HugepageError(
+                f"realtime_guests: NUMA node {node} has no memory, but {users} would have huge pages there; "
+                "give these guests another numa_node, or none"
+            )
         if asked > room:
             who = ", ".join(need.describe(PAGE_MIB[need.size]) for need in wanted.values())
             taken = f" and {beside} are in huge pages beyond these" if beside else ""

@@ -53,6 +53,7 @@ _GUESTS = {
     "vcpu_schedulers": {"type": "dict"},
     "numa": _text("strict", "spread", default="strict"),
     "numa_node": {"type": "int"},
+    "siblings": _text("idle", "realtime", "any", default="idle"),
     "emulator": _text("housekeeping", "own", default="housekeeping"),
     "emulator_scheduler": {"type": "dict"},
     "io_threads": {"type": "int", "default": 0},

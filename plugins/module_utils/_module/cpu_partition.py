@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,10 +26,13 @@ from .._isolation.cgroups import DROP_INS, check_layout, plan_slices, read_users
 from .._isolation.holders import check_moves
 from .._isolation.hotplug import check_all_on, plan_recovery
 from .._node.archive import UNIT_TEXTS, plan_service
-from .._runtime.cpu_settings import check_priority_limit
 from .._runtime.cpus import CPUS
 from .._runtime.feature import plan_feature
+from .._runtime.policies import SMT, THROTTLING, WATCHDOG, chosen
+from .._runtime.priorities import check_priority_limit
 from .._runtime.undo import undo_partition
+from .._runtime.watchdog import WATCHDOG as WATCHDOG_FILE
+from .._runtime.watchdog import check_seconds, plan_watchdog
 from .._tables import plan_table
 from ._common import Edges, Outcome
 
@@ -92,14 +96,27 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     host.set_file(DOCUMENT, document.encode(), reason="the partition document")
     plan_service(host)
     check_priority_limit(parameters["priority_limit"])
+    seconds = check_seconds(parameters["hardware_watchdog_s"])
+    policies = chosen({SMT: partition.smt, THROTTLING: parameters["rt_throttling"], WATCHDOG: seconds}, _policies_before(host))
     options = {name: parameters[name] for name in CPUS.options}
     waits = plan_feature(host, CPUS, partition, options)
     results = {
         **describe(host, topology, partition),
+        "policies": policies,
+        "hardware_watchdog": plan_watchdog(host, seconds),
         "deferred": waits,
         "not_at_runtime": _not_at_runtime(host, partition),
     }
     return Outcome(results, after=partial(_settle, edges, topology, partition, options))
+
+
+def _policies_before(host: Host) -> dict[str, str]:
+    """Return the policies that the node has until now; a file that cannot be read is written again, so it names none."""
+    found = {}
+    for variable, path, key in ((SMT, DOCUMENT, "smt"), (THROTTLING, config_path(CPUS.name), "rt_throttling")):
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
+            found[variable] = str(json.loads(host.read(path) or "")[key])
+    return found
 
 
 def _check_arguments(host: Host, partition: Partition) -> None:
@@ -126,7 +143,7 @@ def _settle(edges: Edges, topology: Topology, partition: Partition, options: dic
     """Make systemd read changed units; then set values again that a tuned has restored while it was switched off."""
     host = edges.host
     changed = {change.resource for change in host.changes}
-    if changed & {*UNIT_TEXTS, *DROP_INS.values()}:
+    if changed & {*UNIT_TEXTS, *DROP_INS.values(), WATCHDOG_FILE}:
         reload_systemd(host, edges.runner)
     if TUNED in changed:
         plan_feature(host, CPUS, partition, options)
@@ -146,7 +163,7 @@ def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, 
 
 def _undo(host: Host, runner: Runner) -> Outcome:
     partition = read_partition(host)
-    undo_partition(host, partition, runner, UNIT_TEXTS)
+    undo_partition(host, partition, runner, [*UNIT_TEXTS, WATCHDOG_FILE])
     kernel = read_kernel(host)
     return Outcome(
         {
@@ -154,6 +171,8 @@ def _undo(host: Host, runner: Runner) -> Outcome:
             "table": [],
             "kernel": {"release": kernel.release, "realtime": kernel.realtime},
             "realtime_guests": realtime_guests(host),
+            "policies": [],
+            "hardware_watchdog": "",
             "deferred": False,
             "not_at_runtime": [],
         }

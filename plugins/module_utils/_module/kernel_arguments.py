@@ -33,9 +33,9 @@ from .._host.host import Host
 from .._host.kernel import read_kernel, read_machine
 from .._host.paths import config_path
 from .._host.threads import realtime_guests
-from .._runtime.cpu_settings import check_priority_limit
 from .._runtime.options import read_options
 from .._runtime.pages import PAGES
+from .._runtime.priorities import check_priority_limit
 from ._common import Edges, Outcome
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")

@@ -41,6 +41,7 @@ from .._node.archive import build_archive
 from .._node.hook import HOOK, hook_text
 from .._runtime.feature import must_wait, plan_feature, undo_feature
 from .._runtime.pages import PAGES
+from .._runtime.policies import NX, chosen
 from .._switch.plan import socket_memory_mib
 from ._common import Outcome
 from ._guest_edges import GuestEdges
@@ -89,7 +90,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
         placements,
         existing,
         held=_held(host, guests, existing),
-        switch_mib=socket_memory_mib(partition, networks, guests, parameters["socket_memory_mib"]),
+        switch_mib=socket_memory_mib(partition, networks, guests, parameters["socket_memory_mib"], memory),
         switch_pages=parameters["switch_pages"],
         reserve_mib=parameters["hugepages_reserve"],
         nodes=[node for node in partition.nodes if node in memory or not memory],
@@ -112,7 +113,8 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     options = {"pages": plan.pages, "nx_huge_pages": parameters["nx_huge_pages"], "halt_poll_ns": parameters["halt_poll_ns"]}
     deferred = plan_feature(host, PAGES, partition, options)
     _tell(host, plan)
-    results = {**_result(edges, plan, guests), "deferred": deferred or bool(plan.short)}
+    policies = chosen({NX: parameters["nx_huge_pages"]})
+    results = {**_result(edges, plan, guests), "policies": policies, "deferred": deferred or bool(plan.short)}
     return Outcome(results, after=partial(_look, host, plan))
 
 
@@ -213,6 +215,7 @@ def _result(edges: GuestEdges, plan: _Plan, guests: Sequence[Guest] = ()) -> dic
         "hugepages": _rows(plan, plan.pools),
         "placements": {name: _placement(item) for name, item in plan.placements.items()},
         "kernel_arguments": page_arguments(plan.pages),
+        "policies": [],
         "deferred": False,
         "installed": _complete(edges, guests),
     }

@@ -22,7 +22,7 @@ from .._host.kernel import read_machine
 from .._host.runner import reload_systemd
 from .._host.sysfs import read_topology
 from .._host.threads import realtime_guests, restore_threads
-from .._memory.pools import guest_memory_mib
+from .._memory.pools import guest_memory_mib, read_memory
 from .._node.hook import run_switch
 from .._runtime.feature import must_wait
 from .._switch.conflicts import AFFINITY_KEY
@@ -166,7 +166,7 @@ def _desired(
     domains: Sequence[Existing],
 ) -> Switch:
     database, parameters = node.database, node.parameters
-    memory = socket_memory_mib(partition, networks, guests, parameters["socket_memory_mib"])
+    memory = socket_memory_mib(partition, networks, guests, parameters["socket_memory_mib"], read_memory(node.host))
     settings = desired_settings(partition, memory, _options(node))
     ports = desired_ports(networks, guests, addresses, {})
     nodes = _port_nodes(node.host, partition, ports, guests, addresses, domains)

@@ -8,6 +8,7 @@ quiet; ``unchecked`` lists what could not be compared for that reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,11 +36,13 @@ from .._audit.read import (
     read_platform,
     read_pmds,
 )
+from .._audit.starved import StarvationWatch
 from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.topology import Topology
 from .._guests.kvm import check_slice
 from .._guests.libvirt import Domain
+from .._guests.roles import WORKER
 from .._host.document import read_partition
 from .._host.journal import JOURNAL
 from .._host.kernel import read_kernel
@@ -110,6 +113,7 @@ class _Audit:
         self.kernel = read_kernel(host)
         self.topology: Topology | None = None
         self.document: Partition | None = None
+        self.polling: frozenset[int] = frozenset()  # CPUs of poll-mode threads
 
     # -- helpers -----------------------------------------------------------------------------------
 
@@ -171,6 +175,7 @@ class _Audit:
         if partition is None:
             return  # neither document nor topology: all findings have been made
         watch = IdleWatch(self.host, partition, self.parameters["interval"])
+        starving = StarvationWatch(self.host, partition, self.parameters["interval"])
         self.add("kernel", lambda: self._kernel(partition))
         named: set[tuple[str, str]] = set()
         listed: frozenset[str] = frozenset()
@@ -184,6 +189,7 @@ class _Audit:
         self.add("interrupts", lambda: self._interrupts(partition))
         self.add("guests", lambda: self._running(partition, domains or {}, listed, named))
         self.add("platform", lambda: self._platform(partition, watch))
+        self.add("waiting work", starving.findings)
         self._refused()
 
     def _documents(self) -> None:
@@ -329,7 +335,10 @@ class _Audit:
             return []
         documented = self.document is not None
         actors = read_actors(self.host)
-        guests = read_guests(self.host, actors, domains, partition, listed)
+        sharing = {item.get("name") for item in self.parameters["guests"] if item.get("siblings", "idle") != "idle"}
+        guests = [
+            replace(guest, wish=guest.name in sharing) for guest in read_guests(self.host, actors, domains, partition, listed)
+        ]
         pmds = read_pmds(self.host, actors)
         found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=pmds, named=named)
         found += check_polling(pmds, partition, documented=documented)
@@ -338,8 +347,8 @@ class _Audit:
         found += irqbalance_findings(self.host, actors, partition)
         found += daemon_findings(self.host, actors, partition, documented=documented)
         dedicated, shared = read_nova(self.host)
-        polling = partition.sets["dataplane"] | {cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus}
-        return found + check_nova(dedicated, shared, polling)
+        self.polling = frozenset(cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus)
+        return found + check_nova(dedicated, shared, partition.sets["dataplane"] | self.polling)
 
     def _priorities(self, partition: Partition) -> dict[int, int]:
         """Return the lowest priority of kernel threads by CPU, from the roles' options, else from the machine.
@@ -360,7 +369,7 @@ class _Audit:
     def _platform(self, partition: Partition, watch: IdleWatch) -> Iterable[Finding]:
         platform = read_platform(self.host, partition, watch.states())
         found = [*check_platform(platform, self.kernel.cmdline), *check_idle(platform, partition)]
-        return found if self.document is not None else found + check_untended(platform, partition)
+        return found if self.document is not None else found + check_untended(platform, partition, polling=self.polling)
 
 
 def _others(
@@ -377,8 +386,8 @@ def _others(
         demanding = guest.realtime or guest.owned(partition)
         for actor in guest.actors:
             # QEMU's workers have the CPUs of its emulator thread
-            role = "emulator" if actor.role == "other" else actor.role
+            role = "emulator" if actor.role in ("other", WORKER) else actor.role
             thread = f"domain {guest.name}: {role}"
-            if (demanding and actor.role != "other") or named & {thread, f"{thread} cpus"}:
+            if (demanding and actor.role not in ("other", WORKER)) or named & {thread, f"{thread} cpus"}:
                 claimed.add(actor.tid)
     return [actor for actor in actors if actor.tid not in claimed]

@@ -18,13 +18,14 @@ from .._guests.libvirt import Connection, Domain, NoConnection
 from .._guests.network import parse_networks
 from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
-from .._guests.threads import polling_cpus
+from .._guests.threads import guest_pid, polling_cpus
+from .._guests.workers import settle_workers
 from .._host.change import Change
 from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.sysfs import read_topology
 from .._memory.pools import guest_memory_mib
-from .._runtime.cpu_settings import check_priority_limit
+from .._runtime.priorities import check_priority_limit
 from ._common import Outcome
 from ._guest_edges import GuestEdges
 
@@ -87,6 +88,10 @@ def _changes(edges: GuestEdges, connection: Connection, domains: Mapping[str, Do
 
 def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:
     """Compare libvirt and the kernel with the plan after the changes; a difference is an error that names the guest."""
+    for plan in plans:
+        pid = guest_pid(host, plan.guest.name) if plan.guest.realtime and plan.guest.state == "running" else None
+        if pid is not None:
+            settle_workers(host, pid)
     domains = connection.domains()
     wrong = {plan.guest.name: unfinished(host, plan, domains.get(plan.guest.name)) for plan in plans}
     wrong.update({guest.name: "libvirt still knows it" for guest in removed if guest.name in domains})

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition, PartitionError
+from .._guests.workers import settle_workers
 from .._host.document import read_partition
 from .._host.host import Host
 from .._host.kernel import read_kernel
@@ -50,6 +51,8 @@ def run_hook(arguments: list[str], xml: str) -> str:
     guest, operation = arguments[0], arguments[1]
     host = Host()
     try:
+        if operation == "started":
+            _place_worker(host, guest)
         partition = _runtime_partition(host)
         if partition is None:
             return ""
@@ -105,6 +108,13 @@ def _prepare(host: Host, partition: Partition, guest: str, cpus: frozenset[int])
         check_free(cpus, read_users(host, partition), f"{guest} cannot start on CPUs {format_cpulist(cpus)}")
         reserve(host, guest, cpus)
         settle(host, partition)
+
+
+def _place_worker(host: Host, guest: str) -> None:
+    """Put KVM's worker beside the emulator; a vCPU has just made it."""
+    pid = host.value(f"/run/libvirt/qemu/{guest}.pid") or ""
+    if pid.isdecimal():
+        settle_workers(host, int(pid))
 
 
 def _settle(host: Host, partition: Partition, guest: str) -> None:

@@ -7,13 +7,20 @@ import re
 from dataclasses import dataclass
 
 from .._cpus.cpulist import CpuListError
-from .._cpus.errors import RefusalError
 from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
 from .._cpus.policies import SCHED_FIFO
 from .settings import Setting
 
-THROTTLING_CHOICES = ("unlimited", "kernel")
+#: How much of a realtime CPU ordinary work gets that waits behind a vCPU; the first is the default.
+THROTTLING_CHOICES = ("budget", "unlimited", "kernel")
+#: With ``budget``: this runtime in each period. The kernel takes a period of 100 us to 4 s and any runtime up to the period
+#: (kernel/sched/debug.c). 10 us are below the limits of acceptance tests (20 us of oslat).
+BUDGET_NS, PERIOD_NS = 10_000, 100_000_000
+#: The same share for kernels before 6.12, which have one limit for all CPUs: microseconds of each second.
+RT_RUNTIME_US = 1_000_000 - 1_000_000 * BUDGET_NS // PERIOD_NS
+_RT_RUNTIME = "/proc/sys/kernel/sched_rt_runtime_us"
+_SERVERS = "/sys/kernel/debug/sched/"
 
 
 class MaskSetting(Setting):
@@ -36,10 +43,6 @@ class ChoiceSetting(Setting):
         return match[1] if match else current
 
 
-class SettingError(RefusalError):
-    """A setting is refused; the message names the variable."""
-
-
 @dataclass(frozen=True)
 class ThreadRule:
     """Scheduling of the kernel threads whose name matches."""
@@ -49,20 +52,6 @@ class ThreadRule:
     priority: int
     reason: str
     source: str = ""
-
-
-#: Values that the highest real-time priority of guests' threads may have; interrupt threads (FIFO 50) stay above them.
-PRIORITY_LIMITS = tuple(range(1, 41))
-
-
-def check_priority_limit(limit: int) -> None:
-    """Raise ``SettingError`` for a limit that leaves no room below the interrupt threads."""
-    if limit not in PRIORITY_LIMITS:
-        raise SettingError(
-            f"realtime_priority_limit: {limit} is not in {PRIORITY_LIMITS[0]}-{PRIORITY_LIMITS[-1]}; "
-            "the kernel's threads must fit between "
-            "the guests' threads and interrupt threads (50)"
-        )
 
 
 def thread_rules(limit: int = 1) -> tuple[ThreadRule, ...]:
@@ -75,6 +64,13 @@ def thread_rules(limit: int = 1) -> tuple[ThreadRule, ...]:
         ThreadRule(r"ksoftirqd/\d+", SCHED_FIFO, limit + 1, "soft interrupts run although a vCPU spins", source),
         ThreadRule(r"ktimers(oftd|d)?/\d+", SCHED_FIFO, limit + 1, "timers expire although a vCPU spins", source),
         ThreadRule(r"rcu[bc]/\d+", SCHED_FIFO, limit + 3, "RCU ends its grace periods although a vCPU spins", source),
+        ThreadRule(
+            r"irq_work/\d+",
+            SCHED_FIFO,
+            limit + 4,
+            "deferred interrupt work runs although a vCPU spins; RCU's threads wait for it (PREEMPT_RT kernels start it at FIFO 1)",
+            "kernel/irq_work.c",
+        ),
     )
 
 
@@ -148,33 +144,53 @@ def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
             "corrected errors are not logged",
         ),
     ]
-    if throttling == "unlimited":
-        settings += _unlimited(partition)
-    return settings
+    return settings + _throttling(partition, throttling)
 
 
-def _unlimited(partition: Partition) -> list[Setting]:
+def _throttling(partition: Partition, policy: str) -> list[Setting]:
+    if policy == "kernel":
+        return []
+    limited = policy == "budget"
     settings = [
         Setting(
-            "/proc/sys/kernel/sched_rt_runtime_us",
-            "-1",
-            "real-time threads are not stopped for 50 ms of every second",
-            "a run-away FIFO thread holds its CPU for ever",
+            _RT_RUNTIME,
+            str(RT_RUNTIME_US) if limited else "-1",
+            "kernels before 6.12 stop real-time threads for 100 us of every second, not for 50 ms"
+            if limited
+            else "real-time threads are not stopped for 50 ms of every second",
+            "a vCPU that never sleeps loses up to a timer tick every 10 to 40 s (kernels before 6.12)"
+            if limited
+            else "a run-away FIFO thread holds its CPU for ever (kernels before 6.12)",
             source="Documentation/scheduler/sched-rt-group.rst",
         )
     ]
     for server in ("fair_server", "ext_server"):
-        settings += [
-            Setting(
-                f"/sys/kernel/debug/sched/{server}/cpu{cpu}/runtime",
-                "0",
-                "kernels from 6.12 give ordinary tasks 50 ms of every second above FIFO unless this is 0",
-                "ordinary tasks queued on an isolated CPU may starve",
-                source="kernel/sched/deadline.c",
-            )
-            for cpu in sorted(partition.sets["realtime"] | partition.sets["dataplane"])
-        ]
+        for cpu in sorted(partition.sets["realtime"]):
+            settings += _server(f"{_SERVERS}{server}/cpu{cpu}", limited=limited)
     return settings
+
+
+def _server(folder: str, *, limited: bool) -> list[Setting]:
+    source = "kernel/sched/deadline.c"
+    if not limited:
+        reason = "kernels from 6.12 give ordinary tasks 50 ms of every second above FIFO unless this is 0"
+        disturbs = "ordinary work queued on a realtime CPU, the kernel's own too, waits until the vCPU sleeps"
+        return [Setting(f"{folder}/runtime", "0", reason, disturbs, source=source)]
+    return [  # the runtime first: it is smaller than any period
+        Setting(
+            f"{folder}/runtime",
+            str(BUDGET_NS),
+            "ordinary work that waits on a realtime CPU runs for 10 us of every 100 ms above FIFO, not for 50 ms of every second",
+            "a vCPU that never sleeps is interrupted so, while ordinary work waits there",
+            source=source,
+        ),
+        Setting(f"{folder}/period", str(PERIOD_NS), "waiting work has its turn after 100 ms", "nothing", source=source),
+    ]
+
+
+def is_throttling(path: str) -> bool:
+    """Whether a kernel file limits the time of real-time threads."""
+    return path == _RT_RUNTIME or path.startswith(_SERVERS)
 
 
 def thread_rule(name: str, limit: int = 1) -> ThreadRule | None:

@@ -11,9 +11,10 @@ from .._host.host import Host
 from .._host.kernel import read_online
 from .._isolation.cgroups import plan_partitions, plan_slice_values
 from .._isolation.hotplug import plan_cycles
-from .cpu_settings import PRIORITY_LIMITS, THROTTLING_CHOICES, runtime_settings
+from .cpu_settings import THROTTLING_CHOICES, is_throttling, runtime_settings
 from .feature import Feature, one_of, plan_settings
 from .kernel_threads import plan_threads
+from .priorities import PRIORITY_LIMITS
 
 
 def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
@@ -23,7 +24,11 @@ def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, 
             plan_cycles(host, partition)
         plan_partitions(host, partition, read_online(host))
         plan_slice_values(host, partition, first=False)
-    plan_settings(host, runtime_settings(partition, options["rt_throttling"]))
+    settings = runtime_settings(partition, options["rt_throttling"])
+    plan_settings(host, settings)
+    wanted = {setting.path for setting in settings}
+    # what another policy, or another partition, had limited
+    host.restore_values(only=[path for path in host.entries("value") if is_throttling(path) and path not in wanted])
     plan_threads(host, partition, options["priority_limit"])
 
 

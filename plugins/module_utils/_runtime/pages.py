@@ -41,5 +41,5 @@ PAGES = Feature(
     "kvm_host",
     "kvm_host",
     _plan_kvm_host,
-    {"pages": _check_pages, "nx_huge_pages": one_of("keep", "off"), "halt_poll_ns": _check_halt_poll},
+    {"pages": _check_pages, "nx_huge_pages": one_of("keep", "off", "never"), "halt_poll_ns": _check_halt_poll},
 )

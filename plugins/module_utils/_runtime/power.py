@@ -9,24 +9,21 @@ from typing import Any
 from .._cpus.partition import Partition
 from .._host.host import Host
 from .feature import Feature, one_of, plan_settings
-from .power_settings import c1_latency, power_settings
+from .power_settings import AWAKE, power_settings, shallowest
 
 
 def _plan_cpu_power(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
-    limit = options["cstates"]
-    latency = {"C1": c1_latency(_idle_states(host, partition)), "C0": "n/a", "keep": None}[limit]
-    plan_settings(
-        host,
-        power_settings(partition, latency_us=latency, turbo=options["turbo"], performance=options["governor"] == "performance"),
-    )
+    cpus = () if options["cstates"] == "keep" else partition.isolated
+    limits = {cpu: AWAKE if options["cstates"] == "C0" else shallowest(_idle_states(host, cpu)) for cpu in cpus}
+    performance = options["governor"] == "performance"
+    plan_settings(host, power_settings(partition, limits=limits, turbo=options["turbo"], performance=performance))
 
 
-def _idle_states(host: Host, partition: Partition) -> list[tuple[str, int]]:
-    cpu = min(partition.isolated, default=partition.boot_cpu)
+def _idle_states(host: Host, cpu: int) -> list[tuple[str, int]]:
     states = []
     for base in host.glob(f"/sys/devices/system/cpu/cpu{cpu}/cpuidle/state[0-9]*"):
         name, latency = host.value(f"{base}/name") or "", host.value(f"{base}/latency") or ""
-        if latency.isdecimal():
+        if latency.isdecimal() and host.value(f"{base}/disable") in (None, "0"):
             states.append((name, int(latency)))
     return states
 

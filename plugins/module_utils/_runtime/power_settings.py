@@ -3,17 +3,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from .._cpus.partition import Partition
 from .settings import Setting
 
 
-def power_settings(partition: Partition, *, latency_us: str | None, turbo: str, performance: bool) -> list[Setting]:
+@dataclass(frozen=True)
+class IdleLimit:
+    """The deepest idle state of a CPU: its name (empty: none at all), and what ``pm_qos_resume_latency_us`` holds for it.
+
+    In that file ``0`` means *no limit* and ``n/a`` *no latency at all*.
+    """
+
+    latency_us: str
+    state: str = ""
+
+    @property
+    def reason(self) -> str:
+        deepest = f" that takes longer to leave than {self.state}" if self.state else ""
+        return f"this CPU enters no idle state{deepest}; the others may sleep"
+
+
+#: No idle state: the CPU polls.
+AWAKE = IdleLimit("n/a")
+
+
+def power_settings(partition: Partition, *, limits: Mapping[int, IdleLimit], turbo: str, performance: bool) -> list[Setting]:
     """Return the settings that keep isolated CPUs awake and all CPUs at a steady frequency.
 
-    ``latency_us`` goes into each isolated CPU's ``pm_qos_resume_latency_us``, where ``0`` means *no limit* and ``n/a``
-    *no latency at all*; None leaves the file alone.
+    ``limits`` are the idle limits of realtime and dataplane CPUs; those of CPUs without one are left alone.
     """
     settings = []
     if performance:
@@ -59,25 +79,25 @@ def power_settings(partition: Partition, *, latency_us: str | None, turbo: str, 
                 "/sys/devices/system/cpu/cpufreq/boost", "0", "no change of frequency with temperature and load", "peak speed"
             ),
         ]
-    if latency_us is not None:
-        settings += [
-            Setting(
-                f"/sys/devices/system/cpu/cpu{cpu}/power/pm_qos_resume_latency_us",
-                latency_us,
-                "this CPU enters no idle state that takes longer to leave; the others may sleep",
-                "power draw of this core; less turbo for the others",
-                source="Documentation/ABI/testing/sysfs-devices-power",
-            )
-            for cpu in sorted(partition.sets["realtime"] | partition.sets["dataplane"])
-        ]
-    return settings
+    return settings + [
+        Setting(
+            f"/sys/devices/system/cpu/cpu{cpu}/power/pm_qos_resume_latency_us",
+            limits[cpu].latency_us,
+            limits[cpu].reason,
+            "power draw of this core; less turbo for the others",
+            source="Documentation/ABI/testing/sysfs-devices-power",
+        )
+        for cpu in sorted((partition.sets["realtime"] | partition.sets["dataplane"]) & limits.keys())
+    ]
 
 
-def c1_latency(states: Sequence[tuple[str, int]]) -> str:
-    """Return the PM QoS limit in microseconds that admits C1 and nothing deeper.
+def shallowest(states: Sequence[tuple[str, int]]) -> IdleLimit:
+    """Return the limit that admits the quickest idle state and nothing deeper.
 
-    ``states`` are cpuidle's names and exit latencies. Without any, 1 us admits only states as quick as C1 on every
-    known processor.
+    ``states`` are cpuidle's names and exit latencies. The quickest one has another name on each processor (C1, C1_ACPI,
+    C1E, WFI), so its name decides nothing; POLL does not count, since a CPU that polls takes its core's power and units. Without
+    any state, 1 us admits only states as quick as C1 on every known processor.
     """
-    shallow = [latency for name, latency in states if name == "C1" or name.startswith(("C1_", "C1-"))]
-    return str(max([1, *shallow]))
+    idle = sorted((latency, name) for name, latency in states if name != "POLL")
+    latency, name = idle[0] if idle else (1, "C1")
+    return IdleLimit(str(max(1, latency)), f"{name} ({latency} us)" if idle else "1 us")

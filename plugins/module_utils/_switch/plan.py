@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .._cpus.cpulist import CpuListError, format_cpulist
@@ -102,7 +102,11 @@ _STEP_MIB = 64
 
 
 def socket_memory_mib(
-    partition: Partition, networks: Mapping[str, Network], guests: Iterable[Guest], override: int = 0
+    partition: Partition,
+    networks: Mapping[str, Network],
+    guests: Iterable[Guest],
+    override: int = 0,
+    with_memory: Collection[int] = (),
 ) -> dict[int, int]:
     """Return how many MiB of huge pages the switch gets on each NUMA node.
 
@@ -110,12 +114,14 @@ def socket_memory_mib(
     Memory"), so the different MTUs count, not the number of ports. A port's pool is on its NUMA node: the NIC's, which
     has dataplane CPUs, or that of the guest's memory. Each node that may have either gets the sum over the MTUs,
     whichever guests exist now: another guest then needs no restart of the daemon. ``override`` replaces the sum.
+    ``with_memory`` are the nodes that have memory (empty: unknown).
     """
     used = {network.mtu for network in networks.values() if network.realtime and network.state == "present"}
     wanted = {-(-(mtu + 26) // 1024): mtu for mtu in used}  # MTUs that round to one size share
     pools = sum(mbuf_bytes(mtu) * mbuf_count(mtu) for mtu in wanted.values())
     computed = -(-(-(-pools // (1 << 20)) + _OVERHEAD_MIB) // _STEP_MIB) * _STEP_MIB
     nodes = _memory_nodes(partition, guests) if used else set()
+    nodes &= set(with_memory) or nodes
     return {node: (override or computed) if node in nodes else 0 for node in sorted(partition.nodes)}
 
 

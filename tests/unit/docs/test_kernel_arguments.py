@@ -95,5 +95,5 @@ def test_arguments_are_emitted_when_the_page_says(row):
 
 
 def test_no_isolated_cpus_no_arguments():
-    everything_ordinary = plan_partition(lab_node(), Intent(realtime="0"))
+    everything_ordinary = plan_partition(lab_node(), Intent(smt="together", realtime="0"))
     assert partition_arguments(everything_ordinary, Machine(), ArgumentPolicy()) == []

@@ -37,6 +37,7 @@ WISHES = [
     {"housekeeping_cores_per_node": 3},
     {"dataplane_devices": ["ens99f0"]},
     {"dataplane_devices": ["ens3"], "cpus": {"dataplane": "2-3"}},
+    {"cpus": {"dataplane": "6-7"}, "without_memory": 1},
 ]
 OPTIONS = {
     "housekeeping_cores_per_node": 1,
@@ -51,8 +52,8 @@ OPTIONS = {
 
 
 def refusal(wishes):
-    topology = lab_node(offline=wishes.get("offline", ""))
-    wanted = {name: value for name, value in wishes.items() if name != "offline"}
+    topology = lab_node(offline=wishes.get("offline", ""), without_memory=wishes.get("without_memory"))
+    wanted = {name: value for name, value in wishes.items() if name not in ("offline", "without_memory")}
     with pytest.raises(PartitionError) as caught:
         plan_partition(topology, intent_from({**OPTIONS, **wanted}))
     return str(caught.value)
@@ -64,6 +65,6 @@ def test_documented_refusals_are_those_of_the_planner():
 
 
 def test_documented_plans_of_the_lab():
-    plan = plan_partition(lab_node(), Intent())
+    plan = plan_partition(lab_node(), Intent(smt="together"))
     housekeeping, realtime = (format_cpulist(plan.sets[name]) for name in ("housekeeping", "realtime"))
     assert f"housekeeping {housekeeping}; realtime {realtime} |" in text_of("docs/inventory.md")

@@ -18,13 +18,13 @@ from unit.documents import PLAYBOOK_DEFAULTS, ROLES, ROOT, code_of, defaults_of,
 
 def test_readme_shows_the_real_plan():
     wish = yaml.safe_load(text_of("inventories/lab/host_vars/node1.yml"))  # what the demo plans for
-    intent = Intent(dataplane_devices=tuple(wish["cpu_partition_dataplane_devices"]))
+    intent = Intent(smt="together", dataplane_devices=tuple(wish["cpu_partition_dataplane_devices"]))
     lines = plan_table(plan_partition(lab_node(), intent), lab_node())
     assert "\n".join(lines) in text_of("README.md")
 
 
 def test_readme_shows_real_arguments():
-    plan = plan_partition(lab_node(), Intent())
+    plan = plan_partition(lab_node(), Intent(smt="together"))
     known = {a.token: a.reason for a in partition_arguments(plan, Machine(kernel_release="6.12.0"), ArgumentPolicy())}
     shown = re.findall(r"^((?:isolcpus|nohz_full)=\S+)\s+(.*?) \.\.\.$", text_of("README.md"), re.MULTILINE)
     assert len(shown) == 2

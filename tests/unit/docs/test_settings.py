@@ -15,7 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings
     THROTTLING_CHOICES,
     runtime_settings,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.power_settings import power_settings
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.power_settings import AWAKE, IdleLimit, power_settings
 from unit.documents import PARTITION, code_of, table, text_of
 
 SETTING_HEADER = ["File", "Value", "Reason", "Disturbs", "Class", "Source"]
@@ -24,8 +24,8 @@ SETTING_HEADER = ["File", "Value", "Reason", "Disturbs", "Class", "Source"]
 def coded_settings():
     found = set()
     settings = [setting for throttling in THROTTLING_CHOICES for setting in runtime_settings(PARTITION, throttling)]
-    for latency, turbo, performance in itertools.product((None, "<limit>"), ("keep", "off"), (True, False)):
-        settings += power_settings(PARTITION, latency_us=latency, turbo=turbo, performance=performance)
+    for limit, turbo, performance in itertools.product((IdleLimit("<limit>", "<state>"), AWAKE), ("keep", "off"), (True, False)):
+        settings += power_settings(PARTITION, limits=dict.fromkeys(range(12), limit), turbo=turbo, performance=performance)
     for setting in settings:
         path = re.sub(r"/cpu\d+/", "/cpu<N>/", setting.path)
         value = "<ordinary>" if setting.value == format_mask(PARTITION.unisolated) else setting.value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import plan_table, text_table
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import WIDTH, plan_report, plan_table, text_table
 from property.machines import regular
 
 
@@ -34,7 +34,17 @@ def test_a_small_node_is_told_in_the_singular():
     machine = regular(nodes=1, cores=3, threads=1)
     machine.offline = frozenset({2})
     topology = build_topology(machine.files())
-    lines = plan_table(plan_partition(topology, Intent()), topology)
+    lines = plan_table(plan_partition(topology, Intent(smt="together")), topology)
     assert lines[0] == "2 CPUs, 2 cores, 1 package, 1 NUMA node, 1 thread per core"
     assert "offline, not used: 2" in lines
     assert not [line for line in lines if line.startswith("idle")]
+
+
+def test_policies_of_all_parts_are_in_the_plan_and_fit_a_terminal():
+    def policy(name, before=""):
+        return {"variable": name, "value": "x", "before": before, "protects": "the node " * 30, "costs": "time"}
+
+    lines = plan_report({"partition": {"policies": [policy("a", "y")]}, "host": {"policies": [policy("b")]}}).splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == ["a: x (was y)", "b: x", "", "nothing to change"]
+    assert max(map(len, lines)) <= WIDTH
+    assert lines[-3] == "  costs: time"

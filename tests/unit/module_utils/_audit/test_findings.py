@@ -66,7 +66,7 @@ def kernel(**other):
         ),
         ({"isolated": frozenset()}, [("isolation", "/sys/devices/system/cpu/isolated", "1-3", "none")]),
         ({"isolated": frozenset({1, 2})}, [("isolation", "/sys/devices/system/cpu/isolated", "1-3", "1-2")]),
-        ({"isolated": frozenset(), "partition": plan(Intent(isolation="runtime"))}, []),
+        ({"isolated": frozenset(), "partition": plan(Intent(smt="together", isolation="runtime"))}, []),
     ],
 )
 def test_the_kernel(other, found):

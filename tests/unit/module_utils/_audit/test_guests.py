@@ -24,12 +24,13 @@ from unit.trees import machine_files, plan
 
 SHAPE = {"nodes": 2, "cores": 3, "threads": 2}  # siblings six apart
 TOPOLOGY = build_topology(machine_files(**SHAPE))
-PARTITION = plan(Intent(cpus={"dataplane": "1,7"}), **SHAPE)  # housekeeping 0,3,6,9; realtime 2,4-5,8,10-11
+PARTITION = plan(Intent(smt="together", cpus={"dataplane": "1,7"}), **SHAPE)  # housekeeping 0,3,6,9; realtime 2,4-5,8,10-11
 PRIORITIES = dict.fromkeys(range(12), 2)
 
 
 def actor(role, cpus, process=100, priority=0, name=""):
-    number = {"": 7, "emulator": 0, "other": 1}[role] if role in ("", "emulator", "other") else 10 + int(role[-1])
+    numbers = {"": 7, "emulator": 0, "other": 1, "worker": 8}
+    number = numbers[role] if role in numbers else 10 + int(role[-1])
     title = name or (f"CPU {role[4:]}/KVM" if role.startswith("vcpu") else role)
     return Actor(process, process + number, title, frozenset(parse_cpulist(cpus)), 1 if priority else 0, priority, role=role)
 
@@ -40,6 +41,11 @@ def guest(*actors, name="plc", process=100, **more):
 
 VCPUS = (actor("vcpu0", "2"), actor("vcpu1", "8", priority=1), actor("emulator", "0,6"))
 PLC = guest(*VCPUS)
+
+
+def checked(*arguments, **more):
+    """PLC's vCPUs share a core, which a test of its own is about."""
+    return [item for item in check_guests(*arguments, **more) if item.rule != "smt-sibling"]
 
 
 def seen(findings):
@@ -59,13 +65,19 @@ def seen(findings):
         ([actor("emulator", "5")], []),  # one of its own
         ([actor("iothread1", "0-11")], [("emulator-pin", "domain plc: iothread1")]),
         ([actor("other", "0-11")], []),  # workers come and go
-        ([actor("other", "2", name="kvm-nx-lpage-re")], [("nx-recovery", "plc: kvm-nx-lpage-re")]),
+        ([actor("worker", "2", name="kvm-nx-lpage-re")], [("nx-recovery", "plc: kvm-nx-lpage-re (thread 108)")]),
+        ([actor("worker", "8", priority=1, name="kvm-nx-lpage-re")], [("nx-recovery", "plc: kvm-nx-lpage-re (thread 108)")]),
+        ([actor("worker", "0,6", priority=1, name="kvm-nx-lpage-re")], [("nx-recovery", "plc: kvm-nx-lpage-re (thread 108)")]),
+        ([actor("worker", "0,6", name="kvm-nx-lpage-re")], []),  # beside the emulator
+        ([actor("other", "8", name="vnc_worker")], [("guest-worker", "plc: vnc_worker (thread 101)")]),
+        ([actor("other", "0,6", priority=1, name="vnc_worker")], [("guest-worker", "plc: vnc_worker (thread 101)")]),
+        ([actor("emulator", "5"), actor("other", "5")], []),  # as the emulator, which has a CPU of its own
         ([actor("vcpu2", "2")], [("vcpu-overlap", "CPU 2")]),
     ],
 )
 def test_a_real_time_guest(changed, found):
     actors = {item.role: item for item in (*VCPUS, *changed)}
-    assert seen(check_guests([guest(*actors.values())], PARTITION, TOPOLOGY, PRIORITIES)) == found
+    assert seen(checked([guest(*actors.values())], PARTITION, TOPOLOGY, PRIORITIES)) == found
 
 
 @pytest.mark.parametrize(
@@ -82,26 +94,26 @@ def test_a_real_time_guest(changed, found):
     ],
 )
 def test_its_memory(more, found):
-    assert [item.rule for item in check_guests([replace(PLC, **more)], PARTITION, TOPOLOGY, PRIORITIES)] == found
+    assert [item.rule for item in checked([replace(PLC, **more)], PARTITION, TOPOLOGY, PRIORITIES)] == found
 
 
 def test_two_guests_and_poll_mode_threads_on_one_cpu():
     other = guest(actor("vcpu0", "8", process=200, priority=1), name="other", process=200)
-    (overlap,) = check_guests([PLC, other], PARTITION, TOPOLOGY, PRIORITIES)
+    (overlap,) = checked([PLC, other], PARTITION, TOPOLOGY, PRIORITIES)
     assert (overlap.resource, overlap.actual) == ("CPU 8", "plc vcpu1, other vcpu0")
     presumed = presumed_partition(TOPOLOGY, PARTITION.isolated)
     polled = guest(actor("vcpu0", "7", priority=1))
     pmds = [Actor(900, 901, "pmd-c07", frozenset({7}))]
-    assert [item.actual for item in check_guests([polled], presumed, TOPOLOGY, PRIORITIES, pmds=pmds)] == ["pmd-c07, plc vcpu0"]
+    assert [item.actual for item in checked([polled], presumed, TOPOLOGY, PRIORITIES, pmds=pmds)] == ["pmd-c07, plc vcpu0"]
     # with a document it is known that CPU 7 is no realtime CPU, and that is reported once
-    assert seen(check_guests([polled], PARTITION, TOPOLOGY, PRIORITIES, pmds=pmds)) == [("vcpu-pin", "domain plc: vcpu0")]
+    assert seen(checked([polled], PARTITION, TOPOLOGY, PRIORITIES, pmds=pmds)) == [("vcpu-pin", "domain plc: vcpu0")]
 
 
 def test_a_thread_that_is_named_already_has_no_second_finding():
     moved = guest(actor("vcpu0", "4"), VCPUS[1], VCPUS[2], listed=True)
     other = guest(actor("vcpu0", "4", process=200, priority=1), name="other", process=200, listed=True)
-    assert check_guests([moved, other], PARTITION, TOPOLOGY, PRIORITIES, named={("plc", "vcpu0")}) == []
-    assert seen(check_guests([moved, other], PARTITION, TOPOLOGY, PRIORITIES)) == [("vcpu-overlap", "CPU 4")]
+    assert checked([moved, other], PARTITION, TOPOLOGY, PRIORITIES, named={("plc", "vcpu0")}) == []
+    assert seen(checked([moved, other], PARTITION, TOPOLOGY, PRIORITIES)) == [("vcpu-overlap", "CPU 4")]
 
 
 DEFINED = Existing("plc", ours=False, vcpus={0: frozenset({2}), 1: frozenset({8})}, emulator=frozenset({0, 6}))
@@ -123,14 +135,14 @@ def test_what_runs_is_held_against_the_definition(changed, found):
         for item in (VCPUS[0], actor("vcpu1", "8", priority=1), VCPUS[2], actor("vcpu0", "2", priority=1), *changed)
     }
     running = guest(*actors.values(), defined=DEFINED, schedulers={0: "fifo 1", 1: "fifo 1"})
-    assert seen(check_guests([running], PARTITION, TOPOLOGY, PRIORITIES)) == found
+    assert seen(checked([running], PARTITION, TOPOLOGY, PRIORITIES)) == found
 
 
 def test_an_ordinary_guest_may_float_and_is_held_against_its_definition_alone():
     floating = guest(actor("vcpu0", "0,3,6,9"), actor("emulator", "0-11"), locked_kib=0, memory={1: 5})
-    assert check_guests([floating], PARTITION, TOPOLOGY, PRIORITIES) == []
+    assert checked([floating], PARTITION, TOPOLOGY, PRIORITIES) == []
     defined = replace(floating, defined=Existing("plc", ours=False, floating=frozenset({0, 6}), emulator=frozenset()))
-    assert seen(check_guests([defined], PARTITION, TOPOLOGY, PRIORITIES)) == [("guest-live", "domain plc: vcpu0")]
+    assert seen(checked([defined], PARTITION, TOPOLOGY, PRIORITIES)) == [("guest-live", "domain plc: vcpu0")]
 
 
 @pytest.mark.parametrize(
@@ -177,3 +189,34 @@ def test_a_thread_left_idle_stays_idle():
     assert (found.rule, found.resource) == ("smt-sibling", "make (pid 300)")
     assert "CPU 8 is left idle" in found.expected
     assert check_programs([Actor(300, 300, "make", frozenset({2}))], [], [], single, TOPOLOGY, single.isolated) == []
+
+
+@pytest.mark.parametrize(
+    ("actors", "listed", "found"),
+    [
+        (VCPUS, False, ["vcpu0 of the same guest"]),  # its own ordinary vCPU is beside it
+        (VCPUS, True, []),  # the inventory decides
+        ([actor("vcpu0", "5"), VCPUS[1], VCPUS[2]], False, []),
+        ([actor("vcpu0", "5"), VCPUS[1], actor("emulator", "2")], False, ["emulator of the same guest"]),
+        ([actor("vcpu0", "2", priority=1), VCPUS[1], VCPUS[2]], False, ["vcpu1 of the same guest", "vcpu0 of the same guest"]),
+        ([VCPUS[0], actor("vcpu1", "8"), VCPUS[2]], False, []),  # no real-time vCPU
+    ],
+)
+def test_the_other_thread_of_a_real_time_vcpus_core_is_idle_within_its_guest_too(actors, listed, found):
+    findings = check_guests([guest(*actors, listed=listed)], PARTITION, TOPOLOGY, PRIORITIES)
+    assert [item.actual for item in findings if item.rule == "smt-sibling"] == found
+
+
+@pytest.mark.parametrize(
+    ("more", "shares"),
+    [
+        ({}, False),
+        ({"wish": True}, True),
+        ({"defined": replace(DEFINED, ours=True, threads=2)}, True),  # made with siblings: any
+        ({"defined": replace(DEFINED, ours=True)}, False),
+        ({"defined": replace(DEFINED, threads=2)}, False),  # of another maker: whose wish is it?
+    ],
+)
+def test_unless_it_shares_cores_by_wish(more, shares):
+    findings = check_guests([replace(PLC, **more)], PARTITION, TOPOLOGY, PRIORITIES)
+    assert [item.rule for item in findings if item.rule == "smt-sibling"] == ["smt-sibling"] * (not shares)

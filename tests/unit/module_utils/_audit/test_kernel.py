@@ -27,7 +27,7 @@ from unit.trees import machine_files, plan
 
 SHAPE = {"nodes": 2, "cores": 2, "threads": 2}  # cores 0,4 1,5 on node 0; 2,6 3,7 on node 1
 TOPOLOGY = build_topology(machine_files(**SHAPE))
-GOOD = plan(**SHAPE)  # housekeeping 0,2,4,6; realtime 1,3,5,7
+GOOD = plan(Intent(smt="together"), **SHAPE)  # housekeeping 0,2,4,6; realtime 1,3,5,7
 
 
 def seen(findings):
@@ -151,10 +151,12 @@ DEEP = (IdleState(1, "POLL", 0), IdleState(1, "C1", 2), IdleState(1, "C6", 133),
         (Platform(governors={0: "powersave", 1: "performance"}), []),
         (Platform(governors={1: "powersave", 3: "schedutil"}), [("governor", "CPUs 1,3")]),
         (Platform(fair_servers={0: "50000000", 1: "0"}), []),
-        (Platform(fair_servers={1: "50000000", 3: "1"}), [("fair-server", "CPUs 1,3")]),
+        (Platform(fair_servers={1: "50000000", 3: "20000"}), [("fair-server", "CPUs 1,3")]),
+        (Platform(fair_servers={1: "10000", 2: "0"}), []),
         (Platform(kernel_version=(6, 1), rt_runtime_us="950000"), [("rt-throttling", "/proc/sys/kernel/sched_rt_runtime_us")]),
         (Platform(kernel_version=(6, 12), rt_runtime_us="950000"), []),
         (Platform(kernel_version=(6, 1), rt_runtime_us="-1"), []),
+        (Platform(kernel_version=(6, 1), rt_runtime_us="999900"), []),
         (Platform(idle_states=DEEP), [("cstate-depth", "CPUs 1")]),
         (Platform(idle_states=DEEP, latency_limits={1: "0"}), [("cstate-depth", "CPUs 1")]),  # 0 is no limit
         (Platform(idle_states=DEEP, latency_limits={1: "2"}), []),

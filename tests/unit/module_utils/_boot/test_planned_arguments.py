@@ -16,7 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from unit.trees import plan
 
-PARTITION = plan(Intent(cpus={"dataplane": "1", "realtime": "2-3"}))  # housekeeping 0
+PARTITION = plan(Intent(smt="together", cpus={"dataplane": "1", "realtime": "2-3"}))  # housekeeping 0
 NO_DATAPLANE = plan()  # housekeeping 0, realtime 1-3
 INVARIANT = frozenset({"constant_tsc", "nonstop_tsc"})
 #: What every boot plan has, whatever machine and policy.
@@ -99,10 +99,10 @@ def test_threads_of_rcu_stand_above_the_limit_of_priorities():
 
 
 def test_at_run_time_nothing_is_asked_of_the_boot():
-    runtime = plan(Intent(isolation="runtime"))
+    runtime = plan(Intent(smt="together", isolation="runtime"))
     assert partition_arguments(runtime, Machine(), ArgumentPolicy()) == []
     assert isolation_arguments(runtime, Machine(), ArgumentPolicy())[0].token == "isolcpus=managed_irq,domain,1-3"
-    assert isolation_arguments(plan(Intent(realtime="0")), Machine(), ArgumentPolicy()) == []
+    assert isolation_arguments(plan(Intent(smt="together", realtime="0")), Machine(), ArgumentPolicy()) == []
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,7 @@ def test_possible_cpus_that_are_absent_are_refused():
     files = PLAIN.files()
     files[f"{CPU_ROOT}/possible"] = "0-31"
     with pytest.raises(PartitionError, match="CPUs 16 are offline"):
-        plan_partition(build_topology(files), Intent(cpus={"realtime": "16"}))
+        plan_partition(build_topology(files), Intent(smt="together", cpus={"realtime": "16"}))
 
 
 def test_a_node_without_any_device_says_so():
@@ -362,7 +362,7 @@ def test_devices_that_no_network_driver_owns_are_named_by_their_address():
     topology = build_topology(PLAIN.files())
     topology = replace(topology, devices=tuple(replace(device, name=None) for device in topology.devices[:2]))
     with pytest.raises(PartitionError, match=r"known are: 0000:00:00.0, 0000:01:00.0$"):
-        plan_partition(topology, Intent(dataplane_devices=("ens0",)))
+        plan_partition(topology, Intent(smt="together", dataplane_devices=("ens0",)))
 
 
 def test_a_machine_of_one_core_is_refused_and_told_the_way_out():
@@ -392,10 +392,59 @@ def test_a_machine_of_one_core_is_refused_and_told_the_way_out():
 )
 def test_a_broken_partition_does_not_pass(sets, idle, words):
     topology = build_topology(PLAIN.files())
-    good = plan_partition(topology, Intent())
+    good = plan_partition(topology, Intent(smt="together"))
     check_partition(good, topology)
     bad = replace(good, sets={**good.sets, **{name: frozenset(cpus) for name, cpus in sets.items()}}, idle=frozenset(idle))
     with pytest.raises(PartitionError) as error:
         check_partition(bad, topology)
     for word in words:
         assert word in str(error.value)
+
+
+def test_low_power_cores_keep_house():
+    """6 P-cores, 8 E-cores and 2 low-power cores, as kernels from 6.13 show them."""
+    kinds = {"core": "0-5", "atom": "6-13", "lowpower": "14-15"}
+    files = {
+        **regular(nodes=1, cores=16, threads=1).files(),
+        **{f"/sys/devices/cpu_{kind}/cpus": cpus for kind, cpus in kinds.items()},
+    }
+    assert texts(plan_partition(build_topology(files), Intent())) == {"housekeeping": "0,6-15", "realtime": "1-5"}
+
+
+# -- a NUMA node without memory --------------------------------------------------------------------
+
+#: Two sockets of 18 cores, CPUs dealt in turn, memory modules in the first socket alone; ens1f0 is there, ens2f0 is not.
+LOPSIDED = build_topology(
+    {
+        **regular(nodes=2, cores=18, threads=2, interleaved=True, ports={"ens1f0": 0, "ens2f0": 1}).files(),
+        "/sys/devices/system/node/node0/meminfo": "Node 0 MemTotal:       131790848 kB\n",
+        "/sys/devices/system/node/node1/meminfo": "Node 1 MemTotal:              0 kB\n",
+    }
+)
+NOTE = "NUMA node 1 has CPUs 1,3,5,"
+
+
+@pytest.mark.parametrize("device", ["ens1f0", "ens2f0"])
+def test_cpus_of_a_node_without_memory_keep_house(device):
+    intent = Intent(dataplane_devices=(device,), shared_cores_per_node=1)
+    partition = plan_partition(LOPSIDED, intent)
+    for name in ("dataplane", "realtime", "shared"):
+        assert partition.sets[name]
+        assert partition.sets[name] <= LOPSIDED.nodes[0]
+    assert LOPSIDED.nodes[1] <= partition.housekeeping
+    assert any(warning.startswith(NOTE) and "numa: spread" in warning for warning in partition.warnings)
+    assert any("its NUMA node 1 has no memory" in warning for warning in partition.warnings) is (device == "ens2f0")
+
+
+def test_they_are_realtime_on_request():
+    partition = plan_partition(LOPSIDED, Intent(cpus={"realtime": "2,4,3,5"}))
+    assert partition.sets["realtime"] == {2, 3, 4, 5}
+    assert partition.housekeeping & LOPSIDED.nodes[1]
+
+
+def test_they_poll_no_port_since_packets_would_have_no_memory():
+    with pytest.raises(PartitionError) as error:
+        plan_partition(LOPSIDED, Intent(cpus={"dataplane": "3,5"}))
+    assert "CPUs 3,5 are on NUMA node 1, which has no memory for packets; name CPUs of a node with memory (0,2,4," in str(
+        error.value
+    )

@@ -219,3 +219,43 @@ def test_no_cpu_at_all_is_refused():
 def test_a_machine_whose_nodes_are_all_memory_is_one_node():
     files = {**regular(nodes=1).files(), f"{NODE_ROOT}/node0/cpulist": "", f"{NODE_ROOT}/node1/": ""}
     assert build_topology(files).nodes == {0: frozenset(range(8)), 1: frozenset()}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "slow"),
+    [
+        ({"core": "0-5", "atom": "6-13", "lowpower": "14-15"}, range(6, 16)),  # kernels from 6.13 show three kinds
+        ({"atom": "6-13"}, range(6, 14)),  # a capture with this file alone
+        ({"lowpower": "14-15"}, (14, 15)),
+        ({"core": "0-5", "atom": "6-13"}, range(6, 16)),  # a kind that has no name here is slower too
+        ({"core": "0-15"}, ()),  # no hybrid processor
+        ({}, ()),
+    ],
+)
+def test_every_kind_of_core_but_the_first_is_slower(kinds, slow):
+    files = {
+        **regular(nodes=1, cores=16, threads=1).files(),
+        **{f"/sys/devices/cpu_{kind}/cpus": f"{cpus}\n" for kind, cpus in kinds.items()},
+    }
+    topology = build_topology(files)
+    assert [cpu.number for cpu in topology.cpus.values() if cpu.efficiency] == list(slow)
+
+
+def meminfo(**kib):
+    return {f"{NODE_ROOT}/node{node[1:]}/meminfo": f"Node {node[1:]} MemTotal:       {size} kB\n" for node, size in kib.items()}
+
+
+@pytest.mark.parametrize(
+    ("memory", "without"),
+    [
+        ({}, frozenset()),  # captures often lack the file
+        ({"n0": 131790848, "n1": 0}, {1}),
+        ({"n0": 131790848, "n1": 131790848}, frozenset()),
+        ({"n1": 0}, {1}),
+        ({"n0": 0, "n1": 0}, frozenset()),  # that cannot be, so it says nothing
+    ],
+)
+def test_a_node_with_cpus_may_have_no_memory(memory, without):
+    files = {**regular(nodes=2, cores=2).files(), **meminfo(**memory)}
+    assert build_topology(files).without_memory == without
+    assert build_topology(files).digest() == build(regular(nodes=2, cores=2)).digest(), "no reason to plan again"

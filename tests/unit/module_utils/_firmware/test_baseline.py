@@ -73,7 +73,7 @@ def test_smt_and_clusters_follow_the_inventory():
     dell = parse_baselines(baselines())[0]
     current = {"LogicalProc": "Enabled", "SubNumaCluster": "Disabled", "ProcTurboMode": "Enabled"}
     for intent, wanted in (
-        (Intent(), {"LogicalProc": ("Enabled",), "SubNumaCluster": (), "ProcTurboMode": ()}),
+        (Intent(smt="together"), {"LogicalProc": ("Enabled",), "SubNumaCluster": (), "ProcTurboMode": ()}),
         (Intent(smt="single"), {"LogicalProc": ("Disabled",), "SubNumaCluster": (), "ProcTurboMode": ()}),
         (
             Intent(smt="keep", numa="2", turbo="off"),

@@ -208,6 +208,6 @@ def test_in_mode_runtime_vcpus_move_through_their_partitions(bench, monkeypatch)
             pin()
 
     monkeypatch.setattr(_changes, "Moves", Recorder)
-    _planned, calls = moved(bench, plan(Intent(isolation="runtime"), **SHAPE))
+    _planned, calls = moved(bench, plan(Intent(smt="together", isolation="runtime"), **SHAPE))
     assert moves == [{("plc1", "vcpu0"): frozenset({4})}, "opened"]
     assert len(calls) == 3

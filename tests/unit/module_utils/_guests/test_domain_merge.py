@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     DomainError,
     accounting,
@@ -21,6 +21,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
     read_schedulers,
     to_text,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from unit.domains import KEPT, MAC, ORDINARY, PLC, at, changed, edited, guest_of, made, merged
 
 # -- a new guest -----------------------------------------------------------------------------------
@@ -265,6 +267,17 @@ def test_real_time_to_ordinary():
     assert [item.tag for item in after.find("cputune")] == ["emulatorpin", "iothreadpin"]
     assert read_schedulers(after) == {}
     assert at(after, "vcpu")["cpuset"] == "0-3"
+
+
+def test_a_guest_is_told_which_vcpus_share_a_core():
+    """And no longer, once they have cores of their own; a second run changes nothing."""
+    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 64, "vcpus": 4, "realtime_vcpus": "2-3"}], {}, node="n")
+    pins = {vcpu: frozenset({vcpu}) for vcpu in range(4)}
+    apart, paired = (Placement("plc1", (0,), pins, frozenset({8}), threads=threads) for threads in (1, 2))
+    tree = merge(new_domain(guest, "n", "x86_64"), guest, paired)
+    assert at(tree, "cpu/topology") == {"sockets": "1", "cores": "2", "threads": "2"}
+    assert differences(tree, merge(tree, guest, paired)) == []
+    assert at(merge(tree, guest, apart), "cpu/topology") == {"sockets": "1", "cores": "4", "threads": "1"}
 
 
 def test_a_topology_that_no_longer_adds_up_goes():

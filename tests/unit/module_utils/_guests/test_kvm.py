@@ -28,7 +28,7 @@ from unit.trees import fill, plan, snapshot, writable
 INTEL = Machine(vendor="GenuineIntel", cpu_flags=frozenset({"vmx", "constant_tsc"}))
 AMD = Machine(vendor="AuthenticAMD", cpu_flags=frozenset({"svm", "constant_tsc"}))
 ARM = Machine()
-PARTITION = plan(Intent(cpus={"realtime": "2-3", "dataplane": "1"}))  # housekeeping 0: guests need 0 and 2-3
+PARTITION = plan(Intent(smt="together", cpus={"realtime": "2-3", "dataplane": "1"}))  # housekeeping 0: guests need 0 and 2-3
 UNITS = "/etc/systemd/system"
 
 
@@ -158,7 +158,12 @@ def use(root, planner):
 
 @pytest.mark.parametrize(
     ("nx", "poll", "line"),
-    [("off", -1, "nx_huge_pages=off"), ("keep", 0, "halt_poll_ns=0"), ("off", 5, "nx_huge_pages=off halt_poll_ns=5")],
+    [
+        ("off", -1, "nx_huge_pages=off"),
+        ("never", -1, "nx_huge_pages=never"),
+        ("keep", 0, "halt_poll_ns=0"),
+        ("off", 5, "nx_huge_pages=off halt_poll_ns=5"),
+    ],
 )
 def test_parameters_last_and_go(tmp_path, nx, poll, line):
     fill(tmp_path, {"/etc/modprobe.d/": None, "/var/lib/": None})
@@ -168,6 +173,31 @@ def test_parameters_last_and_go(tmp_path, nx, poll, line):
     assert use(tmp_path, lambda host: plan_parameters(host, nx, poll)).changes == []
     use(tmp_path, lambda host: plan_parameters(host, "keep", -1))
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("release", "affected", "now", "words"),
+    [
+        ("6.12.107-rt", "Not affected", "never", []),
+        ("6.12.107-rt", "Not affected", "N", ["takes effect when KVM is loaded again"]),
+        ("6.12.107-rt", "KVM: Mitigation: VMX disabled", "never", ["a guest that is not trusted can stop the host"]),
+        ("6.1.0-50-rt-amd64", "Not affected", "N", None),  # its KVM might not load with that value
+    ],
+)
+def test_no_recovery_thread_is_a_choice_with_its_reasons(tmp_path, release, affected, now, words):
+    files = {
+        "/proc/sys/kernel/osrelease": f"{release}\n",
+        "/sys/devices/system/cpu/vulnerabilities/itlb_multihit": f"{affected}\n",
+        "/sys/module/kvm/parameters/nx_huge_pages": f"{now}\n",
+    }
+    host = writable(fill(tmp_path, files), "kvm_host", check_mode=True)
+    if words is None:
+        with pytest.raises(HostError, match=r"^kvm_host_nx_huge_pages: never needs Linux 6\.5 or newer; 6\.1 would not load KVM"):
+            plan_parameters(host, "never", -1)
+        return
+    plan_parameters(host, "never", -1)
+    assert len(host.notes) == len(words)
+    assert all(word in note for word, note in zip(words, host.notes))
 
 
 def test_without_parameters_there_is_no_file(tmp_path):

@@ -24,10 +24,12 @@ class Node:
 
     def __init__(self, intent=None, **shape):
         self.topology = build_topology(regular(**shape).files())
-        self.partition = plan_partition(self.topology, intent or Intent())
+        self.partition = plan_partition(self.topology, intent or Intent(smt="together"))
 
     def place(self, *items, existing=(), **more):
-        guests = parse_guests([{"memory_mib": 256, **item} for item in items], NETWORKS, node="n", priority_limit=1)
+        guests = parse_guests(
+            [{"memory_mib": 256, "siblings": "any", **item} for item in items], NETWORKS, node="n", priority_limit=1
+        )
         return place(self.partition, self.topology, guests, existing, **more)
 
     def texts(self, *items, **more):
@@ -61,7 +63,7 @@ def domain(name, *pins, **more):
 #: 2 nodes of 4 cores of 2 threads: housekeeping 0,8 and 4,12; realtime 1-3,9-11 on node 0 and 5-7,13-15 on node 1.
 SERVER = Node(nodes=2, cores=4, threads=2)
 #: The lab: 1 node of 6 cores of 1 thread; housekeeping 0, dataplane 1, realtime 2-5.
-LAB = Node(Intent(dataplane_cores_per_node=1), nodes=1, cores=6, threads=1)
+LAB = Node(Intent(smt="together", dataplane_cores_per_node=1), nodes=1, cores=6, threads=1)
 
 
 # -- where guests go -------------------------------------------------------------------------------
@@ -118,14 +120,14 @@ def test_an_emulator_of_its_own_sits_beside_the_vcpus():
 
 
 def test_where_only_one_node_has_dataplane_cpus_guests_of_the_switch_prefer_it():
-    node = Node(Intent(cpus={"dataplane": "5,13"}), nodes=2, cores=4, threads=2)
+    node = Node(Intent(smt="together", cpus={"dataplane": "5,13"}), nodes=2, cores=4, threads=2)
     on_switch = {"networks": [{"network": "control"}]}
     assert node.texts(rt("a", **on_switch), rt("b")) == {"a": "6,14 e4,12 n1", "b": "7,15 e4,12 n1"}
     assert node.texts(rt("a", 6, **on_switch)) == {"a": "1,9,2,10,3,11 e0,8 n0"}, "farther is better than not at all"
 
 
 def test_the_node_of_the_switch_is_preferred_to_the_one_that_would_be_fuller():
-    node = Node(Intent(cpus={"dataplane": "5,13", "shared": "1-2,9-10"}), nodes=2, cores=4, threads=2)
+    node = Node(Intent(smt="together", cpus={"dataplane": "5,13", "shared": "1-2,9-10"}), nodes=2, cores=4, threads=2)
     assert node.texts(rt("b")) == {"b": "3,11 e0,8 n0"}
     assert node.texts(rt("a", networks=[{"network": "control"}])) == {"a": "6,14 e4,12 n1"}
 
@@ -143,14 +145,14 @@ def test_memory_is_counted_to_the_last_mib():
 
 def test_a_guest_of_the_switch_stays_near_it_though_another_node_is_fuller():
     # node 0 has one realtime core, node 1 two and the dataplane
-    node = Node(Intent(cpus={"dataplane": "5,13", "shared": "2-3,10-11"}), nodes=2, cores=4, threads=2)
+    node = Node(Intent(smt="together", cpus={"dataplane": "5,13", "shared": "2-3,10-11"}), nodes=2, cores=4, threads=2)
     assert node.texts(rt("a", networks=[{"network": "control"}])) == {"a": "6,14 e4,12 n1"}
     assert node.texts(rt("a", networks=[{"network": "office"}])) == {"a": "1,9 e0,8 n0"}
 
 
 def test_other_guests_float_on_shared_cpus_or_else_on_housekeeping():
     assert SERVER.texts({"name": "a", "vcpus": 2}) == {"a": "~0,4,8,12 e0,4,8,12 n"}
-    node = Node(Intent(shared_cores_per_node=1), nodes=2, cores=4, threads=2)
+    node = Node(Intent(smt="together", shared_cores_per_node=1), nodes=2, cores=4, threads=2)
     assert node.texts({"name": "a"}, {"name": "b", "numa_node": 1}) == {"a": "~1,5,9,13 e0,4,8,12 n", "b": "~5,13 e4,12 n1"}
     message = node.refusal({"name": "a", "numa_node": 7})
     assert message == "realtime_guests: a: numa_node 7 has no shared CPUs for its vCPUs (shared: 1,5,9,13)"
@@ -305,10 +307,10 @@ def test_one_thread_a_core_needs_no_words_about_cores():
 
 
 def test_nodes_are_described_one_by_one():
-    node = Node(Intent(cpus={"realtime": "5,13"}), nodes=2, cores=4, threads=2)
+    node = Node(Intent(smt="together", cpus={"realtime": "5,13"}), nodes=2, cores=4, threads=2)
     assert node.refusal(rt("a", 4)).endswith("; node 1: 2 of 2 free (5,13); numa: spread lets it use several nodes")
     assert SERVER.refusal(rt("a", 6), rt("b", 8, numa="spread"), memory_mib={1: 512}).endswith(
-        "; node 0: 6 of 6 free (1-3,9-11, 0 MiB of memory) | node 1: 0 of 6 free (none, 256 MiB of memory); a has 5-7,13-15"
+        "; node 0: 6 of 6 free (1-3,9-11, no memory) | node 1: 0 of 6 free (none, 256 MiB of memory); a has 5-7,13-15"
     )
 
 
@@ -408,7 +410,7 @@ def test_nodes_that_cannot_be_had(item, said):
 
 
 def test_a_machine_without_realtime_cpus():
-    node = Node(Intent(realtime="0"), nodes=1, cores=4, threads=1)
+    node = Node(Intent(smt="together", realtime="0"), nodes=1, cores=4, threads=1)
     assert node.refusal(rt("a")) == (
         "realtime_guests: a asks for 2 realtime CPUs on one NUMA node; this node has no realtime CPUs at all"
     )
@@ -474,3 +476,23 @@ def test_poll_mode_threads_on_realtime_cpus():
     assert "CPUs 4-5 are polled by one, two; poll-mode" in LAB.refusal(rt("a"), polling={5: "one", 4: "two"})
     assert "dataplane CPUs (none on this node): run" in SERVER.refusal(rt("a"), polling={1: "pmd-c01/id:8"})
     assert LAB.place(rt("a"), polling={1: "pmd-c01/id:8"})
+
+
+# -- a NUMA node without memory --------------------------------------------------------------------
+
+
+def test_a_spread_guest_takes_cpus_where_there_is_no_memory_and_memory_elsewhere():
+    """Two sockets, memory modules in the first alone."""
+    memory = {0: 4096}
+    assert SERVER.texts(rt("a", 8, numa="spread"), memory_mib=memory) == {"a": "1,9,2,10,3,11,5,13 e0,4,8,12 n0"}
+    alone = SERVER.place(rt("a", 6), rt("b", 4, numa="spread"), memory_mib=memory)["b"]
+    assert (format_cpulist(sorted(min(cpus) for cpus in alone.vcpus.values())), alone.nodes) == ("5-6,13-14", (0,))
+
+
+def test_a_strict_guest_is_told_a_remedy_that_works():
+    message = SERVER.refusal(rt("a", 8), memory_mib={0: 4096})
+    assert "numa: spread lets it use several nodes" in message
+    for item in (rt("a", numa_node=1), {"name": "a", "numa_node": 1, "hugepages": "2M"}):
+        message = SERVER.refusal(item, memory_mib={0: 4096})
+        assert "no memory" in message
+        assert "numa_node" in message

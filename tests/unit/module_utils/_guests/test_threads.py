@@ -18,7 +18,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads impor
     guest_pid,
     polling_cpus,
     read_guest_threads,
-    role_of,
     set_scheduler,
     thread_differences,
 )
@@ -41,22 +40,6 @@ def guest(root, threads):
         fill(root, task(f"/proc/50/task/{number}", name, allowed=allowed, policy=policy, priority=priority))
     fill(root, {"/run/libvirt/qemu/plc1.pid": "50\n"})
     return writable(root)
-
-
-@pytest.mark.parametrize(
-    ("name", "main", "role"),
-    [
-        ("CPU 0/KVM", False, "vcpu0"),
-        ("CPU 17/TCG", False, "vcpu17"),
-        ("IO iothread2", False, "iothread2"),
-        ("qemu-system-x86", True, "emulator"),
-        ("worker", False, "other"),
-        ("IO mon_iothread", False, "other"),
-        ("CPU 0/KVM x", False, "other"),
-    ],
-)
-def test_roles(name, main, role):
-    assert role_of(name, main=main) == role
 
 
 def test_threads_of_a_running_guest(tmp_path):
@@ -97,7 +80,7 @@ def test_what_a_thread_has_and_should_have(tmp_path, number, name, allowed, poli
 def test_an_ordinary_vcpu_floats():
     floating = Placement("plc1", (), {}, frozenset({0}), frozenset({0, 1, 2}))
     assert _threads.wanted_threads(Guest("plc1"), floating) == (
-        {"vcpu0": {0, 1, 2}, "emulator": {0}},
+        {"vcpu0": {0, 1, 2}, "emulator": {0}, "worker": {0}},
         {},
     )
 

@@ -26,7 +26,7 @@ def test_the_document_is_read_back(root):
 
 def test_the_partition_given_wins_over_the_document(root):
     fill(root, {DOCUMENT: json.dumps(to_document(PARTITION))})
-    other = plan(Intent(realtime="1"))
+    other = plan(Intent(smt="together", realtime="1"))
     assert require_partition(Host(str(root)), to_document(other)) == other
 
 

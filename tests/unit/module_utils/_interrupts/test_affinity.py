@@ -57,7 +57,7 @@ def test_an_interrupt_is_named_by_number_and_handlers():
     assert interrupt({0}).label == "IRQ 24 (eth0-rx, eth0-tx)"
 
 
-TWO = plan(Intent(), nodes=2, cores=3)  # housekeeping 0 and 3
+TWO = plan(Intent(smt="together"), nodes=2, cores=3)  # housekeeping 0 and 3
 
 
 def of_nic(affinity, effective=(), node=None, movable=True):

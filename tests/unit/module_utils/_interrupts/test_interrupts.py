@@ -59,7 +59,7 @@ def test_undo_puts_them_back(root):
 
 
 def test_nothing_is_moved_without_isolated_cpus(root):
-    assert apply(root, partition=plan(Intent(realtime="0"))).changes == []
+    assert apply(root, partition=plan(Intent(smt="together", realtime="0"))).changes == []
 
 
 def test_what_the_kernel_manages_is_reported(root):

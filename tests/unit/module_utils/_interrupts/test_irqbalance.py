@@ -64,4 +64,4 @@ def test_a_running_irqbalance_is_restarted_once_and_back(root):
 
 
 def test_no_list_without_isolated_cpus(root):
-    assert run(root, lambda host: plan_irqbalance(host, Systemd(), plan(Intent(realtime="0")))).changes == []
+    assert run(root, lambda host: plan_irqbalance(host, Systemd(), plan(Intent(smt="together", realtime="0")))).changes == []

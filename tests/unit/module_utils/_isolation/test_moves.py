@@ -15,7 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders im
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.moves import Moves
 from unit.trees import fill, machine_files, plan, writable
 
-PARTITION = plan(Intent(isolation="runtime"), cores=5)  # housekeeping 0, realtime 1-4
+PARTITION = plan(Intent(smt="together", isolation="runtime"), cores=5)  # housekeeping 0, realtime 1-4
 SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2dplc1.scope/libvirt"
 
 

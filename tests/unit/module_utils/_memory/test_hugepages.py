@@ -160,7 +160,12 @@ def test_what_fits_is_accepted(total, have):
         ([NEED], 1919, {(0, "1G"): 1}, r"system and 1024 are in huge pages beyond these; 384 .*, 383 are available"),
         ([NEED], 900, {(0, "2M"): 195}, r"system and 6 are in huge pages beyond these; 384 .*, 382 are available"),
         ([NEED], 100, {}, r", 0 are available"),
-        ([Need(3, "2M", {"plc": 1})], 4000, {}, r"NUMA node 3 has 0 MiB of memory"),
+        (
+            [Need(3, "2M", {"plc": 1})],
+            4000,
+            {},
+            r"NUMA node 3 has no memory, but plc would have huge pages there; give these guests another numa_node",
+        ),
     ],
 )
 def test_more_than_a_node_has_is_refused_with_numbers(needs, total, have, said):

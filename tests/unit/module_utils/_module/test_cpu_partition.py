@@ -21,6 +21,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._common impor
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import _settle
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.feature import plan_feature
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.watchdog import WATCHDOG
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import plan_report
 from unit.calls import PARTITION
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
@@ -77,7 +79,7 @@ def test_what_a_tuned_that_stops_puts_back_is_set_again(tmp_path, tuned):
             r"^cpu_partition_cpus: 'real' is not a CPU set; the sets are housekeeping, dataplane, realtime, shared",
         ),
         (
-            {"cpus": {"realtime": "1"}},
+            {"cpus": {"realtime": "1"}, "smt": "together"},
             r"^cpu_partition_cpus: realtime CPUs 1 are SMT siblings of .*; give whole cores or set cpu_partition_smt",
         ),
         ({"cpus": {"realtime": "0,4"}}, r"^cpu_partition_cpus\.realtime: CPU 0 is the boot CPU"),
@@ -120,6 +122,37 @@ def test_values_wait_for_the_reboot_and_are_said_to(call, tree):
     assert result["deferred"] is True
     assert (tree / "proc/sys/vm/stat_interval").read_text() == "1\n"
     assert json.loads((tree / DOCUMENT[1:]).read_text()) == PARTITION
+
+
+def test_the_plan_shows_each_policy_and_what_the_node_has_until_now(call, tree):
+    """A default that changes with a release is a change of the plan, never a silent one."""
+    assert {item["variable"]: (item["value"], item["before"]) for item in call("cpu_partition")["policies"]} == {
+        "cpu_partition_smt": ("single", ""),
+        "cpu_partition_rt_throttling": ("budget", ""),
+        "cpu_partition_hardware_watchdog_s": ("60", ""),
+    }
+    call("cpu_partition", smt="together", rt_throttling="unlimited")
+    result = call("cpu_partition", check=True)
+    assert [(item["value"], item["before"]) for item in result["policies"][:2]] == [
+        ("single", "together"),
+        ("budget", "unlimited"),
+    ]
+    lines = plan_report({"partition": result}).splitlines()
+    assert "cpu_partition_smt: single (was together)" in lines
+    assert "cpu_partition_rt_throttling: budget (was unlimited)" in lines
+    assert [line for line in lines if line.startswith("  protects the node: ordinary work that waits behind a vCPU")]
+    fill(tree, {"/etc/realtime-kvm/cpu_partition.json": "[]", DOCUMENT: "{"})
+    assert {item["before"] for item in call("cpu_partition")["policies"]} == {""}, "damaged files name no policy"
+
+
+def test_the_hardware_watchdog_is_armed_and_given_back(call, tree):
+    fill(tree, {"/sys/class/watchdog/watchdog0/identity": "i6300ESB timer\n"})
+    assert call("cpu_partition")["hardware_watchdog"] == "60 s, i6300ESB timer"
+    assert (tree / WATCHDOG[1:]).exists()
+    assert call("cpu_partition")["changed"] is False
+    assert call("cpu_partition", state="absent")["changed"]
+    assert not (tree / WATCHDOG[1:]).exists()
+    assert re.match("cpu_partition_hardware_watchdog_s: 5 is neither", call("cpu_partition", hardware_watchdog_s=5)["msg"])
 
 
 def test_a_refusal_after_the_first_write_says_changed(call, tree):

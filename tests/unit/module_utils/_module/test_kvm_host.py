@@ -30,7 +30,7 @@ from unit.trees import fill, machine_files, memory_files, snapshot
 
 SHAPE = {"nodes": 2, "cores": 4, "threads": 1}
 TOPOLOGY = build_topology(machine_files(**SHAPE))
-PARTITION = to_document(plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1", "realtime": "2-3,6-7"})))
+PARTITION = to_document(plan_partition(TOPOLOGY, Intent(smt="together", cpus={"dataplane": "1", "realtime": "2-3,6-7"})))
 CONFIG = config_path("kvm_host")
 MOUNTS = "hugetlbfs /dev/hugepages hugetlbfs rw,relatime,pagesize=2M 0 0\n"
 CPU = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu svm constant_tsc nonstop_tsc\n"
@@ -146,7 +146,8 @@ def test_without_guests_a_node_needs_no_kvm(call, snap):
         ({"hugepages_reserve": {"4K": 1}}, {}, r"^kvm_host_hugepages_reserve: '4K' is not a page size"),
         ({"hugepages_reserve": {"2M": 3}}, {}, r"^kvm_host_hugepages_reserve: 2M: 3 is no multiple of 2 MiB; choose 4"),
         ({"halt_poll_ns": -2}, {}, r"^kvm_host_halt_poll_ns: -2 is not a number of nanoseconds; -1 leaves it alone"),
-        ({"nx_huge_pages": "never"}, {}, r"value of nx_huge_pages must be one of: keep, off"),
+        ({"nx_huge_pages": "on"}, {}, r"value of nx_huge_pages must be one of: keep, off, never"),
+        ({"nx_huge_pages": "never"}, {}, r"^kvm_host_nx_huge_pages: never needs Linux 6.5 or newer"),
         ({"switch_pages": "4K"}, {}, r"value of switch_pages must be one of: 2M, 1G"),
         (
             {"guests": [{**PLC1, "memory_mib": 3600}]},

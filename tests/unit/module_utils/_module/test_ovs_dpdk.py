@@ -23,8 +23,8 @@ from unit.trees import fill, snapshot
 
 MACHINE = regular(nodes=2, cores=4, threads=1).files()
 TOPOLOGY = build_topology(MACHINE)
-PARTITION = to_document(plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1", "realtime": "2-3,6-7"})))
-NO_DATAPLANE = to_document(plan_partition(TOPOLOGY, Intent(cpus={"realtime": "2-3"})))
+PARTITION = to_document(plan_partition(TOPOLOGY, Intent(smt="together", cpus={"dataplane": "1", "realtime": "2-3,6-7"})))
+NO_DATAPLANE = to_document(plan_partition(TOPOLOGY, Intent(smt="together", cpus={"realtime": "2-3"})))
 CONTROL = {"name": "control"}
 PLC = {"name": "plc1", "memory_mib": 64, "vcpus": 2, "realtime_vcpus": "1", "networks": [{"network": "control"}]}
 
@@ -110,7 +110,7 @@ def test_undo_of_nothing(call):
 def test_a_device_asks_for_kernel_arguments(call, monkeypatch):
     warnings = []  # where they go otherwise depends on what else of ansible is loaded
     monkeypatch.setattr(AnsibleModule, "warn", lambda _module, warning: warnings.append(warning))
-    both = to_document(plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1,5", "realtime": "2-3,6-7"})))
+    both = to_document(plan_partition(TOPOLOGY, Intent(smt="together", cpus={"dataplane": "1,5", "realtime": "2-3,6-7"})))
     result = call(networks=[{"name": "control", "device": "ens1"}], partition=both)
     assert result["kernel_arguments"] == ["intel_iommu=on", "iommu=pt"]
     assert [port["affinity"] for port in result["ports"]] == [{"0": 5}, {"0": 1}]

@@ -82,6 +82,20 @@ def idle_entered(plant):
     Host.value = lambda host, path: next(counts) if path == usage else value(host, path)
 
 
+def work_waits(plant):
+    """A work item that is runnable behind a thread that never sleeps."""
+    for tid, name, policy in ((950, "irq_work/5", 1), (951, "kworker/5:1-kvm-irqfd-cleanup", 0)):
+        plant.task(tid, name, "5", kernel=True, bound=True, policy=policy, priority=5 * policy)
+        stat = f"/proc/{tid}/task/{tid}/stat"
+        plant.write(stat, plant.read(stat).replace(") S ", ") R "))
+        plant.write(f"/proc/{tid}/task/{tid}/schedstat", "7 7 7\n")
+
+
+def worker(name):
+    """A thread of a foreign guest, as a real-time vCPU made it."""
+    return lambda plant: plant.task(9990, name, "5", process=plant.pid("theirs"), policy=1, priority=1)
+
+
 def shown(one, other):
     """What ovs-appctl prints where these CPUs serve the two guests' ports."""
     ports = {one: "plc1.control", other: "plc2.control"}
@@ -225,6 +239,13 @@ SABOTAGES = {
     "switch's memory": (switched(".", "other_config", "dpdk-socket-mem", "32"), [("switch", "ovs:Open_vSwitch other_config:dpdk-socket-mem")]),
     "switch's thread": (task(903, "handler1", "0,2", process=SWITCH), [("switch", "thread:handler1:903:*:affinity")]),
     "switch not installed": (gone(PROGRAM), [("switch-missing", "Open vSwitch")]),
+    "work that waits": (work_waits, [("starved", "kworker/5:1-kvm-irqfd-cleanup (thread 951)")]),
+    "KVM's worker beside a vCPU": (
+        both(foreign(cpu="5", scheduler=1), worker("kvm-nx-lpage-re")), [("nx-recovery", "theirs: kvm-nx-lpage-re (thread 9990)")],
+    ),
+    "a thread of QEMU beside a vCPU": (
+        both(foreign(cpu="5", scheduler=1), worker("vnc_worker")), [("guest-worker", "theirs: vnc_worker (thread 9990)")],
+    ),
     "poll-mode thread moved": (task(901, "pmd-c01/id:901", "5", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
     "poll-mode thread freed": (task(901, "pmd-c01/id:901", "1,7", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
     "poll-mode thread real-time": (task(901, "pmd-c01/id:901", "1", process=SWITCH, policy=1, priority=1), [("pmd-policy", "pmd-c01/id:901*")]),

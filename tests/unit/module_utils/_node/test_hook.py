@@ -23,7 +23,7 @@ SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2d{{}}.scope/libvirt"
 
 
 def document(isolation="runtime"):
-    return {DOCUMENT: json.dumps(to_document(plan(Intent(isolation=isolation))))}  # housekeeping 0, realtime 1-3
+    return {DOCUMENT: json.dumps(to_document(plan(Intent(smt="together", isolation=isolation))))}  # housekeeping 0, realtime 1-3
 
 
 def cgroup(path, cpus="", state="member", threads=""):
@@ -137,3 +137,15 @@ def test_a_node_that_is_not_isolated_at_run_time_is_left_alone(tmp_path, monkeyp
     before = snapshot(tmp_path)
     assert run_hook(["plc1", "prepare"], xml("2")) == ""
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("isolation", ["runtime", "boot"])
+@pytest.mark.parametrize(("operation", "moved"), [("started", [50]), ("prepare", []), ("release", [])])
+def test_kvms_worker_is_placed_once_the_guest_has_started(node, monkeypatch, isolation, operation, moved):
+    """In both modes: libvirt starts guests by itself too, at boot for example."""
+    fill(node, {**document(isolation), "/run/libvirt/qemu/plc1.pid": "50\n", "/run/libvirt/qemu/plc2.pid": "\n"})
+    calls = []
+    monkeypatch.setattr(_hook, "settle_workers", lambda _host, pid: calls.append(pid))
+    for guest in ("plc1", "plc2", "plc3"):
+        assert run_hook([guest, operation, "begin", "-"], xml()) == ""
+    assert calls == moved

@@ -8,13 +8,18 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings import (
+    BUDGET_NS,
+    PERIOD_NS,
+    RT_RUNTIME_US,
+    THROTTLING_CHOICES,
+    is_throttling,
     runtime_settings,
     thread_rule,
 )
 from unit.trees import plan
 
-SWITCH = plan(Intent(dataplane_cores_per_node=1, shared_cores_per_node=1, realtime="1"))
-NOTHING = plan(Intent(realtime="0"))
+SWITCH = plan(Intent(smt="together", dataplane_cores_per_node=1, shared_cores_per_node=1, realtime="1"))
+NOTHING = plan(Intent(smt="together", realtime="0"))
 
 
 def values(settings):
@@ -33,14 +38,46 @@ def test_work_items_run_on_ordinary_cpus_alone():
     assert [setting.disruption for setting in runtime_settings(SWITCH, "kernel") if "workqueue" in setting.path] == ["stall"] * 2
 
 
-def test_throttling_is_lifted_only_when_asked_for():
-    kept, lifted = (values(runtime_settings(SWITCH, choice)) for choice in ("kernel", "unlimited"))
-    assert "/proc/sys/kernel/sched_rt_runtime_us" not in kept
-    assert not [path for path in kept if "server" in path]
-    assert lifted["/proc/sys/kernel/sched_rt_runtime_us"] == "-1"
-    assert {path: value for path, value in lifted.items() if "server" in path} == {
-        f"/sys/kernel/debug/sched/{server}_server/cpu{cpu}/runtime": "0" for server in ("fair", "ext") for cpu in (1, 3)
+RT_RUNTIME = "/proc/sys/kernel/sched_rt_runtime_us"
+SERVERS = "/sys/kernel/debug/sched/"
+
+
+def limits(policy):
+    return {path: value for path, value in values(runtime_settings(SWITCH, policy)).items() if is_throttling(path)}
+
+
+def test_a_budget_bounds_what_a_vcpu_loses_and_how_long_work_waits():
+    """On realtime CPUs alone: poll-mode threads are ordinary tasks, which a server does not interrupt."""
+    assert SWITCH.sets["realtime"] == {3}
+    assert limits("budget") == {
+        RT_RUNTIME: "999900",
+        **{f"{SERVERS}{server}_server/cpu3/runtime": "10000" for server in ("fair", "ext")},
+        **{f"{SERVERS}{server}_server/cpu3/period": "100000000" for server in ("fair", "ext")},
     }
+    assert 100_000 <= PERIOD_NS <= 4_194_304_000, "kernel/sched/debug.c takes 100 us to 2^22 us"
+    assert 0 < BUDGET_NS < 20_000, "below the limit of the acceptance test with oslat"
+    assert (1_000_000 - RT_RUNTIME_US) * PERIOD_NS == 1_000_000 * BUDGET_NS, "the same share on kernels without servers"
+
+
+def test_the_runtime_is_written_before_the_period_which_must_not_be_shorter():
+    names = [setting.path.rpartition("/")[2] for setting in runtime_settings(SWITCH, "budget") if "fair_server" in setting.path]
+    assert names == ["runtime", "period"]
+
+
+def test_limits_are_lifted_only_when_asked_for():
+    assert limits("unlimited") == {
+        RT_RUNTIME: "-1",
+        **{f"{SERVERS}{server}_server/cpu3/runtime": "0" for server in ("fair", "ext")},
+    }
+    assert limits("kernel") == {}
+    assert THROTTLING_CHOICES[0] == "budget", "the default"
+
+
+def test_irq_work_runs_above_rcu_and_rcu_above_soft_interrupts():
+    """On PREEMPT_RT irq_work starts at FIFO 1, a vCPU's own priority; what waits for it would wait for ever."""
+    for limit in (1, 7, 40):
+        order = [thread_rule(name, limit).priority for name in ("irq_work/3", "rcuc/3", "ksoftirqd/3")]
+        assert 50 > order[0] > order[1] > order[2] > limit
 
 
 @pytest.mark.parametrize(
@@ -60,6 +97,8 @@ def test_throttling_is_lifted_only_when_asked_for():
         ("my ksoftirqd/0", None),
         ("kworker/0:1", None),
         ("migration/0", None),
+        ("irq_work/11", 5),
+        ("irq_work", None),
     ],
 )
 def test_rules_for_threads(name, priority):

@@ -9,10 +9,10 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
-from unit.features import OPTIONS, PARTITION
+from unit.features import OPTIONS, PARTITION, apply, text
 from unit.trees import fill, plan, task, writable
 
-RUNTIME = plan(Intent(isolation="runtime"))
+RUNTIME = plan(Intent(smt="together", isolation="runtime"))
 SWITCH = "/sys/devices/system/cpu/cpu{}/online"
 CGROUPS = {
     f"{ROOT}/cgroup.controllers": "cpuset cpu memory\n",
@@ -46,9 +46,39 @@ def test_cpus_are_cycled_only_when_asked_for(root):
     assert not [path for path in planned(root, RUNTIME, cycle_cpus=False) if path.endswith("/online")]
 
 
-@pytest.mark.parametrize(("throttling", "lifted"), [("unlimited", True), ("kernel", False)])
+@pytest.mark.parametrize(("throttling", "lifted"), [("budget", True), ("unlimited", True), ("kernel", False)])
 def test_throttling_follows_its_option(root, throttling, lifted):
     assert ("/proc/sys/kernel/sched_rt_runtime_us" in planned(root, PARTITION, rt_throttling=throttling)) is lifted
+
+
+SERVER = "/sys/kernel/debug/sched/fair_server/cpu{}/{}"
+
+
+@pytest.mark.parametrize(
+    ("policies", "runtime", "period"),
+    [
+        (["budget"], "10000", "100000000"),
+        (["unlimited", "budget"], "10000", "100000000"),
+        (["budget", "unlimited"], "0", "1000000000"),
+        (["budget", "kernel"], "50000000", "1000000000"),
+        (["unlimited", "kernel", "budget"], "10000", "100000000"),
+    ],
+)
+def test_another_policy_takes_back_what_it_does_not_set(root, policies, runtime, period):
+    fill(root, {SERVER.format(1, "period"): "1000000000\n"})
+    for policy in policies:
+        apply(root, "cpu_partition", rt_throttling=policy)
+        assert apply(root, "cpu_partition", rt_throttling=policy).changes == []
+    assert [text(root, SERVER.format(1, name)) for name in ("runtime", "period")] == [runtime, period]
+
+
+def test_a_cpu_that_is_no_longer_realtime_has_its_server_back(root):
+    apply(root, "cpu_partition", rt_throttling="unlimited")
+    assert text(root, SERVER.format(1, "runtime")) == "0"
+    apply(
+        root, "cpu_partition", plan(Intent(smt="together", cpus={"dataplane": "1", "realtime": "2-3"})), rt_throttling="unlimited"
+    )
+    assert text(root, SERVER.format(1, "runtime")) == "50000000"
 
 
 @pytest.mark.parametrize(("limit", "priority"), [(1, 2), (7, 8)])
@@ -62,7 +92,7 @@ def test_kernel_threads_stand_above_the_limit(root, limit, priority):
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("rt_throttling", ["unlimited", "kernel"], ["what", [], None]),
+        ("rt_throttling", ["budget", "unlimited", "kernel"], ["what", [], None]),
         ("priority_limit", [1, 40], [0, 41, "1", None]),
         ("cycle_cpus", [True, False], ["yes", None]),
     ],

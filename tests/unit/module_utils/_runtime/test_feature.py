@@ -36,8 +36,8 @@ from unit.trees import fill, machine_files, plan, writable
         ("", PARTITION, True),
         ("(null)", PARTITION, True),
         ("0-3", PARTITION, False),
-        ("", plan(Intent(realtime="0")), False),
-        ("", plan(Intent(isolation="runtime")), False),
+        ("", plan(Intent(smt="together", realtime="0")), False),
+        ("", plan(Intent(smt="together", isolation="runtime")), False),
     ],
 )
 def test_values_wait_until_the_kernel_isolates(tmp_path, isolated, partition, waits):

@@ -25,10 +25,11 @@ from unit.trees import snapshot
             {
                 "/proc/sys/kernel/timer_migration": "0",
                 "/proc/sys/vm/swappiness": "10",
-                "/proc/sys/kernel/sched_rt_runtime_us": "-1",
+                "/proc/sys/kernel/sched_rt_runtime_us": "999900",
                 "/sys/devices/virtual/workqueue/cpumask": "00000001",
                 "/sys/devices/virtual/workqueue/writeback/cpumask": "00000001",
-                "/sys/kernel/debug/sched/fair_server/cpu1/runtime": "0",
+                "/sys/kernel/debug/sched/fair_server/cpu1/runtime": "10000",
+                "/sys/kernel/debug/sched/fair_server/cpu1/period": "100000000",
             },
         ),
         (
@@ -36,7 +37,7 @@ from unit.trees import snapshot
             {
                 f"{CPU}/cpufreq/policy0/scaling_governor": "performance",
                 f"{CPU}/intel_pstate/no_turbo": "1",
-                **{f"{CPU}/cpu{cpu}/power/pm_qos_resume_latency_us": "2" for cpu in (1, 2, 3)},
+                **{f"{CPU}/cpu{cpu}/power/pm_qos_resume_latency_us": limit for cpu, limit in ((1, "2"), (2, "1"), (3, "1"))},
             },
         ),
         ("irq_affinity", {"/proc/irq/default_smp_affinity": "00000001", "/proc/irq/9/smp_affinity_list": "0"}),

@@ -58,4 +58,4 @@ def test_which_threads_are_changed(tmp_path, thread, changes):
 
 def test_without_isolated_cpus_threads_are_left_alone(tmp_path):
     fill(tmp_path, {**kernel_thread(9, "ksoftirqd/1"), **kernel_thread(10, "kthreadd")})
-    assert planned(tmp_path, plan(Intent(realtime="0"))) == []
+    assert planned(tmp_path, plan(Intent(smt="together", realtime="0"))) == []

@@ -14,6 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.kvm_settings
     [
         ("keep", -1, {}),
         ("off", -1, {"nx_huge_pages": "N"}),
+        ("never", -1, {}),  # KVM takes it only while it is loaded, and never gives it back
         ("keep", 0, {"halt_poll_ns": "0"}),
         ("off", 50000, {"nx_huge_pages": "N", "halt_poll_ns": "50000"}),
     ],

@@ -34,10 +34,33 @@ def test_each_option_alone(root):
 def test_idle_states_without_a_latency_are_passed_over(root):
     fill(root, {f"{CPU}/cpu1/cpuidle/state1/latency": "much\n"})
     apply(root, "cpu_power")
-    assert text(root, f"{CPU}/cpu1/power/pm_qos_resume_latency_us") == "1"
+    assert text(root, f"{CPU}/cpu1/power/pm_qos_resume_latency_us") == "133"
+
+
+def test_each_cpu_has_the_limit_of_its_own_states_and_the_plan_names_the_state(root):
+    cpu2 = {("POLL", 0), ("C1E", 3), ("C6", 220)}
+    fill(
+        root,
+        {
+            f"{CPU}/cpu2/cpuidle/state{number}/{key}": f"{value}\n"
+            for number, state in enumerate(sorted(cpu2, key=lambda state: state[1]))
+            for key, value in zip(("name", "latency"), state)
+        },
+    )
+    host = writable(root, "cpu_power", check_mode=True)
+    POWER.plan(host, PARTITION, OPTIONS["cpu_power"])
+    found = {change.resource.split("/")[5]: change for change in host.changes if change.resource.endswith("latency_us")}
+    assert {cpu: change.after for cpu, change in found.items()} == {"cpu1": "2", "cpu2": "3", "cpu3": "1"}
+    assert "longer to leave than C1E (3 us)" in found["cpu2"].reason
+
+
+def test_a_state_that_is_switched_off_is_none(root):
+    fill(root, {f"{CPU}/cpu1/cpuidle/state1/disable": "1\n"})
+    apply(root, "cpu_power")
+    assert text(root, f"{CPU}/cpu1/power/pm_qos_resume_latency_us") == "133"
 
 
 def test_a_partition_without_isolated_cpus_limits_no_cpu(root):
     host = writable(root, "cpu_power")
-    POWER.plan(host, plan(Intent(realtime="0")), OPTIONS["cpu_power"])
+    POWER.plan(host, plan(Intent(smt="together", realtime="0")), OPTIONS["cpu_power"])
     assert sorted(change.resource.rsplit("/", 1)[1] for change in host.changes) == ["no_turbo", "scaling_governor"]

@@ -12,15 +12,18 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings
     MaskSetting,
     runtime_settings,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.power_settings import power_settings
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.power_settings import AWAKE, power_settings
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.settings import Setting
 from unit.trees import plan
 
-SWITCH = plan(Intent(dataplane_cores_per_node=1, shared_cores_per_node=1, realtime="1"))
+SWITCH = plan(Intent(smt="together", dataplane_cores_per_node=1, shared_cores_per_node=1, realtime="1"))
 
 
 def test_every_setting_has_a_reason():
-    everything = [*runtime_settings(SWITCH, "unlimited"), *power_settings(SWITCH, latency_us="1", turbo="off", performance=True)]
+    everything = [
+        *runtime_settings(SWITCH, "unlimited"),
+        *power_settings(SWITCH, limits={1: AWAKE}, turbo="off", performance=True),
+    ]
     assert len({setting.path for setting in everything}) == len(everything)
     assert all(setting.reason and setting.disturbs for setting in everything)
 

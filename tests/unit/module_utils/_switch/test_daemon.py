@@ -41,7 +41,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
 from unit.trees import fill, plan, writable
 
-PARTITION = plan(Intent(cpus={"housekeeping": "0-1", "dataplane": "2", "realtime": "3"}))
+PARTITION = plan(Intent(smt="together", cpus={"housekeeping": "0-1", "dataplane": "2", "realtime": "3"}))
 DEBIAN = {
     "/etc/debian_version": "13\n",
     DPDK_PROGRAM: "",

@@ -29,8 +29,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.switches import PARTITION, TOPOLOGY, guests, networks, port
 
-ONE_SIDED = plan_partition(TOPOLOGY, Intent(cpus={"dataplane": "1", "realtime": "2-3"}))
-NO_DATAPLANE = plan_partition(TOPOLOGY, Intent(cpus={"realtime": "3"}))
+ONE_SIDED = plan_partition(TOPOLOGY, Intent(smt="together", cpus={"dataplane": "1", "realtime": "2-3"}))
+NO_DATAPLANE = plan_partition(TOPOLOGY, Intent(smt="together", cpus={"realtime": "3"}))
 
 
 # -- memory ----------------------------------------------------------------------------------------

@@ -162,8 +162,8 @@ def test_a_document_of_another_topology_promises_nothing():
 
 def test_the_largest_guest_leaves_the_switchs_memory_alone():
     books = account([])
-    assert books.capacity["largest"] == {"vcpus": 10, "memory_mib": 64512, "numa_node": 0, "reason": ""}
-    assert books.capacity["largest_spread"]["vcpus"] == 20
+    assert books.capacity["largest"] == {"vcpus": 5, "memory_mib": 64512, "numa_node": 0, "reason": ""}
+    assert books.capacity["largest_spread"]["vcpus"] == 10
 
 
 def test_guests_of_the_sample_are_where_the_planner_puts_them():

@@ -17,7 +17,7 @@ from property.machines import regular
 def room(existing=(), *, memory=8192, polling=None, **shape):
     topology = build_topology(regular(**{"nodes": 2, "cores": 4, "threads": 2, **shape}).files())
     amounts = None if memory is None else dict.fromkeys(topology.nodes, memory)
-    return Room(plan_partition(topology, Intent()), topology, existing, amounts, polling)
+    return Room(plan_partition(topology, Intent(smt="together")), topology, existing, amounts, polling)
 
 
 def pinned(name, *cpus, running=True, memory=0, nodes=()):
@@ -25,20 +25,21 @@ def pinned(name, *cpus, running=True, memory=0, nodes=()):
     return Existing(name, ours=True, running=running, vcpus=pins, memory_mib=memory, hugepages="2M", nodes=nodes)
 
 
-def test_an_empty_node_gives_all_its_realtime_cpus():
-    # 4 cores of 2 threads on each NUMA node, one of them housekeeping
-    assert largest_on_node(room(), 0) == Fit(6, 8192, 0)
-    assert largest_spread(room()) == Fit(12, 16384, None)
+def test_an_empty_node_gives_all_its_realtime_cores():
+    # 4 cores of 2 threads on each NUMA node, one of them housekeeping; nothing runs beside a real-time vCPU
+    assert largest_on_node(room(), 0) == Fit(3, 8192, 0)
+    assert largest_spread(room()) == Fit(6, 16384, None)
+    assert largest_on_node(room(threads=1), 0) == Fit(3, 8192, 0)
 
 
 def test_a_thread_beside_a_guest_is_no_other_guests():
     free = sorted(room().partition.sets["realtime"] & room().partition.nodes[0])
-    assert largest_on_node(room([pinned("plc1", free[0])]), 0).vcpus == 4
+    assert largest_on_node(room([pinned("plc1", free[0])]), 0).vcpus == 2
 
 
 def test_memory_of_others_is_taken_off():
     cpu = min(room().partition.sets["realtime"] & room().partition.nodes[1])
-    assert largest_on_node(room([pinned("plc1", cpu, memory=1024, nodes=(1,))]), 1) == Fit(4, 7168, 1)
+    assert largest_on_node(room([pinned("plc1", cpu, memory=1024, nodes=(1,))]), 1) == Fit(2, 7168, 1)
 
 
 def test_a_guest_that_is_off_keeps_its_cpus():
@@ -55,7 +56,7 @@ def test_polled_realtime_cpus_are_told_as_the_reason():
 
 
 def test_without_memory_figures_none_are_claimed():
-    assert largest_on_node(room(memory=None), 0) == Fit(6, 0, 0)
+    assert largest_on_node(room(memory=None), 0) == Fit(3, 0, 0)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The roles of a QEMU process's threads, by their names. Pure."""
+
+from __future__ import annotations
+
+import re
+
+#: KVM's worker (kvm-nx-lpage-recovery).
+WORKER = "worker"
+
+
+def role_of(name: str, *, main: bool) -> str:
+    """Return the role of a QEMU thread, by its name; ``main``: whether it is the first thread."""
+    vcpu = re.fullmatch(r"CPU (\d+)/\w+", name)
+    io_thread = re.fullmatch(r"IO iothread(\d+)", name)
+    if name.startswith("kvm-nx-lpage"):
+        return WORKER
+    return f"vcpu{vcpu[1]}" if vcpu else f"iothread{io_thread[1]}" if io_thread else "emulator" if main else "other"
