@@ -35,6 +35,7 @@ EDGE = {
     "_host/host",
     "_host/kernel",
     "_host/lines",
+    "_host/locks",
     "_host/journal",
     "_host/runner",
     "_host/sysfs",
