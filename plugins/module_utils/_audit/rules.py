@@ -52,6 +52,20 @@ _TABLE = (
         "docs/settings.md",
         _SITE,
     ),
+    Rule(
+        "boot-run",
+        "error",
+        "The boot service has made the values of every role in this boot, and kept their originals.",
+        "docs/undo-and-recovery.md",
+        _SITE,
+    ),
+    Rule(
+        "guest-gate",
+        "error",
+        "Real-time guests may start: kernel and run-time values are the documented ones.",
+        "docs/undo-and-recovery.md",
+        _REBOOT,
+    ),
     Rule("boot-service-old", "warning", "The boot service is of the collection's own release.", "docs/settings.md", _SITE),
     Rule(
         "options",

@@ -131,20 +131,21 @@ class Host(Planner):
             self.changes.append(change)
         self._steps.append(Step(change, make if change is not None or anyway else _nothing, resource, forget=True))
 
-    def afterwards(self, what: str, make: Callable[[], object], *, due: bool) -> None:
+    def afterwards(self, what: str, make: Callable[[], object], *, due: bool, change: Change | None = None) -> None:
         """Plan what changes need once they are made, such as a daemon that reads its files again.
 
-        ``due``: this plan has such changes. It is journalled with them, so the next run does what a failed or killed run
-        has left undone; a reboot ends it.
+        ``due``: this plan has such changes; ``change`` shows it then. It is journalled with them, so the next run does what a
+        failed or killed run has left undone; a reboot ends it.
         """
         resource = f"after:{what}"
-        change = Change(what, "left undone by an earlier run", "done", reason="an earlier change needs it")
         if not due and resource not in self.entries("after"):
             return
         if not due:
+            change = Change(what, "left undone by an earlier run", "done", reason="an earlier change needs it")
+        if change is not None:
             self.changes.append(change)
         entry = {"owner": self.owner, "kind": "after", "before": None, "disruption": "none"}
-        self._steps.append(Step(None if due else change, make, resource, entry, forget=True))
+        self._steps.append(Step(change, make, resource, entry, forget=True))
 
     def _begin(self, steps: list[Step]) -> bool:
         """Journal the originals before the first step, so that a killed run can be undone or repeated."""

@@ -14,6 +14,7 @@ from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
 from .._guests.domain_xml import describe, is_ours, pretty
 from .._guests.guest import Guest, parse_guests
+from .._guests.kvm import check_slices
 from .._guests.libvirt import Connection, Domain, NoConnection
 from .._guests.network import parse_networks
 from .._guests.pinning import place
@@ -22,7 +23,6 @@ from .._guests.threads import polling_cpus
 from .._host.change import Change
 from .._host.current import require_current_partition
 from .._host.host import Host
-from .._host.sysfs import read_topology
 from .._memory.pools import guest_memory_mib
 from .._runtime.cpu_settings import check_priority_limit
 from ._common import Outcome
@@ -38,11 +38,12 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     check_priority_limit(parameters["priority_limit"])
     networks = parse_networks(parameters["networks"])
     guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=parameters["priority_limit"])
-    topology = read_topology(host)
-    partition = require_current_partition(host, topology.digest(), parameters["partition"])
+    partition, topology = require_current_partition(host, parameters["partition"])
     connection = edges.libvirt.connect(host) or NoConnection()
     domains = connection.domains()
     check_domains(guests, domains)
+    listed = [guest.name for guest in guests if guest.state != "absent"]
+    check_slices(host, partition, [domains[name].tree for name in listed if name in domains])
     placements = place(
         partition,
         topology,
@@ -71,11 +72,11 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
         changes.restart(plan)
     for plan in starting:
         changes.start(plan)
-    listed = {guest.name for guest in guests}
+    known = {guest.name for guest in guests}
     results = {
         "domains": [_result(plan) for plan in plans],
         "restart_required": _pending_restarts(plans, restarting),
-        "unlisted": sorted(name for name, domain in domains.items() if name not in listed and is_ours(domain.tree)),
+        "unlisted": sorted(name for name, domain in domains.items() if name not in known and is_ours(domain.tree)),
     }
     return Outcome(results, after=partial(_look, host, connection, plans, removed) if host.changes else None)
 

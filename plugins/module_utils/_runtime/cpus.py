@@ -36,4 +36,5 @@ CPUS = Feature(
         "priority_limit": one_of(*PRIORITY_LIMITS),
         "cycle_cpus": one_of(True, False),
     },
+    {"rt_throttling": "unlimited", "priority_limit": 1, "cycle_cpus": False},
 )

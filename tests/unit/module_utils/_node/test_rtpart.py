@@ -136,7 +136,7 @@ def test_manual_and_completion_know_every_verb(tmp_path):
     assert set(files) == {COMMAND, MANUAL, COMPLETION}
     assert all(f".B {verb}\n" in files[MANUAL][0] for verb in VERBS)
     assert f'verbs="{" ".join(VERBS)}"' in files[COMPLETION][0]
-    assert 'exec /usr/bin/python3 /somewhere/tool.pyz rtpart "$@"' in files[COMMAND][0]
+    assert 'exec /usr/bin/python3 -I /somewhere/tool.pyz rtpart "$@"' in files[COMMAND][0]
     assert subprocess.run(["bash", "-n"], input=files[COMPLETION][0], text=True, check=False).returncode == 0
     if shutil.which("man"):
         (tmp_path / "rtpart.8").write_text(files[MANUAL][0])
