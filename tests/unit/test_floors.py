@@ -58,6 +58,7 @@ EDGE = {
     "_runtime/cpus",
     "_runtime/feature",
     "_runtime/features",
+    "_runtime/gate",
     "_runtime/interrupts",
     "_runtime/kernel_threads",
     "_runtime/options",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .._cpus.errors import HostError
@@ -25,6 +26,9 @@ from .findings import Finding, change_finding, check_document, check_interrupts,
 
 #: Changes that are no difference: interrupts have their own rule, and a CPU is switched off before it gets a partition.
 _NO_DIFFERENCE = re.compile(r"/proc/irq/\d+/|/sys/devices/system/cpu/cpu\d+/online$")
+
+#: Rules that close the gate of real-time guests.
+_CLOSE = ("topology-changed", "file-damaged", "isolation", "kernel", "boot-run")
 
 
 def document_missing() -> Finding:
@@ -81,14 +85,22 @@ def boot_run_findings(host: Host, partition: Partition) -> list[Finding]:
     return findings
 
 
-def gate_finding(host: Host) -> Finding | None:
-    """Return the finding for a node on which no real-time guest may start."""
+def with_gate(host: Host, findings: list[Finding]) -> list[Finding]:
+    """Return findings of which the causes say that no real-time guest starts, and one for an operator's permission."""
     why = why_closed(host)
-    if not why:
-        return None
-    actual = f"they start, since {OVERRIDE} allows it, although {why}" if overridden(host) else f"none starts: {why}"
-    remedy = f"boot the node as documented (site playbook); for this boot alone: touch {OVERRIDE}"
-    return Finding("guest-gate", "real-time guests", "may start", actual, remedy)
+    allowed = f"real-time guests start only since {OVERRIDE} exists" if overridden(host) else "no real-time guest starts"
+    causes = [item for item in findings if item.rule in _CLOSE and why]
+    told = [replace(item, actual=f"{item.actual}; {allowed}") if item in causes[:1] else item for item in findings]
+    if overridden(host):
+        actual = f"open, since {OVERRIDE} exists{', although ' * bool(why)}{why}"
+        told.append(Finding("guest-gate", "real-time guests", "kept off a node that is not ready", actual, f"rm {OVERRIDE}"))
+    elif why and not causes:
+        told.append(
+            Finding(
+                "guest-gate", "real-time guests", "may start", f"none starts: {why}", f"boot as documented, or touch {OVERRIDE}"
+            )
+        )
+    return told
 
 
 def tuned_finding(host: Host) -> Finding | None:

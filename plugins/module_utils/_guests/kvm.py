@@ -276,16 +276,17 @@ def plan_unmount(host: Host, runner: Runner) -> None:
 
 
 def plan_libvirt_restart(host: Host, runner: Runner, hook: str) -> None:
-    """Plan to restart libvirt's daemons if the hook is new, since they look for hooks only when they start.
+    """Plan to restart libvirt's daemons after a planned hook that is new, since they look for hooks only when they start.
 
-    Call it before the hook's file is planned. Guests keep running.
+    Guests keep running.
     """
+    new = any(change.resource == hook and change.before is None for change in host.changes)
     for name in ("libvirtd", "virtqemud"):
         pid = host.value(f"/run/{name}.pid") or ""
         runs = pid.isdecimal() and host.exists(f"/proc/{pid}/stat")
         host.afterwards(
             f"service:{name}",
             partial(systemctl, runner, "try-restart", f"{name}.service"),
-            due=runs and not host.exists(hook),
+            due=runs and new,
             change=Change(f"service:{name}", "started before its hook", "started with it", reason="hooks are looked for once"),
         )

@@ -97,8 +97,8 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
 
     if host.exists(ARCHIVE):  # perhaps of an older release, which does not make pages
         host.set_file(ARCHIVE, build_archive(), reason="boot service")
-    plan_libvirt_restart(host, runner, HOOK)
     host.set_file(HOOK, hook_text(ARCHIVE).encode(), mode=0o755, reason="libvirt asks it before a guest starts and after it ends")
+    plan_libvirt_restart(host, runner, HOOK)
     plan_parameters(host, parameters["nx_huge_pages"], parameters["halt_poll_ns"])
     plan_profile(host)
     plan_mounts(host, runner, {size for _node, size in plan.needs})

@@ -15,10 +15,10 @@ from .._audit.drift import (
     boot_run_findings,
     document_missing,
     feature_findings,
-    gate_finding,
     kernel_findings,
     read_wanted_kernel,
     tuned_finding,
+    with_gate,
 )
 from .._audit.findings import Finding, check_document, check_interrupts, check_managed, damage_finding, finding_rows, in_order
 from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
@@ -244,8 +244,6 @@ class _Audit:
         self.add("boot service", lambda: service_findings(self.host, document))
         if not self.host.captured and not self.has("topology-changed"):
             self.add("what the boot service did", lambda: boot_run_findings(self.host, document))
-        gate = gate_finding(self.host) if not self.host.captured and document.isolated else None
-        self.findings += [gate] if gate else []
         if JOURNAL not in self._damaged_files():
             self.add("irqbalance", lambda: irqbalance_files(self.host, self.runner, document))
 
@@ -268,6 +266,8 @@ class _Audit:
                 look = partial(feature_findings, self.host, document, feature, options)
                 self.attempt(f"settings of {feature}", lambda look=look: Found(look()))  # type: ignore[misc]
         self.findings += unconfigured(document, present, specs)
+        if not self.host.captured and document.isolated:
+            self.findings = with_gate(self.host, self.findings)
         tuned = tuned_finding(self.host)
         self.findings += [tuned] if tuned else []
 

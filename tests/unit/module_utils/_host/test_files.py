@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.files import (
     unlink,
     write_file,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import STATE_DIR
 from unit.hosts import FOREIGN, KEPT
 from unit.trees import fill, killed_at, snapshot, writable
 
@@ -132,3 +134,85 @@ def test_links_are_read_and_what_is_not_there_is_removed_without_a_word(tmp_path
     for name in ("link", "file", "none", "none/below"):
         unlink(str(tmp_path / name))
     assert os.listdir(tmp_path) == []
+
+
+# -- umask, owner, access list ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o000, 0o022])
+def test_folders_and_files_have_their_modes_whatever_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        host = writable(fill(tmp_path, {"/var/lib/": None}))
+        with host.locked():
+            host.set_file("/etc/ansible/facts.d/x.fact", b"{}")
+            host.set_link("/etc/wants/x.service", "/x")
+            host.commit()
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    modes = {path: found[1] for path, found in snapshot(tmp_path).items() if found[0] != "link"}
+    assert {path: oct(mode) for path, mode in modes.items() if path.startswith("/etc")} == {
+        "/etc": "0o755", "/etc/ansible": "0o755", "/etc/ansible/facts.d": "0o755", "/etc/ansible/facts.d/x.fact": "0o644", "/etc/wants": "0o755",
+    }  # fmt: skip
+    assert oct(modes[STATE_DIR]) == "0o700"
+    assert {oct(mode) for path, mode in modes.items() if path.startswith(f"{STATE_DIR}/")} == {"0o600"}
+
+
+@pytest.mark.parametrize("replace", [False, True], ids=["written", "moved"])
+def test_a_replaced_file_keeps_its_owner(tmp_path, monkeypatch, replace):
+    full, new, given = tmp_path / "file", tmp_path / "new", []
+    full.write_text("one")
+    new.write_text("two")
+    real = os.lstat
+
+    def lstat(path):
+        found = list(real(path))
+        found[4:6] = 1234, 4321
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    monkeypatch.setattr(
+        os, "fchown", lambda handle, *owner: given.append((os.path.basename(os.readlink(f"/proc/self/fd/{handle}")), *owner))
+    )
+    if replace:
+        replace_file(str(new), str(full))
+    else:
+        write_file(str(full), b"two", 0o640)
+    assert given == [("new" if replace else ".realtime-kvm-file", 1234, 4321)], "before it takes its place"
+    assert full.read_text() == "two"
+
+
+def test_a_replaced_file_keeps_access_list_and_label_and_no_signature(tmp_path, monkeypatch):
+    full = tmp_path / "file"
+    full.write_text("one")
+    there = {"security.selinux": b"etc_t", "system.posix_acl_access": b"list", "security.ima": b"of the old content"}
+    given = {}
+
+    def getxattr(_path, name, follow_symlinks):
+        assert not follow_symlinks
+        if name not in there:
+            raise OSError(errno.ENODATA, "")
+        return there[name]
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    monkeypatch.setattr(os, "setxattr", lambda handle, name, value: given.update({(os.fstat(handle).st_size, name): value}))
+    write_file(str(full), b"two", 0o640)
+    assert given == {(0, "security.selinux"): b"etc_t", (0, "system.posix_acl_access"): b"list"}, "before it takes its place"
+    del there["security.selinux"], there["system.posix_acl_access"]
+    write_file(str(full), b"three", 0o640)
+    assert full.read_bytes() == b"three"
+
+
+def test_a_label_that_cannot_be_given_is_an_error_and_the_old_file_stays(tmp_path, monkeypatch):
+    full = tmp_path / "file"
+    full.write_text("one")
+    monkeypatch.setattr(os, "getxattr", lambda *_arguments, **_options: b"x")
+
+    def refuse(*_arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with pytest.raises(PermissionError):
+        write_file(str(full), b"two", 0o640)
+    assert (full.read_text(), os.listdir(tmp_path)) == ("one", ["file"])
