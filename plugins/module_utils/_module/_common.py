@@ -70,7 +70,7 @@ def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]
     """Return the result after a refusal: the changes made before it, mostly none, and the reason."""
     text = str(error)
     named = re.match(r"[a-z_]+(\[\d+\])?[:.]", text)  # begins with a variable
-    made = planner.results() if planner.committed else {"changed": False}
+    made: dict[str, Any] = planner.results() if planner.committed else {"changed": False}
     resources = [change["resource"] for change in made.get("changes", ())]
     if resources:
         more = f" and {len(resources) - _NAMED} more" if len(resources) > _NAMED else ""

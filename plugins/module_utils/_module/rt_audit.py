@@ -300,9 +300,11 @@ class _Audit:
 
     def _slices(self, partition: Partition, domains: Mapping[str, Domain]) -> None:
         """Look at the slices of the domains that use isolated CPUs, whoever defined them."""
-        trees = [
-            domain.tree for domain in domains.values() if frozenset().union(*read_pins(domain.tree).values()) & partition.isolated
-        ]
+
+        def own_cpus(domain: Domain) -> bool:
+            return any(cpus & partition.isolated for cpus in read_pins(domain.tree).values())
+
+        trees = self.read("slices of guests", lambda: [item.tree for item in domains.values() if own_cpus(item)], [])
         self._slice(partial(check_slices, self.host, partition, trees))
 
     def _slice(self, check: Callable[[], None]) -> None:

@@ -25,6 +25,7 @@ from .._host.current import require_current_partition
 from .._host.host import Host
 from .._memory.pools import guest_memory_mib
 from .._runtime.cpu_settings import check_priority_limit
+from .._runtime.gate import explain, overridden, why_closed
 from ._common import Outcome
 from ._guest_edges import GuestEdges
 
@@ -56,6 +57,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
+    _check_gate(host, [*starting, *restarting])
     check_pages(host, [*starting, *restarting], parameters["hugepages"], restarting)
 
     removed = [guest for guest in guests if guest.state == "absent" and guest.name in domains]
@@ -79,6 +81,19 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
         "unlisted": sorted(name for name, domain in domains.items() if name not in known and is_ours(domain.tree)),
     }
     return Outcome(results, after=partial(_look, host, connection, plans, removed) if host.changes else None)
+
+
+def _check_gate(host: Host, starting: Sequence[GuestPlan]) -> None:
+    """Refuse to start real-time guests that libvirt's hook would refuse; in check mode a note, since a reboot may come before."""
+    if overridden(host):
+        return
+    for plan in starting:
+        cpus = frozenset().union(*(plan.placement.vcpus.get(vcpu, frozenset()) for vcpu in plan.guest.schedulers))
+        why = why_closed(host, cpus) if cpus else ""
+        if why and not host.dry:
+            raise HostError(f"realtime_guests: {plan.guest.name} cannot start: {explain(why)}")
+        if why:
+            host.notes.append(f"{plan.guest.name} cannot start on the node as it is: {why}")
 
 
 def _changes(edges: GuestEdges, connection: Connection, domains: Mapping[str, Domain], parameters: Mapping[str, Any]) -> Changes:

@@ -148,12 +148,13 @@ def _describe(thread: Thread) -> str:
 
 
 def _status(host: Host, partition: Partition, options: argparse.Namespace) -> int:
-    findings = check_document(partition, read_topology(host))
+    elsewhere = check_document(partition, read_topology(host))
     features, damaged = configured_features(host)
+    findings = list(elsewhere)
     findings += [
         damage_finding(config_path(name), reason, f"run the {FEATURES[name].role} role") for name, reason in damaged.items()
     ]
-    for feature, values in features.items() if not findings else ():
+    for feature, values in features.items() if not elsewhere else ():
         trial = trial_of(host, feature)
         FEATURES[feature].plan(trial, partition, values)
         findings += [change_finding(change, FEATURES[feature].role) for change in trial.changes]
