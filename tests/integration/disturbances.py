@@ -91,7 +91,7 @@ def measure(cpu: int, other: int) -> None:
             "shared": partition.sets["shared"] | {other},
         },
     )
-    features = features.configured_features(Host())
+    features, _damaged = features.configured_features(Host())
     path = "/run/watched"
     watcher = subprocess.Popen(
         ["rtpart", "run", "realtime", "--cpu", str(cpu), "-f", "10", "--", sys.executable, __file__, "watch", str(cpu), path]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .._cpus.errors import HostError
@@ -20,10 +21,14 @@ from .._host.trial import trial_of
 from .._host.tuning_daemons import tuned_state
 from .._interrupts.interrupts import read_interrupts
 from .._runtime.features import FEATURES, configured_features
-from .findings import Finding, change_finding, check_document, check_interrupts, check_kernel, check_task
+from .._runtime.gate import OVERRIDE, is_missing, overridden, read_boot_state, why_closed
+from .findings import Finding, change_finding, check_document, check_interrupts, check_kernel, check_task, damage_finding
 
 #: Changes that are no difference: interrupts have their own rule, and a CPU is switched off before it gets a partition.
 _NO_DIFFERENCE = re.compile(r"/proc/irq/\d+/|/sys/devices/system/cpu/cpu\d+/online$")
+
+#: Rules that close the gate of real-time guests.
+_CLOSE = ("topology-changed", "file-damaged", "isolation", "kernel", "boot-run")
 
 
 def document_missing() -> Finding:
@@ -67,6 +72,37 @@ def feature_findings(host: Host, partition: Partition, feature: str, options: Ma
     return [change_finding(change, FEATURES[feature].role) for change in changes]
 
 
+def boot_run_findings(host: Host, partition: Partition) -> list[Finding]:
+    """Return what the boot service has not made in this boot and what is missing still, and what undo cannot restore."""
+    findings = []
+    for name, reason in read_boot_state(host).items():
+        if name == "journal" and reason:
+            remedy = "repair what is named and reboot; until then only a reboot restores the run-time values of this boot"
+            findings.append(Finding("boot-run", "journal of this boot", "the originals of all values", reason, remedy))
+        elif reason and name in FEATURES and is_missing(host, partition, name):
+            remedy = f"repair what is named, then run systemctl restart realtime-kvm.service or the {FEATURES[name].role} role"
+            findings.append(Finding("boot-run", f"values of {name}", "made by the boot service", reason, remedy))
+    return findings
+
+
+def with_gate(host: Host, findings: list[Finding]) -> list[Finding]:
+    """Return findings of which the causes say that no real-time guest starts, and one for an operator's permission."""
+    why = why_closed(host)
+    allowed = f"real-time guests start only since {OVERRIDE} exists" if overridden(host) else "no real-time guest starts"
+    causes = [item for item in findings if item.rule in _CLOSE and why]
+    told = [replace(item, actual=f"{item.actual}; {allowed}") if item in causes[:1] else item for item in findings]
+    if overridden(host):
+        actual = f"open, since {OVERRIDE} exists{', although ' * bool(why)}{why}"
+        told.append(Finding("guest-gate", "real-time guests", "kept off a node that is not ready", actual, f"rm {OVERRIDE}"))
+    elif why and not causes:
+        told.append(
+            Finding(
+                "guest-gate", "real-time guests", "may start", f"none starts: {why}", f"boot as documented, or touch {OVERRIDE}"
+            )
+        )
+    return told
+
+
 def tuned_finding(host: Host) -> Finding | None:
     """Return the finding for a node with an enabled or active tuned."""
     state = tuned_state(host)
@@ -84,7 +120,11 @@ def partition_drift(host: Host, topology: Topology, partition: Partition | None)
     kernel = read_kernel(host)
     findings = check_document(partition, topology)
     findings += kernel_findings(kernel, partition, read_wanted_kernel(host))
-    for feature, options in configured_features(host).items():
+    features, damaged = configured_features(host)
+    findings += [
+        damage_finding(config_path(name), reason, f"run the {FEATURES[name].role} role") for name, reason in damaged.items()
+    ]
+    for feature, options in features.items():
         findings += feature_findings(host, partition, feature, options)
     findings += check_interrupts(partition, read_interrupts(host))
     found = (

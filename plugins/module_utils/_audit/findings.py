@@ -75,6 +75,12 @@ def change_finding(change: Change, role: str, rule: str = "") -> Finding:
     return Finding(rule or rule_of(change), change.resource, expected, actual, remedy)
 
 
+def damage_finding(path: str, reason: str, remedy: str) -> Finding:
+    """Return the finding for a file of the roles that cannot be read."""
+    short = reason.removeprefix(f"{path} is ").removeprefix(f"{path}: ")
+    return Finding("file-damaged", path, "what the roles keep there", short, remedy)
+
+
 def _brief(text: str | None, other: str | None) -> str:
     if text is None or "\n" not in text.strip():
         return "absent" if text is None else text.strip()

@@ -17,10 +17,9 @@ from .._cpus.partition import Partition
 from .._guests.domain_xml import describe, read_schedulers, shares_memory, vhost_user_macs
 from .._guests.libvirt import Domain
 from .._guests.roles import role_of
-from .._guests.threads import PID_DIR
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_machine
-from .._host.threads import SWITCH_PID, guest_name, read_programs, read_threads
+from .._host.threads import SWITCH_PID, guest_name, guest_pids, read_programs, read_threads
 from .._host.tuning_daemons import tuned_state, tuning_daemons
 from .._isolation.holders import HOLDERS, ROOT
 from .._memory.pools import memory_nodes
@@ -57,10 +56,10 @@ def read_guests(
     for actor in actors:
         if actor.role:
             processes.setdefault(actor.process, []).append(actor)
-    names = {host.value(path): path.rpartition("/")[2][:-4] for path in host.glob(f"{PID_DIR}/*.pid")}
+    names = {pid: name for name, pid in guest_pids(host).items()}
     guests = []
     for process, threads in sorted(processes.items()):
-        name = names.get(str(process)) or guest_name(host, process)
+        name = names.get(process) or guest_name(host, process)
         guest = RunningGuest(name, process, tuple(threads), locked_kib=_locked_kib(host, process), listed=name in listed)
         if guest.realtime or guest.owned(partition):  # the memory map of a guest without fixed CPUs is not read
             guest = replace(guest, memory=memory_nodes(host, process))

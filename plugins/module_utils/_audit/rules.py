@@ -52,6 +52,19 @@ _TABLE = (
         "docs/settings.md",
         _SITE,
     ),
+    Rule(
+        "boot-run",
+        "error",
+        "The boot service has made the values of every role in this boot, and kept their originals.",
+        "docs/undo-and-recovery.md",
+        _SITE,
+    ),
+    Rule(
+        "guest-gate",
+        "warning",
+        "Real-time guests are kept off a node whose kernel or boot is not as documented, and may start on others.",
+        "docs/undo-and-recovery.md",
+    ),
     Rule("boot-service-old", "warning", "The boot service is of the collection's own release.", "docs/settings.md", _SITE),
     Rule(
         "options",

@@ -16,3 +16,7 @@ class RefusalError(Exception):
 
 class HostError(RefusalError):
     """The machine refused a read or a write; the message names the file and what would help."""
+
+
+#: Exceptions of code that reads files with unexpected content.
+UNEXPECTED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)

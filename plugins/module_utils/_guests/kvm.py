@@ -7,6 +7,7 @@ import fcntl
 import os
 import posixpath
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from functools import partial
 
@@ -27,6 +28,7 @@ _NEVER_SINCE = (6, 5)
 _GET_API_VERSION, _API_VERSION = 0xAE00, 12  # linux/kvm.h
 
 SLICE = "machine.slice"
+_CGROUP_ROOTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/cpuset")
 #: Where systemd finds units and drop-ins, the strongest first (systemd.unit(5)).
 _UNITS = (
     "/etc/systemd/system.control",
@@ -38,8 +40,6 @@ _UNITS = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
-_CGROUPS = (f"/sys/fs/cgroup/{SLICE}/cpuset.cpus", f"/sys/fs/cgroup/cpuset/{SLICE}/cpuset.cpus")
-
 MODPROBE = "/etc/modprobe.d/realtime-kvm.conf"
 _LIBVIRT = ("libvirtd.service", "virtqemud.service")
 #: Files that guests may read where AppArmor confines them, and the file for the administrator's additions.
@@ -98,53 +98,84 @@ def check_device(host: Host, machine: Machine) -> None:
 # -- the slice of guests ---------------------------------------------------------------------------
 
 
-def check_slice(host: Host, partition: Partition) -> None:
+class SliceError(HostError):
+    """The CPUs of a slice do not suffice for the guests in it."""
+
+    def __init__(self, unit: str, message: str) -> None:
+        super().__init__(message)
+        self.unit = unit
+
+
+def slice_of(tree: ET.Element) -> str:
+    """Return the slice of a domain: libvirt makes ``machine-rt.slice`` of the partition ``/machine/rt`` (virsystemd.c)."""
+    parts = [part.replace("-", "\\x2d") for part in (tree.findtext("./resource/partition") or "").strip().split("/") if part]
+    return f"{'-'.join(parts)}.slice" if parts else SLICE
+
+
+def _chain(unit: str) -> list[str]:
+    """Return a slice and those above it, the outermost first: systemd nests them by their names (systemd.slice(5))."""
+    parts = unit.removesuffix(".slice").split("-")
+    return ["-".join(parts[: depth + 1]) + ".slice" for depth in range(len(parts))]
+
+
+def check_slices(host: Host, partition: Partition, trees: Iterable[ET.Element]) -> None:
+    """Refuse limits of the slices that these domains are in."""
+    for unit in dict.fromkeys(unit for tree in trees for unit in _chain(slice_of(tree))):
+        check_slice(host, partition, unit)
+
+
+def check_slice(host: Host, partition: Partition, unit: str = SLICE) -> None:
     """Refuse a limit that would keep emulator threads off housekeeping CPUs, or vCPUs off their CPUs.
 
-    libvirt puts guests into machine.slice. A pin outside the slice's cpuset fails. In a slice of realtime CPUs alone,
-    emulator threads would wait behind vCPUs that never yield, and the guest would never finish booting.
+    libvirt puts guests into machine.slice, or into one that the definition names. A pin outside the slice's cpuset fails. In a
+    slice of realtime CPUs alone, emulator threads would wait behind vCPUs that never yield, and the guest would never finish
+    booting.
     """
     needed = partition.housekeeping | partition.sets["shared"] | partition.sets["realtime"]
-    for where, text in _slice_limits(host):
+    for where, text in _slice_limits(host, unit):
         try:
             allowed = parse_cpulist(",".join(re.split(r"[\s,]+", text.strip())))
         except CpuListError:
             continue  # systemd ignores it too
         missing = needed - allowed
         if allowed and missing:
-            raise HostError(
+            raise SliceError(
+                unit,
                 f"{where} limits guests to CPUs {format_cpulist(allowed)}, but they need {format_cpulist(needed)}: "
                 "housekeeping CPUs "
                 f"({format_cpulist(partition.housekeeping)}) for emulator threads, "
                 f"realtime CPUs ({format_cpulist(partition.sets['realtime'])}) for vCPUs; "
-                f"add {format_cpulist(missing)}, or remove the limit (systemctl revert {SLICE}, "
-                "or remove the line and systemctl daemon-reload)"
+                f"add {format_cpulist(missing)}, or remove the limit (systemctl revert {unit}, "
+                "or remove the line and systemctl daemon-reload)",
             )
 
 
-def _slice_limits(host: Host) -> list[tuple[str, str]]:
+def _slice_limits(host: Host, unit: str) -> list[tuple[str, str]]:
     """Return the limits of the slice: those in unit files, with their places, and the kernel's own."""
     found = []
     for key in ("AllowedCPUs", "StartupAllowedCPUs"):
         lists: list[str] = []
         places: list[str] = []
-        for path in _slice_files(host):
+        for path in _slice_files(host, unit):
             for value in re.findall(rf"^\s*{key}\s*=(.*)$", host.read(path) or "", re.MULTILINE):
                 lists, places = ([*lists, value.strip()], [*places, path]) if value.strip() else ([], [])
         if lists:
             found.append((f"{' and '.join(dict.fromkeys(places))} ({key}={' '.join(lists)})", " ".join(lists)))
-    return found + [(path, text) for path in _CGROUPS for text in [host.value(path)] if text]
+    groups = [f"{root}/{'/'.join(_chain(unit))}/cpuset.cpus" for root in _CGROUP_ROOTS]
+    return found + [(path, text) for path in groups for text in [host.value(path)] if text]
 
 
-def _slice_files(host: Host) -> list[str]:
+def _slice_files(host: Host, unit: str) -> list[str]:
     """Return the slice's unit file and drop-ins in the order in which systemd reads them."""
-    unit = next((f"{folder}/{SLICE}" for folder in _UNITS if host.exists(f"{folder}/{SLICE}")), None)
+    file = next((f"{folder}/{unit}" for folder in _UNITS if host.exists(f"{folder}/{unit}")), None)
+    # drop-ins of all slices whose names begin alike too: machine-.slice.d (systemd.unit(5))
+    alike = [name.replace(".slice", "-.slice") for name in reversed(_chain(unit)[:-1])]
     drop_ins: dict[str, str] = {}
     for folder in _UNITS:
-        for kind in (f"{SLICE}.d", "slice.d"):
-            for path in host.glob(f"{folder}/{kind}/*.conf"):
+        for kind in (unit, *alike, "slice"):
+            for path in host.glob(f"{folder}/{kind}.d/*.conf"):
                 drop_ins.setdefault(posixpath.basename(path), path)
-    return ([unit] if unit else []) + [drop_ins[name] for name in sorted(drop_ins)]
+    return ([file] if file else []) + [drop_ins[name] for name in sorted(drop_ins)]
 
 
 # -- parameters of the module ----------------------------------------------------------------------
@@ -266,17 +297,17 @@ def plan_unmount(host: Host, runner: Runner) -> None:
 
 
 def plan_libvirt_restart(host: Host, runner: Runner, hook: str) -> None:
-    """Plan to restart a libvirt daemon that started before its hook existed, since it looks for hooks only then.
+    """Plan to restart libvirt's daemons after a planned hook that is new, since they look for hooks only when they start.
 
     Guests keep running.
     """
+    new = any(change.resource == hook and change.before is None for change in host.changes)
     for name in ("libvirtd", "virtqemud"):
         pid = host.value(f"/run/{name}.pid") or ""
-        stat = host.read(f"/proc/{pid}/stat") if pid.isdecimal() else None
-        booted = re.search(r"^btime (\d+)", host.read("/proc/stat") or "", re.MULTILINE)
-        if not stat or not booted:
-            continue
-        started = int(booted[1]) + int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
-        if not host.exists(hook) or os.stat(host.path(hook)).st_mtime > started:
-            change = Change(f"service:{name}", "started before its hook", "started with it", reason="hooks are looked for once")
-            host.follow_up(change, partial(systemctl, runner, "restart", f"{name}.service"))
+        runs = pid.isdecimal() and host.exists(f"/proc/{pid}/stat")
+        host.afterwards(
+            f"service:{name}",
+            partial(systemctl, runner, "try-restart", f"{name}.service"),
+            due=runs and new,
+            change=Change(f"service:{name}", "started before its hook", "started with it", reason="hooks are looked for once"),
+        )

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._host.host import Host
-from .._host.threads import SWITCH_PID, Thread, read_thread
+from .._host.threads import PID_DIR, SWITCH_PID, Thread, read_thread
 from .guest import Guest, Scheduler
 from .pinning import Placement
 from .roles import WORKER, role_of
-
-PID_DIR = "/run/libvirt/qemu"
 
 _POLICIES = {"fifo": os.SCHED_FIFO, "rr": os.SCHED_RR}
 _NAMES = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline"}

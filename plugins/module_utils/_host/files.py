@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Atomic writes and the lock; by full path, with plain ``OSError``. Edge."""
+"""Atomic writes; by full path, with plain ``OSError``. Edge."""
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
+import stat
 from contextlib import suppress
 
 
@@ -20,15 +21,63 @@ def unlink(full: str) -> None:
         os.unlink(full)
 
 
+def make_directories(directory: str, mode: int = 0o755) -> None:
+    """Make a directory and those above it that are missing; the caller's umask has no say. ``mode`` is the last one's."""
+    if os.path.isdir(directory):
+        return
+    parent = os.path.dirname(directory)
+    if parent and parent != directory:
+        make_directories(parent)
+    umask = os.umask(0)  # so that a directory has its mode from the start
+    try:
+        os.mkdir(directory, mode)
+    except FileExistsError:
+        if not os.path.isdir(directory):
+            raise  # else another program has just made it
+    finally:
+        os.umask(umask)
+
+
+#: Attributes of a file that say who may use it; others, such as signatures, belong to its content.
+_KEPT = ("security.selinux", "system.posix_acl_access")
+
+
+def _take_after(full: str, handle: int) -> None:
+    """Give an open new file the owner, access list and security label of the file that it replaces, if there is one."""
+    try:
+        info = os.lstat(full)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISREG(info.st_mode):
+        return
+    mine = os.fstat(handle)
+    if (info.st_uid, info.st_gid) != (mine.st_uid, mine.st_gid):
+        os.fchown(handle, info.st_uid, info.st_gid)
+    for name in _KEPT:
+        _copy_attribute(full, handle, name)
+
+
+def _copy_attribute(full: str, handle: int, name: str) -> None:
+    try:
+        os.setxattr(handle, name, os.getxattr(full, name, follow_symlinks=False))
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+            raise
+
+
 def write_file(full: str, content: bytes, mode: int) -> None:
-    """Replace a file atomically: after a power cut the old or the new one is complete."""
-    os.makedirs(os.path.dirname(full), exist_ok=True)
+    """Replace a file atomically: after a power cut the old or the new one is complete.
+
+    Owner, access list and security label of a file that is replaced stay.
+    """
+    make_directories(os.path.dirname(full))
     temporary = temporary_of(full)
     unlink(temporary)  # left by a killed run
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
+            _take_after(full, stream.fileno())
             os.fchmod(stream.fileno(), mode)
             stream.flush()
             os.fsync(stream.fileno())
@@ -40,9 +89,10 @@ def write_file(full: str, content: bytes, mode: int) -> None:
 
 
 def replace_file(new: str, full: str) -> None:
-    """Move a finished file over another in its directory; the mode stays the other's."""
+    """Move a finished file over another in its directory; mode, owner, access list and security label stay the other's."""
     handle = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        _take_after(full, handle)
         os.fchmod(handle, mode_of(full))
         os.fsync(handle)
     finally:
@@ -68,24 +118,3 @@ def sync_directory(directory: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def take_lock(full: str) -> int:
-    """Create a lock file and its directory, and wait for the lock; closing the returned handle releases it.
-
-    ``NotADirectoryError`` when the directory is something else.
-    """
-    directory = os.path.dirname(full)
-    while True:
-        try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            handle = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except (FileNotFoundError, FileExistsError):
-            if not os.path.lexists(directory) or os.path.isdir(directory):
-                continue  # the holder has just removed the directory
-            raise NotADirectoryError(directory) from None
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), os.stat(full)):
-                return handle
-        os.close(handle)  # the holder has removed the file, so this handle locks nothing

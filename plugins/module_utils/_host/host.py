@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,9 +20,12 @@ from typing import Any
 from .._cpus.errors import HostError
 from . import files
 from .change import Change, Planner, Step, worse
-from .journal import JOURNAL, LOCK, STATE_DIR, Journal
+from .journal import JOURNAL, LOCK, STATE_DIR, Journal, NoJournal
+from .locks import LockedError, cpus_locked, release, take_lock
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+#: Owners whose runs move CPUs between cgroups, as libvirt's hook does.
+_MOVES_CPUS = ("cpu_partition",)
 
 
 def _nothing() -> None:
@@ -32,12 +35,19 @@ def _nothing() -> None:
 class Host(Planner):
     """Files below ``root``. Undo restores only the journal entries of ``owner``, a module."""
 
-    def __init__(self, root: str = "/", *, check_mode: bool = False, owner: str = "", captured: bool = False) -> None:
-        """``captured``: the root is a copy of a machine's files; nothing is written there and nothing runs."""
+    def __init__(
+        self, root: str = "/", *, check_mode: bool = False, owner: str = "", captured: bool = False, needs_journal: bool = True
+    ) -> None:
+        """``captured``: the root is a copy of a machine's files; nothing is written there and nothing runs.
+
+        Without ``needs_journal`` changes are made even where the journal cannot be kept; ``unjournalled`` then says why.
+        """
         super().__init__(check_mode=check_mode or captured)
         self.root = root.rstrip("/")
         self.owner = owner
         self.captured = captured
+        self.needs_journal = needs_journal
+        self.unjournalled = ""
         self._journal: Journal | None = None
 
     # -- reading -----------------------------------------------------------------------------------
@@ -108,7 +118,7 @@ class Host(Planner):
 
     def forget(self, resource: str) -> None:
         """Drop a journal entry at once: the resource has its original value."""
-        self.journal.forget([resource])
+        self._forget([resource])
 
     def restore(self, change: Change | None, resource: str, make: Callable[[], object], *, anyway: bool = False) -> None:
         """Plan to restore a resource and drop its journal entry; it disturbs at least as much as the change did.
@@ -121,17 +131,42 @@ class Host(Planner):
             self.changes.append(change)
         self._steps.append(Step(change, make if change is not None or anyway else _nothing, resource, forget=True))
 
+    def afterwards(self, what: str, make: Callable[[], object], *, due: bool, change: Change | None = None) -> None:
+        """Plan what changes need once they are made, such as a daemon that reads its files again.
+
+        ``due``: this plan has such changes; ``change`` shows it then. It is journalled with them, so the next run does what a
+        failed or killed run has left undone; a reboot ends it.
+        """
+        resource = f"after:{what}"
+        if not due and resource not in self.entries("after"):
+            return
+        if not due:
+            change = Change(what, "left undone by an earlier run", "done", reason="an earlier change needs it")
+        if change is not None:
+            self.changes.append(change)
+        entry = {"owner": self.owner, "kind": "after", "before": None, "disruption": "none"}
+        self._steps.append(Step(change, make, resource, entry, forget=True))
+
     def _begin(self, steps: list[Step]) -> bool:
         """Journal the originals before the first step, so that a killed run can be undone or repeated."""
         if not any(step.change or step.forget or not step.entry for step in steps):
             return False  # originals without a change
-        self.journal.remember((step.resource, step.entry) for step in steps if step.entry is not None)
+        try:
+            self.journal.remember((step.resource, step.entry) for step in steps if step.entry is not None)
+        except HostError as error:
+            self._without_journal(error)
         return True
 
     def _end(self, steps: list[Step]) -> None:
         forgotten = [step.resource for step in steps if step.forget]
         if forgotten:  # only now: a failed restore is repeated as a whole
-            self.journal.forget(forgotten)
+            self._forget(forgotten)
+
+    def _forget(self, resources: Sequence[str]) -> None:
+        try:
+            self.journal.forget(resources)
+        except HostError as error:
+            self._without_journal(error)
 
     def set_value(self, path: str, value: str, *, disruption: str = "none", reason: str = "", current: str | None = None) -> None:
         """Plan that a kernel file holds ``value``. ``current`` overrides what is compared."""
@@ -149,7 +184,7 @@ class Host(Planner):
 
     def _write_link(self, path: str, target: str | None) -> None:
         full = self.path(path)
-        os.makedirs(os.path.dirname(full), exist_ok=True)
+        files.make_directories(os.path.dirname(full))
         if os.path.lexists(full):
             os.unlink(full)
         if target is None:
@@ -211,9 +246,24 @@ class Host(Planner):
     def journal(self) -> Journal:
         """The journal; ``HostError`` when it is damaged."""
         if self._journal is None:
-            self._journal = Journal(self.root, self.boot_id(), self._kernels)
-            if self._journal.dropped:
-                self.notes.append(f"{self._journal.dropped} run-time originals of an earlier boot were dropped from the journal")
+            self._journal = self._read_journal()
+        return self._journal
+
+    def _read_journal(self) -> Journal:
+        try:
+            journal = Journal(self.root, self.boot_id(), self._kernels)
+        except HostError as error:
+            return self._without_journal(error)
+        if journal.dropped:
+            self.notes.append(f"{journal.dropped} run-time originals of an earlier boot were dropped from the journal")
+        return journal
+
+    def _without_journal(self, error: HostError) -> Journal:
+        """Go on without a journal, or raise the error where one is needed."""
+        if self.needs_journal:
+            raise error
+        self.unjournalled = self.unjournalled or str(error)
+        self._journal = NoJournal(self.boot_id())
         return self._journal
 
     def _kernels(self) -> list[str]:
@@ -260,24 +310,46 @@ class Host(Planner):
         if self.dry:
             yield
             return
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._state_locked())
+            except LockedError:
+                raise
+            except HostError as error:
+                self._without_journal(error)
+            if self.owner in _MOVES_CPUS:
+                held.enter_context(cpus_locked(self.root, self.owner))
+            yield
+            if not self.journal.entries:
+                self._forget([])  # the file, and the folders made for it
+
+    @contextmanager
+    def _state_locked(self) -> Iterator[None]:
+        """Hold the lock of the state directory; nothing of it stays without a journal."""
         try:
-            handle = files.take_lock(self.path(LOCK))
+            handle = take_lock(self.path(LOCK), self.owner)
         except NotADirectoryError as error:
             raise HostError(f"{STATE_DIR} is not a directory; move it away") from error
         except OSError as error:
             raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
         try:
-            for path in [JOURNAL, *self.journal.paths()]:  # left half written by a killed run
-                files.unlink(files.temporary_of(self.path(path)))
+            self._clean()
             yield
-            if not self.journal.entries:
-                self.journal.save()
         finally:
             if not self.exists(JOURNAL):  # nothing to remember, so nothing stays
-                files.unlink(self.path(LOCK))
                 with suppress(OSError):
+                    files.unlink(self.path(LOCK))
                     os.rmdir(self.path(STATE_DIR))
-            os.close(handle)
+            release(handle)
+
+    def _clean(self) -> None:
+        """Remove what a killed run has left half written."""
+        path = ""
+        try:
+            for path in [JOURNAL, *self.journal.paths()]:
+                files.unlink(files.temporary_of(self.path(path)))
+        except OSError as error:
+            self._without_journal(HostError(f"{files.temporary_of(path)} cannot be removed: {error.strerror}"))
 
 
 def _printable(content: bytes | None) -> str | None:

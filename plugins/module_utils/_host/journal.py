@@ -21,7 +21,7 @@ JOURNAL = f"{STATE_DIR}/journal.json"
 LOCK = f"{STATE_DIR}/lock"
 
 #: Kinds whose originals end with the boot.
-RUNTIME_KINDS = ("value", "thread", "cgroup")
+RUNTIME_KINDS = ("value", "thread", "cgroup", "after")
 #: Kinds that are files, whose folders may have been made for them.
 PATH_KINDS = ("file", "link", "lines")
 
@@ -118,17 +118,31 @@ class Journal:
 
     def save(self) -> None:
         """Write the file; without entries, remove it and the folders made for this collection."""
-        if self.entries:
-            os.makedirs(self.root + STATE_DIR, mode=0o700, exist_ok=True)
-            document = {"schema": SCHEMA, "directories": self.directories, "entries": self.entries, "kernels": self.kernels}
-            try:
-                files.write_file(self.root + JOURNAL, json.dumps(document, indent=1, sort_keys=True).encode(), 0o600)
-            except OSError as error:
-                raise HostError(f"{JOURNAL} cannot be written: {error.strerror}") from None
-            return
+        try:
+            self._write() if self.entries else self._remove()
+        except OSError as error:
+            raise HostError(f"{JOURNAL} cannot be written: {error.strerror}") from None
+
+    def _write(self) -> None:
+        document = {"schema": SCHEMA, "directories": self.directories, "entries": self.entries, "kernels": self.kernels}
+        files.make_directories(self.root + STATE_DIR, 0o700)
+        files.write_file(self.root + JOURNAL, json.dumps(document, indent=1, sort_keys=True).encode(), 0o600)
+
+    def _remove(self) -> None:
         files.unlink(self.root + JOURNAL)
         for directory in sorted(self.directories, key=len, reverse=True):
             full = self.root + directory
             if os.path.isdir(full) and not os.listdir(full):
                 os.rmdir(full)
         self.directories = []
+
+
+class NoJournal(Journal):
+    """Stands in for a journal that cannot be kept: it has no originals, and those of this run end with it."""
+
+    def __init__(self, boot_id: str) -> None:
+        self.root, self.boot_id = "", boot_id
+        self.entries, self.directories, self.kernels, self.dropped = {}, [], [], 0
+
+    def save(self) -> None:
+        """Keep nothing."""

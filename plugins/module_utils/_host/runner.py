@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from .._cpus.errors import HostError
 from .host import Host, Runner
@@ -29,3 +30,8 @@ def reload_systemd(host: Host, runner: Runner, *restart: str) -> None:
     systemctl(runner, "daemon-reload")
     for unit in restart:
         systemctl(runner, "try-restart", unit)
+
+
+def plan_reload(host: Host, runner: Runner, *, due: bool) -> None:
+    """Plan that systemd reads changed units, ``due`` for this plan's or left undone by an earlier run."""
+    host.afterwards("systemd: changed units are read", partial(reload_systemd, host, runner), due=due)

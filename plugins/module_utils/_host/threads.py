@@ -17,6 +17,8 @@ from .change import Change
 from .host import Host
 
 SWITCH_PID = "/run/openvswitch/ovs-vswitchd.pid"
+#: Where libvirt records the process of each running guest.
+PID_DIR = "/run/libvirt/qemu"
 
 
 _PF_KTHREAD = 0x00200000
@@ -175,6 +177,21 @@ def realtime_guests(host: Host) -> list[str]:
         if thread and POLICY_NAMES.get(thread.policy) in ("SCHED_FIFO", "SCHED_RR"):
             guests.add(guest_name(host, int(pid)))
     return sorted(guests)
+
+
+def guest_pids(host: Host) -> dict[str, int]:
+    """Return the processes of running guests, as libvirt records them, by the guests' names."""
+    found = {}
+    for path in host.glob(f"{PID_DIR}/*.pid"):
+        pid = host.value(path) or ""
+        if pid.isdecimal() and host.exists(f"/proc/{pid}/task"):
+            found[path.rpartition("/")[2][: -len(".pid")]] = int(pid)
+    return found
+
+
+def cgroup_of(host: Host, pid: str | int) -> str:
+    """Return a process's cgroup below the root of cgroup v2, with an empty text where it has none."""
+    return next((line[3:] for line in (host.read(f"/proc/{pid}/cgroup") or "").splitlines() if line.startswith("0::/")), "")
 
 
 def guest_name(host: Host, pid: int) -> str:

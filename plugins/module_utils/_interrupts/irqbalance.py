@@ -9,7 +9,7 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .._host.runner import reload_systemd
+from .._host.runner import plan_reload, systemctl
 
 _IRQBALANCE_ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
 
@@ -26,13 +26,14 @@ def plan_irqbalance(host: Host, runner: Runner, partition: Partition) -> None:
     host.set_file(_IRQBALANCE_ENVIRONMENT, f"{banned}\n".encode(), reason="irqbalance keeps off isolated CPUs")
     drop_in = f"[Service]\nEnvironmentFile=-{_IRQBALANCE_ENVIRONMENT}\n"
     host.set_file(IRQBALANCE_DROP_IN, drop_in.encode(), reason="irqbalance keeps off isolated CPUs")
+    plan_reload(host, runner, due=IRQBALANCE_DROP_IN in {change.resource for change in host.changes})
     running = _irqbalance_environment(host)
     if running is not None and banned not in running:
         before = next((line for line in running if line.startswith("IRQBALANCE_BANNED")), "no banned CPUs")
         change = Change(
             "service:irqbalance", f"running with {before}", f"running with {banned}", reason="restarted to read its list"
         )
-        host.follow_up(change, partial(reload_systemd, host, runner, "irqbalance.service"))
+        host.follow_up(change, partial(systemctl, runner, "try-restart", "irqbalance.service"))
 
 
 def undo_irqbalance(host: Host, runner: Runner) -> None:
@@ -40,9 +41,10 @@ def undo_irqbalance(host: Host, runner: Runner) -> None:
     touched = IRQBALANCE_DROP_IN in host.entries("file")
     ours = host.value(_IRQBALANCE_ENVIRONMENT)
     host.restore_files(only=(_IRQBALANCE_ENVIRONMENT, IRQBALANCE_DROP_IN))
+    plan_reload(host, runner, due=touched)
     if touched and ours in (_irqbalance_environment(host) or []):
         change = Change("service:irqbalance", f"running with {ours}", "running without it", reason="restored")
-        host.follow_up(change, partial(reload_systemd, host, runner, "irqbalance.service"))
+        host.follow_up(change, partial(systemctl, runner, "try-restart", "irqbalance.service"))
 
 
 def _irqbalance_environment(host: Host) -> list[str] | None:

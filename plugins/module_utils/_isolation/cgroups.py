@@ -8,19 +8,23 @@ the document and from the running threads.
 from __future__ import annotations
 
 import errno
+import glob
+import json
 import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host.change import Change
+from .._host.files import make_directories, unlink
 from .._host.host import Host
 from .._host.kernel import read_online
-from .._host.threads import SWITCH_PID, is_stray, keep_affinities, read_threads, set_affinity
+from .._host.threads import SWITCH_PID, cgroup_of, guest_pids, is_stray, keep_affinities, read_threads, set_affinity
 from .holders import (
     HOLDERS,
     ROOT,
@@ -34,16 +38,14 @@ from .holders import (
     wanted_holders,
 )
 
-#: CPUs that left their holder for a guest that is about to start; one file per guest.
-RESERVED = "/run/realtime-kvm/starting"
-_GUESTS = f"{ROOT}/machine.slice/*.scope/libvirt/vcpu[0-9]*"
+#: CPUs that left their holder for what is about to start or to move, by user: ``guest plc1``, ``moves plc1``, ``switch``.
+RESERVED = "/run/realtime-kvm/reserved.json"
+#: libvirt's slice, and slices below it into which a domain's definition may put its guest.
+_SLICES = tuple("machine.slice" + "/*.slice" * depth for depth in range(4))
 _POLLING = "system.slice/ovs-vswitchd.service/pmd-c*"
 #: Where this collection may have set marks.
 _MARKED = (
-    "machine.slice",
-    "machine.slice/*.scope",
-    "machine.slice/*.scope/libvirt",
-    "machine.slice/*.scope/libvirt/vcpu[0-9]*",
+    *(f"{slices}{below}" for slices in _SLICES for below in ("", "/*.scope", "/*.scope/libvirt", "/*.scope/libvirt/vcpu[0-9]*")),
     "system.slice",
     "system.slice/ovs-vswitchd.service",
     _POLLING,
@@ -86,9 +88,25 @@ def _state(host: Host, path: str) -> str:
     return host.value(f"{path}/cpuset.cpus.partition") or ""
 
 
-def _guest_name(path: str) -> str:
-    """Return the domain's name of a vCPU's cgroup: systemd escapes the scope ``machine-qemu\\x2d1\\x2dplc1.scope``."""
-    scope = path.split("/")[-3].removesuffix(".scope")
+def _guests(host: Host) -> dict[str, str]:
+    """Return the guests' names by the cgroup that holds those of their vCPUs.
+
+    The name comes with the process that libvirt records: the scope's name lacks characters of the guest's, such as ``_``.
+    """
+    named = {}
+    for name, pid in guest_pids(host).items():
+        path = cgroup_of(host, pid)
+        if path:
+            named[f"{ROOT}{path.removesuffix('/emulator')}"] = name
+    for slices in _SLICES:
+        for path in host.glob(f"{ROOT}/{slices}/*.scope/libvirt"):
+            named.setdefault(path, _scope_name(path))
+    return named
+
+
+def _scope_name(path: str) -> str:
+    """Return what a scope's name keeps of its guest's: systemd escapes ``machine-qemu\\x2d1\\x2dplc1.scope``."""
+    scope = path.split("/")[-2].removesuffix(".scope")
     plain = re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), scope)
     return re.sub(r"^machine-qemu-\d+-", "", plain)
 
@@ -100,16 +118,17 @@ def read_users(host: Host, partition: Partition) -> list[User]:
     the daemon's.
     """
     users = _polling(host, partition)
-    for path in host.glob(_GUESTS):
-        cpus = parse_or_empty(host.value(f"{path}/cpuset.cpus"))
-        if cpus and cpus <= partition.isolated and host.value(f"{path}/cgroup.threads"):
-            users.append(User(f"{_guest_name(path)} {path.rpartition('/')[2]}", path, cpus, _state(host, path)))
+    for guest, name in _guests(host).items():
+        for path in host.glob(f"{glob.escape(guest)}/vcpu[0-9]*"):
+            cpus = parse_or_empty(host.value(f"{path}/cpuset.cpus"))
+            if cpus and cpus <= partition.isolated and host.value(f"{path}/cgroup.threads"):
+                users.append(User(f"{name} {path.rpartition('/')[2]}", path, cpus, _state(host, path)))
     return users
 
 
 def _polling(host: Host, partition: Partition) -> list[User]:
     pid = host.value(SWITCH_PID) or ""
-    cgroup = next((line[3:] for line in (host.read(f"/proc/{pid}/cgroup") or "").splitlines() if line.startswith("0::/")), "")
+    cgroup = cgroup_of(host, pid)
     found = []
     for task in host.listdir(f"/proc/{pid}/task") if pid.isdecimal() and cgroup else []:
         name = host.value(f"/proc/{pid}/task/{task}/comm") or ""
@@ -128,8 +147,21 @@ def read_holders(host: Host) -> dict[str, Held]:
 
 
 def read_reserved(host: Host) -> dict[str, frozenset[int]]:
-    """Return the CPUs reserved for guests that are about to start, by guest."""
-    return {name: parse_or_empty(host.value(f"{RESERVED}/{name}")) for name in host.listdir(RESERVED)}
+    """Return the CPUs reserved for what is about to start or to move, by user."""
+    try:
+        found: Any = json.loads(host.read(RESERVED) or "{}")
+        return {str(user): parse_or_empty(cpus) for user, cpus in found.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return {}  # the next settlement gives every free CPU to its holder
+
+
+def write_reserved(host: Host, reserved: Mapping[str, frozenset[int]]) -> None:
+    """Keep the reservations; without any the file goes."""
+    text = json.dumps({user: format_cpulist(cpus) for user, cpus in reserved.items()})
+    if reserved:
+        host.write_file(RESERVED, text.encode())
+    else:
+        unlink(host.path(RESERVED))
 
 
 def foreign_partitions(host: Host, users: list[User]) -> dict[str, frozenset[int]]:
@@ -195,7 +227,11 @@ def plan_partitions(host: Host, partition: Partition, online: frozenset[int], *,
     new = [user for user in users if remote and not user.isolated]
     if (new or any(held != wanted[name] for name, held in current.items())) and not _has_cpuset(host, ROOT):
         change = Change(f"{ROOT}/cgroup.subtree_control", "", "cpuset", reason="cpusets can be used")
-        host.change(change, partial(write, host, f"{ROOT}/cgroup.subtree_control", "+cpuset"), kind="cgroup")
+        make = partial(write, host, f"{ROOT}/cgroup.subtree_control", "+cpuset")
+        if journal:
+            host.change(change, make, kind="cgroup")
+        else:
+            host.follow_up(change, make)
     for user in new:
         unit = user.path.rpartition("/")[0]
         for above in (unit.rpartition("/")[0], unit) if user.task else ():
@@ -239,7 +275,7 @@ def _plan_controller(host: Host, path: str, user: User) -> None:
 
 def _switch_on(host: Host, path: str, user: User) -> None:
     if user.path.rpartition("/")[0] == path:  # a process can stay in a cgroup with children only if these are threaded
-        os.makedirs(host.path(user.path), exist_ok=True)
+        make_directories(host.path(user.path))
         write(host, f"{user.path}/cgroup.type", "threaded")
     write(host, f"{path}/cgroup.subtree_control", "+cpuset")
 
@@ -293,7 +329,7 @@ def _isolate_user(host: Host, user: User, marks: Mapping[str, frozenset[int]]) -
 
 def _make_cgroup(host: Host, user: User) -> None:
     """Make the threaded cgroup of a poll-mode thread below its daemon's (libvirt has made those of vCPUs)."""
-    os.makedirs(host.path(user.path), exist_ok=True)
+    make_directories(host.path(user.path))
     if host.value(f"{user.path}/cgroup.type") != "threaded":
         write(host, f"{user.path}/cgroup.type", "threaded")
     write(host, f"{user.path}/cpuset.cpus", format_cpulist(user.cpus))
@@ -320,7 +356,7 @@ def hold(host: Host, name: str, cpus: frozenset[int], marks: Mapping[str, frozen
         return
     if marks is not None:
         _prune(host, marks)
-    os.makedirs(host.path(path), exist_ok=True)
+    make_directories(host.path(path))
     write(host, f"{path}/cpuset.cpus", format_cpulist(cpus))
     state = _state(host, path)
     if state != "isolated":

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._cpus.errors import RefusalError
+from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._host.change import DISRUPTIONS, Change, Planner, check_late, check_limit
 from .._host.host import Host, Runner
 
@@ -62,11 +63,19 @@ def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str
     return {**planner.results(), **outcome.results, **found}
 
 
+#: The most changes that a message names; the result holds all.
+_NAMED = 10
+
+
 def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]:
     """Return the result after a refusal: the changes made before it, mostly none, and the reason."""
     text = str(error)
     named = re.match(r"[a-z_]+(\[\d+\])?[:.]", text)  # begins with a variable
-    made = planner.results() if planner.committed else {"changed": False}
+    made: dict[str, Any] = planner.results() if planner.committed else {"changed": False}
+    resources = [change["resource"] for change in made.get("changes", ())]
+    if resources:
+        more = f" and {len(resources) - _NAMED} more" if len(resources) > _NAMED else ""
+        text += f". Changed before it failed: {', '.join(resources[:_NAMED])}{more}"
     return {**made, "msg": text if named else f"{owner}: {text}", **error.results}
 
 
@@ -95,7 +104,17 @@ def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Ma
     try:
         results = carry_out(edges, body, module.params)
     except RefusalError as error:
+        _warn(module, edges.planner)
         module.fail_json(**{**always, **failure(edges.planner, owner, error)})
-    for note in edges.planner.notes:
-        module.warn(note)
+    except UNEXPECTED as error:
+        if not edges.planner.committed:
+            raise
+        unexpected = HostError(f"unexpected {type(error).__name__}: {error}")
+        module.fail_json(exception=traceback.format_exc(), **{**always, **failure(edges.planner, owner, unexpected)})
+    _warn(module, edges.planner)
     module.exit_json(**{**always, **results})
+
+
+def _warn(module: AnsibleModule, planner: Planner) -> None:
+    for note in planner.notes:
+        module.warn(note)

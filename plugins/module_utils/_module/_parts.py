@@ -6,10 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._cpus.errors import RefusalError
-
-#: Exceptions of a part whose files have unexpected content.
-UNEXPECTED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
+from .._cpus.errors import UNEXPECTED, RefusalError
 
 
 class Parts:

@@ -18,7 +18,7 @@ from .._host.document import read_partition
 from .._host.host import Host, Runner
 from .._host.kernel import read_kernel, read_machine
 from .._host.paths import DOCUMENT, config_path
-from .._host.runner import reload_systemd
+from .._host.runner import plan_reload
 from .._host.sysfs import read_topology
 from .._host.threads import realtime_guests
 from .._host.tuning_daemons import TUNED, plan_tuned
@@ -100,10 +100,13 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     policies = chosen({SMT: partition.smt, THROTTLING: parameters["rt_throttling"], WATCHDOG: seconds}, _policies_before(host))
     options = {name: parameters[name] for name in CPUS.options}
     waits = plan_feature(host, CPUS, partition, options)
+    hardware_watchdog = plan_watchdog(host, seconds)
+    units = {*UNIT_TEXTS, *DROP_INS.values(), WATCHDOG_FILE}
+    plan_reload(host, runner, due=any(change.resource in units for change in host.changes))
     results = {
         **describe(host, topology, partition),
         "policies": policies,
-        "hardware_watchdog": plan_watchdog(host, seconds),
+        "hardware_watchdog": hardware_watchdog,
         "deferred": waits,
         "not_at_runtime": _not_at_runtime(host, partition),
     }
@@ -140,12 +143,9 @@ def _not_at_runtime(host: Host, partition: Partition) -> list[dict[str, str]]:
 
 
 def _settle(edges: Edges, topology: Topology, partition: Partition, options: dict[str, Any]) -> dict[str, Any]:
-    """Make systemd read changed units; then set values again that a tuned has restored while it was switched off."""
+    """Set values again that a tuned has restored while it was switched off."""
     host = edges.host
-    changed = {change.resource for change in host.changes}
-    if changed & {*UNIT_TEXTS, *DROP_INS.values(), WATCHDOG_FILE}:
-        reload_systemd(host, edges.runner)
-    if TUNED in changed:
+    if TUNED in {change.resource for change in host.changes}:
         plan_feature(host, CPUS, partition, options)
     return describe(host, topology, read_partition(host) or partition)
 

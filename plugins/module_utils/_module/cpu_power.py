@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._host.document import require_partition
+from .._host.current import require_current_partition
 from .._runtime.feature import plan_feature, undo_feature
 from .._runtime.power import POWER
 from ._common import Edges, Outcome
@@ -17,6 +17,6 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     if parameters["state"] == "absent":
         undo_feature(host)
         return Outcome({"deferred": False})
-    partition = require_partition(host, parameters["partition"])
+    partition, _topology = require_current_partition(host, parameters["partition"])
     options = {name: parameters[name] for name in POWER.options}
     return Outcome({"deferred": plan_feature(host, POWER, partition, options)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._host.document import require_partition
+from .._host.current import require_current_partition
 from .._interrupts.interrupts import stuck_interrupts
 from .._interrupts.irqbalance import plan_irqbalance, undo_irqbalance
 from .._runtime.feature import plan_feature, undo_feature
@@ -20,7 +20,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         undo_irqbalance(host, edges.runner)
         undo_feature(host)
         return Outcome({"deferred": False, "managed": []})
-    partition = require_partition(host, parameters["partition"])
+    partition, _topology = require_current_partition(host, parameters["partition"])
     if parameters["irqbalance"]:
         plan_irqbalance(host, edges.runner, partition)
     else:

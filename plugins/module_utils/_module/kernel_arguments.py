@@ -28,7 +28,7 @@ from .._boot.other_loaders import refuse_other_boot_loaders
 from .._boot.planned_arguments import PLANNED_KEYS, ArgumentPolicy, page_arguments, partition_arguments
 from .._cpus.errors import HostError
 from .._cpus.machine import Machine
-from .._host.document import require_partition
+from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_machine
 from .._host.paths import config_path
@@ -47,7 +47,7 @@ def wanted_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
     if not parameters["from_partition"]:
         return combine(own)
     asked = {"rt_kernel_arguments": [argument.token for argument in own]}
-    partition = require_partition(host, parameters["partition"])
+    partition, _topology = require_current_partition(host, parameters["partition"])
     check_priority_limit(parameters["priority_limit"])
     policy = ArgumentPolicy(
         nohz_full=parameters["nohz_full"],

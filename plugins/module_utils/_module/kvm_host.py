@@ -33,8 +33,7 @@ from .._host.host import Host
 from .._host.kernel import read_machine
 from .._host.lines import restore_lines
 from .._host.paths import ARCHIVE
-from .._host.runner import reload_systemd
-from .._host.sysfs import read_topology
+from .._host.runner import plan_reload
 from .._memory.hugepages import Key, Need, check_free, check_total, plan_pages
 from .._memory.pools import HOST_MIB, Pool, guest_memory_mib, process_pages, read_memory, read_pool
 from .._node.archive import build_archive
@@ -79,8 +78,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=99)
     if parameters["halt_poll_ns"] < -1:
         raise HostError(f"kvm_host_halt_poll_ns: {parameters['halt_poll_ns']} is not a number of nanoseconds; -1 leaves it alone")
-    topology = read_topology(host)
-    partition = require_current_partition(host, topology.digest(), parameters["partition"])
+    partition, topology = require_current_partition(host, parameters["partition"])
     _check_node(host, partition, guests)
     existing = edges.libvirt.existing(host)
     placements = place(partition, topology, guests, existing, memory_mib=guest_memory_mib(host))
@@ -100,13 +98,8 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
 
     if host.exists(ARCHIVE):  # perhaps of an older release, which does not make pages
         host.set_file(ARCHIVE, build_archive(), reason="boot service")
-    if partition.isolation == "runtime":
-        host.set_file(
-            HOOK, hook_text(ARCHIVE).encode(), mode=0o755, reason="a guest's CPUs change owners when it starts and ends"
-        )
-        plan_libvirt_restart(host, runner, HOOK)
-    else:
-        host.restore_files(only=[HOOK])
+    host.set_file(HOOK, hook_text(ARCHIVE).encode(), mode=0o755, reason="libvirt asks it before a guest starts and after it ends")
+    plan_libvirt_restart(host, runner, HOOK)
     plan_parameters(host, parameters["nx_huge_pages"], parameters["halt_poll_ns"])
     plan_profile(host)
     plan_mounts(host, runner, {size for _node, size in plan.needs})
@@ -253,6 +246,5 @@ def _undo(edges: GuestEdges) -> Outcome:
     plan_unmount(host, runner)
     restore_lines(host)
     undo_feature(host)
-    if units:
-        host.perform(partial(reload_systemd, host, runner))
+    plan_reload(host, runner, due=units)
     return Outcome(_result(edges, _Plan()))

@@ -16,10 +16,10 @@ from .._guests.guest import Guest, parse_guests
 from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, PinningError, place
 from .._host.change import Change
-from .._host.document import require_partition
+from .._host.current import require_current_partition
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
-from .._host.runner import reload_systemd
+from .._host.runner import plan_reload
 from .._host.sysfs import read_topology
 from .._host.threads import realtime_guests, restore_threads
 from .._memory.pools import guest_memory_mib, read_memory
@@ -28,6 +28,7 @@ from .._runtime.feature import must_wait
 from .._switch.conflicts import AFFINITY_KEY
 from .._switch.daemon import (
     DROP_IN,
+    SWITCH_UNIT,
     Daemon,
     check_pages,
     find_daemon,
@@ -106,7 +107,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     name = host.value("/proc/sys/kernel/hostname") or platform.node()
     guests = parse_guests(parameters["guests"], networks, node=name, priority_limit=99)
     if any(_is_there(network) for network in networks.values()):
-        return _configure(node, require_partition(host, parameters["partition"]), networks, guests)
+        partition, _topology = require_current_partition(host, parameters["partition"])
+        return _configure(node, partition, networks, guests)
     # no real-time network is left: remove what the inventory names; only undo removes the switch itself
     plan = plan_switch(node.database, Switch({}, {}, {}, {}), networks, {guest.name for guest in guests})
     _plan_transaction(node, plan, waits=node.daemon is not None)
@@ -150,11 +152,12 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
     release_unused(host, runner, plan.used)
     if node.daemon and not reasons:
         plan_threads(host, node.daemon, partition)
+    _plan_reload(node, reasons)
     result = _result(node, plan, reasons, switch, addresses)
     result["switch"]["pmd_cpus"] = format_cpulist(partition.sets["dataplane"])
     if any(network.driver == VFIO for network in devices.values()):
         result["kernel_arguments"] = kernel_arguments(vendor)
-    return Outcome(result, after=partial(_settle, node, result, reload=not reasons, partition=partition))
+    return Outcome(result, after=partial(_settle, node, result, partition=partition))
 
 
 def _desired(
@@ -327,10 +330,8 @@ def _ports_in_error(database: Database) -> dict[str, str]:
     return {row.name: str(row.columns["error"]) for row in rows if row.columns.get("error")}
 
 
-def _settle(node: _Node, planned: Mapping[str, Any], *, reload: bool, partition: Partition | None = None) -> dict[str, Any]:
+def _settle(node: _Node, planned: Mapping[str, Any], *, partition: Partition | None = None) -> dict[str, Any]:
     """Read the ports that the daemon has made, and return them; a port that it could not make is an error."""
-    if reload and DROP_IN in {change.resource for change in node.host.changes}:
-        reload_systemd(node.host, node.runner)
     database = node.ovsdb.read()
     errors = _ports_in_error(database)
     if partition is not None and partition.isolation == "runtime" and node.host.changes:
@@ -339,6 +340,12 @@ def _settle(node: _Node, planned: Mapping[str, Any], *, reload: bool, partition:
         listed = "; ".join(f"{name}: {error}" for name, error in sorted(errors.items()))
         raise HostError(f"ovs-vswitchd could not make a port ({listed}){last_errors(node.host)}")
     return {"ports": [_as_found(port, database) for port in planned["ports"]]}
+
+
+def _plan_reload(node: _Node, reasons: Sequence[str]) -> None:
+    """Plan that systemd reads the daemon's changed units; a start or restart does so by itself."""
+    changed = {change.resource for change in node.host.changes} & {DROP_IN, SWITCH_UNIT}
+    plan_reload(node.host, node.runner, due=bool(changed) and not reasons)
 
 
 def _as_found(port: Mapping[str, Any], database: Database) -> dict[str, Any]:
@@ -383,8 +390,9 @@ def _undo(node: _Node) -> Outcome:
         disruption = "guest" if node.users else "stall"
         change = Change(SERVICE, "started with this collection's settings", "started without them", disruption, "restored")
         host.follow_up(change, partial(start, host, runner, restart=True, after=lambda: None))
+    _plan_reload(node, reasons)
     result = _result(node, plan, reasons)
-    return Outcome(result, after=partial(_settle, node, result, reload=not reasons))
+    return Outcome(result, after=partial(_settle, node, result))
 
 
 # -- result ----------------------------------------------------------------------------------------

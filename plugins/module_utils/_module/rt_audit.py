@@ -12,8 +12,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .._audit.drift import document_missing, feature_findings, kernel_findings, read_wanted_kernel, tuned_finding
-from .._audit.findings import Finding, check_document, check_interrupts, check_managed, finding_rows, in_order
+from .._audit.drift import (
+    boot_run_findings,
+    document_missing,
+    feature_findings,
+    kernel_findings,
+    read_wanted_kernel,
+    tuned_finding,
+    with_gate,
+)
+from .._audit.findings import Finding, check_document, check_interrupts, check_managed, damage_finding, finding_rows, in_order
 from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
 from .._audit.kernel import (
     check_arguments,
@@ -37,10 +45,11 @@ from .._audit.read import (
     read_pmds,
 )
 from .._audit.starved import StarvationWatch
-from .._cpus.errors import HostError, RefusalError
+from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.topology import Topology
-from .._guests.kvm import check_slice
+from .._guests.domain_xml import read_pins
+from .._guests.kvm import SliceError, check_slice, check_slices
 from .._guests.libvirt import Domain
 from .._guests.roles import WORKER
 from .._host.document import read_partition
@@ -68,7 +77,7 @@ from ._dry_runs import (
     switch_outcome,
     unconfigured,
 )
-from ._parts import UNEXPECTED, Parts
+from ._parts import Parts
 from ._switch_edges import SwitchEdges
 from .cpu_partition_info import describe_node
 from .rt_node_info import check_interval
@@ -140,8 +149,7 @@ class _Audit:
         return value
 
     def damaged(self, path: str, error: Exception, remedy: str) -> None:
-        reason = str(error).removeprefix(f"{path} is ").removeprefix(f"{path}: ")
-        self.findings.append(Finding("file-damaged", path, "what the roles keep there", reason, remedy))
+        self.findings.append(damage_finding(path, str(error), remedy))
 
     def attempt(self, name: str, look: Callable[[], Found]) -> Found | None:
         """Run a module in check mode; a refusal becomes a finding, unless another one explains it."""
@@ -181,6 +189,7 @@ class _Audit:
         listed: frozenset[str] = frozenset()
         specs = self._specs()
         domains = self._domains(specs)
+        self._slices(partition, domains or {})
         if self.document is not None:
             self._services(self.document)
             listed, featured = self._planned(specs, domains)
@@ -239,6 +248,8 @@ class _Audit:
 
     def _services(self, document: Partition) -> None:
         self.add("boot service", lambda: service_findings(self.host, document))
+        if not self.host.captured and not self.has("topology-changed"):
+            self.add("what the boot service did", lambda: boot_run_findings(self.host, document))
         if JOURNAL not in self._damaged_files():
             self.add("irqbalance", lambda: irqbalance_files(self.host, self.runner, document))
 
@@ -261,6 +272,8 @@ class _Audit:
                 look = partial(feature_findings, self.host, document, feature, options)
                 self.attempt(f"settings of {feature}", lambda look=look: Found(look()))  # type: ignore[misc]
         self.findings += unconfigured(document, present, specs)
+        if not self.host.captured and document.isolated:
+            self.findings = with_gate(self.host, self.findings)
         tuned = tuned_finding(self.host)
         self.findings += [tuned] if tuned else []
 
@@ -291,6 +304,25 @@ class _Audit:
         self.parts.absent("libvirt", reason)
         return None
 
+    def _slices(self, partition: Partition, domains: Mapping[str, Domain]) -> None:
+        """Look at the slices of the domains that use isolated CPUs, whoever defined them."""
+
+        def own_cpus(domain: Domain) -> bool:
+            return any(cpus & partition.isolated for cpus in read_pins(domain.tree).values())
+
+        trees = self.read("slices of guests", lambda: [item.tree for item in domains.values() if own_cpus(item)], [])
+        self._slice(partial(check_slices, self.host, partition, trees))
+
+    def _slice(self, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except SliceError as error:
+            remedy = (
+                f"remove the limit (systemctl revert {error.unit}); otherwise the guest never finishes booting, "
+                "since its emulator waits behind vCPUs that never yield"
+            )
+            self.findings.append(Finding("slice-limit", error.unit, "the CPUs of guests and emulators", str(error), remedy))
+
     def _planned(self, specs: Specs, domains: Mapping[str, Domain] | None) -> tuple[frozenset[str], set[str]]:
         """Compare with the inventory; return the guests whose threads were compared, and the features."""
         document, host, runner = self.document, self.host, self.runner
@@ -299,14 +331,8 @@ class _Audit:
         if host.captured:
             self.parts.absent("inventory", "guests and switch are not compared with a snapshot")
             return frozenset(), set()
-        try:
-            check_slice(host, document)
-        except HostError as error:
-            remedy = (
-                "remove the limit (systemctl revert machine.slice); otherwise the guest never finishes booting, "
-                "since its emulator waits behind vCPUs that never yield"
-            )
-            self.findings.append(Finding("slice-limit", "machine.slice", "the CPUs of guests and emulators", str(error), remedy))
+        if not self.has("slice-limit"):
+            self._slice(partial(check_slice, host, document))
         switch = self.attempt("the switch", lambda: switch_outcome(self.edges, specs))
         if switch and switch.result and specs.wants_switch and not self.has("switch"):
             self.add("queues of the switch", lambda: queue_findings(runner, switch.result))

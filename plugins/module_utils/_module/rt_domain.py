@@ -14,6 +14,7 @@ from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
 from .._guests.domain_xml import describe, is_ours, pretty
 from .._guests.guest import Guest, parse_guests
+from .._guests.kvm import check_slices
 from .._guests.libvirt import Connection, Domain, NoConnection
 from .._guests.network import parse_networks
 from .._guests.pinning import place
@@ -23,8 +24,8 @@ from .._guests.workers import settle_workers
 from .._host.change import Change
 from .._host.current import require_current_partition
 from .._host.host import Host
-from .._host.sysfs import read_topology
 from .._memory.pools import guest_memory_mib
+from .._runtime.gate import explain, overridden, why_closed
 from .._runtime.priorities import check_priority_limit
 from ._common import Outcome
 from ._guest_edges import GuestEdges
@@ -39,11 +40,12 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     check_priority_limit(parameters["priority_limit"])
     networks = parse_networks(parameters["networks"])
     guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=parameters["priority_limit"])
-    topology = read_topology(host)
-    partition = require_current_partition(host, topology.digest(), parameters["partition"])
+    partition, topology = require_current_partition(host, parameters["partition"])
     connection = edges.libvirt.connect(host) or NoConnection()
     domains = connection.domains()
     check_domains(guests, domains)
+    listed = [guest.name for guest in guests if guest.state != "absent"]
+    check_slices(host, partition, [domains[name].tree for name in listed if name in domains])
     placements = place(
         partition,
         topology,
@@ -56,6 +58,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
+    _check_gate(host, [*starting, *restarting])
     check_pages(host, [*starting, *restarting], parameters["hugepages"], restarting)
 
     removed = [guest for guest in guests if guest.state == "absent" and guest.name in domains]
@@ -72,13 +75,26 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
         changes.restart(plan)
     for plan in starting:
         changes.start(plan)
-    listed = {guest.name for guest in guests}
+    known = {guest.name for guest in guests}
     results = {
         "domains": [_result(plan) for plan in plans],
         "restart_required": _pending_restarts(plans, restarting),
-        "unlisted": sorted(name for name, domain in domains.items() if name not in listed and is_ours(domain.tree)),
+        "unlisted": sorted(name for name, domain in domains.items() if name not in known and is_ours(domain.tree)),
     }
     return Outcome(results, after=partial(_look, host, connection, plans, removed) if host.changes else None)
+
+
+def _check_gate(host: Host, starting: Sequence[GuestPlan]) -> None:
+    """Refuse to start real-time guests that libvirt's hook would refuse; in check mode a note, since a reboot may come before."""
+    if overridden(host):
+        return
+    for plan in starting:
+        cpus = frozenset().union(*(plan.placement.vcpus.get(vcpu, frozenset()) for vcpu in plan.guest.schedulers))
+        why = why_closed(host, cpus) if cpus else ""
+        if why and not host.dry:
+            raise HostError(f"realtime_guests: {plan.guest.name} cannot start: {explain(why)}")
+        if why:
+            host.notes.append(f"{plan.guest.name} cannot start on the node as it is: {why}")
 
 
 def _changes(edges: GuestEdges, connection: Connection, domains: Mapping[str, Domain], parameters: Mapping[str, Any]) -> Changes:

@@ -16,8 +16,10 @@ from .._cpus.document import to_document
 from .._cpus.partition import Partition
 from .._guests.domain_xml import describe, parse, read_schedulers
 from .._host.change import Change, Planner
+from .._host.current import check_current
 from .._host.document import read_partition, require_partition
 from .._host.host import Host
+from .._host.sysfs import read_topology
 from .._latency.job import (
     MARGIN_S,
     PACKAGES,
@@ -256,7 +258,9 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
             raise LatencyError(f"cpus: guest {parameters['guest']} isolates no CPU; name the CPUs to measure")
     else:
         name = parameters["cpu_set"]
-        cpus = (partition or require_partition(place.host, None)).sets[name]
+        documented = partition or require_partition(place.host, None)
+        check_current(documented, read_topology(place.host))
+        cpus = documented.sets[name]
         if not cpus:
             raise LatencyError(f"cpu_set: the set {name} of {where} is empty; choose another, or CPUs by number with cpus")
     busy = _occupied(place, partition, cpus)

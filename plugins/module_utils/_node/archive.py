@@ -13,16 +13,18 @@ import posixpath
 import re
 import sys
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib import import_module
+from typing import Any
 
-from .._cpus.errors import HostError
-from .._cpus.partition import PartitionError
-from .._host.document import require_partition
+from .._cpus.errors import UNEXPECTED, HostError, RefusalError
+from .._cpus.partition import Partition
+from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.paths import ARCHIVE
-from .._isolation.holders import IsolationError
+from .._runtime.feature import why_waiting
 from .._runtime.features import FEATURES, configured_features
+from .._runtime.gate import read_boot_state, unfinished, write_boot_state
 from .hook import run_hook, run_switch
 from .rtpart import rtpart
 from .rtpart_files import tool_files
@@ -48,7 +50,7 @@ ConditionPathExists=/etc/ansible/facts.d/realtime_partition.fact
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/bin/python3 {archive}{arguments}
+ExecStart=/usr/bin/python3 -I {archive}{arguments}
 
 [Install]
 WantedBy=multi-user.target
@@ -114,28 +116,63 @@ def plan_service(host: Host) -> None:
 
 
 def apply_all(only: Collection[str] = ()) -> int:
-    """Make the values of all configured features or of some; print the changes; return the number of failures."""
-    failures = 0
+    """Make the values of all configured features or of some; print the changes; return the number of failures.
+
+    As in the modules, values wait for a boot whose kernel isolates the partition's CPUs. What was made is kept for the gate
+    of real-time guests and for verify.
+    """
+    host = Host()
+    features, damaged = configured_features(host)
+    wanted = [name for name in FEATURES if (name in features or name in damaged) and (not only or name in only)]
+    state = {**read_boot_state(host), **unfinished(wanted)}
+    _keep(host, state)
+    refusal, partition = "", None
     try:
-        features = configured_features(Host())
-        partition = require_partition(Host(), None)
-    except (HostError, PartitionError) as error:
+        partition, _topology = require_current_partition(host, None)
+        refusal = why_waiting(host, partition)
+    except RefusalError as error:
+        refusal = str(error)
+    for name in wanted:
+        if name in damaged or refusal or partition is None:
+            state[name], unjournalled = damaged.get(name) or refusal, ""
+        else:
+            state[name], unjournalled = _make(name, partition, features[name])
+        if unjournalled:
+            state["journal"] = unjournalled
+        _keep(host, state)
+    failed = {name: state[name] for name in wanted if state[name]}
+    reasons = {reason: [name for name in failed if failed[name] == reason] for reason in failed.values()}
+    sys.stderr.writelines(f"{', '.join(names)}: {reason}\n" for reason, names in reasons.items())
+    sys.stdout.writelines(f"{note}\n" for note in host.notes)
+    if not wanted and refusal:
+        sys.stderr.write(f"{refusal}\n")
+    return len(failed) or bool(refusal)
+
+
+def _make(name: str, partition: Partition, options: Mapping[str, Any]) -> tuple[str, str]:
+    """Make one feature's values; return why that failed, and why their originals are not in the journal, or empty texts."""
+    host, failure = Host(owner=name, needs_journal=False), ""
+    try:
+        with host.locked():
+            FEATURES[name].plan(host, partition, options)
+            host.commit()
+    except RefusalError as error:
+        failure = str(error)
+    except UNEXPECTED as error:
+        failure = f"unexpected {type(error).__name__}: {error}"
+    made = host.changes if host.committed else []
+    lines = [f"{change.resource}: {change.before} -> {change.after}" for change in made]
+    sys.stdout.writelines(f"{name}: {line}\n" for line in [*lines, *host.notes])
+    if host.unjournalled:
+        sys.stderr.write(f"{name}: only a reboot restores the values of this boot, since {host.unjournalled}\n")
+    return failure, host.unjournalled
+
+
+def _keep(host: Host, state: Mapping[str, str]) -> None:
+    try:
+        write_boot_state(host, state)
+    except HostError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
-    for feature, options in features.items():
-        if only and feature not in only:
-            continue
-        host = Host(owner=feature)
-        try:
-            with host.locked():
-                FEATURES[feature].plan(host, partition, options)
-                host.commit()
-        except (HostError, IsolationError) as error:
-            failures += 1
-            sys.stderr.write(f"{feature}: {error}\n")
-        lines = [f"{change.resource}: {change.before} -> {change.after}" for change in host.changes]
-        sys.stdout.writelines(f"{feature}: {line}\n" for line in [*lines, *host.notes])
-    return failures
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""libvirt's hook on a node that is isolated at run time: CPUs change owners when a guest starts and ends. Edge.
+"""libvirt's hook: keeps real-time guests off a node that is not ready for them, and moves CPUs to and from guests. Edge.
 
 libvirt calls it with the guest's name, an operation and the guest's XML on standard input
-(https://libvirt.org/hooks.html); it must not call libvirt itself. Before a start the guest's CPUs leave their holder,
-since libvirt can pin threads only to CPUs of machine.slice. Once the threads run, each gets its own partition. After the
-end the CPUs return to their holder.
+(https://libvirt.org/hooks.html); it must not call libvirt itself. On a node that is isolated at run time the guest's CPUs
+leave their holder before a start, since libvirt can pin threads only to CPUs of its own cgroups. Once the threads run, each
+gets its own partition. After the end the CPUs return to their holder.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ from contextlib import suppress
 from xml.etree import ElementTree
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
-from .._cpus.errors import HostError
+from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition, PartitionError
+from .._guests.threads import guest_pid
 from .._guests.workers import settle_workers
+from .._host.current import check_current
 from .._host.document import read_partition
 from .._host.host import Host
 from .._host.kernel import read_kernel
+from .._host.sysfs import read_topology
 from .._isolation.cgroups import read_users
-from .._isolation.holders import IsolationError, check_free
+from .._isolation.holders import check_free
 from .._isolation.moves import exclusively, reserve, settle
+from .._runtime.gate import OVERRIDE, explain, overridden, why_closed
 
 HOOK = "/etc/libvirt/hooks/qemu.d/realtime-kvm"
+_SCHEDULERS = ("vcpusched", "iothreadsched", "emulatorsched")
 
 
 def hook_text(archive: str) -> str:
@@ -33,7 +38,7 @@ def hook_text(archive: str) -> str:
     return (
         "#!/bin/sh\n"
         "# Written by realtime.kvm (module kvm_host), which replaces this file as a whole.\n"
-        f'if test -e {archive}; then exec /usr/bin/python3 {archive} hook "$@"; fi\n'
+        f'if test -e {archive}; then exec /usr/bin/python3 -I {archive} hook "$@"; fi\n'
     )
 
 
@@ -46,78 +51,125 @@ def pinned_cpus(xml: str) -> frozenset[int]:
     return cpus
 
 
+def is_realtime(xml: str) -> bool:
+    """Whether a domain has threads with a real-time policy."""
+    tune = ElementTree.fromstring(xml).find("./cputune")
+    return tune is not None and any(item.tag in _SCHEDULERS and item.get("scheduler") in ("fifo", "rr") for item in tune)
+
+
 def run_hook(arguments: list[str], xml: str) -> str:
     """Carry out an operation; return why a guest must not start, or an empty text."""
     guest, operation = arguments[0], arguments[1]
-    host = Host()
+    host = Host(needs_journal=False)  # a guest's start depends on no journal, and changes nothing that undo restores
     try:
         if operation == "started":
             _place_worker(host, guest)
-        partition = _runtime_partition(host)
-        if partition is None:
-            return ""
         if operation == "prepare":
-            _prepare(host, partition, guest, pinned_cpus(xml) & partition.isolated)
-        elif operation in ("started", "release"):
-            _settle(host, partition, guest)
-    except (HostError, IsolationError, PartitionError, OSError, ElementTree.ParseError) as error:
+            return _admit(host, guest, xml) or _prepare(host, guest, xml)
+        if operation in ("started", "release"):
+            _settle(host, guest)
+    except (RefusalError, OSError, ElementTree.ParseError) as error:
         if operation == "prepare":
-            reserve(host, guest, frozenset())
             return f"realtime.kvm: {error}"
         # a running guest matters more than its partition: it goes on, and verify reports what is missing
-        syslog.syslog(syslog.LOG_ERR, f"realtime.kvm: {guest} {operation}: {error}")
+        _log(f"{guest} {operation}: {error}")
     return ""
 
 
 def run_switch(moment: str) -> None:
     """Arrange the CPUs of the switch's daemon at a moment: ``starting``, ``started`` or ``stopped``."""
-    host = Host()
+    host = Host(needs_journal=False)
     try:
-        partition = _runtime_partition(host)
-        if partition is None:
+        if _runtime_document(host) is None:
             return
         if moment == "started":
-            _await_polling(host, partition)
-        with exclusively(host):
-            reserve(host, "ovs-vswitchd", partition.sets["dataplane"] if moment == "starting" else frozenset())
-            settle(host, partition)
-    except (HostError, IsolationError, PartitionError, OSError) as error:
-        syslog.syslog(syslog.LOG_ERR, f"realtime.kvm: ovs-vswitchd {moment}: {error}")
+            _await_polling(host)
+        with exclusively(host, "the switch"):
+            partition = _runtime_partition(host)
+            if partition is not None:
+                reserve(host, "switch", partition.sets["dataplane"] if moment == "starting" else frozenset())
+                settle(host, partition)
+    except (RefusalError, OSError) as error:
+        _log(f"ovs-vswitchd {moment}: {error}")
 
 
-def _await_polling(host: Host, partition: Partition) -> None:
+def _log(text: str) -> None:
+    syslog.syslog(syslog.LOG_ERR, f"realtime.kvm: {text}")
+
+
+def _await_polling(host: Host) -> None:
     """Wait up to 5 s for the poll-mode threads: the daemon makes them while it configures its first bridge."""
-    for _attempt in range(50):
-        if any(user.task for user in read_users(host, partition)):
+    partition = _runtime_document(host)
+    for _attempt in range(50 if partition else 0):
+        if partition is None or any(user.task for user in read_users(host, partition)):
             return
         time.sleep(0.1)
 
 
-def _runtime_partition(host: Host) -> Partition | None:
-    """Return the partition if the node is isolated at run time and no longer by its boot."""
+def _runtime_document(host: Host) -> Partition | None:
+    """Return the document's partition if the node is isolated at run time and no longer by its boot."""
     partition = read_partition(host)
     if partition is None or partition.isolation != "runtime" or read_kernel(host).isolated & partition.isolated:
         return None
     return partition
 
 
-def _prepare(host: Host, partition: Partition, guest: str, cpus: frozenset[int]) -> None:
-    if not cpus:
+def _runtime_partition(host: Host) -> Partition | None:
+    """Return the same partition, provided that it describes this machine; the caller holds the lock, so no CPU is off."""
+    partition = _runtime_document(host)
+    if partition is not None:
+        check_current(partition, read_topology(host))
+    return partition
+
+
+def _admit(host: Host, guest: str, xml: str) -> str:
+    """Return why a real-time guest must not start on the node as it is."""
+    if not is_realtime(xml):
+        return ""
+    with exclusively(host, f"libvirt's hook for {guest}"):  # no module has CPUs off at the moment
+        why = why_closed(host, pinned_cpus(xml) or None)
+    if why and overridden(host):
+        _log(f"{guest} starts, since {OVERRIDE} allows it, although {why}")
+        return ""
+    return f"realtime.kvm: {guest}: {explain(why)}" if why else ""
+
+
+def _prepare(host: Host, guest: str, xml: str) -> str:
+    """Take the guest's CPUs out of their holder; a refused start keeps none of them."""
+    pinned = pinned_cpus(xml)
+    try:
+        if not pinned or not _runtime_document(host):
+            return ""
+    except PartitionError as error:
+        _log(f"{guest}: {error}")  # by such a document no CPU is moved; the gate has refused a real-time guest
+        return ""
+    with exclusively(host, f"libvirt's hook for {guest}"):
+        partition = _runtime_partition(host)
+        cpus = pinned & partition.isolated if partition else frozenset()
+        if partition is None or not cpus:
+            return ""
+        try:
+            check_free(cpus, read_users(host, partition), f"{guest} cannot start on CPUs {format_cpulist(cpus)}")
+            reserve(host, f"guest {guest}", cpus)
+            settle(host, partition)
+        except (RefusalError, OSError):
+            reserve(host, f"guest {guest}", frozenset())
+            raise
+    return ""
+
+
+def _settle(host: Host, guest: str) -> None:
+    if _runtime_document(host) is None:
         return
-    with exclusively(host):
-        check_free(cpus, read_users(host, partition), f"{guest} cannot start on CPUs {format_cpulist(cpus)}")
-        reserve(host, guest, cpus)
-        settle(host, partition)
+    with exclusively(host, f"libvirt's hook for {guest}"):
+        partition = _runtime_partition(host)
+        if partition is not None:
+            reserve(host, f"guest {guest}", frozenset())
+            settle(host, partition)
 
 
 def _place_worker(host: Host, guest: str) -> None:
     """Put KVM's worker beside the emulator; a vCPU has just made it."""
-    pid = host.value(f"/run/libvirt/qemu/{guest}.pid") or ""
-    if pid.isdecimal():
-        settle_workers(host, int(pid))
-
-
-def _settle(host: Host, partition: Partition, guest: str) -> None:
-    with exclusively(host):
-        reserve(host, guest, frozenset())
-        settle(host, partition)
+    pid = guest_pid(host, guest)
+    if pid is not None:
+        settle_workers(host, pid)

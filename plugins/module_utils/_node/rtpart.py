@@ -17,14 +17,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .._audit.findings import change_finding, finding_rows, in_order
+from .._audit.findings import change_finding, check_document, damage_finding, finding_rows, in_order
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import SETS, Partition, PartitionError
 from .._cpus.policies import POLICY_NAMES
+from .._host.current import check_current
 from .._host.document import require_partition
 from .._host.host import Host
 from .._host.kernel import read_online
+from .._host.paths import config_path
+from .._host.sysfs import read_topology
 from .._host.threads import Thread, read_thread, read_threads, set_affinity
 from .._host.trial import trial_of
 from .._interrupts.counts import parse_interrupt_counts
@@ -44,6 +47,8 @@ def rtpart(arguments: Sequence[str]) -> int:
         if options.verb in ("run", "move", "undo") and os.geteuid() != 0:
             raise IsolationError(f"rtpart {options.verb} changes the node and needs root")
         partition = require_partition(host, None)
+        if options.verb in ("run", "move"):
+            check_current(partition, read_topology(host))
         verb: Any = {"list": _list, "status": _status, "run": _run, "move": _move, "undo": _undo}[options.verb]
         return int(verb(host, partition, options))
     except (HostError, IsolationError, PartitionError, OSError) as error:
@@ -143,8 +148,13 @@ def _describe(thread: Thread) -> str:
 
 
 def _status(host: Host, partition: Partition, options: argparse.Namespace) -> int:
-    findings = []
-    for feature, values in configured_features(host).items():
+    elsewhere = check_document(partition, read_topology(host))
+    features, damaged = configured_features(host)
+    findings = list(elsewhere)
+    findings += [
+        damage_finding(config_path(name), reason, f"run the {FEATURES[name].role} role") for name, reason in damaged.items()
+    ]
+    for feature, values in features.items() if not elsewhere else ():
         trial = trial_of(host, feature)
         FEATURES[feature].plan(trial, partition, values)
         findings += [change_finding(change, FEATURES[feature].role) for change in trial.changes]
@@ -199,7 +209,7 @@ def _run(host: Host, partition: Partition, options: argparse.Namespace) -> int:
     priority = options.rr if options.fifo is None else options.fifo
     if priority is not None and not 1 <= priority <= 99:
         raise IsolationError(f"priority {priority} is not in 1-99")
-    with exclusively(host):
+    with exclusively(host, f"rtpart {options.verb}"):
         cpus = pick(host, partition, options.set, options.cpu)
         _enter(host, partition, options.set, os.getpid())
         set_affinity(0, format_cpulist(cpus))
@@ -217,7 +227,7 @@ def _move(host: Host, partition: Partition, options: argparse.Namespace) -> int:
         raise IsolationError(f"there is no process {options.pid} (any more)")
     if thread.bound:
         raise IsolationError(f"{thread.name} ({options.pid}) is bound to CPU {format_cpulist(thread.allowed)} by the kernel")
-    with exclusively(host):
+    with exclusively(host, f"rtpart {options.verb}"):
         cpus = pick(host, partition, options.set, None)
         if not thread.kernel:
             _enter(host, partition, options.set, options.pid)

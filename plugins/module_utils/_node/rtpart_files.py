@@ -79,6 +79,6 @@ def tool_files(archive: str) -> dict[str, tuple[str, int]]:
     """Return the tool's files on a node: path to text and mode."""
     command = (
         "#!/bin/sh\n# Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.\n"
-        f'exec /usr/bin/python3 {archive} rtpart "$@"\n'
+        f'exec /usr/bin/python3 -I {archive} rtpart "$@"\n'
     )
     return {COMMAND: (command, 0o755), MANUAL: (_MANUAL, 0o644), COMPLETION: (_COMPLETION, 0o644)}

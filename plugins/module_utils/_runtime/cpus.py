@@ -41,4 +41,5 @@ CPUS = Feature(
         "priority_limit": one_of(*PRIORITY_LIMITS),
         "cycle_cpus": one_of(True, False),
     },
+    {"rt_throttling": THROTTLING_CHOICES[0], "priority_limit": 1, "cycle_cpus": False},
 )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .._cpus.cpulist import parse_or_empty
+from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host.change import Change
@@ -24,15 +24,29 @@ from .settings import Setting
 ISOLATED = "/sys/devices/system/cpu/isolated"
 
 
-def must_wait(host: Host, partition: Partition) -> bool:
-    """Whether run-time values wait for a reboot, since the running kernel does not isolate the partition's CPUs.
+def why_waiting(host: Host, partition: Partition) -> str:
+    """Return why run-time values must wait for a reboot: the running kernel does not isolate what the partition says.
 
-    The boot service makes them then.
+    An empty text: they need not wait. The boot service makes them after a boot of the documented kernel.
     """
     isolated = parse_or_empty(host.value(ISOLATED))
     if partition.isolation == "runtime":
-        return bool(partition.isolated & isolated)  # only a reboot undoes isolcpus=
-    return not partition.isolated <= isolated
+        both = partition.isolated & isolated
+        # only a reboot undoes isolcpus=
+        return (
+            f"the running kernel isolates CPUs {format_cpulist(both)} (isolcpus=), but the node is isolated at run time"
+            * bool(both)
+        )
+    bare = partition.isolated - isolated
+    return (
+        f"the running kernel does not isolate CPUs {format_cpulist(bare)} (isolated: {format_cpulist(isolated) or 'none'}), "
+        "which the partition document isolates by the kernel's arguments"
+    ) * bool(bare)
+
+
+def must_wait(host: Host, partition: Partition) -> bool:
+    """Whether run-time values must wait for a reboot."""
+    return bool(why_waiting(host, partition))
 
 
 def one_of(*choices: object) -> Callable[[Any], str]:
@@ -49,6 +63,8 @@ class Feature:
     plan: Callable[[Host, Partition, Mapping[str, Any]], None]
     #: The options in the boot service's file, each with a check that returns what is wrong with a value.
     options: Mapping[str, Callable[[Any], str]]
+    #: The value of each option in a file of a release that did not know it: the module's own default.
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan_feature(host: Host, feature: Feature, partition: Partition, options: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._cpus.errors import HostError
 from .._host.host import Host
 from .cpus import CPUS
 from .interrupts import INTERRUPTS
@@ -21,7 +22,16 @@ from .power import POWER
 FEATURES = {feature.name: feature for feature in (CPUS, POWER, INTERRUPTS, PAGES)}
 
 
-def configured_features(host: Host) -> dict[str, Mapping[str, Any]]:
-    """Return the features whose options are on the node, with their options."""
-    found = {name: read_options(host, feature) for name, feature in FEATURES.items()}
-    return {feature: options for feature, options in found.items() if options is not None}
+def configured_features(host: Host) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    """Return the features whose options are on the node, with their options; and those with a damaged file, with the reason."""
+    found: dict[str, Mapping[str, Any]] = {}
+    damaged: dict[str, str] = {}
+    for name in FEATURES:
+        try:
+            options = read_options(host, FEATURES[name])
+        except HostError as error:
+            damaged[name] = str(error)
+            continue
+        if options is not None:
+            found[name] = options
+    return found, damaged

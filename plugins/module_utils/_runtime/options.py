@@ -14,24 +14,35 @@ from .feature import Feature
 
 
 def read_options(host: Host, feature: Feature) -> Mapping[str, Any] | None:
-    """Return a feature's options on the node, None where it is not configured."""
-    text = host.read(config_path(feature.name))
+    """Return a feature's options on the node, None where it is not configured.
+
+    An option that the file lacks has its default, and one that this release does not know is noted, since another release
+    may have written the file.
+    """
+    path = config_path(feature.name)
+    text = host.read(path)
     if text is None:
+        if host.exists(path):
+            raise HostError(f"{path} cannot be read; run the {feature.role} role to write it again")
         return None
     try:
-        return _checked(feature, json.loads(text))
-    except ValueError as error:
-        path, role = config_path(feature.name), feature.role
-        raise HostError(f"{path} is damaged ({error}); run the {role} role to write it again") from None
+        given = json.loads(text)
+        if not isinstance(given, dict):
+            raise ValueError(f"it should hold {', '.join(feature.options) or 'no option'}")
+        options = {name: given.get(name, feature.defaults[name]) for name in feature.options}
+        _check(feature, options)
+    except (ValueError, RecursionError) as error:
+        raise HostError(f"{path} is damaged ({error}); run the {feature.role} role to write it again") from None
+    unknown = ", ".join(sorted(set(given) - set(feature.options)))
+    note = f"{path} holds {unknown}, which this release does not know; run the {feature.role} role to write it again"
+    if unknown and note not in host.notes:
+        host.notes.append(note)
+    return options
 
 
-def _checked(feature: Feature, options: Any) -> Mapping[str, Any]:
-    """Return options; ``ValueError`` when they are not of the form that the module writes."""
-    known = feature.options
-    if not isinstance(options, dict) or set(options) != set(known):
-        raise ValueError(f"it should hold {', '.join(known) or 'no option'}")
-    for name, check in known.items():
+def _check(feature: Feature, options: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for a value that the module would not write."""
+    for name, check in feature.options.items():
         wrong = check(options[name])
         if wrong:
             raise ValueError(f"{name} is {options[name]!r}, {wrong}")
-    return options

@@ -42,4 +42,5 @@ PAGES = Feature(
     "kvm_host",
     _plan_kvm_host,
     {"pages": _check_pages, "nx_huge_pages": one_of("keep", "off", "never"), "halt_poll_ns": _check_halt_poll},
+    {"pages": {}, "nx_huge_pages": "keep", "halt_poll_ns": -1},
 )

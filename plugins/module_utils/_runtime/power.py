@@ -33,4 +33,5 @@ POWER = Feature(
     "power",
     _plan_cpu_power,
     {"governor": one_of("performance", "keep"), "turbo": one_of("keep", "off"), "cstates": one_of("C1", "C0", "keep")},
+    {"governor": "performance", "turbo": "keep", "cstates": "C1"},
 )

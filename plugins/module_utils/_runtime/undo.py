@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 
 from .._cpus.partition import Partition
 from .._host.host import Host, Runner
-from .._host.runner import reload_systemd
+from .._host.runner import plan_reload
 from .._host.threads import restore_threads
 from .._host.tuning_daemons import restore_tuned
 from .._isolation.cgroups import DROP_INS, restore_controllers, restore_partitions
@@ -25,6 +24,6 @@ def undo_partition(host: Host, partition: Partition | None, runner: Runner, unit
     restore_partitions(host, partition, left)
     restore_threads(host)
     undo_feature(host)
+    plan_reload(host, runner, due=read_by_systemd)
     if read_by_systemd:
-        host.perform(partial(reload_systemd, host, runner))
         restore_controllers(host)

@@ -40,7 +40,7 @@ PartOf=ovs-vswitchd.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/bin/python3 {ARCHIVE} switch started
+ExecStart=/usr/bin/python3 -I {ARCHIVE} switch started
 """
 TMPFILES = "/etc/tmpfiles.d/realtime-kvm.conf"
 #: The same on all distributions; the unit that administrators start wraps both.
@@ -119,7 +119,7 @@ def plan_files(host: Host, runner: Runner, partition: Partition, group: str) -> 
 
 def _isolated_units(host: Host) -> str:
     """Return the unit lines that give poll-mode threads their isolated CPUs and return these when the daemon ends."""
-    tool = f"-/usr/bin/python3 {ARCHIVE} switch"
+    tool = f"-/usr/bin/python3 -I {ARCHIVE} switch"
     lines = [f"ExecStopPost={tool} stopped", "[Unit]", f"Wants={os.path.basename(SWITCH_UNIT)}"]
     if has_remote_partitions(host):
         # this collection manages the threads' cgroups below the unit

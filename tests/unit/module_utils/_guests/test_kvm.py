@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
@@ -15,12 +18,16 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import (
     KVM,
     MODPROBE,
+    SliceError,
     check_device,
     check_processor,
     check_slice,
+    check_slices,
+    plan_libvirt_restart,
     plan_mounts,
     plan_parameters,
     plan_unmount,
+    slice_of,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from unit.trees import fill, plan, snapshot, writable
@@ -143,6 +150,103 @@ def test_slices_that_reach_the_guests_cpus(tmp_path, files):
 def test_slices_that_keep_guests_off_their_cpus(tmp_path, files, said):
     with pytest.raises(HostError, match=re.escape(said)):
         check_slice(Host(str(fill(tmp_path, files))), PARTITION)
+
+
+RT = ET.fromstring("<domain><resource><partition>/machine/rt</partition></resource></domain>")
+DEEP = ET.fromstring("<domain><resource><partition>/machine/a-b/c</partition></resource></domain>")
+PLAIN = ET.fromstring("<domain/>")
+
+
+@pytest.mark.parametrize(
+    ("tree", "unit"), [(RT, "machine-rt.slice"), (DEEP, "machine-a\\x2db-c.slice"), (PLAIN, "machine.slice")]
+)
+def test_the_slice_of_a_domain(tree, unit):
+    assert slice_of(tree) == unit
+
+
+@pytest.mark.parametrize(
+    ("files", "tree", "said"),
+    [
+        (
+            {"/sys/fs/cgroup/machine.slice/machine-rt.slice/cpuset.cpus": "2-9\n"},
+            RT,
+            "/sys/fs/cgroup/machine.slice/machine-rt.slice/cpuset.cpus limits guests to CPUs 2-9, but they need 0,2-3",
+        ),
+        (
+            {f"{UNITS}/machine-rt.slice.d/rt.conf": "[Slice]\nAllowedCPUs=2-3\n"},
+            RT,
+            "add 0, or remove the limit (systemctl revert machine-rt.slice",
+        ),
+        ({f"{UNITS}/machine-.slice.d/all.conf": "[Slice]\nAllowedCPUs=2-3\n"}, RT, "machine-.slice.d/all.conf (AllowedCPUs=2-3)"),
+        ({"/sys/fs/cgroup/machine.slice/cpuset.cpus": "2-3\n"}, RT, "systemctl revert machine.slice"),
+        (
+            {"/sys/fs/cgroup/machine.slice/machine-a\\x2db.slice/cpuset.cpus": "3\n"},
+            DEEP,
+            "limits guests to CPUs 3, but they need 0,2-3",
+        ),
+    ],
+)
+def test_a_slice_below_machine_slice_that_keeps_its_guest_off_its_cpus(tmp_path, files, tree, said):
+    host = Host(str(fill(tmp_path, files)))
+    with pytest.raises(SliceError, match=re.escape(said)):
+        check_slices(host, PARTITION, [PLAIN, tree] if "machine-" in said else [tree])
+    if "machine.slice/cpuset" not in said and "revert machine.slice" not in said:
+        check_slices(host, PARTITION, [PLAIN])  # no other guest is held back by it
+
+
+# -- libvirt and its hook --------------------------------------------------------------------------
+
+
+class Systemd:
+    def __init__(self, root, *codes):
+        self.hook = Path(f"{root}{HOOK}")
+        self.codes, self.commands = list(codes), []
+
+    def __call__(self, command):
+        self.commands.append(" ".join(command))
+        assert self.hook.exists(), "libvirt would not see it"
+        return (self.codes.pop(0) if self.codes else 0), "", "no"
+
+
+HOOK = "/etc/libvirt/hooks/qemu.d/x"
+RUNS = {"/run/libvirtd.pid": "70\n", "/proc/70/stat": "70 (libvirtd) S\n", "/var/lib/": None}
+RESTART = "systemctl try-restart libvirtd.service"
+
+
+def hooked(root, systemd):
+    def planner(host):
+        host.set_file(HOOK, b"#!/bin/sh\n", mode=0o755)
+        plan_libvirt_restart(host, systemd, HOOK)
+
+    return use(root, planner)
+
+
+def test_libvirt_is_restarted_once_for_a_new_hook_whatever_the_clock_says(tmp_path):
+    systemd = Systemd(tmp_path)
+    fill(tmp_path, RUNS)
+    assert [change.resource for change in hooked(tmp_path, systemd).changes] == [HOOK, "service:libvirtd"]
+    assert systemd.commands == [RESTART]
+    os.utime(f"{tmp_path}{HOOK}", (4e9, 4e9))  # written while the clock was ahead
+    assert hooked(tmp_path, systemd).changes == []
+    assert systemd.commands == [RESTART]
+
+
+def test_a_failed_restart_of_libvirt_is_repeated(tmp_path):
+    systemd = Systemd(tmp_path, 1)
+    fill(tmp_path, RUNS)
+    with pytest.raises(HostError, match="try-restart"):
+        hooked(tmp_path, systemd)
+    host = hooked(tmp_path, systemd)
+    assert (host.changes[0].resource, host.changes[0].before) == ("service:libvirtd", "left undone by an earlier run")
+    assert systemd.commands == [RESTART] * 2
+    assert hooked(tmp_path, systemd).changes == []
+
+
+def test_a_libvirt_that_does_not_run_is_left_alone(tmp_path):
+    systemd = Systemd(tmp_path)
+    fill(tmp_path, {"/var/lib/": None})
+    assert [change.resource for change in hooked(tmp_path, systemd).changes] == [HOOK]
+    assert systemd.commands == []
 
 
 # -- parameters ------------------------------------------------------------------------------------

@@ -1,28 +1,25 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Atomic files and the lock, with and without a Host."""
+"""Atomic files, with and without a Host."""
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
-import threading
 from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._host import host as _host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.files import (
     mode_of,
     read_link,
     replace_file,
-    take_lock,
     temporary_of,
     unlink,
     write_file,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import LOCK, STATE_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import STATE_DIR
 from unit.hosts import FOREIGN, KEPT
 from unit.trees import fill, killed_at, snapshot, writable
 
@@ -83,57 +80,6 @@ def test_at_any_moment_a_file_is_the_old_or_the_new_one(root):
     assert [path for path in snapshot(root) if "realtime-kvm-" in path] == []
 
 
-def test_the_lock_is_held_meanwhile(root):
-    with writable(root).locked():
-        handle = os.open(f"{root}{LOCK}", os.O_RDWR)
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.close(handle)
-
-
-def test_only_one_run_at_a_time_although_each_removes_the_lock(root):
-    inside, most, errors = [], [], []
-
-    def run():
-        try:
-            for _rest in range(12):
-                with writable(root).locked():
-                    inside.append(1)
-                    most.append(len(inside))
-                    threading.Event().wait(0.0005)
-                    inside.pop()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run) for _rest in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert errors == []
-    assert max(most) == 1
-    assert not os.path.exists(f"{root}{STATE_DIR}")
-
-
-def test_a_file_in_the_place_of_the_state_directory_is_named(root):
-    fill(root, {STATE_DIR: "not ours"})
-    with pytest.raises(HostError, match=f"^{STATE_DIR} is not a directory"), writable(root).locked():
-        pass
-    assert Path(f"{root}{STATE_DIR}").read_text() == "not ours"
-
-
-def test_without_the_right_to_write_the_remedy_is_named(root, monkeypatch):
-    def refuse(*_args, **_options):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(_host.os, "makedirs", refuse)
-    with (
-        pytest.raises(HostError, match=f"^{STATE_DIR} cannot be written: Permission denied; run with become: true$"),
-        writable(root).locked(),
-    ):
-        pass
-
-
 # -- the functions themselves ----------------------------------------------------------------------
 
 
@@ -190,36 +136,83 @@ def test_links_are_read_and_what_is_not_there_is_removed_without_a_word(tmp_path
     assert os.listdir(tmp_path) == []
 
 
-def test_a_lock_makes_its_folder_for_root_alone_and_ends_with_its_handle(tmp_path):
-    full = str(tmp_path / "state" / "lock")
-    handle = take_lock(full)
-    assert (mode_of(os.path.dirname(full)), mode_of(full)) == (0o700, 0o600)
-    other = os.open(full, os.O_WRONLY)
-    with pytest.raises(BlockingIOError):
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.close(handle)
-    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.close(other)
+# -- umask, owner, access list ---------------------------------------------------------------------
 
 
-def test_a_lock_whose_file_was_removed_while_it_was_waited_for_is_taken_again(tmp_path, monkeypatch):
-    full = str(tmp_path / "lock")
-    real, waits = fcntl.flock, []
+@pytest.mark.parametrize("umask", [0o077, 0o000, 0o022])
+def test_folders_and_files_have_their_modes_whatever_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        host = writable(fill(tmp_path, {"/var/lib/": None}))
+        with host.locked():
+            host.set_file("/etc/ansible/facts.d/x.fact", b"{}")
+            host.set_link("/etc/wants/x.service", "/x")
+            host.commit()
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    modes = {path: found[1] for path, found in snapshot(tmp_path).items() if found[0] != "link"}
+    assert {path: oct(mode) for path, mode in modes.items() if path.startswith("/etc")} == {
+        "/etc": "0o755", "/etc/ansible": "0o755", "/etc/ansible/facts.d": "0o755", "/etc/ansible/facts.d/x.fact": "0o644", "/etc/wants": "0o755",
+    }  # fmt: skip
+    assert oct(modes[STATE_DIR]) == "0o700"
+    assert {oct(mode) for path, mode in modes.items() if path.startswith(f"{STATE_DIR}/")} == {"0o600"}
 
-    def flock(handle, operation):
-        real(handle, operation)
-        waits.append(handle)
-        if len(waits) == 1:
-            os.unlink(full)  # the run that held it ends
 
-    monkeypatch.setattr(fcntl, "flock", flock)
-    handle = take_lock(full)
-    assert len(waits) == 2
-    assert os.path.samestat(os.fstat(handle), os.stat(full)), "the lock of a file that is gone locks no other run out"
-    os.close(handle)
+@pytest.mark.parametrize("replace", [False, True], ids=["written", "moved"])
+def test_a_replaced_file_keeps_its_owner(tmp_path, monkeypatch, replace):
+    full, new, given = tmp_path / "file", tmp_path / "new", []
+    full.write_text("one")
+    new.write_text("two")
+    real = os.lstat
+
+    def lstat(path):
+        found = list(real(path))
+        found[4:6] = 1234, 4321
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    monkeypatch.setattr(
+        os, "fchown", lambda handle, *owner: given.append((os.path.basename(os.readlink(f"/proc/self/fd/{handle}")), *owner))
+    )
+    if replace:
+        replace_file(str(new), str(full))
+    else:
+        write_file(str(full), b"two", 0o640)
+    assert given == [("new" if replace else ".realtime-kvm-file", 1234, 4321)], "before it takes its place"
+    assert full.read_text() == "two"
 
 
-def test_something_else_in_the_place_of_the_locks_folder_is_an_error(tmp_path):
-    (tmp_path / "state").write_text("")
-    with pytest.raises(NotADirectoryError):
-        take_lock(str(tmp_path / "state" / "lock"))
+def test_a_replaced_file_keeps_access_list_and_label_and_no_signature(tmp_path, monkeypatch):
+    full = tmp_path / "file"
+    full.write_text("one")
+    there = {"security.selinux": b"etc_t", "system.posix_acl_access": b"list", "security.ima": b"of the old content"}
+    given = {}
+
+    def getxattr(_path, name, follow_symlinks):
+        assert not follow_symlinks
+        if name not in there:
+            raise OSError(errno.ENODATA, "")
+        return there[name]
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    monkeypatch.setattr(os, "setxattr", lambda handle, name, value: given.update({(os.fstat(handle).st_size, name): value}))
+    write_file(str(full), b"two", 0o640)
+    assert given == {(0, "security.selinux"): b"etc_t", (0, "system.posix_acl_access"): b"list"}, "before it takes its place"
+    del there["security.selinux"], there["system.posix_acl_access"]
+    write_file(str(full), b"three", 0o640)
+    assert full.read_bytes() == b"three"
+
+
+def test_a_label_that_cannot_be_given_is_an_error_and_the_old_file_stays(tmp_path, monkeypatch):
+    full = tmp_path / "file"
+    full.write_text("one")
+    monkeypatch.setattr(os, "getxattr", lambda *_arguments, **_options: b"x")
+
+    def refuse(*_arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with pytest.raises(PermissionError):
+        write_file(str(full), b"two", 0o640)
+    assert (full.read_text(), os.listdir(tmp_path)) == ("one", ["file"])

@@ -5,6 +5,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
@@ -145,13 +146,53 @@ def test_poll_mode_threads_own_the_cpus_in_their_names(node):
     assert read_users(writable(node), DATAPLANE)[0].isolated
 
 
+def guest(root, name, scope, pid, cpu, slices="machine.slice"):
+    """A guest that runs: what libvirt records of it, and the cgroups of its process and vCPU."""
+    path = f"{ROOT}/{slices}/{scope}/libvirt"
+    fill(root, cgroup(f"{path}/vcpu0", cpu, cgroup_threads="7\n"))
+    fill(root, {f"/run/libvirt/qemu/{name}.pid": f"{pid}\n", f"/proc/{pid}/task/": None})
+    fill(root, {f"/proc/{pid}/cgroup": f"0::{path[len(ROOT) :]}/emulator\n"})
+
+
+def test_a_guest_has_the_name_that_libvirt_records_not_that_of_its_cgroup(node):
+    """systemd's name of a scope lacks characters, so two guests' scopes may have one name but for their number."""
+    guest(node, "plc_1", "machine-qemu\\x2d1\\x2dplc1.scope", 70, "1")
+    guest(node, "plc1", "machine-qemu\\x2d2\\x2dplc1.scope", 71, "2")
+    users = {user.owner: user.cpus for user in read_users(writable(node), PARTITION)}
+    assert users == {"plc_1 vcpu0": {1}, "plc1 vcpu0": {2}}
+
+
+def test_a_guest_without_a_record_has_the_name_of_its_cgroup(node):
+    fill(node, cgroup(f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2dplc1.scope/libvirt/vcpu0", "1", cgroup_threads="7\n"))
+    fill(node, {"/run/libvirt/qemu/plc9.pid": "77\n", "/run/libvirt/qemu/plc8.pid": "x\n"})  # of guests that have ended
+    assert [user.owner for user in read_users(writable(node), PARTITION)] == ["plc1 vcpu0"]
+
+
+@pytest.mark.parametrize(
+    "slices", ["machine.slice/machine-rt.slice", "machine.slice/machine-a.slice/machine-a-b.slice", "plant.slice"]
+)
+def test_a_guest_in_a_slice_of_its_own_is_found_isolated_and_given_back(node, slices):
+    guest(node, "plc", "machine-qemu\\x2d1\\x2dplc.scope", 70, "2", slices)
+    parts = f"{slices}/machine-qemu\\x2d1\\x2dplc.scope/libvirt/vcpu0".split("/")
+    for depth in range(1, len(parts)):
+        fill(node, {f"{ROOT}/{'/'.join(parts[:depth])}/cpuset.cpus.exclusive": "\n"})
+    assert ("cpuset:plc vcpu0", "member", "isolated 2") in planned(node)
+    host = writable(node, "cpu_partition")
+    plan_partitions(host, PARTITION, ONLINE)
+    host.commit()
+    marks = [
+        Path(f"{node}{ROOT}/{'/'.join(parts[:depth])}/cpuset.cpus.exclusive").read_text() for depth in range(1, len(parts) + 1)
+    ]
+    assert set(marks) == {"2\n"}
+
+
 def test_reserved_cpus_are_not_taken_back(node):
     host = writable(node)
-    reserve(host, "plc1", frozenset({3}))
+    reserve(host, "guest plc1", frozenset({3}))
     assert planned(node)[1:] == [("cpuset:realtime", "absent", "isolated 1-2")]
-    reserve(host, "plc1", frozenset())
-    reserve(host, "plc1", frozenset())
-    assert os.listdir(f"{node}{RESERVED}") == []
+    reserve(host, "guest plc1", frozenset())
+    reserve(host, "guest plc1", frozenset())
+    assert not os.path.exists(f"{node}{RESERVED}")
 
 
 def test_a_foreign_partition_is_named(node):

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host import locks as _locks
+from ansible_collections.realtime.kvm.plugins.module_utils._host.locks import CPU_LOCK, LockedError, take_lock
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation import moves as _cgroup_moves
-from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups import RESERVED, read_holders
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups import RESERVED, read_holders, read_reserved
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.moves import Moves
 from unit.trees import fill, machine_files, plan, writable
@@ -72,8 +76,8 @@ class Node:
         return read_holders(self.host)["realtime"].cpus
 
     def reserved(self):
-        folder = Path(f"{self.root}{RESERVED}")
-        return {path.name: path.read_text() for path in folder.iterdir()} if folder.is_dir() else {}
+        path = Path(f"{self.root}{RESERVED}")
+        return json.loads(path.read_text()) if path.exists() else {}
 
 
 @pytest.fixture(name="node")
@@ -85,10 +89,13 @@ def test_two_vcpus_swap_their_cpus(node):
     moves = node.moves(vcpu0=2, vcpu1=1)
     moves.pin(node.pin("vcpu0", 2))
     assert node.states() == {"vcpu0": ("2", "member"), "vcpu1": ("2", "member")}, "open until the last one has moved"
-    assert node.reserved() == {"plc1.moves": "1-2"}
+    assert node.reserved() == {"moves plc1": "1-2"}
+    with pytest.raises(LockedError, match=r"\(rt_domain\)"):  # a guest that starts waits until the partitions are closed
+        take_lock(f"{node.root}{CPU_LOCK}", "libvirt's hook", 0)
     moves.pin(node.pin("vcpu1", 1))
     assert node.states() == {"vcpu0": ("2", "isolated"), "vcpu1": ("1", "isolated")}
     assert (node.reserved(), node.held()) == ({}, {3, 4})
+    os.close(take_lock(f"{node.root}{CPU_LOCK}", "libvirt's hook", 0))
 
 
 def test_a_new_cpu_leaves_the_holder_first_and_the_old_one_comes_to_it(node):
@@ -113,3 +120,18 @@ def test_an_error_closes_the_partitions_at_once(node):
         moves.pin(refuse)
     assert node.states() == {"vcpu0": ("1", "isolated"), "vcpu1": ("2", "isolated")}
     assert (node.reserved(), node.held()) == ({}, {3, 4})
+
+
+def test_without_the_lock_nothing_is_opened(node, monkeypatch):
+    monkeypatch.setattr(_locks, "WAIT_S", 0)
+    handle = take_lock(f"{node.root}{CPU_LOCK}", "cpu_partition")
+    with pytest.raises(LockedError):
+        node.moves(vcpu0=3).pin(lambda: pytest.fail("pinned"))
+    assert node.states() == {"vcpu0": ("1", "isolated"), "vcpu1": ("2", "isolated")}
+    os.close(handle)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", '{"guest plc1": 7}', "[" * 5000])
+def test_a_damaged_list_of_reservations_counts_as_none(node, content):
+    fill(node.root, {RESERVED: content})
+    assert read_reserved(node.host) in ({}, {"guest plc1": frozenset()})

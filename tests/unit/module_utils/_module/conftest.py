@@ -75,7 +75,7 @@ def _tree(tmp_path, monkeypatch):
         "/proc/sys/vm/stat_interval": "1\n",
         "/proc/irq/default_smp_affinity": "f\n",
         "/sys/devices/system/cpu/cpu1/power/pm_qos_resume_latency_us": "0\n",
-        **{f"{folder}/": None for folder in ("/var/lib", "/usr/local/lib", "/etc/systemd/system", "/etc/default/grub.d")},
+        **{f"{folder}/": None for folder in ("/var/lib", "/run", "/usr/local/lib", "/etc/systemd/system", "/etc/default/grub.d")},
         "/usr/sbin/grub-mkconfig": "",
         GRUB_DEFAULTS: 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n',
         f"/boot/vmlinuz-{kernel}": "",

@@ -169,7 +169,9 @@ def test_a_refusal_after_the_first_change_says_what_was_made():
     with pytest.raises(HostError) as error:
         flow.run()
     result = failure(flow.planner, "rt_domain", error.value)
-    assert (result["changed"], result["disruption"], result["msg"]) == (True, "none", "rt_domain: stop failed")
+    assert (result["changed"], result["disruption"], result["msg"]) == (
+        True, "none", "rt_domain: stop failed. Changed before it failed: domain a",
+    )  # fmt: skip
     assert [change["resource"] for change in result["changes"]] == ["domain a"]
 
 
@@ -180,6 +182,16 @@ def test_a_refusal_of_the_first_change_has_changed_nothing():
         flow.run()
     result = failure(flow.planner, "x", error.value)
     assert (result["changed"], result["changes"]) == (False, [])
+
+
+def test_of_many_changes_before_a_failure_a_message_names_ten():
+    planner = Planner()
+    for number in range(12):
+        planner.follow_up(Change(f"file {number}", None, "x"), lambda: None)
+    planner.commit()
+    assert failure(planner, "x", HostError("no"))["msg"].endswith(
+        "before it failed: file 0, file 1, file 2, file 3, file 4, file 5, file 6, file 7, file 8, file 9 and 2 more"
+    )
 
 
 def test_what_a_refusal_brings_along_wins():
@@ -249,6 +261,25 @@ def test_every_result_holds_what_always_holds_and_its_own_wins():
         >= {"a": 1, "b": 0}.items()
     )
     assert finished(refused, always={"b": 0}).result == {"failed": True, "b": 0, "changed": False, "msg": "x: no"}
+
+
+def test_notes_are_shown_with_a_failure_too():
+    def refused(edges, _parameters):
+        edges.planner.notes.append("one")
+        raise HostError("no")
+
+    assert finished(refused).warnings == ["one"]
+
+
+def test_an_unexpected_error_after_changes_says_what_was_changed():
+    def body(edges, _parameters):
+        edges.planner.follow_up(Change("file", None, "x"), lambda: None)
+        return Outcome({}, after=lambda: {}["bug"])
+
+    result = finished(body).result
+    assert (result["failed"], result["changed"]) == (True, True)
+    assert result["msg"] == "x: unexpected KeyError: 'bug'. Changed before it failed: file"
+    assert "Traceback" in result["exception"]
 
 
 def test_other_errors_are_not_taken_for_refusals():

@@ -27,11 +27,19 @@ def test_info_reads_this_machine(call):
         assert [finding["rule"] for finding in result["drift"]] == ["document-missing"]
 
 
-@pytest.mark.parametrize("feature", ["cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments"])
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "7", "null", '{"tokens": 7}', '{"tokens": [1], "default_kernel": null}', '{"unknown": 1}']
 )
-def test_info_names_damaged_options(snap, refuse, feature, text):
-    fill(snap, {DOCUMENT: json.dumps(PARTITION), config_path(feature): text})
+def test_info_names_damaged_arguments(snap, refuse, text):
+    fill(snap, {DOCUMENT: json.dumps(PARTITION), config_path("kernel_arguments"): text})
     message = refuse("cpu_partition_info")
-    assert re.search(rf"{config_path(feature)} is damaged.*; run the \w+ role to write it again", message)
+    assert re.search(rf"{config_path('kernel_arguments')} is damaged.*; run the \w+ role to write it again", message)
+
+
+@pytest.mark.parametrize("feature", ["cpu_partition", "cpu_power", "irq_affinity"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null"])
+def test_damaged_options_of_one_role_are_a_difference(snap, call, feature, text):
+    fill(snap, {DOCUMENT: json.dumps(PARTITION), config_path(feature): text})
+    found = [item for item in call("cpu_partition_info", fsroot=str(snap))["drift"] if item["rule"] == "file-damaged"]
+    assert [item["resource"] for item in found] == [config_path(feature)]
+    assert found[0]["actual"].startswith("damaged (")

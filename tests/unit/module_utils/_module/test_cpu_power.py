@@ -12,7 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import co
 from ansible_collections.realtime.kvm.plugins.module_utils._module import cpu_power
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.features import CPU, KNOBS, OPTIONS, PARTITION, text
-from unit.trees import fill, machine_files, snapshot, writable
+from unit.trees import fill, machine_files, plan, snapshot, writable
 
 PARAMETERS = {"state": "present", "partition": to_document(PARTITION), **OPTIONS["cpu_power"]}
 
@@ -46,6 +46,13 @@ def test_before_the_reboot_options_alone_are_written(root):
     result = run(root)
     assert result["deferred"] is True
     assert [change["resource"] for change in result["changes"]] == [config_path("cpu_power")]
+
+
+def test_a_partition_of_another_topology_is_refused_before_any_change(root):
+    before = snapshot(root)
+    with pytest.raises(PartitionError, match="another topology"):
+        run(root, partition=to_document(plan(cores=3)))
+    assert snapshot(root) == before
 
 
 def test_without_a_partition_nothing_is_planned(root):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
 from ansible_collections.realtime.kvm.plugins.module_utils._module import irq_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.features import KNOBS, PARTITION, text
-from unit.trees import fill, machine_files, writable
+from unit.trees import fill, machine_files, plan, snapshot, writable
 
 PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False}
 
@@ -60,3 +61,10 @@ def test_irqbalance_is_told_only_where_that_is_wanted(root, wanted):
     assert (IRQBALANCE_DROP_IN in resources) is wanted
     assert run(root, irqbalance=False)["changed"] is wanted
     assert not (root / IRQBALANCE_DROP_IN[1:]).exists()
+
+
+def test_a_partition_of_another_topology_is_refused_before_any_change(root):
+    before = snapshot(root)
+    with pytest.raises(PartitionError, match="another topology"):
+        run(root, partition=to_document(plan(cores=3)))
+    assert snapshot(root) == before

@@ -10,14 +10,15 @@ import re
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from unit.calls import PARTITION
-from unit.trees import fill, snapshot
+from unit.trees import fill, plan, snapshot
 
 
 def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):
     if os.path.exists(GRUB_DEFAULTS) or os.path.exists(GRUB_CFG) or os.path.exists("/usr/sbin/grubby"):
         pytest.skip("this machine has a boot loader")
-    result = call("kernel_arguments", check=True, partition=PARTITION)
+    result = call("kernel_arguments", check=True, from_partition=False)
     assert result["failed"]
     assert re.match(
         "kernel_arguments: no boot loader configuration was found: neither grubby .* nor grub-mkconfig", result["msg"]
@@ -39,7 +40,7 @@ def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):
         ({"arguments": "hugepages=0:16,1:16"}, r"kernel argument '1:16' has no name .* write the arguments as a YAML list"),
         (
             {"arguments": ["rcu_nocbs=1"]},
-            r"^kernel_arguments: kernel argument rcu_nocbs=1 contradicts rcu_nocbs=1-3 of the plan \(.*\); remove it, or change the variable",
+            r"^kernel_arguments: kernel argument rcu_nocbs=1 contradicts rcu_nocbs=[\d,-]+ of the plan \(.*\); remove it, or change the variable",
         ),
         ({"arguments": ["a=1", "a=2"]}, r"kernel argument a=2 contradicts a=1 of the plan \(requested in rt_kernel_arguments\)"),
         ({"default_kernel": "'; reboot"}, r"^default_kernel: .* is not a pattern of a kernel release such as \*-rt-\*"),
@@ -48,8 +49,12 @@ def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):
     ],
 )
 def test_arguments_that_cannot_be_taken(refuse, arguments, said):
-    message = refuse("kernel_arguments", **{"partition": PARTITION, **arguments})
+    message = refuse("kernel_arguments", **{"partition": to_document(plan(cores=4, threads=2)), **arguments})
     assert re.search(said, message), message
+
+
+def test_a_partition_of_another_topology_is_no_plan_of_arguments(refuse):
+    assert "describes another topology" in refuse("kernel_arguments", partition=PARTITION)
 
 
 def test_the_admins_isolcpus_is_told_with_both_values_and_the_file(call, tree):

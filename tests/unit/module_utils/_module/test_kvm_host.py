@@ -24,6 +24,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import AR
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import pool_path
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
+from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK
 from ansible_collections.realtime.kvm.plugins.modules import kernel_arguments, kvm_host
 from unit.menus import MakeConfig
 from unit.trees import fill, machine_files, memory_files, snapshot
@@ -120,7 +121,7 @@ def test_a_node_that_waits_for_its_reboot_keeps_its_options_alone(call, snap):
     fill(snap, {"/sys/devices/system/cpu/isolated": "\n", **memory_files({0: 2000, 1: 4000}, free={0: 10, 1: 10})})
     result = call(fsroot=str(snap), guests=[PLC1])
     assert result["deferred"]
-    assert [change["resource"] for change in result["changes"]] == [CONFIG]
+    assert [change["resource"] for change in result["changes"]] == [HOOK, CONFIG]
 
 
 def test_nothing_is_asked_for(call, snap):
@@ -254,6 +255,7 @@ def test_checked_made_repeated_and_taken_back(call, node):
     assert real["changes"] == check["changes"]
     assert real["diff"] == check["diff"]
     assert resources(real) == [
+        HOOK,
         _kvm.MODPROBE,
         UNIT,
         "/etc/systemd/system/sysinit.target.wants/dev-hugepages1G.mount",
@@ -297,7 +299,7 @@ PROFILE = "/etc/apparmor.d/abstractions/libvirt-qemu"
 
 def test_qemu_may_read_a_nodes_cpus_where_its_profile_forbids_it(call, node):
     fill(node, {PROFILE: "  /sys/devices/system/node/ r,\n", _kvm.PROFILE_ADDITIONS: "# site\n"})
-    assert resources(call(check=True))[:1] == resources(call())[:1] == [_kvm.PROFILE_ADDITIONS]
+    assert resources(call(check=True))[:2] == resources(call())[:2] == [HOOK, _kvm.PROFILE_ADDITIONS]
     added = (node / _kvm.PROFILE_ADDITIONS[1:]).read_text()
     assert added == "# site\n# Added by realtime.kvm (module kvm_host)\n/sys/devices/system/node/*/cpumap r,\n"
     assert call()["changed"] is False

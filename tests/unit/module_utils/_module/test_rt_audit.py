@@ -16,6 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Hos
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT, WANTS
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import BOOT_STATE, OVERRIDE
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
 from unit.plants import KERNEL, SWITCH, mask, matches
 from unit.trees import fill
@@ -121,6 +122,13 @@ SABOTAGES = {
     "arguments on record damaged": (written(config_path("kernel_arguments"), "7"), [("file-damaged", config_path("kernel_arguments"))]),
     "power role never run": (gone(config_path("cpu_power")), [("unconfigured", config_path("cpu_power"))]),
     "kernel role never run": (gone(config_path("kernel_arguments")), [("unconfigured", config_path("kernel_arguments"))]),
+    "no journal at boot": (written(BOOT_STATE, '{"cpu_partition": "", "journal": "no room"}'), [("boot-run", "journal of this boot")]),
+    "service failed at boot": (
+        both(written(BOOT_STATE, '{"cpu_partition": "no room"}'), written("/proc/sys/vm/swappiness", "60\n")),
+        [("boot-run", "values of cpu_partition"), ("setting", "/proc/sys/vm/swappiness")],
+    ),
+    "service failed, role has run since": (written(BOOT_STATE, '{"cpu_partition": "no room"}'), []),
+    "gate open": (written(OVERRIDE, ""), [("guest-gate", "real-time guests")]),
     "boot service off": (gone(f"{WANTS}/{os.path.basename(UNIT)}"), [("boot-service", f"{WANTS}/*")]),
     "boot service edited": (edited(UNIT, "Type=oneshot", "Type=simple"), [("boot-service", UNIT)]),
     "boot service of an older release": (written(ARCHIVE, "old"), [("boot-service-old", ARCHIVE)]),
@@ -215,6 +223,13 @@ SABOTAGES = {
     "disk gone": (gone("/images/plc1.qcow2"), [("refused", "guests")]),
     "memory elsewhere": (lambda plant: plant.settle_guest("plc2", node=0), [("guest-memory-node", "domain plc2")]),
     "memory not locked": (lambda plant: plant.settle_guest("plc2", locked="0"), [("guest-memory-unlocked", "domain plc2")]),
+    "slice of one guest limited": (
+        both(
+            redefined("<vcpu>", "<resource><partition>/machine/rt</partition></resource><vcpu>", "plc1"),
+            written("/sys/fs/cgroup/machine.slice/machine-rt.slice/cpuset.cpus", "4-11\n"),
+        ),
+        [("slice-limit", "machine-rt.slice")],
+    ),
     "slice limited": (
         written("/etc/systemd/system/machine.slice.d/x.conf", "[Slice]\nAllowedCPUs=2,4-5,8,10-11\n"), [("slice-limit", "machine.slice")],
     ),
@@ -281,6 +296,25 @@ def test_each_sabotage_has_its_finding_and_no_other(plant, monkeypatch, name):
     harm(plant)
     found = plant.findings()
     assert matches(found, expected), found
+
+
+@pytest.mark.parametrize(
+    ("harm", "rule"),
+    [
+        (written(f"{CPU}/isolated", "\n"), "isolation"),
+        (written("/proc/sys/kernel/osrelease", "6.12.1-amd64\n"), "kernel"),
+        (edited(DOCUMENT, '"topology_digest": "', '"topology_digest": "x'), "topology-changed"),
+        (written(config_path("kernel_arguments"), "7"), "file-damaged"),
+    ],
+)
+def test_what_keeps_real_time_guests_from_starting_says_so(plant, harm, rule):
+    harm(plant)
+    (cause,) = [item for item in plant.audit()["findings"] if item["rule"] == rule]
+    assert cause["actual"].endswith("; no real-time guest starts")
+    plant.write(OVERRIDE, "")
+    found = {item["rule"]: item["actual"] for item in plant.audit()["findings"]}
+    assert found[rule].endswith(f"; real-time guests start only since {OVERRIDE} exists")
+    assert found["guest-gate"].startswith(f"open, since {OVERRIDE} exists, although ")
 
 
 def test_the_table_has_every_rule_that_a_node_with_a_document_can_break():

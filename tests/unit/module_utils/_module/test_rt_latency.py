@@ -22,6 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import SETS, Partition
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import job as _latency_job
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import machine as _latency_machine
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.machine import Agent
@@ -53,7 +54,7 @@ def partition(**sets):
         Partition(
             "boot",
             "together",
-            "d",
+            read_topology(Host()).digest(),
             known,
             frozenset(),
             {0: frozenset().union(*known.values())},

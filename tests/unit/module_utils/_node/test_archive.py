@@ -28,6 +28,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import 
     plan_service,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart_files import tool_files
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import BOOT_STATE
+from unit.features import CPU
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
 SOURCES = Path(_node_tool.__file__).parents[1]
@@ -89,7 +91,7 @@ def test_without_a_document_the_service_says_so(archive):
 #: The archive's main, on a tree: what it takes for / is the tree.
 _ON_A_TREE = """\
 import sys
-_, archive, root, *sys.argv[1:] = sys.argv
+_, archive, root, first, *sys.argv[1:] = sys.argv
 sys.path.insert(0, archive)
 from realtime_kvm._host import host
 from realtime_kvm._node import archive as tool
@@ -97,13 +99,14 @@ class Host(host.Host):
     def __init__(self, *args, **options):
         super().__init__(root, **options)
 tool.Host = Host
+exec(first)
 tool.main()
 """
 
 
-def service(archive, root, *arguments):
+def service(archive, root, *arguments, first=""):
     return subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _ON_A_TREE, str(archive), str(root), *arguments],
+        [sys.executable, "-I", "-S", "-c", _ON_A_TREE, str(archive), str(root), first, *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -150,25 +153,149 @@ def test_one_failing_feature_does_not_keep_the_others(archive, node):
     ran = service(archive, node)
     assert ran.returncode == 1
     assert ran.stderr.startswith("cpu_partition: /proc/sys/kernel/timer_migration: the kernel refused '0': ")
+    assert state(node)["cpu_partition"].startswith("/proc/sys/kernel/timer_migration: the kernel refused")
+    assert state(node)["irq_affinity"] == ""
     assert (node / "proc/irq/default_smp_affinity").read_text() == "00000001"
 
 
 @pytest.mark.parametrize(
     ("path", "content", "said"),
     [
-        (DOCUMENT, "{", f"{DOCUMENT}: "),
-        (config_path("cpu_partition"), "{", f"{config_path('cpu_partition')} is damaged"),
-        (config_path("cpu_partition"), "{}", f"{config_path('cpu_partition')} is damaged"),
+        (DOCUMENT, "{", f"cpu_partition, irq_affinity: {DOCUMENT}: "),
+        (
+            DOCUMENT,
+            json.dumps(to_document(plan(cores=2))),
+            "cpu_partition, irq_affinity: the partition document describes another",
+        ),
+        (config_path("cpu_partition"), "{", f"cpu_partition: {config_path('cpu_partition')} is damaged"),
+        (config_path("cpu_partition"), '{"priority_limit": "x"}', f"cpu_partition: {config_path('cpu_partition')} is damaged"),
     ],
 )
 def test_damaged_files_are_named_without_a_traceback(archive, node, path, content, said):
     fill(node, {path: content})
-    before = snapshot(node)
     ran = service(archive, node)
     assert ran.returncode == 1
     assert ran.stderr.startswith(said)
+    assert len(ran.stderr.splitlines()) == 1
+    assert (node / "proc/sys/vm/stat_interval").read_text() == "1\n"
+    spared = path != DOCUMENT  # one damaged options file fails one feature
+    assert (node / "proc/irq/default_smp_affinity").read_text() == ("00000001" if spared else "f\n")
+    assert state(node)["cpu_partition"]
+    assert bool(state(node)["irq_affinity"]) is not spared
+
+
+def state(node):
+    return json.loads((node / BOOT_STATE[1:]).read_text())
+
+
+def test_values_wait_for_a_boot_that_isolates_as_they_do_in_the_modules(archive, node):
+    """Deleting our arguments in the boot menu: throttling, fair servers and priorities stay the kernel's own."""
+    fill(node, {f"{CPU}/isolated": "\n"})
+    values = {path: content for path, content in snapshot(node).items() if path.startswith(("/proc", "/sys"))}
+    ran = service(archive, node)
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "cpu_partition, irq_affinity: the running kernel does not isolate CPUs 1-3 (isolated: none), "
+        "which the partition document isolates by the kernel's arguments\n"
+    )
+    assert {path: content for path, content in snapshot(node).items() if path.startswith(("/proc", "/sys"))} == values
+    assert set(state(node)) == {"cpu_partition", "irq_affinity"}
+    assert all(reason.startswith("the running kernel does not isolate") for reason in state(node).values())
+    fill(node, {f"{CPU}/isolated": "1-3\n"})
+    assert service(archive, node).returncode == 0
+    assert state(node) == {"cpu_partition": "", "irq_affinity": ""}
+
+
+def test_options_of_an_older_and_of_a_newer_release_are_made(archive, node):
+    fill(node, {config_path("cpu_partition"): '{"rt_throttling": "kernel", "newer": 1}'})
+    ran = service(archive, node)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "holds newer, which this release does not know" in ran.stdout
+    assert (node / "proc/sys/vm/stat_interval").read_text() == "10"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"/var/lib/realtime-kvm": "a file"}, "/var/lib/realtime-kvm is not a directory"),
+        ({"/var/lib/realtime-kvm/journal.json": "{"}, "/var/lib/realtime-kvm/journal.json is damaged"),
+        ({"/var/lib/realtime-kvm/journal.json/": None}, "/var/lib/realtime-kvm/journal.json is damaged"),
+        ({"/var/lib/realtime-kvm/lock/": None}, "/var/lib/realtime-kvm cannot be written: Is a directory"),
+        ({"/var/lib/realtime-kvm/.realtime-kvm-journal.json/": None}, "/var/lib/realtime-kvm/.realtime-kvm-journal.json cannot"),
+    ],
+)
+def test_values_are_made_without_a_journal(archive, node, damage, said):
+    """/var is full, read-only, or what a power cut left of it."""
+    fill(node, damage)
+    before = {path: content for path, content in snapshot(node).items() if path.startswith("/var")}
+    ran = service(archive, node)
+    assert ran.returncode == 0
+    assert f"cpu_partition: only a reboot restores the values of this boot, since {said}" in ran.stderr
     assert "Traceback" not in ran.stderr
-    assert snapshot(node) == before
+    assert (node / "proc/sys/vm/stat_interval").read_text() == "10"
+    assert (node / "proc/irq/default_smp_affinity").read_text() == "00000001"
+    after = {path: content for path, content in snapshot(node).items() if path.startswith("/var")}
+    assert {path: after.get(path) for path in before} == before
+    assert (state(node)["cpu_partition"], state(node)["irq_affinity"]) == ("", "")
+    assert state(node)["journal"].startswith(said)
+
+
+#: A disk that is full, or read-only, for all but the kernel's own file systems; as the system calls answer.
+_NO_DISK = """
+import errno, os
+number, kept = getattr(errno, {name!r}), ("{root}/proc", "{root}/sys", "{root}/run")
+def refusing(real, place):
+    def call(*arguments, **options):
+        path = str(arguments[place])
+        writes = real is not os.open or arguments[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if path.startswith("{root}") and not path.startswith(kept) and writes:
+            raise OSError(number, os.strerror(number), path)
+        return real(*arguments, **options)
+    return call
+for name in {calls!r}:
+    setattr(os, name, refusing(getattr(os, name), 0))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "calls"),
+    [
+        ("EROFS", ("open", "unlink", "mkdir", "rename", "rmdir")),
+        ("ENOSPC", ("open", "mkdir")),
+        ("ENOSPC", ("rename",)),
+        ("EDQUOT", ("open", "mkdir", "rename")),
+    ],
+)
+def test_values_are_made_although_the_disk_takes_nothing(archive, node, name, calls):
+    first = _NO_DISK.format(name=name, root=node, calls=calls)
+    ran = service(archive, node, first=first)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (0, False), ran.stderr
+    assert "only a reboot restores the values of this boot" in ran.stderr
+    assert (node / "proc/sys/vm/stat_interval").read_text() == "10"
+    assert (node / "proc/irq/default_smp_affinity").read_text() == "00000001"
+
+
+def test_a_run_that_hangs_fails_the_features_and_is_named(archive, node):
+    with writable(node, "rt_domain").locked():
+        ran = service(archive, node, first="from realtime_kvm._host import locks\nlocks.WAIT_S = 0.1")
+    assert ran.returncode == 1
+    assert f"/lock is locked by process {os.getpid()} (rt_domain) since " in ran.stderr
+    assert all("is locked by" in reason for reason in state(node).values())
+
+
+def test_a_service_that_is_killed_leaves_what_it_had_not_finished(archive, node):
+    kills = "import os\nfrom realtime_kvm._host import host as h\nh.Host.write_value = lambda *_rest: os._exit(9)"
+    assert service(archive, node, first=kills).returncode == 9
+    assert state(node) == dict.fromkeys(("cpu_partition", "irq_affinity"), "the boot service has not finished")
+
+
+def test_the_archive_runs_isolated_from_the_environment(archive, tmp_path):
+    (tmp_path / "json.py").write_text("raise SystemExit('a module of the working directory')")
+    ran = subprocess.run(
+        [sys.executable, "-I", str(archive), "rtpart"],
+        check=False, capture_output=True, text=True, cwd=tmp_path, env={**CLEAN, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert (ran.returncode, "usage: rtpart" in ran.stderr) == (2, True)
 
 
 # -- installing it ---------------------------------------------------------------------------------
@@ -183,7 +310,10 @@ def install(root, check_mode=False):
 
 
 def test_the_service_is_installed_once_and_removed_whole(tmp_path):
-    fill(tmp_path, {"/etc/systemd/system/": None, "/usr/": None, "/var/lib/": None, "/proc/sys/kernel/random/boot_id": "b"})
+    fill(
+        tmp_path,
+        {"/etc/systemd/system/": None, "/usr/": None, "/var/lib/": None, "/run/": None, "/proc/sys/kernel/random/boot_id": "b"},
+    )
     before = snapshot(tmp_path)
     check = install(tmp_path, check_mode=True)
     links = {f"{WANTS}/{os.path.basename(unit)}": unit for unit in UNIT_TEXTS}
@@ -208,8 +338,8 @@ def ordered(unit, key):
 
 def test_the_service_runs_before_guests_and_switch_and_once_more_for_the_network_s_interrupts():
     assert all(f"ConditionPathExists={DOCUMENT}\n" in text for text in UNIT_TEXTS.values())
-    assert f"ExecStart=/usr/bin/python3 {ARCHIVE}\n" in UNIT_TEXTS[UNIT]
-    assert f"ExecStart=/usr/bin/python3 {ARCHIVE} irq_affinity\n" in UNIT_TEXTS[INTERRUPTS_UNIT]
+    assert f"ExecStart=/usr/bin/python3 -I {ARCHIVE}\n" in UNIT_TEXTS[UNIT]
+    assert f"ExecStart=/usr/bin/python3 -I {ARCHIVE} irq_affinity\n" in UNIT_TEXTS[INTERRUPTS_UNIT]
     assert {"libvirtd.service", "virtqemud.service", "openvswitch.service", "ovs-vswitchd.service"} <= ordered(UNIT, "Before")
     assert {"realtime-kvm.service", "network.target"} <= ordered(INTERRUPTS_UNIT, "After")
     # Open vSwitch starts before network.target: a unit between the two must wait for neither what follows it

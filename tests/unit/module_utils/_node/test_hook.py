@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups import RESERVED, read_holders
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._node import hook as _hook
-from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import run_hook
-from unit.trees import fill, machine_files, plan, snapshot, writable
+from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK, hook_text, is_realtime, run_hook, run_switch
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import BOOT_STATE, OVERRIDE
+from unit.trees import fill, killed_at, machine_files, plan, snapshot, writable
 
 SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2d{{}}.scope/libvirt"
 
@@ -36,8 +39,9 @@ def cgroup(path, cpus="", state="member", threads=""):
     }
 
 
-def xml(*pins):
+def xml(*pins, policy=""):
     text = "".join(f"<vcpupin vcpu='{vcpu}' cpuset='{cpus}'/>" for vcpu, cpus in enumerate(pins))
+    text += f"<vcpusched vcpus='0' scheduler='{policy}' priority='1'/>" if policy else ""
     return f"<domain><cputune>{text}</cputune></domain>"
 
 
@@ -47,8 +51,8 @@ def runs(root, guest, vcpu, cpus):
 
 
 def reserved(root):
-    folder = Path(f"{root}{RESERVED}")
-    return {path.name: path.read_text() for path in folder.iterdir()} if folder.is_dir() else {}
+    path = Path(f"{root}{RESERVED}")
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def held(root):
@@ -66,14 +70,15 @@ def _node(tmp_path, monkeypatch):
         f"{ROOT}/cpuset.cpus.isolated": "1-3\n",
         **cgroup(HOLDERS["realtime"], "1-3", "isolated"),
         "/var/lib/": None,
+        "/run/": None,
     }
-    monkeypatch.setattr(_hook, "Host", lambda: writable(tmp_path))
+    monkeypatch.setattr(_hook, "Host", lambda **options: Host(str(tmp_path), **options))
     return fill(tmp_path, files)
 
 
 def test_a_guest_that_starts_gets_its_cpus_from_the_holder(node):
     assert run_hook(["plc1", "prepare"], xml("2", "3")) == ""
-    assert reserved(node) == {"plc1": "2-3"}
+    assert reserved(node) == {"guest plc1": "2-3"}
     assert held(node) == {"realtime": [1]}
 
 
@@ -131,11 +136,12 @@ def test_there_is_nothing_to_do(node, arguments, text):
 
 
 @pytest.mark.parametrize("files", [{}, document("boot")], ids=["no document", "isolated by the boot"])
-def test_a_node_that_is_not_isolated_at_run_time_is_left_alone(tmp_path, monkeypatch, files):
+@pytest.mark.parametrize("operation", ["prepare", "started", "release"])
+def test_an_ordinary_guest_on_a_node_that_is_not_isolated_at_run_time_is_left_alone(tmp_path, monkeypatch, files, operation):
     fill(tmp_path, {**machine_files(), **files})
-    monkeypatch.setattr(_hook, "Host", lambda: writable(tmp_path))
+    monkeypatch.setattr(_hook, "Host", lambda **options: Host(str(tmp_path), **options))
     before = snapshot(tmp_path)
-    assert run_hook(["plc1", "prepare"], xml("2")) == ""
+    assert run_hook(["plc1", operation], xml("2")) == ""
     assert snapshot(tmp_path) == before
 
 
@@ -149,3 +155,155 @@ def test_kvms_worker_is_placed_once_the_guest_has_started(node, monkeypatch, iso
     for guest in ("plc1", "plc2", "plc3"):
         assert run_hook([guest, operation, "begin", "-"], xml()) == ""
     assert calls == moved
+@pytest.mark.parametrize("name", ["..", ".", "ovs-vswitchd", "switch", "plc1.moves", "a b", "g" * 250, "\u00e9" * 120])
+def test_a_guest_may_have_any_name(node, name):
+    """Reservations are no files of the guest's name, and a guest is not taken for the switch."""
+    before = snapshot(node)
+    assert run_hook([name, "prepare"], xml("2")) == ""
+    assert held(node) == {"realtime": [1, 3]}
+    run_switch("stopped")
+    assert held(node) == {"realtime": [1, 3]}, "the switch gives up its own reservation alone"
+    assert run_hook([name, "release"], xml("2")) == ""
+    assert held(node) == {"realtime": [1, 2, 3]}
+    assert set(snapshot(node)) - set(before) <= {"/run/realtime-kvm"}
+
+
+def test_a_start_waits_for_a_module_that_moves_cpus_and_names_it(node, monkeypatch):
+    monkeypatch.setattr("ansible_collections.realtime.kvm.plugins.module_utils._host.locks.WAIT_S", 0.1)
+    with writable(node, "cpu_partition").locked():
+        refusal = run_hook(["plc1", "prepare"], xml("2"))
+    assert "is locked by process " in refusal
+    assert "(cpu_partition) since " in refusal
+    assert (reserved(node), held(node)) == ({}, {"realtime": [1, 2, 3]})
+    assert run_hook(["plc1", "prepare"], xml("2")) == ""
+
+
+def test_a_hook_that_is_killed_anywhere_is_completed_by_the_end_of_the_guest(node):
+    step = 0
+    while killed_at(step, lambda: run_hook(["plc1", "prepare"], xml("2")), node):
+        assert run_hook(["plc1", "release"], xml("2")) == ""
+        assert (reserved(node), held(node)) == ({}, {"realtime": [1, 2, 3]}), f"killed before step {step}"
+        step += 1
+    assert step > 3
+
+
+def test_a_damaged_journal_keeps_no_guest_from_starting(node):
+    fill(node, {JOURNAL: "{"})
+    assert run_hook(["plc1", "prepare"], xml("2")) == ""
+    assert held(node) == {"realtime": [1, 3]}
+
+
+def test_the_script_is_python_without_the_environment_and_does_nothing_without_its_archive():
+    assert 'exec /usr/bin/python3 -I /a hook "$@"' in hook_text("/a")
+    assert "if test -e /a; then" in hook_text("/a")
+    assert HOOK.startswith("/etc/libvirt/hooks/qemu.d/")
+
+
+# -- the gate of real-time guests ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "real"),
+    [
+        (xml("2"), False),
+        (xml("2", policy="fifo"), True),
+        (xml("2", policy="rr"), True),
+        (xml("2", policy="batch"), False),
+        ("<domain><cputune><emulatorsched scheduler='fifo' priority='1'/></cputune></domain>", True),
+        ("<domain/>", False),
+        ("<domain><vcpusched scheduler='fifo'/></domain>", False),
+    ],
+)
+def test_real_time_guests_are_known_by_their_policies(text, real):
+    assert is_realtime(text) is real
+
+
+@pytest.fixture(name="booted")
+def _booted(tmp_path, monkeypatch):
+    """A node that is isolated by its boot: 1-3 are realtime."""
+    monkeypatch.setattr(_hook, "Host", lambda **options: Host(str(tmp_path), **options))
+    return fill(tmp_path, {**machine_files(isolated="1-3"), **document("boot"), "/var/lib/": None, "/run/": None})
+
+
+REAL = xml("2", policy="fifo")
+
+
+def test_a_real_time_guest_starts_on_a_node_that_is_as_documented(booted):
+    before = snapshot(booted)
+    assert run_hook(["plc1", "prepare"], REAL) == ""
+    assert snapshot(booted) == before
+
+
+STALE = {DOCUMENT: json.dumps(to_document(plan(cores=2)))}
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"/sys/devices/system/cpu/isolated": "\n"}, "the running kernel does not isolate CPUs 1-3 (isolated: none)"),
+        ({"/sys/devices/system/cpu/isolated": "1,3\n"}, "the running kernel does not isolate CPUs 2 (isolated: 1,3)"),
+        ({config_path("kernel_arguments"): '{"default_kernel": "*-rt-*", "tokens": []}',
+          "/proc/sys/kernel/osrelease": "6.1.0-50-amd64\n"}, "the running kernel is 6.1.0-50-amd64, not one of *-rt-*"),
+        ({config_path("kernel_arguments"): "{"}, "/etc/realtime-kvm/kernel_arguments.json is damaged"),
+        (STALE, "the partition document describes another topology"),
+        ({DOCUMENT: "{"}, f"{DOCUMENT}: "),
+        ({BOOT_STATE: '{"cpu_partition": "no room"}'}, "the boot service did not make the values of cpu_partition: no room"),
+        ({BOOT_STATE: "{"}, "the boot service did not make the values of cpu_partition: /run/realtime-kvm/boot.json is damaged"),
+    ],
+)  # fmt: skip
+def test_no_real_time_guest_starts_on_a_node_that_is_not_as_documented(booted, monkeypatch, files, why):
+    fill(booted, files)
+    refusal = run_hook(["plc1", "prepare"], REAL)
+    assert refusal.startswith(f"realtime.kvm: plc1: {why}")
+    assert f"To start real-time guests in this boot even so: touch {OVERRIDE}" in refusal
+    assert run_hook(["hmi", "prepare"], xml("0")) == "", "ordinary guests start"
+    assert run_hook(["hmi", "prepare"], xml("2")) == ""
+    assert run_hook(["plc1", "release"], REAL) == "", "a guest that runs goes on, and ends"
+    said = []
+    monkeypatch.setattr(syslog, "syslog", lambda _level, text: said.append(text))
+    fill(booted, {OVERRIDE: ""})
+    assert run_hook(["plc1", "prepare"], REAL) == ""
+    assert said[0].startswith(f"realtime.kvm: plc1 starts, since {OVERRIDE} allows it, although {why}")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"/sys/devices/system/cpu/isolated": "2\n"},  # a partition that grows with the next boot; this guest has its CPU
+        {config_path("kernel_arguments"): '{"default_kernel": null, "tokens": []}'},
+        {BOOT_STATE: '{"cpu_partition": "", "irq_affinity": "no room", "journal": "no room"}'},
+        {BOOT_STATE: '{"cpu_partition": "no room"}', config_path("cpu_partition"): '{"rt_throttling": "kernel"}'},  # made since
+    ],
+)
+def test_what_harms_no_other_work_keeps_no_guest_off(booted, files):
+    fill(booted, files)
+    assert run_hook(["plc1", "prepare"], REAL) == ""
+
+
+def test_a_real_time_guest_without_pins_needs_every_isolated_cpu(booted):
+    fill(booted, {"/sys/devices/system/cpu/isolated": "2\n"})
+    assert "does not isolate CPUs 1,3" in run_hook(["plc1", "prepare"], xml(policy="fifo"))
+
+
+def test_on_a_node_isolated_at_run_time_the_gate_comes_before_any_move(node):
+    fill(
+        node, {BOOT_STATE: '{"cpu_partition": "no room"}', config_path("cpu_partition"): "{}", "/proc/sys/vm/stat_interval": "1"}
+    )
+    assert "did not make the values of cpu_partition: no room" in run_hook(["plc1", "prepare"], REAL)
+    assert (reserved(node), held(node)) == ({}, {"realtime": [1, 2, 3]})
+    fill(node, {OVERRIDE: ""})
+    assert run_hook(["plc1", "prepare"], REAL) == ""
+    assert held(node) == {"realtime": [1, 3]}
+
+
+def test_no_cpu_is_moved_by_a_document_of_another_topology(node):
+    fill(node, {DOCUMENT: json.dumps(to_document(plan(Intent(isolation="runtime"), cores=3)))})
+    before = held(node)
+    assert run_hook(["hmi", "prepare"], xml("2")).startswith("realtime.kvm: the partition document describes another topology")
+    run_hook(["plc1", "release"], xml("2"))
+    run_switch("starting")
+    assert (reserved(node), held(node)) == ({}, before)
+
+
+def test_xml_that_cannot_be_read_is_refused(booted):
+    assert run_hook(["plc1", "prepare"], "<domain").startswith("realtime.kvm: ")

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
-from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT, IsolationError
 from ansible_collections.realtime.kvm.plugins.module_utils._node import rtpart as _rtpart
 from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart import pick, rtpart
@@ -69,6 +69,24 @@ def test_list_says_who_owns_every_cpu(node, capsys):
 def test_status_of_a_node_without_roles_options_has_nothing_to_compare(node, capsys):
     assert rtpart(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"isolation": "runtime", "differences": []}
+
+
+def test_status_of_a_node_with_other_cpus_or_damaged_options_names_them(node, capsys):
+    fill(node, {config_path("cpu_power"): "{"})
+    assert rtpart(["status", "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["differences"]
+    assert (found["rule"], found["resource"]) == ("file-damaged", config_path("cpu_power"))
+    fill(node, {DOCUMENT: json.dumps(to_document(plan(cores=3)))})
+    assert rtpart(["status", "--json"]) == 1
+    assert [item["rule"] for item in json.loads(capsys.readouterr().out)["differences"]] == ["topology-changed", "file-damaged"]
+
+
+@pytest.mark.parametrize("arguments", [["run", "realtime", "--", "true"], ["move", "40", "realtime"]])
+def test_nothing_is_moved_by_a_document_of_another_topology(node, capsys, monkeypatch, arguments):
+    monkeypatch.setattr(_rtpart.os, "geteuid", lambda: 0)
+    fill(node, {DOCUMENT: json.dumps(to_document(plan(cores=3)))})
+    assert rtpart(arguments) == 1
+    assert "describes another topology" in capsys.readouterr().err
 
 
 def test_the_first_free_cpu_is_picked(node):
@@ -138,7 +156,7 @@ def test_manual_and_completion_know_every_verb(tmp_path):
     assert set(files) == {COMMAND, MANUAL, COMPLETION}
     assert all(f".B {verb}\n" in files[MANUAL][0] for verb in VERBS)
     assert f'verbs="{" ".join(VERBS)}"' in files[COMPLETION][0]
-    assert 'exec /usr/bin/python3 /somewhere/tool.pyz rtpart "$@"' in files[COMMAND][0]
+    assert 'exec /usr/bin/python3 -I /somewhere/tool.pyz rtpart "$@"' in files[COMMAND][0]
     assert subprocess.run(["bash", "-n"], input=files[COMPLETION][0], text=True, check=False).returncode == 0
     if shutil.which("man"):
         (tmp_path / "rtpart.8").write_text(files[MANUAL][0])

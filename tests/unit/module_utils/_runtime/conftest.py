@@ -12,4 +12,4 @@ from unit.trees import fill, machine_files
 
 @pytest.fixture(name="root")
 def _root(tmp_path):
-    return fill(tmp_path, {**machine_files(isolated="1-3"), **KNOBS, "/var/lib/": None})
+    return fill(tmp_path, {**machine_files(isolated="1-3"), **KNOBS, "/var/lib/": None, "/run/": None})

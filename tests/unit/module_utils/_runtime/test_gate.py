@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate of real-time guests: what closes it, and that it opens by itself; test_hook.py asks it as libvirt does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import (
+    BOOT_STATE,
+    OVERRIDE,
+    explain,
+    overridden,
+    read_boot_state,
+    unfinished,
+    why_closed,
+    write_boot_state,
+)
+from unit.features import CPU, OPTIONS, PARTITION, apply
+from unit.trees import fill, plan
+
+
+@pytest.fixture(name="node")
+def _node(root):
+    apply(root, "cpu_partition")
+    return fill(root, {DOCUMENT: json.dumps(to_document(PARTITION))})
+
+
+def closed(root, cpus=None):
+    return why_closed(Host(str(root)), cpus)
+
+
+def test_it_is_open_on_a_node_that_is_as_documented_and_on_one_without_a_document(node, tmp_path_factory):
+    assert closed(node) == ""
+    assert closed(tmp_path_factory.mktemp("other")) == ""
+
+
+def test_only_the_cpus_of_the_guest_must_be_isolated(node):
+    fill(node, {f"{CPU}/isolated": "2\n"})
+    assert closed(node, frozenset({2})) == ""
+    assert closed(node, frozenset({0, 2})) == "", "CPU 0 is not the partition's to isolate"
+    assert "does not isolate CPUs 1,3 (isolated: 2)" in closed(node, frozenset({1, 2}))
+    assert "does not isolate CPUs 1,3 (isolated: 2)" in closed(node)
+
+
+def test_values_that_the_boot_service_did_not_make_close_it_until_they_are_made(node):
+    fill(node, {BOOT_STATE: '{"cpu_partition": "no room"}', "/proc/sys/vm/swappiness": "60\n"})
+    assert closed(node) == "the boot service did not make the values of cpu_partition: no room"
+    fill(node, {config_path("cpu_partition"): "{"})
+    assert closed(node).startswith(f"{config_path('cpu_partition')} is damaged")
+    fill(node, {config_path("cpu_partition"): json.dumps(OPTIONS["cpu_partition"])})
+    apply(node, "cpu_partition")
+    assert closed(node) == "", "a role has made them since"
+
+
+def test_without_a_failed_boot_a_value_that_someone_changed_closes_nothing(node):
+    fill(node, {"/proc/sys/vm/swappiness": "60\n"})
+    assert closed(node) == ""
+
+
+def test_values_that_must_wait_for_another_boot_stay_missing(node):
+    """Isolated at run time by its document, but the kernel still isolates by its arguments, and this boot made no values."""
+    fill(node, {DOCUMENT: json.dumps(to_document(plan(Intent(isolation="runtime"))))})
+    assert closed(node) == "", "a node that waits for its reboot keeps the values of the boot before"
+    fill(node, {BOOT_STATE: '{"cpu_partition": "the running kernel isolates CPUs 1-3"}'})
+    assert closed(node).endswith("cpu_partition: the running kernel isolates CPUs 1-3")
+
+
+def test_the_state_of_a_boot_is_kept_and_read_back(node):
+    host = Host(str(node))
+    assert read_boot_state(host) == {}
+    state = unfinished(["cpu_partition", "cpu_power"])
+    write_boot_state(host, state)
+    assert read_boot_state(host) == state
+    assert set(state.values()) == {"the boot service has not finished"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "7", "[" * 5000])
+def test_a_damaged_state_counts_as_a_failed_boot(node, content):
+    fill(node, {BOOT_STATE: content})
+    assert read_boot_state(Host(str(node))) == {"cpu_partition": f"{BOOT_STATE} is damaged"}
+
+
+def test_an_operator_may_open_it_for_this_boot(node):
+    assert not overridden(Host(str(node)))
+    assert explain("why").startswith("why. A real-time guest would")
+    assert explain("why").endswith(f"touch {OVERRIDE}")
+    fill(node, {OVERRIDE: ""})
+    assert overridden(Host(str(node)))
