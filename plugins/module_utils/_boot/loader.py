@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from .._cpus.answers import AnswerError, decode
 from .._cpus.cmdline import key_of
 from .._cpus.errors import HostError
 from .._host.change import Change
@@ -165,8 +166,8 @@ class Grubby:
         theirs = [token for original in self.originals.values() for token in original.get("tokens", [])]
         if theirs:
             try:
-                asked = json.loads(self.host.read(config_path("kernel_arguments")) or "{}").get("tokens", [])
-            except (ValueError, AttributeError):
+                asked = decode(self.host.read(config_path("kernel_arguments")) or "", {"tokens": [str]})["tokens"]
+            except AnswerError:
                 asked = []
             tokens |= {token for token in asked if token not in theirs}
         return sorted(tokens)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from .._cpus.answers import decode
 from .._cpus.errors import HostError
 from .._host.host import Host
 from .._host.paths import config_path
@@ -19,7 +19,7 @@ def read_options(host: Host, feature: Feature) -> Mapping[str, Any] | None:
     if text is None:
         return None
     try:
-        return _checked(feature, json.loads(text))
+        return _checked(feature, decode(text))
     except ValueError as error:
         path, role = config_path(feature.name), feature.role
         raise HostError(f"{path} is damaged ({error}); run the {role} role to write it again") from None
