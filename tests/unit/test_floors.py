@@ -30,6 +30,7 @@ EDGE = {
     "_guests/libvirt",
     "_guests/plan",
     "_guests/threads",
+    "_host/deadline",
     "_host/document",
     "_host/files",
     "_host/host",

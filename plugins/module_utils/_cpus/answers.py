@@ -143,5 +143,10 @@ def plain(text: str, most: int = 0) -> str:
     return shown if not most or len(shown) <= most else f"{shown[: most - 3]}..."
 
 
+def printed(text: str) -> str:
+    """Return ``plain`` text that keeps its lines."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def _visible(sign: str) -> str:
     return sign if sign.isprintable() else sign.encode("unicode_escape").decode()

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .._cpus.answers import printed
 from .._cpus.errors import RefusalError
 from .._host.change import DISRUPTIONS, Change, Planner, check_limit
 from .._host.host import Host, Runner
@@ -63,7 +64,7 @@ def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str
 
 def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]:
     """Return the result after a refusal: the changes made before it, mostly none, and the reason."""
-    text = str(error)
+    text = printed(str(error))
     named = re.match(r"[a-z_]+(\[\d+\])?[:.]", text)  # begins with a variable
     made = planner.results() if planner.committed else {"changed": False}
     return {**made, "msg": text if named else f"{owner}: {text}", **error.results}
@@ -96,5 +97,5 @@ def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Ma
     except RefusalError as error:
         module.fail_json(**{**always, **failure(edges.planner, owner, error)})
     for note in edges.planner.notes:
-        module.warn(note)
+        module.warn(printed(note))
     module.exit_json(**{**always, **results})

@@ -16,6 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import 
     decode,
     differs,
     plain,
+    printed,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
@@ -143,6 +144,10 @@ def test_refusals_and_faults_of_other_kinds_pass():
 def test_a_terminal_only_shows_the_text(shown, text):
     assert plain(text) == shown
     assert plain(shown) == shown
+
+
+def test_a_text_of_several_lines_keeps_them():
+    assert printed("one\n\x1b[2Jtwo\r\n") == "one\n\\x1b[2Jtwo\\r\n"
 
 
 def test_long_text_is_cut():
