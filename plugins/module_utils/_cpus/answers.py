@@ -144,8 +144,10 @@ def plain(text: str, most: int = 0) -> str:
 
 
 def printed(text: str) -> str:
-    """Return ``plain`` text that keeps its lines."""
-    return "\n".join(map(plain, text.split("\n")))
+    """Return ``plain`` text that keeps its lines and tabs."""
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "".join(sign if sign in "\n\t" else _visible(sign) for sign in text)
 
 
 def _visible(sign: str) -> str:

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .._cpus.errors import HostError
+
 Result = TypeVar("Result")
 
 
-class LateError(Exception):
+class LateError(HostError):
     """A call has not ended in its time."""
 
 
@@ -36,3 +38,29 @@ def within(seconds: float, act: Callable[[], Result]) -> Result:
         raise outcome["error"]
     result: Result = outcome["result"]
     return result
+
+
+class Watch:
+    """Kills the program that it follows once its time is over."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.late = False
+        self._timer: threading.Timer | None = None
+
+    def follow(self, process: Any) -> None:
+        """Follow a process from its start."""
+        self._timer = threading.Timer(self.seconds, self._end, [process])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _end(self, process: Any) -> None:
+        self.late = True
+        process.kill()
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()

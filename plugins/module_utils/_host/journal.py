@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .._cpus.answers import MOST_TEXT, AnswerError, decode, differs
+from .._cpus.answers import AnswerError, decode, differs
 from .._cpus.errors import HostError
 from . import files
 from .change import DISRUPTIONS, worse
@@ -28,6 +28,8 @@ RUNTIME_KINDS = ("value", "thread", "cgroup")
 PATH_KINDS = ("file", "link", "lines")
 
 SCHEMA = 1
+#: The journal holds whole files.
+_MOST_BYTES = 256 << 20
 _FORM = {
     "schema": lambda schema: "" if schema == SCHEMA else f"is {schema}",
     "directories": [str],
@@ -55,8 +57,8 @@ class Journal:
 
     def _load(self) -> None:
         try:
-            with open(self.root + JOURNAL, "rb") as stream:
-                journal = decode(stream.read(MOST_TEXT + 1), {"schema": int})
+            content = files.read_file(self.root + JOURNAL, _MOST_BYTES)
+            journal = decode(content or b"", {"schema": int}, most=_MOST_BYTES)
             if journal["schema"] > SCHEMA:
                 raise HostError(
                     f"{JOURNAL} was written by a newer release (schema {journal['schema']}, this release knows {SCHEMA}); it was left "
@@ -65,6 +67,8 @@ class Journal:
             wrong = differs(journal, _FORM)
         except OSError as error:
             wrong = str(error.strerror)
+        except OverflowError:
+            wrong = f"it has more than {_MOST_BYTES >> 20} MiB"
         except AnswerError as error:
             wrong = str(error)
         if wrong:

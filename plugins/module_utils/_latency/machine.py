@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from .._cpus.answers import answering, decode
 from .._cpus.cpulist import format_cpulist
+from .._host.deadline import within
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
 from .._host.threads import read_threads
@@ -33,6 +34,7 @@ except ImportError:
 
 #: Timeouts in seconds: for one answer of the agent, and for a command in the guest.
 _AGENT_S = 10
+_LIBVIRT_S = 30
 _COMMAND_S = 60
 
 
@@ -119,7 +121,7 @@ def connect_agent(guest: str, domain: Any) -> Agent:
 
     def call(question: str) -> str:
         try:
-            return str(libvirt_qemu.qemuAgentCommand(domain, question, _AGENT_S, 0))
+            return str(within(_AGENT_S + _LIBVIRT_S, lambda: libvirt_qemu.qemuAgentCommand(domain, question, _AGENT_S, 0)))
         except libvirt.libvirtError as error:
             reason = str(error.get_error_message() or error).strip()
             raise LatencyError(

@@ -13,7 +13,9 @@ from ansible.module_utils.basic import AnsibleModule
 from .._cpus.answers import printed
 from .._cpus.errors import RefusalError
 from .._host.change import DISRUPTIONS, Change, Planner, check_limit
+from .._host.deadline import Watch
 from .._host.host import Host, Runner
+from .._host.runner import COMMAND_S, late
 
 #: The option of every module that changes a node (doc fragment ``disruption``).
 LIMIT: dict[str, Any] = {"max_disruption": {"type": "str", "choices": list(DISRUPTIONS), "default": DISRUPTIONS[-1]}}
@@ -71,11 +73,15 @@ def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]
 
 
 def runner_of(module: AnsibleModule) -> Runner:
-    """Return a runner of programs in the C locale, since their output is parsed."""
+    """Return a runner of programs in the C locale, since their output is parsed; it kills those that have not ended in their time."""
 
     def run(command: Sequence[str]) -> tuple[int, str, str]:
         module.run_command_environ_update = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-        code, out, err = module.run_command(list(command))
+        watch = Watch(COMMAND_S)
+        with watch:
+            code, out, err = module.run_command(list(command), before_communicate_callback=watch.follow)
+        if watch.late:
+            raise late(command)
         return int(code), str(out), str(err)
 
     return run

@@ -15,7 +15,9 @@ from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_o
 from .._cpus.document import to_document
 from .._cpus.partition import Partition
 from .._guests.domain_xml import describe, parse, read_schedulers
+from .._guests.libvirt import CALL_S
 from .._host.change import Change, Planner
+from .._host.deadline import within
 from .._host.document import read_partition, require_partition
 from .._latency.job import (
     MARGIN_S,
@@ -164,11 +166,11 @@ def _find(edges: MeasuringEdges, parameters: Mapping[str, Any]) -> Place:
             f"guest: {guest} cannot be reached, since libvirt is not installed on {node.name}; run the kvm_host role first"
         )
     domain = connection.lookup(guest)
-    if not domain.isActive():
+    if not within(CALL_S, domain.isActive):
         raise LatencyError(f"guest: {guest} is not running; start it first")
     if "/" in guest:
         raise LatencyError(f"guest: {guest!r} is not the name of a guest")
-    tree = parse(domain.XMLDesc(0))
+    tree = parse(within(CALL_S, lambda: domain.XMLDesc(0)))
     agent = connect_agent(guest, domain)
     pins = describe(tree, running=True).vcpus
     return Place(host, node, agent, ask(agent), parameters, dict(pins), frozenset(read_schedulers(tree)))

@@ -147,7 +147,7 @@ def test_a_terminal_only_shows_the_text(shown, text):
 
 
 def test_a_text_of_several_lines_keeps_them():
-    assert printed("one\n\x1b[2Jtwo\r\n") == "one\n\\x1b[2Jtwo\\r\n"
+    assert printed("one\n\x1b[2J\ttwo\r\n") == "one\n\\x1b[2J\ttwo\\r\n"
 
 
 def test_long_text_is_cut():

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._host.deadline import LateError, within
+from ansible_collections.realtime.kvm.plugins.module_utils._host.deadline import LateError, Watch, within
 
 
 def test_a_call_in_time_returns_and_raises_as_it_does_alone():
@@ -36,3 +37,14 @@ def test_a_late_call_keeps_no_process_alive():
         within(0.1, hold.wait)
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
     hold.set()
+
+
+@pytest.mark.parametrize(("command", "late"), [(["sleep", "60"], True), (["true"], False)])
+def test_a_program_is_killed_once_its_time_is_over(command, late):
+    watch = Watch(0.5 if late else 60)
+    started = time.monotonic()
+    with watch, subprocess.Popen(command) as process:
+        watch.follow(process)
+        process.wait()
+    assert watch.late is late
+    assert time.monotonic() - started < 30
