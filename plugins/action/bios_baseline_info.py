@@ -13,6 +13,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import printed
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Planner
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out, failure
@@ -50,4 +51,4 @@ def _look(parameters: dict[str, Any]) -> dict[str, Any]:
         found = carry_out(edges, run_info, parameters)
     except RefusalError as error:
         found = {"failed": True, **failure(edges.planner, "bios", error)}
-    return {**shown(parameters), **found, "warnings": edges.planner.notes}
+    return {**shown(parameters), **found, "warnings": [printed(note) for note in edges.planner.notes]}

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LIMITS_US, PROFILES, LatencyError
-from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
+from ansible_collections.realtime.kvm.plugins.plugin_utils._facts import refuse_facts_as_variables
+from ansible_collections.realtime.kvm.plugins.plugin_utils._files import folder_of, free_name, write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._latency import (
     begun,
     check_given,
     complaints,
-    file_name,
     over_ssh,
     plan_runs,
     progress,
+    refused,
     result_of,
     verdicts,
 )
@@ -92,27 +95,35 @@ class ActionModule(ActionBase):
             answer = self._ask({"host": host}, "absent", variables)
             self._task.check_mode = check_mode
             if answer.get("failed"):
-                return answer
+                return refused(answer)
             platform = answer.get("platform")
             if not isinstance(platform, dict):
                 raise LatencyError(f"{host} did not answer what its guests measure on: platform is {platform!r}")
         return {"runs": plan_runs(str(host), options, inventory, platform, check_mode=check_mode)}
 
     def _start(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        clock, stamp = time.monotonic(), datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         answer = self._ask(options["run"]["arguments"], "started", variables)
-        return answer if answer.get("failed") else begun(answer, check_mode=self._task.check_mode)
+        if answer.get("failed"):
+            return refused(answer)
+        return begun(answer, clock, stamp, check_mode=self._task.check_mode)
 
     def _poll(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Ask how far a run is; one that has ended is not asked again, and its result stays that of its end."""
         if options["seen"]["finished"]:
-            return {key: options["seen"].get(key) for key in ("finished", "summary", "result")}
+            return {key: options["seen"].get(key) for key in ("finished", "summary", "result", "own")}
         answer = self._ask(options["run"]["arguments"], "polled", variables)
-        return answer if answer.get("failed") else progress(options["run"], answer)
+        return refused(answer) if answer.get("failed") else progress(options["run"], options["seen"], answer, time.monotonic())
 
     def _keep(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Write a result below the host's folder; the name is the time at which the controller started the run."""
+        refuse_facts_as_variables(variables, "rt_latency_results")
         found = result_of(options["run"], options["seen"])
-        folder = os.path.join(os.path.abspath(options["folder"]), variables["inventory_hostname"])
-        name = file_name(found)
+        try:
+            folder = folder_of(options["folder"], variables["inventory_hostname"])
+        except ValueError as error:
+            raise LatencyError(f"rt_latency_results: {error}") from None
+        name = free_name(folder, options["seen"]["own"]["stamp"], ".json")
         if not self._task.check_mode:
             try:
                 write_files(folder, {name: json.dumps(found, sort_keys=True) + "\n"})
@@ -129,7 +140,7 @@ class ActionModule(ActionBase):
 
     def _remove(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer = self._ask(options["run"]["arguments"], "absent", variables)
-        return answer if answer.get("failed") else {}
+        return refused(answer) if answer.get("failed") else {}
 
     def _judge(self, options: dict[str, Any], _variables: dict[str, Any]) -> dict[str, Any]:
         if reasons := complaints(options["results"], options["gate"]):

@@ -15,6 +15,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import MOST_TEXT, AnswerError, decode
+from ansible_collections.realtime.kvm.plugins.plugin_utils._facts import refuse_facts_as_variables
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import check_result
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
@@ -47,6 +49,7 @@ class ActionModule(ActionBase):
         """Write the report's files and return their summary."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
+        refuse_facts_as_variables(task_vars or {}, "rt_report_folder")
         hostvars = (task_vars or {})["hostvars"]
         nodes = {host: _node(hostvars, host, options) for host in options["hosts"]}
         results, rejected = read_results(options["latency_folder"]) if options["latency_folder"] else ([], [])
@@ -112,12 +115,12 @@ def read_results(folder: str) -> tuple[list[dict[str, Any]], list[dict[str, str]
 
 def _read(path: str) -> tuple[Any, str]:
     try:
-        with open(path, encoding="utf-8") as stream:
-            data = json.load(stream)
+        with open(path, "rb") as stream:
+            data = decode(stream.read(MOST_TEXT + 1))
     except OSError as error:
         return None, f"it cannot be read: {error.strerror}"
-    except (ValueError, RecursionError) as error:
-        return None, f"it is not JSON: {error}"
+    except AnswerError as error:
+        return None, str(error)
     return data, check_result(data)
 
 

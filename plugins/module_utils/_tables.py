@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import Any
 
 from ._boot.arguments import awaited_boot
+from ._cpus.answers import plain
 from ._cpus.cpulist import format_cpulist
 from ._cpus.partition import SETS, Partition
 from ._cpus.topology import Topology
@@ -19,9 +20,10 @@ WIDTH = 118
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table with aligned columns."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [header, *rows]]
+    """Return the lines of a table with aligned columns; names from outside write nothing but their cell."""
+    cells = [[plain(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
     return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 

@@ -48,7 +48,7 @@ options:
     type: str
     default: ""
   socket_group:
-    description: The group that QEMU runs with; unless given, C(kvm) on Debian and Ubuntu, C(qemu) elsewhere.
+    description: Group whose members may make sockets for the switch. Unless given, only the user that libvirt runs QEMU as may.
     type: str
     default: ""
   restart_with_guests:

@@ -76,7 +76,7 @@ options:
         type: str
         default: ""
       socket_group:
-        description: The group that QEMU runs with.
+        description: As in M(realtime.kvm.ovs_dpdk).
         type: str
         default: ""
 extends_documentation_fragment:

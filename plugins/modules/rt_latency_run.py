@@ -179,6 +179,10 @@ result:
   description: The run in the format that is kept on the controller (docs/latency.md).
   returned: when O(state) is V(polled) and RV(finished)
   type: dict
+own:
+  description: What the controller knows of the run by itself - when it started it and, once it has ended, how long it took. It names the file.
+  returned: when O(state) is V(started) or V(polled)
+  type: dict
 file:
   description: The file that keeps the result (in check mode, would keep it).
   returned: when O(state) is V(kept)

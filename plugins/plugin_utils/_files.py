@@ -6,8 +6,25 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
+
+
+def folder_of(base: str, host: str) -> str:
+    """Return a host's folder below another; ``ValueError`` for a name that is not a single part of a path."""
+    if not re.fullmatch(r"[^/\0]+", host) or host in (".", ".."):
+        raise ValueError(f"{host!r} cannot name a folder; give the host another name in the inventory")
+    return os.path.join(os.path.abspath(base), host)
+
+
+def free_name(folder: str, stem: str, suffix: str) -> str:
+    """Return the name of a file that does not exist yet: ``stem`` and ``suffix``, with a number between if they are taken."""
+    number, name = 1, f"{stem}{suffix}"
+    while os.path.lexists(os.path.join(folder, name)):
+        number += 1
+        name = f"{stem}-{number}{suffix}"
+    return name
 
 
 def write_files(folder: str, texts: Mapping[str, str]) -> None:

@@ -3,25 +3,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measurements as the controller carries them out: which runs, where, and what is kept of their answers. Pure.
 
-What a node or a guest answers is data: it is shown and stored, and decides only whether a run has ended. How long is waited, which host is asked
-and where the controller writes follow from the inventory and the role's options.
+What a node or a guest answers is data: it is shown and stored, and decides only whether a run has ended. How long is waited, which host is asked,
+where the controller writes, and what a result is a result of follow from the inventory, the role's options and the controller's clock.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import CpuListError, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.job import interval_for
-from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LIMITS_US, PROFILES, LatencyError
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import (
+    LIMITS_US,
+    PROFILES,
+    LatencyError,
+    named_profile,
+    shortest,
+)
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import check_result
 
 #: Questions after a run beyond those that its duration needs: tools start and stop slowly under load.
 _MORE_TURNS = 4
 #: Intervals that a lease spans at least, so that one question that gets lost ends no measurement.
 _LEASE_INTERVALS = 3
+#: Bounds of what is taken over from an answer: characters of a line, reasons of a verdict.
+_MOST_WORDS = 2000
+_MOST_REASONS = 50
 
 
 def check_given(options: Mapping[str, Any]) -> None:
@@ -78,7 +87,7 @@ def plan_runs(
         where = {
             "guest": place["name"] if place else None,
             "cpus": place.get("cpus") if place else options["cpus"],
-            "platform": dict(platform or {}) if inside else None,
+            "platform": _platform(host, platform or {}) if inside else None,
         }
         for tool in options["tools"]:
             wanted = {**common, **where, "tool": tool, "limit_us": options["limits_us"].get(tool)}
@@ -94,23 +103,50 @@ def plan_runs(
     return runs
 
 
-def begun(answer: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
-    """Return how far a run is that was started, from the answer to that; in check mode, what would run."""
+def _platform(host: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a node says of itself, for the record of its guests; a node that does not say so is no machine but a virtual one."""
+    digest = answer.get("partition_digest")
+    return {
+        "host": host,
+        "virtual": answer.get("virtual") is not False,
+        "partition_digest": plain(digest, 64) if isinstance(digest, str) else "",
+    }
+
+
+def begun(answer: Mapping[str, Any], clock: float, stamp: str, *, check_mode: bool) -> dict[str, Any]:
+    """Return how far a run is that was started, from the answer to that; in check mode, what would run.
+
+    ``clock`` and ``stamp`` are the controller's time. A run that was joined has begun earlier than both.
+    """
     verb = "would run" if check_mode else "runs"
     command, load = _words(answer.get("command")), _words(answer.get("load_command")) or "none"
-    return {"finished": False, "summary": f"{verb} for {answer.get('seconds')} s: {command}; load: {load}"}
+    seconds = plain(str(answer.get("seconds")), 20)
+    own = {"clock": clock, "stamp": stamp, "joined": answer.get("joined") is True}
+    return {"finished": False, "summary": f"{verb} for {seconds} s: {command}; load: {load}", "own": own}
 
 
-def progress(run: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+def progress(run: Mapping[str, Any], seen: Mapping[str, Any], answer: Mapping[str, Any], clock: float) -> dict[str, Any]:
     """Return how far a run is from the answer to the question after it; once it has ended, with its result."""
+    own = dict(seen["own"])
     if answer.get("finished") is True:
-        return {"finished": True, "summary": str(answer.get("summary")), "result": answer.get("result")}
-    left = f"{answer.get('minutes_left')} minutes left ({answer.get('seconds_left')} s)"
-    return {"finished": False, "summary": f"{run['arguments']['tool']}: {left}"}
+        summary = plain(str(answer.get("summary")), _MOST_WORDS)
+        return {
+            "finished": True,
+            "summary": summary,
+            "result": answer.get("result"),
+            "own": {**own, "took": clock - own["clock"]},
+        }
+    minutes, seconds = (plain(str(answer.get(key)), 20) for key in ("minutes_left", "seconds_left"))
+    return {"finished": False, "summary": f"{run['arguments']['tool']}: {minutes} minutes left ({seconds} s)", "own": own}
+
+
+def refused(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the refusal of a node or a guest: its words and nothing else of its answer."""
+    return {"failed": True, "msg": plain(str(answer.get("msg") or "it gave no reason"), _MOST_WORDS)}
 
 
 def _words(value: Any) -> str:
-    return " ".join(str(word) for word in value) if isinstance(value, list) else ""
+    return plain(" ".join(str(word) for word in value), _MOST_WORDS) if isinstance(value, list) else ""
 
 
 def result_of(run: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,33 +157,67 @@ def result_of(run: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]
     result: Any = seen.get("result")
     if reason := check_result(result):
         raise LatencyError(f"{run['machine']} answered no result of {run['label']}: {reason}")
-    for key in ("host", "guest", "tool"):
-        if result.get(key) != wanted.get(key):
+    for key, value in _expected(wanted).items():
+        found = frozenset(result["cpus"]) if key == "cpus" else result.get(key)
+        if found != value or isinstance(found, bool):
             raise LatencyError(
-                f"{run['machine']} answered another result than that of {run['label']}: its {key} is {result.get(key)!r}, not {wanted.get(key)!r}"
+                f"{run['machine']} answered another result than that of {run['label']}: its {key} is {plain(repr(result.get(key)), 100)}, "
+                f"not {sorted(value) if key == 'cpus' else repr(value)}"
             )
-    file_name(result)
-    return dict(result)
-
-
-def file_name(result: Mapping[str, Any]) -> str:
-    """Return how a result's file is called: by the time at which the run began, which is read as a time and written again."""
-    started = result["started"]
-    try:
-        if not re.fullmatch(r"[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}Z", started):
-            raise ValueError
-        return datetime.strptime(started, "%Y-%m-%dT%H:%M:%SZ").strftime("%Y%m%dT%H%M%SZ.json")
-    except (ValueError, TypeError):
+    platform = wanted.get("platform")
+    if platform and bool(result["verdict"].get("virtual")) is not platform["virtual"]:
         raise LatencyError(
-            f"started: {started!r} is no time such as 2026-11-28T04:05:06Z, so the result has no file name"
-        ) from None
+            f"{run['machine']} answered another platform than that of {wanted['host']}, on which it runs: "
+            f"virtual is {result['verdict'].get('virtual')!r}, not {platform['virtual']}"
+        )
+    return _doubted(result, seen["own"], by_word=bool(platform))
+
+
+def _expected(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a result that the controller knows: a guest's word is not asked for them."""
+    seconds = wanted["seconds"] or PROFILES[wanted["profile"]]
+    fields = {key: wanted.get(key) for key in ("host", "guest", "tool")}
+    fields["profile"] = named_profile(wanted["profile"], seconds)
+    fields["seconds"] = seconds
+    fields["limit_us"] = wanted.get("limit_us") or LIMITS_US[wanted["tool"]]
+    if wanted.get("cpus"):
+        try:
+            fields["cpus"] = parse_cpulist(wanted["cpus"])
+        except CpuListError as error:
+            raise LatencyError(f"cpus: {error}") from None
+    return fields
+
+
+def _doubted(result: Mapping[str, Any], own: Mapping[str, Any], *, by_word: bool) -> dict[str, Any]:
+    """Return a result without a pass that the controller has reasons to doubt; ``by_word``: its machine is a guest that answers itself."""
+    doubts = []
+    if own["joined"] and by_word:
+        doubts.append("it ran already when it was to be started, so how long it took is the guest's word")
+    if not own["joined"] and own["took"] < shortest(result["seconds"]):
+        doubts.append(f"it ended {own['took']:.0f} s after its start by the controller's clock")
+    if result["max_us"] is None or result["max_us"] > result["limit_us"]:
+        doubts.append("its maximum is no pass")
+    verdict = result["verdict"]
+    if verdict["result"] != "pass" or not doubts:
+        return dict(result)
+    return {**result, "verdict": {**verdict, "result": "inconclusive", "reasons": [*verdict.get("reasons", []), *doubts]}}
 
 
 def verdicts(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return results as a job's artefact shows them."""
     return [
-        {**{key: result.get(key) for key in ("guest", "tool", "profile", "max_us")}, **result["verdict"]} for result in results
+        {
+            **{key: result.get(key) for key in ("guest", "tool", "profile", "max_us")},
+            "result": result["verdict"]["result"],
+            "virtual": bool(result["verdict"].get("virtual")),
+            "reasons": _reasons(result["verdict"]),
+        }
+        for result in results
     ]
+
+
+def _reasons(verdict: Mapping[str, Any]) -> list[str]:
+    return [plain(str(reason), _MOST_WORDS) for reason in (verdict.get("reasons") or [])[:_MOST_REASONS]]
 
 
 def complaints(results: Sequence[Mapping[str, Any]], gate: str) -> list[str]:
@@ -156,4 +226,4 @@ def complaints(results: Sequence[Mapping[str, Any]], gate: str) -> list[str]:
         return []
     counted = [result["verdict"] for result in results if gate == "always" or not result["verdict"].get("virtual")]
     bad = [verdict for verdict in counted if verdict["result"] != "pass"]
-    return [str(reason) for verdict in bad for reason in verdict.get("reasons") or [verdict["result"]]]
+    return [reason for verdict in bad for reason in _reasons(verdict) or [verdict["result"]]]

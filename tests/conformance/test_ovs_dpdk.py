@@ -86,7 +86,8 @@ class Node:
                 "/sys/devices/system/cpu/isolated": "1-3,5-7\n",
                 "/sys/class/net/": None,
                 "/etc/debian_version": "13.0\n",
-                "/etc/group": f"kvm:x:{os.getgid()}:\n",
+                "/etc/passwd": f"libvirt-qemu:x:{os.getuid()}:\n",
+                "/etc/group": f"root:x:{os.getgid()}:\n",
                 "/var/lib/": None,
                 "/run/systemd/system/": None,
                 DPDK_PROGRAM: "",
@@ -111,7 +112,7 @@ class Node:
         elif what == "systemd-tmpfiles --create":
             folder = self.root / "run" / "realtime-kvm" / "vhost"
             folder.mkdir(parents=True)
-            folder.chmod(0o770)
+            folder.chmod(0o700)
         elif what.startswith("update-alternatives"):
             link = self.root / ALTERNATIVE[1:]
             link.unlink()

@@ -231,7 +231,7 @@ SABOTAGES = {
         (f"{OVS} set Port plc2.control tag=7", f"{OVS} remove Port plc2.control tag 7"), "switch", "ovs:Port/plc2.control tag", site=True
     ),
     "sockets' folder open": sabotage(
-        ("chmod 0777 /run/realtime-kvm/vhost", "chmod 0770 /run/realtime-kvm/vhost"), "switch", "/run/realtime-kvm/vhost", site=True
+        ("chmod 0777 /run/realtime-kvm/vhost", "chmod 0700 /run/realtime-kvm/vhost"), "switch", "/run/realtime-kvm/vhost", site=True
     ),
     "switch's unit edited": sabotage(kept(DROP_IN, f"echo '# edited' >> {DROP_IN}"), "switch", DROP_IN, site=True),
     "switch's thread": sabotage(

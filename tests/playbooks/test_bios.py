@@ -77,6 +77,7 @@ class Run:
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
             "ANSIBLE_HOME": str(folder / "home"),
+            "ANSIBLE_INJECT_FACT_VARS": str(variables.pop("inject_facts", False)),
             "HOME": str(folder),
         }
         command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), "realtime.kvm.bios", *arguments]
@@ -215,6 +216,29 @@ def test_no_password_in_any_output(run, bmcs, tmp_path, good):
         assert password not in text
         assert header not in text
     assert "VALUE_SPECIFIED" in run_.text or good or "401" in run_.text
+
+
+@pytest.mark.parametrize("apply", [False, True])
+def test_no_bmc_is_asked_while_a_node_could_choose_its_address(run, bmcs, apply):
+    done = run(bios_apply=apply, inject_facts=True)
+    assert done.code != 0
+    assert "so the node could choose bios_address and get the password of its BMC; set inject_facts_as_vars = false" in done.text
+    assert [bmc.machine.requests for bmc in bmcs] == [[], []]
+
+
+def test_a_bmc_that_lies_in_every_field_writes_nothing_but_its_report(run, bmcs, tmp_path):
+    template = "{{ lookup('pipe', 'touch " + str(tmp_path / "ran") + "') }}"
+    for bmc, text in zip(bmcs, ("../../../inventory/group_vars/all", template), strict=True):
+        system = bmc.machine.find("/Systems/1")
+        system.update({key: text for key, value in system.items() if isinstance(value, str) and not key.startswith("@")})
+        attributes = bmc.machine.bios["Attributes"]
+        attributes.update({text: text, "\x1b]0;owned\x07": "\x1b[2J", "ansible_facts": "x"})
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    done = run("-v", bios_report_directory=str(reports))
+    assert sorted(path.name for path in reports.iterdir()) == ["node1.json", "node2.json"]
+    assert not (tmp_path / "ran").exists()
+    assert "\x1b]0" not in done.text
 
 
 def test_no_password_of_a_wrong_type_in_any_output(run):

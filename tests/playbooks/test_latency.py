@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,16 +40,17 @@ with open({log!r}) as stream:
     lines = [json.loads(line) for line in stream]
 with open({answers!r}) as stream:
     answers = json.load(stream)
-answer = {{"changed": False, "platform": {{"host": call["host"], "virtual": False, "partition_digest": "d"}}}}
+answer = {{**answers["answer"], "changed": False, "platform": {{"host": call["host"], "virtual": False, "partition_digest": "d"}}}}
 if call["state"] == "started":
-    answer.update(seconds=1, command=["tool"], load_command=["load"])
+    answer = {{"seconds": 1, "command": ["tool"], "load_command": ["load"], **answer}}
 if call["state"] == "polled":
     mine = [line["state"] for line in lines if line["machine"] == machine and line.get("guest") == call.get("guest")]
     ended = mine[::-1].index("started") >= answers["questions"].get(machine, 1)
     answer.update(finished=ended, minutes_left=1, seconds_left=1)
     if ended:
         result = {{**answers["result"], "host": call["host"], "guest": call.get("guest"), "tool": call["tool"]}}
-        answer.update(result={{**result, **answers["results"].get(machine, {{}})}}, summary="ended " + machine)
+        result.update(seconds=call["seconds"], profile="custom", limit_us={{"cyclictest": 40, "oslat": 20}}[call["tool"]])
+        answer = {{"summary": "ended " + machine, **answer, "result": {{**result, **answers["results"].get(machine, {{}})}}}}
 print(json.dumps(answer))
 """
 
@@ -73,7 +75,7 @@ class Site:
     def stand_in(self, **answers):
         """Let a stand-in answer in place of the module."""
         result = latency("", started="2026-11-28T04:05:06Z")
-        self.answers.write_text(json.dumps({"questions": {}, "results": {}, "result": result, **answers}))
+        self.answers.write_text(json.dumps({"questions": {}, "results": {}, "answer": {}, "result": result, **answers}))
         module = MODULE.format(log=str(self.log), answers=str(self.answers))
         (self.base / "plugins" / "modules" / "rt_latency.py").write_text(module)
         self.log.write_text("")
@@ -158,7 +160,7 @@ def test_runs_are_kept_and_shown_as_the_job_s_artefact(site):
     assert "too slow" in said
     assert "n1 : ok=" in said
     files = site.files()
-    assert sorted(files) == ["n1/20261128T040506Z.json", "n2/20261128T040506Z.json"]
+    assert [re.sub("[0-9]", "0", path) for path in sorted(files)] == ["n1/00000000T000000Z.json", "n2/00000000T000000Z.json"]
     assert {(run["host"], run["tool"]) for run in files.values()} == {("n1", "oslat"), ("n2", "oslat")}
     artefact = said.partition("CUSTOM STATS: ")[2]
     assert '"realtime_latency": { "n1": [ {' in artefact
@@ -167,21 +169,41 @@ def test_runs_are_kept_and_shown_as_the_job_s_artefact(site):
 
 
 def test_an_answer_chooses_no_file_and_is_no_template(site):
-    bad = {
-        "n2": "../../../inventory/x",
-        "n3": "{{ lookup('pipe', 'touch " + str(site.folder / "ran") + "') }}",
-        "n4": "2026-11-28T04:05:06Z\n",
-    }
-    name = "{{ lookup('pipe', 'touch " + str(site.folder / "ran") + "') }}"
-    results = {node: {"started": started} for node, started in bad.items()}
-    site.stand_in(results={**results, "n1": {"environment": {"processor": name}}})
-    code, said = site.run({name: {} for name in ("n1", "n2", "n3", "n4")})
-    assert code != 0
-    assert said.count("is no time such as 2026-11-28T04:05:06Z") >= 3
+    """Whatever the answers hold: the controller's disk has results where it wants them, and no command has run."""
+    template = "{{ lookup('pipe', 'touch " + str(site.folder / "ran") + "') }}"
+    started = {"n1": "../../../inventory/x", "n2": template, "n3": "2026-11-28T04:05:06Z\n", "n4": "\x1b]0;owned\x07"}
+    facts = {"rt_latency_results": str(site.folder / "elsewhere"), "inventory_hostname": "../x", "rt_latency_gate": "never"}
+    more = {"environment": {"processor": template}, "ansible_facts": facts, "folder": str(site.folder / "elsewhere")}
+    site.stand_in(
+        results={node: {"started": text, **more} for node, text in started.items()},
+        answer={
+            "summary": template,
+            "ansible_facts": facts,
+            "file": "/etc/x",
+            "own": {"stamp": "../x"},
+            "results": [{}],
+            "command": [template],
+        },
+    )
+    before = {path for path in site.folder.rglob("*") if "tmp" not in path.parts}
+    code, said = site.run({name: {} for name in started})
+    assert code == 0, said
     files = site.files()
-    assert list(files) == ["n1/20261128T040506Z.json"]
-    assert files["n1/20261128T040506Z.json"]["environment"]["processor"] == name
+    assert [re.sub("[0-9]", "0", path) for path in sorted(files)] == ["n0/00000000T000000Z.json"] * 4
+    assert {path.partition("/")[0] for path in files} == set(started)
+    assert all(found["environment"]["processor"] == template for found in files.values())
     assert not (site.folder / "ran").exists()
+    new = {path for path in site.folder.rglob("*") if "tmp" not in path.parts} - before
+    assert {path.relative_to(site.folder).parts[0] for path in new} <= {"kept", "home", "hosts.yml"}
+    assert "\x1b]0" not in said
+
+
+def test_a_smoke_run_is_no_certificate(site):
+    site.stand_in()
+    wanted = {"rt_latency_profile": "certify", "rt_latency_seconds": 1}
+    assert site.run({"n1": {}}, **wanted)[0] == 0
+    ((_path, result),) = site.files().items()
+    assert result["profile"] == "custom"
 
 
 def test_a_run_that_does_not_end_is_given_up(site):
@@ -222,7 +244,7 @@ def test_a_measurement_ends_in_a_stored_result_and_leaves_nothing(site):
     code, said = site.run({"n1": {}}, **wanted)
     assert code == 0, said
     ((path, result),) = site.files().items()
-    assert path == f"n1/{result['started'].replace('-', '').replace(':', '')}.json"
+    assert re.fullmatch(r"n1/\d{8}T\d{6}Z\.json", path)
     assert (result["format"], result["host"], result["profile"], result["cpus"]) == (1, "n1", "custom", [0])
     assert result["per_cpu"][0]["max_us"] == 9
     assert f"n1: cyclictest custom on CPUs 0: {result['verdict']['result']}" in said

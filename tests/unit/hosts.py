@@ -18,6 +18,22 @@ WATCHDOG = "/proc/sys/kernel/watchdog"
 KEPT = "/etc/kept.conf"
 OURS = "/etc/ours.d/deep/ours.conf"
 WANTS = "/etc/units.wants/ours.service"
+#: A thread's resource, and an original of each kind as the modules keep it.
+THREAD = "thread:kswapd0:77:1234:affinity"
+ORIGINALS = {
+    "value": "1",
+    "thread": "0-3",
+    "cgroup": "",
+    "file": {"file": {"mode": 0o644, "content": "b2xk"}},
+    "link": {"link": "../old"},
+    "lines": {"lines": "old\n", "absent": False},
+    "service": "enabled active",
+    "alternative": {"program": "/usr/bin/old", "mode": "auto"},
+    "driver": {"driver": "ixgbe", "override": "", "name": "ens1"},
+    "ovs": {"value": None},
+    "domain": {"xml": "<domain/>", "autostart": True},
+    "grubby": json.dumps({"tokens": ["quiet"], "ours": []}),
+}
 FOREIGN = b"\xff\x00admin's\n"
 
 

@@ -204,7 +204,8 @@ class Plant:
             "/dev/kvm": "",
             PROGRAM: "",
             "/usr/lib/systemd/system/openvswitch.service": "",
-            "/etc/group": f"qemu:x:{os.getgid()}:\n",
+            "/etc/passwd": f"qemu:x:{os.getuid()}:\n",
+            "/etc/group": f"root:x:{os.getgid()}:\n",
             **{f"/images/{guest['name']}.qcow2": "" for guest in GUESTS},
         }
         fill(self.root, files)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from .._cpus.answers import AnswerError, decode
 from .._cpus.errors import HostError
 from .._cpus.machine import Kernel
 from .._cpus.partition import Partition
@@ -43,13 +43,9 @@ def read_wanted_kernel(host: Host) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        wanted = json.loads(text)
-        good = isinstance(wanted["default_kernel"], (str, type(None))) and isinstance(wanted["tokens"], list)
-        if good and all(isinstance(token, str) for token in wanted["tokens"]):
-            return dict(wanted)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise HostError(f"{path} is damaged; run the rt_kernel role to write it again")
+        return dict(decode(text, {"default_kernel": (str, type(None)), "tokens": [str]}))
+    except AnswerError as error:
+        raise HostError(f"{path} is damaged ({error}); run the rt_kernel role to write it again") from None
 
 
 def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, Any] | None) -> list[Finding]:

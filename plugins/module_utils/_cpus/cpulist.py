@@ -15,6 +15,10 @@ from .errors import RefusalError
 #: Largest CPU number accepted; Linux on x86 is built for at most 8192 CPUs (CONFIG_NR_CPUS).
 MAX_CPU = 65535
 
+#: A list may be this long, and name this many CPUs with all repeats; the longest of a machine of 8192 CPUs has 24,000 characters.
+_MOST_TEXT = 65536
+_MOST_NAMED = 4 * MAX_CPU
+
 _ITEM = re.compile(r"(?P<first>\d+)(?:\s*-\s*(?P<last>\d+)(?:\s*:\s*(?P<used>\d+)\s*/\s*(?P<group>\d+))?)?", re.ASCII)
 
 
@@ -56,16 +60,21 @@ def parse_cpulist(text: str) -> frozenset[int]:
     """
     if not isinstance(text, str):
         raise CpuListError(f'{text!r} is not text; quote CPU lists in YAML ("2", "1,3"), which reads them as numbers')
+    if len(text) > _MOST_TEXT:
+        raise CpuListError(f"{text[:20]!r}...: the list has {len(text)} characters, at most {_MOST_TEXT} are accepted")
     included: set[int] = set()
     excluded: set[int] = set()
+    named = 0
     for raw in text.split(","):
         token = raw.strip()
         if not token:
             continue
-        if token.startswith("^"):
-            excluded |= _parse_item(token[1:].strip(), token)
-        else:
-            included |= _parse_item(token, token)
+        leave_out = token.startswith("^")
+        cpus = _parse_item(token[1:].strip() if leave_out else token, token)
+        named += len(cpus)
+        if named > _MOST_NAMED:
+            raise CpuListError(f"{token[:40]!r}: the list names CPUs again and again; name each once")
+        (excluded if leave_out else included).update(cpus)
     return frozenset(included - excluded)
 
 

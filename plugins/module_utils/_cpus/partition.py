@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .answers import answering, plain
 from .cpulist import parse_cpulist
 from .errors import RefusalError
 
@@ -54,11 +55,8 @@ class Partition:
 
 def partition_from_document(document: Mapping[str, Any]) -> Partition:
     """Return a document's partition; ``PartitionError`` when it is damaged or has another schema."""
-    try:
-        if document["schema"] != SCHEMA:
-            raise PartitionError(
-                f"the partition document has schema {document['schema']!r}, this collection knows {SCHEMA}; {_REPAIR}"
-            )
+    with answering(lambda reason: PartitionError(f"the partition document is damaged ({reason}); {_REPAIR}")):
+        _check_schema(document["schema"])
         partition = Partition(
             isolation=document["isolation"],
             smt=document["smt"],
@@ -70,13 +68,26 @@ def partition_from_document(document: Mapping[str, Any]) -> Partition:
             warnings=tuple(document.get("warnings", ())),
         )
         _check_document(partition)
-        return partition
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise PartitionError(f"the partition document is damaged ({type(error).__name__}: {error}); {_REPAIR}") from None
+    return partition
+
+
+def _check_schema(schema: Any) -> None:
+    if schema == SCHEMA:
+        return
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise PartitionError(
+            f"the partition document was written by a newer release (schema {schema}, this release knows {SCHEMA}); run that release "
+            "or a newer one, or undo with it first"
+        )
+    raise PartitionError(
+        f"the partition document has schema {plain(repr(schema), 40)}, this collection knows {SCHEMA}; {_REPAIR}"
+    )
 
 
 def _check_document(partition: Partition) -> None:
     """Raise ``ValueError`` when a document contradicts itself, as one edited by hand may."""
+    if not all(isinstance(text, str) for text in (partition.topology_digest, *partition.warnings)):
+        raise ValueError("topology_digest or a warning is no text")
     if partition.smt not in SMT_MODES or partition.isolation not in ISOLATION_MODES:
         raise ValueError(f"smt {partition.smt!r}, isolation {partition.isolation!r}")
     owned = [*partition.sets.values(), partition.idle]

@@ -14,6 +14,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urljoin, urlsplit
@@ -21,14 +22,23 @@ from urllib.parse import urljoin, urlsplit
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import NoSSLError, SSLValidationError, open_url
 
+from .._cpus.answers import AnswerError, answering, decode, plain
 from .._cpus.errors import RefusalError
+from .._host.deadline import LateError, within
+from .odata import last, link, listed, messages_of, nearest, uri
 from .registry import BiosError, Registry, Value, parse_registry
 
 ROOT = "/redfish/v1"
 _REDIRECTS = (301, 302, 303, 307, 308)
 #: The BMC is busy or starting; the request is repeated.
 _BUSY = (429, 502, 503, 504)
-_LIMIT = 32 * 1024 * 1024
+#: Bounds of one answer: bytes, and values. The largest registry of the captures has 1.2 MB and 24,000 values.
+_LIMIT = 8 << 20
+_VALUES = 200_000
+#: A whole answer, from the connection to its last byte, may take this many times ``timeout``, which bounds each wait for a byte.
+_WHOLE = 4
+#: Systems that are looked at.
+_SYSTEMS = 64
 
 
 class RedfishError(RefusalError):
@@ -42,7 +52,7 @@ class RedfishError(RefusalError):
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach a BMC. ``timeout`` and ``wait`` (for a busy one) in seconds."""
+    """How to reach a BMC. ``timeout`` (of each wait) and ``wait`` (for a busy BMC) in seconds."""
 
     address: str
     username: str
@@ -110,7 +120,12 @@ class Redfish:
         damaged = 0
         while True:
             try:
-                return self._request(method, path, body, etag)
+                return within(self.access.timeout * _WHOLE, partial(self._request, method, path, body, etag))
+            except LateError:
+                raise RedfishError(
+                    f"{self._who()} did not end its answer to {_shown(path)} within {self.access.timeout * _WHOLE} s; restart the BMC, "
+                    "or raise bios_timeout"
+                ) from None
             except _BusyError as error:
                 pause = error.after or min(pause * 2, 10)
                 if error.status not in again or waited + pause > self.access.wait:
@@ -132,7 +147,7 @@ class Redfish:
         headers = {"Accept": "application/json", "OData-Version": "4.0"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if etag:
+        if etag and len(etag) <= 200 and etag.isascii() and etag.isprintable():
             headers["If-Match"] = etag
         for _redirect in range(3):
             self.requests += 1
@@ -168,14 +183,14 @@ class Redfish:
                 raise self._unreachable(error) from None
             with stream:
                 return self._answer(stream, path)
-        raise RedfishError(f"{self._who()} redirects {path} in circles")
+        raise RedfishError(f"{self._who()} redirects {_shown(path)} in circles")
 
     def _answer(self, stream: Any, path: str) -> Answer:
         try:
-            content = stream.read(_LIMIT)
+            content = stream.read(_LIMIT + 1)
         except (http.client.HTTPException, EOFError, ValueError) as error:
             raise _DamagedError(
-                f"{self._who()} cut its answer to {path} short ({type(error).__name__}); try again, or restart the BMC"
+                f"{self._who()} cut its answer to {_shown(path)} short ({type(error).__name__}); try again, or restart the BMC"
             ) from None
         except (OSError, URLError) as error:
             raise self._unreachable(error) from None
@@ -184,29 +199,29 @@ class Redfish:
         return Answer(body, str(etag), int(stream.status))
 
     def _parse(self, content: bytes, path: str, kind: str) -> Mapping[str, Any]:
+        if len(content) > _LIMIT:
+            raise RedfishError(f"{self._who()} answers {_shown(path)} with more than {_LIMIT >> 20} MiB; update its firmware")
         try:
-            body = json.loads(content.decode("utf-8"))
-        except ValueError:
+            body = decode(content, values=_VALUES)
+        except AnswerError as error:
             if "html" in kind.lower() or content.lstrip()[:1] == b"<":
                 raise RedfishError(
-                    f"{self._who()} answers {path} with HTML instead of JSON; "
+                    f"{self._who()} answers {_shown(path)} with HTML instead of JSON; "
                     "is this the address of the BMC, and is Redfish enabled there?"
                 ) from None
             raise _DamagedError(
-                f"{self._who()} answers {path} with a damaged body ({len(content)} bytes that are no JSON); "
+                f"{self._who()} answers {_shown(path)} with a damaged body ({len(content)} bytes; {error}); "
                 "try again, or restart the BMC"
             ) from None
         if not isinstance(body, dict):
-            raise RedfishError(f"{self._who()} answers {path} with a {type(body).__name__} instead of an object")
+            raise RedfishError(f"{self._who()} answers {_shown(path)} with a {type(body).__name__} instead of an object")
         return body
 
     def _refusal(self, error: HTTPError, method: str, path: str) -> Exception:
         try:
-            content = error.read(_LIMIT)
-            body = json.loads(content.decode("utf-8")) if content else {}
+            body = decode(error.read(_LIMIT), dict, values=_VALUES)
         except (ValueError, OSError, http.client.HTTPException):
             body = {}
-        body = body if isinstance(body, dict) else {}
         words = "; ".join(text for text, _names in messages_of(body))
         said = f": {words}" if words else ""
         code = int(error.code)
@@ -217,16 +232,20 @@ class Redfish:
             )
         elif code == 403:
             text = (
-                f"{self._who()} does not allow user {self.access.username} to {method} {path} (HTTP 403){said}; "
+                f"{self._who()} does not allow user {self.access.username} to {method} {_shown(path)} (HTTP 403){said}; "
                 "give the user the right to configure"
             )
         elif code == 412:
-            text = f"{self._who()} reports that {path} was changed meanwhile (HTTP 412); run again to read it again"
+            text = f"{self._who()} reports that {_shown(path)} was changed meanwhile (HTTP 412); run again to read it again"
         elif code in _BUSY:
             after = str(error.headers.get("Retry-After", ""))
-            return _BusyError(f"{self._who()} is busy (HTTP {code} for {path}){said}", code, int(after) if after.isdigit() else 0)
+            return _BusyError(
+                f"{self._who()} is busy (HTTP {code} for {_shown(path)}){said}",
+                code,
+                int(after) if re.fullmatch("[0-9]{1,4}", after) else 0,
+            )
         else:
-            text = f"{self._who()} answers {method} {path} with HTTP {code}{said}"
+            text = f"{self._who()} answers {method} {_shown(path)} with HTTP {code}{said}"
         return RedfishError(text, code, body)
 
     def _unreachable(self, error: BaseException) -> RedfishError:
@@ -248,10 +267,16 @@ class Redfish:
         return RedfishError(f"{self._who()} cannot be reached: {text or type(cause).__name__}; see bios_address")
 
     def _url(self, path: str) -> str:
-        url = urljoin(f"{self.base}/", path)
-        if _origin(url) != _origin(self.base):
+        try:
+            url = urljoin(f"{self.base}/", path)
+            origin = _origin(url)
+        except ValueError as error:
             raise RedfishError(
-                f"{self._who()} points to another address, {_origin(url)}, which does not get the credentials; see bios_address"
+                f"{self._who()} points to {_shown(path)}, which is no address ({error}); update its firmware"
+            ) from None
+        if origin != _origin(self.base):
+            raise RedfishError(
+                f"{self._who()} points to another address, {_shown(origin)}, which does not get the credentials; see bios_address"
             )
         return url
 
@@ -262,24 +287,27 @@ class Redfish:
 
     def read(self, *, registry: bool = True) -> Firmware:
         """Return the BMC's report of the system's BIOS; ``registry`` false leaves the (large) attribute registry out."""
+        with answering(lambda reason: RedfishError(f"{self._who()} answers what cannot be read ({reason}); update its firmware")):
+            return self._read(registry=registry)
+
+    def _read(self, *, registry: bool) -> Firmware:
         path, system = self._system()
-        link = _link(system.get("Bios"))
-        if not link:
-            raise RedfishError(f"{self._who()} has no Bios for system {_last(path)}; its Redfish does not serve BIOS settings")
-        bios = self.get(link).body
-        current = bios.get("Attributes")
-        if not isinstance(current, dict) or not current:
+        place = link(system.get("Bios"))
+        if not place:
+            raise RedfishError(f"{self._who()} has no Bios for system {last(path)}; its Redfish does not serve BIOS settings")
+        bios = self.get(place).body
+        current = _values(bios.get("Attributes"))
+        if not current:
             raise RedfishError(
-                f"{self._who()} serves no BIOS attributes at {link}; power the system on once, so that the BIOS reports them"
+                f"{self._who()} serves no BIOS attributes at {_shown(place)}; power the system on once, so that the BIOS reports them"
             )
         block = bios.get("@Redfish.Settings")
         block = block if isinstance(block, dict) else {}
-        settings, pending, etag, times, notes = _link(block.get("SettingsObject")), {}, "", block.get("SupportedApplyTimes"), []
+        settings, pending, etag, times, notes = link(block.get("SettingsObject")), {}, "", block.get("SupportedApplyTimes"), []
         if settings:
             answer = self.get(settings)
             etag = answer.etag
-            waiting = answer.body.get("Attributes")
-            waiting = waiting if isinstance(waiting, dict) else {}
+            waiting = _values(answer.body.get("Attributes"))
             pending = {name: value for name, value in waiting.items() if name in current and not _equal(value, current[name])}
             support = answer.body.get("@Redfish.SettingsApplyTime")
             if not times and isinstance(support, dict):
@@ -288,7 +316,7 @@ class Redfish:
             notes.append("the BMC names no settings object (@Redfish.Settings), so its BIOS cannot be set")
         found = self._registry(str(bios.get("AttributeRegistry") or ""), current, notes) if registry else None
         return Firmware(
-            system=_last(path),
+            system=last(path),
             manufacturer=str(system.get("Manufacturer") or ""),
             model=str(system.get("Model") or ""),
             version=str(system.get("BiosVersion") or ""),
@@ -297,28 +325,28 @@ class Redfish:
             pending=pending,
             settings=settings,
             etag=etag,
-            apply_times=tuple(str(one) for one in times) if isinstance(times, list) else (),
+            apply_times=tuple(str(one) for one in listed(times)),
             registry=found,
             notes=tuple(notes),
             messages=tuple(text for text, _names in messages_of({"error": {"@Message.ExtendedInfo": block.get("Messages")}})),
         )
 
     def _system(self) -> tuple[str, Mapping[str, Any]]:
-        members = [_link(one) for one in self.get(f"{ROOT}/Systems").body.get("Members") or []]
+        members = [link(one) for one in listed(self.get(f"{ROOT}/Systems").body.get("Members"))[:_SYSTEMS]]
         members = [one for one in members if one]
         wanted = self.access.system
         if not members:
             raise RedfishError(f"{self._who()} lists no systems")
         if wanted:
             for path in members:
-                if _last(path) == wanted:
+                if last(path) == wanted:
                     return path, self.get(path).body
-            raise RedfishError(f"bios_system: {self._who()} has no system {wanted!r}; it has {', '.join(map(_last, members))}")
+            raise RedfishError(f"bios_system: {self._who()} has no system {wanted!r}; it has {', '.join(map(last, members))}")
         systems = [(path, self.get(path).body) for path in members]
         if len(systems) > 1:
-            systems = [(path, body) for path, body in systems if _link(body.get("Bios"))]
+            systems = [(path, body) for path, body in systems if link(body.get("Bios"))]
         if len(systems) != 1:
-            several = ", ".join(_last(path) for path in members)
+            several = ", ".join(last(path) for path in members)
             raise RedfishError(f"bios_system: {self._who()} has several systems ({several}); name one of them")
         return systems[0]
 
@@ -352,16 +380,16 @@ class Redfish:
                 if error.status not in (400, 404, 405):
                     raise
         if file is None:
-            members = [_link(one) for one in self.get(f"{ROOT}/Registries").body.get("Members") or []]
-            path = _nearest(name, [one for one in members if one])
+            members = [link(one) for one in listed(self.get(f"{ROOT}/Registries").body.get("Members"))]
+            path = nearest(name, [one for one in members if one])
             if path is None:
                 return None
             file = self.get(path).body
         if "RegistryEntries" in file:
             return file
-        places = [one for one in file.get("Location") or [] if isinstance(one, dict) and one.get("Uri")]
+        places = [one for one in listed(file.get("Location")) if isinstance(one, dict) and one.get("Uri")]
         places.sort(key=lambda one: not str(one.get("Language", "")).lower().startswith("en"))
-        return self.get(_uri(places[0]["Uri"])).body if places else None
+        return self.get(uri(places[0]["Uri"])).body if places else None
 
 
 class _BusyError(Exception):
@@ -396,48 +424,15 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _shown(path: str) -> str:
+    return plain(path, 200)
+
+
+def _values(attributes: Any) -> dict[str, Value]:
+    """Return attributes whose values are text, whole numbers or truths; others cannot be compared or set."""
+    found = attributes.items() if isinstance(attributes, dict) else ()
+    return {name: value for name, value in found if value is None or isinstance(value, (str, int))}
+
+
 def _equal(one: Value, other: Value) -> bool:
     return type(one) is type(other) and one == other
-
-
-def _uri(value: Any) -> str:
-    """Return a registry's place; some BMCs send an object instead of text."""
-    return _link(value) or str(value)
-
-
-def _link(value: Any) -> str:
-    return str(value.get("@odata.id") or "") if isinstance(value, dict) else ""
-
-
-def _last(path: str) -> str:
-    return path.rstrip("/").rsplit("/", 1)[-1]
-
-
-def _nearest(name: str, members: list[str]) -> str | None:
-    """Return the registry file that fits best: on some machines, BIOS and registry collection disagree about versions."""
-    wanted = name.lower()
-    for path in members:
-        if _last(path).lower() == wanted:
-            return path
-    for stem in (wanted.split(".")[0], "biosattributeregistry"):
-        found = [path for path in members if stem and _last(path).lower().startswith(stem)]
-        if found:
-            return found[0]
-    return None
-
-
-def messages_of(body: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return the messages of an answer, each with the attributes it is about."""
-    found = []
-    error = body.get("error")
-    lists = [body.get("@Message.ExtendedInfo"), error.get("@Message.ExtendedInfo") if isinstance(error, dict) else None]
-    lists += [value for key, value in body.items() if key.endswith("@Message.ExtendedInfo") and key != "@Message.ExtendedInfo"]
-    for entry in [one for entries in lists if isinstance(entries, list) for one in entries if isinstance(one, dict)]:
-        text = str(entry.get("Message") or entry.get("MessageId") or "")
-        related = entry.get("RelatedProperties") if isinstance(entry.get("RelatedProperties"), list) else []
-        arguments = entry.get("MessageArgs") if isinstance(entry.get("MessageArgs"), list) else []
-        attributes = [str(one).rsplit("/", 1)[-1] for one in related or []]
-        found.append((text, attributes + [str(one) for one in arguments or []]))
-    if not found and isinstance(error, dict) and error.get("message"):
-        found.append((str(error["message"]), []))
-    return [(text, attributes) for text, attributes in found if text]

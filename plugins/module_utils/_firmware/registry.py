@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .._cpus.errors import RefusalError
+from .odata import listed
 
 Value = Union[str, int, bool, None]
 
@@ -188,7 +189,7 @@ def parse_registry(document: Mapping[str, Any]) -> Registry:
     if not isinstance(entries, Mapping) or not isinstance(entries.get("Attributes"), list):
         raise BiosError("the BMC's attribute registry has no RegistryEntries.Attributes")
     attributes = [_attribute(entry) for entry in entries["Attributes"] if isinstance(entry, Mapping)]
-    dependencies = [_dependency(entry) for entry in entries.get("Dependencies") or [] if isinstance(entry, Mapping)]
+    dependencies = [_dependency(entry) for entry in listed(entries.get("Dependencies")) if isinstance(entry, Mapping)]
     return Registry(
         str(document.get("Id", "")),
         {attribute.name: attribute for attribute in attributes if attribute.name},
@@ -200,7 +201,7 @@ def _attribute(entry: Mapping[str, Any]) -> Attribute:
     return Attribute(
         name=str(entry.get("AttributeName", "")),
         type=str(entry.get("Type", "String")),
-        values=tuple(str(value.get("ValueName", "")) for value in entry.get("Value") or [] if isinstance(value, Mapping)),
+        values=tuple(str(value.get("ValueName", "")) for value in listed(entry.get("Value")) if isinstance(value, Mapping)),
         lower=_number(entry.get("LowerBound")),
         upper=_number(entry.get("UpperBound")),
         max_length=_number(entry.get("MaxLength")),
@@ -218,7 +219,7 @@ def _dependency(entry: Mapping[str, Any]) -> Dependency | None:
     body = entry.get("Dependency")
     if entry.get("Type", "Map") != "Map" or not isinstance(body, Mapping):
         return None
-    maps = [one for one in body.get("MapFrom") or [] if isinstance(one, Mapping)]
+    maps = [one for one in listed(body.get("MapFrom")) if isinstance(one, Mapping)]
     if not maps:
         return None
     conditions = tuple(

@@ -10,8 +10,9 @@ from typing import Any
 
 from .._host.change import Change, results_of
 from .baseline import Baseline, Intent, choose_baseline, make_requests, parse_baselines
+from .odata import messages_of
 from .plan import BiosPlan, Item, make_plan
-from .redfish import Access, Firmware, Redfish, RedfishError, messages_of
+from .redfish import Access, Firmware, Redfish, RedfishError
 from .registry import BiosError, Value, names, same
 
 #: How often, and at which interval in seconds, an asynchronous BMC is asked whether it has accepted the values.

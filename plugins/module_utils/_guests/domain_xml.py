@@ -76,10 +76,37 @@ def canonical(element: ET.Element) -> str:
     return ET.canonicalize(to_text(element), strip_text=True)
 
 
+#: Attributes and elements that hold a secret: the passwords of VNC and SPICE, and those in other programs' metadata.
+_SECRET = re.compile(r"(passw(or)?d|passphrase|secret|token)$", re.IGNORECASE)
+#: A secret within a text, as on QEMU's command line: password=x, secret,id=y,data=x.
+_INLINE = re.compile(r"((?:passw(?:or)?d|passphrase|token)[\w-]*\s*[=:]\s*|\bsecret,.*?\bdata=)[^\s,;&]+", re.IGNORECASE)
+HIDDEN = "(hidden)"
+
+
+def secrets_of(tree: ET.Element) -> set[str]:
+    """Return the secrets in a domain's XML."""
+    found: set[str] = set()
+    for node in tree.iter():
+        if isinstance(node.tag, str) and _SECRET.search(node.tag) and (node.text or "").strip():
+            found.add((node.text or "").strip())
+        found.update(value for key, value in node.attrib.items() if _SECRET.search(key) and value)
+    return found
+
+
+def _hide(node: ET.Element) -> None:
+    """Replace the secrets of one element."""
+    named = isinstance(node.tag, str) and _SECRET.search(node.tag)
+    if (node.text or "").strip():
+        node.text = HIDDEN if named else _INLINE.sub(rf"\1{HIDDEN}", node.text or "")
+    for key, value in node.attrib.items():
+        node.set(key, HIDDEN if _SECRET.search(key) else _INLINE.sub(rf"\1{HIDDEN}", value))
+
+
 def pretty(element: ET.Element) -> str:
-    """Return an element as indented text for a diff."""
+    """Return an element as indented text for a diff; people see that it holds a secret, not which."""
     clone = copy.deepcopy(element)
     for node in clone.iter():
+        _hide(node)
         node.tail = None
         if len(node) and not (node.text or "").strip():
             node.text = None
@@ -119,7 +146,14 @@ def our_devices(tree: ET.Element) -> set[tuple[str, str]]:
 
 def read_pins(tree: ET.Element) -> dict[int, frozenset[int]]:
     """Return the CPUs of each pinned vCPU."""
-    return {int(pin.get("vcpu", "-1")): parse_or_empty(pin.get("cpuset")) for pin in tree.findall("cputune/vcpupin")}
+    pins = {whole(pin.get("vcpu")): parse_or_empty(pin.get("cpuset")) for pin in tree.findall("cputune/vcpupin")}
+    return {vcpu: cpus for vcpu, cpus in pins.items() if vcpu is not None}
+
+
+def whole(text: str | None) -> int | None:
+    """Return a number of vCPUs, or of one, as libvirt allows them; None for anything else."""
+    found = re.fullmatch(r"\s*([0-9]{1,5})\s*", text or "", re.ASCII)
+    return int(found[1]) if found else None
 
 
 def read_schedulers(tree: ET.Element) -> dict[int, str]:
@@ -152,7 +186,7 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
     floating = parse_or_empty(vcpu.get("cpuset")) if vcpu is not None else frozenset()  # for all threads without a pin
     pins = read_pins(tree)
     if pins and floating:
-        pins = {**dict.fromkeys(range(int(tree.findtext("vcpu") or 0)), floating), **pins}
+        pins = {**dict.fromkeys(range(whole(tree.findtext("vcpu")) or 0), floating), **pins}
     emulator = tree.find("cputune/emulatorpin")
     pages = tree.find("memoryBacking/hugepages")
     nodes = tree.find("numatune/memory")

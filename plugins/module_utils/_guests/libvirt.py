@@ -7,11 +7,13 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .._cpus.errors import HostError
+from .._host.deadline import LateError, within
 from .._host.host import Host
-from .domain_xml import describe, parse
+from .domain_xml import HIDDEN, describe, parse, secrets_of
 from .pinning import Existing
 from .threads import ThreadDifference, set_scheduler
 
@@ -21,6 +23,9 @@ except ImportError:
     libvirt = None
 
 URI = "qemu:///system"
+#: Seconds that a call may take; and one that starts or ends a guest, whose memory is allocated or freed meanwhile.
+CALL_S = 60.0
+LONG_S = 600.0
 _SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 
 
@@ -53,7 +58,11 @@ class Connection:
             raise HostError("python3-libvirt is not installed on this node; run the kvm_host role, which brings libvirt, first")
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it writes to stderr
         try:
-            self.handle = libvirt.open(uri)
+            self.handle = within(CALL_S, lambda: libvirt.open(uri))
+        except LateError:
+            raise HostError(
+                f"libvirt ({uri}) did not answer within {CALL_S:g} s; restart its service, which leaves guests running"
+            ) from None
         except libvirt.libvirtError as error:
             raise HostError(
                 f"libvirt ({uri}) does not answer: {_reason(error)}; is its service running? The kvm_host role starts it"
@@ -69,7 +78,9 @@ class Connection:
         domains = {}
         for name, handle in self._list(0):
             try:
-                text = handle.XMLDesc(flags)
+                text = within(CALL_S, partial(handle.XMLDesc, flags))
+            except LateError:
+                raise HostError(f"{name}: libvirt did not return its XML within {CALL_S:g} s; restart its service") from None
             except libvirt.libvirtError:
                 continue  # it no longer exists
             domains[name] = Domain(handle, name, parse(text), name in running, name in autostart, name in persistent)
@@ -89,7 +100,13 @@ class Connection:
         domain, so domains of one ``shape`` (the same elements and attributes) are validated once.
         """
         flags = 0 if shape in self._validated else libvirt.VIR_DOMAIN_DEFINE_VALIDATE
-        _call(name, "define it", lambda: self.handle.defineXMLFlags(xml, flags))
+        try:
+            _call(name, "define it", lambda: self.handle.defineXMLFlags(xml, flags))
+        except HostError as error:  # libvirt may quote what it refuses
+            text = str(error)
+            for secret in secrets_of(parse(xml)):
+                text = text.replace(secret, HIDDEN)
+            raise HostError(text) from None
         if shape:
             self._validated.add(shape)
 
@@ -103,7 +120,7 @@ class Connection:
     def start(self, name: str) -> None:
         handle = self.lookup(name)
         if not _active(name, handle):
-            _call(name, "start it", handle.create)
+            _call(name, "start it", handle.create, LONG_S)
 
     def stop(self, names: Collection[str], timeout_s: int, *, force: bool) -> None:
         """Ask guests to shut down, all at once, and wait until all are off; ``force`` switches off those that still run."""
@@ -124,13 +141,13 @@ class Connection:
                     "ACPI); shut down inside the guest, "
                     "or set rt_guest_force_off: true to switch it off"
                 )
-            _call(name, "switch it off", handle.destroy)
+            _call(name, "switch it off", handle.destroy, LONG_S)
 
     def remove(self, name: str) -> None:
         """Remove a domain's definition; disks stay."""
         flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
         flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        _call(name, "undefine it", lambda: self.lookup(name).undefineFlags(flags))
+        _call(name, "undefine it", lambda: self.lookup(name).undefineFlags(flags), LONG_S + CALL_S)
 
     def pin(self, name: str, role: str, cpus: Iterable[int], total: int) -> None:
         """Move a thread of a running guest; libvirt keeps its cgroups in step."""
@@ -155,9 +172,16 @@ def _reason(error: Exception) -> str:
     return str(text).strip().replace("\n", " ")
 
 
-def _call(name: str, what: str, call: Callable[[], Any]) -> Any:
+def _call(name: str, what: str, call: Callable[[], Any], most: float | None = None) -> Any:
+    """Make one call of libvirt, which itself waits without end for a daemon that hangs."""
+    seconds = most or CALL_S
     try:
-        return call()
+        return within(seconds, call)
+    except LateError:
+        raise HostError(
+            f"{name}: libvirt did not {what} within {seconds:g} s; look at its service (journalctl -u libvirtd -u virtqemud) and restart "
+            "it, which leaves guests running"
+        ) from None
     except libvirt.libvirtError as error:
         raise HostError(f"{name}: libvirt could not {what}: {_reason(error)}") from None
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .._cpus.answers import plain, printed
 from .._cpus.errors import RefusalError
 
 #: Disruption classes, least first: nothing noticeable, a brief stall, restart of a real-time guest, reboot.
@@ -88,8 +89,8 @@ def results_of(changes: Iterable[Change]) -> dict[str, Any]:
         "disruption": worst_disruption(listed),
         "diff": [
             {
-                "before_header": change.resource,
-                "after_header": f"{change.resource} [{change.disruption}]",
+                "before_header": plain(change.resource),
+                "after_header": f"{plain(change.resource)} [{change.disruption}]",
                 "before": _lines(change.before),
                 "after": _lines(change.after),
             }
@@ -99,7 +100,7 @@ def results_of(changes: Iterable[Change]) -> dict[str, Any]:
 
 
 def _lines(text: str | None) -> str:
-    return "" if text is None else text if text.endswith("\n") else text + "\n"
+    return "" if text is None else printed(text if text.endswith("\n") else text + "\n")
 
 
 @dataclass(frozen=True)

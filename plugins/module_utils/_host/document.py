@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from .._cpus.answers import AnswerError, decode
 from .._cpus.partition import Partition, PartitionError, partition_from_document
 from .host import Host
 from .paths import DOCUMENT
@@ -18,8 +18,10 @@ def read_partition(host: Host) -> Partition | None:
     if text is None:
         return None
     try:
-        return partition_from_document(json.loads(text))
-    except (ValueError, PartitionError) as error:
+        return partition_from_document(decode(text))
+    except AnswerError as error:
+        raise PartitionError(f"{DOCUMENT}: it is damaged ({error}); run the cpu_partition role to write it again") from None
+    except PartitionError as error:
         raise PartitionError(f"{DOCUMENT}: {error}") from None
 
 

@@ -8,11 +8,33 @@ import os
 import stat
 from contextlib import suppress
 
+#: The largest file that is read; larger ones are no kernel's files and nobody's configuration.
+MOST_BYTES = 64 << 20
+
 
 def temporary_of(full: str) -> str:
     """Return where a file is written first; the name is fixed, so that a later run finds what a killed run left."""
     directory, name = os.path.split(full)
     return os.path.join(directory, f".realtime-kvm-{name}")
+
+
+def read_file(full: str, most: int | None = None) -> bytes | None:
+    """Return the content of a regular file, None for anything else: a device behind a link may have no end, a pipe may wait.
+
+    ``OverflowError`` for a file of more than ``most`` bytes (``MOST_BYTES``).
+    """
+    handle = os.open(full, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    content = bytearray()
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        while block := os.read(handle, 1 << 16):  # a kernel's file does not show its size
+            content += block
+            if len(content) > (most or MOST_BYTES):
+                raise OverflowError
+    finally:
+        os.close(handle)
+    return bytes(content)
 
 
 def unlink(full: str) -> None:

@@ -62,10 +62,11 @@ class Host(Planner):
     def read_bytes(self, path: str) -> bytes | None:
         """Return a file's content, None where it does not exist or cannot be read."""
         try:
-            with open(self.path(path), "rb") as stream:
-                return stream.read()
+            return files.read_file(self.path(path))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+        except OverflowError:
+            raise HostError(f"{path} has more than {files.MOST_BYTES >> 20} MiB, so it is not read") from None
         except OSError:  # kernel files of absent features: EINVAL, EIO, ENODEV, EOPNOTSUPP, EPERM
             return None
 

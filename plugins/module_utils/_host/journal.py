@@ -12,9 +12,11 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .._cpus.answers import AnswerError, decode, differs
 from .._cpus.errors import HostError
 from . import files
 from .change import DISRUPTIONS, worse
+from .originals import wrong_entries
 
 STATE_DIR = "/var/lib/realtime-kvm"
 JOURNAL = f"{STATE_DIR}/journal.json"
@@ -26,7 +28,14 @@ RUNTIME_KINDS = ("value", "thread", "cgroup", "after")
 PATH_KINDS = ("file", "link", "lines")
 
 SCHEMA = 1
-_FIELDS = {"owner", "kind", "before", "boot_id"}
+#: The journal holds whole files.
+_MOST_BYTES = 256 << 20
+_FORM = {
+    "schema": lambda schema: "" if schema == SCHEMA else f"is {schema}",
+    "directories": [str],
+    "kernels": [str],
+    "entries": wrong_entries,
+}
 
 
 class Journal:
@@ -48,19 +57,25 @@ class Journal:
 
     def _load(self) -> None:
         try:
-            with open(self.root + JOURNAL, encoding="utf-8") as stream:
-                text = stream.read()
-            journal = json.loads(text)
-            known = (
-                journal["schema"] == SCHEMA and isinstance(journal["directories"], list) and isinstance(journal["kernels"], list)
-            )
-            if not known or not all(set(entry) >= _FIELDS for entry in journal["entries"].values()):
-                raise KeyError("schema")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            content = files.read_file(self.root + JOURNAL, _MOST_BYTES)
+            journal = decode(content or b"", {"schema": int}, most=_MOST_BYTES)
+            if journal["schema"] > SCHEMA:
+                raise HostError(
+                    f"{JOURNAL} was written by a newer release (schema {journal['schema']}, this release knows {SCHEMA}); it was left "
+                    "as it is, since undo needs its originals. Run that release or a newer one"
+                )
+            wrong = differs(journal, _FORM)
+        except OSError as error:
+            wrong = str(error.strerror)
+        except OverflowError:
+            wrong = f"it has more than {_MOST_BYTES >> 20} MiB"
+        except AnswerError as error:
+            wrong = str(error)
+        if wrong:
             raise HostError(
-                f"{JOURNAL} is damaged, so the original values cannot be read; it was left as it is. "
+                f"{JOURNAL} is damaged, so the original values cannot be read ({wrong}); it was left as it is. "
                 "Restore it from a backup, or move it away to give up undo and start a new one"
-            ) from None
+            )
         self.entries, self.directories, self.kernels = journal["entries"], journal["directories"], journal["kernels"]
 
     def _drop_stale(self) -> None:

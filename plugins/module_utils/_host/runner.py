@@ -9,6 +9,14 @@ from functools import partial
 from .._cpus.errors import HostError
 from .host import Host, Runner
 
+#: Seconds that a program may take, generously: some wait for disks, packages or a switch that starts.
+COMMAND_S = 900
+
+
+def late(command: Sequence[str]) -> HostError:
+    """Return the refusal of a program that has not ended in its time."""
+    return HostError(f"{' '.join(command)} has not ended within {COMMAND_S} s and was killed; look at what it waits for")
+
 
 def run_checked(runner: Runner, command: Sequence[str]) -> str:
     """Run a program and return its output; ``HostError`` quotes the end of its output when it fails."""

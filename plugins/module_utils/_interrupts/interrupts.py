@@ -8,6 +8,7 @@ import os
 import stat
 from functools import partial
 
+from .._cpus.answers import AnswerError, decode
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
@@ -22,10 +23,9 @@ _REFUSED = "/run/realtime-kvm/managed-irqs.json"
 
 def _known_refused(host: Host) -> list[str]:
     try:
-        names = json.loads(host.read(_REFUSED) or "[]")
-    except ValueError:
+        return [str(name) for name in decode(host.read(_REFUSED) or "[]", list)]
+    except AnswerError:
         return []
-    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def read_interrupts(host: Host) -> list[Interrupt]:

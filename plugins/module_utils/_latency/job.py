@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .._cpus.answers import answering, decode
 from .._cpus.cpulist import format_cpulist
 from .parse import parse_cyclictest, parse_cyclictest_json, parse_hwlatdetect, parse_oslat, parse_oslat_json
 from .rtla import parse_noise_top, parse_rtla_hist
@@ -242,6 +243,11 @@ def bins_for(tool: str, limit_us: float, *, virtual: bool) -> int:
 
 def read_output(job: Job, files: Mapping[str, str]) -> Reading:
     """Return the tool's reading from its files; ``LatencyError`` where they hold none."""
+    with answering(lambda reason: LatencyError(f"{job.tool} printed what cannot be read: {reason}")):
+        return _read_output(job, files)
+
+
+def _read_output(job: Job, files: Mapping[str, str]) -> Reading:
     text, record = files.get("out", ""), files.get("result.json", "")
     if job.tool == "cyclictest":
         return parse_cyclictest_json(record, job.bins) if record else parse_cyclictest(text, job.cpus)
@@ -270,6 +276,22 @@ def tool_failure(job: Job, files: Mapping[str, str]) -> str:
     return f"{PROGRAMS.get(job.tool, job.tool)} ended with exit code {code}: {' '.join(words[-3:])[-300:] or 'without a message'}"
 
 
+_STORED = {
+    "job": {
+        **dict.fromkeys(("tool", "profile", "load"), str),
+        **dict.fromkeys(("seconds", "bins"), int),
+        "cpus": [int],
+        "housekeeping": [int],
+        "limit_us": (int, float),
+        "json": bool,
+    },
+    "before": {"node": dict, "guest": dict},
+    "environment": {"virtual": bool},
+    "started": str,
+    "uptime": (int, float),
+}
+
+
 def stored(job: Job, **rest: Any) -> str:
     """Return the text of the file that keeps a job beside its output."""
     return json.dumps({"job": job.key(), **rest}, sort_keys=True) + "\n"
@@ -277,15 +299,15 @@ def stored(job: Job, **rest: Any) -> str:
 
 def load_stored(text: str) -> tuple[Job, dict[str, Any]]:
     """Return the job in such a file, and the rest of the file."""
-    try:
-        rest: dict[str, Any] = json.loads(text)
+    with answering(
+        lambda reason: LatencyError(
+            f"{DIRECTORY}/job.json is damaged ({reason}), so its measurement cannot be read; remove it with state: absent"
+        )
+    ):
+        rest: dict[str, Any] = decode(text, _STORED)
         values = rest.pop("job")
         job = Job(**{**values, "cpus": tuple(values["cpus"]), "housekeeping": tuple(values["housekeeping"])})
-        return job, {"before": rest["before"], "started": rest["started"], "environment": rest["environment"], **rest}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise LatencyError(
-            f"{DIRECTORY}/job.json is damaged, so its measurement cannot be read; remove it with state: absent"
-        ) from None
+        return job, rest
 
 
 def parse_probe(text: str) -> dict[str, str]:

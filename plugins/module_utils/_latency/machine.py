@@ -10,12 +10,15 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from .._cpus.answers import answering, decode
 from .._cpus.cpulist import format_cpulist
+from .._host.deadline import within
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
 from .._host.threads import read_threads
@@ -31,6 +34,7 @@ except ImportError:
 
 #: Timeouts in seconds: for one answer of the agent, and for a command in the guest.
 _AGENT_S = 10
+_LIBVIRT_S = 30
 _COMMAND_S = 60
 
 
@@ -68,7 +72,8 @@ class Agent:
         self.name = guest
         self._call = call
         self._ask("guest-ping")
-        enabled = {item["name"]: item.get("enabled", True) for item in self._ask("guest-info")["supported_commands"]}
+        with answering(self._unreadable):
+            enabled = {item["name"]: item.get("enabled", True) for item in self._ask("guest-info")["supported_commands"]}
         if missing := [name for name in ("guest-exec", "guest-exec-status") if not enabled.get(name)]:
             raise LatencyError(
                 f"guest: the agent of {guest} does not run commands ({', '.join(missing)} is off); allow it in the guest "
@@ -77,14 +82,18 @@ class Agent:
 
     def _ask(self, command: str, **arguments: Any) -> Any:
         question = {"execute": command, **({"arguments": arguments} if arguments else {})}
-        return json.loads(self._call(json.dumps(question)))["return"]
+        with answering(self._unreadable):
+            return decode(self._call(json.dumps(question)))["return"]
+
+    def _unreadable(self, reason: str) -> LatencyError:
+        return LatencyError(f"guest: the agent of {self.name} gave an answer that no agent gives: {reason}")
 
     def run(self, command: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
         arguments: dict[str, Any] = {"path": command[0], "arg": list(command[1:]), "capture-output": True}
         if stdin:
             arguments["input-data"] = base64.b64encode(stdin.encode()).decode()
-        try:
-            pid = self._ask("guest-exec", **arguments)["pid"]
+        with answering(self._unreadable):
+            pid = int(self._ask("guest-exec", **arguments)["pid"])
             end = time.monotonic() + _COMMAND_S
             while True:
                 status = self._ask("guest-exec-status", pid=pid)
@@ -93,10 +102,8 @@ class Agent:
                 if time.monotonic() > end:
                     raise LatencyError(f"guest: {command[0]} in {self.name} did not end within {_COMMAND_S} s")
                 time.sleep(0.2)
-        except (KeyError, ValueError, TypeError):
-            raise LatencyError(f"guest: the agent of {self.name} gave an answer that guest-exec does not give") from None
-        out, err = (base64.b64decode(status.get(key, "")).decode(errors="replace") for key in ("out-data", "err-data"))
-        return int(status.get("exitcode", 128 + int(status.get("signal", 0)))), out, err
+            out, err = (base64.b64decode(status.get(key, "")).decode(errors="replace") for key in ("out-data", "err-data"))
+            return int(status.get("exitcode", 128 + int(status.get("signal", 0)))), out, err
 
     def write(self, path: str, text: str) -> None:
         shell = 'umask 077; mkdir -p "$(dirname "$1")" && cat >"$1.new" && mv "$1.new" "$1"'
@@ -114,7 +121,7 @@ def connect_agent(guest: str, domain: Any) -> Agent:
 
     def call(question: str) -> str:
         try:
-            return str(libvirt_qemu.qemuAgentCommand(domain, question, _AGENT_S, 0))
+            return str(within(_AGENT_S + _LIBVIRT_S, lambda: libvirt_qemu.qemuAgentCommand(domain, question, _AGENT_S, 0)))
         except libvirt.libvirtError as error:
             reason = str(error.get_error_message() or error).strip()
             raise LatencyError(
@@ -266,11 +273,12 @@ def prolong(machine: Machine, lease_s: int) -> None:
     _check(machine, ["/bin/sh", "-c", shell, "sh", str(lease_s)])
 
 
-def start(machine: Machine, job: Job, stored: str, lease_s: int, *, systemd: bool) -> None:
-    """Start a job that does not run yet."""
+def start(machine: Machine, job: Job, stored: str | None, lease_s: int, *, systemd: bool) -> None:
+    """Start a job that does not run yet; ``stored`` None: the job is kept elsewhere."""
     remove(machine)
     _check(machine, ["/bin/sh", "-c", f"umask 077; mkdir -p {os.path.dirname(DIRECTORY)} && mkdir {DIRECTORY}"])
-    machine.write(f"{DIRECTORY}/job.json", stored)
+    if stored is not None:
+        machine.write(f"{DIRECTORY}/job.json", stored)
     machine.write(f"{DIRECTORY}/run.sh", job.script())
     prolong(machine, lease_s)
     if systemd:
@@ -297,6 +305,16 @@ def remove(machine: Machine) -> None:
     machine.run(["/bin/sh", "-c", f"rm -rf {DIRECTORY}; rmdir {os.path.dirname(DIRECTORY)} 2>/dev/null; true"])
 
 
+def record_of(guest: str) -> str:
+    """Return the node's file with the job of a guest behind its agent."""
+    return f"{DIRECTORY}-{guest}.json"
+
+
+def forget(node: Node, record: str) -> None:
+    """Remove the record of a guest's measurement."""
+    node.run(["/bin/sh", "-c", 'rm -f "$1"; rmdir "$(dirname "$1")" 2>/dev/null; true', "sh", record])
+
+
 def _check(machine: Machine, command: Sequence[str]) -> None:
     code, out, err = machine.run(command)
     if code:
@@ -316,4 +334,4 @@ def guest_offset(files: Mapping[str, str]) -> dict[str, Any]:
     """Return what ``find_doubts`` compares for a guest: its clock in whole seconds, and its clock source."""
     source = files.get("/sys/devices/system/clocksource/clocksource0/current_clocksource", "").strip() or None
     boot = files.get("btime", "")
-    return {"clocksource": source, **({"clock_s": int(boot), "step_s": 1.5} if boot.isdecimal() else {})}
+    return {"clocksource": source, **({"clock_s": int(boot), "step_s": 1.5} if re.fullmatch("[0-9]{1,12}", boot) else {})}

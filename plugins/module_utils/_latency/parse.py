@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._cpus.answers import answering, decode
 from .verdict import LatencyError, Reading, Row
 
 
@@ -155,21 +155,18 @@ def _column(text: str, name: str) -> list[float]:
 
 def _threads(tool: str, text: str) -> list[Mapping[str, Any]]:
     wanted = {"cyclictest": ("cpu", "min", "avg", "max", "cycles"), "oslat": ("cpu", "min", "avg", "max", "duration")}[tool]
-    try:
-        document = json.loads(text)
-        threads = [document["thread"][key] for key in sorted(document["thread"], key=int)]
-        if not threads or not all(isinstance(thread[name], (int, float)) for thread in threads for name in wanted):
-            raise KeyError("thread")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise LatencyError(f"{tool} wrote no complete JSON result") from None
+    with answering(lambda reason: LatencyError(f"{tool} wrote no complete JSON result: {reason}")):
+        form = {**dict.fromkeys(wanted, (int, float)), "histogram": dict}
+        document = decode(text, {"thread": {str: form}})["thread"]
+        threads = [document[key] for key in sorted(document, key=int)]
+        if not threads:
+            raise ValueError("it lists no thread")
     return threads
 
 
 def _histogram(thread: Mapping[str, Any]) -> dict[int, int]:
-    try:
+    with answering(lambda reason: LatencyError(f"the tool wrote no complete JSON result: its histogram is damaged ({reason})")):
         return {int(bucket): int(number) for bucket, number in thread["histogram"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise LatencyError("the tool wrote no complete JSON result: its histogram is damaged") from None
 
 
 def parse_hwlatdetect(text: str, cpus: Sequence[int]) -> Reading:

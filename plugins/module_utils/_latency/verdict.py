@@ -39,6 +39,16 @@ class LatencyError(RefusalError):
     """There is no measurement; the message names the reason and what would work."""
 
 
+def named_profile(profile: str, seconds: int) -> str:
+    """Return the profile of a run, which only a run of its whole duration has."""
+    return profile if seconds == PROFILES[profile] else "custom"
+
+
+def shortest(seconds: float) -> float:
+    """Return how long a run at least takes that should take so many seconds."""
+    return max(seconds - _EDGES_S, 0) * (1 - _MISSING)
+
+
 @dataclass(frozen=True)
 class Row:
     """A tool's reading of one CPU, in µs. None: the tool does not report it."""
@@ -133,7 +143,7 @@ def _gaps(tool: str, reading: Reading, cpus: Iterable[int], seconds: int) -> lis
         found.append(f"CPUs {format_cpulist(absent)} were not measured")
     if strange := rows.keys() - wanted:
         found.append(f"CPUs {format_cpulist(strange)} were measured but not requested")
-    enough = max(seconds - _EDGES_S, 0) * (1 - _MISSING)
+    enough = shortest(seconds)
     interval = INTERVAL_US.get(tool)
     for row in reading.rows:
         expected = enough * 1e6 / interval if interval else 0

@@ -11,9 +11,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .._cpus.answers import printed
 from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._host.change import DISRUPTIONS, Change, Planner, check_late, check_limit
+from .._host.deadline import Watch
 from .._host.host import Host, Runner
+from .._host.runner import COMMAND_S, late
 
 #: The option of every module that changes a node (doc fragment ``disruption``).
 LIMIT: dict[str, Any] = {"max_disruption": {"type": "str", "choices": list(DISRUPTIONS), "default": DISRUPTIONS[-1]}}
@@ -69,7 +72,7 @@ _NAMED = 10
 
 def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]:
     """Return the result after a refusal: the changes made before it, mostly none, and the reason."""
-    text = str(error)
+    text = printed(str(error))
     named = re.match(r"[a-z_]+(\[\d+\])?[:.]", text)  # begins with a variable
     made: dict[str, Any] = planner.results() if planner.committed else {"changed": False}
     resources = [change["resource"] for change in made.get("changes", ())]
@@ -80,11 +83,15 @@ def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]
 
 
 def runner_of(module: AnsibleModule) -> Runner:
-    """Return a runner of programs in the C locale, since their output is parsed."""
+    """Return a runner of programs in the C locale, since their output is parsed; it kills those that have not ended in their time."""
 
     def run(command: Sequence[str]) -> tuple[int, str, str]:
         module.run_command_environ_update = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-        code, out, err = module.run_command(list(command))
+        watch = Watch(COMMAND_S)
+        with watch:
+            code, out, err = module.run_command(list(command), before_communicate_callback=watch.follow)
+        if watch.late:
+            raise late(command)
         return int(code), str(out), str(err)
 
     return run
@@ -117,4 +124,4 @@ def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Ma
 
 def _warn(module: AnsibleModule, planner: Planner) -> None:
     for note in planner.notes:
-        module.warn(note)
+        module.warn(printed(note))

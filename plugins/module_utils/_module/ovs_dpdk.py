@@ -41,7 +41,7 @@ from .._switch.daemon import (
     plan_threads,
     remove_folder,
     restore_program,
-    socket_group,
+    socket_folder,
     start,
     start_server,
 )
@@ -143,7 +143,7 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
         )
 
     devices = {address: networks[name] for name, address in addresses.items()}
-    plan_files(host, runner, partition, socket_group(host, node.parameters["socket_group"]))
+    plan_files(host, runner, partition, socket_folder(host, node.parameters["socket_group"]))
     plan_program(host, runner, devices=bool(devices))
     plan_enabled(host)
     plan_binding(host, runner, devices, vendor)

@@ -15,10 +15,11 @@ from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_o
 from .._cpus.document import to_document
 from .._cpus.partition import Partition
 from .._guests.domain_xml import describe, parse, read_schedulers
+from .._guests.libvirt import CALL_S
 from .._host.change import Change, Planner
 from .._host.current import check_current
+from .._host.deadline import within
 from .._host.document import read_partition, require_partition
-from .._host.host import Host
 from .._host.sysfs import read_topology
 from .._latency.job import (
     MARGIN_S,
@@ -35,25 +36,34 @@ from .._latency.job import (
     tool_failure,
 )
 from .._latency.machine import (
-    Agent,
-    Machine,
     Node,
     ask,
     connect_agent,
     guest_offset,
     is_running,
-    job_files,
     locate,
     look,
     occupants,
     prolong,
-    remove,
     start,
     stop,
     tool_version,
     wait,
 )
-from .._latency.verdict import LIMITS_US, PROFILES, LatencyError, Run, Verdict, document, find_doubts, judge, summary
+from .._latency.place import Place
+from .._latency.verdict import (
+    LIMITS_US,
+    PROFILES,
+    LatencyError,
+    Run,
+    Verdict,
+    document,
+    find_doubts,
+    judge,
+    named_profile,
+    shortest,
+    summary,
+)
 from ._common import Outcome
 from ._guest_edges import GuestEdges
 
@@ -61,32 +71,6 @@ from ._guest_edges import GuestEdges
 STOPPING = ("hwlatdetect", "hwnoise")
 #: Exit codes that come with a result: hwlatdetect and rtla report an exceeded threshold by theirs.
 _GOOD_CODES = {"hwlatdetect": ("0", "1"), "timerlat": ("0", "2"), "osnoise": ("0", "2"), "hwnoise": ("0", "2")}
-
-
-@dataclass
-class _Place:
-    """The place of this measurement: the machine, its facts, and the CPUs of this node that its CPUs run on."""
-
-    host: Host
-    node: Node
-    machine: Machine
-    files: dict[str, str]
-    parameters: Mapping[str, Any]
-    pins: dict[int, frozenset[int]]  # of a guest behind its agent: vCPU to CPUs
-    realtime: frozenset[int]  # the guest's real-time vCPUs
-
-    @property
-    def systemd(self) -> bool:
-        return "systemd" in self.files
-
-    @property
-    def inside(self) -> bool:
-        """Whether the machine is a guest that the agent reaches."""
-        return isinstance(self.machine, Agent)
-
-    def here(self, cpus: Iterable[int]) -> frozenset[int]:
-        """Return the CPUs of this node that CPUs of the machine run on."""
-        return frozenset().union(*(self.pins.get(cpu, frozenset()) for cpu in cpus)) if self.inside else frozenset(cpus)
 
 
 @dataclass
@@ -109,7 +93,7 @@ def run(edges: MeasuringEdges, parameters: dict[str, Any]) -> Outcome:
     return replace(outcome, results={**outcome.results, "platform": _platform(place)})
 
 
-def _measure(steps: Planner, place: _Place) -> Outcome:
+def _measure(steps: Planner, place: Place) -> Outcome:
     job, environment = _plan(place)
     facts = {
         "command": job.command(),
@@ -124,21 +108,21 @@ def _measure(steps: Planner, place: _Place) -> Outcome:
     running = _runs_already(place, job)
     steps.perform(lambda: _start(place, job, environment))
     after = partial(_await, place, job) if place.parameters["state"] == "measured" else lambda: {"running": True}
-    return Outcome({**facts, "running": running, "finished": False}, after, [_disturbance(place, job)])
+    return Outcome({**facts, "running": running, "joined": running, "finished": False}, after, [_disturbance(place, job)])
 
 
-def _await(place: _Place, job: Job) -> dict[str, Any]:
+def _await(place: Place, job: Job) -> dict[str, Any]:
     """Wait for the end of a measurement, return its result and remove its files."""
     machine, systemd = place.machine, place.systemd
     wait(machine, job.seconds + MARGIN_S, place.parameters["lease"], systemd=systemd)
     if is_running(machine, systemd=systemd):
         stop(machine, systemd=systemd)
     result = _poll(place)
-    remove(machine)
+    place.forget()
     return result
 
 
-def _disturbance(place: _Place, job: Job) -> Change:
+def _disturbance(place: Place, job: Job) -> Change:
     """Return how a measurement disturbs its machine: load, stopped CPUs and CPUs taken from a program are stalls."""
     reasons = []
     if job.load != "none":
@@ -152,18 +136,18 @@ def _disturbance(place: _Place, job: Job) -> Change:
     return Change(what, None, "runs", "stall" if reasons else "none", ", ".join(reasons))
 
 
-def _polled(steps: Planner, place: _Place) -> Outcome:
+def _polled(steps: Planner, place: Place) -> Outcome:
     result = _poll(place)
     if result["running"]:
         steps.perform(lambda: prolong(place.machine, place.parameters["lease"]))
     return Outcome(result)
 
 
-def _absent(steps: Planner, place: _Place) -> Outcome:
+def _absent(steps: Planner, place: Place) -> Outcome:
     running = is_running(place.machine, systemd=place.systemd)
     if running:
         steps.perform(lambda: stop(place.machine, systemd=place.systemd))
-    steps.perform(lambda: remove(place.machine))
+    steps.perform(place.forget)
     return Outcome({"running": running, "finished": False}, after=lambda: {"running": False})
 
 
@@ -174,35 +158,36 @@ def _left(seconds: float) -> dict[str, Any]:
 # -- where -----------------------------------------------------------------------------------------
 
 
-def _find(edges: MeasuringEdges, parameters: Mapping[str, Any]) -> _Place:
+def _find(edges: MeasuringEdges, parameters: Mapping[str, Any]) -> Place:
     host, guest = edges.host, parameters["guest"]
     node = Node(host, edges.runner, parameters["host"] or host.value("/proc/sys/kernel/hostname") or "this node")
     if not guest or parameters["platform"]:  # a guest that is measured from inside gives its name only for the record
-        return _Place(host, node, node, ask(node), parameters, {}, frozenset())
+        return Place(host, node, node, ask(node), parameters, {}, frozenset())
     connection = edges.libvirt.connect(host)
     if connection is None:
         raise LatencyError(
             f"guest: {guest} cannot be reached, since libvirt is not installed on {node.name}; run the kvm_host role first"
         )
     domain = connection.lookup(guest)
-    if not domain.isActive():
+    if not within(CALL_S, domain.isActive):
         raise LatencyError(f"guest: {guest} is not running; start it first")
-    tree = parse(domain.XMLDesc(0))
+    if "/" in guest:
+        raise LatencyError(f"guest: {guest!r} is not the name of a guest")
+    tree = parse(within(CALL_S, lambda: domain.XMLDesc(0)))
     agent = connect_agent(guest, domain)
     pins = describe(tree, running=True).vcpus
-    return _Place(host, node, agent, ask(agent), parameters, dict(pins), frozenset(read_schedulers(tree)))
+    return Place(host, node, agent, ask(agent), parameters, dict(pins), frozenset(read_schedulers(tree)))
 
 
 # -- what ------------------------------------------------------------------------------------------
 
 
-def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
+def _plan(place: Place) -> tuple[Job, dict[str, Any]]:
     """Return the job, after all checks that can refuse it."""
     parameters, tool = place.parameters, place.parameters["tool"]
     profile = parameters["profile"]
     seconds = parameters["seconds"] or PROFILES[profile]
-    if seconds != PROFILES[profile]:
-        profile = "custom"
+    profile = named_profile(profile, seconds)
     if seconds < 1:
         raise LatencyError(f"seconds: {seconds} is not a duration")
     limit_us = parameters["limit_us"] or LIMITS_US[tool]
@@ -237,7 +222,7 @@ def _plan(place: _Place) -> tuple[Job, dict[str, Any]]:
     return job, _environment(place, job, version, virtual, left_out)
 
 
-def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int], dict[int, str]]:
+def _choose(place: Place, partition: Partition | None) -> tuple[frozenset[int], dict[int, str]]:
     """Return the CPUs to measure, and those left out because a program runs on them."""
     parameters = place.parameters
     where = place.machine.name
@@ -276,7 +261,7 @@ def _choose(place: _Place, partition: Partition | None) -> tuple[frozenset[int],
     return cpus - busy.keys(), busy
 
 
-def _occupied(place: _Place, partition: Partition | None, cpus: Iterable[int]) -> dict[int, str]:
+def _occupied(place: Place, partition: Partition | None, cpus: Iterable[int]) -> dict[int, str]:
     """Return the CPUs among ``cpus`` that a program is pinned to, each with the program."""
     if place.inside or partition is None:
         return {}
@@ -284,7 +269,7 @@ def _occupied(place: _Place, partition: Partition | None, cpus: Iterable[int]) -
     return {cpu: name for cpu, name in occupants(place.host, partition.isolated).items() if cpu in wanted}
 
 
-def _check_programs(place: _Place, job: Job) -> tuple[str, bool]:
+def _check_programs(place: Place, job: Job) -> tuple[str, bool]:
     """Refuse if a program or a tracer is missing; return the tool's version and whether it writes JSON."""
     where = f"guest {place.machine.name}" if place.inside else place.machine.name
     found = locate(place.machine, job.programs())
@@ -304,7 +289,7 @@ def _check_programs(place: _Place, job: Job) -> tuple[str, bool]:
     return tool_version(place.machine, PROGRAMS.get(job.tool, job.tool))
 
 
-def _virtual(place: _Place) -> bool:
+def _virtual(place: Place) -> bool:
     """Whether the platform is a virtual machine: for a guest, whether its node is one."""
     platform = place.parameters["platform"]
     if platform:
@@ -315,13 +300,13 @@ def _virtual(place: _Place) -> bool:
     return place.node.run(["systemd-detect-virt", "--quiet", "--vm"])[0] == 0
 
 
-def _partition(place: _Place) -> Partition | None:
+def _partition(place: Place) -> Partition | None:
     """Return the partition of this node, None where it has none."""
     given = place.parameters["partition"]
     return require_partition(place.host, given) if given else read_partition(place.host)
 
 
-def _platform(place: _Place) -> dict[str, Any]:
+def _platform(place: Place) -> dict[str, Any]:
     """Return the node's facts that a guest's measurement needs."""
     given = place.parameters["platform"]
     if given:
@@ -332,7 +317,7 @@ def _platform(place: _Place) -> dict[str, Any]:
     return {"host": place.node.name, "virtual": _virtual(place), "partition_digest": digest}
 
 
-def _environment(place: _Place, job: Job, version: str, virtual: bool, left_out: Mapping[int, str]) -> dict[str, Any]:
+def _environment(place: Place, job: Job, version: str, virtual: bool, left_out: Mapping[int, str]) -> dict[str, Any]:
     files = place.files
     return {
         "kernel": files.get("/proc/sys/kernel/osrelease", "").strip(),
@@ -353,12 +338,12 @@ def _environment(place: _Place, job: Job, version: str, virtual: bool, left_out:
 # -- the run ---------------------------------------------------------------------------------------
 
 
-def _runs_already(place: _Place, job: Job) -> bool:
+def _runs_already(place: Place, job: Job) -> bool:
     """Whether this job runs; another running job is an error."""
     machine = place.machine
     if not is_running(machine, systemd=place.systemd):
         return False
-    files = job_files(machine)
+    files = place.job_files()
     other = load_stored(files["job.json"])[0] if "job.json" in files else None
     if other is None or other.key() != job.key():
         what = f"{other.tool} on CPUs {format_cpulist(other.cpus)}, {other.seconds} s" if other else "by another user"
@@ -366,7 +351,7 @@ def _runs_already(place: _Place, job: Job) -> bool:
     return True
 
 
-def _start(place: _Place, job: Job, environment: Mapping[str, Any]) -> None:
+def _start(place: Place, job: Job, environment: Mapping[str, Any]) -> None:
     """Start the job, or join it if it already runs; another running job is refused."""
     machine, systemd = place.machine, place.systemd
     if _runs_already(place, job):
@@ -376,27 +361,25 @@ def _start(place: _Place, job: Job, environment: Mapping[str, Any]) -> None:
         job,
         before=_look(place, job),
         started=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        uptime=_uptime(place.files),
+        uptime=place.uptime(),
         boot=place.files.get("/proc/sys/kernel/random/boot_id", "").strip(),
         environment=dict(environment),
     )
-    start(machine, job, text, place.parameters["lease"], systemd=systemd)
+    if place.inside:
+        place.node.write(place.record, text)
+    start(machine, job, None if place.inside else text, place.parameters["lease"], systemd=systemd)
 
 
-def _uptime(files: Mapping[str, str]) -> float:
-    return float((files.get("/proc/uptime") or "0").split()[0])
-
-
-def _look(place: _Place, job: Job) -> dict[str, Any]:
+def _look(place: Place, job: Job) -> dict[str, Any]:
     """Return the facts that are compared at both ends of the run: this node's and, for a guest, its clock's."""
     return {"node": look(place.host, place.here(job.cpus)), "guest": guest_offset(place.files) if place.inside else {}}
 
 
-def _poll(place: _Place) -> dict[str, Any]:
+def _poll(place: Place) -> dict[str, Any]:
     """Return the measurement's progress and, once it has ended, its result."""
     machine = place.machine
     running = is_running(machine, systemd=place.systemd)
-    files = job_files(machine)
+    files = place.job_files()
     if "job.json" not in files:
         raise LatencyError(
             f"{machine.name}: no measurement runs or has run here; "
@@ -404,7 +387,7 @@ def _poll(place: _Place) -> dict[str, Any]:
         )
     job, rest = load_stored(files["job.json"])
     if running and "rc" not in files:
-        left = job.seconds - (_uptime(place.files) - rest.get("uptime", 0))
+        left = job.seconds - (place.uptime() - rest["uptime"])
         return {"running": True, "finished": False, "seconds": job.seconds, "cpus": format_cpulist(job.cpus), **_left(left)}
     result = _result(place, job, rest, files)
     return {
@@ -417,7 +400,7 @@ def _poll(place: _Place) -> dict[str, Any]:
     }
 
 
-def _result(place: _Place, job: Job, rest: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+def _result(place: Place, job: Job, rest: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
     interrupted = interruption(files, running=False)
     reading = None
     try:
@@ -427,6 +410,8 @@ def _result(place: _Place, job: Job, rest: Mapping[str, Any], files: Mapping[str
             where = f"guest {place.machine.name}" if place.inside else place.machine.name
             raise LatencyError(f"{where}: {tool_failure(job, files) or error}") from None
     doubts = [interrupted] if interrupted else []
+    if place.uptime() - rest["uptime"] < shortest(job.seconds) and not interrupted:
+        doubts.append(f"it ended before its {job.seconds} s were over, by the node's clock")
     if failure := tool_failure(job, files):
         doubts += [] if files["rc"].strip() in _GOOD_CODES.get(job.tool, ()) else [failure]
     if "unloaded" in files:

@@ -18,6 +18,7 @@ from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
 from .._cpus.topology import Topology
 from .._guests.domain_owner import owner_of
+from .._guests.domain_xml import whole
 from .._guests.libvirt import Domain
 from .._guests.roles import WORKER
 from .._guests.threads import guest_pid, polling_cpus
@@ -190,7 +191,7 @@ def _guest(host: Host, domain: Domain, clock: _Clock) -> dict[str, Any]:
     return {
         **{key: value for key, value in guest.items() if key not in ("threads", "disks")},
         **owner_of(domain.tree),
-        "vcpu_count": int(vcpus) if vcpus.strip().isdecimal() else 1,
+        "vcpu_count": whole(vcpus) or 1,
         "threads": [thread for thread in guest["threads"] if thread["role"] not in ("other", WORKER)],
         "pages": [{"node": node, "size": size, "pages": pages} for (node, size), pages in sorted(held.items())],
         "devices": [_pci(address) for address in domain.tree.findall("devices/hostdev/source/address") if address.get("bus")],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from .._audit.findings import change_finding, check_document, damage_finding, finding_rows, in_order
+from .._cpus.answers import plain, printed
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import SETS, Partition, PartitionError
@@ -27,6 +29,7 @@ from .._host.document import require_partition
 from .._host.host import Host
 from .._host.kernel import read_online
 from .._host.paths import config_path
+from .._host.runner import COMMAND_S, late
 from .._host.sysfs import read_topology
 from .._host.threads import Thread, read_thread, read_threads, set_affinity
 from .._host.trial import trial_of
@@ -54,7 +57,7 @@ def rtpart(arguments: Sequence[str]) -> int:
     except (HostError, IsolationError, PartitionError, OSError) as error:
         if options.json:
             sys.stdout.write(f"{json.dumps({'error': str(error)})}\n")
-        sys.stderr.write(f"rtpart: {error}\n")
+        sys.stderr.write(f"rtpart: {printed(str(error))}\n")
         return 1
 
 
@@ -83,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(options: argparse.Namespace, data: Mapping[str, Any], lines: Sequence[str]) -> None:
-    sys.stdout.write((json.dumps(data, sort_keys=True) if options.json else "\n".join(lines)) + "\n")
+    sys.stdout.write((json.dumps(data, sort_keys=True) if options.json else "\n".join(map(plain, lines))) + "\n")
 
 
 # -- list, status ----------------------------------------------------------------------------------
@@ -136,9 +139,8 @@ def _timer_rates(host: Host, seconds: float) -> dict[int, float]:
 def tasks_by_cpu(host: Host, partition: Partition) -> dict[int, list[str]]:
     """Return the programs' threads that are bound to a single isolated CPU, with their policy, by CPU."""
     found: dict[int, list[str]] = {}
-    for thread in read_threads(host, user=True):
-        if len(thread.allowed) == 1 and thread.allowed <= partition.isolated:
-            found.setdefault(min(thread.allowed), []).append(_describe(thread))
+    for thread in bound_tasks(host, partition):
+        found.setdefault(min(thread.allowed), []).append(_describe(thread))
     return found
 
 
@@ -176,23 +178,35 @@ def pick(host: Host, partition: Partition, name: str, cpu: int | None) -> frozen
         raise IsolationError(f"CPU {cpu} is not in the {name} set, which has {format_cpulist(own)}")
     if not own & partition.isolated:
         return own if cpu is None else frozenset({cpu})
-    users = [*read_users(host, partition), *bound_tasks(host, partition)]
+    bound = bound_tasks(host, partition)
+    users = [*read_users(host, partition), *(_user(thread) for thread in bound if _reserves(host, thread))]
     busy: frozenset[int] = frozenset().union(*(user.cpus for user in users))
     if cpu is not None:
         check_free(frozenset({cpu}), users, f"CPU {cpu}")
         return frozenset({cpu})
     if not own - busy:
         check_free(own, users, f"no CPU of the {name} set is free")
-    return frozenset({min(own - busy)})
+    taken: frozenset[int] = frozenset().union(*(thread.allowed for thread in bound))
+    return frozenset({min(own - busy - taken or own - busy)})
 
 
-def bound_tasks(host: Host, partition: Partition) -> list[User]:
-    """Return programs' threads that are bound to isolated CPUs, as owners."""
+def bound_tasks(host: Host, partition: Partition) -> list[Thread]:
+    """Return programs' threads that are bound to a single isolated CPU."""
     return [
-        User(f"{thread.name} (pid {thread.pid})", "", thread.allowed)
-        for thread in read_threads(host, user=True)
-        if thread.allowed and thread.allowed <= partition.isolated and len(thread.allowed) == 1
+        thread for thread in read_threads(host, user=True) if len(thread.allowed) == 1 and thread.allowed <= partition.isolated
     ]
+
+
+def _user(thread: Thread) -> User:
+    return User(f"{thread.name} (pid {thread.pid})", "", thread.allowed)
+
+
+def _reserves(host: Host, thread: Thread) -> bool:
+    """Whether a bound thread owns its CPU: root's and real-time ones do. Any user may bind an ordinary thread to any CPU."""
+    if POLICY_NAMES.get(thread.policy) in ("SCHED_FIFO", "SCHED_RR", "SCHED_DEADLINE"):
+        return True
+    user = re.search(r"^Uid:\s*\d+\s+(\d+)", host.read(f"/proc/{thread.pid}/status") or "", re.MULTILINE)
+    return user is None or user[1] == "0"
 
 
 def _enter(host: Host, partition: Partition, name: str, pid: int) -> None:
@@ -255,5 +269,8 @@ def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
 
 
 def _command(command: Sequence[str], *, check: bool) -> tuple[int, str, str]:
-    done = subprocess.run(list(command), check=check, capture_output=True, text=True)
+    try:
+        done = subprocess.run(list(command), check=check, capture_output=True, text=True, timeout=COMMAND_S)
+    except subprocess.TimeoutExpired:
+        raise late(command) from None
     return done.returncode, done.stdout, done.stderr

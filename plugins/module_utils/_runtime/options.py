@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from .._cpus.answers import decode
 from .._cpus.errors import HostError
 from .._host.host import Host
 from .._host.paths import config_path
@@ -26,12 +26,12 @@ def read_options(host: Host, feature: Feature) -> Mapping[str, Any] | None:
             raise HostError(f"{path} cannot be read; run the {feature.role} role to write it again")
         return None
     try:
-        given = json.loads(text)
+        given = decode(text)
         if not isinstance(given, dict):
             raise ValueError(f"it should hold {', '.join(feature.options) or 'no option'}")
         options = {name: given.get(name, feature.defaults[name]) for name in feature.options}
         _check(feature, options)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise HostError(f"{path} is damaged ({error}); run the {feature.role} role to write it again") from None
     unknown = ", ".join(sorted(set(given) - set(feature.options)))
     note = f"{path} holds {unknown}, which this release does not know; run the {feature.role} role to write it again"

@@ -89,14 +89,41 @@ def find_daemon(host: Host) -> Daemon | None:
 # -- files -----------------------------------------------------------------------------------------
 
 
-def socket_group(host: Host, given: str) -> str:
-    """Return QEMU's group: the given one, else the distribution's."""
+@dataclass(frozen=True)
+class Folder:
+    """Whose the sockets' folder is."""
+
+    mode: str
+    user: str
+    group: str
+
+    def __str__(self) -> str:
+        return f"{self.mode} {self.user}:{self.group}"
+
+
+def socket_folder(host: Host, given: str) -> Folder:
+    """Return whose the sockets' folder is: QEMU's user alone may make and enter sockets.
+
+    Whoever else may, could take a guest's place at the switch, or the switch's place at a guest, whose memory it then sees. Only
+    where a group is given, since QEMU runs as several users, its members may; sticky, so that none removes another's socket.
+    """
     if given and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", given):
         raise SwitchError(f"ovs_dpdk_socket_group: {given!r} is not the name of a group")
-    return given or ("kvm" if is_debian(host) else "qemu")
+    if given:
+        return Folder("1770", "root", given)
+    # beside Debian, the daemon enters by an ACL, whose mask stat shows as the group's rights
+    return Folder("0700" if is_debian(host) else "0770", _qemu_user(host), "root")
 
 
-def plan_files(host: Host, runner: Runner, partition: Partition, group: str) -> None:
+def _qemu_user(host: Host) -> str:
+    """Return the user that libvirt runs QEMU as."""
+    named = re.search(r"^\s*user\s*=\s*\"\+?([A-Za-z0-9_-]+)\"", host.read("/etc/libvirt/qemu.conf") or "", re.MULTILINE)
+    if named:
+        return _names(host, "/etc/passwd").get(int(named[1]), named[1]) if named[1].isdecimal() else named[1]
+    return "libvirt-qemu" if is_debian(host) else "qemu"
+
+
+def plan_files(host: Host, runner: Runner, partition: Partition, folder: Folder) -> None:
     """Plan the daemon's CPUs and the sockets' folder as files that survive a reboot, and make the folder now."""
     cpus = format_cpulist(partition.housekeeping)
     drop_in = (
@@ -109,12 +136,11 @@ def plan_files(host: Host, runner: Runner, partition: Partition, group: str) -> 
     else:
         host.restore_files(only=[SWITCH_UNIT])
     host.set_file(DROP_IN, drop_in.encode(), reason="threads that do not poll stay on housekeeping CPUs")
-    host.set_file(TMPFILES, _tmpfiles(host, group).encode(), reason="the folder of the sockets of QEMU and switch")
-    wanted = f"0770 root:{group}"
+    host.set_file(TMPFILES, _tmpfiles(host, folder).encode(), reason="the folder of the sockets of QEMU and switch")
     current = _describe_folder(host)
-    if current != wanted:
-        change = Change(SOCKET_DIR, current, wanted, reason="only root and QEMU's group may enter")
-        host.follow_up(change, partial(_make_folder, host, runner, group))
+    if current != str(folder):
+        change = Change(SOCKET_DIR, current, str(folder), reason="only QEMU may make sockets, and only the switch may use them")
+        host.follow_up(change, partial(_make_folder, host, runner, folder))
 
 
 def _isolated_units(host: Host) -> str:
@@ -128,37 +154,42 @@ def _isolated_units(host: Host) -> str:
     return "\n".join(["Slice=realtime.slice", f"ExecStartPre={tool} starting", *lines, ""])
 
 
-def _tmpfiles(host: Host, group: str) -> str:
+def _tmpfiles(host: Host, folder: Folder) -> str:
     parent = os.path.dirname(SOCKET_DIR)
     lines = [
         "# Written by realtime.kvm (module ovs_dpdk), which replaces this file as a whole.",
         f"d {parent} 0755 root root -",
-        f"d {SOCKET_DIR} 0770 root {group} -",
+        f"d {SOCKET_DIR} {'0700' if folder.group == 'root' else folder.mode} {folder.user} {folder.group} -",
     ]
     if not is_debian(host):  # Debian runs the daemon as root
         lines.append(f"a+ {SOCKET_DIR} - - - - u:openvswitch:rwx,d:u:openvswitch:rwx")
     return "\n".join(lines) + "\n"
 
 
-def _groups(host: Host) -> dict[int, str]:
-    fields = [line.split(":") for line in (host.read("/etc/group") or "").splitlines()]
+def _names(host: Host, file: str) -> dict[int, str]:
+    """Return the names in /etc/passwd or /etc/group by number."""
+    fields = [line.split(":") for line in (host.read(file) or "").splitlines()]
     return {int(field[2]): field[0] for field in fields if len(field) > 2 and field[2].isdecimal()}
 
 
 def _describe_folder(host: Host) -> str | None:
     try:
-        info = os.stat(host.path(SOCKET_DIR))
+        info = os.lstat(host.path(SOCKET_DIR))
     except OSError:
         return None
-    owner = "root" if info.st_uid == 0 else str(info.st_uid)
-    return f"{info.st_mode & 0o7777:04o} {owner}:{_groups(host).get(info.st_gid, info.st_gid)}"
+    user, group = _names(host, "/etc/passwd").get(info.st_uid), _names(host, "/etc/group").get(info.st_gid)
+    root = {0: "root"}
+    return (
+        f"{info.st_mode & 0o7777:04o} {user or root.get(info.st_uid, info.st_uid)}:{group or root.get(info.st_gid, info.st_gid)}"
+    )
 
 
-def _make_folder(host: Host, runner: Runner, group: str) -> None:
-    if group not in _groups(host).values():
-        raise HostError(
-            f"there is no group {group} on this node; run the kvm_host role, which installs QEMU, or set ovs_dpdk_socket_group"
-        )
+def _make_folder(host: Host, runner: Runner, folder: Folder) -> None:
+    for what, name, file in (("user", folder.user, "/etc/passwd"), ("group", folder.group, "/etc/group")):
+        if name != "root" and name not in _names(host, file).values():
+            raise HostError(
+                f"there is no {what} {name} on this node; run the kvm_host role, which installs QEMU, or set ovs_dpdk_socket_group"
+            )
     run_checked(runner, ["systemd-tmpfiles", "--create", TMPFILES])
 
 
@@ -286,7 +317,9 @@ def start(host: Host, runner: Runner, *, restart: bool, after: Callable[[], Any]
 
 def last_errors(host: Host) -> str:
     """Return the last errors in the daemon's log, as the end of a message."""
-    lines = (host.read(LOG) or "")[-16384:].splitlines()
+    lines: list[str] = []
+    with suppress(HostError):  # it may be too large
+        lines = (host.read(LOG) or "")[-16384:].splitlines()
     errors = [line.split("|", 2)[-1] for line in lines if "|EMER|" in line or "|ERR|" in line]
     return f"; its log: {' / '.join(errors[-3:])}" if errors else f"; see {LOG}"
 

@@ -7,12 +7,12 @@ name; its port in the database keeps the former name, and before the port exists
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Mapping
 from functools import partial
 
+from .._cpus.answers import answering, decode
 from .._cpus.errors import HostError
 from .._guests.network import Network
 from .._host.change import Change
@@ -173,15 +173,16 @@ def _addresses(host: Host, runner: Runner) -> dict[str, list[str]]:
     code, out, err = runner(["ip", "-json", "address", "show"])
     if code != 0:
         raise HostError(f"ip address show failed: {(err or out).strip()[-300:]}")
-    return {
-        str(entry["ifname"]): [
-            f"{info['local']}/{info['prefixlen']}"
-            for info in entry.get("addr_info", [])
-            if info.get("scope") != "link" and info.get("local")
-        ]
-        for entry in json.loads(out or "[]")
-        if entry.get("ifname")
-    }
+    with answering(lambda reason: HostError(f"ip -json address show printed what cannot be read: {reason}")):
+        return {
+            str(entry["ifname"]): [
+                f"{info['local']}/{info['prefixlen']}"
+                for info in entry.get("addr_info", [])
+                if info.get("scope") != "link" and info.get("local")
+            ]
+            for entry in decode(out or "[]", [dict])
+            if entry.get("ifname")
+        }
 
 
 def _check_virtual_functions(host: Host, address: str, network: Network) -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .._cpus.answers import MOST_TEXT, AnswerError, answering, decode, plain, reason_of
 from .._cpus.errors import HostError
 from .._host.host import Host, Runner
 from .rows import DATABASE, FINISH, ROOT, Database, parse_database, select_operations
@@ -61,7 +62,8 @@ class Ovsdb:
         results = self._call(operations)
         if results is None:
             results = self._read_file(operations)
-        return parse_database(results) if results is not None else Database()
+        with answering(_unreadable):
+            return parse_database(results) if results is not None else Database()
 
     def _read_file(self, operations: Sequence[Mapping[str, Any]]) -> list[Any] | None:
         """Read the file itself while the server is down."""
@@ -70,17 +72,17 @@ class Ovsdb:
             return None
         code, out, err = self.runner([TOOL, "query", file, json.dumps([DATABASE, *operations])])
         try:
-            results: list[Any] = json.loads(out if code == 0 else "")
-        except ValueError:
-            raise HostError(f"{file} cannot be read: {(err or out).strip()[-300:]}") from None
-        return _checked(results)
+            return _checked(decode(out if code == 0 else "", [dict]))
+        except AnswerError as error:
+            raise HostError(f"{file} cannot be read: {plain((err or out).strip()[-300:]) or error}") from None
 
     def transact(self, operations: Sequence[Mapping[str, Any]]) -> int:
         """Make a transaction that ends with ``FINISH``; return its number for the daemon."""
         results = self._call(operations)
         if results is None:
             raise HostError(f"ovsdb-server does not listen on {SOCKET}; start it: systemctl start ovsdb-server")
-        return int(results[-2]["rows"][0]["next_cfg"])
+        with answering(_unreadable):
+            return int(results[-2]["rows"][0]["next_cfg"])
 
     def _call(self, operations: Sequence[Mapping[str, Any]]) -> list[Any] | None:
         connection = self._connect()
@@ -93,8 +95,12 @@ class Ovsdb:
                 answer = _answer(connection)
         except OSError as error:  # a timeout is one, too
             raise HostError(f"ovsdb-server did not answer on {SOCKET} within {ANSWER_S:.0f} s: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(reason_of(error)) from None
         if answer.get("error"):
             raise HostError(f"ovsdb-server refused the request: {_reason(answer['error'])}")
+        if not isinstance(answer.get("result"), list):
+            raise _unreadable("its result is no list")
         return _checked(answer["result"])
 
     def settle(self, number: int) -> None:
@@ -102,8 +108,9 @@ class Ovsdb:
         end = time.monotonic() + SETTLE_S
         while True:
             results = self._call([{"op": "select", "table": ROOT, "where": [], "columns": ["cur_cfg"]}])
-            if results is not None and int(results[0]["rows"][0]["cur_cfg"]) >= number:
-                return
+            with answering(_unreadable):
+                if results is not None and int(results[0]["rows"][0]["cur_cfg"]) >= number:
+                    return
             if time.monotonic() > end:
                 raise HostError(
                     f"ovs-vswitchd has not applied the database within {SETTLE_S:.0f} s; look at its log "
@@ -117,31 +124,46 @@ class Ovsdb:
 
 
 def _answer(connection: socket.socket) -> dict[str, Any]:
-    """Return the server's answer; answer its own requests ("echo": are you there?) meanwhile."""
+    """Return the server's answer; answer its own requests ("echo": are you there?) meanwhile. All of it has ``ANSWER_S``."""
     decoder = json.JSONDecoder()
     text = ""
     received = bytearray()
+    end = time.monotonic() + ANSWER_S
     while True:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise OSError("timed out")
+        connection.settimeout(left)
         block = connection.recv(1 << 16)
         if not block:
             raise OSError("the connection was closed")
         received += block
+        if len(received) > MOST_TEXT:
+            raise AnswerError(f"it has more than {MOST_TEXT} characters")
+        if not block.endswith(b"}"):
+            continue  # no message ends here
         try:
             text = received.decode()
         except UnicodeDecodeError:
             continue  # cut in the middle of a character
         while text:
             try:
-                message, end = decoder.raw_decode(text)
+                message, size = decoder.raw_decode(text)
             except ValueError:
                 break  # not complete yet
-            text = text[end:].lstrip()
+            text = text[size:].lstrip()
             received = bytearray(text.encode())
+            if not isinstance(message, dict):
+                raise AnswerError("it is no object")
             if message.get("method") == "echo":
                 reply = {"id": message.get("id"), "error": None, "result": message.get("params", [])}
                 connection.sendall(json.dumps(reply).encode())
             elif message.get("id") == 1:
                 return dict(message)
+
+
+def _unreadable(reason: str) -> HostError:
+    return HostError(f"ovsdb-server answered on {SOCKET} what cannot be read: {reason}")
 
 
 def _checked(results: Sequence[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
 
@@ -24,6 +25,7 @@ from .map import cpu_map, segments
 FORMAT = 1
 #: Of what rt_node_info returns.
 INFO_FORMAT = 1
+_MISSING = [{"part": str, "state": str, "reason": str}]
 STATES = {
     "ok": ("✔", "as its document says"),
     "findings": ("▲", "differs from its document"),
@@ -67,15 +69,18 @@ def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
         info = node.get("info")
         if not info:
             continue
-        if info.get("format") != INFO_FORMAT:
-            books.broken[host] = f"its result has format {info.get('format')!r}; {INFO_FORMAT} is known"
+        known = info.get("format") if isinstance(info, Mapping) else None
+        if known != INFO_FORMAT or isinstance(known, bool):
+            books.broken[host] = f"its result has format {plain(repr(known), 100)}; {INFO_FORMAT} is known"
             continue
         try:
+            if wrong := differs(info.get("missing") or [], _MISSING, "missing"):
+                raise ValueError(wrong)
             account = Account(host, info)
             books.shown[host] = _shown(account)
             books.accounts[host] = account
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            books.broken[host] = f"its result cannot be used ({type(error).__name__}: {error})"
+        except UNREADABLE as error:
+            books.broken[host] = f"its result cannot be used ({plain(f'{type(error).__name__}: {error}', 200)})"
     return books
 
 
@@ -95,7 +100,8 @@ def mib(amount: float) -> str:
 def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
     """Return the findings of a verification, the worst first."""
     found = []
-    for item in (verify or {}).get("findings") or ():
+    items = (verify or {}).get("findings")
+    for item in items if isinstance(items, list) else ():
         if not isinstance(item, Mapping):
             continue
         subject = item.get("resource") or item.get("subject") or ""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.realtime.kvm.plugins.action.rt_latency_run import SPEC, ActionModule
 from ansible_collections.realtime.kvm.plugins.modules import rt_latency_run
+from ansible_collections.realtime.kvm.plugins.plugin_utils import _facts
 from unit.fleets import latency
+from unit.hostile import VALUES
 from yaml import safe_load
 
 PLATFORM = {"host": "n1", "virtual": False, "partition_digest": "d"}
@@ -21,6 +24,8 @@ RESULT = latency("n1", started="2026-11-28T04:05:06Z")
 BEGUN = {"changed": False, "seconds": 60, "command": ["cyclictest"], "load_command": [], "platform": PLATFORM}
 HALF = {"changed": False, "finished": False, "minutes_left": 1, "seconds_left": 20}
 DONE = {"changed": False, "finished": True, "summary": "good", "result": RESULT, "ansible_facts": {"discovered": 1}}
+OWN = {"clock": 0.0, "stamp": "20261128T040507Z", "joined": False}
+ENDED = {**{key: DONE[key] for key in ("finished", "summary", "result")}, "own": {**OWN, "took": 3700}}
 
 
 class Controller:
@@ -30,19 +35,19 @@ class Controller:
         self.answers, self.asked = [], []
         self.monkeypatch = monkeypatch
 
-    def run(self, *, check=False, **arguments):
+    def run(self, *, check=False, facts=None, host="n1", **arguments):
         task = SimpleNamespace(args=arguments, check_mode=check, async_val=0, action="realtime.kvm.rt_latency_run")
         connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nonexistent"))
         action = ActionModule(task, connection, None, None, None, None)
 
         def execute(*, module_name, module_args, task_vars):
             assert module_name == "realtime.kvm.rt_latency"
-            assert task_vars["inventory_hostname"] == "n1"
+            assert task_vars["inventory_hostname"] == host
             self.asked.append((task.check_mode, module_args))
             return self.answers.pop(0)
 
         self.monkeypatch.setattr(action, "_execute_module", execute)
-        return action.run(task_vars={"inventory_hostname": "n1", "groups": {"all": ["n1", "vm1"]}})
+        return action.run(task_vars={"inventory_hostname": host, "groups": {"all": ["n1", "vm1"]}, "ansible_facts": facts or {}})
 
 
 @pytest.fixture(name="controller")
@@ -52,7 +57,7 @@ def _controller(monkeypatch):
 
 @pytest.fixture(name="one")
 def _one(controller):
-    (run,) = controller.run(state="planned")["runs"]
+    (run,) = controller.run(state="planned", profile="standard")["runs"]
     return run
 
 
@@ -82,30 +87,33 @@ def test_a_node_that_does_not_answer_has_no_plan(controller, answer):
 
 def test_each_step_asks_once_with_the_same_arguments(controller, one):
     controller.answers = [BEGUN, HALF, {"changed": False}]
-    assert controller.run(state="started", run=one) == {
-        "changed": False,
-        "finished": False,
-        "summary": "runs for 60 s: cyclictest; load: none",
-    }
-    seen = controller.run(state="polled", run=one, seen={"finished": False, "summary": ""})
-    assert seen == {"changed": False, "finished": False, "summary": "cyclictest: 1 minutes left (20 s)"}
+    begun = controller.run(state="started", run=one)
+    own = begun.pop("own")
+    assert begun == {"changed": False, "finished": False, "summary": "runs for 60 s: cyclictest; load: none"}
+    assert re.fullmatch(r"\d{8}T\d{6}Z", own["stamp"])
+    seen = controller.run(state="polled", run=one, seen={**begun, "own": own})
+    assert seen == {"changed": False, "finished": False, "summary": "cyclictest: 1 minutes left (20 s)", "own": own}
     assert controller.run(state="absent", run=one) == {"changed": False}
     assert controller.asked == [(False, {**one["arguments"], "state": state}) for state in ("started", "polled", "absent")]
 
 
 def test_a_run_that_has_ended_is_not_asked_again(controller, one):
     controller.answers = [DONE]
-    seen = controller.run(state="polled", run=one, seen={"finished": False, "summary": ""})
-    assert seen == {"changed": False, "finished": True, "summary": "good", "result": RESULT}
+    seen = controller.run(state="polled", run=one, seen={"finished": False, "summary": "", "own": OWN})
+    took = seen["own"].pop("took")
+    assert took > 0
+    assert seen == {"changed": False, "finished": True, "summary": "good", "result": RESULT, "own": OWN}
     assert controller.run(state="polled", run=one, seen=seen) == seen
     assert len(controller.asked) == 1
 
 
 @pytest.mark.parametrize("state", ["started", "polled", "absent"])
 def test_a_refusal_stays_what_it_is(controller, one, state):
-    controller.answers = [{"failed": True, "changed": False, "msg": "a measurement runs already"}]
-    told = controller.run(state=state, run=one, seen={"finished": False})
-    assert (told["failed"], told["msg"]) == (True, "a measurement runs already")
+    controller.answers = [
+        {"failed": True, "changed": True, "msg": "a \x1b[2J runs already", "ansible_facts": {"bios_address": "x"}}
+    ]
+    told = controller.run(state=state, run=one, seen={"finished": False, "own": OWN})
+    assert told == {"changed": False, "failed": True, "msg": r"a \x1b[2J runs already"}
 
 
 def test_check_mode_says_what_would_run(controller, one):
@@ -116,8 +124,8 @@ def test_check_mode_says_what_would_run(controller, one):
 
 def test_a_result_is_kept_beside_the_earlier_ones(controller, one, tmp_path):
     earlier = {**RESULT, "tool": "oslat"}
-    kept = controller.run(state="kept", run=one, seen=DONE, folder=str(tmp_path), results=[earlier])
-    path = tmp_path / "n1" / "20261128T040506Z.json"
+    kept = controller.run(state="kept", run=one, seen=ENDED, folder=str(tmp_path), results=[earlier])
+    path = tmp_path / "n1" / "20261128T040507Z.json"
     assert (kept["changed"], kept["file"], kept["summary"]) == (True, str(path), "good")
     assert path.read_text() == json.dumps(RESULT, sort_keys=True) + "\n"
     assert kept["results"] == [earlier, RESULT]
@@ -125,20 +133,70 @@ def test_a_result_is_kept_beside_the_earlier_ones(controller, one, tmp_path):
     assert controller.asked == []
 
 
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:30])
+def test_no_answer_chooses_where_the_controller_writes(controller, one, tmp_path, value):
+    result = {**RESULT, "started": value if isinstance(value, str) else "", "more": {"path": value, "folder": value}}
+    controller.answers = [
+        {**BEGUN, "own": value, "stamp": value, "joined": value},
+        {**DONE, "result": result, "own": {"stamp": value}},
+    ]
+    begun = controller.run(state="started", run=one)
+    begun["own"]["clock"] -= 3700
+    seen = controller.run(state="polled", run=one, seen=begun)
+    kept = controller.run(state="kept", run=one, seen=seen, folder=str(tmp_path / "out"))
+    (path,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert str(path) == kept["file"]
+    assert re.fullmatch(r"out/n1/\d{8}T\d{6}Z\.json", str(path.relative_to(tmp_path)))
+    assert kept.keys() == {"changed", "file", "summary", "results", "verdicts"}
+
+
+def test_an_earlier_result_is_never_written_over(controller, one, tmp_path):
+    first, second = (controller.run(state="kept", run=one, seen=ENDED, folder=str(tmp_path))["file"] for _turn in range(2))
+    assert first.endswith("/20261128T040507Z.json")
+    assert second.endswith("/20261128T040507Z-2.json")
+
+
+@pytest.mark.parametrize("host", ["../host_vars", "a/b", "..", ".", "/etc"])
+def test_a_host_whose_name_is_a_path_has_no_folder(controller, one, tmp_path, host):
+    run = {**one, "arguments": {**one["arguments"], "host": host}}
+    seen = {**ENDED, "result": {**RESULT, "host": host}}
+    with pytest.raises(AnsibleActionFail, match=r"rt_latency_results: .* cannot name a folder; give the host another name"):
+        controller.run(state="kept", run=run, seen=seen, folder=str(tmp_path / "out"), host=host)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("inject", "facts", "refused"),
+    [
+        (True, {"rt_latency_results": "/etc/ansible/host_vars"}, True),
+        (True, {"discovered_interpreter_python": "/usr/bin/python3"}, False),
+        (True, {}, False),
+        (False, {"rt_latency_results": "/etc/ansible/host_vars"}, False),
+    ],
+)
+def test_a_folder_that_a_node_may_have_chosen_is_refused(controller, one, tmp_path, monkeypatch, inject, facts, refused):
+    monkeypatch.setattr(_facts.constants.config, "get_config_value", lambda _name: inject)
+    if not refused:
+        assert controller.run(state="kept", run=one, seen=ENDED, folder=str(tmp_path), facts=facts)["changed"]
+        return
+    with pytest.raises(AnsibleActionFail, match=r"rt_latency_results: n1 has answered facts, .* inject_facts_as_vars = false"):
+        controller.run(state="kept", run=one, seen=ENDED, folder=str(tmp_path), facts=facts)
+    assert os.listdir(tmp_path) == []
+
+
 def test_check_mode_names_the_file_and_writes_none(controller, one, tmp_path):
-    kept = controller.run(state="kept", run=one, seen=DONE, folder=str(tmp_path), check=True)
+    kept = controller.run(state="kept", run=one, seen=ENDED, folder=str(tmp_path), check=True)
     assert kept["changed"]
-    assert kept["file"].endswith("/n1/20261128T040506Z.json")
+    assert kept["file"].endswith("/n1/20261128T040507Z.json")
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("seen", "reason"),
     [
-        ({**DONE, "finished": False}, "has not ended in its time"),
-        ({**DONE, "result": {**RESULT, "started": "../../../x"}}, "is no time such as"),
-        ({**DONE, "result": {**RESULT, "host": "n2"}}, "its host is 'n2', not 'n1'"),
-        ({**DONE, "result": "text"}, "it holds no JSON object"),
+        ({**ENDED, "finished": False}, "has not ended in its time"),
+        ({**ENDED, "result": {**RESULT, "host": "n2"}}, "its host is 'n2', not 'n1'"),
+        ({**ENDED, "result": "text"}, "it holds no JSON object"),
     ],
 )
 def test_an_answer_that_is_no_result_writes_nothing(controller, one, tmp_path, seen, reason):
@@ -150,7 +208,7 @@ def test_an_answer_that_is_no_result_writes_nothing(controller, one, tmp_path, s
 def test_a_folder_that_cannot_be_made_is_refused_by_name(controller, one, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(AnsibleActionFail, match=r"rt_latency_results: .*/file/n1 cannot be written: "):
-        controller.run(state="kept", run=one, seen=DONE, folder=str(tmp_path / "file"))
+        controller.run(state="kept", run=one, seen=ENDED, folder=str(tmp_path / "file"))
 
 
 def test_a_verdict_that_counts_fails(controller):

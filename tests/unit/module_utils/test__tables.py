@@ -16,6 +16,11 @@ def test_a_table_is_aligned():
     assert text_table(["a"], []) == ["a", "-"]
 
 
+def test_a_cell_writes_nothing_but_itself():
+    lines = text_table(["a", "b"], [["\x1b[2J\nx", "1"], ["y", "2"]])
+    assert lines == ["a           b", "----------  -", r"\x1b[2J\nx  1", "y           2"]
+
+
 def test_the_plan_of_a_node():
     topology = build_topology(regular(nodes=2, cores=3, threads=2).files())
     lines = plan_table(plan_partition(topology, Intent(smt="single", dataplane_cores_per_node=1, realtime="1")), topology)

@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LatencyError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._latency import (
     begun,
     complaints,
-    file_name,
     over_ssh,
     plan_runs,
     progress,
+    refused,
     result_of,
     verdicts,
 )
 from unit.fleets import latency
+from unit.hostile import VALUES, nested, variants
 
 OPTIONS = {
     "tools": ["cyclictest"], "profile": "smoke", "seconds": 0, "node": True, "guests": [], "cpu_set": "realtime", "cpus": "",
@@ -97,29 +100,59 @@ def test_check_mode_asks_after_nothing():
 
 def test_what_runs_is_shown():
     answer = {"seconds": 60, "command": ["cyclictest", "-m"], "load_command": ["stress-ng", "--cpu", "2"]}
-    assert begun(answer, check_mode=False) == {
+    assert begun(answer, 7.5, "T", check_mode=False) == {
         "finished": False,
         "summary": "runs for 60 s: cyclictest -m; load: stress-ng --cpu 2",
+        "own": {"clock": 7.5, "stamp": "T", "joined": False},
     }
-    assert begun({**answer, "load_command": []}, check_mode=True)["summary"] == "would run for 60 s: cyclictest -m; load: none"
-    assert begun({}, check_mode=False)["finished"] is False
+    bare = begun({**answer, "load_command": []}, 0, "", check_mode=True)
+    assert bare["summary"] == "would run for 60 s: cyclictest -m; load: none"
+    assert begun({}, 0, "", check_mode=False)["finished"] is False
+    assert begun({"joined": True}, 0, "", check_mode=False)["own"]["joined"] is True
+    assert begun({"joined": "yes"}, 0, "", check_mode=False)["own"]["joined"] is False
 
 
 def test_progress_is_shown_until_there_is_a_result():
     (run,) = plan()
-    half = progress(run, {"finished": False, "minutes_left": 1, "seconds_left": 31})
-    assert half == {"finished": False, "summary": "cyclictest: 1 minutes left (31 s)"}
-    done = progress(run, {"finished": True, "summary": "good", "result": {"a": 1}, "ansible_facts": {"x": 1}})
-    assert done == {"finished": True, "summary": "good", "result": {"a": 1}}
-    assert progress(run, {"finished": "yes"})["finished"] is False
+    start = {"own": {"clock": 10, "stamp": "T", "joined": False}}
+    half = progress(run, start, {"finished": False, "minutes_left": 1, "seconds_left": 31}, 20)
+    assert half == {"finished": False, "summary": "cyclictest: 1 minutes left (31 s)", **start}
+    answer = {"finished": True, "summary": "good", "result": {"a": 1}, "ansible_facts": {"x": 1}, "own": {"took": 10**9}}
+    done = progress(run, half, answer, 75)
+    assert done == {"finished": True, "summary": "good", "result": {"a": 1}, "own": {**start["own"], "took": 65}}
+    assert progress(run, start, {"finished": "yes"}, 20)["finished"] is False
 
 
-def seen(**changed):
-    return {"finished": True, "summary": "", "result": {**latency("n1", started="2026-11-28T04:05:06Z"), **changed}}
+def test_an_answers_words_are_printable_and_its_refusal_is_only_words():
+    (run,) = plan()
+    start = {"own": {"clock": 0, "stamp": "T", "joined": False}}
+    for text in ("\x1b]0;owned\x07", "a\nb", "{{ x }}", "x" * (10 << 20), nested(), None):
+        shown = [
+            begun({"seconds": text, "command": [text], "load_command": [text]}, 0, "T", check_mode=False)["summary"],
+            progress(run, start, {"minutes_left": text, "seconds_left": text}, 1)["summary"],
+            progress(run, start, {"finished": True, "summary": text}, 1)["summary"],
+            refused({"failed": True, "msg": text})["msg"],
+        ]
+        assert all(line.isprintable() and len(line) < 10_000 for line in shown)
+    answer = {
+        "failed": True,
+        "msg": "no",
+        "ansible_facts": {"bios_address": "x"},
+        "add_host": {"host_name": "n2"},
+        "exception": "x",
+    }
+    assert refused(answer) == {"failed": True, "msg": "no"}
+
+
+OWN = {"clock": 0, "stamp": "20261128T040506Z", "joined": False, "took": 3605}
+
+
+def seen(own=OWN, **changed):
+    return {"finished": True, "summary": "", "result": {**latency("n1", started="2026-11-28T04:05:06Z"), **changed}, "own": own}
 
 
 def test_a_result_of_the_run_is_kept_as_it_is():
-    (run,) = plan()
+    (run,) = plan(profile="standard")
     assert result_of(run, seen(more={"x": "{{ y }}"})) == seen(more={"x": "{{ y }}"})["result"]
 
 
@@ -136,47 +169,101 @@ def test_a_run_that_has_not_ended_has_no_result():
         ({"guest": "plc1"}, "its guest is 'plc1', not None"),
         ({"tool": "oslat"}, "its tool is 'oslat', not 'cyclictest'"),
         ({"verdict": {"result": "good"}}, "n1 answered no result of cyclictest: its verdict is not one of"),
-        ({"started": "../../x"}, "started: '../../x' is no time such as"),
+        ({"profile": "certify"}, "its profile is 'certify', not 'standard'"),
+        ({"seconds": 60}, "its seconds is 60, not 3600"),
+        ({"seconds": True}, "cpus or seconds are not numbers"),
+        ({"limit_us": 4000}, "its limit_us is 4000, not 40"),
+        ({"cpus": [0]}, "its cpus is [0], not [2, 3, 4, 5]"),
+        ({"cpus": [[2]]}, "cpus or seconds are not numbers"),
     ],
 )
 def test_another_answer_is_refused(changed, reason):
-    (run,) = plan()
-    with pytest.raises(LatencyError, match=reason.replace(".", r"\.")):
+    (run,) = plan(profile="standard", cpus="2-5")
+    with pytest.raises(LatencyError, match=re.escape(reason)):
         result_of(run, seen(**changed))
+
+
+@pytest.mark.parametrize(
+    ("options", "profile", "seconds"),
+    [({"seconds": 5}, "custom", 5), ({"profile": "certify"}, "certify", 43200), ({}, "smoke", 60)],
+)
+def test_the_profile_is_what_was_asked_for(options, profile, seconds):
+    (run,) = plan(**options)
+    kept = result_of(run, seen({**OWN, "took": seconds}, profile=profile, seconds=seconds))
+    assert (kept["profile"], kept["seconds"], kept["verdict"]["result"]) == (profile, seconds, "pass")
+
+
+@pytest.mark.parametrize(
+    ("own", "changed", "reason"),
+    [
+        ({"took": 70}, {}, "it ended 70 s after its start by the controller's clock"),
+        ({}, {"max_us": 41}, "its maximum is no pass"),
+        ({}, {"max_us": None}, "its maximum is no pass"),
+    ],
+)
+def test_a_pass_that_the_controller_doubts_is_none(own, changed, reason):
+    """A guest answers after a minute that it was measured for an hour, or passes itself."""
+    (run,) = plan(profile="standard")
+    verdict = result_of(run, seen({**OWN, **own}, **changed))["verdict"]
+    assert (verdict["result"], verdict["reasons"]) == ("inconclusive", [reason])
+    failed = seen({**OWN, **own}, **changed, verdict={"result": "fail", "virtual": False, "reasons": ["slow"]})
+    assert result_of(run, failed)["verdict"]["reasons"] == ["slow"], "a failure stays what it is"
+
+
+def test_a_run_that_was_joined_has_no_beginning_to_compare():
+    (run,) = plan(profile="standard")
+    joined = {**OWN, "joined": True, "took": 5}
+    assert result_of(run, seen(joined))["verdict"]["result"] == "pass"
+
+
+def test_a_guest_that_answers_itself_neither_joins_nor_chooses_its_platform():
+    guest = {"guest": "vm1"}
+    (run,) = plan(profile="standard", node=False, guests=[{"name": "vm1"}], platform=PLATFORM)
+    assert result_of(run, seen(**guest))["verdict"]["result"] == "pass"
+    verdict = result_of(run, seen({**OWN, "joined": True}, **guest))["verdict"]
+    assert verdict["result"] == "inconclusive"
+    assert "is the guest's word" in verdict["reasons"][0]
+    with pytest.raises(LatencyError, match="answered another platform than that of n1"):
+        result_of(run, seen(**guest, verdict={"result": "pass", "virtual": True, "reasons": []}))
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:30])
+def test_a_nodes_word_of_itself_is_two_fields(value):
+    answer = {"host": value, "virtual": value, "partition_digest": value, "more": value}
+    (run,) = plan(node=False, guests=[{"name": "vm1"}], platform=answer)
+    platform = run["arguments"]["platform"]
+    assert platform.keys() == {"host", "virtual", "partition_digest"}
+    assert (platform["host"], platform["virtual"]) == ("n1", True)
+    assert platform["partition_digest"].isprintable()
+    assert len(platform["partition_digest"]) <= 64
+
+
+def test_no_value_in_any_field_of_a_result_ends_in_a_traceback():
+    (run,) = plan(profile="standard", cpus="2-5")
+    small = {key: value for key, value in seen()["result"].items() if key not in ("per_cpu", "histogram")}
+    good = {**small, "per_cpu": [{"cpu": 2, "max_us": 9}], "histogram": {"bucket_us": 1, "counts": {"3": {"2": 7}}}}
+    kept = 0
+    for result in variants(good):
+        try:
+            found = result_of(run, {**seen(), "result": result})
+        except LatencyError:
+            continue
+        kept += 1
+        assert [found[key] for key in ("host", "guest", "tool", "profile", "seconds", "limit_us", "cpus")] == [
+            "n1", None, "cyclictest", "standard", 3600, 40, [2, 3, 4, 5],
+        ]  # fmt: skip
+        (verdict,) = verdicts([found])
+        assert verdict.keys() == {"guest", "tool", "profile", "max_us", "result", "virtual", "reasons"}
+        assert verdict["tool"] == "cyclictest"
+        assert all(reason.isprintable() for reason in verdict["reasons"])
+        assert all(reason.isprintable() for reason in complaints([found], "always"))
+    assert kept
 
 
 def test_an_answer_without_a_result_is_refused():
     (run,) = plan()
     with pytest.raises(LatencyError, match="it holds no JSON object"):
         result_of(run, {"finished": True, "result": None})
-
-
-def test_a_file_is_named_by_the_time_of_its_run():
-    assert file_name({"started": "2026-11-28T04:05:06Z"}) == "20261128T040506Z.json"
-
-
-@pytest.mark.parametrize(
-    "started",
-    [
-        "../../../inventory/group_vars/all",
-        "2026-11-28T04:05:06Z/../../x",
-        "/etc/cron.d/x",
-        "{{ lookup('pipe', 'id') }}",
-        "2026-11-28T04:05:06Z\n",
-        "2026-11-28T04:05:06Z\0",
-        "2026-13-28T04:05:06Z",
-        "2026-1-2T4:5:6Z",
-        "٢٠٢٦-11-28T04:05:06Z",
-        "",
-        None,
-        7,
-        ["2026-11-28T04:05:06Z"],
-        {"a": 1},
-    ],
-)
-def test_anything_else_names_no_file(started):
-    with pytest.raises(LatencyError, match="started: "):
-        file_name({"started": started})
 
 
 # -- verdicts --------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import (
     MAX_CPU,
@@ -116,3 +118,18 @@ def test_a_huge_number_is_refused_without_reading_it():
 )
 def test_a_set_is_printed_as_the_kernel_does(cpus, text):
     assert format_cpulist(cpus) == text
+
+
+@pytest.mark.parametrize("text", ["0-65535," * 3000, "^0-65535," * 3000, "0-65535:1/1," * 2000, "1," * 40_000])
+def test_a_list_that_would_take_for_ever_is_refused_at_once(text):
+    started = time.monotonic()
+    with pytest.raises(CpuListError) as error:
+        parse_cpulist(text)
+    assert time.monotonic() - started < 2
+    assert len(str(error.value)) < 200
+
+
+def test_the_longest_list_of_a_real_machine_is_read():
+    every_second = ",".join(str(cpu) for cpu in range(0, 8192, 2))
+    assert len(parse_cpulist(every_second)) == 4096
+    assert parse_cpulist("0-65535,^0-65535") == frozenset()

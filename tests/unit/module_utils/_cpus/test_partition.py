@@ -69,10 +69,18 @@ def test_what_is_no_document_is_refused(document):
         partition_from_document(document)
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, "1", "2", None])
 def test_another_schema_is_refused(schema):
     with pytest.raises(PartitionError, match=rf"schema {schema!r}, this collection knows 1; run the cpu_partition role"):
         partition_from_document(damaged("schema", value=schema))
+
+
+def test_a_document_of_a_newer_release_is_not_written_over():
+    with pytest.raises(
+        PartitionError, match=r"written by a newer release \(schema 2, this release knows 1\); run that release"
+    ) as error:
+        partition_from_document(damaged("schema", value=2))
+    assert "write it again" not in str(error.value)
 
 
 def test_a_document_need_not_hold_warnings():
@@ -90,6 +98,9 @@ def test_a_document_need_not_hold_warnings():
         (("numa_nodes", "1"), "", "ValueError: the sets do not hold the CPUs of the NUMA nodes"),
         (("boot_cpu",), 1, "ValueError: the boot CPU 1 is not in housekeeping"),
         (("idle",), {}, "KeyError: 'cpus'"),
+        (("topology_digest",), ["{{ x }}"], "ValueError: topology_digest or a warning is no text"),
+        (("warnings",), [{}], "ValueError: topology_digest or a warning is no text"),
+        (("boot_cpu",), [], "TypeError: unhashable type: 'list'"),
     ],
     ids=str,
 )

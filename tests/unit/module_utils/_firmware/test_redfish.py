@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import io
 import json
+import time
+from typing import ClassVar
 from urllib.error import HTTPError
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware import redfish as _redfish
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.odata import messages_of
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.redfish import (
     ROOT,
     Access,
     Redfish,
     RedfishError,
-    messages_of,
 )
+from unit.hostile import VALUES, nested, variants
 
 SYSTEM, BIOS, SETTINGS = f"{ROOT}/Systems/1", f"{ROOT}/Systems/1/Bios", f"{ROOT}/Systems/1/Bios/Settings"
 REGISTRY = {"Id": "r", "RegistryEntries": {"Attributes": [{"AttributeName": "Smt", "Type": "String"}]}}
@@ -272,3 +275,101 @@ def test_the_nearest_registry_serves(bmc, name):
 )
 def test_messages_name_their_attributes(body, messages):
     assert messages_of(body) == messages
+
+
+# -- a BMC that lies -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", TREE, ids=lambda path: path.rpartition("/")[2])
+def test_any_value_in_any_field_is_read_or_refused(bmc, where):
+    refusals = []
+    for answer in [*variants(TREE[where]), *VALUES]:
+        redfish = bmc({where: answer})
+        try:
+            firmware = redfish.read()
+        except RedfishError as error:
+            refusals.append(str(error))
+            continue
+        assert all(isinstance(value, (str, int, type(None))) for value in firmware.current.values())
+        assert all(url.startswith("https://bmc.example/") for _method, url, _headers in redfish.wire.asked)
+    assert refusals
+    assert all(text.isprintable() and len(text) < 1000 for text in refusals)
+
+
+def test_an_answer_beyond_the_bounds_is_refused(bmc):
+    for content, said in (
+        (b'{"x": "' + b"y" * (9 << 20) + b'"}', "answers .* with more than 8 MiB"),
+        (b"[" * 100_000, r"damaged body \(.*nested more than 64 levels deep"),
+        (b'{"Members": [' + b"[]," * 200_000 + b"[]]}", r"damaged body \(.*more than 200000 values"),
+    ):
+        with pytest.raises(RedfishError, match=said):
+            bmc({f"{ROOT}/Systems": content}).read()
+
+
+def test_a_refusal_with_a_damaged_body_is_still_a_refusal(bmc):
+    for body in (
+        nested(500),
+        7,
+        {"error": nested()},
+        {"error": {"@Message.ExtendedInfo": [{"Message": "\x1b[2J", "MessageArgs": 5}]}},
+    ):
+        with pytest.raises(RedfishError, match="HTTP 418") as error:
+            bmc({f"{ROOT}/Systems": (418, {}, body)}).read()
+        assert str(error.value).isprintable()
+
+
+def test_an_answer_that_never_ends_is_given_up(bmc, monkeypatch):
+    """Every byte comes in time, the answer as a whole does not."""
+    monkeypatch.setattr(_redfish, "_WHOLE", 1)
+    redfish = bmc(timeout=1)
+
+    class Drip:
+        headers: ClassVar = {}
+        status = 200
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_error):
+            return None
+
+        def read(self, _size):
+            time.sleep(30)
+
+    monkeypatch.setattr(_redfish, "open_url", lambda _url, **_options: Drip())
+    started = time.monotonic()
+    with pytest.raises(RedfishError, match=r"did not end its answer to .* within 1 s; restart the BMC, or raise bios_timeout"):
+        redfish.read()
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("etag", ["x\r\nAuthorization: Basic Zm9v", "ä", "x" * 1000, "\x1b[2J"])
+def test_an_etag_makes_no_header_of_its_own(bmc, etag):
+    redfish = bmc()
+    redfish.patch(SETTINGS, {}, etag)
+    assert redfish.wire.asked[-1][2].get("If-Match") is None
+
+
+@pytest.mark.parametrize("after", ["²", "9" * 5000, "-1", "soon", ""])
+def test_how_long_to_wait_is_a_small_number(bmc, after):
+    redfish = bmc({f"{ROOT}/Systems": [(503, {"Retry-After": after}, {}), TREE[f"{ROOT}/Systems"]]})
+    assert redfish.read().power == "On"
+    assert redfish.slept == [2.0]
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["https://[", "//evil.example/x", "https://bmc.example@evil.example/", "http://bmc.example/", "https://bmc.example:99999/x"],
+)
+def test_a_link_never_takes_the_credentials_elsewhere(bmc, link):
+    redfish = bmc({f"{ROOT}/Systems": {"Members": [{"@odata.id": link}]}})
+    with pytest.raises(RedfishError, match="points to"):
+        redfish.read()
+    assert [url for _method, url, _headers in redfish.wire.asked] == [f"https://bmc.example{ROOT}/Systems"]
+
+
+def test_a_list_without_end_of_systems_is_cut(bmc):
+    redfish = bmc({f"{ROOT}/Systems": {"Members": [{"@odata.id": SYSTEM}] * 5000}})
+    with pytest.raises(RedfishError, match="has several systems"):
+        redfish.read()
+    assert redfish.requests <= 65

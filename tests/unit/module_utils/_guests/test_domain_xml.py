@@ -16,6 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
     kib,
     parse,
     pretty,
+    secrets_of,
     to_text,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
@@ -119,3 +120,44 @@ def test_elements_of_one_name_are_told_apart():
     tree = edited(old, new)
     other = parse(to_text(tree).replace('model="virtio-scsi"', 'model="lsilogic"'))
     assert changed(tree, other) == ["devices/controller#2"]
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+PLANTED = """<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>plc1</name>
+<metadata><app:config xmlns:app='urn:x'><app:password>pl4nted</app:password></app:config></metadata>
+<description>console password: pl4nted</description>
+<devices><graphics type='vnc' passwd='pl4nted' passwdValidTo='2030-01-01T00:00:00' port='-1'/><graphics type='spice' passwd='pl4nted'/></devices>
+<qemu:commandline><qemu:arg value='secret,id=sec0,data=pl4nted'/><qemu:arg value='user,password=pl4nted,x=1'/>
+<qemu:env name='A' value='API_TOKEN=pl4nted'/></qemu:commandline></domain>"""
+
+
+def test_people_see_no_password_and_libvirt_keeps_it():
+    tree = parse(PLANTED)
+    shown = pretty(tree)
+    assert "pl4nted" not in shown
+    assert shown.count("(hidden)") == 7
+    assert "passwdValidTo=" in shown
+    assert to_text(tree).count("pl4nted") == 7, "the definition itself is left alone"
+    assert secrets_of(tree) == {"pl4nted"}
+
+
+def test_a_changed_password_is_a_difference_that_shows_none():
+    other = parse(PLANTED.replace("passwd='pl4nted' passwd", "passwd='0ther' passwd"))
+    found = differences(parse(PLANTED), other)
+    assert [item.element for item in found] == ["devices/graphics"]
+    text = repr(found) + repr(differences(None, other))
+    assert "pl4nted" not in text
+    assert "0ther" not in text
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", ["1000000000", "9" * 5000, "many", "-1", ""])
+def test_a_number_of_vcpus_that_no_machine_has_takes_no_memory(count):
+    tree = parse(
+        f"<domain><vcpu cpuset='4-5'>{count}</vcpu><cputune><vcpupin vcpu='1' cpuset='9'/><vcpupin vcpu='{count}' cpuset='8'/></cputune></domain>"
+    )
+    assert describe(tree).vcpus[1] == {9}
+    assert len(describe(tree).vcpus) < 4

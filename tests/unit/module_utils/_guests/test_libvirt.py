@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -309,3 +310,30 @@ def test_a_daemon_that_goes_away_is_told_in_words(connect_to):
     for call in (lambda: connect_to(lost).start("lost"), lambda: connect_to(lost).stop(["lost"], 0, force=True)):
         with pytest.raises(HostError, match=r"^lost: libvirt could not return its state: client socket is closed really$"):
             call()
+
+
+@pytest.mark.parametrize("call", ["listAllDomains", "lookupByName", "open"])
+def test_a_libvirt_that_hangs_is_given_up_in_its_time(library, monkeypatch, call):
+    hold = threading.Event()
+    monkeypatch.setattr(_libvirt, "CALL_S", 0.2)
+    if call == "open":
+        monkeypatch.setattr(library, "open", lambda _uri: hold.wait())
+        with pytest.raises(HostError, match=r"^libvirt \(qemu:///system\) did not answer within 0\.2 s; restart its service"):
+            Connection()
+    else:
+        monkeypatch.setattr(Library, call, lambda *_arguments: hold.wait())
+        connection = Connection()
+        with pytest.raises(HostError, match=r": libvirt did not .* within 0\.2 s; look at its service"):
+            connection.domains() if call == "listAllDomains" else connection.lookup("plc1")
+    hold.set()
+
+
+def test_a_refusal_that_quotes_the_definition_shows_no_password(library, monkeypatch):
+    def refuse(_self, xml, _flags):
+        raise LibvirtError(f"XML error in {xml}")
+
+    monkeypatch.setattr(Library, "defineXMLFlags", refuse)
+    with pytest.raises(HostError) as error:
+        Connection().define("plc1", "<domain><devices><graphics type='vnc' passwd='pl4nted'/></devices></domain>")
+    assert "pl4nted" not in str(error.value)
+    assert "(hidden)" in str(error.value)

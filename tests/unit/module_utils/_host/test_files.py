@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host import files
 from ansible_collections.realtime.kvm.plugins.module_utils._host.files import (
     mode_of,
     read_link,
@@ -19,6 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.files import (
     unlink,
     write_file,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import STATE_DIR
 from unit.hosts import FOREIGN, KEPT
 from unit.trees import fill, killed_at, snapshot, writable
@@ -216,3 +218,37 @@ def test_a_label_that_cannot_be_given_is_an_error_and_the_old_file_stays(tmp_pat
     with pytest.raises(PermissionError):
         write_file(str(full), b"two", 0o640)
     assert (full.read_text(), os.listdir(tmp_path)) == ("one", ["file"])
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link"])
+def test_a_file_that_another_user_puts_in_the_way_is_not_written_through(tmp_path, monkeypatch, kind):
+    """It appears after what a killed run has left was removed."""
+    victim, wanted = tmp_path / "victim", tmp_path / "file"
+    victim.write_text("theirs")
+    (os.symlink if kind == "link" else os.link)(victim, files.temporary_of(str(wanted)))
+    monkeypatch.setattr(files, "unlink", lambda _full: None)
+    with pytest.raises(FileExistsError):
+        files.write_file(str(wanted), b"ours", 0o600)
+    assert victim.read_text() == "theirs"
+    assert not wanted.exists()
+
+
+def test_only_regular_files_are_read(tmp_path):
+    (tmp_path / "file").write_bytes(b"\xff")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "link").symlink_to("file")
+    assert files.read_file(f"{tmp_path}/file") == files.read_file(f"{tmp_path}/link") == b"\xff"
+    for name in ("pipe", "zero", "."):
+        assert files.read_file(f"{tmp_path}/{name}") is None
+    with pytest.raises(FileNotFoundError):
+        files.read_file(f"{tmp_path}/absent")
+
+
+def test_a_file_beyond_the_limit_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST_BYTES", 1 << 20)
+    (tmp_path / "large").write_bytes(b"x" * (1 << 20))
+    assert len(files.read_file(f"{tmp_path}/large")) == 1 << 20
+    (tmp_path / "large").write_bytes(b"x" * ((1 << 20) + 1))
+    with pytest.raises(HostError, match=r"^/large has more than 1 MiB, so it is not read$"):
+        Host(str(tmp_path)).read("/large")

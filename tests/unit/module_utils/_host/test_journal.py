@@ -14,9 +14,11 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import H
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL, LOCK, STATE_DIR
+from unit.hosts import ORIGINALS
 from unit.trees import fill, snapshot, writable
 
 ONE, TWO = "/proc/sys/one", "/proc/sys/two"
+X, Y = "thread:x:1:10:affinity", "thread:y:2:20:affinity"
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +43,10 @@ def run(root, planner, owner="test"):
     return host
 
 
-def note(resource, kind, original="old"):
+def note(resource, kind, original=None):
     """A change that is only journalled."""
-    return lambda host: host.change(Change(resource, original, "new"), lambda: None, kind=kind)
+    before = ORIGINALS.get(kind, "old") if original is None else original
+    return lambda host: host.change(Change(resource, "old", "new"), lambda: None, kind=kind, original=before)
 
 
 def document(root):
@@ -73,26 +76,26 @@ def test_the_document(root):
 
 
 def test_the_first_original_stays_whoever_comes_later(root):
-    run(root, note("x", "thread", "first"), "one")
-    run(root, lambda host: (note("x", "thread", "second")(host), note("y", "thread", "third")(host)), "two")
+    run(root, note(X, "thread", "0"), "one")
+    run(root, lambda host: (note(X, "thread", "1")(host), note(Y, "thread", "2")(host)), "two")
     assert {name: (entry["owner"], entry["before"]) for name, entry in document(root)["entries"].items()} == {
-        "x": ("one", "first"),
-        "y": ("two", "third"),
+        X: ("one", "0"),
+        Y: ("two", "2"),
     }
-    assert writable(root, "two").entries("thread") == {"y": "third"}
+    assert writable(root, "two").entries("thread") == {Y: "2"}
     assert writable(root, "two").entries("value") == {}
 
 
 def test_what_is_known_already_writes_nothing(root):
-    run(root, note("x", "thread"))
+    run(root, note(X, "thread"))
     before = os.stat(f"{root}{JOURNAL}").st_ino
-    run(root, note("x", "thread"))
+    run(root, note(X, "thread"))
     assert os.stat(f"{root}{JOURNAL}").st_ino == before
 
 
 def test_originals_are_for_root_alone_without_the_lock_too(root):
     host = writable(root)
-    note("x", "thread")(host)
+    note(X, "thread")(host)
     host.commit()
     assert os.stat(f"{root}{STATE_DIR}").st_mode & 0o7777 == 0o700
 
@@ -120,18 +123,18 @@ def test_a_folder_that_others_use_meanwhile_stays(root):
 def test_originals_alone_are_not_kept(root):
     """They are there for the sake of a change; where there is none nothing is written."""
     before = snapshot(root)
-    host = run(root, lambda host: host.keep("x", "thread", "0-3"))
+    host = run(root, lambda host: host.keep(X, "thread", "0-3"))
     assert snapshot(root) == before
     assert host.changes == []
 
-    run(root, lambda host: (host.keep("x", "thread", "0-3"), host.set_value(ONE, "5")))
-    entry = document(root)["entries"]["x"]
+    run(root, lambda host: (host.keep(X, "thread", "0-3"), host.set_value(ONE, "5")))
+    entry = document(root)["entries"][X]
     assert (entry["owner"], entry["kind"], entry["before"]) == ("test", "thread", "0-3")
 
 
 def test_a_boot_ends_all_run_time_originals_and_no_other(root):
     kinds = ("value", "thread", "cgroup", "file", "link", "lines", "other")
-    run(root, lambda host: [note(f"/{kind}", kind)(host) for kind in kinds])
+    run(root, lambda host: [note(X if kind == "thread" else f"/{kind}", kind)(host) for kind in kinds])
     fill(root, {BOOT_ID: "boot-2\n"})
     host = run(root, note("/new", "value"))
     assert host.notes == ["3 run-time originals of an earlier boot were dropped from the journal"]
@@ -143,7 +146,7 @@ def test_a_boot_ends_all_run_time_originals_and_no_other(root):
 
 def test_the_last_run_time_original_takes_the_journal_with_it(root):
     before = snapshot(root)
-    run(root, note("x", "thread"))
+    run(root, note(X, "thread"))
     fill(root, {BOOT_ID: "boot-2\n"})
     run(root, lambda host: None)
     assert {path: kept for path, kept in snapshot(root).items() if path != BOOT_ID} == {
@@ -153,11 +156,11 @@ def test_the_last_run_time_original_takes_the_journal_with_it(root):
 
 @pytest.mark.parametrize("theirs", [False, True])
 def test_folders_that_a_killed_run_made_go_with_the_last_original(root, theirs):
-    run(root, note("x", "thread"))
+    run(root, note(X, "thread"))
     found = document(root)
     found["directories"] = ["/srv/a", "/srv/a/b", "/srv", "/gone", "/boot/vmlinuz-6.1"]
     fill(root, {JOURNAL: json.dumps(found), "/srv/a/b/": None, **({"/srv/a/theirs": "x"} if theirs else {})})
-    run(root, lambda host: host.restore(None, "x", lambda: None))
+    run(root, lambda host: host.restore(None, X, lambda: None))
     assert (root / "srv/a").exists() is theirs
     assert (root / "srv").exists() is theirs
     assert not (root / "srv/a/b").exists()
@@ -177,22 +180,22 @@ def test_a_journal_that_cannot_be_written_is_named(root, monkeypatch):
 
 
 def test_forgetting_is_on_disk_at_once(root):
-    run(root, lambda host: (note("x", "thread")(host), note("y", "thread")(host)))
+    run(root, lambda host: (note(X, "thread")(host), note(Y, "thread")(host)))
     host = writable(root)
     with host.locked():
-        host.forget("x")
-        assert set(document(root)["entries"]) == {"y"}
+        host.forget(X)
+        assert set(document(root)["entries"]) == {Y}
         host.forget("not there")
-        host.forget("y")
+        host.forget(Y)
         assert not (root / JOURNAL[1:]).exists()
 
 
 def test_only_what_was_put_back_is_forgotten(root):
-    run(root, lambda host: (note("x", "thread")(host), note("y", "thread")(host)))
-    run(root, lambda host: host.restore(None, "x", lambda: pytest.fail("it is back already")))
-    assert set(document(root)["entries"]) == {"y"}
+    run(root, lambda host: (note(X, "thread")(host), note(Y, "thread")(host)))
+    run(root, lambda host: host.restore(None, X, lambda: pytest.fail("it is back already")))
+    assert set(document(root)["entries"]) == {Y}
     made = []
-    run(root, lambda host: host.restore(None, "y", lambda: made.append("y"), anyway=True))
+    run(root, lambda host: host.restore(None, Y, lambda: made.append("y"), anyway=True))
     assert made == ["y"]
     assert not (root / STATE_DIR[1:]).exists()
 

@@ -15,6 +15,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOO
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from unit.trees import fill, writable
 
+X, Y = "thread:x:1:10:affinity", "thread:y:2:20:affinity"
+
 
 @pytest.fixture(name="root")
 def _root(tmp_path):
@@ -22,10 +24,10 @@ def _root(tmp_path):
     return tmp_path
 
 
-def change(root, disruption, resource="x"):
+def change(root, disruption, resource=X):
     host = writable(root)
     with host.locked():
-        host.change(Change(resource, "old", "new", disruption), lambda: None, kind="thread")
+        host.change(Change(resource, "0", "1", disruption), lambda: None, kind="thread")
         host.commit()
 
 
@@ -35,17 +37,17 @@ def document(root):
 
 def undo(root, disruption="none"):
     host = writable(root)
-    host.restore(Change("x", "new", "old", disruption), "x", lambda: None)
+    host.restore(Change(X, "new", "old", disruption), X, lambda: None)
     return host.changes[0].disruption
 
 
 def test_the_worst_class_is_kept(root):
-    change(root, "none", "y")
+    change(root, "none", Y)
     for class_, worst in (("none", "none"), ("guest", "guest"), ("stall", "guest"), ("none", "guest"), ("reboot", "reboot")):
         change(root, class_)
-        assert document(root)["entries"]["x"]["disruption"] == worst
+        assert document(root)["entries"][X]["disruption"] == worst
         assert undo(root) == worst
-    assert document(root)["entries"]["y"]["disruption"] == "none"
+    assert document(root)["entries"][Y]["disruption"] == "none"
     assert undo(root, "reboot") == "reboot"
 
 
@@ -60,14 +62,14 @@ def test_a_class_that_is_known_writes_nothing(root):
 def test_entries_that_name_no_class_count_as_none(root, told):
     change(root, "guest")
     found = document(root)
-    found["entries"]["x"]["disruption"] = told
+    found["entries"][X]["disruption"] = told
     if told is None:
-        del found["entries"]["x"]["disruption"]
+        del found["entries"][X]["disruption"]
     fill(root, {JOURNAL: json.dumps(found)})
     assert undo(root) == "none"
     assert undo(root, "stall") == "stall"
     change(root, "stall")
-    assert document(root)["entries"]["x"]["disruption"] == "stall"
+    assert document(root)["entries"][X]["disruption"] == "stall"
 
 
 def test_what_is_not_in_the_journal_disturbs_as_it_says(root):

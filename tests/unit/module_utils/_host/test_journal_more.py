@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL, LOCK, STATE_DIR, Journal
-from unit.hosts import FOREIGN, KEPT, OURS, SYSCTL, WANTS, apply, journal, plan_all, plan_undo, reboot, undo
+from unit.hosts import FOREIGN, KEPT, ORIGINALS, OURS, SYSCTL, THREAD, WANTS, apply, journal, plan_all, plan_undo, reboot, undo
 from unit.trees import fill, snapshot, writable
 
 
@@ -82,7 +82,12 @@ ENTRY = {"owner": "test", "kind": "value", "before": "1", "boot_id": "boot-1"}
         "7",
         "{}",
         b"\xff\xfe",
-        json.dumps({**GOOD, "schema": 2}),
+        json.dumps({**GOOD, "schema": 0}),
+        json.dumps({**GOOD, "schema": "2"}),
+        json.dumps({**GOOD, "schema": True}),
+        json.dumps({**GOOD, "directories": [7]}),
+        "[" * 100_000,
+        '{"schema": ' + "9" * 10_000 + "}",
         json.dumps({**GOOD, "entries": []}),
         json.dumps({**GOOD, "directories": None}),
         json.dumps({key: value for key, value in GOOD.items() if key != "directories"}),
@@ -99,6 +104,28 @@ def test_a_damaged_journal_is_refused_and_kept(root, text, planner):
     with pytest.raises(HostError, match=f"^{JOURNAL} is damaged, .* Restore it from a backup, or move it away"):
         apply(root, planner)
     assert {path: content for path, content in snapshot(root).items() if path != LOCK} == before
+
+
+@pytest.mark.parametrize("planner", [plan_all, plan_undo])
+def test_a_journal_of_a_newer_release_is_kept_for_that_release(root, planner):
+    fill(root, {JOURNAL: json.dumps({**GOOD, "schema": 2, "entries": "in another form"})})
+    before = snapshot(root)
+    with pytest.raises(HostError, match=r"written by a newer release \(schema 2, this release knows 1\)") as error:
+        apply(root, planner)
+    assert "move it away" not in str(error.value)
+    assert {path: content for path, content in snapshot(root).items() if path != LOCK} == before
+
+
+def test_one_damaged_entry_keeps_all_others_from_being_restored(root):
+    """Four files are fine and come before the damaged one: none of them is touched."""
+    apply(root)
+    found = journal(root)
+    found["entries"]["/etc/zzz"] = {**found["entries"][KEPT], "before": {"file": {"mode": 0o644, "content": "***"}}}
+    fill(root, {JOURNAL: json.dumps(found)})
+    before = snapshot(root)
+    with pytest.raises(HostError, match=r"is damaged, .*/etc/zzz: its original\.file holds damaged content"):
+        undo(root)
+    assert snapshot(root) == before
 
 
 def test_a_journal_that_cannot_be_read_is_not_taken_for_none(root):
@@ -148,8 +175,8 @@ def test_an_entry_of_an_earlier_release_counts_as_none(root, told):
 # -- the journal itself ----------------------------------------------------------------------------
 
 
-def entry(kind="value", disruption="none", owner="test", before="1"):
-    return {"owner": owner, "kind": kind, "before": before, "disruption": disruption}
+def entry(kind="value", disruption="none", owner="test", before=None):
+    return {"owner": owner, "kind": kind, "before": ORIGINALS[kind] if before is None else before, "disruption": disruption}
 
 
 def opened(root, boot_id="boot-1"):
@@ -216,9 +243,10 @@ def test_a_folder_that_others_use_stays(root):
     ("kind", "left"), [("value", False), ("thread", False), ("cgroup", False), ("file", True), ("domain", True)]
 )
 def test_run_time_originals_end_with_the_boot(root, kind, left):
-    opened(root).remember([("x", entry(kind))])
+    resource = THREAD if kind == "thread" else "/x"
+    opened(root).remember([(resource, entry(kind))])
     again = opened(root, "boot-2")
-    assert ("x" in again.entries, again.dropped) == (left, int(not left))
+    assert (resource in again.entries, again.dropped) == (left, int(not left))
 
 
 def test_a_journal_that_cannot_be_written_is_named(root, monkeypatch):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 
@@ -22,7 +23,16 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency.job import (
     unit_command,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LatencyError
+from unit.hostile import variants
 
+CYCLICTEST = """\
+000003 000010
+# Total: 000000010
+# Min Latencies: 00003
+# Avg Latencies: 00003
+# Max Latencies: 00003
+# Histogram Overflows: 00000
+"""
 JOB = Job("cyclictest", "standard", 60, (2, 3), (0, 1), "stress-ng", 40, 60)
 BARE = replace(JOB, housekeeping=(), load="none")
 
@@ -150,12 +160,45 @@ def test_output_is_read_as_that_of_the_tool():
             read_output(job(tool), {})
 
 
-REST = {"before": {"smis": 1}, "started": "2026-11-01T00:00:00Z", "environment": {}}
+REST = {
+    "before": {"node": {"smis": 1}, "guest": {}},
+    "started": "2026-11-01T00:00:00Z",
+    "environment": {"virtual": False},
+    "uptime": 7.5,
+}
 
 
 def test_a_stored_job_comes_back():
     assert load_stored(stored(JOB, **REST)) == (JOB, REST)
     assert load_stored(stored(BARE, **REST, note="x")) == (BARE, {**REST, "note": "x"})
+
+
+def test_no_value_in_a_stored_job_ends_in_a_traceback():
+    for damaged in variants(json.loads(stored(JOB, **REST))):
+        try:
+            found, rest = load_stored(json.dumps(damaged))
+        except LatencyError:
+            continue
+        assert all(isinstance(cpu, int) for cpu in (*found.cpus, *found.housekeeping))
+        assert isinstance(rest["uptime"], (int, float))
+
+
+@pytest.mark.parametrize(
+    ("tool", "files"),
+    [
+        ("cyclictest", {"out": CYCLICTEST.replace("00003", "9" * 5000)}),
+        ("cyclictest", {"result.json": "[" * 100_000}),
+        ("oslat", {"result.json": "[" * 100_000}),
+        ("timerlat", {"out": "Index   CPU-000\n0  x\nover: x\ncount: y\nmax: z\n"}),
+        ("timerlat", {"out": "Index   CPU-\x1b\n0  1\nover: 0\ncount: 0\nmax: 0\n"}),
+        ("hwnoise", {"out": " 2 #" + "9" * 5000 + "  64000000  12  99.99998  9  7  3\n"}),
+        ("hwlatdetect", {"out": "Max Latency: " + "9" * 5000 + "us\nSamples recorded: " + "9" * 5000 + "\n"}),
+    ],
+)
+def test_output_that_no_tool_prints_is_refused(tool, files):
+    with pytest.raises(LatencyError) as error:
+        read_output(job(tool), files)
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize(

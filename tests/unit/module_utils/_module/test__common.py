@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -345,7 +346,15 @@ def test_a_body_gets_the_edges_that_its_module_makes(capsys, tmp_path):
     assert seen == [Mine]
 
 
-def test_programs_run_in_a_locale_that_can_be_read():
-    module = SimpleNamespace(run_command=lambda command: (3, f"{command}", "why"), run_command_environ_update={})
-    assert runner_of(module)(("a", "b")) == (3, "['a', 'b']", "why")
+def test_programs_run_in_a_locale_that_can_be_read_and_end_in_their_time(monkeypatch):
+    def run_command(command, before_communicate_callback):
+        with subprocess.Popen(command) as process:
+            before_communicate_callback(process)
+        return process.returncode, f"{command}", "why"
+
+    module = SimpleNamespace(run_command=run_command, run_command_environ_update={})
+    assert runner_of(module)(("sh", "-c", "exit 3")) == (3, "['sh', '-c', 'exit 3']", "why")
+    monkeypatch.setattr(_common, "COMMAND_S", 0.3)
+    with pytest.raises(HostError, match=r"^sleep 60 has not ended within .* s and was killed; look at what it waits for$"):
+        runner_of(module)(("sleep", "60"))
     assert module.run_command_environ_update == {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}

@@ -29,6 +29,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency.machine impo
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LatencyError
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_latency as body
 from ansible_collections.realtime.kvm.plugins.modules import rt_latency
+from unit.hostile import VALUES, variants
 from unit.libvirt_names import libvirt_names
 from unit.measuring import CYCLICTEST, STRESS, FakeAgent, install, processes, use_folder
 from unit.trees import fill, task
@@ -419,6 +420,43 @@ def test_a_guest_is_measured_through_its_agent(call, folder, guest):
     assert not folder.exists()
 
 
+def test_what_a_guest_was_given_to_do_is_not_its_word(call, folder, guest):
+    """Root of the guest writes that its run of a second was one of twelve hours, on other CPUs, with a higher limit."""
+    agent = FakeAgent()
+    guest(FakeDomain(), lambda name, _domain: Agent(name, agent))
+    call(cpus=None, guest="plc1", host="n1", state="started")
+    record = folder.parent / "latency-plc1.json"
+    kept = json.loads(record.read_text())
+    assert record.stat().st_mode & 0o777 == 0o600
+    assert not (folder / "job.json").exists()
+    lie = {**kept["job"], "profile": "certify", "seconds": 43200, "limit_us": 10**6, "cpus": [7]}
+    (folder / "job.json").write_text(json.dumps({**kept, "job": lie, "started": "../../x"}))
+    assert wait_until(lambda: call(cpus=None, guest="plc1", host="n1", state="polled")["finished"])
+    run = call(cpus=None, guest="plc1", host="n1", state="polled")["result"]
+    assert (run["profile"], run["seconds"], run["limit_us"], run["cpus"]) == ("custom", 1, 40, [0])
+    assert run["started"] == kept["started"]
+    call(cpus=None, guest="plc1", state="absent")
+    assert not folder.exists()
+    assert not record.exists()
+
+
+def test_a_guest_that_ends_a_run_early_does_not_pass(call, folder, guest, monkeypatch, tmp_path):
+    """The tool's own output claims the whole duration."""
+    monkeypatch.setenv("FAKE_END", str(tmp_path / "end"))
+    monkeypatch.setattr(body, "_virtual", lambda _place: False)
+    guest(FakeDomain(), lambda name, _domain: Agent(name, FakeAgent()))
+    call(cpus=None, guest="plc1", host="n1", state="started", seconds=600)
+    (tmp_path / "end").touch()
+    assert wait_until(lambda: call(cpus=None, guest="plc1", host="n1", state="polled")["finished"])
+    verdict = call(cpus=None, guest="plc1", host="n1", state="polled")["result"]["verdict"]
+    assert (verdict["result"], verdict["reasons"]) == (
+        "inconclusive",
+        ["it ended before its 600 s were over, by the node's clock"],
+    )
+    call(cpus=None, guest="plc1", state="absent")
+    assert not folder.exists()
+
+
 def test_a_guest_without_agent_is_refused_with_what_helps(refuse, guest, monkeypatch):
     class LibvirtError(Exception):
         def get_error_message(self):
@@ -456,6 +494,39 @@ def test_a_guest_over_ssh_takes_over_what_its_node_is(call):
     assert (run["host"], run["guest"]) == ("n1", "plc1")
     assert run["verdict"]["virtual"] is False
     assert run["environment"]["partition_digest"] == "abc"
+
+
+ANSWERS = {
+    "guest-ping": {},
+    "guest-info": {"version": "8", "supported_commands": [{"name": name} for name in ("guest-exec", "guest-exec-status")]},
+    "guest-exec": {"pid": 3},
+    "guest-exec-status": {"exited": True, "exitcode": 0, "signal": 0, "out-data": "b3V0", "err-data": "ZXJy"},
+}
+
+
+@pytest.mark.parametrize("command", ANSWERS)
+def test_no_answer_of_an_agent_ends_in_a_traceback(monkeypatch, command):
+    monkeypatch.setattr(_latency_machine, "_COMMAND_S", 0)
+    refused = 0
+    for answer in [*variants(ANSWERS[command]), *VALUES, *EXTREMES]:
+
+        def call(question, answer=answer):
+            name = json.loads(question)["execute"]
+            if name != command:
+                return json.dumps({"return": ANSWERS[name]})
+            return answer if isinstance(answer, str) and answer in EXTREMES else json.dumps({"return": answer})
+
+        try:
+            code, out, err = Agent("plc1", call).run(["true"])
+        except LatencyError as error:
+            refused += str(error).isprintable()
+            continue
+        assert isinstance(code, int)
+        assert isinstance(out + err, str)
+    assert refused >= len(EXTREMES)
+
+
+EXTREMES = ("", "{", "[]", '{"error": {}}', "[" * 100_000, '{"return": ' * 100_000, '{"return": "' + "x" * (33 << 20) + '"}')
 
 
 def test_an_agent_that_answers_nonsense_is_said_to(guest):

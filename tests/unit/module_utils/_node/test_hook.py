@@ -155,6 +155,8 @@ def test_kvms_worker_is_placed_once_the_guest_has_started(node, monkeypatch, iso
     for guest in ("plc1", "plc2", "plc3"):
         assert run_hook([guest, operation, "begin", "-"], xml()) == ""
     assert calls == moved
+
+
 @pytest.mark.parametrize("name", ["..", ".", "ovs-vswitchd", "switch", "plc1.moves", "a b", "g" * 250, "\u00e9" * 120])
 def test_a_guest_may_have_any_name(node, name):
     """Reservations are no files of the guest's name, and a guest is not taken for the switch."""

@@ -22,12 +22,13 @@ SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2dplc1.scope/libvirt"
 VERBS = ("list", "status", "run", "move", "undo")
 
 
-def task(pid, name, allowed, kernel=False, bound=False):
+def task(pid, name, allowed, kernel=False, bound=False, user=None, policy=0):
     flags = 0x00200000 * kernel | 0x04000000 * bound
     rest = [0] * 50
-    rest[6], rest[19] = flags, 100
+    rest[6], rest[19], rest[38] = flags, 100, policy
     stat = f"{pid} ({name}) " + " ".join(map(str, ["S", *rest[1:]]))
-    files = {"stat": stat, "status": f"Name:\t{name}\nCpus_allowed_list:\t{allowed}\n"}
+    owner = "" if user is None else f"Uid:\t{user}\t{user}\t{user}\t{user}\n"
+    files = {"stat": stat, "status": f"Name:\t{name}\n{owner}Cpus_allowed_list:\t{allowed}\n"}
     return {f"/proc/{pid}/{part}{file}": text for part in ("", f"task/{pid}/") for file, text in files.items()}
 
 
@@ -93,6 +94,35 @@ def test_the_first_free_cpu_is_picked(node):
     assert pick(writable(node), PARTITION, "realtime", None) == {3}
     assert pick(writable(node), PARTITION, "realtime", 3) == {3}
     assert pick(writable(node), PARTITION, "housekeeping", None) == {0}
+
+
+def test_an_ordinary_thread_of_any_user_owns_no_cpu(node):
+    """Otherwise a user without rights could keep all CPUs from everyone."""
+    assert pick(writable(node), PARTITION, "realtime", None) == {3}
+    for cpu in (1, 3):
+        fill(node, task(60 + cpu, "sleep", str(cpu), user=1000))
+    fill(node, {"/proc/40/": None, **task(40, "watcher", "1", user=1000)})
+    assert pick(writable(node), PARTITION, "realtime", None) == {1}, "all have foreign threads, so the first is as good as any"
+    assert pick(writable(node), PARTITION, "realtime", 3) == {3}
+    fill(node, task(61, "sleep", "0"))
+    assert pick(writable(node), PARTITION, "realtime", None) == {1}
+    fill(node, task(63, "sleep", "0"))
+    assert pick(writable(node), PARTITION, "realtime", None) == {3}, "a CPU without foreign threads is chosen first"
+
+
+def test_a_users_real_time_thread_owns_its_cpu(node):
+    fill(node, task(63, "control", "3", user=1000, policy=1))
+    with pytest.raises(IsolationError, match=r"CPU 3: in use: CPU 3 by control \(pid 63\)"):
+        pick(writable(node), PARTITION, "realtime", 3)
+
+
+def test_a_threads_name_writes_nothing_to_the_terminal(node, capsys):
+    fill(node, task(40, "\x1b]0;owned\x07\n1  realtime", "1"))
+    assert rtpart(["list", "--seconds", "0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert all(line.isprintable() for line in lines)
+    assert r"\x1b]0;owned\x07\n1  realtime[40] OTHER" in lines[3]
 
 
 @pytest.mark.parametrize(

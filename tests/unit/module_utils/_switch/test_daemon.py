@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
@@ -35,7 +37,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import
     plan_threads,
     remove_folder,
     restore_program,
-    socket_group,
+    socket_folder,
     start,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
@@ -49,7 +51,10 @@ DEBIAN = {
     "/usr/lib/x/dpdk/pmds-25.0/librte_mempool_ring.so.25": "",
 }
 DEBIAN_LINK = {ALTERNATIVE: ("link", PLAIN_PROGRAM)}
-GROUPS = {"/etc/group": f"root:x:0:\nkvm:x:{os.getgid()}:\nbad\n"}
+GROUPS = {
+    "/etc/group": "root:x:0:\nkvm:x:108:\nbad\n",
+    "/etc/passwd": "root:x:0:0::/:/bin/sh\nlibvirt-qemu:x:64055:108::/:/bin/false\nbad\n",
+}
 
 
 @pytest.fixture(name="root")
@@ -69,7 +74,11 @@ class Programs:
             return 1, "", "it did not work\n"
         if command[0] == "systemd-tmpfiles":
             fill(self.root, {f"{SOCKET_DIR}/": None})
-            os.chmod(f"{self.root}{SOCKET_DIR}", 0o770)
+            *_rest, line = [line for line in (self.root / TMPFILES[1:]).read_text().splitlines() if line.startswith("d ")]
+            mode, user, group = line.split()[2:5]
+            numbers = {"root": 0, "kvm": 108, "libvirt-qemu": 64055}
+            os.chown(f"{self.root}{SOCKET_DIR}", numbers[user], numbers[group])
+            os.chmod(f"{self.root}{SOCKET_DIR}", int(mode, 8))
         if command[0] == "update-alternatives":
             os.unlink(f"{self.root}{ALTERNATIVE}")
             os.symlink(PLAIN_PROGRAM if command[1] == "--auto" else command[-1], f"{self.root}{ALTERNATIVE}")
@@ -95,42 +104,87 @@ def resources(host):
 def test_files_and_folder_of_debian(root):
     fill(root, {**DEBIAN, **GROUPS})
     programs = Programs(root)
-    assert resources(run(root, lambda host: plan_files(host, programs, PARTITION, "kvm"))) == [DROP_IN, TMPFILES, SOCKET_DIR]
+    folder = socket_folder(writable(root), "")
+    assert resources(run(root, lambda host: plan_files(host, programs, PARTITION, folder))) == [DROP_IN, TMPFILES, SOCKET_DIR]
     assert programs.commands == [f"systemd-tmpfiles --create {TMPFILES}"]
     drop_in = (root / DROP_IN[1:]).read_text().splitlines()
     assert [line for line in drop_in if not line.startswith("#")] == ["[Service]", "CPUAffinity=", "CPUAffinity=0-1"]
     folders = [line for line in (root / TMPFILES[1:]).read_text().splitlines() if not line.startswith("#")]
-    assert folders == ["d /run/realtime-kvm 0755 root root -", "d /run/realtime-kvm/vhost 0770 root kvm -"]
-    assert resources(run(root, lambda host: plan_files(host, programs, PARTITION, "kvm"))) == []
-    os.chmod(f"{root}{SOCKET_DIR}", 0o777)
-    host = run(root, lambda host: plan_files(host, programs, PARTITION, "kvm"), check_mode=True)
-    assert [(change.before, change.after) for change in host.changes] == [("0777 root:kvm", "0770 root:kvm")]
+    assert folders == ["d /run/realtime-kvm 0755 root root -", "d /run/realtime-kvm/vhost 0700 libvirt-qemu root -"]
+    assert resources(run(root, lambda host: plan_files(host, programs, PARTITION, folder))) == []
+    os.chown(f"{root}{SOCKET_DIR}", 0, 108)
+    os.chmod(f"{root}{SOCKET_DIR}", 0o770)
+    host = run(root, lambda host: plan_files(host, programs, PARTITION, folder), check_mode=True)
+    assert [(change.before, change.after) for change in host.changes] == [("0770 root:kvm", "0700 libvirt-qemu:root")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the folder belongs to root")
+def test_a_group_that_was_given_may_enter_a_sticky_folder(root):
+    fill(root, {**DEBIAN, **GROUPS})
+    folder = socket_folder(writable(root), "kvm")
+    run(root, lambda host: plan_files(host, Programs(root), PARTITION, folder))
+    assert "d /run/realtime-kvm/vhost 1770 root kvm -" in (root / TMPFILES[1:]).read_text()
+    assert resources(run(root, lambda host: plan_files(host, Programs(root), PARTITION, folder))) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users")
+@pytest.mark.parametrize(("uid", "gid", "able"), [(64055, 108, True), (1000, 108, False), (1000, 1000, False)])
+def test_no_member_of_qemus_group_stands_in_for_a_guest_or_the_switch(root, uid, gid, able):
+    """As the users themselves: makes a guest's socket before it starts, enters one, and removes one."""
+    fill(root, {**DEBIAN, **GROUPS})
+    run(root, lambda host: plan_files(host, Programs(root), PARTITION, socket_folder(host, "")))
+    for parent in (root, *root.parents):
+        if parent != parent.parent and parent.stat().st_uid == 0 and str(parent).startswith(tempfile.gettempdir() + "/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    (root / "run" / "realtime-kvm").chmod(0o755)
+    folder = root / SOCKET_DIR[1:]
+    attacks = f"mkdir {folder}/plc1.control; ls {folder}; rmdir {folder}/plc1.control"
+    done = subprocess.run(["/bin/sh", "-ec", attacks], user=uid, group=gid, extra_groups=[108], capture_output=True, check=False)
+    assert (done.returncode == 0) is able
 
 
 def test_where_the_daemon_is_not_root_it_may_enter_all_the_same(root):
-    run(root, lambda host: plan_files(host, Programs(root), PARTITION, "qemu"), check_mode=True)
     host = writable(root)
-    assert "u:openvswitch:rwx" in _ovs_daemon._tmpfiles(host, "qemu")
-    assert socket_group(host, "") == "qemu"
-    assert socket_group(host, "libvirt-qemu") == "libvirt-qemu"
+    folder = socket_folder(host, "")
+    run(root, lambda host: plan_files(host, Programs(root), PARTITION, folder), check_mode=True)
+    assert str(folder) == "0770 qemu:root", "the mask of its ACL"
+    text = _ovs_daemon._tmpfiles(host, folder)
+    assert "d /run/realtime-kvm/vhost 0700 qemu root -" in text
+    assert "a+ /run/realtime-kvm/vhost - - - - u:openvswitch:rwx,d:u:openvswitch:rwx" in text
+    assert str(socket_folder(host, "libvirt-qemu")) == "1770 root:libvirt-qemu"
     fill(root, DEBIAN)
-    assert socket_group(host, "") == "kvm"
-    assert "openvswitch" not in _ovs_daemon._tmpfiles(host, "kvm")
+    assert str(socket_folder(host, "")) == "0700 libvirt-qemu:root"
+    assert "openvswitch" not in _ovs_daemon._tmpfiles(host, socket_folder(host, ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        ('#user = "x"\n', "libvirt-qemu"),
+        ('user = "kvmuser" # ours\n', "kvmuser"),
+        ('  user="+64055"\n', "libvirt-qemu"),
+        ('user = "+7"\n', "7"),
+        ('user = "a b"\n', "libvirt-qemu"),
+    ],
+)
+def test_the_user_is_that_of_libvirts_configuration(root, text, user):
+    fill(root, {**DEBIAN, **GROUPS, "/etc/libvirt/qemu.conf": text})
+    assert socket_folder(writable(root), "").user == user
 
 
 @pytest.mark.parametrize("group", ["a b", "a\nf", "9", "a:b"])
 def test_a_group_that_is_no_name(root, group):
     with pytest.raises(SwitchError, match=r"^ovs_dpdk_socket_group: .* is not the name of a group"):
-        socket_group(writable(root), group)
+        socket_folder(writable(root), group)
 
 
-def test_a_group_that_is_not_there(root):
+@pytest.mark.parametrize(("given", "missing"), [("", "user qemu"), ("qemu", "group qemu")])
+def test_a_user_or_group_that_does_not_exist(root, given, missing):
     fill(root, GROUPS)
     with pytest.raises(
-        HostError,
-        match="there is no group qemu on this node; run the kvm_host role, which installs QEMU, or set ovs_dpdk_socket_group",
+        HostError, match=f"there is no {missing} on this node; run the kvm_host role, which installs QEMU, or set ovs_"
     ):
-        run(root, lambda host: plan_files(host, Programs(root), PARTITION, "qemu"))
+        run(root, lambda host: plan_files(host, Programs(root), PARTITION, socket_folder(host, given)))
 
 
 def test_the_folder_goes_unless_it_is_used(root):

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -47,7 +49,7 @@ class Server:
     def _serve(self):
         for answer in self.answers:
             connection, _address = self.listener.accept()
-            with connection:
+            with connection, contextlib.suppress(BrokenPipeError):
                 self.requests.append(json.loads(self._receive(connection)))
                 for piece in answer:
                     connection.sendall(piece)
@@ -136,6 +138,46 @@ def test_errors_in_words(root, answer, said):
     Server(root, answer)
     with pytest.raises(HostError, match=said):
         database(root).transact(FINISH)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [b"[]"],
+        [b"}"],
+        [b'{"id":1}'],
+        [b'{"id":1,"error":null,"result":{}}'],
+        [b'{"id":1,"result":' + b"[" * 100_000 + b"}"],
+        [result([7])],
+        [result([])],
+        [result([{"rows": []}] * 4)],
+        [result([{"rows": [{}]}] * 4)],
+        [result([{"rows": 5}] * 4)],
+        [result([{"rows": [{key: ["map", 5] for key in ROW}]}] * 4)],
+        [b'{"id":1,"error":{"error":["\\u001b[2J"]},"result":null}'],
+    ],
+    ids=lambda answer: answer[0][:40].decode(),
+)
+def test_hostile_answers_are_refused_in_words(root, answer):
+    """Each may be refused, or read as a database without rows; none ends in a traceback."""
+    Server(root, answer, answer)
+    for act in (lambda: database(root).transact(FINISH), lambda: database(root).read()):
+        with contextlib.suppress(HostError):
+            act()
+
+
+def test_an_answer_that_drips_ends_with_its_time(root):
+    class Drip:
+        def __iter__(self):
+            for _piece in range(20):
+                time.sleep(0.1)
+                yield b" "
+
+    Server(root, Drip())
+    started = time.monotonic()
+    with pytest.raises(HostError, match=r"did not answer on .* within 1 s: timed out"):
+        database(root).read()
+    assert time.monotonic() - started < 4
 
 
 def test_a_server_that_says_nothing(root):
