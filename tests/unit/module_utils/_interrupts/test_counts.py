@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.counts import load, parse_interrupt_counts, rates
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.counts import (
+    load,
+    parse_interrupt_counts,
+    parse_names,
+    rates,
+)
 
 X86 = """           CPU0       CPU2
    8:          0          1   IO-APIC    8-edge      rtc0
@@ -61,3 +67,25 @@ def test_without_a_measurement_no_rate_is_claimed():
 def test_what_is_no_table_counts_nothing():
     for text in ("", "\n", "no CPUs here\n 1: 2\n", "CPU0\n 1:\n 2: x\n"):
         assert all(not counts for counts in parse_interrupt_counts(text).lines.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "handlers"),
+    [
+        ("  8:          0          1   IO-APIC    8-edge      rtc0", ("rtc0",)),
+        ("  9:          0          1   IR-IO-APIC    9-fasteoi   acpi, i2c", ("acpi", "i2c")),
+        (" 24:    1000000          0   PCI-MSI 524288-edge      ens1-rx-0", ("ens1-rx-0",)),
+        # an Arm server: chips are followed by a number, then Level or Edge
+        (" 11:       7155       8882     GICv3  30 Level     arch_timer", ("arch_timer",)),
+        ("116:          4          0  MSI-INTA 1716234 Level     48500.dma chan6", ("48500.dma chan6",)),
+        ("134:        166          0  ITS-PCI-MSI-0000:01:00.0   0 Edge      nvme0q0", ("nvme0q0",)),
+        # chips with a name of two words, a line with a name of its own, and one without a handler
+        (" 10:          4          0  SiFive PLIC   8 Edge      ttyS0", ("ttyS0",)),
+        (" 12:          4          0     GICv2  33 Level    -mmc     mmc0", ("mmc0",)),
+        ("  2:          0          0    XT-PIC    2-edge    ", None),
+        ("IPI0:         3          2       Rescheduling interrupts", None),
+    ],
+)
+def test_handlers_of_a_line(line, handlers):
+    found = parse_names(f"           CPU0       CPU1\n{line}\n")
+    assert list(found.values()) == ([handlers] if handlers else [])

@@ -8,12 +8,13 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher import WATCHER, WATCHER_LINK, WATCHER_UNIT
 from ansible_collections.realtime.kvm.plugins.module_utils._module import irq_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.features import KNOBS, PARTITION, text
-from unit.trees import fill, machine_files, writable
+from unit.trees import fill, machine_files, snapshot, writable
 
-PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False}
+PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False, "watcher": False}
 
 
 @pytest.fixture(name="root")
@@ -60,3 +61,23 @@ def test_irqbalance_is_told_only_where_that_is_wanted(root, wanted):
     assert (IRQBALANCE_DROP_IN in resources) is wanted
     assert run(root, irqbalance=False)["changed"] is wanted
     assert not (root / IRQBALANCE_DROP_IN[1:]).exists()
+
+
+def test_the_watcher_is_set_up_by_default_and_undone_exactly(root):
+    before = snapshot(root)
+    made = run(root, watcher=True)
+    resources = [change["resource"] for change in made["changes"]]
+    assert {WATCHER_UNIT, WATCHER_LINK} <= set(resources)
+    assert WATCHER not in resources, "no systemd here"
+    assert run(root, watcher=True)["changed"] is False
+    off = run(root, watcher=False)
+    assert [change["resource"] for change in off["changes"]] == [WATCHER_LINK, WATCHER_UNIT]
+    assert text(root, "/proc/irq/9/smp_affinity_list") == "0", "only the watcher is gone"
+    run(root, watcher=True)
+    run(root, state="absent")
+    after = snapshot(root)
+    assert {path: after.get(path) for path in before if not path.startswith("/proc/")} == {
+        path: entry for path, entry in before.items() if not path.startswith("/proc/")
+    }
+    assert set(after) == set(before)
+    assert text(root, "/proc/irq/9/smp_affinity_list") == "0-3"
