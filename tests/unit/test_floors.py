@@ -69,6 +69,8 @@ EDGE = {
     "_runtime/power",
     "_runtime/undo",
     "_switch/daemon",
+    "_switch/devices",
+    "_switch/guard",
     "_switch/nic",
     "_switch/ovsdb",
 }
