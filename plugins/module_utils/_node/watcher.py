@@ -25,6 +25,8 @@ from .events import Events
 
 #: Seconds between looks without an event: for drivers that move interrupts without a word.
 SLOW_S = 300.0
+#: After a look that failed, for example because a run holds the node's lock.
+RETRY_S = 20.0
 #: How long after an event the first look comes, so that one look serves a burst of events.
 SETTLE_S = 0.2
 #: When it looks again after an event: drivers go on working after they have reported.
@@ -42,13 +44,16 @@ class Watcher:
         self._document: str | None = None
         self._partition: Partition | None = None
         self._said: list[str] = []
+        self.failed = False  #: whether the last look could not be ended
         self._code = self._code_now()
 
     def look(self) -> list[str]:
         """Move what is on isolated CPUs; return the moves, and notes and faults that the last look did not have."""
+        self.failed = False
         try:
             moves, notes = self._move()
         except (RefusalError, OSError) as error:
+            self.failed = True
             moves, notes = [], [str(error)]
         news = [note for note in notes if note not in self._said]
         self._said = notes
@@ -101,7 +106,7 @@ def main() -> None:
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         time.sleep(min(REST * (time.monotonic() - began), REST_AT_MOST_S))
-        if events.heard(again.pop(0) if again else SLOW_S):
+        if events.heard(again.pop(0) if again else RETRY_S if watcher.failed else SLOW_S):
             time.sleep(SETTLE_S)
             events.heard(0)
             again = list(AGAIN_S)
