@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Threads of interrupts: read, moved off isolated CPUs, or reported where the kernel refuses that. Edge.
 
-A thread follows its interrupt only when that fires next (kernel/irq/manage.c); until then it is woken where it was, above
-every vCPU.
+Before Linux 6.9 a thread follows its interrupt only when that fires next, and is woken where it was, above every vCPU. From 6.19
+on the kernel binds all of these threads and moves them itself (kernel/irq/manage.c).
 """
 
 from __future__ import annotations
@@ -69,5 +69,9 @@ def _move(host: Host, thread: Thread, change: Change) -> None:
 
 
 def bound_threads(host: Host, partition: Partition, interrupts: Collection[Interrupt]) -> list[tuple[Interrupt, Thread]]:
-    """Return the threads on isolated CPUs that the kernel has bound, so that none of them can be moved."""
-    return [(interrupt, thread) for interrupt, thread in strays(host, partition, interrupts) if thread.bound]
+    """Return the threads on isolated CPUs that the kernel has bound although their interrupt fires elsewhere."""
+    return [
+        (interrupt, thread)
+        for interrupt, thread in strays(host, partition, interrupts)
+        if thread.bound and not (interrupt.effective or interrupt.affinity) & partition.isolated
+    ]
