@@ -18,6 +18,7 @@ from typing import Any
 from .._cpus.errors import HostError
 from .._guests.network import Network
 from .._host.host import Host, Runner
+from .._interrupts.affinity import printable
 from .devices import PCI, VFIO, driver_of, interfaces_of, stack_on
 from .plan import SwitchError
 
@@ -124,15 +125,19 @@ def check_unused(host: Host, use: Use, address: str, network: Network) -> None:
         for interface in stack:
             if interface in use.reached:
                 reached = use.reached[interface]
-                raise SwitchError(f"{where} is how Ansible reached this node at {reached}{_by(interface, name)}; {remedy}")
+                raise _refusal(f"{where} is how Ansible reached this node at {reached}{_by(interface, name)}; {remedy}")
         for interface in stack:
             if interface in use.routed:
-                raise SwitchError(f"{where} carries the default route{_by(interface, name)}; {remedy}")
+                raise _refusal(f"{where} carries the default route{_by(interface, name)}; {remedy}")
         for interface in stack:
             if use.addresses.get(interface):
-                raise SwitchError(f"{where} has the address {use.addresses[interface][0]}{_by(interface, name)}; {remedy}")
+                raise _refusal(f"{where} has the address {use.addresses[interface][0]}{_by(interface, name)}; {remedy}")
         if len(stack) > 1:
-            raise SwitchError(f"{where} is part of {', '.join(stack[1:])}; remove it there first")
+            raise _refusal(f"{where} is part of {', '.join(stack[1:])}; remove it there first")
+
+
+def _refusal(text: str) -> SwitchError:
+    return SwitchError(printable(text))  # whoever may rename an interface must not reach the terminal
 
 
 def _by(interface: str, name: str) -> str:
@@ -143,7 +148,7 @@ def check_driver(host: Host, address: str, network: Network) -> None:
     """Refuse to take a device from a driver that DPDK needs."""
     driver = driver_of(host, address)
     if driver in BIFURCATED:
-        raise SwitchError(
+        raise _refusal(
             f"realtime_networks: {network.name}: device {network.device} must stay bound to {driver}, through which DPDK's driver "
             f"{BIFURCATED[driver]} works; give the network driver: keep"
         )
@@ -153,7 +158,7 @@ def check_virtual_functions(host: Host, address: str, network: Network) -> None:
     """Refuse to take a device that would lose its virtual functions."""
     count = host.value(f"{PCI}/{address}/sriov_numvfs") or "0"
     if count != "0":
-        raise SwitchError(
+        raise _refusal(
             f"realtime_networks: {network.name}: device {network.device} has {count} virtual functions, which it would lose; "
             "name one of them, or remove them first"
         )
@@ -172,12 +177,12 @@ def check_group(host: Host, address: str, network: Network, given: Collection[st
             "(rt_kernel_arguments)"
         )
         if not host.dry:
-            raise SwitchError(message)
+            raise _refusal(message)
         host.notes.append(f"{message}; the real run refuses until then")
         return
     others = [other for other in host.listdir(f"{group}/devices") if other not in given and not _harmless(host, other)]
     if others:
-        raise SwitchError(
+        raise _refusal(
             f"{where}: the kernel uses other members of its IOMMU group, which can only be given as a whole: "
             f"{', '.join(_described(host, other) for other in others)}; unbind them or bind them to {VFIO} (driverctl), or use a slot "
             "or a device whose group has no others"

@@ -16,6 +16,7 @@ from .._guests.network import Network
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.resolve import resolve
+from .._interrupts.affinity import printable
 from .devices import NET, PCI, VFIO, driver_of, interfaces_of
 from .guard import check_driver, check_group, check_unused, check_virtual_functions, read_use
 from .plan import SwitchError, physical_port_name
@@ -71,7 +72,7 @@ def _known(host: Host) -> str:
         if (host.value(f"{PCI}/{address}/class") or "").startswith("0x02"):
             names = interfaces_of(host, address)
             found.append(f"{' '.join(names)} ({address})" if names else f"{address} ({driver_of(host, address) or 'no driver'})")
-    return ", ".join(found) or "none"
+    return printable(", ".join(found)) or "none"
 
 
 def kernel_arguments(vendor: str) -> list[str]:

@@ -86,6 +86,12 @@ def test_a_device_in_a_bridge_or_bond_is_refused(machine, driver):
     refused(machine, driver, r"has the address 10.0.0.1/8 \(through br0\)")
 
 
+def test_the_name_of_an_interface_reaches_no_terminal(machine):
+    machine.upper("ens1", "x\x1b[2J")
+    machine.addresses = {"x\x1b[2J": ["10.0.0.1/8"]}
+    refused(machine, "keep", r"has the address 10.0.0.1/8 \(through x\?\[2J\)")
+
+
 def test_link_local_addresses_alone_are_no_use(machine):
     machine.addresses = {"ens1": ["fe80::1/64"], "lo": ["127.0.0.1/8"]}
     assert bind(machine, "keep").changes == []
