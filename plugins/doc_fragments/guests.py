@@ -46,7 +46,8 @@ options:
       driver:
         description:
           - V(vfio-pci) takes the port from the kernel (with driverctl, so that it lasts).
-          - V(keep) is for NICs whose own driver serves DPDK beside the kernel (such as mlx5).
+          - V(keep) is for NICs whose kernel driver DPDK works through (mlx5_core, mlx4_core, mana); V(vfio-pci) is refused for these.
+          - With both, a device is refused by which Ansible reached the node, or that has an address or a default route or is part of a bond or bridge.
         type: str
         choices: [vfio-pci, keep]
         default: vfio-pci

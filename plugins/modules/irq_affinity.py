@@ -18,6 +18,9 @@ description:
     isolated CPUs alone, in one remote execution.
   - An interrupt keeps those of its CPUs that are not isolated. Where none is left, it moves to the housekeeping and shared CPUs of its
     device's NUMA node.
+  - Takes isolated CPUs out of the masks by which network queues hand packets to other CPUs (receive packet steering).
+  - Drivers set the affinity of their interrupts again, for example when a link goes up, and new devices bring new interrupts. A service on the
+    node, C(realtime-kvm-watch), listens to the kernel and moves them as the module does, with their threads.
   - Interrupts that the kernel itself manages cannot be moved; they are returned in RV(managed).
 options:
   state:
@@ -32,6 +35,13 @@ options:
     description:
       - Whether to keep irqbalance off isolated CPUs, by a systemd drop-in that sets C(IRQBALANCE_BANNED_CPULIST). A running irqbalance is
         restarted when that changes. The drop-in is harmless where irqbalance is not installed; V(false) removes it.
+    type: bool
+    default: true
+  watcher:
+    description:
+      - Whether the service C(realtime-kvm-watch) runs on the node. It runs on housekeeping CPUs and reports each move to systemd's journal. It needs the
+        boot service's code, which M(realtime.kvm.cpu_partition) installs.
+      - V(false) stops and removes it; interrupts are then moved only by this module and by the boot service.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -76,6 +86,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "partition": {"type": "dict"},
             "irqbalance": {"type": "bool", "default": True},
+            "watcher": {"type": "bool", "default": True},
             "fsroot": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,

@@ -50,6 +50,9 @@ DROP_IN = "/etc/systemd/system/ovs-vswitchd.service.d/realtime-kvm.conf"
 SOCKETS = "libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket"
 
 
+THAW = "systemctl kill -s CONT realtime-kvm-watch"
+
+
 @dataclass(frozen=True)
 class Sabotage:
     """What is done to the node, the findings that it must have (rule and resource, as patterns), and what undoes it."""
@@ -70,6 +73,11 @@ def value(path: str, text: str) -> tuple[str, str]:
     """Return another value of a kernel file, and what puts the old one back."""
     keep = f"/root/audit{path.replace('/', '_')}"
     return f"cat {path} > {keep}; echo {text} > {path}", f"cat {keep} > {path}"
+
+
+def unwatched(pair: tuple[str, str]) -> tuple[str, str]:
+    """Return a harm that the watcher of interrupts would mend before it is seen; it is held while the harm lasts."""
+    return f"systemctl kill -s STOP realtime-kvm-watch; {pair[0]}", f"{pair[1]}; {THAW}"
 
 
 def program(name: str, command: str) -> tuple[str, str]:
@@ -152,15 +160,20 @@ SABOTAGES = {
         ("chrt -o -p 0 $(pgrep -x ksoftirqd/4)", "chrt -f -p 2 $(pgrep -x ksoftirqd/4)"), "kthread", "thread:ksoftirqd/4:*:priority", site=True
     ),
     "interrupt moved": sabotage(
-        (
+        unwatched((
             f"cat /proc/irq/{_INTERRUPT}/smp_affinity_list > /root/audit_irq; echo 4 > /proc/irq/{_INTERRUPT}/smp_affinity_list",
             f"cat /root/audit_irq > /proc/irq/{_INTERRUPT}/smp_affinity_list",
-        ),
+        )),
         "interrupt", "IRQ * (virtio0-config)", site=True,
     ),
-    "new interrupts": sabotage(value("/proc/irq/default_smp_affinity", "fff"), "setting", "/proc/irq/default_smp_affinity", site=True),
+    "new interrupts": sabotage(
+        unwatched(value("/proc/irq/default_smp_affinity", "fff")), "setting", "/proc/irq/default_smp_affinity", site=True
+    ),
     "pages taken away": sabotage(value(PAGES, "1"), "hugepages", PAGES, site=True),
     # services
+    "watcher stopped": sabotage(
+        ("systemctl stop realtime-kvm-watch", "systemctl start realtime-kvm-watch"), "interrupt-watcher", "realtime-kvm-watch.service", site=True
+    ),
     "irqbalance's list": sabotage(
         (f"mv {OPTIONS}/irqbalance.env /root/", f"mv /root/irqbalance.env {OPTIONS}/"), "host-file", f"{OPTIONS}/irqbalance.env", site=True
     ),
@@ -353,7 +366,7 @@ def test_site_repairs_what_is_its_own() -> None:
     playbook("verify.yml", nodes=NODE, ok=False)
     playbook("site.yml", nodes=NODE, timeout=1500)
     assert findings() == []
-    ssh(NODE, "rm -f /root/realtime_partition.fact /root/irq_affinity.json /root/irqbalance.env /root/audit*")
+    ssh(NODE, f"{THAW}; rm -f /root/realtime_partition.fact /root/irq_affinity.json /root/irqbalance.env /root/audit*")
 
 
 def test_nothing_was_broken_for_good() -> None:

@@ -9,6 +9,7 @@ The tests build on each other in the order they stand in, as each step takes min
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from integration.conftest import NODES, Converged
@@ -206,7 +207,9 @@ def test_drift_is_named_predicted_and_repaired(converged: Converged) -> None:
     )
     ssh(
         node,
-        f"echo 2 > /proc/sys/vm/stat_interval; echo {isolated} > /proc/irq/{number}/smp_affinity_list; chrt -o -p 0 $(pgrep -x ksoftirqd/{isolated})",
+        # the watcher would move the interrupt back before anything sees it
+        f"systemctl kill -s STOP realtime-kvm-watch; echo {isolated} > /proc/irq/{number}/smp_affinity_list;"
+        f"echo 2 > /proc/sys/vm/stat_interval; chrt -o -p 0 $(pgrep -x ksoftirqd/{isolated})",
     )
     verify = playbook("verify.yml", nodes=node, ok=False)
     assert "/proc/sys/vm/stat_interval" in verify.output
@@ -219,7 +222,27 @@ def test_drift_is_named_predicted_and_repaired(converged: Converged) -> None:
         change["resource"].split(":")[0] for _t, _a, changes in real.changes(node) for change in json.loads(changes)
     )
     assert resources == sorted(["/proc/sys/vm/stat_interval", f"/proc/irq/{number}/smp_affinity_list", "thread"])
+    ssh(node, "systemctl kill -s CONT realtime-kvm-watch")
     playbook("verify.yml", nodes=node)
+
+
+@pytest.mark.parametrize(
+    "event", ["ip link add watched type veth peer name watched1", "ip link set watched mtu 1400", "ip link del watched"]
+)
+def test_the_watcher_moves_an_interrupt_back_within_two_seconds_of_an_event(converged: Converged, event: str) -> None:
+    node = converged.nodes[0]
+    isolated = min(cpus(EXPECTED[node]["isolated"]))
+    number = next(
+        number
+        for names, _allowed, _effective, number in on_node(node, INTERRUPTS)
+        if "virtio0-config" in names or "acpi" in names
+    )
+    file = f"/proc/irq/{number}/smp_affinity_list"
+    time.sleep(12)  # its looks after the event before
+    cursor = ssh(node, "journalctl -n 0 --show-cursor --no-pager").strip().removeprefix("-- cursor: ")
+    allowed = ssh(node, f"echo {isolated} > {file}; {event}; sleep 2; cat {file}").strip()
+    assert not cpus(allowed) & cpus(EXPECTED[node]["isolated"])
+    assert f"{file}: {isolated} -> " in ssh(node, f"journalctl -u realtime-kvm-watch --no-pager --after-cursor='{cursor}'")
 
 
 def test_a_reboot_by_hand_keeps_the_node_as_it_is(converged: Converged) -> None:

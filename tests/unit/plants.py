@@ -43,6 +43,7 @@ from unit.trees import fill, machine_files, memory_files, snapshot
 SHAPE = {"nodes": 2, "cores": 3, "threads": 2}
 KERNEL = "6.12.1-rt-amd64"
 SWITCH = 900  # the daemon's pid
+WATCHER_PROCS = "/sys/fs/cgroup/system.slice/realtime-kvm-watch.service/cgroup.procs"
 PMDS = {901: 1, 902: 7}  # thread to CPU
 NETWORKS = [{"name": "control"}]
 PLC1 = {
@@ -227,7 +228,7 @@ class Plant:
             "cpu_power",
             {"state": "present", "partition": None, "governor": "performance", "turbo": "keep", "cstates": "C1"},
         )
-        self.run(irq_affinity, "irq_affinity", {"state": "present", "partition": None, "irqbalance": True})
+        self.run(irq_affinity, "irq_affinity", {"state": "present", "partition": None, "irqbalance": True, "watcher": True})
         specs = {"networks": NETWORKS, "guests": GUESTS}
         self.run(kvm_host, "kvm_host", {"state": "present", "partition": None, **specs, **_HOST})
         self.use_pages(free=True)
@@ -248,6 +249,9 @@ class Plant:
             return self.make(command)
         if command[0] == "ovs-appctl":
             return (0, self.queues, "") if self.queues is not None else (1, "", "ovs-appctl: cannot connect")
+        if command == ["systemctl", "restart", "realtime-kvm-watch.service"]:
+            self.write(WATCHER_PROCS, "870\n")
+            self.task(870, "python3", "0,3,6,9")
         if command[0] == "systemd-tmpfiles":
             os.makedirs(f"{self.root}{SOCKET_DIR}", exist_ok=True)
             os.chmod(f"{self.root}{SOCKET_DIR}", 0o770)

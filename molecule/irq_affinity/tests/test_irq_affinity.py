@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interrupts of a running node."""
 
+import time
+
 ISOLATED = {2, 3, 4, 5, 8, 9, 10, 11}
 ORDINARY = {0, 1, 6, 7}
 
@@ -35,3 +37,25 @@ def test_irqbalance_runs_and_keeps_off_isolated_cpus(host):
     environment = host.check_output("tr '\\0' '\\n' < /proc/$(pidof irqbalance)/environ").splitlines()
     assert "IRQBALANCE_BANNED_CPULIST=2-5,8-11" in environment
     assert "realtime" not in host.file("/etc/default/irqbalance").content_string  # the distribution's own file
+
+
+def test_the_watcher_runs_on_housekeeping_cpus(host):
+    watcher = host.service("realtime-kvm-watch")
+    assert watcher.is_running
+    assert watcher.is_enabled
+    status = host.check_output("cat /proc/$(systemctl show -P MainPID realtime-kvm-watch)/status").splitlines()
+    found = dict(line.split(":", 1) for line in status)
+    assert cpus(found["Cpus_allowed_list"]) == ORDINARY
+    assert int(found["RssAnon"].split()[0]) < 16 * 1024
+
+
+def test_after_an_event_of_the_kernel_interrupts_are_moved_back_and_the_journal_says_so(host):
+    host.check_output("echo 2 > /proc/irq/9/smp_affinity_list && ip link add watched type veth peer name watched1")
+    try:
+        deadline = time.monotonic() + 10
+        while cpus(host.check_output("cat /proc/irq/9/smp_affinity_list")) & ISOLATED and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert cpus(host.check_output("cat /proc/irq/9/smp_affinity_list")) <= ORDINARY
+        assert "/proc/irq/9/smp_affinity_list: 2 -> " in host.check_output("journalctl -u realtime-kvm-watch --no-pager")
+    finally:
+        host.check_output("ip link del watched")

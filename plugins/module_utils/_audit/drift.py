@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._cpus.answers import AnswerError, decode
+from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.machine import Kernel
 from .._cpus.partition import Partition
@@ -16,13 +17,24 @@ from .._cpus.topology import Topology
 from .._host.host import Host
 from .._host.kernel import read_kernel
 from .._host.paths import DOCUMENT, config_path
-from .._host.threads import read_threads
+from .._host.threads import describe_policy, read_threads
 from .._host.trial import trial_of
 from .._host.tuning_daemons import tuned_state
+from .._interrupts.affinity import printable
 from .._interrupts.interrupts import read_interrupts
+from .._interrupts.threads import bound_threads
 from .._runtime.features import FEATURES, configured_features
 from .._runtime.gate import OVERRIDE, is_missing, overridden, read_boot_state, why_closed
-from .findings import Finding, change_finding, check_document, check_interrupts, check_kernel, check_task, damage_finding
+from .findings import (
+    Finding,
+    change_finding,
+    check_document,
+    check_interrupts,
+    check_kernel,
+    check_managed,
+    check_task,
+    damage_finding,
+)
 
 #: Changes that are no difference: interrupts have their own rule, and a CPU is switched off before it gets a partition.
 _NO_DIFFERENCE = re.compile(r"/proc/irq/\d+/|/sys/devices/system/cpu/cpu\d+/online$")
@@ -99,6 +111,23 @@ def with_gate(host: Host, findings: list[Finding]) -> list[Finding]:
     return told
 
 
+def interrupt_findings(host: Host, partition: Partition) -> list[Finding]:
+    """Return the interrupts and their threads that may run on isolated CPUs."""
+    interrupts = read_interrupts(host)
+    threads = [
+        Finding(
+            "interrupt-thread",
+            f"{printable(thread.name)} (pid {thread.pid})",
+            f"CPUs {format_cpulist(partition.unisolated)}, where {interrupt.label} is",
+            f"bound to CPUs {format_cpulist(thread.allowed)} with {describe_policy(thread.policy, thread.priority)}, above the vCPUs there",
+            "it cannot be moved; keep its device's driver from loading, or plan around it: take CPUs "
+            f"{format_cpulist(thread.allowed & partition.isolated)} out of the isolated sets (cpu_partition_cpus)",
+        )
+        for interrupt, thread in bound_threads(host, partition, interrupts)
+    ]
+    return [*check_interrupts(partition, interrupts), *threads, *check_managed(partition, interrupts)]
+
+
 def tuned_finding(host: Host) -> Finding | None:
     """Return the finding for a node with an enabled or active tuned."""
     state = tuned_state(host)
@@ -122,7 +151,7 @@ def partition_drift(host: Host, topology: Topology, partition: Partition | None)
     ]
     for feature, options in features.items():
         findings += feature_findings(host, partition, feature, options)
-    findings += check_interrupts(partition, read_interrupts(host))
+    findings += [finding for finding in interrupt_findings(host, partition) if finding.severity != "info"]
     found = (
         check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=kernel.isolated)
         for task in read_threads(host, user=True)

@@ -204,6 +204,19 @@ _TABLE = (
         "interrupt-managed", "info", "Interrupts that the kernel manages keep off isolated CPUs.", "kernel/irq/manage.c", "none"
     ),
     Rule(
+        "interrupt-thread",
+        "warning",
+        "No interrupt's thread is bound to an isolated CPU while the interrupt is elsewhere.",
+        "kernel/irq/manage.c",
+    ),
+    Rule(
+        "interrupt-watcher",
+        "error",
+        "The watcher, which moves interrupts again after drivers have set them, runs on housekeeping CPUs.",
+        "docs/settings.md",
+        _SITE,
+    ),
+    Rule(
         "irqbalance",
         "error",
         "irqbalance leaves the isolated CPUs alone.",

@@ -10,6 +10,9 @@ from typing import Any
 
 #: Lines of the kernel's own timers: the local APIC timer of x86, the architected timer of Arm.
 TIMER_LINES = ("LOC", "arch_timer")
+#: What stands between the counts and the handlers of a line: chip, its input, then on x86 ``-edge``, on Arm ``Level`` or ``Edge``
+#: (kernel/irq/proc.c). Two spaces at least come before the handlers.
+_HANDLERS = re.compile(r"\s\d+(?:-\S+|\s+(?:Level|Edge)\b(?:\s*-\S+)?)?\s{2,}(\S.*)$")
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,7 @@ def parse_names(text: str) -> dict[int, tuple[str, ...]]:
     for row in rest.splitlines():
         number, _colon, values = row.partition(":")
         fields = values.split(maxsplit=cpus)
-        # x86: "IR-PCI-MSI-0000:01:00.0 0-edge nvme0q0"; Arm: "ITS-PCI-MSI-0000:01:00.0 0 Edge nvme0q0"
-        named = re.search(r"\s\d+(?:-\w+|\s+(?:Level|Edge))\s+(\S.*)$", fields[cpus]) if len(fields) > cpus else None
+        named = _HANDLERS.search(f" {fields[cpus]}") if len(fields) > cpus else None
         if number.strip().isdecimal() and named:
             found[int(number)] = tuple(name.strip() for name in named[1].split(","))
     return found

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -14,11 +15,14 @@ from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host
-from .affinity import Interrupt, stuck, wanted_affinity
+from .affinity import Interrupt, printable, stuck, wanted_affinity
 from .counts import parse_names
+from .threads import plan_interrupt_threads
 
 #: Interrupts whose move the kernel refused in this boot; older kernels (6.1) do not show which interrupts they manage.
 _REFUSED = "/run/realtime-kvm/managed-irqs.json"
+#: How the kernel refuses to move an interrupt that it manages itself (kernel/irq/proc.c); any other error may pass.
+_MANAGED = (errno.EIO, errno.EPERM)
 
 
 def _known_refused(host: Host) -> list[str]:
@@ -40,6 +44,7 @@ def read_interrupts(host: Host) -> list[Interrupt]:
         actions = actions or named.get(int(base.rsplit("/", 1)[1]), ())
         if not actions:
             continue
+        actions = tuple(map(printable, actions))
         node = host.value(f"{base}/node") or ""
         interrupt = Interrupt(
             number=int(base.rsplit("/", 1)[1]),
@@ -65,7 +70,7 @@ def _writable(host: Host, path: str) -> bool:
 
 
 def plan_interrupts(host: Host, partition: Partition) -> None:
-    """Plan the default affinity and the move of every movable interrupt that may fire on an isolated CPU."""
+    """Plan the default affinity and the move of every movable interrupt that may fire on an isolated CPU, and of its threads."""
     if not partition.isolated:
         return
     wanted = format_mask(partition.unisolated)
@@ -73,21 +78,26 @@ def plan_interrupts(host: Host, partition: Partition) -> None:
     current = host.value(path)
     if current is not None and parse_mask(current) != partition.unisolated:
         host.set_value(path, wanted, reason="new interrupts start on housekeeping and shared CPUs")
-    for interrupt in read_interrupts(host):
+    interrupts = read_interrupts(host)
+    for interrupt in interrupts:
         target = wanted_affinity(interrupt, partition, partition.nodes)
         if interrupt.movable and target != interrupt.affinity:
             file = f"/proc/irq/{interrupt.number}/smp_affinity_list"
             change = Change(file, format_cpulist(interrupt.affinity), format_cpulist(target), reason=interrupt.label)
             host.change(change, partial(_move, host, interrupt, file, change), kind="value")
+    plan_interrupt_threads(host, partition, interrupts)
 
 
 def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
-    """Move one interrupt; if the kernel refuses (EIO, EPERM: it manages this one), drop the change and note it."""
+    """Move one interrupt; if the kernel refuses, drop the change and note it, for good where it manages this one."""
     try:
         with open(host.path(path), "w") as stream:
             stream.write(change.after or "")
-    except OSError:
+    except OSError as error:
         host.take_back(change)
+        if error.errno not in _MANAGED:  # gone meanwhile, or no vector is free on these CPUs
+            host.notes.append(f"{interrupt.label} could not be moved off CPUs {change.before}: {error.strerror}")
+            return
         names = sorted({*_known_refused(host), interrupt.label})
         host.write_file(_REFUSED, json.dumps(names).encode())
         host.notes.append(f"{interrupt.label} is managed by the kernel, which refused to move it off CPUs {change.before}")

@@ -25,9 +25,11 @@ from .._host.kernel import read_kernel
 from .._host.paths import ARCHIVE, CONFIG_DIR, config_path
 from .._host.trial import trial_of
 from .._interrupts.irqbalance import IRQBALANCE_DROP_IN, plan_irqbalance
+from .._interrupts.watcher import WATCHER, WATCHER_UNIT, plan_watcher
 from .._isolation.cgroups import plan_slices
 from .._memory.pools import pool_path
 from .._node.archive import plan_service
+from .._runtime.feature import must_wait
 from .._switch.daemon import is_installed
 from . import kvm_host, ovs_dpdk, rt_domain
 from ._common import Body
@@ -273,6 +275,22 @@ def irqbalance_files(host: Host, runner: Runner, partition: Partition) -> list[F
     plan_irqbalance(trial, runner, partition)
     changes = [change for change in trial.changes if not change.resource.startswith("service:")]
     return [change_finding(change, "irq_affinity", "host-file") for change in changes]
+
+
+def watcher_findings(host: Host, runner: Runner, partition: Partition) -> list[Finding]:
+    """Compare the watcher of interrupts with its unit, if the role has made one, and say where it does not run."""
+    trial = trial_of(host, "irq_affinity")
+    if WATCHER_UNIT not in trial.entries("file") and not host.exists(WATCHER_UNIT):
+        return []
+    plan_watcher(trial, runner, partition, waits=must_wait(host, partition))
+    findings = [change_finding(change, "irq_affinity", "host-file") for change in trial.changes if change.resource != WATCHER]
+    if findings:
+        return findings  # a watcher that does not run for this reason is no second difference
+    remedy = "run the irq_affinity role; why it ended: journalctl -u realtime-kvm-watch"
+    return [
+        Finding("interrupt-watcher", "realtime-kvm-watch.service", change.after or "", change.before or "", remedy)
+        for change in trial.changes
+    ]
 
 
 def unconfigured(partition: Partition, present: Iterable[str], specs: Specs) -> list[Finding]:

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .._host.current import require_current_partition
+from .._host.host import Host
+from .._host.threads import restore_threads
 from .._interrupts.interrupts import stuck_interrupts
 from .._interrupts.irqbalance import plan_irqbalance, undo_irqbalance
+from .._interrupts.watcher import plan_watcher, undo_watcher
 from .._runtime.feature import plan_feature, undo_feature
 from .._runtime.interrupts import INTERRUPTS
 from ._common import Edges, Outcome
@@ -18,7 +22,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     host = edges.host
     if parameters["state"] == "absent":
         undo_irqbalance(host, edges.runner)
-        undo_feature(host)
+        undo_watcher(host, edges.runner, restore=partial(_restore, host))
         return Outcome({"deferred": False, "managed": []})
     partition, _topology = require_current_partition(host, parameters["partition"])
     if parameters["irqbalance"]:
@@ -26,8 +30,17 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     else:
         undo_irqbalance(host, edges.runner)
     deferred = plan_feature(host, INTERRUPTS, partition, {})
+    if parameters["watcher"]:
+        plan_watcher(host, edges.runner, partition, waits=deferred)
+    else:
+        undo_watcher(host, edges.runner)
 
     def look() -> dict[str, Any]:
         return {"managed": stuck_interrupts(host, partition)}
 
     return Outcome({"deferred": deferred, **look()}, after=look)
+
+
+def _restore(host: Host) -> None:
+    restore_threads(host)
+    undo_feature(host)

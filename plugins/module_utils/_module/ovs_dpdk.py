@@ -25,7 +25,7 @@ from .._host.threads import realtime_guests, restore_threads
 from .._memory.pools import guest_memory_mib, read_memory
 from .._node.hook import run_switch
 from .._runtime.feature import must_wait
-from .._switch.conflicts import AFFINITY_KEY
+from .._switch.conflicts import AFFINITY_KEY, check_devices
 from .._switch.daemon import (
     DROP_IN,
     SWITCH_UNIT,
@@ -45,8 +45,9 @@ from .._switch.daemon import (
     start,
     start_server,
 )
+from .._switch.devices import NET, VFIO, node_of
 from .._switch.diff import SwitchPlan, plan_removal, plan_switch, setting_resource
-from .._switch.nic import NET, VFIO, find_device, kernel_arguments, node_of, plan_binding, release_unused
+from .._switch.nic import find_device, kernel_arguments, plan_binding, release_unused
 from .._switch.ovsdb import Once, Ovsdb
 from .._switch.plan import (
     PHYSICAL,
@@ -128,6 +129,7 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
         for network in networks.values()
         if _is_there(network) and network.device is not None
     }
+    check_devices(addresses)
     check_dataplane(partition, networks, {name: node_of(host, address) for name, address in addresses.items()})
     domains = _domains(node.edges)
     _check_domains(partition, domains)

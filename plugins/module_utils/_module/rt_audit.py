@@ -16,12 +16,13 @@ from .._audit.drift import (
     boot_run_findings,
     document_missing,
     feature_findings,
+    interrupt_findings,
     kernel_findings,
     read_wanted_kernel,
     tuned_finding,
     with_gate,
 )
-from .._audit.findings import Finding, check_document, check_interrupts, check_managed, damage_finding, finding_rows, in_order
+from .._audit.findings import Finding, check_document, damage_finding, finding_rows, in_order
 from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
 from .._audit.kernel import (
     check_arguments,
@@ -57,7 +58,6 @@ from .._host.journal import JOURNAL
 from .._host.kernel import read_kernel
 from .._host.paths import DOCUMENT, config_path
 from .._host.sysfs import read_topology
-from .._interrupts.interrupts import read_interrupts
 from .._runtime.features import FEATURES
 from .._runtime.options import read_options
 from .._tables import text_table
@@ -76,6 +76,7 @@ from ._dry_runs import (
     service_findings,
     switch_outcome,
     unconfigured,
+    watcher_findings,
 )
 from ._parts import Parts
 from ._switch_edges import SwitchEdges
@@ -195,7 +196,7 @@ class _Audit:
             listed, featured = self._planned(specs, domains)
             self._features(self.document, specs, without=featured)
             named = named_threads(self.findings)
-        self.add("interrupts", lambda: self._interrupts(partition))
+        self.add("interrupts", lambda: interrupt_findings(self.host, partition))
         self.add("guests", lambda: self._running(partition, domains or {}, listed, named))
         self.add("platform", lambda: self._platform(partition, watch))
         self.add("waiting work", starving.findings)
@@ -252,6 +253,7 @@ class _Audit:
             self.add("what the boot service did", lambda: boot_run_findings(self.host, document))
         if JOURNAL not in self._damaged_files():
             self.add("irqbalance", lambda: irqbalance_files(self.host, self.runner, document))
+            self.add("watcher of interrupts", lambda: watcher_findings(self.host, self.runner, document))
 
     def _features(self, document: Partition, specs: Specs, without: Iterable[str]) -> None:
         """Compare the boot service's options, except for features whose module has already compared them."""
@@ -387,10 +389,6 @@ class _Audit:
         return kernel_priorities(self.host)
 
     # -- the rest ----------------------------------------------------------------------------------
-
-    def _interrupts(self, partition: Partition) -> Iterable[Finding]:
-        interrupts = read_interrupts(self.host)
-        return [*check_interrupts(partition, interrupts), *check_managed(partition, interrupts)]
 
     def _platform(self, partition: Partition, watch: IdleWatch) -> Iterable[Finding]:
         platform = read_platform(self.host, partition, watch.states())

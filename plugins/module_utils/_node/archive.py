@@ -34,9 +34,12 @@ INTERRUPTS_UNIT = "/etc/systemd/system/realtime-kvm-interrupts.service"
 WANTS = "/etc/systemd/system/multi-user.target.wants"
 PACKAGE = "realtime_kvm"
 _BASE = __package__.rpartition(".")[0]
-#: Its main(), as a name below module_utils.
-_ENTRY = "_node.archive"
-_MAIN = f"from {PACKAGE}.{_ENTRY} import main\n\nmain()\n"
+#: Its main() and the watcher's, as names below module_utils. The watcher stays in memory, so it loads only what it uses.
+_ENTRY, _WATCHER = "_node.archive", "_node.watcher"
+_MAIN = (
+    f"import sys\n\nif sys.argv[1:] == ['watch']:\n    from {PACKAGE}.{_WATCHER} import main\n"
+    f"else:\n    from {PACKAGE}.{_ENTRY} import main\n\nmain()\n"
+)
 _IMPORT = re.compile(r"^from (\.+)([\w.]*) import (.*)", re.MULTILINE)
 
 _UNIT_TEXT = """\
@@ -77,7 +80,7 @@ UNIT_TEXTS = {
 def parts() -> dict[str, str]:
     """Return the service's sources, by name below module_utils: the entry and all that it imports, directly or not."""
     found: dict[str, str] = {}
-    missing = [_ENTRY]
+    missing = [_ENTRY, _WATCHER]
     while missing:
         name = missing.pop()
         if name not in found:

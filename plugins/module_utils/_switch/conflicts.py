@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from .plan import Port, Switch, SwitchError, format_affinity
@@ -36,6 +36,15 @@ def check_conflicts(database: Database, switch: Switch, kernel_names: Collection
             )
     for port in switch.ports.values():
         _check_port(database, port)
+
+
+def check_devices(addresses: Mapping[str, str]) -> None:
+    """Refuse two networks (network to PCI address) on one device, which may be named by its interface and by its address."""
+    owners: dict[str, str] = {}
+    for network, address in addresses.items():
+        other = owners.setdefault(address, network)
+        if other != network:
+            raise SwitchError(f"realtime_networks: {other} and {network} name the same device, {address}; give each its own")
 
 
 def _check_port(database: Database, port: Port) -> None:

@@ -53,8 +53,13 @@ def test_documented_thread_rules_are_those_of_the_code():
 
 
 def test_documented_interrupt_files_are_those_of_the_code():
-    source = "".join(text_of(f"plugins/module_utils/_interrupts/{name}.py") for name in ("interrupts", "irqbalance"))
+    source = "".join(
+        text_of(f"plugins/module_utils/_interrupts/{name}.py") for name in ("interrupts", "irqbalance", "steering", "watcher")
+    )
     rows = table("docs/settings.md", ["File", "Value", "Reason", "Class"])
-    paths = [code_of(row[0]).replace("<n>", "{interrupt.number}") for row in rows]
-    assert len(paths) == 4
+    shown = {"/proc/irq/<n>": "/proc/irq/{interrupt.number}", "<interface>": "*", "rx-<n>": "rx-*"}
+    paths = [code_of(row[0]) for row in rows]
+    for documented, coded in shown.items():
+        paths = [path.replace(documented, coded) for path in paths]
+    assert len(paths) == 6
     assert [path for path in paths if path not in source] == []

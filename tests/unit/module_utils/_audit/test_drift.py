@@ -12,6 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.drift import p
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
+from unit.irqs import irq
 from unit.trees import fill, machine_files, plan, task, writable
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3
@@ -95,3 +96,13 @@ def test_a_request_for_a_kernel_is_read(root):
     assert read_wanted_kernel(writable(root)) is None
     fill(root, {KERNEL: '{"tokens": ["quiet"], "default_kernel": null}'})
     assert read_wanted_kernel(writable(root)) == {"tokens": ["quiet"], "default_kernel": None}
+
+
+def test_a_thread_left_behind_for_good_is_named_with_what_works(root):
+    """field/11: the interrupt was moved to CPU 0, its thread is bound to CPU 2, a realtime CPU."""
+    bound = task("/proc/311", "irq/167-pps@12", flags=0x04200000, policy=1, priority=50, allowed="2")
+    fill(root, {**irq(167, "0", "0", "pps@12"), **bound})
+    (found,) = partition_drift(writable(root), TOPOLOGY, PARTITION)
+    assert (found.rule, found.severity, found.resource) == ("interrupt-thread", "warning", "irq/167-pps@12 (pid 311)")
+    assert found.actual == "bound to CPUs 2 with SCHED_FIFO 50, above the vCPUs there"
+    assert found.remedy.startswith("it cannot be moved; keep its device's driver from loading, or plan around it")

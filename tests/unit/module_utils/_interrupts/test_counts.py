@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.counts import (
     load,
     parse_interrupt_counts,
@@ -73,3 +74,25 @@ def test_18_names_on_arm_follow_a_number_and_the_trigger():
     assert parse_names(field("18")[""].partition("\n")[2]) == {}, "the heading is not the table"
     table = "".join(line for line in field("18")[""].splitlines(keepends=True) if not line.startswith("#"))
     assert parse_names(table) == {11: ("arch_timer",), 116: ("48500.dma chan6",), 134: ("nvme0q0",)}
+
+
+@pytest.mark.parametrize(
+    ("line", "handlers"),
+    [
+        ("  8:          0          1   IO-APIC    8-edge      rtc0", ("rtc0",)),
+        ("  9:          0          1   IR-IO-APIC    9-fasteoi   acpi, i2c", ("acpi", "i2c")),
+        (" 24:    1000000          0   PCI-MSI 524288-edge      ens1-rx-0", ("ens1-rx-0",)),
+        # an Arm server: chips are followed by a number, then Level or Edge
+        (" 11:       7155       8882     GICv3  30 Level     arch_timer", ("arch_timer",)),
+        ("116:          4          0  MSI-INTA 1716234 Level     48500.dma chan6", ("48500.dma chan6",)),
+        ("134:        166          0  ITS-PCI-MSI-0000:01:00.0   0 Edge      nvme0q0", ("nvme0q0",)),
+        # chips with a name of two words, a line with a name of its own, and one without a handler
+        (" 10:          4          0  SiFive PLIC   8 Edge      ttyS0", ("ttyS0",)),
+        (" 12:          4          0     GICv2  33 Level    -mmc     mmc0", ("mmc0",)),
+        ("  2:          0          0    XT-PIC    2-edge    ", None),
+        ("IPI0:         3          2       Rescheduling interrupts", None),
+    ],
+)
+def test_handlers_of_a_line(line, handlers):
+    found = parse_names(f"           CPU0       CPU1\n{line}\n")
+    assert list(found.values()) == ([handlers] if handlers else [])

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts as _interrupts
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.interrupts import (
     plan_interrupts,
     read_interrupts,
     stuck_interrupts,
 )
-from unit.irqs import DEFAULT, LIST, PARTITION, run, text
+from unit.irqs import DEFAULT, LIST, PARTITION, irq, run, text
 from unit.trees import fill, plan, snapshot, writable
 
 
@@ -90,6 +91,38 @@ def test_a_refused_move_is_no_change_and_remembered(root):
     assert (again.changes, again.notes) == ([], [])
     assert apply(root, check_mode=True).changes == []
     assert [found["irq"] for found in stuck_interrupts(writable(root), PARTITION)] == [24, 100]
+
+
+def test_a_move_that_fails_for_lack_of_vectors_is_tried_again(root, monkeypatch):
+    real = builtins.open
+
+    def refuse(name, mode="r", *rest, **options):
+        if name == f"{root}/proc/irq/24/{LIST}" and "w" in mode:
+            raise OSError(28, "No space left on device")
+        return real(name, mode, *rest, **options)
+
+    monkeypatch.setattr(builtins, "open", refuse)
+    host = apply(root)
+    assert host.notes == ["IRQ 24 (eth0-rx, eth0-tx) could not be moved off CPUs 1-3: No space left on device"]
+    assert [interrupt.number for interrupt in read_interrupts(writable(root)) if not interrupt.movable] == [100]
+    monkeypatch.undo()
+    assert [change.resource for change in apply(root).changes] == [f"/proc/irq/24/{LIST}"]
+
+
+def test_a_name_of_control_characters_is_shown_without_them(root):
+    fill(root, irq(30, "1", "1", "eth\x1b[2J\u202e-rx"))
+    found = {interrupt.number: interrupt.label for interrupt in read_interrupts(writable(root))}
+    assert found[30] == "IRQ 30 (eth?[2J?-rx)"
+
+
+def test_a_captured_arm_machine_has_interrupts_without_folders_of_handlers(tmp_path):
+    table = """           CPU0       CPU1
+ 11:       7155       8882     GICv3  30 Level     arch_timer
+134:        166          0  ITS-PCI-MSI-0000:01:00.0   0 Edge      nvme0q0
+"""
+    fill(tmp_path, {"/proc/interrupts": table, **irq(11, "0-1", "0"), **irq(134, "0-1", "1"), **irq(135, "0", "0")})
+    found = read_interrupts(Host(str(tmp_path), captured=True))
+    assert [(interrupt.number, interrupt.actions) for interrupt in found] == [(11, ("arch_timer",)), (134, ("nvme0q0",))]
 
 
 @pytest.mark.usefixtures("_refusing")

@@ -9,12 +9,13 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher import WATCHER, WATCHER_LINK, WATCHER_UNIT
 from ansible_collections.realtime.kvm.plugins.module_utils._module import irq_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.features import KNOBS, PARTITION, text
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
-PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False}
+PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False, "watcher": False}
 
 
 @pytest.fixture(name="root")
@@ -68,3 +69,23 @@ def test_a_partition_of_another_topology_is_refused_before_any_change(root):
     with pytest.raises(PartitionError, match="another topology"):
         run(root, partition=to_document(plan(cores=3)))
     assert snapshot(root) == before
+
+
+def test_the_watcher_is_set_up_by_default_and_undone_exactly(root):
+    before = snapshot(root)
+    made = run(root, watcher=True)
+    resources = [change["resource"] for change in made["changes"]]
+    assert {WATCHER_UNIT, WATCHER_LINK} <= set(resources)
+    assert WATCHER not in resources, "no systemd here"
+    assert run(root, watcher=True)["changed"] is False
+    off = run(root, watcher=False)
+    assert [change["resource"] for change in off["changes"]] == [WATCHER_LINK, WATCHER_UNIT]
+    assert text(root, "/proc/irq/9/smp_affinity_list") == "0", "only the watcher is gone"
+    run(root, watcher=True)
+    run(root, state="absent")
+    after = snapshot(root)
+    assert {path: after.get(path) for path in before if not path.startswith("/proc/")} == {
+        path: entry for path, entry in before.items() if not path.startswith("/proc/")
+    }
+    assert set(after) == set(before)
+    assert text(root, "/proc/irq/9/smp_affinity_list") == "0-3"

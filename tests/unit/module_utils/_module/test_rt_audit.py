@@ -15,10 +15,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import D
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher import WATCHER_LINK, WATCHER_UNIT
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT, WANTS
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import BOOT_STATE, OVERRIDE
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
-from unit.plants import KERNEL, SWITCH, mask, matches
+from unit.irqs import irq
+from unit.plants import KERNEL, SWITCH, WATCHER_PROCS, mask, matches
 from unit.trees import fill
 
 NODE1 = "/sys/devices/system/node/node1/hugepages/hugepages-2048kB"
@@ -45,6 +47,10 @@ def edited(path, old, new):
 
 def task(*arguments, **options):
     return lambda plant: plant.task(*arguments, **options)
+
+
+def irq_thread(pid, name, cpus, *, bound=False):
+    return task(pid, name, cpus, kernel=True, bound=bound, policy=1, priority=50)
 
 
 def redefined(old, new, name="plc1"):
@@ -173,6 +179,24 @@ SABOTAGES = {
     "interrupt fires there": (written("/proc/irq/24/effective_affinity_list", "2\n"), []),  # pending: it moves when it fires next
     "interrupt allowed there": (written("/proc/irq/9/smp_affinity_list", "0,2\n"), [("interrupt", "IRQ 9 (acpi)")]),
     "new interrupts": (written("/proc/irq/default_smp_affinity", mask(*range(12))), [("setting", "/proc/irq/default_smp_affinity")]),
+    "thread of an interrupt left behind": (
+        irq_thread(300, "irq/24-virtio0", "2"), [("kthread", "thread:irq/24-virtio0:300:*:affinity")],
+    ),
+    # field/11: bound by the kernel, so nothing can move it off the vCPU's CPU
+    "thread of an interrupt bound there": (
+        both(
+            lambda plant: fill(plant.root, irq(167, "0", "0", "pps@12")), irq_thread(300, "irq/167-pps@12", "2", bound=True),
+        ),
+        [("interrupt-thread", "irq/167-pps@12 (pid 300)")],
+    ),
+    "thread of a managed interrupt": (irq_thread(300, "irq/40-nvme0q2", "2", bound=True), []),  # it belongs there
+    "queue steers to an isolated CPU": (
+        written("/sys/class/net/ens1/queues/rx-0/rps_cpus", "6\n"), [("setting", "/sys/class/net/ens1/queues/rx-0/rps_cpus")],
+    ),
+    "watcher ended": (written(WATCHER_PROCS, ""), [("interrupt-watcher", "realtime-kvm-watch.service")]),
+    "watcher elsewhere": (task(870, "python3", "0-2"), [("interrupt-watcher", "realtime-kvm-watch.service"), ("task", "python3 (pid 870)")]),
+    "watcher not enabled": (gone(WATCHER_LINK), [("host-file", WATCHER_LINK)]),
+    "watcher's unit gone": (both(gone(WATCHER_UNIT), written(WATCHER_PROCS, "")), [("host-file", WATCHER_UNIT)]),
     "irqbalance's list": (gone("/etc/realtime-kvm/irqbalance.env"), [("host-file", "/etc/realtime-kvm/irqbalance.env")]),
     "irqbalance by hand": (task(800, "irqbalance", "0"), [("irqbalance", "irqbalance (pid 800)")]),
     "irqbalance that knows": (

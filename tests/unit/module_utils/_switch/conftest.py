@@ -6,7 +6,13 @@
 from __future__ import annotations
 
 import pytest
+from unit.nics import Machine
 from unit.ovsdb import settled_switch, shared_switch
+
+
+@pytest.fixture(name="machine")
+def _machine(tmp_path):
+    return Machine(tmp_path)
 
 
 @pytest.fixture(name="settled")

@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.conflicts import describe_port
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.conflicts import check_devices, describe_port
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
 from unit.switches import SWITCH, Rows, compare, settled
 
@@ -48,3 +48,11 @@ def test_a_bridge_of_the_kernel_is_named():
 
 def test_a_described_port_leaves_out_what_it_has_not():
     assert not re.search("tag|None", describe_port(replace(SWITCH.ports["plc1.control"], tag=None)))
+
+
+def test_one_device_by_two_names_is_refused():
+    check_devices({"control": "0000:41:00.0", "field": "0000:41:00.1"})
+    with pytest.raises(
+        SwitchError, match=r"^realtime_networks: control and field name the same device, 0000:41:00\.0; give each its own"
+    ):
+        check_devices({"control": "0000:41:00.0", "field": "0000:41:00.0"})

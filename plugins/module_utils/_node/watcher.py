@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The watcher: moves interrupts off isolated CPUs whenever the kernel reports a change, and now and then without one. Edge.
+
+It plans as the module irq_affinity does. Only a plan with changes takes the node's lock and opens the journal, so a look
+that finds all in order writes nothing. It may be killed at any time: each move is journalled before it is made.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from .._cpus.errors import RefusalError
+from .._cpus.partition import Partition
+from .._host.current import require_current_partition
+from .._host.host import Host
+from .._host.paths import ARCHIVE, DOCUMENT
+from .._interrupts.affinity import printable
+from .._runtime.feature import must_wait
+from .._runtime.interrupts import INTERRUPTS
+from .events import Events
+
+#: Seconds between looks without an event: for drivers that move interrupts without a word.
+SLOW_S = 300.0
+#: After a look that failed, for example because a run holds the node's lock.
+RETRY_S = 20.0
+#: How long after an event the first look comes, so that one look serves a burst of events.
+SETTLE_S = 0.2
+#: When it looks again after an event: drivers go on working after they have reported.
+AGAIN_S = (1.5, 8.0)
+#: After a look it rests this many times as long as the look took, but at most so many seconds: a storm of events must not
+#: take a housekeeping CPU.
+REST, REST_AT_MOST_S = 20, 1.0
+
+
+class Watcher:
+    """One look after the other; ``open_host`` returns a host for a plan (in check mode) or for changes."""
+
+    def __init__(self, open_host: Callable[[bool], Host]) -> None:
+        self._open = open_host
+        self._document: str | None = None
+        self._partition: Partition | None = None
+        self._said: list[str] = []
+        self.failed = False  #: whether the last look could not be ended
+        self._code = self._code_now()
+
+    def look(self) -> list[str]:
+        """Move what is on isolated CPUs; return the moves, and notes and faults that the last look did not have."""
+        self.failed = False
+        try:
+            moves, notes = self._move()
+        except (RefusalError, OSError) as error:
+            self.failed = True
+            moves, notes = [], [str(error)]
+        news = [note for note in notes if note not in self._said]
+        self._said = notes
+        return [printable(line) for line in (*moves, *news)]
+
+    def _move(self) -> tuple[list[str], list[str]]:
+        trial = self._open(True)
+        partition = self._current(trial)
+        if must_wait(trial, partition):
+            return [], []
+        INTERRUPTS.plan(trial, partition, {})
+        if not trial.changes:
+            return [], trial.notes
+        host = self._open(False)
+        with host.locked():
+            INTERRUPTS.plan(host, partition, {})
+            host.commit()
+        moves = [f"{change.resource}: {change.before} -> {change.after} ({change.reason})" for change in host.changes]
+        return moves, host.notes
+
+    def _current(self, host: Host) -> Partition:
+        """Return the partition; a document that is the same as at the last look is not compared with the machine again."""
+        document = host.read(DOCUMENT)
+        if self._partition is None or document != self._document:
+            self._partition = None
+            self._partition, _topology = require_current_partition(host, None)
+            self._document = document
+        return self._partition
+
+    def outdated(self) -> bool:
+        """Whether another release has replaced the code since the start; systemd then starts that."""
+        return self._code_now() != self._code
+
+    def _code_now(self) -> tuple[int, ...]:
+        try:
+            found = os.stat(self._open(True).path(ARCHIVE))
+        except OSError:
+            return ()
+        return (found.st_dev, found.st_ino, found.st_mtime_ns)
+
+
+def main() -> None:
+    """Watch until the code is replaced."""
+    watcher = Watcher(lambda dry: Host(owner=INTERRUPTS.name, check_mode=dry))
+    events = Events()
+    again: list[float] = []
+    while not watcher.outdated():
+        began = time.monotonic()
+        for line in watcher.look():
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        time.sleep(min(REST * (time.monotonic() - began), REST_AT_MOST_S))
+        if events.heard(again.pop(0) if again else RETRY_S if watcher.failed else SLOW_S):
+            time.sleep(SETTLE_S)
+            events.heard(0)
+            again = list(AGAIN_S)

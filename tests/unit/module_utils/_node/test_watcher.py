@@ -1,0 +1,261 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The watcher: moves what is misplaced, is silent otherwise, reacts to the kernel's events, and may be killed at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
+from ansible_collections.realtime.kvm.plugins.module_utils._node.watcher import Watcher
+from unit.irqs import DEFAULT, LIST, irq, text
+from unit.netns import command_of
+from unit.trees import fill, killed_at, machine_files, plan, snapshot, writable
+
+FILE = f"/proc/irq/24/{LIST}"
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path):
+    files = {
+        **machine_files(isolated="1-3"),
+        DOCUMENT: json.dumps(to_document(plan())),  # housekeeping 0, realtime 1-3
+        ARCHIVE: build_archive(),
+        "/var/lib/": None,
+        DEFAULT: "00000001",
+        **irq(24, "0", "0", "eth0-rx"),
+    }
+    return fill(tmp_path, files)
+
+
+def watcher(root):
+    return Watcher(lambda dry: writable(root, "irq_affinity", check_mode=dry))
+
+
+def test_a_look_at_a_node_in_order_writes_nothing(root):
+    before = snapshot(root)
+    assert watcher(root).look() == []
+    assert snapshot(root) == before
+
+
+def test_what_a_driver_has_set_again_is_moved_and_said_once(root):
+    watching = watcher(root)
+    watching.look()
+    fill(root, {FILE: "2"})
+    assert watching.look() == [f"{FILE}: 2 -> 0 (IRQ 24 (eth0-rx))"]
+    assert text(root, FILE) == "0"
+    assert watching.look() == []
+    assert json.loads(text(root, JOURNAL))["entries"][FILE]["owner"] == "irq_affinity", "undo knows it"
+
+
+def test_new_interrupts_and_queues_are_moved(root):
+    watching = watcher(root)
+    watching.look()
+    queue = "/sys/class/net/ens1/queues/rx-0/rps_cpus"
+    fill(root, {**irq(77, "0-3", "3", "vf0-rx"), queue: "f"})
+    assert watching.look() == [
+        f"/proc/irq/77/{LIST}: 0-3 -> 0 (IRQ 77 (vf0-rx))",
+        f"{queue}: f -> 00000001 (packets are not handed to isolated CPUs)",
+    ]
+
+
+def test_names_reach_the_journal_without_control_characters(root):
+    fill(root, irq(77, "1", "1", "e\x1b]0;owned\x07\u2028th"))
+    assert watcher(root).look() == [f"/proc/irq/77/{LIST}: 1 -> 0 (IRQ 77 (e?]0;owned??th))"]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "said"),
+    [
+        (DOCUMENT, "{", f"{DOCUMENT}: "),
+        (
+            DOCUMENT,
+            json.dumps({**to_document(plan()), "topology_digest": "other"}),
+            "the partition document describes another topology",
+        ),
+        (JOURNAL, "{", f"{JOURNAL} is damaged"),
+    ],
+)
+def test_a_fault_is_said_once_and_again_after_it_was_away(root, path, content, said):
+    good = (root / path[1:]).read_text() if path == DOCUMENT else None
+    fill(root, {path: content, FILE: "2"})
+    watching = watcher(root)
+    (line,) = watching.look()
+    assert line.startswith(said)
+    assert watching.failed is True, "so it looks again soon"
+    assert watching.look() == []
+    if good is None:
+        (root / path[1:]).unlink()
+    else:
+        fill(root, {path: good})
+    assert watching.look() == [f"{FILE}: 2 -> 0 (IRQ 24 (eth0-rx))"]
+    assert watching.failed is False
+    fill(root, {path: content, FILE: "2"})
+    assert watching.look() == [line]
+
+
+def test_it_waits_for_the_kernel_that_isolates(root):
+    fill(root, {"/sys/devices/system/cpu/isolated": "\n", FILE: "2"})
+    watching = watcher(root)
+    assert watching.look() == []
+    fill(root, {"/sys/devices/system/cpu/isolated": "1-3\n"})
+    assert len(watching.look()) == 1
+
+
+def test_a_new_document_counts_at_once(root):
+    watching = watcher(root)
+    fill(root, {FILE: "0,3"})
+    watching.look()
+    wide = plan(cores=4)
+    document = to_document(wide)
+    document["sets"]["realtime"], document["sets"]["shared"] = document["sets"]["shared"], document["sets"]["realtime"]
+    fill(root, {DOCUMENT: json.dumps(document), FILE: "3"})
+    assert watching.look() == []
+    assert text(root, FILE) == "3", "the CPU is a shared one now"
+
+
+def test_it_knows_that_its_code_was_replaced(root):
+    watching = watcher(root)
+    assert watching.outdated() is False
+    os.replace(root / ARCHIVE[1:], root / "old")
+    assert watching.outdated() is True
+    fill(root, {ARCHIVE: "new"})
+    assert watching.outdated() is True
+
+
+def test_killed_at_any_step_the_next_look_ends_the_work_and_undo_knows_the_originals(root):
+    step = 0
+    while True:
+        fill(root, {FILE: "2", DEFAULT: "f"})
+        if not killed_at(step, lambda: watcher(root).look(), root):
+            break
+        watcher(root).look()
+        assert (text(root, FILE), text(root, DEFAULT)) == ("0", "00000001")
+        host = Host(str(root), owner="irq_affinity")
+        with host.locked():
+            host.restore_values()
+            host.commit()
+        assert (text(root, FILE), text(root, DEFAULT)) == ("2", "f")
+        assert not (root / "var/lib/realtime-kvm").exists()
+        step += 1
+    assert step > 5
+
+
+# -- as it runs on a node --------------------------------------------------------------------------
+
+#: The archive's main with one link that comes and goes; what it takes for / is a tree, whose queues are those of the kernel.
+_ON_A_TREE = """\
+import sys, subprocess
+archive, root = sys.argv[1:3]
+sys.path.insert(0, archive)
+subprocess.run("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up", shell=True, check=True)
+from realtime_kvm._host import host
+from realtime_kvm._node import watcher
+class Host(host.Host):
+    def __init__(self, *args, **options):
+        super().__init__(root, **options)
+watcher.Host = Host
+import threading
+def orders():
+    for line in sys.stdin:
+        subprocess.run(line, shell=True, check=True)
+threading.Thread(target=orders, daemon=True).start()
+watcher.main()
+"""
+
+
+class Running:
+    """A watcher in a network namespace; orders are commands that run there."""
+
+    def __init__(self, root):
+        self.root = root
+        fill(root, {"/sys/class/net": ("link", "/sys/class/net")})
+        command = command_of(_ON_A_TREE, f"{root}{ARCHIVE}", root)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def order(self, command):
+        self.process.stdin.write(f"{command}\n")
+        self.process.stdin.flush()
+
+    def line(self):
+        return self.process.stdout.readline().strip()
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=20)
+        return out, err
+
+
+@pytest.fixture(name="running")
+def _running(root):
+    fill(root, {FILE: "2"})
+    running = Running(root)
+    assert running.line() == f"{FILE}: 2 -> 0 (IRQ 24 (eth0-rx))", "the first look comes at once"
+    yield running
+    running.process.kill()
+    running.process.communicate()
+
+
+def moved(running, event):
+    """Let a driver move the interrupt, then the kernel report something; return after how many seconds it was moved back."""
+    time.sleep(1.5)  # the rest after a look
+    fill(running.root, {FILE: "1-3"})
+    began = time.monotonic()
+    running.order(event)
+    assert running.line() == f"{FILE}: 1-3 -> 0 (IRQ 24 (eth0-rx))"
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("event", ["ip link set v0 down", "ip link set v0 mtu 1400", "ip link add v2 type veth peer name v3"])
+def test_an_event_of_the_kernel_makes_it_look_within_two_seconds(running, event):
+    assert moved(running, event) < 2
+    assert running.end() == ("", "")
+
+
+def test_a_real_queue_is_taken_off_isolated_cpus(running):
+    time.sleep(1.5)
+    running.order("printf 3 > /sys/class/net/v0/queues/rx-0/rps_cpus && ip link set v0 mtu 1300")
+    wanted = "/sys/class/net/v0/queues/rx-0/rps_cpus: 3 -> 00000001 (packets are not handed to isolated CPUs)"
+    assert running.line() == wanted
+    assert running.end() == ("", "")
+
+
+def test_a_hostile_interface_gives_nothing_to_the_journal(running):
+    time.sleep(1.5)
+    running.order(
+        r"ip link add name $(printf 'x\033[2J') type veth peer name ... && for f in /sys/class/net/x*/queues/rx-0/rps_cpus; do printf 3 > $f; done"
+    )
+    assert moved(running, "ip link set v0 down") < 4
+    assert running.end() == ("", "")
+
+
+def test_killed_it_leaves_a_journal_that_the_next_one_goes_on_with(running, root):
+    assert running.end(signal.SIGKILL) == ("", "")
+    fill(root, {FILE: "3"})
+    assert watcher(root).look() == [f"{FILE}: 3 -> 0 (IRQ 24 (eth0-rx))"]
+    assert json.loads(text(root, JOURNAL))["entries"][FILE]["before"] == "2", "the first original"
+
+
+def test_it_ends_when_another_release_has_replaced_its_code(running, root):
+    os.replace(root / ARCHIVE[1:], root / "old")
+    running.order("ip link set v0 down")
+    out, err = running.process.communicate(timeout=20)
+    assert (running.process.returncode, out, err) == (0, "", "")
+
+
+def test_it_takes_little_memory(running):
+    pid = running.process.pid  # unshare and sh have become it
+    found = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    private = sum(int(found[key].split()[0]) for key in ("Private_Clean", "Private_Dirty"))
+    assert private < 12 * 1024, f"{private} KiB"
