@@ -33,19 +33,27 @@ with open({log!r}, "a") as stream:
 with open({answers!r}) as stream:
     answers = json.load(stream)
 left_off, state = answers.get("left_off"), given.get("state", "present")
+failed = answers.get("fail", {{}}).get(f"{{name}} {{state}}")
+if failed:
+    print(json.dumps({{"failed": True, "changed": False, "msg": failed}}))
+    sys.exit(1)
 if left_off and name == "cpu_partition" and state == "present":  # until a call has recovered it, or for ever
     with open({log!r}) as stream:
         recovered = any(json.loads(line).get("state") == "recovered" for line in stream)
     if not recovered or answers.get("for_ever"):
         print(json.dumps({{"failed": True, "changed": False, "msg": "CPUs are off", "left_off": left_off}}))
         sys.exit(1)
+with open({log!r}) as stream:
+    rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line)["check"] for line in stream)
 disruption = answers.get(name)
 changes = [{{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}}] if disruption else []
 kernel = {{"release": "6.1", "matches": True, "tokens": []}}
 print(json.dumps({{
     "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {{}}, "table": [], "installed": True,
     "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
-    "added_kernels": [], "matching_kernels": [], "realtime_guests": [], **answers.get("results", {{}}).get(name, {{}}),
+    "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
+    "missing": [], "unexpected": [], **answers.get("results", {{}}).get(name, {{}}),
+    **(answers.get("after_reboot", {{}}).get(name, {{}}) if rebooted else {{}}),
 }}))
 """
 PACKAGES = """---
@@ -57,7 +65,18 @@ PACKAGES = """---
   ansible.builtin.set_fact:
     packages_result: {changed: "{{ not packages_preflight }}"}
 """
-MODULES = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "kvm_host", "ovs_dpdk", "rt_domain")
+MODULES = (
+    "cpu_partition",
+    "cpu_power",
+    "irq_affinity",
+    "kernel_arguments",
+    "kvm_host",
+    "ovs_dpdk",
+    "rt_domain",
+    "rt_domain_power",
+    "reboot",
+)
+REBOOT = "ansible.builtin.reboot:"
 
 
 def environment(folder, collections):
@@ -105,6 +124,8 @@ class Nodes:
             (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
 
         (self.base / "roles" / "packages" / "tasks" / "apt.yml").write_text(PACKAGES)
+        for path in (self.base / "roles" / "rt_kernel" / "tasks").glob("*.yml"):
+            path.write_text(path.read_text().replace(REBOOT, "realtime.kvm.reboot:"))  # else this machine reboots
 
     def environment(self):
         return environment(self.folder, self.collections)

@@ -29,6 +29,7 @@ EDGE = {
     "_guests/kvm",
     "_guests/libvirt",
     "_guests/plan",
+    "_guests/power",
     "_guests/threads",
     "_host/document",
     "_host/files",
@@ -40,6 +41,7 @@ EDGE = {
     "_host/sysfs",
     "_host/current",
     "_host/resolve",
+    "_host/stopped_guests",
     "_host/threads",
     "_host/trial",
     "_host/tuning_daemons",
@@ -66,6 +68,7 @@ EDGE = {
     "_switch/daemon",
     "_switch/nic",
     "_switch/ovsdb",
+    "_switch/ready",
 }
 
 #: The files without a test file of their name, and why.

@@ -24,14 +24,25 @@ class Changes:
     """Plans the changes of a node's guests on its host."""
 
     def __init__(
-        self, host: Host, connection: Connection, domains: Mapping[str, Domain], *, timeout_s: int, force_off: bool
+        self,
+        host: Host,
+        connection: Connection,
+        domains: Mapping[str, Domain],
+        *,
+        timeout_s: int,
+        force_off: bool,
+        ready: Callable[[GuestPlan], None],
     ) -> None:
-        """``timeout_s``: how long guests may take to shut down; ``force_off``: whether they are switched off then."""
+        """``timeout_s``: how long guests may take to shut down; ``force_off``: whether they are switched off then.
+
+        ``ready`` waits until a guest can start, or refuses.
+        """
         self.host = host
         self.connection = connection
         self.domains = domains
         self.timeout_s = timeout_s
         self.force_off = force_off
+        self.ready = ready
         self.stopping: list[str] = []
 
     # -- states ------------------------------------------------------------------------------------
@@ -47,7 +58,11 @@ class Changes:
     def start(self, plan: GuestPlan) -> None:
         """Plan to start a guest."""
         change = Change(f"domain {plan.guest.name}: state", "shut off", "running")
-        self.host.follow_up(change, partial(self.connection.start, plan.guest.name))
+        self.host.follow_up(change, partial(self._start, plan))
+
+    def _start(self, plan: GuestPlan) -> None:
+        self.ready(plan)
+        self.connection.start(plan.guest.name)
 
     def restart(self, plan: GuestPlan) -> None:
         """Plan to restart a guest for changes that it cannot take while it runs."""
@@ -55,11 +70,12 @@ class Changes:
         change = Change(
             f"domain {plan.guest.name}: restart", "running as before", what, "guest", "a running guest cannot take these"
         )
-        self.host.follow_up(change, partial(self._restart, plan.guest.name))
+        self.host.follow_up(change, partial(self._restart, plan))
 
-    def _restart(self, name: str) -> None:
-        self.connection.stop([name], self.timeout_s, force=self.force_off)
-        self.connection.start(name)
+    def _restart(self, plan: GuestPlan) -> None:
+        self.ready(plan)  # while it still runs
+        self.connection.stop([plan.guest.name], self.timeout_s, force=self.force_off)
+        self.connection.start(plan.guest.name)
 
     # -- definitions -------------------------------------------------------------------------------
 

@@ -117,13 +117,13 @@ class Connection:
             if not waiting or time.monotonic() > end:
                 break
             time.sleep(0.5)
+        if waiting and not force:
+            raise HostError(
+                f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or "
+                "ACPI); shut down inside the guest, "
+                "or set rt_guest_force_off: true to switch it off"
+            )
         for name, handle in waiting.items():
-            if not force:
-                raise HostError(
-                    f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or "
-                    "ACPI); shut down inside the guest, "
-                    "or set rt_guest_force_off: true to switch it off"
-                )
             _call(name, "switch it off", handle.destroy)
 
     def remove(self, name: str) -> None:

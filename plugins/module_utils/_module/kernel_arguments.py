@@ -24,12 +24,14 @@ from .._boot.arguments import (
 from .._boot.grub_files import BootEntry
 from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.planned_arguments import ArgumentPolicy, page_arguments, partition_arguments
+from .._boot.protection import protection_notes
 from .._cpus.errors import HostError
 from .._host.document import require_partition
 from .._host.host import Host
-from .._host.kernel import read_kernel, read_machine
+from .._host.kernel import read_kernel, read_lockdown, read_machine, read_secure_boot
 from .._host.paths import config_path
-from .._host.threads import realtime_guests
+from .._host.stopped_guests import stopped_guests
+from .._host.threads import realtime_guests, running_guests
 from .._runtime.cpu_settings import check_priority_limit
 from .._runtime.options import read_options
 from .._runtime.pages import PAGES
@@ -141,5 +143,13 @@ def _result(host: Host, wanted: list[Argument], following: BootEntry | None, pat
         "missing": list(comparison.missing),
         "unexpected": list(comparison.unexpected),
         "reboot_required": not host.captured and not (comparison.equal and same_kernel and (matches or not wanted)),
+        "protection": _protection(host),
         "realtime_guests": realtime_guests(host),
+        "running_guests": running_guests(host),
+        "stopped_guests": stopped_guests(host),
     }
+
+
+def _protection(host: Host) -> dict[str, Any]:
+    secure_boot, lockdown = read_secure_boot(host), read_lockdown(host)
+    return {"secure_boot": secure_boot, "lockdown": lockdown, "notes": protection_notes(secure_boot, lockdown)}

@@ -25,11 +25,12 @@ from .._host.host import Host
 from .._host.sysfs import read_topology
 from .._memory.pools import guest_memory_mib
 from .._runtime.cpu_settings import check_priority_limit
+from .._switch.ready import require_switch, switch_sockets
 from ._common import Outcome
-from ._guest_edges import GuestEdges
+from ._switch_edges import SwitchEdges
 
 
-def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
+def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the guests; definitions, states and threads are read back from libvirt and /proc."""
     host = edges.host
     if parameters["state"] == "absent":
@@ -80,9 +81,14 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     return Outcome(results, after=partial(_look, host, connection, plans, removed) if host.changes else None)
 
 
-def _changes(edges: GuestEdges, connection: Connection, domains: Mapping[str, Domain], parameters: Mapping[str, Any]) -> Changes:
-    timeout_s, force_off = parameters["shutdown_timeout_s"], parameters["force_off"]
-    return Changes(edges.host, connection, domains, timeout_s=timeout_s, force_off=force_off)
+def _changes(edges: SwitchEdges, connection: Connection, domains: Mapping[str, Domain], parameters: Mapping[str, Any]) -> Changes:
+    host, timeout_s = edges.host, parameters["shutdown_timeout_s"]
+
+    def ready(plan: GuestPlan) -> None:
+        read = edges.ovsdb(host, edges.runner).read
+        require_switch(host, read, plan.guest.name, switch_sockets(plan.tree), parameters["switch_timeout_s"])
+
+    return Changes(host, connection, domains, timeout_s=timeout_s, force_off=parameters["force_off"], ready=ready)
 
 
 def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:
@@ -128,7 +134,7 @@ def _result(plan: GuestPlan) -> dict[str, Any]:
 # -- removal of everything -------------------------------------------------------------------------
 
 
-def _remove_all(edges: GuestEdges, parameters: Mapping[str, Any]) -> Outcome:
+def _remove_all(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     """Plan to remove every definition that this collection made, and to restore adopted domains. Disks stay."""
     host = edges.host
     # without libvirt there is nothing to remove

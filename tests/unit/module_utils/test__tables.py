@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import plan_table, text_table
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import plan_report, plan_table, text_table
 from property.machines import regular
 
 
@@ -38,3 +38,21 @@ def test_a_small_node_is_told_in_the_singular():
     assert lines[0] == "2 CPUs, 2 cores, 1 package, 1 NUMA node, 1 thread per core"
     assert "offline, not used: 2" in lines
     assert not [line for line in lines if line.startswith("idle")]
+
+
+def test_guests_that_a_reboot_ends_and_what_restricts_the_kernel_are_in_the_plan():
+    kernel = {
+        "reboot_required": True,
+        "running": {"release": "6.1", "matches": False},
+        "following": {"release": "6.1-rt", "tokens": []},
+        "running_guests": ["historian", "plc1"],
+        "protection": {"notes": ["Secure Boot is on"]},
+    }
+    lines = plan_report({"kernel": kernel}).splitlines()
+    assert lines[:3] == [
+        "note: the reboot needs rt_kernel_reboot_with_guests: true, since guests run: historian, plc1",
+        "note: Secure Boot is on",
+        "",
+    ]
+    lines = plan_report({"kernel": {**kernel, "reboot_required": False, "protection": {}}}).splitlines()
+    assert lines == ["nothing to change"]

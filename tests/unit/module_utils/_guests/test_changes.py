@@ -29,12 +29,15 @@ class Bench:
             root, {"/proc/sys/kernel/random/boot_id": "b\n", "/var/lib/": None, "/images/plc1.qcow2": "", "/images/data.raw": ""}
         )
         self.libvirt = FakeLibvirt(root)
+        self.ready = []
         self.renew()
 
     def renew(self):
         self.libvirt.calls.clear()
         self.host = writable(self.root, "rt_domain")
-        self.changes = Changes(self.host, self.libvirt, self.libvirt.domains(), timeout_s=9, force_off=False)
+        self.changes = Changes(
+            self.host, self.libvirt, self.libvirt.domains(), timeout_s=9, force_off=False, ready=self.ready.append
+        )
         return self
 
     def have(self, name="plc1", *, text=None, running=False, **more):
@@ -77,7 +80,7 @@ def test_all_that_stop_are_asked_with_the_first(bench):
 def test_how_long_and_whether_by_force(bench, monkeypatch):
     asked = []
     monkeypatch.setattr(bench.libvirt, "stop", lambda names, timeout_s, *, force: asked.append((names, timeout_s, force)))
-    changes = Changes(bench.host, bench.libvirt, {}, timeout_s=7, force_off=True)
+    changes = Changes(bench.host, bench.libvirt, {}, timeout_s=7, force_off=True, ready=bench.ready.append)
     changes.stop(["plc1"])
     bench.host.commit()
     assert asked == [(["plc1"], 7, True)]
@@ -91,6 +94,22 @@ def test_a_start_disturbs_none_and_a_restart_a_guest(bench):
     planned, calls = bench.made()
     assert planned == [("domain plc1: restart", "guest"), ("domain plc2: state", "none")]
     assert calls == ["stop plc1", "start plc1", "start plc2"]
+    assert [plan.guest.name for plan in bench.ready] == ["plc1", "plc2"]
+
+
+def test_a_guest_that_could_not_start_is_neither_started_nor_stopped_for_a_restart(bench):
+    def wait(_plan):
+        raise HostError("no switch")
+
+    bench.have("plc1", running=True).have("plc2")
+    bench.changes.ready = wait
+    bench.changes.restart(bench.plan(memory_mib=512))
+    with pytest.raises(HostError, match="no switch"):
+        bench.host.commit()
+    bench.changes.start(bench.plan(name="plc2"))
+    with pytest.raises(HostError, match="no switch"):
+        bench.host.commit()
+    assert bench.libvirt.calls == []
 
 
 # -- definitions -----------------------------------------------------------------------------------
