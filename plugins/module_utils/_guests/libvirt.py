@@ -126,10 +126,13 @@ class Connection:
         for name, handle in waiting.items():
             _call(name, "switch it off", handle.destroy)
 
-    def remove(self, name: str) -> None:
-        """Remove a domain's definition; disks stay."""
-        flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    def remove(self, name: str, *, everything: bool = False) -> None:
+        """Remove a domain's definition; disks stay, and unless ``everything``, so do UEFI variables and the TPM's state."""
+        flags = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        if everything:
+            flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+        else:  # libvirt before 8.9 has no flag for a TPM's state and goes by persistent_state in the definition
+            flags |= libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | getattr(libvirt, "VIR_DOMAIN_UNDEFINE_KEEP_TPM", 0)
         _call(name, "undefine it", lambda: self.lookup(name).undefineFlags(flags))
 
     def pin(self, name: str, role: str, cpus: Iterable[int], total: int) -> None:

@@ -12,14 +12,13 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
-from .._guests.domain_xml import describe, is_ours, pretty
+from .._guests.domain_xml import describe, is_ours
 from .._guests.guest import Guest, parse_guests
 from .._guests.libvirt import Connection, Domain, NoConnection
 from .._guests.network import parse_networks
 from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
 from .._guests.threads import polling_cpus
-from .._host.change import Change
 from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.sysfs import read_topology
@@ -151,9 +150,9 @@ def _remove_all(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     if connection is not None:
         changes = _changes(edges, connection, domains, parameters)
         changes.stop(running)
-        for name, domain in sorted(ours.items()):
+        for name in sorted(ours):
             if name not in originals:
-                host.follow_up(Change(f"domain {name}", pretty(domain.tree), None), partial(connection.remove, name))
+                changes.remove_definition(name)
         for name, resource in sorted(originals.items()):
             changes.restore(name, resource)
     return Outcome({"domains": [], "restart_required": {}, "unlisted": []})

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import changes as _changes
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import images as _images
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.changes import Changes
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, to_text
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
@@ -155,7 +156,7 @@ def test_disks_go_before_the_definition_that_names_them(bench):
     bench.changes.remove(guest_of(state="absent", remove_disks=True), [])
     planned, calls = bench.made()
     assert [resource for resource, _class in planned] == ["/images/plc1.qcow2", "/images/data.raw", "domain plc1"]
-    assert calls == ["remove plc1"]
+    assert calls == ["remove plc1 and its state"]
     assert not list((bench.root / "images").iterdir())
 
 
@@ -182,10 +183,11 @@ def test_a_disk_that_cannot_be_removed_is_named(bench, monkeypatch):
     bench.have()
     bench.changes.remove(guest_of(state="absent", remove_disks=True), [])
 
-    def refuse(_path):
+    def refuse(_path, dir_fd):
+        del dir_fd
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(_changes.os, "unlink", refuse)
+    monkeypatch.setattr(_images.os, "unlink", refuse)
     with pytest.raises(HostError, match=r"images/plc1.qcow2 cannot be removed: Operation not permitted$"):
         bench.host.commit()
     assert "plc1" in bench.libvirt.definitions, "the definition names it, so that the next run finds it"
