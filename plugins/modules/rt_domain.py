@@ -27,7 +27,8 @@ options:
   state:
     description:
       - V(present) works on the guests listed.
-      - V(absent) removes every definition that this collection has made, and gives adopted domains their former definition back. Disks, UEFI variables and a backup of the definitions stay.
+      - V(absent) removes every definition that this collection has made, and gives adopted domains their former definition back. Disks, UEFI variables
+        and a backup of the definitions stay.
     type: str
     choices: [present, absent]
     default: present

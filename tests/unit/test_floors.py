@@ -39,6 +39,7 @@ EDGE = {
     "_host/kernel",
     "_host/lines",
     "_host/journal",
+    "_host/needrestart",
     "_host/runner",
     "_host/sysfs",
     "_host/current",

@@ -7,12 +7,12 @@ So the wanted state has no second implementation: a planned change of a module i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._audit.findings import Finding, change_finding, rule_of
-from .._audit.switch import SHOW_QUEUES, check_placement, parse_placement
+from .._audit.switch import SHOW_QUEUES, check_links, check_placement, parse_placement
 from .._boot.arguments import find_conflicts
 from .._boot.loader import DROP_IN as GRUB_DROP_IN
 from .._boot.loader import GRUB_CFG, find_boot_loader
@@ -145,6 +145,11 @@ def queue_findings(runner: Runner, switch: Mapping[str, Any]) -> list[Finding]:
     if code != 0:
         raise HostError(f"{' '.join(SHOW_QUEUES)} failed: {(err or out).strip()[-200:]}")
     return check_placement(switch["ports"], parse_placement(out))
+
+
+def link_findings(edges: SwitchEdges, running: Collection[str]) -> list[Finding]:
+    """Look at the links of the switch's ports; ``running``: the guests that run."""
+    return check_links(edges.ovsdb(edges.host, edges.runner).read().interfaces.values(), running)
 
 
 def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | None) -> Found:
