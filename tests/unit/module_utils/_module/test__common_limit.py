@@ -26,12 +26,25 @@ from ansible_collections.realtime.kvm.plugins.modules import (
     kernel_arguments,
     kvm_host,
     ovs_dpdk,
+    package_holds,
+    package_update,
     rt_domain,
     rt_domain_power,
 )
 from unit.trees import fill, machine_files, snapshot
 
-MODULES = [cpu_partition, cpu_power, irq_affinity, kernel_arguments, kvm_host, ovs_dpdk, rt_domain, rt_domain_power]
+MODULES = [
+    cpu_partition,
+    cpu_power,
+    irq_affinity,
+    kernel_arguments,
+    kvm_host,
+    ovs_dpdk,
+    package_holds,
+    package_update,
+    rt_domain,
+    rt_domain_power,
+]
 REQUIRED = {rt_domain_power: {"state": "stopped"}}
 WAITS = {
     "reboot_required": True,
