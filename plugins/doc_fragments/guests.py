@@ -77,7 +77,7 @@ options:
       state:
         description:
           - V(running) defines and starts it, V(present) defines it and does not start or stop it, V(stopped) shuts it down.
-          - V(absent) shuts it down and removes its definition; disks stay unless O(guests[].remove_disks=true).
+          - V(absent) shuts it down and removes its definition; disks, UEFI variables and saved state stay unless O(guests[].remove_disks=true).
         type: str
         choices: [running, present, stopped, absent]
         default: running
@@ -227,7 +227,9 @@ options:
         type: bool
         default: false
       remove_disks:
-        description: Whether O(guests[].state=absent) also deletes the guest's writable image files.
+        description:
+          - Whether O(guests[].state=absent) also deletes the guest's writable image files, UEFI variables, TPM state and saved state.
+          - An image that another domain uses, by any path or as a backing file, is refused, as is one whose users are not all known.
         type: bool
         default: false
 """

@@ -91,6 +91,7 @@ def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
     if arguments:
         rows = [[argument["token"], argument["reason"]] for argument in arguments]
         lines += [*text_table(["kernel argument", "why"], rows), ""]
+    lines += _kernel_notes(results.get("kernel", {}))
     if not changes:
         return "\n".join([*lines, "nothing to change"])
     rows = [
@@ -98,6 +99,13 @@ def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
         for change in changes
     ]
     return "\n".join([*lines, *text_table(["disruption", "what changes", "from -> to"], rows)])
+
+
+def _kernel_notes(kernel: Mapping[str, Any]) -> list[str]:
+    guests = kernel.get("running_guests", []) if awaited_boot(kernel) else []
+    notes = [f"the reboot needs rt_kernel_reboot_with_guests: true, since guests run: {', '.join(guests)}"] if guests else []
+    notes += kernel.get("protection", {}).get("notes", [])
+    return [*(f"note: {note}" for note in notes), *([""] if notes else [])]
 
 
 def disruptions_above(results: Mapping[str, Mapping[str, Any]], limit: str) -> list[str]:

@@ -157,8 +157,26 @@ added_kernels:
   returned: success
   type: list
   elements: str
+protection:
+  description: What restricts the kernel, and what follows for a real-time node; the plan shows it.
+  returned: success
+  type: dict
+  contains:
+    secure_boot: {description: Whether the firmware boots only signed kernels; null where it has no Secure Boot., type: bool}
+    lockdown: {description: "The running kernel's lockdown: V(none), V(integrity), V(confidentiality), empty for a kernel without it.", type: str}
+    notes: {description: What follows., type: list, elements: str}
 realtime_guests:
   description: Names of running guests that have real-time vCPU threads.
+  returned: success
+  type: list
+  elements: str
+running_guests:
+  description: Names of all running guests, which a reboot ends.
+  returned: success
+  type: list
+  elements: str
+stopped_guests:
+  description: Names of guests that were shut down for a reboot and have not been started again (M(realtime.kvm.rt_domain_power)).
   returned: success
   type: list
   elements: str

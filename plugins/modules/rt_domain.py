@@ -27,7 +27,8 @@ options:
   state:
     description:
       - V(present) works on the guests listed.
-      - V(absent) removes every definition that this collection has made, and gives adopted domains their former definition back. Disks stay.
+      - V(absent) removes every definition that this collection has made, and gives adopted domains their former definition back. Disks, UEFI variables
+        and a backup of the definitions stay.
     type: str
     choices: [present, absent]
     default: present
@@ -43,6 +44,12 @@ options:
     description: Whether to switch off guests that have not shut down in time. Otherwise the run fails and names them.
     type: bool
     default: false
+  switch_timeout_s:
+    description:
+      - How many seconds to wait for the switch before a guest on a real-time network starts or restarts. QEMU waits for the switch without limit, so such a
+        guest is not started until the switch has its ports; the run then fails and says what is missing.
+    type: int
+    default: 60
   stop_running:
     description: Whether O(state=absent) shuts running guests down. Otherwise the run refuses and names them.
     type: bool
@@ -116,8 +123,8 @@ unlisted:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import run
 
 
@@ -131,6 +138,7 @@ def main() -> None:
             "restart": {"type": "bool", "default": False},
             "shutdown_timeout_s": {"type": "int", "default": 120},
             "force_off": {"type": "bool", "default": False},
+            "switch_timeout_s": {"type": "int", "default": 60},
             "stop_running": {"type": "bool", "default": False},
             "priority_limit": {"type": "int", "default": 1},
             "hugepages": {"type": "dict"},
@@ -138,7 +146,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, "rt_domain", run, edges=GuestEdges)
+    run_module(module, "rt_domain", run, edges=SwitchEdges)
 
 
 if __name__ == "__main__":

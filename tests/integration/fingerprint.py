@@ -23,6 +23,7 @@ VOLATILE = (
     "/etc/.updated",
     "/etc/ld.so.cache",
     "/boot/grub/grubenv",
+    "/var/lib/realtime-kvm/removed-guests/",  # stays after undo, by design
     "/proc/sys/kernel/random/",
     "/proc/sys/fs/dentry-state",
     "/proc/sys/fs/file-nr",

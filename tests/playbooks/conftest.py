@@ -33,19 +33,29 @@ with open({log!r}, "a") as stream:
 with open({answers!r}) as stream:
     answers = json.load(stream)
 left_off, state = answers.get("left_off"), given.get("state", "present")
+failed = answers.get("fail", {{}}).get(f"{{name}} {{state}}")
+if failed and (name != "package_update" or not check):
+    print(json.dumps({{"failed": True, "changed": False, "msg": failed}}))
+    sys.exit(1)
 if left_off and name == "cpu_partition" and state == "present":  # until a call has recovered it, or for ever
     with open({log!r}) as stream:
         recovered = any(json.loads(line).get("state") == "recovered" for line in stream)
     if not recovered or answers.get("for_ever"):
         print(json.dumps({{"failed": True, "changed": False, "msg": "CPUs are off", "left_off": left_off}}))
         sys.exit(1)
+with open({log!r}) as stream:
+    rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line)["check"] for line in stream)
 disruption = answers.get(name)
 changes = [{{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}}] if disruption else []
 kernel = {{"release": "6.1", "matches": True, "tokens": []}}
 print(json.dumps({{
     "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {{}}, "table": [], "installed": True,
     "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
-    "added_kernels": [], "matching_kernels": [], "realtime_guests": [], **answers.get("results", {{}}).get(name, {{}}),
+    "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
+    "held": [],
+    "findings": [], "findings_table": [], "remarks": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
+    **answers.get("results", {{}}).get(name, {{}}),
+    **(answers.get("after_reboot", {{}}).get(name, {{}}) if rebooted else {{}}),
 }}))
 """
 PACKAGES = """---
@@ -57,7 +67,45 @@ PACKAGES = """---
   ansible.builtin.set_fact:
     packages_result: {changed: "{{ not packages_preflight }}"}
 """
-MODULES = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "kvm_host", "ovs_dpdk", "rt_domain")
+MODULES = (
+    "cpu_partition",
+    "cpu_power",
+    "irq_affinity",
+    "kernel_arguments",
+    "kvm_host",
+    "ovs_dpdk",
+    "rt_domain",
+    "rt_domain_power",
+    "reboot",
+)
+REBOOT = "ansible.builtin.reboot:"
+
+
+DOWN = r"""
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.connection import ConnectionBase
+
+DOCUMENTATION = "name: down\nshort_description: a node that does not answer\ndescription: a node that does not answer\nauthor: tests"
+
+
+class Connection(ConnectionBase):
+    transport = "realtime.kvm.down"
+
+    def _connect(self):
+        raise AnsibleConnectionFailure("no route to host")
+
+    def exec_command(self, cmd, in_data=None, sudoable=True):
+        self._connect()
+
+    def put_file(self, in_path, out_path):
+        self._connect()
+
+    def fetch_file(self, in_path, out_path):
+        self._connect()
+
+    def close(self):
+        pass
+"""
 
 
 def environment(folder, collections):
@@ -105,6 +153,10 @@ class Nodes:
             (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
 
         (self.base / "roles" / "packages" / "tasks" / "apt.yml").write_text(PACKAGES)
+        (self.base / "plugins" / "connection").mkdir(exist_ok=True)
+        (self.base / "plugins" / "connection" / "down.py").write_text(DOWN)
+        for path in (self.base / "roles" / "rt_kernel" / "tasks").glob("*.yml"):
+            path.write_text(path.read_text().replace(REBOOT, "realtime.kvm.reboot:"))  # else this machine reboots
 
     def environment(self):
         return environment(self.folder, self.collections)
@@ -116,8 +168,8 @@ class Nodes:
         book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
         return self.run(str(book), answers, *arguments, **variables)
 
-    def run(self, playbook, answers, *arguments, **variables):
-        """Run a playbook; return its code, what it said, and the calls of modules."""
+    def run(self, playbook, answers, *arguments, down=(), **variables):
+        """Run a playbook; return its code, what it said, and the calls of modules. Nodes that are ``down`` do not answer."""
         self.answers.write_text(json.dumps(answers))
         self.log.write_text("")
         known = {
@@ -127,7 +179,7 @@ class Nodes:
             "realtime_guests": [{"name": "plc1"}],
         }
         inventory = self.folder / "hosts.yml"
-        hosts = {"node1": {}, "node2": {}}
+        hosts = {"node1": {}, "node2": {}, **{name: {"ansible_connection": "realtime.kvm.down"} for name in down}}
         inventory.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": hosts, "vars": {**known, **variables}}}))
         command = [
             sys.executable,

@@ -10,11 +10,15 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, to_text
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import SOCKET_DIR
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
-from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PID_FILE
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import VHOST
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database, Row
 from unit.libvirts import FakeLibvirt, FakeLibvirtOf
-from unit.trees import fill, machine_files, memory_files, plan, snapshot, writable
+from unit.trees import fill, machine_files, memory_files, plan, snapshot, task, writable
 
 SHAPE = {"nodes": 1, "cores": 10, "threads": 1}
 #: Housekeeping 0, dataplane 1, realtime 2-9.
@@ -22,7 +26,7 @@ PARTITION = to_document(plan(Intent(smt="together", dataplane_cores_per_node=1),
 NETWORKS = [{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}]
 DEFAULTS = {
     "state": "present", "restart": False, "shutdown_timeout_s": 1, "force_off": False, "stop_running": False, "priority_limit": 1,
-    "hugepages": None, "partition": PARTITION, "networks": NETWORKS, "guests": [],
+    "switch_timeout_s": 0, "hugepages": None, "partition": PARTITION, "networks": NETWORKS, "guests": [],
 }  # fmt: skip
 PLC = {
     "name": "plc1", "memory_mib": 256, "vcpus": 2, "realtime_vcpus": "1", "disks": [{"path": "/images/plc1.qcow2"}],
@@ -40,8 +44,30 @@ FOREIGN = """
 """
 
 
+class Ports:
+    """The database of a switch that has the guests' ports on the network control."""
+
+    def __init__(self, *guests):
+        self.rows = {}
+        for guest in guests:
+            name = f"{guest}.control"
+            columns = {"name": name, "type": VHOST, "options": {"vhost-server-path": f"{SOCKET_DIR}/{name}"}, "error": None}
+            self.rows[name] = Row(name, columns)
+
+    def __call__(self, _host, _runner):
+        return self
+
+    def read(self):
+        return Database(interfaces=self.rows)
+
+
+def switch_files():
+    """The switch's daemon, as it runs."""
+    return {PID_FILE: "900\n", **task("/proc/900", "ovs-vswitchd")}
+
+
 class Node:
-    """A node, its libvirt, and runs of the module on it."""
+    """A node, its libvirt and its switch, and runs of the module on it."""
 
     def __init__(self, root):
         self.root = fill(
@@ -53,15 +79,17 @@ class Node:
                 "/sys/class/net/br0/bridge/": None,
                 **{f"/images/{name}.qcow2": "" for name in ("plc1", "plc2", "plc3", "historian")},
                 "/var/lib/": None,
+                **switch_files(),
             },
         )
         self.libvirt = FakeLibvirt(root)
         self.edge = FakeLibvirtOf(self.libvirt)
+        self.ports = Ports("plc1", "plc2", "plc3")
 
     def run(self, *guests, check=False, **parameters):
         host = writable(self.root, "rt_domain", check_mode=check)
         self.libvirt.calls.clear()
-        edges = GuestEdges(host, lambda _command: (0, "", ""), self.edge)
+        edges = SwitchEdges(host, lambda _command: (0, "", ""), self.edge, self.ports)
         return carry_out(edges, rt_domain.run, {**DEFAULTS, "guests": list(guests), **parameters})
 
     def converge(self, *guests, **parameters):

@@ -90,8 +90,8 @@ class FakeLibvirt:
             shutil.rmtree(f"{self.root}/proc/{pid.read_text()}")
             pid.unlink()
 
-    def remove(self, name):
-        self._called(f"remove {name}")
+    def remove(self, name, *, everything=False):
+        self._called(f"remove {name}{' and its state' if everything else ''}")
         assert name not in self.live
         del self.definitions[name]
         self.started_with_node.discard(name)

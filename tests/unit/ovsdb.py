@@ -19,6 +19,7 @@ EMPTY = {
     "Interface": {
         "error": None,
         "external_ids": {},
+        "link_state": None,
         "mtu_request": None,
         "options": {},
         "other_config": {},

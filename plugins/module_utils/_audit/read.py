@@ -18,7 +18,7 @@ from .._guests.domain_xml import describe, read_schedulers, shares_memory, vhost
 from .._guests.libvirt import Domain
 from .._guests.roles import role_of
 from .._host.host import Host
-from .._host.kernel import read_kernel, read_machine
+from .._host.kernel import read_kernel, read_lockdown, read_machine
 from .._host.threads import SWITCH_PID, guest_name, guest_pids, read_programs, read_threads
 from .._host.tuning_daemons import tuned_state, tuning_daemons
 from .._isolation.holders import HOLDERS, ROOT
@@ -105,11 +105,10 @@ def read_platform(host: Host, partition: Partition, idle_states: Sequence[IdleSt
     policies = host.glob(f"{CPU_ROOT}/cpu[0-9]*/cpufreq/scaling_governor")
     servers = host.glob("/sys/kernel/debug/sched/fair_server/cpu[0-9]*/runtime")
     limits = {cpu: host.value(f"{CPU_ROOT}/cpu{cpu}/power/pm_qos_resume_latency_us") for cpu in partition.isolated}
-    lockdown = re.search(r"\[(\w+)\]", host.value("/sys/kernel/security/lockdown") or "")
     return Platform(
         kernel_version=read_machine(host).kernel_version,
         rt_group_sched=_rt_group_sched(host, kernel.release),
-        lockdown=lockdown[1] if lockdown else "",
+        lockdown=read_lockdown(host),
         fair_servers={int(path.split("/")[-2][3:]): host.value(path) or "" for path in servers},
         rt_runtime_us=host.value("/proc/sys/kernel/sched_rt_runtime_us"),
         governors={int(path.split("/")[-3][3:]): host.value(path) or "" for path in policies},

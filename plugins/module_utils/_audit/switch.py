@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which poll-mode thread serves which queue, and which one should. Pure.
+"""Which poll-mode thread serves which queue, and which one should; which ports have a link. Pure.
 
 The database holds the request. Another thread serves a queue whose thread is missing, without an error
 (Documentation/topics/dpdk/pmd.rst of Open vSwitch), so the daemon itself is asked.
@@ -8,9 +8,11 @@ The database holds the request. Another thread serves a queue whose thread is mi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from .._switch.plan import PHYSICAL
+from .._switch.rows import Row
 from .findings import Finding
 
 #: Prints the queues of every poll-mode thread.
@@ -29,6 +31,23 @@ def parse_placement(text: str) -> dict[tuple[str, int], int]:
         elif queue and core is not None:
             placed[queue[1], int(queue[2])] = core
     return placed
+
+
+def check_links(interfaces: Iterable[Row], running: Collection[str]) -> list[Finding]:
+    """The ports of running guests and those out of the node have a link; a guest that still boots has none yet."""
+    findings = []
+    for row in interfaces:
+        if row.network is None or row.columns.get("link_state") != "down" or (row.guest and row.guest not in running):
+            continue
+        if row.guest:
+            actual = "down, although the guest runs" + ("" if row.connected else "; the switch is not connected to its socket")
+            remedy = f"wait until the guest has booted; then look at its driver (virtio-net) and at ovs-vsctl list Interface {row.name}"
+        elif row.type == PHYSICAL:
+            actual, remedy = "down", "look at the cable, the other end, and the device's driver"
+        else:
+            continue
+        findings.append(Finding("port-link", f"port {row.name}", "up", actual, remedy))
+    return findings
 
 
 def check_placement(ports: Iterable[Mapping[str, Any]], placed: Mapping[tuple[str, int], int]) -> list[Finding]:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,10 @@ from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host
 from .._isolation.moves import Moves
+from .backup import BACKUPS, keep_backup
 from .domain_xml import differences, is_ours, our_devices, parse, pretty, shape, to_text
 from .guest import Guest, GuestError
+from .images import Identity, backing_files, disk_files, identify, remove_image, used_files
 from .libvirt import Connection, Domain
 from .plan import GuestPlan
 from .roles import WORKER
@@ -26,14 +28,25 @@ class Changes:
     """Plans the changes of a node's guests on its host."""
 
     def __init__(
-        self, host: Host, connection: Connection, domains: Mapping[str, Domain], *, timeout_s: int, force_off: bool
+        self,
+        host: Host,
+        connection: Connection,
+        domains: Mapping[str, Domain],
+        *,
+        timeout_s: int,
+        force_off: bool,
+        ready: Callable[[GuestPlan], None],
     ) -> None:
-        """``timeout_s``: how long guests may take to shut down; ``force_off``: whether they are switched off then."""
+        """``timeout_s``: how long guests may take to shut down; ``force_off``: whether they are switched off then.
+
+        ``ready`` waits until a guest can start, or refuses.
+        """
         self.host = host
         self.connection = connection
         self.domains = domains
         self.timeout_s = timeout_s
         self.force_off = force_off
+        self.ready = ready
         self.stopping: list[str] = []
 
     # -- states ------------------------------------------------------------------------------------
@@ -49,7 +62,11 @@ class Changes:
     def start(self, plan: GuestPlan) -> None:
         """Plan to start a guest."""
         change = Change(f"domain {plan.guest.name}: state", "shut off", "running")
-        self.host.follow_up(change, partial(self.connection.start, plan.guest.name))
+        self.host.follow_up(change, partial(self._start, plan))
+
+    def _start(self, plan: GuestPlan) -> None:
+        self.ready(plan)
+        self.connection.start(plan.guest.name)
 
     def restart(self, plan: GuestPlan) -> None:
         """Plan to restart a guest for changes that it cannot take while it runs."""
@@ -57,11 +74,12 @@ class Changes:
         change = Change(
             f"domain {plan.guest.name}: restart", "running as before", what, "guest", "a running guest cannot take these"
         )
-        self.host.follow_up(change, partial(self._restart, plan.guest.name))
+        self.host.follow_up(change, partial(self._restart, plan))
 
-    def _restart(self, name: str) -> None:
-        self.connection.stop([name], self.timeout_s, force=self.force_off)
-        self.connection.start(name)
+    def _restart(self, plan: GuestPlan) -> None:
+        self.ready(plan)  # while it still runs
+        self.connection.stop([plan.guest.name], self.timeout_s, force=self.force_off)
+        self.connection.start(plan.guest.name)
 
     # -- definitions -------------------------------------------------------------------------------
 
@@ -85,33 +103,67 @@ class Changes:
 
     def remove(self, guest: Guest, plans: Sequence[GuestPlan]) -> None:
         """Plan to remove a guest's definition and, with ``remove_disks``, the disks that no other guest has."""
-        tree = self.domains[guest.name].tree
         if guest.remove_disks:  # before the definition, which names them: the next run completes a run that was killed in between
             self._remove_disks(guest, plans)
-        self.host.follow_up(Change(f"domain {guest.name}", pretty(tree), None), partial(self.connection.remove, guest.name))
+        self.remove_definition(guest.name, everything=guest.remove_disks)
+
+    def remove_definition(self, name: str, *, everything: bool = False) -> None:
+        """Plan to remove a definition; a backup of it stays, and unless ``everything``, so do UEFI variables and saved state."""
+        tree = self.domains[name].tree
+        change = Change(f"domain {name}", pretty(tree), None, reason=f"a backup stays in {BACKUPS}")
+        self.host.follow_up(change, partial(self._remove_definition, name, tree, everything))
+
+    def _remove_definition(self, name: str, tree: ET.Element, everything: bool) -> None:
+        keep_backup(self.host, name, tree, saved_state=not everything)
+        self.connection.remove(name, everything=everything)
 
     def _remove_disks(self, guest: Guest, plans: Sequence[GuestPlan]) -> None:
-        tree = self.domains[guest.name].tree
-        users = {
-            item.get("file"): name
-            for name, other in self.domains.items()
-            if name != guest.name
-            for item in other.tree.findall("devices/disk/source")
-        }
-        users.update({disk.path: plan.guest.name for plan in plans for disk in plan.guest.disks})
-        ours = {name for kind, name in our_devices(tree) if kind == "disk"}
+        found = {path: identify(self.host, path, guest.name) for path in self._own_disks(guest.name)}
+        going = {
+            path: identity for path, identity in found.items() if identity is not None
+        }  # a killed run has removed the others
+        try:
+            users = dict(self._users(guest.name, going, plans)) if going else {}
+        except HostError as error:
+            raise GuestError(
+                f"realtime_guests: {guest.name}: its disks are not removed, since their users are not known: {error}"
+            ) from None
+        for path, identity in going.items():
+            if identity in users:
+                who, other = users[identity]
+                known_as = "" if other == path else f", as {other}"
+                raise GuestError(f"realtime_guests: {guest.name}: disk {path} is not removed, since {who} has it too{known_as}")
+            change = Change(path, "disk image", None, reason="remove_disks")
+            self.host.follow_up(change, partial(remove_image, self.host, path, guest.name, identity))
+
+    def _own_disks(self, name: str) -> list[str]:
+        """Return the image files that this collection gave a guest to write to."""
+        tree = self.domains[name].tree
+        ours = {item for kind, item in our_devices(tree) if kind == "disk"}
+        paths = []
         for disk in tree.findall("devices/disk[@device='disk']"):
             target, source = disk.find("target"), disk.find("source")
             path = source.get("file") if source is not None else None
-            if path is None or target is None or target.get("dev") not in ours or disk.find("readonly") is not None:
-                continue
-            if path in users:
-                raise GuestError(
-                    f"realtime_guests: {guest.name}: disk {path} is not removed, since domain {users[path]} has it too"
+            if path is not None and target is not None and target.get("dev") in ours and disk.find("readonly") is None:
+                paths.append(path)
+        return paths
+
+    def _users(
+        self, guest: str, going: Mapping[str, Identity], plans: Sequence[GuestPlan]
+    ) -> Iterator[tuple[Identity, tuple[str, str]]]:
+        """Yield every file in use by others than the guest, with its user and its path there."""
+        for disk in self.domains[guest].tree.findall("devices/disk"):  # one that stays may need one that goes
+            files = list(disk_files(self.host, disk))
+            if files and files[0][0] not in going.values():
+                yield from ((identity, (f"disk {files[0][1]} of the same guest, which stays,", path)) for identity, path in files)
+        for plan in plans:
+            for planned in plan.guest.disks:
+                yield from (
+                    (known, (f"domain {plan.guest.name}", path)) for known, path in backing_files(self.host, planned.path)
                 )
-            if self.host.exists(path):
-                change = Change(path, "disk image", None, reason="remove_disks")
-                self.host.follow_up(change, partial(_unlink, self.host.path(path)))
+        for name, domain in self.domains.items():
+            for tree in [] if name == guest else [domain.tree, *([domain.live_tree()] if domain.running else [])]:
+                yield from ((identity, (f"domain {name}", path)) for identity, path in used_files(self.host, tree))
 
     def restore(self, name: str, resource: str) -> None:
         """Plan to restore the definition of an adopted guest."""
@@ -166,12 +218,3 @@ def _target(plan: GuestPlan, role: str) -> frozenset[int]:
 
 def _nothing() -> None:
     """Do nothing: an earlier step has made this change."""
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise HostError(f"{path} cannot be removed: {error.strerror}") from None

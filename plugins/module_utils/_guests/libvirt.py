@@ -134,19 +134,22 @@ class Connection:
             if not waiting or time.monotonic() > end:
                 break
             time.sleep(0.5)
+        if waiting and not force:
+            raise HostError(
+                f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or "
+                "ACPI); shut down inside the guest, "
+                "or set rt_guest_force_off: true to switch it off"
+            )
         for name, handle in waiting.items():
-            if not force:
-                raise HostError(
-                    f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or "
-                    "ACPI); shut down inside the guest, "
-                    "or set rt_guest_force_off: true to switch it off"
-                )
             _call(name, "switch it off", handle.destroy, LONG_S)
 
-    def remove(self, name: str) -> None:
-        """Remove a domain's definition; disks stay."""
-        flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    def remove(self, name: str, *, everything: bool = False) -> None:
+        """Remove a domain's definition; disks stay, and unless ``everything``, so do UEFI variables and the TPM's state."""
+        flags = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        if everything:
+            flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+        else:  # libvirt before 8.9 has no flag for a TPM's state and goes by persistent_state in the definition
+            flags |= libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | getattr(libvirt, "VIR_DOMAIN_UNDEFINE_KEEP_TPM", 0)
         _call(name, "undefine it", lambda: self.lookup(name).undefineFlags(flags), LONG_S + CALL_S)
 
     def pin(self, name: str, role: str, cpus: Iterable[int], total: int) -> None:

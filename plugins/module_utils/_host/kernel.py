@@ -53,3 +53,20 @@ def _architecture(cpuinfo: str, release: str) -> str:
         if re.search(line, cpuinfo):
             return name
     return next((name for name, (_line, suffix) in shown.items() if re.search(suffix, release)), "other" if cpuinfo else "")
+
+
+#: The firmware's variable: four bytes of attributes, then 1 where Secure Boot is on (UEFI specification, global variables).
+SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+LOCKDOWN = "/sys/kernel/security/lockdown"
+
+
+def read_secure_boot(host: Host) -> bool | None:
+    """Return whether Secure Boot is on; None where the firmware has none."""
+    content = host.read_bytes(SECURE_BOOT)
+    return content[4] == 1 if content is not None and len(content) == 5 else None
+
+
+def read_lockdown(host: Host) -> str:
+    """Return the kernel's lockdown (none, integrity, confidentiality); empty for a kernel without it."""
+    found = re.search(r"\[(\w+)\]", host.value(LOCKDOWN) or "")
+    return found[1] if found else ""

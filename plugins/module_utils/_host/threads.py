@@ -27,6 +27,10 @@ _PF_KTHREAD = 0x00200000
 _PF_NO_SETAFFINITY = 0x04000000
 
 
+#: How the programs that run a machine are called (the kernel shows 15 characters).
+_QEMU = re.compile(r"(qemu-system-\w*|qemu-kvm|kvm)$")
+
+
 @dataclass(frozen=True)
 class Thread:
     """One task of /proc."""
@@ -169,13 +173,10 @@ def realtime_guests(host: Host) -> list[str]:
     Read from /proc, so it holds without libvirt: QEMU names vCPU threads ``CPU 0/KVM``.
     """
     guests = set()
-    for thread_path in host.glob("/proc/[0-9]*/task/[0-9]*/comm"):
-        if not re.fullmatch(r"CPU \d+/\w+", host.value(thread_path) or ""):
-            continue
-        _rest, _rest, pid, _rest, task, _rest = thread_path.split("/")
-        thread = read_thread(host, int(task), f"/proc/{pid}/task/{task}")
+    for pid, task in _vcpus(host):
+        thread = read_thread(host, task, f"/proc/{pid}/task/{task}")
         if thread and POLICY_NAMES.get(thread.policy) in ("SCHED_FIFO", "SCHED_RR"):
-            guests.add(guest_name(host, int(pid)))
+            guests.add(guest_name(host, pid))
     return sorted(guests)
 
 
@@ -192,6 +193,29 @@ def guest_pids(host: Host) -> dict[str, int]:
 def cgroup_of(host: Host, pid: str | int) -> str:
     """Return a process's cgroup below the root of cgroup v2, with an empty text where it has none."""
     return next((line[3:] for line in (host.read(f"/proc/{pid}/cgroup") or "").splitlines() if line.startswith("0::/")), "")
+
+
+def running_guests(host: Host) -> list[str]:
+    """Return the names of all running guests, whoever started them. Read from /proc, so it holds without libvirt."""
+    programs = {int(path.split("/")[2]) for path in host.glob("/proc/[0-9]*/comm") if _QEMU.match(host.value(path) or "")}
+    guests = {pid for pid in programs if not _only_answers(host, pid)} | {pid for pid, _task in _vcpus(host)}
+    return sorted(guest_name(host, pid) for pid in guests)
+
+
+def _vcpus(host: Host) -> Iterator[tuple[int, int]]:
+    """Yield process and thread of each vCPU."""
+    for path in host.glob("/proc/[0-9]*/task/[0-9]*/comm"):
+        if re.fullmatch(r"CPU \d+/\w+", host.value(path) or ""):
+            _rest, _rest, pid, _rest, task, _rest = path.split("/")
+            yield int(pid), int(task)
+
+
+def _only_answers(host: Host, pid: int) -> bool:
+    """Whether this QEMU has no machine: libvirt starts such a one to ask what QEMU can do."""
+    arguments = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
+    return not arguments[0] or any(
+        name in ("-M", "-machine") and re.match(r"none(,|$)", value) for name, value in zip(arguments, arguments[1:])
+    )
 
 
 def guest_name(host: Host, pid: int) -> str:

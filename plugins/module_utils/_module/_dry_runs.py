@@ -7,12 +7,12 @@ So the wanted state has no second implementation: a planned change of a module i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._audit.findings import Finding, change_finding, rule_of
-from .._audit.switch import SHOW_QUEUES, check_placement, parse_placement
+from .._audit.switch import SHOW_QUEUES, check_links, check_placement, parse_placement
 from .._boot.arguments import KernelArgumentError, find_conflicts
 from .._boot.loader import DROP_IN as GRUB_DROP_IN
 from .._boot.loader import GRUB_CFG, find_boot_loader
@@ -149,11 +149,16 @@ def queue_findings(runner: Runner, switch: Mapping[str, Any]) -> list[Finding]:
     return check_placement(switch["ports"], parse_placement(out))
 
 
+def link_findings(edges: SwitchEdges, running: Collection[str]) -> list[Finding]:
+    """Look at the links of the switch's ports; ``running``: the guests that run."""
+    return check_links(edges.ovsdb(edges.host, edges.runner).read().interfaces.values(), running)
+
+
 def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | None) -> Found:
     """Compare definitions, states and threads of guests with the inventory."""
     given = {
         "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": pages,
-        "restart": False, "shutdown_timeout_s": 0, "force_off": False, "stop_running": False,
+        "restart": False, "shutdown_timeout_s": 0, "force_off": False, "stop_running": False, "switch_timeout_s": 0,
     }  # fmt: skip
     trial, result = _run(edges, "rt_domain", rt_domain.run, given)
     whole = {change.resource for change in trial.changes if re.fullmatch(r"domain [^:]+", change.resource)}

@@ -26,13 +26,15 @@ from .._boot.grub_files import BootEntry, newest_matching
 from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.other_loaders import refuse_other_boot_loaders
 from .._boot.planned_arguments import PLANNED_KEYS, ArgumentPolicy, page_arguments, partition_arguments
+from .._boot.protection import protection_notes
 from .._cpus.errors import HostError
 from .._cpus.machine import Machine
 from .._host.current import require_current_partition
 from .._host.host import Host
-from .._host.kernel import read_kernel, read_machine
+from .._host.kernel import read_kernel, read_lockdown, read_machine, read_secure_boot
 from .._host.paths import config_path
-from .._host.threads import realtime_guests
+from .._host.stopped_guests import stopped_guests
+from .._host.threads import realtime_guests, running_guests
 from .._runtime.options import read_options
 from .._runtime.pages import PAGES
 from .._runtime.priorities import check_priority_limit
@@ -180,5 +182,13 @@ def _result(
         "unexpected": list(due.unexpected),
         "foreign_differences": {"missing": list(others.missing), "unexpected": list(others.unexpected)},
         "reboot_required": not host.captured and not (due.equal and same_kernel and (matches or not wanted)),
+        "protection": _protection(host),
         "realtime_guests": realtime_guests(host),
+        "running_guests": running_guests(host),
+        "stopped_guests": stopped_guests(host),
     }
+
+
+def _protection(host: Host) -> dict[str, Any]:
+    secure_boot, lockdown = read_secure_boot(host), read_lockdown(host)
+    return {"secure_boot": secure_boot, "lockdown": lockdown, "notes": protection_notes(secure_boot, lockdown)}

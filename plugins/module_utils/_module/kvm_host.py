@@ -32,6 +32,7 @@ from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.kernel import read_machine
 from .._host.lines import restore_lines
+from .._host.needrestart import plan_needrestart
 from .._host.paths import ARCHIVE
 from .._host.runner import plan_reload
 from .._memory.hugepages import Key, Need, check_free, check_total, plan_pages
@@ -102,6 +103,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     plan_libvirt_restart(host, runner, HOOK)
     plan_parameters(host, parameters["nx_huge_pages"], parameters["halt_poll_ns"])
     plan_profile(host)
+    plan_needrestart(host)
     plan_mounts(host, runner, {size for _node, size in plan.needs})
     options = {"pages": plan.pages, "nx_huge_pages": parameters["nx_huge_pages"], "halt_poll_ns": parameters["halt_poll_ns"]}
     deferred = plan_feature(host, PAGES, partition, options)

@@ -69,6 +69,7 @@ from ._dry_runs import (
     guest_outcome,
     host_outcome,
     irqbalance_files,
+    link_findings,
     named_tasks,
     named_threads,
     queue_findings,
@@ -338,6 +339,8 @@ class _Audit:
         switch = self.attempt("the switch", lambda: switch_outcome(self.edges, specs))
         if switch and switch.result and specs.wants_switch and not self.has("switch"):
             self.add("queues of the switch", lambda: queue_findings(runner, switch.result))
+            running = {name for name, domain in (domains or {}).items() if domain.running}
+            self.add("links of the switch", lambda: link_findings(self.edges, running))
         if domains is None and specs.wants_guests:
             self.parts.absent("guests", "not compared with the inventory, since libvirt does not answer")
             return frozenset(), set()

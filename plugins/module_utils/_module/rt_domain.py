@@ -12,7 +12,7 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
-from .._guests.domain_xml import describe, is_ours, pretty
+from .._guests.domain_xml import describe, is_ours
 from .._guests.guest import Guest, parse_guests
 from .._guests.kvm import check_slices
 from .._guests.libvirt import Connection, Domain, NoConnection
@@ -21,17 +21,17 @@ from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
 from .._guests.threads import guest_pid, polling_cpus
 from .._guests.workers import settle_workers
-from .._host.change import Change
 from .._host.current import require_current_partition
 from .._host.host import Host
 from .._memory.pools import guest_memory_mib
 from .._runtime.gate import explain, overridden, why_closed
 from .._runtime.priorities import check_priority_limit
+from .._switch.ready import require_switch, switch_sockets
 from ._common import Outcome
-from ._guest_edges import GuestEdges
+from ._switch_edges import SwitchEdges
 
 
-def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
+def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the guests; definitions, states and threads are read back from libvirt and /proc."""
     host = edges.host
     if parameters["state"] == "absent":
@@ -97,9 +97,14 @@ def _check_gate(host: Host, starting: Sequence[GuestPlan]) -> None:
             host.notes.append(f"{plan.guest.name} cannot start on the node as it is: {why}")
 
 
-def _changes(edges: GuestEdges, connection: Connection, domains: Mapping[str, Domain], parameters: Mapping[str, Any]) -> Changes:
-    timeout_s, force_off = parameters["shutdown_timeout_s"], parameters["force_off"]
-    return Changes(edges.host, connection, domains, timeout_s=timeout_s, force_off=force_off)
+def _changes(edges: SwitchEdges, connection: Connection, domains: Mapping[str, Domain], parameters: Mapping[str, Any]) -> Changes:
+    host, timeout_s = edges.host, parameters["shutdown_timeout_s"]
+
+    def ready(plan: GuestPlan) -> None:
+        read = edges.ovsdb(host, edges.runner).read
+        require_switch(host, read, plan.guest.name, switch_sockets(plan.tree), parameters["switch_timeout_s"])
+
+    return Changes(host, connection, domains, timeout_s=timeout_s, force_off=parameters["force_off"], ready=ready)
 
 
 def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:
@@ -149,7 +154,7 @@ def _result(plan: GuestPlan) -> dict[str, Any]:
 # -- removal of everything -------------------------------------------------------------------------
 
 
-def _remove_all(edges: GuestEdges, parameters: Mapping[str, Any]) -> Outcome:
+def _remove_all(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     """Plan to remove every definition that this collection made, and to restore adopted domains. Disks stay."""
     host = edges.host
     # without libvirt there is nothing to remove
@@ -166,9 +171,9 @@ def _remove_all(edges: GuestEdges, parameters: Mapping[str, Any]) -> Outcome:
     if connection is not None:
         changes = _changes(edges, connection, domains, parameters)
         changes.stop(running)
-        for name, domain in sorted(ours.items()):
+        for name in sorted(ours):
             if name not in originals:
-                host.follow_up(Change(f"domain {name}", pretty(domain.tree), None), partial(connection.remove, name))
+                changes.remove_definition(name)
         for name, resource in sorted(originals.items()):
             changes.restore(name, resource)
     return Outcome({"domains": [], "restart_required": {}, "unlisted": []})

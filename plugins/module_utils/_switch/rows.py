@@ -18,7 +18,18 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ROOT: ("_uuid", "bridges", "cur_cfg", "dpdk_initialized", "external_ids", "next_cfg", "other_config"),
     "Bridge": ("_uuid", "datapath_type", "external_ids", "name", "ports"),
     "Port": ("_uuid", "external_ids", "interfaces", "name", "tag"),
-    "Interface": ("_uuid", "error", "external_ids", "mtu_request", "name", "options", "other_config", "status", "type"),
+    "Interface": (
+        "_uuid",
+        "error",
+        "external_ids",
+        "link_state",
+        "mtu_request",
+        "name",
+        "options",
+        "other_config",
+        "status",
+        "type",
+    ),
 }
 #: Columns that hold a map, and those that hold any number of row references.
 _MAPS = ("external_ids", "options", "other_config", "status")

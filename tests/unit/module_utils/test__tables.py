@@ -53,3 +53,21 @@ def test_policies_of_all_parts_are_in_the_plan_and_fit_a_terminal():
     assert [line for line in lines if not line.startswith(" ")] == ["a: x (was y)", "b: x", "", "nothing to change"]
     assert max(map(len, lines)) <= WIDTH
     assert lines[-3] == "  costs: time"
+
+
+def test_guests_that_a_reboot_ends_and_what_restricts_the_kernel_are_in_the_plan():
+    kernel = {
+        "reboot_required": True,
+        "running": {"release": "6.1", "matches": False},
+        "following": {"release": "6.1-rt", "tokens": []},
+        "running_guests": ["historian", "plc1"],
+        "protection": {"notes": ["Secure Boot is on"]},
+    }
+    lines = plan_report({"kernel": kernel}).splitlines()
+    assert lines[:3] == [
+        "note: the reboot needs rt_kernel_reboot_with_guests: true, since guests run: historian, plc1",
+        "note: Secure Boot is on",
+        "",
+    ]
+    lines = plan_report({"kernel": {**kernel, "reboot_required": False, "protection": {}}}).splitlines()
+    assert lines == ["nothing to change"]

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._audit.switch import check_placement, parse_placement
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.switch import check_links, check_placement, parse_placement
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import PHYSICAL, VHOST
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import GUEST_KEY, NETWORK_KEY, Row
 
 SHOWN = """pmd thread numa_id 0 core_id 1:
   isolated : true
@@ -49,3 +51,29 @@ def test_queues_stand_in_the_order_of_their_numbers():
     placed = {("p", number): 3 for number in (2, 10)}
     found = check_placement([{"name": "p", "affinity": {"10": 1, "2": 1}}], placed)
     assert [finding.resource for finding in found] == ["port p queue 2", "port p queue 10"]
+
+
+def port(link, *, kind=VHOST, guest="plc1", ours=True, connected=True):
+    marks = {NETWORK_KEY: "control", GUEST_KEY: guest} if ours else {}
+    status = {"status": "connected"} if connected else {}
+    return Row("i", {"name": "p", "type": kind, "external_ids": marks, "status": status, "link_state": link})
+
+
+@pytest.mark.parametrize(
+    ("row", "actual"),
+    [
+        (port("up"), []),
+        (port(None), []),  # an older daemon, or not looked at yet
+        (port("down"), ["down, although the guest runs"]),
+        (port("down", connected=False), ["down, although the guest runs; the switch is not connected to its socket"]),
+        (port("down", guest="off"), []),
+        (port("down", ours=False), []),
+        (port("down", kind=PHYSICAL, guest=""), ["down"]),
+        (port("down", kind="internal", guest=""), []),
+    ],
+)
+def test_a_port_without_a_link_is_found(row, actual):
+    findings = check_links([row], {"plc1"})
+    assert [(finding.rule, finding.resource, finding.actual) for finding in findings] == [
+        ("port-link", "port p", text) for text in actual
+    ]

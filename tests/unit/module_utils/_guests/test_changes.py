@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import changes as _changes
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import images as _images
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.changes import Changes
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, to_text
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
@@ -29,12 +30,15 @@ class Bench:
             root, {"/proc/sys/kernel/random/boot_id": "b\n", "/var/lib/": None, "/images/plc1.qcow2": "", "/images/data.raw": ""}
         )
         self.libvirt = FakeLibvirt(root)
+        self.ready = []
         self.renew()
 
     def renew(self):
         self.libvirt.calls.clear()
         self.host = writable(self.root, "rt_domain")
-        self.changes = Changes(self.host, self.libvirt, self.libvirt.domains(), timeout_s=9, force_off=False)
+        self.changes = Changes(
+            self.host, self.libvirt, self.libvirt.domains(), timeout_s=9, force_off=False, ready=self.ready.append
+        )
         return self
 
     def have(self, name="plc1", *, text=None, running=False, **more):
@@ -77,7 +81,7 @@ def test_all_that_stop_are_asked_with_the_first(bench):
 def test_how_long_and_whether_by_force(bench, monkeypatch):
     asked = []
     monkeypatch.setattr(bench.libvirt, "stop", lambda names, timeout_s, *, force: asked.append((names, timeout_s, force)))
-    changes = Changes(bench.host, bench.libvirt, {}, timeout_s=7, force_off=True)
+    changes = Changes(bench.host, bench.libvirt, {}, timeout_s=7, force_off=True, ready=bench.ready.append)
     changes.stop(["plc1"])
     bench.host.commit()
     assert asked == [(["plc1"], 7, True)]
@@ -91,6 +95,22 @@ def test_a_start_disturbs_none_and_a_restart_a_guest(bench):
     planned, calls = bench.made()
     assert planned == [("domain plc1: restart", "guest"), ("domain plc2: state", "none")]
     assert calls == ["stop plc1", "start plc1", "start plc2"]
+    assert [plan.guest.name for plan in bench.ready] == ["plc1", "plc2"]
+
+
+def test_a_guest_that_could_not_start_is_neither_started_nor_stopped_for_a_restart(bench):
+    def wait(_plan):
+        raise HostError("no switch")
+
+    bench.have("plc1", running=True).have("plc2")
+    bench.changes.ready = wait
+    bench.changes.restart(bench.plan(memory_mib=512))
+    with pytest.raises(HostError, match="no switch"):
+        bench.host.commit()
+    bench.changes.start(bench.plan(name="plc2"))
+    with pytest.raises(HostError, match="no switch"):
+        bench.host.commit()
+    assert bench.libvirt.calls == []
 
 
 # -- definitions -----------------------------------------------------------------------------------
@@ -136,7 +156,7 @@ def test_disks_go_before_the_definition_that_names_them(bench):
     bench.changes.remove(guest_of(state="absent", remove_disks=True), [])
     planned, calls = bench.made()
     assert [resource for resource, _class in planned] == ["/images/plc1.qcow2", "/images/data.raw", "domain plc1"]
-    assert calls == ["remove plc1"]
+    assert calls == ["remove plc1 and its state"]
     assert not list((bench.root / "images").iterdir())
 
 
@@ -163,10 +183,11 @@ def test_a_disk_that_cannot_be_removed_is_named(bench, monkeypatch):
     bench.have()
     bench.changes.remove(guest_of(state="absent", remove_disks=True), [])
 
-    def refuse(_path):
+    def refuse(_path, dir_fd):
+        del dir_fd
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(_changes.os, "unlink", refuse)
+    monkeypatch.setattr(_images.os, "unlink", refuse)
     with pytest.raises(HostError, match=r"images/plc1.qcow2 cannot be removed: Operation not permitted$"):
         bench.host.commit()
     assert "plc1" in bench.libvirt.definitions, "the definition names it, so that the next run finds it"

@@ -24,6 +24,7 @@ FLAGS = {
             *("VIR_DOMAIN_XML_INACTIVE", "VIR_DOMAIN_XML_SECURE", "VIR_DOMAIN_DEFINE_VALIDATE", "VIR_DOMAIN_AFFECT_LIVE"),
             *("VIR_DOMAIN_UNDEFINE_MANAGED_SAVE", "VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA"),
             *("VIR_DOMAIN_UNDEFINE_NVRAM", "VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA"),
+            *("VIR_DOMAIN_UNDEFINE_KEEP_NVRAM", "VIR_DOMAIN_UNDEFINE_KEEP_TPM"),
         ]
     )
 }
@@ -199,11 +200,15 @@ def test_a_guest_that_does_not_shut_down_is_named_or_switched_off(library, monke
     assert library.calls[-2:] == [("shutdown", "deaf"), ("destroy", "deaf")]
 
 
-def test_a_definition_goes_with_all_that_belongs_to_it(library):
+@pytest.mark.parametrize(
+    ("everything", "asked"),
+    [(True, {"NVRAM", "MANAGED_SAVE"}), (False, {"KEEP_NVRAM", "KEEP_TPM"})],
+)
+def test_a_definition_goes_and_what_belongs_to_it_stays_unless_asked_for(library, everything, asked):
     Machine(library, "plc1")
-    Connection().remove("plc1")
-    flags = sum(flag for name, flag in FLAGS.items() if "UNDEFINE" in name)
-    assert library.calls == [("undefineFlags", "plc1", flags)]
+    Connection().remove("plc1", everything=everything)
+    names = {"SNAPSHOTS_METADATA", "CHECKPOINTS_METADATA", *asked}
+    assert library.calls == [("undefineFlags", "plc1", sum(FLAGS[f"VIR_DOMAIN_UNDEFINE_{name}"] for name in names))]
 
 
 def test_each_kind_of_thread_is_pinned_by_its_own_call_in_the_running_guest(library):

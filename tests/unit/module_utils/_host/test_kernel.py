@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._host.kernel import read_kernel, read_machine, read_online
+from ansible_collections.realtime.kvm.plugins.module_utils._host.kernel import (
+    LOCKDOWN,
+    SECURE_BOOT,
+    read_kernel,
+    read_lockdown,
+    read_machine,
+    read_online,
+    read_secure_boot,
+)
 from unit.trees import fill
 
 CPUINFO = """processor\t: 0
@@ -87,3 +95,18 @@ def test_a_machine_that_shows_nothing_of_itself(tmp_path):
     assert (machine.kernel_release, machine.vendor, machine.cpu_flags, machine.realtime_kernel) == ("", "", frozenset(), False)
     kernel = read_kernel(Host(str(tmp_path)))
     assert (kernel.release, kernel.cmdline, kernel.isolated, kernel.nohz_full) == ("", (), frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("content", "on"),
+    [(b"\6\0\0\0\1", True), (b"\6\0\0\0\0", False), (b"", None), (b"\6\0\0\0\1x", None), (None, None)],
+)
+def test_whether_secure_boot_is_on(tmp_path, content, on):
+    assert read_secure_boot(host_of(tmp_path, {} if content is None else {SECURE_BOOT: content})) is on
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("none [integrity] confidentiality\n", "integrity"), ("[none] integrity\n", "none"), ("", "")]
+)
+def test_the_level_of_lockdown(tmp_path, text, level):
+    assert read_lockdown(host_of(tmp_path, {LOCKDOWN: text})) == level

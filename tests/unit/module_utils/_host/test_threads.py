@@ -22,6 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import 
     read_threads,
     realtime_guests,
     restore_threads,
+    running_guests,
     set_affinity,
     set_priority,
 )
@@ -212,3 +213,27 @@ def test_guests_with_realtime_vcpus(tmp_path, cmdline, comm, policy, guests):
     for number in (51, 52):
         fill(tmp_path, task(f"/proc/50/task/{number}", comm, policy=policy, priority=1))
     assert realtime_guests(Host(str(tmp_path))) == guests
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "comm", "guests"),
+    [
+        ("qemu-system-x86_64\0-name\0guest=x,debug-threads=on\0", "qemu-system-x86", ["x"]),
+        ("/usr/libexec/qemu-kvm\0-name\0x\0-machine\0q35,accel=kvm\0", "qemu-kvm", ["x"]),
+        ("/usr/bin/kvm\0-id\0" + "1\0", "kvm", ["process 50"]),
+        ("qemu-system-x86_64\0-machine\0none,accel=kvm:tcg\0", "qemu-system-x86", []),  # libvirt asks what it can do
+        ("qemu-system-x86_64\0-M\0none\0", "qemu-system-x86", []),
+        ("/usr/sbin/qemu-ga\0", "qemu-ga", []),
+        ("qemu-nbd\0", "qemu-nbd", []),
+        ("", "kvm", []),  # a kernel thread
+    ],
+)
+def test_every_running_guest(tmp_path, cmdline, comm, guests):
+    fill(tmp_path, {"/proc/50/cmdline": cmdline, **task("/proc/50", comm), **task("/proc/50/task/51", "IO iothread1")})
+    assert running_guests(Host(str(tmp_path))) == guests
+
+
+def test_a_guest_is_also_known_by_its_vcpus(tmp_path):
+    fill(tmp_path, {"/proc/50/cmdline": "x\0-name\0guest=renamed\0", **task("/proc/50", "renamed")})
+    fill(tmp_path, task("/proc/50/task/51", "CPU 0/TCG"))
+    assert running_guests(Host(str(tmp_path))) == ["renamed"]

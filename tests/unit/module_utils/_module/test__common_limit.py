@@ -28,12 +28,27 @@ from ansible_collections.realtime.kvm.plugins.modules import (
     kernel_arguments,
     kvm_host,
     ovs_dpdk,
+    package_holds,
+    package_update,
     rt_domain,
+    rt_domain_power,
 )
 from unit.trees import fill, machine_files, snapshot
 
 FOLDER = Path(cpu_power.__file__).parent
-MODULES = [cpu_partition, cpu_power, irq_affinity, kernel_arguments, kvm_host, ovs_dpdk, rt_domain]
+MODULES = [
+    cpu_partition,
+    cpu_power,
+    irq_affinity,
+    kernel_arguments,
+    kvm_host,
+    ovs_dpdk,
+    package_holds,
+    package_update,
+    rt_domain,
+    rt_domain_power,
+]
+REQUIRED = {rt_domain_power: {"state": "stopped"}}
 WAITS = {
     "reboot_required": True,
     "running": {"release": "6.1-amd64", "matches": False},
@@ -76,7 +91,10 @@ def _root(tmp_path, monkeypatch):
 
 
 def call(capsys, module, *, check=False, **arguments):
-    with patch_module_args({**arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit) as stopped:
+    with (
+        patch_module_args({**REQUIRED.get(module, {}), **arguments, "_ansible_check_mode": check}),
+        pytest.raises(SystemExit) as stopped,
+    ):
         module.main()
     result = json.loads(capsys.readouterr().out)
     assert bool(result.get("failed")) == (stopped.value.code != 0)

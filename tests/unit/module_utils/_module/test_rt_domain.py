@@ -19,6 +19,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvir
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import is_ours, parse, to_text
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.modules import rt_domain as module
 from unit.guests import BIGGER, NETWORKS, OTHER, PARTITION, PLC, Node, gone
 from unit.libvirts import Killed
@@ -94,6 +95,7 @@ def _call_node(call, node, monkeypatch):
     """The module as it runs on the node itself, not on a snapshot."""
     monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(node.root), **options))
     monkeypatch.setattr(_libvirt.Libvirt, "connect", lambda _self, _host: node.libvirt)
+    monkeypatch.setattr(module, "SwitchEdges", lambda host, runner: SwitchEdges(host, runner, ovsdb=node.ports))
     return lambda **arguments: call(fsroot="", **arguments)
 
 
@@ -131,6 +133,7 @@ def test_refusals_reach_the_user_in_words(call, arguments, said):
 
 def test_a_domain_that_contradicts_the_inventory_reaches_the_user_in_words(call, node, monkeypatch):
     monkeypatch.setattr(_libvirt.Libvirt, "connect", lambda _self, _host: node.libvirt)
+    monkeypatch.setattr(module, "SwitchEdges", lambda host, runner: SwitchEdges(host, runner, ovsdb=node.ports))
     node.foreign("plc1", more="<cpu><numa><cell id='0' cpus='0' memory='64' unit='MiB'/></numa></cpu>")
     result = call(guests=[{**PLC, "adopt": True}])
     assert re.match("realtime_guests: plc1: memory_mib 256 differs from the sum of the NUMA cells", result["msg"])
@@ -182,7 +185,7 @@ def keep_running(node):
 
 def keep_known(node):
     node.run({**PLC, "state": "present"})
-    node.libvirt.remove = lambda _name: None
+    node.libvirt.remove = lambda _name, **_how: None
 
 
 FAILS = {

@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
+import os
+import struct
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.backup import BACKUPS, SAVED
 from unit.guests import OTHER, PLC, gone, resources
+from unit.trees import fill
 
 
 def test_disks_go_only_when_asked(node):
@@ -33,6 +39,61 @@ def test_a_disk_that_another_domain_has_is_not_removed(node):
     assert node.refuse(gone(remove_disks=True)) == (
         "realtime_guests: plc1: disk /images/plc1.qcow2 is not removed, since domain theirs has it too"
     )
+
+
+DISK = "<disk type='file' device='disk'><driver type='{}'/><source file='{}'/><target dev='vda' bus='virtio'/></disk>"
+
+
+def overlay(backing):
+    return b"QFI\xfb" + struct.pack(">IQI", 2, 100, len(backing)).ljust(96, b"\0") + backing.encode()
+
+
+@pytest.mark.parametrize("how", ["path", "hard link", "overlay", "running", "stays"])
+def test_a_disk_that_is_in_use_in_another_way_is_not_removed(node, how):
+    node.run(PLC)
+    other, said = "/images/plc2.qcow2", "domain theirs has it too"
+    if how == "path":
+        os.symlink("images", f"{node.root}/way")
+        node.foreign(devices=DISK.format("qcow2", "/way/plc1.qcow2"))
+    elif how == "hard link":
+        os.unlink(f"{node.root}{other}")
+        os.link(f"{node.root}/images/plc1.qcow2", f"{node.root}{other}")
+        node.foreign(devices=DISK.format("raw", other))
+    elif how == "overlay":
+        fill(node.root, {other: overlay("plc1.qcow2")})
+        node.foreign(devices=DISK.format("qcow2", other))
+    elif how == "running":  # a snapshot has been taken since it was defined
+        node.foreign(devices=DISK.format("qcow2", "/images/plc1.qcow2"), running=True)
+        node.edit("/images/plc1.qcow2", other, "theirs")
+    else:
+        fill(node.root, {other: overlay("plc1.qcow2")})
+        disk = DISK.format("qcow2", other).replace("vda", "vdq")
+        node.edit("</devices>", f"{disk}</devices>")
+        said = f"disk {other} of the same guest, which stays, has it too"
+    message = node.refuse(gone(remove_disks=True))
+    assert message.startswith("realtime_guests: plc1: disk /images/plc1.qcow2 is not removed, since ")
+    assert said in message
+
+
+def test_in_doubt_no_disk_is_removed(node):
+    node.run(PLC)
+    node.foreign(devices="<disk type='volume' device='disk'><source pool='p' volume='v'/><target dev='vda'/></disk>")
+    assert node.refuse(gone(remove_disks=True)) == (
+        "realtime_guests: plc1: its disks are not removed, since their users are not known: "
+        "which file the volume p/v is, is not known here"
+    )
+    node.converge(gone())
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_backup_stays_and_saved_state_unless_disks_go(node, everything):
+    node.run(PLC)
+    definition = node.tree().findtext("uuid")
+    fill(node.root, {f"{SAVED}/plc1.save": "state"})
+    node.converge(gone(remove_disks=everything))
+    assert definition in (node.root / BACKUPS[1:] / "plc1.xml").read_text()
+    assert (node.root / BACKUPS[1:] / "plc1.save").exists() is not everything
+    assert node.libvirt.calls[-1] == ("remove plc1 and its state" if everything else "remove plc1")
 
 
 def test_a_disk_that_a_guest_of_the_list_is_to_get_is_not_removed(node):

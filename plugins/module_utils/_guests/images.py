@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disk images by identity: which file a path leads to, who uses it, and its removal. Edge.
+
+Two paths may lead to one file, and a folder may be swapped for a link between two looks. So files are compared by device and
+inode, and removed in the folder that was opened link by link. What cannot be decided is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import stat
+import struct
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from .._cpus.errors import HostError
+from .._host.host import Host
+from .guest import GuestError
+
+#: The users that QEMU runs as (Debian and Ubuntu, RHEL family); libvirt gives a running guest's images to them.
+QEMU_USERS = ("libvirt-qemu", "qemu")
+_LINKS = 40
+_CHAIN = 200
+_QCOW = b"QFI\xfb"
+#: Formats that may have a backing file which this file does not read.
+_OPAQUE = {b"QED\0": "qed", b"KDMV": "vmdk", b"COWD": "vmdk", b"# Di": "vmdk"}
+#: Formats without a backing file; libvirt takes a disk without a format for raw.
+_PLAIN = (None, "raw", "luks", "iso")
+_DATA_FILE = 0x44415441  # header extension with the name of an external data file (QEMU, docs/interop/qcow2.rst)
+
+
+class Identity(NamedTuple):
+    """A file, whatever its path."""
+
+    device: int
+    inode: int
+
+
+def _of(info: os.stat_result) -> Identity:
+    return Identity(info.st_dev, info.st_ino)
+
+
+# -- the file that is to be removed ----------------------------------------------------------------
+
+
+def identify(host: Host, path: str, guest: str) -> Identity | None:
+    """Return the regular file at a path, None where there is none; refuse one whose place or owner cannot be trusted."""
+    where = f"realtime_guests: {guest}: disk {path} is not removed"
+    try:
+        folder, name = _open_folder(host, path, where)
+    except FileNotFoundError:
+        return None
+    try:
+        info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(info.st_mode):
+        raise GuestError(f"{where}, since it is no regular file; remove it by hand, or leave remove_disks out")
+    if info.st_uid not in _owners():
+        raise GuestError(
+            f"{where}, since it belongs to {_user(info.st_uid)}, neither to root nor to QEMU; change its owner, or remove it by hand"
+        )
+    return _of(info)
+
+
+def remove_image(host: Host, path: str, guest: str, identity: Identity) -> None:
+    """Remove the file if it is still the one that was looked at."""
+    where = f"{guest}: disk {path} was not removed"
+    try:
+        folder, name = _open_folder(host, path, where)
+    except FileNotFoundError:
+        return
+    try:
+        if _of(os.stat(name, dir_fd=folder, follow_symlinks=False)) != identity:
+            raise HostError(f"{where}, since another file has taken its place meanwhile")
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HostError(f"{path} cannot be removed: {error.strerror}") from None
+    finally:
+        os.close(folder)
+
+
+def _open_folder(host: Host, path: str, where: str) -> tuple[int, str]:
+    """Return a handle of the folder of a path, and the name in it. A link on the way must be one that only root can make."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(host.path("/"), flags)
+    parts, links = _parts(path), 0
+    try:
+        while len(parts) > 1:
+            part = parts.pop(0)
+            info = os.stat(part, dir_fd=handle, follow_symlinks=False)
+            if stat.S_ISLNK(info.st_mode):
+                links += 1
+                if links > _LINKS or info.st_uid not in _trusted() or not _guarded(os.fstat(handle)):
+                    raise GuestError(
+                        f"{where}, since {part} on the way to it is a link that not only root can change; give the path without links"
+                    )
+                target = os.readlink(part, dir_fd=handle)
+                parts = [*_parts(target), *parts]
+                if not target.startswith("/"):
+                    continue
+                part = host.path("/")
+            below = os.open(part, flags, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        if not parts:
+            raise FileNotFoundError(path)
+        return handle, parts[0]
+    except NotADirectoryError:
+        os.close(handle)
+        raise FileNotFoundError(path) from None
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _guarded(folder: os.stat_result) -> bool:
+    """Whether only root can change the names in a folder."""
+    open_to_all = folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not folder.st_mode & stat.S_ISVTX
+    return folder.st_uid in _trusted() and not open_to_all
+
+
+def _trusted() -> set[int]:
+    return {0, os.geteuid()}
+
+
+def _owners() -> set[int]:
+    users = _trusted()
+    for name in QEMU_USERS:
+        with suppress(KeyError):
+            users.add(pwd.getpwnam(name).pw_uid)
+    return users
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+# -- who uses a file -------------------------------------------------------------------------------
+
+
+def used_files(host: Host, tree: ET.Element) -> Iterator[tuple[Identity, str]]:
+    """Yield every file that a domain names, and the backing files of its disks; ``HostError`` where that is not known."""
+    paths = [text.strip() for element in tree.iter() for text in (*element.attrib.values(), element.text or "")]
+    for path in dict.fromkeys(path for path in paths if path.startswith("/")):
+        identity = _identity(host, path)
+        if identity is not None:
+            yield identity, path
+    for disk in tree.findall("devices/disk"):
+        yield from disk_files(host, disk)
+
+
+def disk_files(host: Host, disk: ET.Element) -> Iterator[tuple[Identity, str]]:
+    """Yield the file of a disk, then its backing files."""
+    driver, source = disk.find("driver"), disk.find("source")
+    if source is None or disk.get("type") not in ("file", "block", "volume"):
+        return  # empty, or not on this node
+    if disk.get("type") == "volume":
+        raise HostError(f"which file the volume {source.get('pool')}/{source.get('volume')} is, is not known here")
+    path = source.get("file") or source.get("dev") or ""
+    plain = driver is None or driver.get("type") in _PLAIN  # a raw image holds what its guest likes
+    identity = _identity(host, path) if path.startswith("/") else None
+    if plain and identity is not None:
+        yield identity, path
+    elif identity is not None:
+        yield from backing_files(host, path)
+
+
+def backing_files(host: Host, path: str) -> Iterator[tuple[Identity, str]]:
+    """Yield the backing files of an image, one behind the other."""
+    waiting, seen = [path], set()
+    while waiting:
+        image = waiting.pop()
+        identity = _identity(host, image)
+        if identity is None or identity in seen:
+            continue
+        seen.add(identity)
+        if len(seen) > _CHAIN:
+            raise HostError(f"{path} has more than {_CHAIN} backing files")
+        yield identity, image
+        for name in _names_in(host, image):
+            waiting += _local(name, image, host)
+
+
+def _identity(host: Host, path: str) -> Identity | None:
+    try:
+        return _of(os.stat(host.path(path)))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise HostError(f"{path} cannot be looked at: {error.strerror}") from None
+
+
+def _names_in(host: Host, image: str) -> list[str]:
+    """Return the names of other files in the header of an image (QEMU, docs/interop/qcow2.rst)."""
+    try:
+        handle = os.open(host.path(image), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            head = stream.read(1 << 16)
+    except OSError as error:
+        raise HostError(f"{image} cannot be read: {error.strerror}") from None
+    if head[:4] in _OPAQUE:
+        raise HostError(f"the backing file of {image}, which has the format {_OPAQUE[head[:4]]}, is not known here")
+    if head[:4] != _QCOW or len(head) < 72:
+        return []
+    try:
+        version, offset, size = struct.unpack(">IQI", head[4:20])
+        if offset and offset + size > len(head):
+            raise ValueError
+        names = [head[offset : offset + size].decode()] if offset and size else []
+        return names + (_extensions(head, offset) if version >= 3 else [])
+    except (ValueError, struct.error):
+        raise HostError(f"the header of {image} names a backing file in a way that cannot be read") from None
+
+
+def _extensions(head: bytes, end: int) -> list[str]:
+    (place,) = struct.unpack(">I", head[100:104])
+    names = []
+    while place + 8 <= (end or len(head)):
+        kind, size = struct.unpack(">II", head[place : place + 8])
+        if kind == 0:
+            break
+        if kind == _DATA_FILE:
+            names.append(head[place + 8 : place + 8 + size].decode())
+        place += 8 + (size + 7) // 8 * 8
+    return names
+
+
+def _local(name: str, image: str, host: Host) -> list[str]:
+    """Return the paths on this node that a backing file's name may mean; relative names count from the image's folder."""
+    if name.startswith("json:"):
+        try:
+            found = list(_filenames(json.loads(name[5:])))
+        except (ValueError, RecursionError):
+            raise HostError(f"the backing file of {image} cannot be read: {name[:200]!r}") from None
+    else:
+        found = [name]
+    paths = []
+    for one in found:
+        scheme = re.match(r"([^:/]*):", one)
+        if scheme and scheme[1] not in ("file", "host_device"):
+            continue  # on another machine
+        plain = one[len(scheme[0]) :] if scheme else one
+        if plain.startswith("//"):
+            plain = "/" + plain.lstrip("/")
+        folders = {os.path.dirname(image), os.path.dirname(os.path.realpath(host.path(image)))[len(host.root) :]}
+        paths += [plain] if plain.startswith("/") else [os.path.join(folder, plain) for folder in sorted(folders)]
+    return paths
+
+
+def _filenames(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, str) and key.rpartition(".")[2] == "filename":
+                yield item
+            else:
+                yield from _filenames(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _filenames(item)

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Updates on apt and dnf: what is listed, and the one run that installs them."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.updates import parse_apt, parse_dnf
+from ansible_collections.realtime.kvm.plugins.module_utils._module import package_update
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
+from unit.trees import fill, writable
+
+APT = """NOTE: This is only a simulation!
+Reading package lists...
+The following packages will be upgraded:
+  libc6 openvswitch-switch
+Remv old-thing [1.0]
+Inst libc6 [2.41-12] (2.41-13 Debian:13.2/stable [amd64]) []
+Inst linux-image-6.12.2-rt-amd64 (6.12.2-1 Debian-Security:13/stable-security [amd64])
+Conf libc6 (2.41-13 Debian:13.2/stable [amd64])
+"""
+DNF = """
+kernel-rt.x86_64                 5.14.0-2.el9            nfv
+openvswitch3.3.x86_64            3.3.0-9.el9fdp          nfv
+Obsoleting Packages
+new.x86_64                       1-1                     baseos
+    old.x86_64                   0-1                     @baseos
+"""
+
+
+def test_what_apt_prints():
+    assert parse_apt(APT) == [
+        ("old-thing", "1.0", None),
+        ("libc6", "2.41-12", "2.41-13"),
+        ("linux-image-6.12.2-rt-amd64", None, "6.12.2-1"),
+    ]
+
+
+def test_what_dnf_prints():
+    assert parse_dnf(DNF) == [
+        ("kernel-rt.x86_64", "installed", "5.14.0-2.el9"),
+        ("openvswitch3.3.x86_64", "installed", "3.3.0-9.el9fdp"),
+    ]
+    assert parse_dnf("") == []
+
+
+class Node:
+    """A node whose package manager has updates until they are installed."""
+
+    def __init__(self, root, *files):
+        self.root = fill(root, {"/var/lib/": None, **dict.fromkeys(files, "")})
+        self.calls, self.broken = [], False
+
+    def runner(self, command):
+        verb = command[-1]
+        if self.broken:
+            return 1, "", "no network"
+        if verb == "check-update":
+            assert "--disableplugin=versionlock" in command
+            return (0, "", "") if "upgrade" in self.calls else (100, DNF, "")
+        if "--simulate" in command:
+            assert "--ignore-hold" in command
+            return 0, "" if "dist-upgrade" in self.calls else APT, ""
+        self.calls.append(verb)
+        return 0, "", ""
+
+    def run(self, check=False, refresh=True):
+        host = writable(self.root, "package_update", check_mode=check)
+        return carry_out(Edges(host, self.runner), package_update.run, {"refresh": refresh})
+
+
+@pytest.mark.parametrize(
+    ("files", "refresh", "install", "count"),
+    [(["/usr/bin/apt-mark"], "update", "dist-upgrade", 3), (["/usr/bin/rpm", "/usr/bin/dnf"], "makecache", "upgrade", 2)],
+)
+def test_all_are_installed_in_one_run(tmp_path, files, refresh, install, count):
+    node = Node(tmp_path, *files)
+    predicted = node.run(check=True)
+    assert node.calls == [refresh]
+    result = node.run(refresh=False)
+    assert result == predicted
+    assert node.calls == [refresh, install]
+    assert (result["disruption"], len(result["changes"])) == ("reboot", count)
+    assert node.run(refresh=False)["changed"] is False
+    assert node.calls == [refresh, install]
+
+
+def test_what_is_kept_back_is_named(tmp_path):
+    node = Node(tmp_path, "/usr/bin/apt-mark")
+    node.calls = type("Deaf", (list,), {"append": lambda *_arguments: None})()
+    assert node.run(refresh=False)["left"] == ["libc6", "linux-image-6.12.2-rt-amd64", "old-thing"]
+
+
+@pytest.mark.parametrize("files", [["/usr/bin/apt-mark"], ["/usr/bin/rpm", "/usr/bin/dnf"]])
+@pytest.mark.parametrize("refresh", [True, False])
+def test_a_manager_that_fails_is_quoted(tmp_path, files, refresh):
+    node = Node(tmp_path, *files)
+    node.broken = True
+    with pytest.raises(HostError, match="failed with exit code 1: no network"):
+        node.run(refresh=refresh)
