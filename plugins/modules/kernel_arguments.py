@@ -74,6 +74,17 @@ options:
     type: str
     choices: [boot, keep]
     default: keep
+  trial:
+    description:
+      - Whether the next boot is a trial. GRUB boots the new entry once, and the running kernel with its arguments stays the default; the node itself
+        confirms the new entry once it is well, else it reboots into the old one.
+      - Refused before any change where GRUB cannot boot an entry once, for example because F(/boot) lies on LVM, RAID or btrfs.
+    type: bool
+    default: false
+  trial_timeout:
+    description: Seconds from the start of the tried boot until the node must be well.
+    type: int
+    default: 300
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.fsroot
@@ -142,6 +153,15 @@ added_kernels:
   returned: success
   type: list
   elements: str
+trial:
+  description: How the last boot on trial stands.
+  returned: success
+  type: dict
+  contains:
+    state:
+      description: V(none), V(armed) (the next boot is the tried one), V(judging) (it runs), V(confirmed) or V(returned) (the old entry runs).
+      type: str
+    reason: {description: Why the node has returned; else empty., type: str}
 realtime_guests:
   description: Names of running guests that have real-time vCPU threads.
   returned: success
@@ -169,6 +189,8 @@ def main() -> None:
             "nohz_full": {"type": "str", "choices": ["all", "dataplane", "none"], "default": "all"},
             "tsc": {"type": "str", "choices": ["nowatchdog", "reliable", "keep"], "default": "nowatchdog"},
             "cstates": {"type": "str", "choices": ["boot", "keep"], "default": "keep"},
+            "trial": {"type": "bool", "default": False},
+            "trial_timeout": {"type": "int", "default": 300},
             "fsroot": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,

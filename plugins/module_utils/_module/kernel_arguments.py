@@ -24,12 +24,16 @@ from .._boot.arguments import (
 from .._boot.grub_files import BootEntry
 from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.planned_arguments import ArgumentPolicy, page_arguments, partition_arguments
+from .._boot.trial import BootTrial
 from .._cpus.errors import HostError
 from .._host.document import require_partition
-from .._host.host import Host
+from .._host.host import Host, Runner
 from .._host.kernel import read_kernel, read_machine
 from .._host.paths import config_path
 from .._host.threads import realtime_guests
+from .._host.trial import trial_of
+from .._node.pack import pack
+from .._node.trial import UNIT_TEXT, WATCHDOG_TEXT
 from .._runtime.cpu_settings import check_priority_limit
 from .._runtime.options import read_options
 from .._runtime.pages import PAGES
@@ -78,13 +82,21 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     if pattern and not _PATTERN.fullmatch(pattern):
         raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
     if host.captured:  # a snapshot has no boot loader
-        return Outcome(_result(host, wanted, None, pattern, ""))
+        return Outcome({**_result(host, wanted, None, pattern, ""), "trial": {"state": "none", "reason": ""}})
     loader = find_boot_loader(host, edges.runner)
+    tokens = [argument.token for argument in wanted]
     if present:
         loader.check_writable()
-        _refuse(find_conflicts(loader.foreign(), [argument.token for argument in wanted]))
-        options = {"tokens": [argument.token for argument in wanted], "default_kernel": pattern}
-        following = loader.plan([argument.token for argument in wanted], pattern)
+        _refuse(find_conflicts(loader.foreign(), tokens))
+    trial = _trial(host, edges.runner, loader.name)
+    judging = trial.judging()
+    tried = parameters["trial"] and not judging and _awaited(edges, wanted, pattern, present)
+    if tried:
+        trial.check()
+        trial.hold()
+    following = loader.plan(tokens, pattern) if present else loader.remove(_added_kernels(host, pattern))
+    if present:
+        options = {"tokens": tokens, "default_kernel": pattern}
         host.set_file(
             config_path("kernel_arguments"),
             (json.dumps(options, indent=1, sort_keys=True) + "\n").encode(),
@@ -92,15 +104,31 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         )
         if following is None:
             raise HostError("the boot loader's menu names no kernel; repair it first (update-grub, grub-install)")
-    else:
-        following = loader.remove(_added_kernels(host, pattern))
+    if not tried and not judging:
+        trial.lift(whole=not present)
+    elif tried and following and (not present or pattern is None or fnmatchcase(following.release, pattern)):
+        trial.arm(following, parameters["trial_timeout"], pattern if present else None)
 
     def look() -> dict[str, Any]:
-        return _result(host, wanted, find_boot_loader(host, edges.runner).following(), pattern, loader.name)
+        found = _result(host, wanted, find_boot_loader(host, edges.runner).following(), pattern, loader.name)
+        return {**found, "trial": _trial(host, edges.runner, loader.name).state()}
 
-    results = _result(host, wanted, following, pattern, loader.name)
+    results = {**_result(host, wanted, following, pattern, loader.name), "trial": trial.state()}
     boot = awaited_boot(results)
     return Outcome(results, after=look if host.changes else None, disturbs=[boot] if boot else [])
+
+
+def _trial(host: Host, runner: Runner, loader: str) -> BootTrial:
+    return BootTrial(host, runner, loader, pack("_node.trial"), UNIT_TEXT, WATCHDOG_TEXT)
+
+
+def _awaited(edges: Edges, wanted: list[Argument], pattern: str | None, present: bool) -> bool:
+    """Whether a boot is needed once the plan has been made; plans it without leaving a trace."""
+    host = trial_of(edges.host, edges.host.owner)
+    loader = find_boot_loader(host, edges.runner)
+    tokens = [argument.token for argument in wanted]
+    following = loader.plan(tokens, pattern) if present else loader.remove(_added_kernels(host, pattern))
+    return bool(_result(host, wanted, following, pattern, loader.name)["reboot_required"])
 
 
 def _added_kernels(host: Host, pattern: str | None) -> list[str]:

@@ -7,14 +7,9 @@ Ansible on the node.
 
 from __future__ import annotations
 
-import inspect
-import io
 import posixpath
-import re
 import sys
-import zipfile
 from collections.abc import Collection
-from importlib import import_module
 
 from .._cpus.errors import HostError
 from .._cpus.partition import PartitionError
@@ -24,18 +19,15 @@ from .._host.paths import ARCHIVE
 from .._isolation.holders import IsolationError
 from .._runtime.features import FEATURES, configured_features
 from .hook import run_hook, run_switch
+from .pack import pack, sources
 from .rtpart import rtpart
 from .rtpart_files import tool_files
 
 UNIT = "/etc/systemd/system/realtime-kvm.service"
 INTERRUPTS_UNIT = "/etc/systemd/system/realtime-kvm-interrupts.service"
 WANTS = "/etc/systemd/system/multi-user.target.wants"
-PACKAGE = "realtime_kvm"
-_BASE = __package__.rpartition(".")[0]
 #: Its main(), as a name below module_utils.
 _ENTRY = "_node.archive"
-_MAIN = f"from {PACKAGE}.{_ENTRY} import main\n\nmain()\n"
-_IMPORT = re.compile(r"^from (\.+)([\w.]*) import (.*)", re.MULTILINE)
 
 _UNIT_TEXT = """\
 # Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.
@@ -74,33 +66,12 @@ UNIT_TEXTS = {
 
 def parts() -> dict[str, str]:
     """Return the service's sources, by name below module_utils: the entry and all that it imports, directly or not."""
-    found: dict[str, str] = {}
-    missing = [_ENTRY]
-    while missing:
-        name = missing.pop()
-        if name not in found:
-            found[name] = inspect.getsource(import_module(f"{_BASE}.{name}"))
-            for dots, module, names in _IMPORT.findall(found[name]):
-                folder = name.split(".")[: -len(dots)]
-                missing += [".".join([*folder, file]) for file in ([module] if module else names.split(", "))]
-    return found
+    return sources(_ENTRY)
 
 
 def build_archive() -> bytes:
     """Return the service's archive; equal sources give equal bytes."""
-    contents = {"__main__.py": _MAIN}
-    for name, source in parts().items():
-        path = f"{PACKAGE}/{name.replace('.', '/')}.py"
-        contents[path] = source
-        contents[f"{posixpath.dirname(path)}/__init__.py"] = contents[f"{PACKAGE}/__init__.py"] = ""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(contents):
-            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_STORED
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, contents[name].encode())
-    return buffer.getvalue()
+    return pack(_ENTRY)
 
 
 def plan_service(host: Host) -> None:
