@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from unit.loaders import RT, STOCK, WANTED
 from unit.menus import UUID, MakeConfig
 from unit.trees import fill, writable
 
+_BOOTS = itertools.count()
 EMPTY = b"# GRUB Environment Block\n".ljust(1024, b"#")
 CMDLINE = f"BOOT_IMAGE=/boot/vmlinuz-{STOCK} root=UUID={UUID} ro console=ttyS0 quiet"
 
@@ -105,7 +107,7 @@ def grub_boots(root):
     return chosen
 
 
-def boot(root, text, identity, boot_id="bbbb"):
+def boot(root, text, identity):
     """Let a frame's entry be what runs."""
     _command, kernel, *arguments = re.search(rf"--id '{identity}'.*?\n\s*(linux [^\n]*)", text, re.DOTALL)[1].split()
     fill(
@@ -113,6 +115,6 @@ def boot(root, text, identity, boot_id="bbbb"):
         {
             "/proc/cmdline": f"BOOT_IMAGE={kernel} {' '.join(arguments)}\n",
             "/proc/sys/kernel/osrelease": kernel.partition("vmlinuz-")[2] + "\n",
-            "/proc/sys/kernel/random/boot_id": f"{boot_id}\n",
+            "/proc/sys/kernel/random/boot_id": f"boot {next(_BOOTS)}\n",
         },
     )

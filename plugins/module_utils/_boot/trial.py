@@ -258,6 +258,9 @@ class BootTrial:
             raise HostError(
                 f"the boot menu would boot {name} instead of a kernel {pattern or ''}; the old entry stays the default"
             )
+        if same_boot(Boot(self.running.release, tuple(running_tokens(self.running.tokens))), Boot(entry.release, entry.tokens)):
+            self._lift(whole=True)  # the menu, once generated, boots what runs already
+            return
         recipes = [recipe for recipe in self._recipes() if recipe.release == entry.release]
         named = [recipe for recipe in recipes if recipe.identity == entry.identity] or recipes
         if not named:
