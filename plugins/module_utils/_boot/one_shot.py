@@ -19,7 +19,7 @@ from .._cpus.errors import RefusalError
 #: Identifiers of the frame's entries; ``next_entry`` holds the second.
 PREVIOUS, TRIAL = "realtime-kvm-previous", "realtime-kvm-trial"
 #: What marks the tried boot; the kernel leaves arguments with a dot to modules.
-MARK = "realtime_kvm.trial=1"
+MARK = "realtime-kvm.trial=1"
 #: Arguments of the tried boot alone. The kernel and initramfs-tools reboot after ``panic`` seconds; dracut needs the last two.
 TRIAL_TOKENS = (MARK, "panic=10", "rd.shell=0", "rd.emergency=reboot")
 #: The kernel keeps so many bytes of its command line on x86 (COMMAND_LINE_SIZE less the end); some are for what GRUB adds.
@@ -218,7 +218,9 @@ def extra_tokens(tokens: Sequence[str]) -> tuple[str, ...]:
     """Return what the tried boot has beside the entry's own arguments; a ``panic`` of its own that resets stays."""
     own = {key_of(token): canonical(token) for token in tokens}
     resets = re.fullmatch(r"panic=[1-9]\d*", own.get("panic", ""))  # -1 resets too, but initramfs-tools then halts
-    return tuple(token for token in TRIAL_TOKENS if own.get(key_of(token)) != token and not (resets and key_of(token) == "panic"))
+    return tuple(
+        token for token in TRIAL_TOKENS if own.get(key_of(token)) != canonical(token) and not (resets and key_of(token) == "panic")
+    )
 
 
 # -- the frame -------------------------------------------------------------------------------------

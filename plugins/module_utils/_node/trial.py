@@ -51,7 +51,7 @@ After=systemd-remount-fs.service
 Conflicts=shutdown.target
 Before=shutdown.target
 IgnoreOnIsolate=yes
-ConditionKernelCommandLine=realtime_kvm.trial=1
+ConditionKernelCommandLine=realtime-kvm.trial=1
 ConditionPathExists={RECORD}
 FailureAction=reboot
 

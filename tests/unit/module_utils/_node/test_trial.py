@@ -119,7 +119,7 @@ def test_a_reboot_that_systemd_refuses_is_forced_and_else_the_unit_fails(root, m
 
 def test_the_unit_reboots_where_the_program_fails_and_runs_only_in_the_tried_boot():
     assert "\nFailureAction=reboot\n" in _trial.UNIT_TEXT
-    assert "\nConditionKernelCommandLine=realtime_kvm.trial=1\n" in _trial.UNIT_TEXT
+    assert "\nConditionKernelCommandLine=realtime-kvm.trial=1\n" in _trial.UNIT_TEXT
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}"])
