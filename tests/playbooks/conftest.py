@@ -45,7 +45,8 @@ kernel = {{"release": "6.1", "matches": True, "tokens": []}}
 print(json.dumps({{
     "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {{}}, "table": [], "installed": True,
     "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
-    "added_kernels": [], "matching_kernels": [], "realtime_guests": [], **answers.get("results", {{}}).get(name, {{}}),
+    "added_kernels": [], "matching_kernels": [], "realtime_guests": [],
+    "trial": {{"state": "none", "reason": ""}}, **answers.get("results", {{}}).get(name, {{}}),
 }}))
 """
 PACKAGES = """---
