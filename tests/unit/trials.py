@@ -97,7 +97,7 @@ def grub_boots(root):
     """Do what GRUB does with grubenv, grub.cfg and custom.cfg: return the entry, as next_entry or its place name it, and spend the one-time entry."""
     path = Path(f"{root}/boot/grub/grubenv")
     once = parse_environment(path.read_bytes()).get("next_entry", "")
-    path.write_bytes(change_environment(path.read_bytes(), "next_entry", None))
+    path.write_bytes(change_environment(path.read_bytes(), "next_entry", ""))  # as save_env leaves it
     custom = Path(f"{root}/boot/grub/custom.cfg")
     text = framed(custom.read_text()) if custom.exists() else ""
     if not text:

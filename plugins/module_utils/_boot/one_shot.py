@@ -219,7 +219,9 @@ def extra_tokens(tokens: Sequence[str]) -> tuple[str, ...]:
     own = {key_of(token): canonical(token) for token in tokens}
     resets = re.fullmatch(r"panic=[1-9]\d*", own.get("panic", ""))  # -1 resets too, but initramfs-tools then halts
     return tuple(
-        token for token in TRIAL_TOKENS if own.get(key_of(token)) != canonical(token) and not (resets and key_of(token) == "panic")
+        token
+        for token in TRIAL_TOKENS
+        if own.get(key_of(token)) != canonical(token) and not (resets and key_of(token) == "panic")
     )
 
 

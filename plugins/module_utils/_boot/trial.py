@@ -297,7 +297,7 @@ class BootTrial:
     def _lift(self, whole: bool) -> None:
         state = self.state()["state"]
         # the one-time entry first: it means nothing without the frame
-        if self._one_time() == TRIAL:
+        if self._one_time() in (TRIAL, ""):  # GRUB leaves it empty
             self._set_one_time(None)
         if framed(self._custom()):
             self._write_custom("")

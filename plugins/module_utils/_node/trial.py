@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from .._boot.one_shot import framed, with_frame
+from .._boot.one_shot import OneShotError, change_environment, framed, parse_environment, with_frame
 from .._boot.verdict import (
     ARMED,
     CONFIRMED,
@@ -130,12 +130,22 @@ def confirm(root: str, record: Record) -> None:
         unlink(custom)
         sync_directory(os.path.dirname(custom))
     write_file(root + RECORD, dump(replace(record, state=CONFIRMED)), 0o644)
+    with suppress(OSError, OneShotError):  # GRUB leaves an empty next_entry behind
+        _forget_once(f"{root}{record.folder}/grubenv")
     panic = panic_of(record)
     if panic is not None:
         with suppress(OSError), open(f"{root}/proc/sys/kernel/panic", "w") as stream:
             stream.write(panic)
     for path in (WATCHDOG, WANTED, UNIT, PROGRAM):
         unlink(root + path)
+
+
+def _forget_once(full: str) -> None:
+    with open(full, "r+b") as stream:
+        block = stream.read()
+        if parse_environment(block).get("next_entry") == "":
+            stream.seek(0)
+            stream.write(change_environment(block, "next_entry", None))
 
 
 def _run(command: Sequence[str]) -> bool:
