@@ -58,7 +58,7 @@ def names(calls):
 def test_a_node_that_is_well_is_asked_once_and_the_run_goes_on(boot, state):
     code, said, calls = boot(trial(state))
     assert code == 0, said
-    assert names(calls) == ["reboot_stand_in", "kernel_arguments"]
+    assert names(calls) == ["reboot_stand_in", "kernel_arguments"], said
     assert calls[1]["check"], "asking changes nothing"
     assert calls[0]["msg"] == "Rebooting for a test"
 

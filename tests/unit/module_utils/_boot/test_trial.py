@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import trial as _trial
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import parse_menu
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, find_boot_loader
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import (
     MARK,
     PREVIOUS,
@@ -21,7 +21,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, load
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
-from unit.loaders import RT, STOCK
+from unit.loaders import RT, STOCK, FakeGrubby
 from unit.trees import fill, killed_at, snapshot, writable
 from unit.trials import CMDLINE, EMPTY, Tools, boot, grub_boots, lifted, node, trial_on, tried
 
@@ -324,3 +324,65 @@ def test_a_power_cut_just_after_the_confirmation_counts_as_confirmed(root):
     assert lifted(root).changes == []
     lifted(root, whole=True)
     assert not Path(f"{root}{RECORD}").exists()
+
+
+# -- the RHEL family -------------------------------------------------------------------------------
+
+EL_STOCK, EL_RT = "5.14.0-600.el9.x86_64", "5.14.0-600.el9.x86_64+rt"
+EL_ARGUMENTS = "ro crashkernel=1G rd.lvm.lv=vg0/root"
+
+
+class ElTools(FakeGrubby):
+    """grubby, and grub2-probe."""
+
+    def __call__(self, command):
+        if command[0].endswith("grub2-probe"):
+            return 0, "xfs\n" if command[1].endswith("=fs") else "\n", ""
+        return super().__call__(command)
+
+
+def el_node(root):
+    entry = "title x\nversion {0}\nlinux /vmlinuz-{0}\ninitrd /initramfs-{0}.img $tuned_initrd\noptions root=/dev/mapper/vg0-root {1} $tuned_params\n"
+    header = (
+        Path(f"{node(root)}{GRUB_CFG}")
+        .read_text()
+        .partition("menuentry '")[0]
+        .replace('set default="0"', 'set default="${saved_entry}"')
+    )
+    files = {
+        "/usr/sbin/grubby": "",
+        "/usr/sbin/grub2-probe": "",
+        "/boot/grub2/": None,
+        "/boot/grub2/grub.cfg": header
+        + "blscfg\nif [ -f  ${config_directory}/custom.cfg ]; then\n  source ${config_directory}/custom.cfg\nfi\n",
+        "/boot/grub2/grubenv": change_environment(EMPTY, "saved_entry", "id0"),
+        "/boot/loader/entries/": None,
+        "/boot/loader/entries/id0.conf": entry.format(EL_STOCK, EL_ARGUMENTS),
+        "/boot/loader/entries/id1.conf": entry.format(EL_RT, f"{EL_ARGUMENTS} skew_tick=1"),
+        "/proc/sys/kernel/osrelease": f"{EL_STOCK}\n",
+        "/proc/cmdline": f"BOOT_IMAGE=(hd0,gpt2)/vmlinuz-{EL_STOCK} root=/dev/mapper/vg0-root {EL_ARGUMENTS}\n",
+        **{f"/boot/{name}": "" for kernel in (EL_STOCK, EL_RT) for name in (f"vmlinuz-{kernel}", f"initramfs-{kernel}.img")},
+    }
+    fill(root, files)
+    kernels = {f"/boot/vmlinuz-{kernel}": EL_ARGUMENTS for kernel in (EL_STOCK, EL_RT)}
+    return ElTools(kernels, f"/boot/vmlinuz-{EL_STOCK}")
+
+
+def test_on_the_rhel_family_the_entries_of_both_kernels_are_told_to_grub_without_grubby(tmp_path):
+    root = tmp_path / "el"
+    grubby = el_node(root)
+    host = writable(root, "kernel_arguments")
+    with host.locked():
+        trial = _trial.BootTrial(host, grubby, "grubby", b"program", "unit\n", "watchdog\n")
+        trial.check()
+        trial.hold()
+        trial.arm(find_boot_loader(host, grubby).plan(["skew_tick=1"], "*+rt"), 300, "*+rt")
+        host.commit()
+    text = Path(f"{root}/boot/grub2/custom.cfg").read_text()
+    assert (
+        f"  linux ($root)/vmlinuz-{EL_STOCK} root=/dev/mapper/vg0-root {EL_ARGUMENTS}\n  initrd ($root)/initramfs-{EL_STOCK}.img\n"
+        in text
+    )
+    assert f"  linux ($root)/vmlinuz-{EL_RT} root=/dev/mapper/vg0-root {EL_ARGUMENTS} skew_tick=1 $tuned_params {MARK} " in text
+    assert f"  initrd ($root)/initramfs-{EL_RT}.img\n" in text, "what tuned adds to the initial RAM disk is left out"
+    assert parse_environment(Path(f"{root}/boot/grub2/grubenv").read_bytes()) == {"saved_entry": "id0", "next_entry": TRIAL}
