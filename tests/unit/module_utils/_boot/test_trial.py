@@ -18,6 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import
     PREVIOUS,
     TRIAL,
     change_environment,
+    parse_environment,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, load
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
