@@ -80,6 +80,17 @@ options:
     type: str
     choices: [boot, keep]
     default: keep
+  trial:
+    description:
+      - Whether the next boot is a trial. GRUB boots the new entry once, and the running kernel with its arguments stays the default; the node itself
+        confirms the new entry once it is well, else it reboots into the old one.
+      - Refused before any change where GRUB cannot boot an entry once, for example because F(/boot) lies on LVM, RAID or btrfs.
+    type: bool
+    default: false
+  trial_timeout:
+    description: Seconds from the start of the tried boot until the node must be well.
+    type: int
+    default: 300
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.fsroot
@@ -165,6 +176,15 @@ protection:
     secure_boot: {description: Whether the firmware boots only signed kernels; null where it has no Secure Boot., type: bool}
     lockdown: {description: "The running kernel's lockdown: V(none), V(integrity), V(confidentiality), empty for a kernel without it.", type: str}
     notes: {description: What follows., type: list, elements: str}
+trial:
+  description: How the last boot on trial stands.
+  returned: success
+  type: dict
+  contains:
+    state:
+      description: V(none), V(armed) (the next boot is the tried one), V(judging) (it runs), V(confirmed) or V(returned) (the old entry runs).
+      type: str
+    reason: {description: Why the node has returned; else empty., type: str}
 realtime_guests:
   description: Names of running guests that have real-time vCPU threads.
   returned: success
@@ -202,6 +222,8 @@ def main() -> None:
             "nohz_full": {"type": "str", "choices": ["all", "dataplane", "none"], "default": "all"},
             "tsc": {"type": "str", "choices": ["nowatchdog", "reliable", "keep"], "default": "nowatchdog"},
             "cstates": {"type": "str", "choices": ["boot", "keep"], "default": "keep"},
+            "trial": {"type": "bool", "default": False},
+            "trial_timeout": {"type": "int", "default": 300},
             "fsroot": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,

@@ -12,6 +12,7 @@ import json
 import time
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import TRIAL_TOKENS
 from integration.conftest import NODES, Converged
 from integration.lab import differences, fingerprint, playbook, ssh, wait_for
 
@@ -89,10 +90,15 @@ def test_node_rebooted_once_into_a_realtime_kernel(converged: Converged, node: s
     assert "PREEMPT_RT" in ssh(node, "uname -v")
 
 
+def cmdline(node: str) -> list[str]:
+    """The arguments of the running kernel without those of its boot on trial."""
+    return [token for token in ssh(node, "cat /proc/cmdline").split() if token not in TRIAL_TOKENS]
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_command_line_is_the_plan_and_what_was_there(converged: Converged, node: str) -> None:
     keeps = {token for token in converged.cmdline[node] if not token.startswith("BOOT_IMAGE=")}
-    now = {token for token in ssh(node, "cat /proc/cmdline").split() if not token.startswith("BOOT_IMAGE=")}
+    now = {token for token in cmdline(node) if not token.startswith("BOOT_IMAGE=")}
     planned = set(json.loads(ssh(node, "cat /etc/realtime-kvm/kernel_arguments.json"))["tokens"])
     assert now == keeps | planned
     isolated = EXPECTED[node]["isolated"]
@@ -277,7 +283,7 @@ def test_undo_puts_everything_back(converged: Converged) -> None:
     playbook("undo.yml", nodes=everyone, timeout=1500)
     for node in converged.nodes:
         assert "PREEMPT_RT" not in ssh(node, "uname -v")
-        assert ssh(node, "cat /proc/cmdline").split() == converged.cmdline[node]
+        assert cmdline(node) == converged.cmdline[node]
         assert differences(converged.before[node], fingerprint(node)) == {}
     again = playbook("undo.yml", nodes=everyone)
     for node in converged.nodes:

@@ -54,6 +54,7 @@ print(json.dumps({{
     "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
     "held": [],
     "findings": [], "findings_table": [], "remarks": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
+    "trial": {{"state": "none", "reason": ""}},
     **answers.get("results", {{}}).get(name, {{}}),
     **(answers.get("after_reboot", {{}}).get(name, {{}}) if rebooted else {{}}),
 }}))

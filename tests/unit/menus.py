@@ -20,6 +20,8 @@ _HEAD = """\
 if [ "${{next_entry}}" ] ; then
    set default="${{next_entry}}"
    set next_entry=
+   save_env next_entry
+   set boot_once=true
 else
    set default="{default}"
 fi
@@ -57,6 +59,11 @@ if [ "$grub_platform" = "efi" ]; then
 \t\t\tfwsetup
 \t\t}
 \tfi
+fi
+if [ -f  ${config_directory}/custom.cfg ]; then
+  source ${config_directory}/custom.cfg
+elif [ -z "${config_directory}" -a -f  $prefix/custom.cfg ]; then
+  source $prefix/custom.cfg
 fi
 """
 

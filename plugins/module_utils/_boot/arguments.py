@@ -16,6 +16,7 @@ from typing import Any
 from .._cpus.cmdline import canonical, kernel_part, key_of, values_by_key
 from .._cpus.errors import RefusalError
 from .._host.change import Change
+from .one_shot import MARK, TRIAL_TOKENS
 
 #: Tokens that the boot loader itself adds (vt.handoff: Ubuntu's menus, as $vt_handoff).
 BOOT_LOADER_KEYS = frozenset({"BOOT_IMAGE", "initrd", "vt.handoff"})
@@ -271,7 +272,10 @@ def compare(running: Sequence[str], following: Sequence[str]) -> Comparison:
             if key_of(token) not in BOOT_LOADER_KEYS and not token.startswith("$")
         )
 
-    now, then = known(running), known(following)
+    # after a boot on trial the kernel also has the trial's own arguments
+    asked = {canonical(token) for token in following}
+    ours = [token for token in TRIAL_TOKENS if token not in asked] if MARK in running else []
+    now, then = known([token for token in running if token not in ours]), known(following)
     missing = [token for key, tokens in then.items() for token in tokens if token not in now.get(key, [])]
     unexpected = [token for key, tokens in now.items() for token in tokens if token not in then.get(key, [])]
     return Comparison(tuple(missing), tuple(unexpected))

@@ -114,6 +114,10 @@ class Redfish:
         """Change a resource if ``etag`` still matches. Repeated only after the answer that nothing was done (503)."""
         return self._patiently("PATCH", path, body, etag)
 
+    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """Call an action. Repeated only after the answer that nothing was done (503)."""
+        return self._patiently("POST", path, body, "")
+
     def _patiently(self, method: str, path: str, body: Mapping[str, Any] | None, etag: str) -> Answer:
         waited, pause = 0.0, 1.0
         again = _BUSY if method == "GET" else (429, 503)
@@ -330,6 +334,10 @@ class Redfish:
             notes=tuple(notes),
             messages=tuple(text for text, _names in messages_of({"error": {"@Message.ExtendedInfo": block.get("Messages")}})),
         )
+
+    def system(self) -> Mapping[str, Any]:
+        """Return the system's own description."""
+        return self._system()[1]
 
     def _system(self) -> tuple[str, Mapping[str, Any]]:
         members = [link(one) for one in listed(self.get(f"{ROOT}/Systems").body.get("Members"))[:_SYSTEMS]]

@@ -29,7 +29,7 @@ _REASON = "what it replaces runs until the node reboots"
 
 def parse_apt(text: str) -> list[tuple[str, str | None, str | None]]:
     """Return name, present and new version of each package that a simulated run names."""
-    found = []
+    found: list[tuple[str, str | None, str | None]] = []
     for line in text.splitlines():
         installs = re.match(r"Inst (\S+)(?: \[([^\]]*)\])? \((\S+)", line)
         removes = re.match(r"Remv (\S+)(?: \[([^\]]*)\])?", line)
@@ -42,7 +42,7 @@ def parse_apt(text: str) -> list[tuple[str, str | None, str | None]]:
 
 def parse_dnf(text: str) -> list[tuple[str, str | None, str | None]]:
     """Return name and new version of each package that check-update prints; those that others replace follow the updates."""
-    found = []
+    found: list[tuple[str, str | None, str | None]] = []
     for line in text.partition("Obsoleting Packages")[0].splitlines():
         fields = line.split()
         if len(fields) == 3 and "." in fields[0]:

@@ -27,14 +27,18 @@ from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.other_loaders import refuse_other_boot_loaders
 from .._boot.planned_arguments import PLANNED_KEYS, ArgumentPolicy, page_arguments, partition_arguments
 from .._boot.protection import protection_notes
+from .._boot.trial import BootTrial
 from .._cpus.errors import HostError
 from .._cpus.machine import Machine
 from .._host.current import require_current_partition
-from .._host.host import Host
+from .._host.host import Host, Runner
 from .._host.kernel import read_kernel, read_lockdown, read_machine, read_secure_boot
 from .._host.paths import config_path
 from .._host.stopped_guests import stopped_guests
 from .._host.threads import realtime_guests, running_guests
+from .._host.trial import trial_of
+from .._node.pack import pack
+from .._node.trial import UNIT_TEXT, WATCHDOG_TEXT
 from .._runtime.options import read_options
 from .._runtime.pages import PAGES
 from .._runtime.priorities import check_priority_limit
@@ -95,27 +99,37 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     if pattern and not _PATTERN.fullmatch(pattern):
         raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
     if host.captured:  # a snapshot has no boot loader
-        return Outcome(_result(host, wanted, None, pattern, "", ()))
+        return Outcome({**_result(host, wanted, None, pattern, "", ()), "trial": {"state": "none", "reason": ""}})
     if present:
         refuse_other_boot_loaders(host)
     loader = find_boot_loader(host, edges.runner)
+    tokens = [argument.token for argument in wanted]
     ours = [*loader.ours, *loader.written.all] or ([] if present else _perhaps_ours(parameters, loader.following()))
     if present:
         loader.check_writable()
-        _refuse(find_conflicts(loader.foreign(), [argument.token for argument in wanted]))
-        tokens = [argument.token for argument in wanted]
-        following = loader.plan(tokens, pattern)
+        _refuse(find_conflicts(loader.foreign(), tokens))
+    trial = _trial(host, edges.runner, loader.name)
+    judging = trial.judging()
+    tried = parameters["trial"] and not judging and _awaited(edges, wanted, pattern, present, ours)
+    if tried:
+        trial.check()
+        trial.hold()
+    following = loader.plan(tokens, pattern) if present else loader.remove(_added_kernels(host, pattern))
+    if present:
         written = loader.written.followed_by(tokens, pattern, read_kernel(host).cmdline)
         host.set_file(config_path("kernel_arguments"), written.text().encode(), reason="verify compares with it")
         if following is None:
             raise HostError("the boot loader's menu names no kernel; repair it first (update-grub, grub-install)")
-    else:
-        following = loader.remove(_added_kernels(host, pattern))
+    if not tried and not judging:
+        trial.lift(whole=not present)
+    elif tried and following and (not present or pattern is None or fnmatchcase(following.release, pattern)):
+        trial.arm(following, parameters["trial_timeout"], pattern if present else None)
 
     def look() -> dict[str, Any]:
-        return _result(host, wanted, find_boot_loader(host, edges.runner).following(), pattern, loader.name, ours)
+        found = _result(host, wanted, find_boot_loader(host, edges.runner).following(), pattern, loader.name, ours)
+        return {**found, "trial": _trial(host, edges.runner, loader.name).state()}
 
-    results = _result(host, wanted, following, pattern, loader.name, ours)
+    results = {**_result(host, wanted, following, pattern, loader.name, ours), "trial": trial.state()}
     boot = awaited_boot(results)
     return Outcome(results, after=look if host.changes else None, disturbs=[boot] if boot else [])
 
@@ -128,6 +142,19 @@ def _perhaps_ours(parameters: dict[str, Any], following: BootEntry | None) -> li
     if following is None or any(token.startswith("$") for token in following.tokens):
         return []
     return [*PLANNED_KEYS, *parse_arguments(parameters["arguments"])]
+
+
+def _trial(host: Host, runner: Runner, loader: str) -> BootTrial:
+    return BootTrial(host, runner, loader, pack("_node.trial"), UNIT_TEXT, WATCHDOG_TEXT)
+
+
+def _awaited(edges: Edges, wanted: list[Argument], pattern: str | None, present: bool, ours: Iterable[str]) -> bool:
+    """Whether a boot is needed once the plan has been made; plans it without leaving a trace."""
+    host = trial_of(edges.host, edges.host.owner)
+    loader = find_boot_loader(host, edges.runner)
+    tokens = [argument.token for argument in wanted]
+    following = loader.plan(tokens, pattern) if present else loader.remove(_added_kernels(host, pattern))
+    return bool(_result(host, wanted, following, pattern, loader.name, ours)["reboot_required"])
 
 
 def _added_kernels(host: Host, pattern: str | None) -> list[str]:

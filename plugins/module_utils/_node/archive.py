@@ -7,14 +7,9 @@ Ansible on the node.
 
 from __future__ import annotations
 
-import inspect
-import io
 import posixpath
-import re
 import sys
-import zipfile
 from collections.abc import Collection, Mapping
-from importlib import import_module
 from typing import Any
 
 from .._cpus.errors import UNEXPECTED, HostError, RefusalError
@@ -26,21 +21,19 @@ from .._runtime.feature import why_waiting
 from .._runtime.features import FEATURES, configured_features
 from .._runtime.gate import read_boot_state, unfinished, write_boot_state
 from .hook import run_hook, run_switch
+from .pack import PACKAGE, pack, sources
 from .rtpart import rtpart
 from .rtpart_files import tool_files
 
 UNIT = "/etc/systemd/system/realtime-kvm.service"
 INTERRUPTS_UNIT = "/etc/systemd/system/realtime-kvm-interrupts.service"
 WANTS = "/etc/systemd/system/multi-user.target.wants"
-PACKAGE = "realtime_kvm"
-_BASE = __package__.rpartition(".")[0]
 #: Its main() and the watcher's, as names below module_utils. The watcher stays in memory, so it loads only what it uses.
 _ENTRY, _WATCHER = "_node.archive", "_node.watcher"
 _MAIN = (
     f"import sys\n\nif sys.argv[1:] == ['watch']:\n    from {PACKAGE}.{_WATCHER} import main\n"
     f"else:\n    from {PACKAGE}.{_ENTRY} import main\n\nmain()\n"
 )
-_IMPORT = re.compile(r"^from (\.+)([\w.]*) import (.*)", re.MULTILINE)
 
 _UNIT_TEXT = """\
 # Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.
@@ -79,33 +72,12 @@ UNIT_TEXTS = {
 
 def parts() -> dict[str, str]:
     """Return the service's sources, by name below module_utils: the entry and all that it imports, directly or not."""
-    found: dict[str, str] = {}
-    missing = [_ENTRY, _WATCHER]
-    while missing:
-        name = missing.pop()
-        if name not in found:
-            found[name] = inspect.getsource(import_module(f"{_BASE}.{name}"))
-            for dots, module, names in _IMPORT.findall(found[name]):
-                folder = name.split(".")[: -len(dots)]
-                missing += [".".join([*folder, file]) for file in ([module] if module else names.split(", "))]
-    return found
+    return sources(_ENTRY, _WATCHER)
 
 
 def build_archive() -> bytes:
     """Return the service's archive; equal sources give equal bytes."""
-    contents = {"__main__.py": _MAIN}
-    for name, source in parts().items():
-        path = f"{PACKAGE}/{name.replace('.', '/')}.py"
-        contents[path] = source
-        contents[f"{posixpath.dirname(path)}/__init__.py"] = contents[f"{PACKAGE}/__init__.py"] = ""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(contents):
-            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_STORED
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, contents[name].encode())
-    return buffer.getvalue()
+    return pack(_ENTRY, _WATCHER, main=_MAIN)
 
 
 def plan_service(host: Host) -> None:

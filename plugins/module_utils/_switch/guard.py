@@ -8,7 +8,6 @@ without its traffic.
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from .._cpus.answers import answering, decode
 from .._cpus.errors import HostError
 from .._guests.network import Network
 from .._host.host import Host, Runner
+from .._host.session import ssh_session
 from .._interrupts.affinity import printable
 from .devices import PCI, VFIO, driver_of, interfaces_of, stack_on
 from .plan import SwitchError
@@ -29,8 +29,6 @@ BIFURCATED = {"mlx4_core": "mlx4", "mlx5_core": "mlx5", "mana": "mana"}
 _HARMLESS = ("", "pci-stub")
 _BRIDGE = "0x0604"
 _NO_ROUTE = ("blackhole", "prohibit", "throw", "unreachable")
-#: At most so many parents of this process are asked for the connection.
-_PARENTS = 64
 
 
 @dataclass(frozen=True)
@@ -77,25 +75,11 @@ def _show(runner: Runner, *arguments: str) -> list[dict[str, Any]]:
 # -- the connection --------------------------------------------------------------------------------
 
 
-def connection_of(host: Host, pid: int) -> tuple[str, str] | None:
-    """Return the addresses of client and node of the SSH session that a process belongs to; sudo keeps them from children."""
-    for _parent in range(_PARENTS):
-        environment = (host.read(f"/proc/{pid}/environ") or "").split("\0")
-        given = next((line.partition("=")[2].split() for line in environment if line.startswith("SSH_CONNECTION=")), [])
-        if len(given) == 4:
-            return given[0], given[2]
-        stat = (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-        if len(stat) < 2 or not stat[1].isdecimal() or stat[1] == "0":
-            return None
-        pid = int(stat[1])
-    return None
-
-
 def _reached(host: Host, runner: Runner, local: Mapping[str, str]) -> dict[str, str]:
-    connection = connection_of(host, os.getpid())
-    if connection is None:
+    session = ssh_session(host)
+    if session is None:
         return {}
-    client, server = (_plain(text) for text in connection)
+    client, server = _plain(session.client), _plain(session.server)
     found = {zone: address for address, zone in (client, server) if zone}
     if server[0] in local:
         found[local[server[0]]] = server[0]

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.guard import BIFURCATED, Use, connection_of, read_use
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.guard import BIFURCATED, Use, read_use
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import MODULES, resource_of
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
 from unit.netns import run as netns_run
 from unit.nics import ADDRESS, DEVICE, network
-from unit.trees import fill, snapshot, writable
+from unit.trees import fill, snapshot
 
 COLLECTIONS = Path(__file__).resolve().parents[4] / "collections"
 BOTH = pytest.mark.parametrize("driver", ["vfio-pci", "keep"])
@@ -161,13 +161,6 @@ def test_another_session_or_none_stands_in_no_way(machine, connection):
     machine.addresses = {"lo": ["127.0.0.1/8"]}
     machine.ways = {"127.0.0.1": "lo"}
     assert bind(machine, "vfio-pci").changes
-
-
-def test_the_parents_are_followed_to_an_end(tmp_path):
-    fill(tmp_path, {"/proc/5/stat": "5 (a) S 6 0\n", "/proc/6/stat": "6 (b) S 5 0\n"})  # a circle
-    assert connection_of(writable(tmp_path), 5) is None
-    fill(tmp_path, {"/proc/7/stat": "7"})
-    assert connection_of(writable(tmp_path), 7) is None
 
 
 # -- what cannot be handed over --------------------------------------------------------------------

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Booting an entry once with GRUB: its environment block, and the frame that keeps the old entry the default.
+
+Pure. The menu that grub-mkconfig generates reads ``custom.cfg`` of its folder last (/etc/grub.d/41_custom), on Debian, Ubuntu
+and the RHEL family alike. The frame is a part of that file: two entries and a decision. Removing it makes the menu's own
+default count again, whatever regenerates the menu meanwhile. Sources: GRUB manual, "Environment block", ``load_env`` and
+``save_env``; /etc/grub.d/00_header (``next_entry``); the Boot Loader Specification; blscfg of the RHEL family's GRUB.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .._cpus.cmdline import canonical, key_of
+from .._cpus.errors import RefusalError
+from .grub_files import grub_words
+
+#: Identifiers of the frame's entries; ``next_entry`` holds the second.
+PREVIOUS, TRIAL = "realtime-kvm-previous", "realtime-kvm-trial"
+#: What marks the tried boot; the kernel leaves arguments with a dot to modules.
+MARK = "realtime-kvm.trial=1"
+#: Arguments of the tried boot alone. The kernel and initramfs-tools reboot after ``panic`` seconds; dracut needs the last two.
+TRIAL_TOKENS = (MARK, "panic=10", "rd.shell=0", "rd.emergency=reboot")
+#: The kernel keeps so many bytes of its command line on x86 (COMMAND_LINE_SIZE less the end); some are for what GRUB adds.
+_LONGEST = 2047 - 120
+#: File systems that GRUB writes the environment block to. Debian's 00_header lists some that it cannot write.
+WRITABLE = ("ext2", "xfs", "fat")
+
+_BEGIN = "### BEGIN realtime.kvm: one boot on trial; this part is replaced as a whole ###\n"
+_END = "### END realtime.kvm ###\n"
+_BLOCK_HEAD = b"# GRUB Environment Block\n"
+_BLOCK_SIZE = 1024
+#: Characters that mean themselves to GRUB.
+_PLAIN = re.compile(r"[A-Za-z0-9_.,:=/@%+^~-]+")
+#: What GRUB adds to the command line by itself.
+_ADDED_KEYS = ("BOOT_IMAGE", "initrd")
+#: Commands of an entry that lead to its files or set the screen.
+_SETUP = re.compile(r"(insmod|search|set|load_video|gfxmode|if|else|elif|fi)\b")
+
+
+class OneShotError(RefusalError):
+    """An entry cannot be booted once; the message names the file and what would work."""
+
+
+# -- the environment block -------------------------------------------------------------------------
+
+
+def parse_environment(data: bytes) -> dict[str, str]:
+    """Return the variables of an environment block; ``OneShotError`` when it is damaged."""
+    if len(data) != _BLOCK_SIZE or not data.startswith(_BLOCK_HEAD):
+        raise OneShotError(
+            f"the GRUB environment block (grubenv) is damaged ({len(data)} bytes, {_BLOCK_SIZE} with GRUB's first line expected); "
+            "make a new one: grub-editenv - create (RHEL family: grub2-editenv - create, then grubby --set-default)"
+        )
+    found: dict[str, str] = {}
+    for line in data.decode("utf-8", "surrogateescape").split("\n"):
+        name, mark, value = line.partition("=")
+        if mark and not line.startswith("#"):
+            found[name] = value.replace("\\\\", "\\")
+    return found
+
+
+def change_environment(data: bytes, name: str, value: str | None) -> bytes:
+    """Return the block with a variable set (None: removed); the other lines stay as they are."""
+    parse_environment(data)
+    lines = data.rstrip(b"#").split(b"\n")
+    kept = [line for line in lines if line and not line.startswith(f"{name}=".encode())]
+    if value is not None:
+        kept.append(f"{name}={value}".encode())
+    text = b"".join(line + b"\n" for line in kept)
+    if len(text) > _BLOCK_SIZE:
+        raise OneShotError(
+            f"the GRUB environment block (grubenv) is full, {name} does not fit; remove what is not needed (grub-editenv - list, "
+            "grub-editenv - unset NAME)"
+        )
+    return text.ljust(_BLOCK_SIZE, b"#")
+
+
+# -- what a menu must have, and where GRUB must be able to write -----------------------------------
+
+
+def menu_problem(menu: str) -> str:
+    """Return why a generated menu cannot boot an entry once; empty: it can."""
+    if not re.search(r"^\s*source \$\{config_directory\}/custom\.cfg", menu, re.MULTILINE):
+        return "it does not read custom.cfg (make /etc/grub.d/41_custom executable, and generate the menu again)"
+    if not re.search(r'^\s*set default="\$\{next_entry\}"', menu, re.MULTILINE) or "save_env next_entry" not in menu:
+        return "it does not know next_entry (is /etc/grub.d/00_header the distribution's own? generate the menu again)"
+    return ""
+
+
+def place_problem(file_system: str, abstraction: str) -> str:
+    """Return why GRUB cannot write a file there, by what grub-probe says; empty: it can."""
+    if abstraction.split():
+        return f"it lies on {' '.join(abstraction.split())} (LVM, RAID and encryption are read-only for GRUB)"
+    if file_system.strip() not in WRITABLE:
+        return f"GRUB does not write to {file_system.strip() or 'an unknown file system'} (only {', '.join(WRITABLE)})"
+    return ""
+
+
+# -- entries ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How GRUB boots one kernel: commands that lead to its files, the files, the arguments."""
+
+    identity: str
+    kernel: str
+    initrds: tuple[str, ...]
+    tokens: tuple[str, ...]
+    setup: tuple[str, ...] = ()
+    text: str = ""  # the arguments as the menu has them, in GRUB's own quotes
+
+    @property
+    def release(self) -> str:
+        """The kernel release, as ``uname -r`` prints it."""
+        return self.kernel.rsplit("/", 1)[-1].partition("-")[2]
+
+
+def menu_recipes(menu: str) -> list[Recipe]:
+    """Return the entries of a generated menu that boot a kernel.
+
+    An entry may have two ``linux`` lines (GRUB_FORCE_PARTUUID): the one with an initial RAM disk is taken.
+    """
+    recipes = []
+    for header, body in re.findall(r"(?ms)^[ \t]*menuentry\s([^\n]*)\{[ \t]*\n(.*?)^[ \t]*\}[ \t]*$", menu):
+        lines = [line.strip() for line in body.splitlines()]
+        kernels = [number for number, line in enumerate(lines) if re.match(r"linux(16|efi)?\s", line)]
+        disks = [number for number, line in enumerate(lines) if re.match(r"initrd(16|efi)?\s", line)]
+        if not kernels:
+            continue
+        chosen = max((number for number in kernels if disks and number < disks[-1]), default=kernels[0])
+        kernel, _blank, text = re.sub(r"^linux\w*\s+", "", lines[chosen]).partition(" ")
+        identity = re.search(r"""(?:\$menuentry_id_option|--id)\s+'?([^'\s]+)'?""", header)
+        setup = [line for line in lines[: kernels[0]] if _SETUP.match(line) and "initrdfail" not in line]
+        recipes.append(
+            Recipe(
+                identity[1] if identity else "",
+                kernel,
+                tuple(lines[disks[-1]].split()[1:]) if disks else (),
+                tuple(grub_words(text)),
+                tuple(setup),
+                text.strip(),
+            )
+        )
+    return recipes
+
+
+def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe:
+    """Return the entry of a file in /boot/loader/entries; its paths begin at the device that the menu has found.
+
+    ``variables`` are those of the environment block, of which options may be made ($kernelopts, $tuned_params).
+    """
+    fields: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, _blank, value = line.strip().partition(" ")
+        if value and not key.startswith("#"):
+            fields.setdefault(key, []).append(value.strip())
+    kernel = fields.get("linux", [""])[-1]
+    initrds = [word for value in fields.get("initrd", []) for word in value.split() if not word.startswith("$")]
+    words = [
+        variables.get(word[1:], word) if word.startswith("$") else word for word in " ".join(fields.get("options", [])).split(" ")
+    ]
+    text = " ".join(word for word in words if word)
+    return Recipe(identity, f"($root){kernel}", tuple(f"($root){path}" for path in initrds), tuple(grub_words(text)), text=text)
+
+
+def running_tokens(cmdline: Iterable[str]) -> list[str]:
+    """Return the running kernel's arguments without what GRUB and a trial have added."""
+    tokens = [token for token in cmdline if key_of(token) not in _ADDED_KEYS]
+    return [token for token in tokens if token not in TRIAL_TOKENS] if MARK in tokens else tokens
+
+
+def old_entry(recipes: Sequence[Recipe], release: str, cmdline: Sequence[str]) -> Recipe:
+    """Return the entry that is running: its kernel's files from the menu, its arguments from the kernel itself."""
+    files = [recipe for recipe in recipes if recipe.release == release and recipe.identity not in (PREVIOUS, TRIAL)]
+    complete = [recipe for recipe in files if recipe.initrds] or files
+    if not complete:
+        raise OneShotError(
+            f"the running kernel {release} has no entry in the boot menu, so a failed boot could not lead back to it; reboot into an "
+            "installed kernel first"
+        )
+    best = complete[0]
+    return Recipe(PREVIOUS, best.kernel, best.initrds, tuple(running_tokens(cmdline)), best.setup)
+
+
+def new_entry(recipe: Recipe) -> Recipe:
+    """Return an entry as it is booted on trial: a panic becomes a reset, and an initial RAM disk that fails reboots."""
+    if not recipe.initrds:
+        raise OneShotError(
+            f"kernel {recipe.release} has no initial RAM disk, so it would not find its disk; install it completely (for example "
+            f"update-initramfs -c -k {recipe.release}, or dracut)"
+        )
+    extra = extra_tokens(recipe.tokens)
+    # what stands behind "--" belongs to init
+    end = re.search(r"(^|\s)--(\s|$)", recipe.text)
+    place = end.start() if end else len(recipe.text)
+    text = " ".join(part for part in (recipe.text[:place].strip(), *extra, recipe.text[place:].strip()) if part)
+    if len(text) > _LONGEST:
+        raise OneShotError(
+            f"the command line of kernel {recipe.release} has {len(text)} characters with the arguments of the trial, {_LONGEST} fit; "
+            "remove some (rt_kernel_arguments, /etc/default/grub)"
+        )
+    return replace(recipe, identity=TRIAL, tokens=tuple(grub_words(text)), text=text)
+
+
+def extra_tokens(tokens: Sequence[str]) -> tuple[str, ...]:
+    """Return what the tried boot has beside the entry's own arguments; a ``panic`` of its own that resets stays."""
+    own = {key_of(token): canonical(token) for token in tokens}
+    resets = re.fullmatch(r"panic=[1-9]\d*", own.get("panic", ""))  # -1 resets too, but initramfs-tools then halts
+    return tuple(
+        token
+        for token in TRIAL_TOKENS
+        if own.get(key_of(token)) != canonical(token) and not (resets and key_of(token) == "panic")
+    )
+
+
+# -- the frame -------------------------------------------------------------------------------------
+
+_DECISION = f"""\
+if [ "${{default}}" = "{TRIAL}" ]; then
+  # the block is read again: if GRUB could not write it, the new entry would boot again and again
+  load_env next_entry
+  if [ -n "${{next_entry}}" ]; then
+    set default="{PREVIOUS}"
+  fi
+elif [ "${{boot_once}}" != "true" ]; then
+  set default="{PREVIOUS}"
+fi
+"""
+
+
+def quoted(token: str) -> str:
+    """Return one argument of the running kernel as GRUB must read it, so that the kernel gets the same again."""
+    bare = token.replace('"', "")
+    if _PLAIN.fullmatch(bare):
+        return bare
+    if "'" in bare or "\\" in bare or "\n" in bare:
+        raise OneShotError(
+            f"the kernel argument {token} has quotes or backslashes that a boot entry cannot repeat; write it without them, or boot "
+            "without a trial (rt_kernel_trial: false)"
+        )
+    return f"'{bare}'"
+
+
+def _entry_text(title: str, recipe: Recipe) -> str:
+    arguments = recipe.text or " ".join(quoted(token) for token in recipe.tokens)
+    lines = [*recipe.setup, f"linux {recipe.kernel} {arguments}".rstrip()]
+    if recipe.initrds:
+        lines.append(f"initrd {' '.join(recipe.initrds)}")
+    body = "".join(f"  {line}\n" for line in lines)
+    # an entry that asks for a password would wait for a hand
+    return f"menuentry '{title}' --unrestricted --id '{recipe.identity}' {{\n{body}}}\n"
+
+
+def frame(old: Recipe, new: Recipe | None = None) -> str:
+    """Return the frame: the old entry is the default, and the new one (if there is one) boots when ``next_entry`` names it."""
+    text = _entry_text(f"Linux {old.release}, as before (realtime.kvm)", old)
+    if new is not None:
+        text += _entry_text(f"Linux {new.release}, on trial (realtime.kvm)", new)
+    return f"{_BEGIN}{text}{_DECISION}{_END}"
+
+
+def framed(custom: str) -> str:
+    """Return the frame in custom.cfg; empty where there is none."""
+    match = re.search(f"(?s){re.escape(_BEGIN)}.*?{re.escape(_END)}", custom)
+    return match[0] if match else ""
+
+
+def with_frame(custom: str | None, text: str) -> str | None:
+    """Return custom.cfg with another frame (empty: without one; None: the file does not exist); other lines stay."""
+    rest = (custom or "").replace(framed(custom or ""), "") if framed(custom or "") else custom or ""
+    if not text:
+        return rest if rest or custom is None or not framed(custom) else None
+    glue = "" if not rest or rest.endswith("\n") else "\n"
+    return f"{rest}{glue}{text}"

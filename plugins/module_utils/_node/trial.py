@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges a boot on trial, on the node itself and without a controller.
+
+The unit starts early and runs only in the tried boot. If the node becomes well in time, its new entry becomes the default.
+Otherwise the reason is written down and the node reboots, into its old entry. Edge.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from .._boot.one_shot import OneShotError, change_environment, framed, parse_environment, with_frame
+from .._boot.verdict import (
+    ARMED,
+    CONFIRMED,
+    PROGRAM,
+    RECORD,
+    RETURNED,
+    TRIED,
+    UNIT,
+    WANTED,
+    WATCHDOG,
+    Boot,
+    Health,
+    Record,
+    RecordError,
+    Way,
+    dump,
+    load,
+    panic_of,
+    problems,
+    which_boot,
+)
+from .._cpus.cmdline import split_tokens
+from .._host.files import mode_of, sync_directory, unlink, write_file
+
+UNIT_TEXT = f"""\
+# Written by realtime.kvm (module kernel_arguments), and removed once the boot on trial has been confirmed.
+[Unit]
+Description=Judge the boot on trial: confirm the new boot entry, or reboot into the old one
+Documentation=https://github.com/realtime-kvm/realtime.kvm
+DefaultDependencies=no
+After=systemd-remount-fs.service
+Conflicts=shutdown.target
+Before=shutdown.target
+IgnoreOnIsolate=yes
+ConditionKernelCommandLine=realtime-kvm.trial=1
+ConditionPathExists={RECORD}
+FailureAction=reboot
+
+[Service]
+Type=simple
+ExecStart=/usr/bin/python3 -I {PROGRAM}
+
+[Install]
+WantedBy=sysinit.target
+"""
+WATCHDOG_TEXT = """\
+# Written by realtime.kvm (module kernel_arguments) for a boot on trial: the hardware watchdog resets a node whose systemd hangs.
+[Manager]
+RuntimeWatchdogSec=60
+"""
+#: Seconds between two looks, and that a program or a connection may take.
+_PAUSE, _PATIENCE = 2.0, 20
+
+
+def _read(root: str, path: str) -> str:
+    try:
+        with open(root + path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def running(root: str) -> Boot:
+    """Return the running kernel and its arguments."""
+    return Boot(_read(root, "/proc/sys/kernel/osrelease").strip(), tuple(split_tokens(_read(root, "/proc/cmdline"))))
+
+
+def way_problem(way: Way) -> str:
+    """Return why Ansible could not come again by its way; empty: it could."""
+    family = socket.AF_INET6 if ":" in way.local else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((way.peer, 9))  # sends nothing, but needs a route
+            source = probe.getsockname()[0]
+    except OSError as error:
+        return f"no route to {way.peer}, where Ansible came from ({error.strerror or error})"
+    try:
+        with socket.create_connection((way.local, way.port), timeout=_PATIENCE, source_address=(way.local, 0)):
+            pass
+    except OSError as error:
+        return f"{way.local} port {way.port}, by which Ansible came, does not answer ({error.strerror or error})"
+    return "" if source == way.local else f"the way to {way.peer} begins at {source}, no longer at {way.local}"
+
+
+def libvirt_problem() -> str:
+    """Return why libvirt does not answer; empty: it does."""
+    try:
+        done = subprocess.run(
+            ["virsh", "-q", "-c", "qemu:///system", "uri"], capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"does not answer ({type(error).__name__})"
+    return "" if done.returncode == 0 else f"does not answer ({done.stderr.strip()[-200:]})"
+
+
+def look(root: str, record: Record) -> Health:
+    """Look at the node as far as the record asks for it."""
+    return Health(running(root), way_problem(record.way) if record.way else "", libvirt_problem() if record.libvirt else "")
+
+
+def confirm(root: str, record: Record) -> None:
+    """Make the new entry the default: take the frame away, first of all; then write it down and clean up."""
+    custom = f"{root}{record.folder}/custom.cfg"
+    text = _read("", custom)
+    if not framed(text):
+        raise FileNotFoundError(2, "the part of realtime.kvm is missing; is /boot mounted?", custom)
+    rest = with_frame(text, "")
+    if rest:
+        write_file(custom, rest.encode("utf-8", "surrogateescape"), mode_of(custom))
+    else:
+        unlink(custom)
+        sync_directory(os.path.dirname(custom))
+    write_file(root + RECORD, dump(replace(record, state=CONFIRMED)), 0o644)
+    with suppress(OSError, OneShotError):  # GRUB leaves an empty next_entry behind
+        _forget_once(f"{root}{record.folder}/grubenv")
+    panic = panic_of(record)
+    if panic is not None:
+        with suppress(OSError), open(f"{root}/proc/sys/kernel/panic", "w") as stream:
+            stream.write(panic)
+    for path in (WATCHDOG, WANTED, UNIT, PROGRAM):
+        unlink(root + path)
+
+
+def _forget_once(full: str) -> None:
+    with open(full, "r+b") as stream:
+        block = stream.read()
+        if parse_environment(block).get("next_entry") == "":
+            stream.seek(0)
+            stream.write(change_environment(block, "next_entry", None))
+
+
+def _run(command: Sequence[str]) -> bool:
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(command, timeout=_PATIENCE * 3, check=False).returncode == 0
+    return False
+
+
+def give_up(root: str, record: Record, found: Sequence[str]) -> bool:
+    """Write down why the new entry is given up, and reboot; the old entry is still the default. Return whether systemd agreed."""
+    with suppress(OSError):  # the reboot matters more
+        write_file(root + RECORD, dump(replace(record, state=RETURNED, reason="; ".join(found))), 0o644)
+    return _run(["systemctl", "reboot"]) or _run(["systemctl", "reboot", "--force"])
+
+
+def judge(root: str = "") -> int:
+    """Wait until the node is well or its time is over, then act; return the exit code."""
+    try:
+        with open(root + RECORD, "rb") as stream:
+            record = load(stream.read())
+    except (OSError, RecordError) as error:
+        sys.stderr.write(f"{RECORD}: {error}\n")
+        return 1  # the unit reboots, into the old entry
+    boot_id = _read(root, "/proc/sys/kernel/random/boot_id").strip()
+    if record.state != ARMED or which_boot(record, boot_id, running(root), framed=True) != TRIED:
+        return 0
+    end = time.monotonic() + record.seconds
+    while True:
+        found = problems(record, look(root, record))
+        if not found:
+            try:
+                confirm(root, record)
+            except OSError as error:
+                found = [f"the new entry could not be made the default ({error})"]
+            else:
+                sys.stdout.write("the node is well: its new boot entry is the default now\n")
+                _run(["systemctl", "daemon-reload"])  # systemd closes the watchdog
+                return 0
+        if time.monotonic() >= end:
+            break
+        time.sleep(_PAUSE)
+    sys.stderr.write(f"back to the old boot entry: {'; '.join(found)}\n")
+    return 0 if give_up(root, record, found) else 1
+
+
+def main() -> None:
+    """Entry point of the program."""
+    raise SystemExit(judge())

@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A boot on trial as the role rt_kernel runs it: what it says of each end, and when the BMC is asked."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+STAND_IN = """#!/usr/bin/python
+# WANT_JSON
+import json, sys
+with open(sys.argv[1]) as stream:
+    given = json.load(stream)
+with open({log!r}, "a") as stream:
+    stream.write(json.dumps({{"module": {name!r}, **{{key: value for key, value in given.items() if key in ("address", "system", "msg")}}}}) + "\\n")
+with open({answers!r}) as stream:
+    failed = {name!r} in json.load(stream).get("fails", [])
+print(json.dumps({{"changed": not failed, "failed": failed, "msg": "Timed out waiting for last boot time check" if failed else ""}}))
+"""
+BMC = {"bios_address": "bmc1.example.com", "bios_username": "u", "bios_password": "p"}
+
+
+@pytest.fixture(name="boot")
+def _boot(nodes):
+    """Run the role's boot tasks; no machine is rebooted."""
+    for name in ("reboot_stand_in", "bmc_reset"):
+        text = STAND_IN.format(name=name, log=str(nodes.log), answers=str(nodes.answers))
+        (nodes.base / "plugins" / "modules" / f"{name}.py").write_text(text)
+    tasks = nodes.base / "roles" / "rt_kernel" / "tasks" / "boot.yml"
+    whole = tasks.read_text()
+    tasks.write_text(whole.replace("ansible.builtin.reboot:", "realtime.kvm.reboot_stand_in:"))
+
+    def boot(answers, **variables):
+        role = {
+            "ansible.builtin.include_role": {"name": "realtime.kvm.rt_kernel", "tasks_from": "boot"},
+            "vars": {"__rt_kernel_boot_message": "Rebooting for a test"},
+        }
+        book = nodes.folder / "book.yml"
+        book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
+        return nodes.run(str(book), answers, rt_kernel_trial_timeout=-55, rt_kernel_reboot_timeout=5, **variables)
+
+    yield boot
+    tasks.write_text(whole)
+
+
+def trial(state, reason=""):
+    running = {"release": "6.1-stock", "matches": False, "tokens": []}
+    return {"results": {"kernel_arguments": {"trial": {"state": state, "reason": reason}, "running": running}}}
+
+
+def names(calls):
+    return [call["module"] for call in calls]
+
+
+@pytest.mark.parametrize("state", ["confirmed", "none"])
+def test_a_node_that_is_well_is_asked_once_and_the_run_goes_on(boot, state):
+    code, said, calls = boot(trial(state))
+    assert code == 0, said
+    assert names(calls) == ["reboot_stand_in", "kernel_arguments"], said
+    assert calls[1]["check"], "asking changes nothing"
+    assert calls[0]["msg"] == "Rebooting for a test"
+
+
+def test_a_node_that_has_returned_is_told_with_the_reason(boot):
+    code, said, _calls = boot(trial("returned", "libvirt: does not answer"))
+    assert code != 0
+    assert (
+        "rt_kernel: node1 is up again in its former kernel 6.1-stock and arguments, since its new boot entry failed: libvirt: does not answer"
+        in said
+    )
+    assert "BMC" not in said
+
+
+def test_a_node_that_does_not_decide_is_told(boot):
+    code, said, _calls = boot(trial("judging"))
+    assert code != 0
+    assert "rt_kernel: node1 has not judged its new boot entry in time, see journalctl -u realtime-kvm-trial" in said
+
+
+def test_without_a_bmc_a_node_that_does_not_answer_needs_a_hand(boot):
+    code, said, calls = boot({**trial("confirmed"), "fails": ["reboot_stand_in"]})
+    assert code != 0
+    assert names(calls) == ["reboot_stand_in"]
+    assert "rt_kernel: node1 did not answer within 5 s after its reboot (Timed out waiting for last boot time check)" in said
+    assert "It needs a hand" in said
+
+
+def test_a_node_that_does_not_answer_is_reset_by_its_bmc_and_told_so(boot):
+    code, said, calls = boot({**trial("returned", "it hung"), "fails": ["reboot_stand_in"]}, **BMC)
+    assert code != 0
+    assert names(calls) == ["reboot_stand_in", "bmc_reset", "kernel_arguments"]
+    assert calls[1]["address"] == "bmc1.example.com"
+    assert "its new boot entry failed: it hung (its BMC reset it, since it did not answer within 5 s)" in said
+
+
+def test_a_bmc_that_fails_ends_the_run(boot):
+    code, _said, calls = boot({**trial("returned"), "fails": ["reboot_stand_in", "bmc_reset"]}, **BMC)
+    assert code != 0
+    assert names(calls) == ["reboot_stand_in", "bmc_reset"]

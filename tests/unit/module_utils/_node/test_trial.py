@@ -1,0 +1,196 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The node judges its boot: it confirms, or gives up and reboots; nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import TRIAL
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import (
+    PROGRAM,
+    RECORD,
+    UNIT,
+    WANTED,
+    WATCHDOG,
+    Way,
+    load,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._node import trial as _trial
+from unit.trees import fill, killed_at, snapshot, writable
+from unit.trials import Tools, grub_boots, lifted, node, trial_on, tried
+
+CUSTOM = "/boot/grub/custom.cfg"
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path):
+    """A node in its tried boot."""
+    root = node(tmp_path / "machine")
+    fill(root, {"/sys/class/watchdog/watchdog0/nowayout": "0\n"})
+    tried(root, seconds=0)
+    assert grub_boots(root) == TRIAL
+    return root
+
+
+@pytest.fixture(name="commands", autouse=True)
+def _commands(monkeypatch):
+    """What was run on the node."""
+    found = []
+    monkeypatch.setattr(_trial, "_run", lambda command: found.append(list(command)) or True)
+    monkeypatch.setattr(_trial.time, "sleep", lambda _seconds: None)
+    return found
+
+
+def record_of(root):
+    return load(Path(f"{root}{RECORD}").read_bytes())
+
+
+def test_a_node_that_is_well_confirms(root, commands):
+    assert _trial.judge(str(root)) == 0
+    assert record_of(root).state == "confirmed"
+    assert [path for path in (CUSTOM, PROGRAM, UNIT, WANTED, WATCHDOG) if os.path.lexists(f"{root}{path}")] == []
+    assert Path(f"{root}/proc/sys/kernel/panic").read_text() == "0"
+    assert commands == [["systemctl", "daemon-reload"]], "no second reboot"
+    assert grub_boots(root) == "menu", "the menu's own default, which is the new entry"
+    assert lifted(root).changes == [], "nothing is left for a run to clean up"
+
+
+def test_the_admins_own_menu_entries_stay(root):
+    own = b"menuentry '\xff' {\n}\n"
+    fill(root, {CUSTOM: own + Path(f"{root}{CUSTOM}").read_bytes()})
+    os.chmod(f"{root}{CUSTOM}", 0o600)
+    assert _trial.judge(str(root)) == 0
+    assert Path(f"{root}{CUSTOM}").read_bytes() == own
+    assert os.stat(f"{root}{CUSTOM}").st_mode & 0o777 == 0o600
+
+
+def test_a_node_that_is_not_well_gives_up_and_reboots(root, commands):
+    fill(root, {"/proc/sys/kernel/osrelease": "6.9\n"})
+    custom = Path(f"{root}{CUSTOM}").read_bytes()
+    assert _trial.judge(str(root)) == 0
+    assert commands == [["systemctl", "reboot"]]
+    assert (record_of(root).state, Path(f"{root}{CUSTOM}").read_bytes()) == ("returned", custom)
+    assert record_of(root).reason == "kernel 6.9 runs, 6.1.0-50-rt-amd64 was expected"
+    assert grub_boots(root) == "realtime-kvm-previous"
+    state = trial_on(writable(root, check_mode=True), Tools(root)).state()
+    assert state == {"state": "returned", "reason": "kernel 6.9 runs, 6.1.0-50-rt-amd64 was expected"}
+
+
+def test_a_node_may_take_its_time(root, commands, monkeypatch):
+    tried_record = record_of(root)
+    Path(f"{root}{RECORD}").write_bytes(_trial.dump(_trial.replace(tried_record, seconds=60, libvirt=True)))
+    answers = iter(["does not answer", "does not answer", ""])
+    monkeypatch.setattr(_trial, "libvirt_problem", lambda: next(answers))
+    assert _trial.judge(str(root)) == 0
+    assert record_of(root).state == "confirmed"
+    assert commands == [["systemctl", "daemon-reload"]]
+
+
+def test_a_default_that_cannot_be_written_is_no_confirmation(root, commands, monkeypatch):
+    def refuse(_full):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(_trial, "unlink", refuse)
+    assert _trial.judge(str(root)) == 0
+    assert commands == [["systemctl", "reboot"]]
+    assert "could not be made the default" in record_of(root).reason
+
+
+def test_a_boot_folder_that_is_not_mounted_is_no_confirmation(root, commands):
+    os.rename(f"{root}/boot", f"{root}/away")
+    assert _trial.judge(str(root)) == 0
+    assert commands == [["systemctl", "reboot"]]
+    assert "is /boot mounted?" in record_of(root).reason
+
+
+def test_a_reboot_that_systemd_refuses_is_forced_and_else_the_unit_fails(root, monkeypatch):
+    tries = []
+    monkeypatch.setattr(_trial, "_run", lambda command: tries.append(list(command)) or False)
+    fill(root, {"/proc/sys/kernel/osrelease": "6.9\n"})
+    assert _trial.judge(str(root)) == 1
+    assert tries == [["systemctl", "reboot"], ["systemctl", "reboot", "--force"]]
+
+
+def test_the_unit_reboots_where_the_program_fails_and_runs_only_in_the_tried_boot():
+    assert "\nFailureAction=reboot\n" in _trial.UNIT_TEXT
+    assert "\nConditionKernelCommandLine=realtime-kvm.trial=1\n" in _trial.UNIT_TEXT
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}"])
+def test_without_a_record_the_program_fails(root, content):
+    os.unlink(f"{root}{RECORD}")
+    if content is not None:
+        fill(root, {RECORD: content})
+    assert _trial.judge(str(root)) == 1
+
+
+def test_an_old_boot_is_not_judged(root, commands):
+    grub_boots(root)
+    before = snapshot(root)
+    assert _trial.judge(str(root)) == 0
+    assert (snapshot(root), commands) == (before, [])
+
+
+def test_killed_anywhere_the_node_is_in_one_of_two_shapes(root, tmp_path, commands):
+    step, killed, ends = 0, True, set()
+    while killed:
+        tree = tmp_path / f"tree{step}"
+        shutil.copytree(root, tree, symlinks=True)
+        killed = killed_at(step, lambda tree=tree: _trial.judge(str(tree)), tree)
+        shape = grub_boots(tree)
+        ends.add(shape)
+        fill(tree, {"/proc/sys/kernel/random/boot_id": "cccc\n"})
+        state = trial_on(writable(tree, check_mode=True), Tools(tree)).state()["state"]
+        assert (shape, state) in {("menu", "confirmed"), ("realtime-kvm-previous", "returned")}, f"killed before step {step}"
+        step += 1
+    assert ends == {"menu", "realtime-kvm-previous"}
+    assert step > 5
+
+
+# -- the way of Ansible ----------------------------------------------------------------------------
+
+
+def test_a_way_that_is_open():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert _trial.way_problem(Way("127.0.0.1", server.getsockname()[1], "127.0.0.1")) == ""
+
+
+def test_a_way_whose_address_is_gone():
+    assert "192.0.2.1 port 22, by which Ansible came, does not answer" in _trial.way_problem(Way("192.0.2.1", 22, "127.0.0.1"))
+
+
+def test_a_way_whose_server_is_gone():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert "does not answer (Connection refused)" in _trial.way_problem(Way("127.0.0.1", port, "127.0.0.1"))
+
+
+def test_a_way_without_a_route(monkeypatch):
+    class Socket:
+        def __init__(self, *_arguments):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_arguments):
+            pass
+
+        def connect(self, _address):
+            raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(_trial.socket, "socket", Socket)
+    assert _trial.way_problem(Way("10.0.2.15", 22, "10.0.2.2")) == (
+        "no route to 10.0.2.2, where Ansible came from (Network is unreachable)"
+    )
+
+
+def test_libvirt_that_is_not_installed(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert _trial.libvirt_problem() == "does not answer (FileNotFoundError)"

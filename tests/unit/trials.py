@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node with GRUB whose next boot may be a trial: its files, the tools that are asked, and what GRUB would boot."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS, find_boot_loader
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import (
+    PREVIOUS,
+    TRIAL,
+    change_environment,
+    framed,
+    parse_environment,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.trial import BootTrial
+from unit.loaders import RT, STOCK, WANTED
+from unit.menus import UUID, MakeConfig
+from unit.trees import fill, writable
+
+_BOOTS = itertools.count()
+EMPTY = b"# GRUB Environment Block\n".ljust(1024, b"#")
+CMDLINE = f"BOOT_IMAGE=/boot/vmlinuz-{STOCK} root=UUID={UUID} ro console=ttyS0 quiet"
+
+
+def node(root):
+    """A stock node that runs its ordinary kernel, with the real-time kernel installed."""
+    files = {
+        GRUB_DEFAULTS: 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX="console=ttyS0"\n',
+        "/etc/default/grub.d/": None,
+        "/etc/systemd/system/sysinit.target.wants/": None,
+        "/usr/sbin/grub-mkconfig": "",
+        "/usr/sbin/grub-probe": "",
+        "/var/lib/": None,
+        "/boot/grub/": None,
+        "/boot/grub/grubenv": EMPTY,
+        "/proc/sys/kernel/osrelease": f"{STOCK}\n",
+        "/proc/sys/kernel/random/boot_id": "aaaa\n",
+        "/proc/sys/kernel/panic": "10\n",
+        "/proc/cmdline": f"{CMDLINE}\n",
+        **{f"/boot/{kind}-{kernel}": kernel for kind in ("vmlinuz", "initrd.img") for kernel in (STOCK, RT)},
+    }
+    fill(root, files)
+    MakeConfig(root)(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
+    return root
+
+
+class Tools(MakeConfig):
+    """grub-mkconfig, grub-probe and virsh."""
+
+    def __init__(self, root, file_system="ext2", abstraction="", libvirt=1):
+        super().__init__(root)
+        self.answers = {"fs": (0, f"{file_system}\n", ""), "abstraction": (0, f"{abstraction}\n", "")}
+        self.libvirt = libvirt
+
+    def __call__(self, command):
+        if command[0].endswith("grub-probe"):
+            return self.answers[command[1].partition("=")[2]]
+        if command[0] == "timeout":
+            return self.libvirt, "", ""
+        return super().__call__(command)
+
+
+def trial_on(host, runner):
+    """The trial on a tree, with small texts in place of the program."""
+    return BootTrial(host, runner, "grub", b"program", "unit\n", "watchdog\n")
+
+
+def tried(root, runner=None, *, wanted=None, seconds=300, check_mode=False):
+    """One run of the module that ends with an armed node; returns the host."""
+    runner = runner or Tools(root)
+    host = writable(root, "kernel_arguments", check_mode=check_mode)
+    with host.locked():
+        trial = trial_on(host, runner)
+        trial.check()
+        trial.hold()
+        entry = find_boot_loader(host, runner).plan(WANTED if wanted is None else wanted, "*-rt-*")
+        trial.arm(entry, seconds, "*-rt-*")
+        host.commit()
+    return host
+
+
+def lifted(root, runner=None, *, whole=False):
+    """One run that needs no trial; returns the host."""
+    host = writable(root, "kernel_arguments")
+    with host.locked():
+        trial_on(host, runner or Tools(root)).lift(whole=whole)
+        host.commit()
+    return host
+
+
+def grub_boots(root):
+    """Do what GRUB does with grubenv, grub.cfg and custom.cfg: return the entry, as next_entry or its place name it, and spend the one-time entry."""
+    path = Path(f"{root}/boot/grub/grubenv")
+    once = parse_environment(path.read_bytes()).get("next_entry", "")
+    path.write_bytes(change_environment(path.read_bytes(), "next_entry", ""))  # as save_env leaves it
+    custom = Path(f"{root}/boot/grub/custom.cfg")
+    text = framed(custom.read_text()) if custom.exists() else ""
+    if not text:
+        return "menu"
+    chosen = once if once == TRIAL and f"--id '{TRIAL}'" in text else PREVIOUS
+    boot(root, text, chosen)
+    return chosen
+
+
+def boot(root, text, identity):
+    """Let a frame's entry be what runs."""
+    _command, kernel, *arguments = re.search(rf"--id '{identity}'.*?\n\s*(linux [^\n]*)", text, re.DOTALL)[1].split()
+    fill(
+        root,
+        {
+            "/proc/cmdline": f"BOOT_IMAGE={kernel} {' '.join(arguments)}\n",
+            "/proc/sys/kernel/osrelease": kernel.partition("vmlinuz-")[2] + "\n",
+            "/proc/sys/kernel/random/boot_id": f"boot {next(_BOOTS)}\n",
+        },
+    )
