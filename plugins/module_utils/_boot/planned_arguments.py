@@ -156,9 +156,7 @@ def _kvm(machine: Machine) -> list[Argument]:
 
 
 def _iommu(partition: Partition, machine: Machine) -> list[Argument]:
-    if (
-        not partition.sets["dataplane"] or machine.architecture == "aarch64"
-    ):  # arm64 has iommu.passthrough=, not for all platforms
+    if not partition.sets["dataplane"] or not machine.x86:  # arm64 has iommu.passthrough=, not for all platforms
         return []
     arguments = [
         Argument("iommu=pt", "devices of the host bypass translation; vfio devices keep it", "no DMA protection for host drivers")

@@ -82,6 +82,11 @@ def _wrong_grubby(value: Any) -> str:
         return f"is damaged: {error}"
 
 
+def _wrong_hold(value: Any) -> str:
+    """apt's state of a package, or whether dnf's list of locks existed."""
+    return "" if isinstance(value, str) else differs(value, {"absent": bool}, "").strip()
+
+
 #: The default entry, the arguments of kernels installed later, an entry.
 _GRUBBY: dict[str, Any] = {
     "default": {"default": str},
@@ -102,4 +107,5 @@ _FORMS: dict[str, Any] = {
     "ovs": {"value": _TEXT_OR_NONE},
     "domain": _wrong_domain,
     "grubby": _wrong_grubby,
+    "hold": _wrong_hold,
 }

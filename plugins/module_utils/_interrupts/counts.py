@@ -59,8 +59,8 @@ def parse_names(text: str) -> dict[int, tuple[str, ...]]:
     """Return the handlers of each numbered line of a /proc/interrupts; chip, input and trigger follow the counts."""
     head, _newline, rest = text.partition("\n")
     cpus = sum(name.startswith("CPU") for name in head.split())
-    found = {}
-    for row in rest.splitlines():
+    found: dict[int, tuple[str, ...]] = {}
+    for row in rest.splitlines() if cpus else ():
         number, _colon, values = row.partition(":")
         fields = values.split(maxsplit=cpus)
         named = _HANDLERS.search(f" {fields[cpus]}") if len(fields) > cpus else None

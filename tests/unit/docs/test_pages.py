@@ -58,6 +58,8 @@ def test_variables_that_pages_name_exist(page):
     known = {name for role in ROLES for name in options(role)} | set(PLAYBOOK_DEFAULTS)
     known |= {f"{role}_result" for role in ROLES} | {
         "rt_kernel_reboot_required",
+        "packages_holds_result",
+        "packages_update_result",
         "realtime_bios",
         "realtime_drift",
         "realtime_latency",

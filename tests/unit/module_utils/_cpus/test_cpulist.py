@@ -101,7 +101,7 @@ def test_yaml_that_lost_its_quotes_is_named(parse, value):
 
 def test_a_huge_number_is_refused_without_reading_it():
     with pytest.raises(CpuListError) as error:
-        parse_cpulist("9" * 100_000)
+        parse_cpulist("9" * 60_000)
     assert "beyond 65535" in str(error.value)
 
 

@@ -243,11 +243,12 @@ def test_values_are_made_without_a_journal(archive, node, damage, said):
 #: A disk that is full, or read-only, for all but the kernel's own file systems; as the system calls answer.
 _NO_DISK = """
 import errno, os
+opens = os.open
 number, kept = getattr(errno, {name!r}), ("{root}/proc", "{root}/sys", "{root}/run")
 def refusing(real, place):
     def call(*arguments, **options):
         path = str(arguments[place])
-        writes = real is not os.open or arguments[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        writes = real is not opens or arguments[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         if path.startswith("{root}") and not path.startswith(kept) and writes:
             raise OSError(number, os.strerror(number), path)
         return real(*arguments, **options)
