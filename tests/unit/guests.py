@@ -84,7 +84,7 @@ class Node:
         )
         self.libvirt = FakeLibvirt(root)
         self.edge = FakeLibvirtOf(self.libvirt)
-        self.ports = Ports("plc1", "plc2", "plc3")
+        self.ports = Ports("plc1", "plc2", "plc3", "plc4")
 
     def run(self, *guests, check=False, **parameters):
         host = writable(self.root, "rt_domain", check_mode=check)

@@ -84,7 +84,7 @@ def test_every_module_that_changes_a_node_has_the_limit():
 
 @pytest.fixture(name="root")
 def _root(tmp_path, monkeypatch):
-    root = fill(tmp_path / "node", {**machine_files(), "/var/lib/": None, "/etc/": None})
+    root = fill(tmp_path / "node", {**machine_files(), "/var/lib/": None, "/etc/": None, "/run/": None})
 
     monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(root), **options))
     return root

@@ -35,7 +35,9 @@ def test_check_mode_on_this_machine_writes_nothing(call):
 
 def test_a_snapshot_is_planned_for_and_never_written(call, snap):
     before = snapshot(snap)
-    result = call("cpu_partition", fsroot=str(snap), dataplane_devices=["ens1"], shared_cores_per_node=1, realtime=1, smt="together")
+    result = call(
+        "cpu_partition", fsroot=str(snap), dataplane_devices=["ens1"], shared_cores_per_node=1, realtime=1, smt="together"
+    )
     assert {name: cpus["cpus"] for name, cpus in result["partition"]["sets"].items()} == {
         "housekeeping": "0,4",
         "dataplane": "1,5",

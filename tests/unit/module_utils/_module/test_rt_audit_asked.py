@@ -108,7 +108,7 @@ def test_what_another_finding_explains_is_told_as_unchecked(plant):
 
 def test_a_definition_that_makes_no_sense_is_named_without_a_traceback(plant):
     plant.libvirt.definitions["odd"] = (
-        "<domain type='kvm'><name>odd</name><vcpu>1</vcpu><cputune><vcpupin vcpu='x' cpuset='1'/></cputune></domain>"
+        "<domain type='kvm'><name>odd</name><vcpu>1</vcpu><cpu><topology threads='x'/></cpu></domain>"
     )
     result = plant.audit()
     assert result["findings"]

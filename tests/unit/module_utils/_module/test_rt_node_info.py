@@ -179,7 +179,7 @@ def test_broken_edges_are_named_and_the_rest_comes(read):
 def test_a_domain_that_cannot_be_read_is_named_and_the_others_come(tree, read):
     libvirt = running(tree)
     libvirt.definitions["odd"] = FOREIGN.replace("theirs", "odd").replace(
-        "</domain>", "<cputune><vcpupin vcpu='x' cpuset='1'/></cputune></domain>"
+        "</domain>", "<cpu><topology threads='x'/></cpu></domain>"
     )
     node = read(libvirt)
     assert [guest["name"] for guest in node["guests"]] == ["plc1", "theirs"]

@@ -149,7 +149,10 @@ def test_an_ordinary_guest_on_a_node_that_is_not_isolated_at_run_time_is_left_al
 @pytest.mark.parametrize(("operation", "moved"), [("started", [50]), ("prepare", []), ("release", [])])
 def test_kvms_worker_is_placed_once_the_guest_has_started(node, monkeypatch, isolation, operation, moved):
     """In both modes: libvirt starts guests by itself too, at boot for example."""
-    fill(node, {**document(isolation), "/run/libvirt/qemu/plc1.pid": "50\n", "/proc/50/task/": None, "/run/libvirt/qemu/plc2.pid": "\n"})
+    fill(
+        node,
+        {**document(isolation), "/run/libvirt/qemu/plc1.pid": "50\n", "/proc/50/task/": None, "/run/libvirt/qemu/plc2.pid": "\n"},
+    )
     calls = []
     monkeypatch.setattr(_hook, "settle_workers", lambda _host, pid: calls.append(pid))
     for guest in ("plc1", "plc2", "plc3"):
