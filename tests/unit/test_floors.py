@@ -212,13 +212,13 @@ def upward(name: str, source: str) -> list[str]:
 
 
 def hidden(name: str, source: str) -> list[str]:
-    """Ways around an import statement; only the archive, which collects the files, may look them up by name."""
+    """Ways around an import statement; only the packer, which collects the files, may look them up by name."""
     nodes = list(ast.walk(ast.parse(source)))
     names = {node.id for node in nodes if isinstance(node, ast.Name)} | {
         node.attr for node in nodes if isinstance(node, ast.Attribute)
     }
     found = names & {"__import__", "eval", "exec"}
-    return sorted(found | ({"importlib"} & imported(name, source) if name != "_node/archive" else set()))
+    return sorted(found | ({"importlib"} & imported(name, source) if name != "_node/pack" else set()))
 
 
 def circle(imports: Mapping[str, set[str]]) -> list[str]:
@@ -302,8 +302,8 @@ def test_no_file_imports_itself_by_way_of_others():
     [
         ("_host/host", "import importlib", ["importlib"]),
         ("_host/host", "def late():\n    from importlib import import_module", ["importlib"]),
-        ("_node/archive", "import importlib", []),
-        ("_node/archive", "run = exec", ["exec"]),
+        ("_node/pack", "import importlib", []),
+        ("_node/pack", "run = exec", ["exec"]),
         ("_host/host", "__import__('os')", ["__import__"]),
         ("_host/host", "import builtins\nbuiltins.__import__('os')", ["__import__"]),
         ("_host/host", "import os", []),

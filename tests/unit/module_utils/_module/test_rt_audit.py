@@ -249,7 +249,7 @@ SABOTAGES = {
     "memory not locked": (lambda plant: plant.settle_guest("plc2", locked="0"), [("guest-memory-unlocked", "domain plc2")]),
     "slice of one guest limited": (
         both(
-            redefined("<vcpu>", "<resource><partition>/machine/rt</partition></resource><vcpu>", "plc1"),
+            redefined("<os>", "<resource><partition>/machine/rt</partition></resource><os>", "plc1"),
             written("/sys/fs/cgroup/machine.slice/machine-rt.slice/cpuset.cpus", "4-11\n"),
         ),
         [("slice-limit", "machine-rt.slice")],

@@ -13,7 +13,15 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node.pack import pac
 
 def test_a_program_brings_what_it_imports_and_nothing_else():
     found = sources("_node.trial")
-    assert {"_node.trial", "_boot.one_shot", "_boot.verdict", "_cpus.cmdline", "_cpus.errors", "_host.files"} == set(found)
+    assert {
+        "_node.trial",
+        "_boot.grub_files",
+        "_boot.one_shot",
+        "_boot.verdict",
+        "_cpus.cmdline",
+        "_cpus.errors",
+        "_host.files",
+    } == set(found)
     assert len(pack("_node.trial")) < 60_000
 
 

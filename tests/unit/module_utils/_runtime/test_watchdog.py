@@ -39,7 +39,7 @@ def test_a_device_is_served_from_now_on_and_again_by_a_second_run(tmp_path):
 
 
 def test_zero_leaves_it_alone_and_gives_it_back(tmp_path):
-    root = fill(tmp_path, {**STATE, **HARDWARE})
+    root = fill(tmp_path, {**STATE, **HARDWARE, "/run/": None})
     before = snapshot(root)
     made(root, 60)
     assert made(root, 0) == ("left alone", [WATCHDOG])

@@ -100,7 +100,7 @@ def test_link_local_addresses_alone_are_no_use(machine):
 
 @pytest.mark.parametrize("answer", [(1, "", "no\n"), (0, "{", ""), (0, "{}", ""), (0, "[7]", "")])
 def test_an_ip_that_does_not_answer_is_an_error(machine, answer):
-    with pytest.raises(HostError, match=r"^ip -json address show failed: "):
+    with pytest.raises(HostError, match=r"^ip -json address show (failed: no|printed what cannot be read: it)"):
         read_use(machine.host(), lambda _command: answer)
 
 
