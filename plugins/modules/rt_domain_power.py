@@ -70,7 +70,7 @@ EXAMPLES = r"""
     state: stopped
     allowed: true
     order: [database]
-  register: off
+  register: shut_down
 
 - name: Reboot
   ansible.builtin.reboot:
@@ -79,7 +79,7 @@ EXAMPLES = r"""
   realtime.kvm.rt_domain_power:
     state: started
     order: [database]
-    guests: "{{ off.guests }}"
+    guests: "{{ shut_down.guests }}"
 """
 
 RETURN = r"""
