@@ -9,6 +9,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
     $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 VENV ?= .venv
+# What .venv is made of: ranges for people, .ci/requirements.lock (exact releases and their digests) for CI.
+REQUIREMENTS ?= requirements-dev.txt
 # The nodes of the lab that demo and lab start, separated by commas.
 NODES ?= node1
 # The files below plugins/module_utils that mutation changes; empty: all that tests/tools/mutation.py names.
@@ -40,15 +42,21 @@ help: ## list the targets
 .PHONY: venv
 venv: $(STAMP) ## create .venv with everything the other targets need (again only if the requirements change)
 
-$(STAMP): requirements-dev.txt
+$(STAMP): $(REQUIREMENTS)
 	$(say) "venv: $(VENV), about half a minute"
 	@test -n '$(PYTHON)' || { \
 	    echo 'No Python 3.11 or newer found. Install one, or name it: make venv PYTHON=/path/to/python3.12' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo '$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input -r requirements-dev.txt
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input -r $(REQUIREMENTS)
 	@touch $@
+
+.PHONY: lock
+lock: $(STAMP) ## write .ci/requirements.lock again, with the newest releases that requirements-dev.txt allows
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input 'uv>=0.9,<1'
+	@{ head -n 1 .ci/requirements.lock; $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --upgrade requirements-dev.txt; } >.ci/requirements.new && mv .ci/requirements.new .ci/requirements.lock
 
 # Tests without a virtual machine
 

@@ -25,12 +25,9 @@ BMC = {"bios_address": "bmc1.example.com", "bios_username": "u", "bios_password"
 @pytest.fixture(name="boot")
 def _boot(nodes):
     """Run the role's boot tasks; no machine is rebooted."""
-    for name in ("reboot_stand_in", "bmc_reset"):
+    for name in ("reboot", "bmc_reset"):
         text = STAND_IN.format(name=name, log=str(nodes.log), answers=str(nodes.answers))
         (nodes.base / "plugins" / "modules" / f"{name}.py").write_text(text)
-    tasks = nodes.base / "roles" / "rt_kernel" / "tasks" / "boot.yml"
-    whole = tasks.read_text()
-    tasks.write_text(whole.replace("ansible.builtin.reboot:", "realtime.kvm.reboot_stand_in:"))
 
     def boot(answers, **variables):
         role = {
@@ -41,8 +38,7 @@ def _boot(nodes):
         book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
         return nodes.run(str(book), answers, rt_kernel_trial_timeout=-55, rt_kernel_reboot_timeout=5, **variables)
 
-    yield boot
-    tasks.write_text(whole)
+    return boot
 
 
 def trial(state, reason=""):
@@ -58,7 +54,7 @@ def names(calls):
 def test_a_node_that_is_well_is_asked_once_and_the_run_goes_on(boot, state):
     code, said, calls = boot(trial(state))
     assert code == 0, said
-    assert names(calls) == ["reboot_stand_in", "kernel_arguments"], said
+    assert names(calls) == ["reboot", "kernel_arguments"], said
     assert calls[1]["check"], "asking changes nothing"
     assert calls[0]["msg"] == "Rebooting for a test"
 
@@ -80,22 +76,22 @@ def test_a_node_that_does_not_decide_is_told(boot):
 
 
 def test_without_a_bmc_a_node_that_does_not_answer_needs_a_hand(boot):
-    code, said, calls = boot({**trial("confirmed"), "fails": ["reboot_stand_in"]})
+    code, said, calls = boot({**trial("confirmed"), "fails": ["reboot"]})
     assert code != 0
-    assert names(calls) == ["reboot_stand_in"]
+    assert names(calls) == ["reboot"]
     assert "rt_kernel: node1 did not answer within 5 s after its reboot (Timed out waiting for last boot time check)" in said
     assert "It needs a hand" in said
 
 
 def test_a_node_that_does_not_answer_is_reset_by_its_bmc_and_told_so(boot):
-    code, said, calls = boot({**trial("returned", "it hung"), "fails": ["reboot_stand_in"]}, **BMC)
+    code, said, calls = boot({**trial("returned", "it hung"), "fails": ["reboot"]}, **BMC)
     assert code != 0
-    assert names(calls) == ["reboot_stand_in", "bmc_reset", "kernel_arguments"]
+    assert names(calls) == ["reboot", "bmc_reset", "kernel_arguments"]
     assert calls[1]["address"] == "bmc1.example.com"
     assert "its new boot entry failed: it hung (its BMC reset it, since it did not answer within 5 s)" in said
 
 
 def test_a_bmc_that_fails_ends_the_run(boot):
-    code, _said, calls = boot({**trial("returned"), "fails": ["reboot_stand_in", "bmc_reset"]}, **BMC)
+    code, _said, calls = boot({**trial("returned"), "fails": ["reboot", "bmc_reset"]}, **BMC)
     assert code != 0
-    assert names(calls) == ["reboot_stand_in", "bmc_reset"]
+    assert names(calls) == ["reboot", "bmc_reset"]

@@ -160,7 +160,10 @@ def test_runs_are_kept_and_shown_as_the_job_s_artefact(site):
     assert "too slow" in said
     assert "n1 : ok=" in said
     files = site.files()
-    assert [re.sub("[0-9]", "0", path) for path in sorted(files)] == ["n1/00000000T000000Z.json", "n2/00000000T000000Z.json"]
+    assert [re.sub("[0-9]{8}T[0-9]{6}Z", "00000000T000000Z", path) for path in sorted(files)] == [
+        "n1/00000000T000000Z.json",
+        "n2/00000000T000000Z.json",
+    ]
     assert {(run["host"], run["tool"]) for run in files.values()} == {("n1", "oslat"), ("n2", "oslat")}
     artefact = said.partition("CUSTOM STATS: ")[2]
     assert '"realtime_latency": { "n1": [ {' in artefact
@@ -189,7 +192,7 @@ def test_an_answer_chooses_no_file_and_is_no_template(site):
     code, said = site.run({name: {} for name in started})
     assert code == 0, said
     files = site.files()
-    assert [re.sub("[0-9]", "0", path) for path in sorted(files)] == ["n0/00000000T000000Z.json"] * 4
+    assert [re.sub("[0-9]{8}T[0-9]{6}Z", "00000000T000000Z", path) for path in sorted(files)] == ["n0/00000000T000000Z.json"] * 4
     assert {path.partition("/")[0] for path in files} == set(started)
     assert all(found["environment"]["processor"] == template for found in files.values())
     assert not (site.folder / "ran").exists()
