@@ -10,7 +10,7 @@ from integration.lab import module
 
 NODE = os.environ.get("LAB_NODES", "node1")
 
-#: What is done to the node, the rule that must name it, and what undoes it.
+#: What is done to the node, the finding that must name it (its rule, and how its resource begins), and what undoes it.
 SABOTAGES = {
     "sysctl": (
         "echo 3 > /proc/sys/vm/stat_interval",
@@ -51,10 +51,16 @@ SABOTAGES = {
     "CPU offline": (
         "echo 0 > /sys/devices/system/cpu/cpu11/online",
         ("topology-changed", "partition document"),
-        "echo 1 > /sys/devices/system/cpu/cpu11/online",
+        # virtio_net then spreads its interrupts over all CPUs, which the boot service puts right
+        "echo 1 > /sys/devices/system/cpu/cpu11/online && systemctl restart realtime-kvm.service",
     ),
 }
 
+
+#: A look at the node takes a third of a minute under emulation, so what touches different things is broken at once. Without
+#: its document, or with another topology, a node is compared with something else: these two stand alone.
+ALONE = ("document gone", "CPU offline")
+BATCHES = {"different things": [name for name in SABOTAGES if name not in ALONE], **{name: [name] for name in ALONE}}
 
 #: Roles that this scenario leaves out; site.yml has them all.
 LEFT_OUT = {("unconfigured", "/etc/realtime-kvm/kernel_arguments.json")}
@@ -73,14 +79,22 @@ def test_a_converged_node_has_no_finding():
     assert module(NODE, "realtime.kvm.cpu_partition_info")["drift"] == []
 
 
-@pytest.mark.parametrize("name", SABOTAGES)
-def test_each_sabotage_is_named(host, name):
-    harm, (rule, resource), repair = SABOTAGES[name]
-    assert host.run(harm).succeeded
+@pytest.mark.parametrize("batch", BATCHES)
+def test_each_sabotage_is_named_and_nothing_else(host, batch):
+    sabotages = [SABOTAGES[name] for name in BATCHES[batch]]
     try:
+        for harm, _finding, _repair in sabotages:
+            assert host.run(harm).succeeded, harm
         found = drift()
-        assert any(kind == rule and what.startswith(resource) for kind, what in found), found
-        if name != "CPU offline":  # an absent CPU shows in more places
-            assert len(found) == 1, found  # so the one before it is repaired
     finally:
-        host.run(repair)
+        repaired = [host.run(repair).succeeded for _harm, _finding, repair in sabotages]
+    assert all(repaired)
+    for _harm, (rule, resource), _repair in sabotages:
+        named = [item for item in found if item[0] == rule and item[1].startswith(resource)]
+        assert len(named) == 1, (rule, resource, found)
+    if batch != "CPU offline":  # an absent CPU shows in more places
+        assert len(found) == len(sabotages), found  # so the batch before it is repaired
+
+
+def test_a_repaired_node_has_no_finding():
+    assert drift() == []

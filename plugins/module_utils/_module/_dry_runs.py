@@ -258,13 +258,19 @@ def boot_findings(host: Host, runner: Runner, wanted: Mapping[str, Any], *, pend
 
 
 def service_findings(host: Host, partition: Partition) -> list[Finding]:
-    """Compare the boot service with the role's version."""
+    """Compare the boot service with the role's version; an archive of another release and the files beside it are one finding."""
     trial = trial_of(host, "cpu_partition")
     plan_service(trial)
-    findings = []
-    for change in trial.changes:
-        old = change.resource == ARCHIVE and change.before is not None
-        findings.append(change_finding(change, "cpu_partition", "boot-service-old" if old else "boot-service"))
+    other = [change for change in trial.changes if change.before is not None]
+    if not any(change.resource == ARCHIVE for change in other):
+        other = []
+    findings = [change_finding(change, "cpu_partition", "boot-service") for change in trial.changes if change not in other]
+    if other:
+        found = change_finding(
+            next(change for change in other if change.resource == ARCHIVE), "cpu_partition", "boot-service-old"
+        )
+        beside = ", ".join(change.resource for change in other if change.resource != ARCHIVE)
+        findings.append(replace(found, actual=f"{found.actual}; beside it {beside}" if beside else found.actual))
     if partition.isolation == "runtime":
         slices = trial_of(host, "cpu_partition")
         plan_slices(slices, partition)

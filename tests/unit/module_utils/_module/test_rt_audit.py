@@ -17,6 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import 
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher import WATCHER_LINK, WATCHER_UNIT
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT, WANTS
+from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart_files import MANUAL
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import BOOT_STATE, OVERRIDE
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
 from unit.irqs import irq
@@ -138,6 +139,11 @@ SABOTAGES = {
     "boot service off": (gone(f"{WANTS}/{os.path.basename(UNIT)}"), [("boot-service", f"{WANTS}/*")]),
     "boot service edited": (edited(UNIT, "Type=oneshot", "Type=simple"), [("boot-service", UNIT)]),
     "boot service of an older release": (written(ARCHIVE, "old"), [("boot-service-old", ARCHIVE)]),
+    "boot service and manual of an older release": (
+        both(written(ARCHIVE, "old"), written(MANUAL, "old")),
+        [("boot-service-old", ARCHIVE)],
+    ),
+    "manual edited": (written(MANUAL, "mine"), [("boot-service", MANUAL)]),
     # kernel and boot loader
     "another kernel": (written("/proc/sys/kernel/osrelease", "6.12.1-amd64\n"), [("kernel", "running kernel")]),
     "an older kernel": (written("/proc/sys/kernel/osrelease", "6.12.0-rt-amd64\n"), [("reboot-pending", "running kernel")]),
