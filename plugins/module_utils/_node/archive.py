@@ -100,7 +100,8 @@ def apply_all(only: Collection[str] = ()) -> int:
     features, damaged = configured_features(host)
     wanted = [name for name in FEATURES if (name in features or name in damaged) and (not only or name in only)]
     state = {**read_boot_state(host), **unfinished(wanted)}
-    _keep(host, state)
+    if wanted:
+        _keep(host, state)
     refusal, partition = "", None
     try:
         partition, _topology = require_current_partition(host, None)
