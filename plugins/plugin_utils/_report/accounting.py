@@ -32,6 +32,10 @@ SWITCH, HOST, FREE = "switch", "host", "free"
 PLATFORM, UNTOLD = "(platform)", "(not named)"
 
 
+#: The fields of a row that are no text.
+_KINDS: Mapping[str, tuple[type, ...]] = {"amount": (int, float), "exclusive": (bool,)}
+
+
 class Holding(NamedTuple):
     """A row of the accounting: one resource of one owner."""
 
@@ -88,8 +92,13 @@ class Account:
 
     @cached_property
     def holdings(self) -> list[Holding]:
-        """Every row, in the order CPUs, memory, ports, devices, interrupts."""
-        return [*self._cpus(), *self._memory(), *self._ports(), *self._devices(), *self._interrupts()]
+        """Every row, in the order CPUs, memory, ports, devices, interrupts; ``TypeError`` where the node answered something else."""
+        rows = [*self._cpus(), *self._memory(), *self._ports(), *self._devices(), *self._interrupts()]
+        for row in rows:
+            for name, value in zip(row._fields, row):
+                if type(value) not in _KINDS.get(name, (str,)):
+                    raise TypeError(f"{name} of {row.kind} {row.resource} is {value!r}")
+        return rows
 
     def _row(
         self, kind: str, resource: str, amount: int, unit: str, *, guest: Mapping[str, Any] | None = None, **more: Any

@@ -77,8 +77,8 @@ def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
             if wrong := differs(info.get("missing") or [], _MISSING, "missing"):
                 raise ValueError(wrong)
             account = Account(host, info)
-            books.shown[host] = _shown(account)
-            books.accounts[host] = account
+            shown, _rows = _shown(account), account.holdings
+            books.shown[host], books.accounts[host] = shown, account
         except UNREADABLE as error:
             books.broken[host] = f"its result cannot be used ({plain(f'{type(error).__name__}: {error}', 200)})"
     return books
@@ -100,7 +100,7 @@ def mib(amount: float) -> str:
 def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
     """Return the findings of a verification, the worst first."""
     found = []
-    items = (verify or {}).get("findings")
+    items = verify.get("findings") if isinstance(verify, Mapping) else None
     for item in items if isinstance(items, list) else ():
         if not isinstance(item, Mapping):
             continue

@@ -21,6 +21,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     state_of,
 )
 from unit.fleets import foreign, large, latency, node_info
+from unit.hostile import places, replaced
 from unit.pages import FINDING, NOW, SPECS, Page, page_of
 
 
@@ -149,3 +150,20 @@ def test_the_report_takes_time_in_proportion_to_the_nodes():
 
     few = min(seconds(10) for _again in range(3))
     assert seconds(100) < 30 * few
+
+
+def test_a_node_that_lies_in_any_field_keeps_no_other_off_the_page():
+    """One place of each kind at a time; the other node is shown as ever, and no text becomes markup."""
+    good = {"info": node_info("good", SPECS[:1]), "verify": {"findings": []}}
+    one = {"info": node_info("bad", SPECS[:1]), "verify": {"findings": [FINDING]}}
+    kinds = [path for path in places(one) if all(not str(key).isdecimal() or key in (0, "0") for key in path)]
+    assert len(kinds) > 80
+    for path in kinds:
+        for value in ("<script>x</script>{{ x }}\x1b[2J", -1, None, [[]], {"a": {}}, 10**30):
+            nodes = {"good": good, "bad": replaced(one, path, value)}
+            given, books = Input(nodes, NOW), account_fleet(nodes)
+            document = accounting_document(given, books)
+            assert document["nodes"]["good"]["state"] == "ok"
+            assert all(isinstance(cell, (str, int, float, type(None))) for row in csv_rows(books) for cell in row)
+            json.dumps(document)
+            assert "<script>x" not in render_page(report_view(given, books))
