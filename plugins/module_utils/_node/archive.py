@@ -20,6 +20,7 @@ from .._host.paths import ARCHIVE
 from .._runtime.feature import why_waiting
 from .._runtime.features import FEATURES, configured_features
 from .._runtime.gate import read_boot_state, unfinished, write_boot_state
+from . import watcher
 from .hook import run_hook, run_switch
 from .pack import PACKAGE, pack, sources
 from .rtpart import rtpart
@@ -155,6 +156,9 @@ def main() -> None:
     """Entry point of the archive; its arguments are names of features (none: all), or ``hook`` and libvirt's own."""
     if sys.argv[1:2] == ["rtpart"]:
         raise SystemExit(rtpart(sys.argv[2:]))
+    if sys.argv[1:2] == ["watch"]:  # __main__ starts it without this file; the import brings it into the archive and to the node
+        watcher.main()
+        raise SystemExit(0)
     if sys.argv[1:2] == ["switch"]:
         run_switch(sys.argv[2])
         raise SystemExit(0)

@@ -27,6 +27,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import 
     parts,
     plan_service,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._node.pack import sources
 from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart_files import tool_files
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import BOOT_STATE
 from unit.features import CPU
@@ -69,6 +70,12 @@ def test_the_archive_holds_the_sources():
         for part, path in files.items():
             assert archive.read(path) == (SOURCES / f"{part.replace('.', '/')}.py").read_bytes()
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("module", ["cpu_partition", "rt_audit"])
+def test_modules_bring_all_that_they_pack(module):
+    """Ansible sends what a module imports by statement, and nothing else."""
+    assert set(parts()) <= set(sources(f"_module.{module}"))
 
 
 @pytest.fixture(name="archive", scope="module")
