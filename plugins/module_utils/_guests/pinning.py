@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import RefusalError
 from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
+from .cells import Cell, follow, memory_by_node
 from .guest import Guest
 from .siblings import allowed, assign, check_siblings, cores_needed, told_threads
 
@@ -40,7 +41,12 @@ class Existing:
     memory_mib: int = 0
     hugepages: str = "none"
     nodes: tuple[int, ...] = ()  # of its memory
+    cells: Mapping[int, Cell] = field(default_factory=dict)
     threads: int = 1  # of each core, as its topology tells the guest
+
+    def memory_by_node(self, page_mib: int = 1) -> dict[int, int]:
+        """Return how much of its memory each node that it names gives."""
+        return memory_by_node(self.nodes, self.cells, self.memory_mib, page_mib)
 
     @property
     def cpus(self) -> frozenset[int]:
@@ -59,14 +65,11 @@ class Placement:
     emulator: frozenset[int]  # of the emulator and the I/O threads
     floating: frozenset[int] = frozenset()
     threads: int = 1  # of each core, as the guest is told
+    cells: Mapping[int, Cell] = field(default_factory=dict)  # of its domain, each with its nodes
 
     def memory_by_node(self, memory_mib: int, page_mib: int = 1) -> dict[int, int]:
         """Return how much of the memory each node gives; a spread guest takes equal parts, in whole pages."""
-        if not self.nodes:
-            return {}
-        share = memory_mib // page_mib // len(self.nodes) * page_mib
-        rest = memory_mib - share * len(self.nodes)
-        return {node: share + (rest if node == self.nodes[0] else 0) for node in self.nodes}
+        return memory_by_node(self.nodes, self.cells, memory_mib, page_mib)
 
 
 class _Board:
@@ -169,6 +172,7 @@ def place(
         has = _memory_of(before)
         board.take_memory(has, back=True)
         placement = _place_realtime(board, guest, kept[guest.name]) if guest.realtime else _place_floating(board, guest, before)
+        placement = _with_cells(board, placement, before)
         asked = placement.memory_by_node(guest.memory_mib, PAGE_MIB.get(guest.hugepages, 1))
         _check_memory(board, guest, asked, has)
         board.take_memory(asked)
@@ -178,7 +182,15 @@ def place(
 
 def _memory_of(domain: Existing | None) -> dict[int, int]:
     """Return the memory per NUMA node that a domain is bound to."""
-    return Placement(domain.name, domain.nodes, {}, frozenset()).memory_by_node(domain.memory_mib) if domain else {}
+    return domain.memory_by_node() if domain else {}
+
+
+def _with_cells(board: _Board, placement: Placement, domain: Existing | None) -> Placement:
+    """Let the NUMA cells of a guest's domain follow the guest."""
+    if domain is None or not domain.cells:
+        return placement
+    homes = {vcpu: board.topology.cpus[min(cpus)].node for vcpu, cpus in placement.vcpus.items()}
+    return replace(placement, cells=follow(domain.cells, placement.nodes, homes))
 
 
 def _check_memory(board: _Board, guest: Guest, asked: Mapping[int, int], has: Mapping[int, int]) -> None:

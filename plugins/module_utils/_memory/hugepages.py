@@ -93,8 +93,7 @@ def _of_domain(domain: Existing, held: Mapping[str, Mapping[Key, int]]) -> Itera
         for (node, size), pages in held.get(domain.name, {}).items():
             yield node, size, domain.name, pages
     page = PAGE_MIB[domain.hugepages]
-    share = Placement(domain.name, domain.nodes, {}, frozenset()).memory_by_node(domain.memory_mib, page)
-    for node, mib in share.items():
+    for node, mib in domain.memory_by_node(page).items():
         yield node, domain.hugepages, domain.name, -(-mib // page)
 
 

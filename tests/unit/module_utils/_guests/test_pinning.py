@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.cells import Cell
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, Placement, place
@@ -204,6 +205,22 @@ def test_memory_is_dealt_in_whole_pages(nodes, memory, page, parts):
 
 def test_memory_of_unknown_pages_is_dealt_in_mib():
     assert Placement("a", (0, 1), {}, frozenset()).memory_by_node(102) == {0: 51, 1: 51}
+
+
+def test_cells_with_nodes_of_their_own_follow_the_guest():
+    """An adopted guest of two cells, the second bound to node 0; its memory counts where it goes."""
+    cells = {0: Cell(frozenset({0, 1}), 512), 1: Cell(frozenset({2, 3}), 512, (0,))}
+    there = domain("a", "5", "13", "6", "14", memory_mib=1024, nodes=(0,), cells=cells)
+    placed = SERVER.place(rt("a", 4, memory_mib=1024), existing=[there], memory_mib={0: 0, 1: 1024})["a"]
+    assert (placed.nodes, placed.cells[1].nodes, placed.memory_by_node(1024)) == ((1,), (1,), {1: 1024})
+
+
+def test_each_cell_of_a_spread_guest_stays_beside_its_vcpus():
+    cells = {0: Cell(frozenset({0}), 768, (1,)), 1: Cell(frozenset({1, 2}), 256, (1,))}
+    there = domain("a", "1", "5", "13", memory_mib=1024, nodes=(0, 1), cells=cells)
+    placed = SERVER.place(rt("a", 3, memory_mib=1024, numa="spread"), existing=[there])["a"]
+    assert [cell.nodes for cell in placed.cells.values()] == [(0,), (1,)]
+    assert placed.memory_by_node(1024) == {0: 768, 1: 256}
 
 
 # -- what stays ------------------------------------------------------------------------------------

@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rt_domain on guests and nodes from the field (tests/fixtures/field); each case gives its EXPECTED value."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, read_pins, to_text
+from unit.loaders import field
+from unit.trees import fill, machine_files, memory_files, plan
+
+TWO_NODES = {"nodes": 2, "cores": 10, "threads": 1}
+#: Housekeeping 0-1 and 10-11, realtime 2-9 and 12-19.
+PARTITION = to_document(plan(Intent(housekeeping_cores_per_node=2), **TWO_NODES))
+
+
+def takes(node, number, name):
+    """libvirt knows the guest of a case."""
+    node.libvirt.definitions[name] = to_text(parse(field(number)[""]))
+
+
+@pytest.fixture(name="two")
+def _two(node):
+    """A node of two NUMA nodes."""
+    pages = {(0, "2M"): (1024, 1024), (1, "2M"): (1024, 1024)}
+    fill(
+        node.root,
+        {
+            **machine_files(isolated="2-9,12-19", **TWO_NODES),
+            **memory_files({0: 8192, 1: 8192}, pages=pages),
+            "/images/ctl.qcow2": "",
+        },
+    )
+    return node
+
+
+CTL = {
+    "name": "ctl", "adopt": True, "memory_mib": 1024, "vcpus": 4, "realtime_vcpus": "1-3",
+    "disks": [{"path": "/images/ctl.qcow2"}],
+}  # fmt: skip
+
+
+def test_05_the_memory_of_a_cell_follows_the_guest(two):
+    takes(two, "05", "ctl")
+    result = two.converge(CTL, partition=PARTITION)
+    tree = two.tree("ctl")
+    assert tree.find("numatune/memory").get("nodeset") == "1"
+    assert [item.attrib for item in tree.findall("numatune/memnode")] == [{"cellid": "0", "mode": "strict", "nodeset": "1"}]
+    assert read_pins(tree) == {vcpu: {12 + vcpu} for vcpu in range(4)}
+    assert result["domains"][0]["nodes"] == [1]
