@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, to_text
+from unit.loaders import field, field_values
+from unit.trees import fill
+
 #: One cell whose memory is on node 0, like that of field/05; the guest's CPUs are on node 1.
 _CELL = {
     "numatune": "<numatune><memory mode='strict' nodeset='1'/><memnode cellid='0' mode='strict' nodeset='0'/></numatune>",
@@ -28,3 +32,42 @@ def test_05_of_a_listed_guest_the_definition_differs(plant):
     cells = _CELL["cells"].format(last=1, memory=128)
     plant.libvirt.definitions["plc2"] = plant.libvirt.live["plc2"] = text.replace("<topology", f"{cells}<topology")
     assert set(plant.findings()) == {("guest-definition", "domain plc2: numatune"), ("guest-restart", "domain plc2")}
+
+
+def test_11_the_thread_of_an_interrupt_stays_on_a_realtime_cpu(plant):
+    case = field_values("11")
+    thread = case.pop("thread")
+    fill(plant.root, {path: None if path.endswith("/") else f"{text}\n" for path, text in case.items()})
+    assert (thread["kernel"], thread["PF_NO_SETAFFINITY"], thread["policy"]) == (True, True, "FIFO")
+    plant.task(
+        thread["pid"],
+        thread["comm"],
+        str(thread["Cpus_allowed_list"]),
+        kernel=True,
+        bound=True,
+        policy=1,
+        priority=thread["priority"],
+    )
+    (found,) = plant.audit()["findings"]
+    assert (found["rule"], found["resource"]) == ("interrupt-thread", "irq/167-pps@12 (pid 167)")
+    assert found["actual"] == "bound to CPUs 2 with SCHED_FIFO 50, above the vCPUs there"
+    assert found["remedy"] == (
+        "it cannot be moved; keep its device's driver from loading, or plan around it: take CPUs 2 out of the isolated sets "
+        "(cpu_partition_cpus)"
+    )
+
+
+def test_20_the_slice_of_a_guest_has_no_housekeeping_cpu(plant):
+    plant.libvirt.definitions["plc"] = to_text(parse(field("20")[""]))
+    fill(plant.root, {"/sys/fs/cgroup/machine.slice/machine-rt.slice/cpuset.cpus": "2-9\n"})
+    (found,) = plant.audit()["findings"]
+    assert (found["rule"], found["resource"]) == ("slice-limit", "machine-rt.slice")
+    assert "limits guests to CPUs 2-9, but they need 0,2-6,8-11: housekeeping CPUs (0,3,6,9)" in found["actual"]
+
+
+def test_20_each_slice_has_its_finding(plant):
+    definition = to_text(parse(field("20")[""]))
+    for name in ("rt", "other"):
+        plant.libvirt.definitions[name] = definition.replace("/machine/rt", f"/machine/{name}").replace(">plc<", f">{name}<")
+        fill(plant.root, {f"/sys/fs/cgroup/machine.slice/machine-{name}.slice/cpuset.cpus": "2-9\n"})
+    assert set(plant.findings()) == {("slice-limit", "machine-rt.slice"), ("slice-limit", "machine-other.slice")}

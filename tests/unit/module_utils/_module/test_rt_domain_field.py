@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
@@ -51,3 +53,14 @@ def test_05_the_memory_of_a_cell_follows_the_guest(two):
     assert [item.attrib for item in tree.findall("numatune/memnode")] == [{"cellid": "0", "mode": "strict", "nodeset": "1"}]
     assert read_pins(tree) == {vcpu: {12 + vcpu} for vcpu in range(4)}
     assert result["domains"][0]["nodes"] == [1]
+
+
+def test_20_a_guest_in_a_slice_without_housekeeping_is_refused(node):
+    takes(node, "20", "plc")
+    fill(node.root, {"/sys/fs/cgroup/machine.slice/machine-rt.slice/cpuset.cpus": "2-9\n"})
+    guest = {"name": "plc", "adopt": True, "memory_mib": 256, "vcpus": 2, "realtime_vcpus": "1", "state": "present"}
+    said = node.refuse(guest)
+    assert re.search(
+        r"machine-rt\.slice/cpuset\.cpus limits guests to CPUs 2-9, but they need 0,2-9: housekeeping CPUs \(0\)", said
+    )
+    assert "systemctl revert machine-rt.slice" in said
