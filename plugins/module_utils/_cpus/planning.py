@@ -198,9 +198,14 @@ class _Planner:
         fallback = min(self.served)
         if len(self.nodes) > 1:
             lacks = "no memory" if device.node in self.nodes else "no CPUs"
-            why = "the firmware names no NUMA node for it" if device.node is None else f"its NUMA node {device.node} has {lacks}"
+            why, use = "the firmware names no NUMA node for it", ""
+            if device.node is not None:
+                why, use = (
+                    f"its NUMA node {device.node} has {lacks}",
+                    ", and ovs_dpdk refuses it, since a port's packet buffers are on its own node",
+                )
             self.warnings.append(
-                f"device {device.name or device.address}: {why}; its dataplane core is taken from NUMA node {fallback}"
+                f"device {device.name or device.address}: {why}; its dataplane core is taken from NUMA node {fallback}{use}"
             )
         return fallback
 

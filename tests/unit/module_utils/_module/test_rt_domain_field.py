@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, read_pins, to_text
+from unit import lopsided
 from unit.loaders import field
 from unit.trees import fill, machine_files, memory_files, plan
 
@@ -53,6 +54,40 @@ def test_05_the_memory_of_a_cell_follows_the_guest(two):
     assert [item.attrib for item in tree.findall("numatune/memnode")] == [{"cellid": "0", "mode": "strict", "nodeset": "1"}]
     assert read_pins(tree) == {vcpu: {12 + vcpu} for vcpu in range(4)}
     assert result["domains"][0]["nodes"] == [1]
+
+
+@pytest.fixture(name="lopsided_node")
+def _lopsided_node(node):
+    """A node with memory on one of its NUMA nodes."""
+    isolated = {"/sys/devices/system/cpu/isolated": "1-71\n"}
+    fill(node.root, {**lopsided.files(), **memory_files({0: 128702, 1: 0}, pages={(0, "2M"): (1024, 1024)}), **isolated})
+    return node
+
+
+LARGE = {"name": "plc1", "memory_mib": 1024, "vcpus": 17, "realtime_vcpus": "1-16"}
+
+
+def test_13_a_guest_of_more_vcpus_than_a_node_with_memory_has_is_told_what_works(lopsided_node):
+    plain = lopsided.partition()
+    said = lopsided_node.refuse(LARGE, partition=plain)
+    assert "asks for 17 realtime CPUs and 1024 MiB of memory on one NUMA node; node 0: 16 of 16 free" in said
+    assert "numa: spread lets it" not in said, "that would be refused as well"
+    assert said.endswith(
+        "; CPUs of NUMA node 1, which has no memory, serve guests with numa: spread where cpu_partition_cpus.realtime names them"
+    )
+    assert "asks for 17 realtime CPUs" in lopsided_node.refuse({**LARGE, "numa": "spread"}, partition=plain)
+
+
+def test_13_what_works(lopsided_node):
+    named = lopsided.partition(cpus={"realtime": "4-34:1/2,3,5"})
+    assert lopsided_node.refuse(LARGE, partition=named).endswith("; numa: spread lets it use several nodes")
+    result = lopsided_node.converge({**LARGE, "numa": "spread"}, partition=named)
+    (domain,) = result["domains"]
+    assert domain["nodes"] == [0]
+    assert {"3", "4"} <= set(domain["vcpus"].values())
+    small = {"name": "plc2", "memory_mib": 256, "vcpus": 2, "realtime_vcpus": "1", "numa_node": 1}
+    said = lopsided_node.refuse({**LARGE, "numa": "spread"}, small, partition=named)
+    assert "on NUMA node 1, which has no memory: give it another numa_node" in said
 
 
 def test_20_a_guest_in_a_slice_without_housekeeping_is_refused(node):
