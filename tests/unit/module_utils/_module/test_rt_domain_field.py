@@ -56,6 +56,15 @@ def test_05_the_memory_of_a_cell_follows_the_guest(two):
     assert result["domains"][0]["nodes"] == [1]
 
 
+def test_05_a_running_guest_has_its_memory_there_after_a_restart(two):
+    takes(two, "05", "ctl")
+    two.libvirt.run("ctl")
+    result = two.run(CTL, partition=PARTITION)
+    assert "numatune" in result["restart_required"]["ctl"]
+    assert two.run(CTL, partition=PARTITION, restart=True)["restart_required"] == {}
+    assert parse(two.libvirt.live["ctl"]).find("numatune/memnode").get("nodeset") == "1"
+
+
 @pytest.fixture(name="lopsided_node")
 def _lopsided_node(node):
     """A node with memory on one of its NUMA nodes."""
