@@ -133,6 +133,21 @@ EDITED = {
         {"top": "<numatune><memnode cellid='0' mode='preferred' nodeset='0'/></numatune>", "middle": CELL.format(last=3), **FOUR},
         {**REALTIME, **SWITCH},
     ),
+    "restrictive": (
+        {
+            "top": "<numatune><memory mode='restrictive' nodeset='0'/><memnode cellid='0' mode='restrictive' nodeset='0'/></numatune>",
+            "middle": CELL.format(last=3),
+            **FOUR,
+        },
+        {**REALTIME, **SWITCH},
+    ),
+    "restrictive, ordinary": (
+        {
+            "top": "<numatune><memory mode='restrictive' nodeset='0'/><memnode cellid='0' mode='restrictive' nodeset='0'/></numatune>",
+            "middle": CELL.format(last=0),
+        },
+        {},
+    ),
     "automatic placement": (
         {"top": "<numatune><memory mode='strict' placement='auto'/></numatune>", "attributes": " placement='auto'"},
         {},
@@ -142,6 +157,15 @@ EDITED = {
             "top": "<maxMemory slots='2' unit='MiB'>512</maxMemory>",
             "middle": CELL.format(last=0),
             "devices": "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>",
+        },
+        {},
+    ),
+    "memory module of a node": (
+        {
+            "top": "<maxMemory slots='2' unit='MiB'>512</maxMemory>",
+            "middle": CELL.format(last=0),
+            "devices": "<memory model='dimm'><source><nodemask>0</nodemask></source>"
+            "<target><size unit='MiB'>128</size><node>0</node></target></memory>",
         },
         {},
     ),

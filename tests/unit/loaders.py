@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import find_boot_loader
 from ansible_collections.realtime.kvm.plugins.module_utils._host.kernel import read_kernel
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import config_path
@@ -29,6 +30,11 @@ def field(number):
         else:
             parts[list(parts)[-1]] += line
     return parts
+
+
+def field_values(number):
+    """An input from the field whose lines are names and values."""
+    return yaml.safe_load(field(number)[""])
 
 
 def use(root, work, runner=None):

@@ -118,7 +118,7 @@ def interrupt_findings(host: Host, partition: Partition) -> list[Finding]:
         Finding(
             "interrupt-thread",
             f"{printable(thread.name)} (pid {thread.pid})",
-            f"CPUs {format_cpulist(partition.unisolated)}, where {interrupt.label} is",
+            f"CPUs {format_cpulist(interrupt.effective or interrupt.affinity)}, where {interrupt.label} is",
             f"bound to CPUs {format_cpulist(thread.allowed)} with {describe_policy(thread.policy, thread.priority)}, above the vCPUs there",
             "it cannot be moved; keep its device's driver from loading, or plan around it: take CPUs "
             f"{format_cpulist(thread.allowed & partition.isolated)} out of the isolated sets (cpu_partition_cpus)",

@@ -231,16 +231,7 @@ def _live(guest: RunningGuest, actor: Actor, expected: str, actual: str) -> Find
 
 
 def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
-    nodes = {topology.cpus[cpu].node for actor in guest.vcpus.values() for cpu in actor.cpus if cpu in topology.cpus}
-    away = {node: pages for node, pages in guest.memory.items() if node not in nodes and pages}
-    if away:
-        yield Finding(
-            "guest-memory-node",
-            f"domain {guest.name}",
-            f"memory on NUMA node {format_cpulist(nodes)}, where its vCPUs are",
-            f"{sum(away.values())} of {sum(guest.memory.values())} pages on node {format_cpulist(away)}",
-            f"set numatune strict in its definition (virsh edit {guest.name}), then restart it; or pin its vCPUs there",
-        )
+    yield from _check_memory_nodes(guest, topology)
     if guest.realtime and guest.locked_kib == 0:
         yield Finding(
             "guest-memory-unlocked",
@@ -258,6 +249,33 @@ def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
             f"add <memoryBacking><access mode='shared'/></memoryBacking> with huge pages or memfd (virsh edit {guest.name}), "
             "then restart it",
         )
+
+
+def _check_memory_nodes(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
+    """Yield the finding of a guest with memory on other nodes than its vCPUs: now, or at its next start by its definition.
+
+    Of a listed guest the comparison with the inventory shows the definition. Beside CPUs of nodes without memory there is none.
+    """
+    nodes = {topology.cpus[cpu].node for actor in guest.vcpus.values() for cpu in actor.cpus if cpu in topology.cpus}
+    if not nodes - topology.without_memory:
+        return
+    defined = guest.defined.memory_by_node() if guest.defined and not guest.listed else {}
+    away = {node: pages for node, pages in guest.memory.items() if node not in nodes and pages}
+    bound = {node for node, mib in defined.items() if node not in nodes and mib}
+    if not away and not bound:
+        return
+    there = format_cpulist(nodes - topology.without_memory)
+    actual = f"memory from node {format_cpulist(bound)} at its next start (numatune of its definition)"
+    if away:
+        actual = f"{sum(away.values())} of {sum(guest.memory.values())} pages on node {format_cpulist(away)}"
+    yield Finding(
+        "guest-memory-node",
+        f"domain {guest.name}",
+        f"memory on NUMA node {format_cpulist(nodes)}, where its vCPUs are",
+        actual,
+        f"set numatune strict in its definition, memory and each memnode to nodeset {there} (virsh edit {guest.name}), "
+        "then restart it; or pin its vCPUs where its memory is",
+    )
 
 
 @dataclass(frozen=True)

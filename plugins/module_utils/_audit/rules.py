@@ -261,7 +261,7 @@ _TABLE = (
         "site, with rt_guest_restart: true",
     ),
     Rule("guest-unlisted", "info", "Every guest of this collection is in the inventory.", "docs/guests.md"),
-    Rule("slice-limit", "error", "machine.slice reaches the CPUs of guests and of their emulator threads.", _CGROUP),
+    Rule("slice-limit", "error", "The slices of guests reach their CPUs and those of their emulator threads.", _CGROUP),
     Rule("vcpu-pin", "error", "Each vCPU of a real-time guest is pinned to one realtime CPU.", _KVM_RT),
     Rule("vcpu-overlap", "error", "No CPU has two vCPUs, or a vCPU and a poll-mode thread.", _KVM_RT),
     Rule(

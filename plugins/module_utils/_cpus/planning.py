@@ -127,13 +127,16 @@ class _Planner:
             )
 
     def _cores_in_order(self, node: int) -> list[frozenset[int]]:
-        """Free cores of a node: the boot CPU's first, as housekeeping is served first; neighbours in cache together."""
+        """Free cores of a node: the boot CPU's first, as housekeeping is served first; neighbours in cache together.
+
+        Housekeeping and shared CPUs take slower cores before faster ones, since only the fastest kind is isolated unasked.
+        """
         taken = frozenset().union(*self.explicit.values())  # one thread of a core is enough to keep it from the others
         members = self.nodes[node]
 
         def order(core: frozenset[int]) -> tuple[bool, bool, int, int]:
             cpu = self.topology.cpus[min(core)]
-            return (self.boot_cpu not in core, cpu.efficiency, cpu.l3, cpu.number)
+            return (self.boot_cpu not in core, not cpu.efficiency, cpu.l3, cpu.number)
 
         return sorted((core for core in self.topology.cores if core <= members and not core & taken), key=order)
 
@@ -152,11 +155,15 @@ class _Planner:
         isolated = name in ISOLATED_SETS
         usable = [core for core in self.free[node] if not (isolated and self._is_efficiency(core))]
         if len(usable) < count:
-            kind = "free performance" if isolated and len(usable) < len(self.free[node]) else "free"
+            slower = frozenset[int]().union(*(core for core in self.free[node] if core not in usable))
+            kind = "free performance" if slower else "free"
+            unasked = (
+                f"; the slower CPUs {format_cpulist(slower)} are isolated only by cpu_partition_cpus.{name}" if slower else ""
+            )
             raise PartitionError(
                 f"{variable}: NUMA node {node} has {_plural(len(usable), f'{kind} core')} left for {name}, {count} asked for; "
                 f"the node's CPUs are {format_cpulist(self.nodes[node])} "
-                f"({_plural(sum(core <= self.nodes[node] for core in self.topology.cores), 'core')})"
+                f"({_plural(sum(core <= self.nodes[node] for core in self.topology.cores), 'core')}){unasked}"
             )
         chosen = usable[:count]
         self.free[node] = [core for core in self.free[node] if core not in chosen]
@@ -191,9 +198,14 @@ class _Planner:
         fallback = min(self.served)
         if len(self.nodes) > 1:
             lacks = "no memory" if device.node in self.nodes else "no CPUs"
-            why = "the firmware names no NUMA node for it" if device.node is None else f"its NUMA node {device.node} has {lacks}"
+            why, use = "the firmware names no NUMA node for it", ""
+            if device.node is not None:
+                why, use = (
+                    f"its NUMA node {device.node} has {lacks}",
+                    ", and ovs_dpdk refuses it, since a port's packet buffers are on its own node",
+                )
             self.warnings.append(
-                f"device {device.name or device.address}: {why}; its dataplane core is taken from NUMA node {fallback}"
+                f"device {device.name or device.address}: {why}; its dataplane core is taken from NUMA node {fallback}{use}"
             )
         return fallback
 
@@ -348,7 +360,7 @@ def plan_partition(topology: Topology, intent: Intent) -> Partition:
 
     Each NUMA node gives its first cores to housekeeping (the boot CPU's core always), then to dataplane and
     shared as counted, and the rest to realtime. Explicit lists win over counts. Cores that share a last-level
-    cache are handed out together; efficiency cores are isolated only by explicit list.
+    cache are handed out together; slower kinds of core are isolated only by explicit list, and serve the other sets first.
     Raises ``PartitionError`` when a request cannot be met.
     """
     return _Planner(topology, intent).plan()

@@ -23,8 +23,12 @@ NODE_ROOT = "/sys/devices/system/node"
 
 #: Cores below this share of the strongest core's capacity count as efficiency cores (hybrid Arm).
 EFFICIENCY_CAPACITY = 0.8
-#: x86 shows each kind of core of a hybrid processor as a PMU (arch/x86/events/intel/core.c); all but the first are slower.
-KINDS = ("/sys/devices/cpu_core", "/sys/devices/cpu_atom", "/sys/devices/cpu_lowpower")
+#: x86 shows each kind of core of a hybrid processor as a PMU, with its CPUs.
+KINDS = "/sys/devices/cpu_*/cpus"
+_KIND = re.compile(r"(/sys/devices/(cpu_\w+))/cpus")
+#: The kinds that the kernel names, the fastest first (arch/x86/events/intel/core.c, intel_hybrid_pmu_type_map: hybrid_big,
+#: hybrid_small and, from Linux 6.13 on, hybrid_tiny, whose cores have no L3). A kind of another name is slower than cpu_core.
+_FASTEST_FIRST = ("cpu_core", "cpu_atom", "cpu_lowpower")
 
 
 class TopologyError(RefusalError):
@@ -134,16 +138,22 @@ class _Files:
                 raise TopologyError(f"{path}: {error}") from None
         return None
 
+    def kinds(self) -> dict[str, frozenset[int]]:
+        """Return the CPUs of each kind of core, by the name of its PMU."""
+        found = {match[2]: self.cpus(match[1], list_name="cpus") for match in map(_KIND.fullmatch, self._files) if match}
+        return {name: cpus for name, cpus in found.items() if cpus is not None}
+
     def children(self, base: str, pattern: str) -> list[int]:
         rule = re.compile(re.escape(base) + "/" + pattern + "/")
         return sorted({int(match[1]) for match in map(rule.match, self._files) if match})
 
 
 def _efficiency_cpus(files: _Files, siblings: Mapping[int, frozenset[int]], possible: frozenset[int]) -> frozenset[int]:
-    fast, *slow = (files.cpus(kind, list_name="cpus") for kind in KINDS)
-    if any(cpus is not None for cpus in slow):
-        named = frozenset[int]().union(*(cpus for cpus in slow if cpus is not None))
-        return named if fast is None else named | (frozenset(siblings) - fast)  # a kind that is not known here is slower too
+    """Return the CPUs of all kinds of core but the fastest."""
+    online = frozenset(siblings)
+    kinds = {name: cpus & online for name, cpus in files.kinds().items()}
+    if kinds.keys() & set(_FASTEST_FIRST):
+        return online - _fastest(kinds, online)
     capacities = {cpu: files.number(f"{CPU_ROOT}/cpu{cpu}/cpu_capacity", 0) for cpu in siblings}
     strongest = max(capacities.values())
     if strongest:
@@ -153,6 +163,13 @@ def _efficiency_cpus(files: _Files, siblings: Mapping[int, frozenset[int]], poss
     # Captures often lack cpu_atom. With every CPU there is online, single threads beside SMT cores are E-cores.
     threads = max(len(core) for core in siblings.values())
     return frozenset(cpu for cpu, core in siblings.items() if len(core) == 1 < threads)
+
+
+def _fastest(kinds: Mapping[str, frozenset[int]], online: frozenset[int]) -> frozenset[int]:
+    """Return the CPUs of the fastest kind: the first that has any; without cpu_core, as in a capture, those of no kind."""
+    unnamed = online - frozenset[int]().union(*kinds.values())
+    named = [kinds[name] for name in _FASTEST_FIRST if kinds.get(name)]
+    return named[0] if named and (kinds.get(_FASTEST_FIRST[0]) or not unnamed) else unnamed
 
 
 def _nodes(files: _Files, online: frozenset[int]) -> dict[int, frozenset[int]]:

@@ -93,8 +93,9 @@ def check_pages(
         base = f"/sys/devices/system/node/node{node}/hugepages/hugepages-{PAGE_MIB[size] * 1024}kB"
         have, free = (int(host.value(f"{base}/{name}") or 0) for name in ("nr_hugepages", "free_hugepages"))
         for plan in restarting:  # its present pages become free first
-            if plan.domain and describe(plan.domain.tree).hugepages == size and node in describe(plan.domain.tree).nodes:
-                free += describe(plan.domain.tree).memory_mib // PAGE_MIB[size]
+            before = describe(plan.domain.tree) if plan.domain else None
+            if before and before.hugepages == size:
+                free += before.memory_by_node(PAGE_MIB[size]).get(node, 0) // PAGE_MIB[size]
         if host.dry:  # plus the pages that kvm_host would add before
             free += max(int(((planned or {}).get(str(node)) or {}).get(size, 0)) - have, 0)
         if sum(guests.values()) > free:

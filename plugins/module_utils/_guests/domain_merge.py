@@ -21,16 +21,17 @@ from .domain_devices import merge_devices, wanted_devices
 from .domain_xml import (
     DEVICE,
     OURS,
-    UNITS,
     DomainError,
     drop,
     drop_empty,
     ensure,
     kib,
+    kib_of,
     kib_of_page,
     our_devices,
     set_attributes,
     set_text,
+    whole,
 )
 from .guest import Guest
 from .pinning import Placement
@@ -131,10 +132,7 @@ def _check_cells(cells: list[ET.Element], guest: Guest) -> None:
     if not cells:
         return
     hint = f"change them with virsh edit {guest.name}"
-    if (
-        sum(int(cell.get("memory", "0")) * UNITS.get(cell.get("unit", "KiB"), 1024) // 1024 for cell in cells)
-        != guest.memory_mib * 1024
-    ):
+    if sum(kib_of(cell.get("memory"), cell.get("unit")) for cell in cells) != guest.memory_mib * 1024:
         raise DomainError(
             f"realtime_guests: {guest.name}: memory_mib {guest.memory_mib} differs from the sum of the NUMA cells that its "
             "domain has; "
@@ -240,15 +238,36 @@ def _merge_cputune(tree: ET.Element, guest: Guest, placement: Placement) -> None
 
 
 def _merge_numatune(tree: ET.Element, placement: Placement) -> None:
+    """Bind the guest's memory, and each part that names nodes itself: NUMA cells (memnode) and memory modules (nodemask).
+
+    The mode of a memnode must be that of memory if one of them is restrictive (libvirt, numa_conf.c,
+    virDomainNumaDefValidate), and a memnode that merely prefers its node does not keep a guest's memory there.
+    """
     numatune = tree.find("numatune")
     if not placement.nodes:
-        drop(numatune, "memory")
+        drop(numatune, "memory", "memnode")
         drop_empty(tree, "numatune")
-        return
-    memory = ensure(ensure(tree, "numatune"), "memory")
-    if parse_or_empty(memory.get("nodeset")) != frozenset(placement.nodes):
-        memory.set("nodeset", format_cpulist(placement.nodes))
-    set_attributes(memory, mode="strict", placement=None)
+    else:
+        memory = ensure(ensure(tree, "numatune"), "memory")
+        _bind(memory, placement.nodes)
+        set_attributes(memory, placement=None)
+        for memnode in tree.findall("numatune/memnode"):
+            cell = placement.cells.get(-1 if (number := whole(memnode.get("cellid"))) is None else number)
+            _bind(memnode, (cell.nodes if cell else ()) or placement.nodes)
+    for module in tree.findall("devices/memory"):
+        source = ensure(module, "source") if module.find("source/nodemask") is not None else None
+        if source is not None and not placement.nodes:
+            drop(source, "nodemask")
+            drop_empty(module, "source")
+        elif source is not None and not parse_or_empty(source.findtext("nodemask")) <= frozenset(placement.nodes):
+            set_text(source, "nodemask", format_cpulist(placement.nodes))
+
+
+def _bind(element: ET.Element, nodes: tuple[int, ...]) -> None:
+    """Bind memory to nodes; a list of the same nodes that is written otherwise stays."""
+    if parse_or_empty(element.get("nodeset")) != frozenset(nodes):
+        element.set("nodeset", format_cpulist(nodes))
+    set_attributes(element, mode="strict")
 
 
 def _merge_platform(tree: ET.Element, guest: Guest, placement: Placement, live: bool) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from .._cpus.cpulist import parse_or_empty
 from .._cpus.errors import RefusalError
+from .cells import Cell
 from .pinning import Existing
 
 #: Namespace of the metadata with the guest's owner and the devices that this collection made.
@@ -119,10 +120,13 @@ def pretty(element: ET.Element) -> str:
 
 def kib(element: ET.Element | None) -> int:
     """Return a memory element in KiB (libvirt's default unit)."""
-    if element is None:
-        return 0
+    return 0 if element is None else kib_of(element.text, element.get("unit"))
+
+
+def kib_of(amount: str | None, unit: str | None) -> int:
+    """Return an amount of memory in KiB; 0 where it cannot be read."""
     try:
-        return int((element.text or "0").strip()) * UNITS[element.get("unit", "KiB")] // 1024
+        return int((amount or "0").strip()) * UNITS[unit or "KiB"] // 1024
     except (KeyError, ValueError):
         return 0
 
@@ -189,7 +193,7 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
         pins = {**dict.fromkeys(range(whole(tree.findtext("vcpu")) or 0), floating), **pins}
     emulator = tree.find("cputune/emulatorpin")
     pages = tree.find("memoryBacking/hugepages")
-    nodes = tree.find("numatune/memory")
+    cells = read_cells(tree)
     topology = tree.find("cpu/topology")
     return Existing(
         name=tree.findtext("name") or "",
@@ -201,9 +205,26 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
         floating=floating,
         memory_mib=kib(tree.find("memory")) // 1024,
         hugepages="none" if pages is None else "1G" if kib_of_page(pages) >= 1 << 20 else "2M",
-        nodes=tuple(sorted(parse_or_empty(nodes.get("nodeset")))) if nodes is not None else (),
+        nodes=_nodes_of(tree.find("numatune/memory")) or tuple(sorted({node for cell in cells.values() for node in cell.nodes})),
+        cells=cells,
         threads=int(topology.get("threads") or 1) if topology is not None else 1,
     )
+
+
+def _nodes_of(element: ET.Element | None) -> tuple[int, ...]:
+    return tuple(sorted(parse_or_empty(element.get("nodeset")))) if element is not None else ()
+
+
+def read_cells(tree: ET.Element) -> dict[int, Cell]:
+    """Return the NUMA cells by number, each with the nodes that numatune binds it to; a cell without an id has its place's."""
+    bound = {whole(item.get("cellid")): _nodes_of(item) for item in tree.findall("numatune/memnode")}
+    found = {}
+    for place, item in enumerate(tree.findall("cpu/numa/cell")):
+        number = whole(item.get("id"))
+        number = place if number is None else number
+        size = kib_of(item.get("memory"), item.get("unit"))
+        found[number] = Cell(parse_or_empty(item.get("cpus")), size // 1024, bound.get(number, ()))
+    return found
 
 
 def kib_of_page(pages: ET.Element) -> int:

@@ -118,9 +118,14 @@ def _chain(unit: str) -> list[str]:
     return ["-".join(parts[: depth + 1]) + ".slice" for depth in range(len(parts))]
 
 
+def slices_of(trees: Iterable[ET.Element]) -> list[str]:
+    """Return the slices that these domains are in, each after those above it."""
+    return list(dict.fromkeys(unit for tree in trees for unit in _chain(slice_of(tree))))
+
+
 def check_slices(host: Host, partition: Partition, trees: Iterable[ET.Element]) -> None:
     """Refuse limits of the slices that these domains are in."""
-    for unit in dict.fromkeys(unit for tree in trees for unit in _chain(slice_of(tree))):
+    for unit in slices_of(trees):
         check_slice(host, partition, unit)
 
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import RefusalError
 from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
+from .board import Board
+from .cells import Cell, follow, memory_by_node
 from .guest import Guest
 from .siblings import allowed, assign, check_siblings, cores_needed, told_threads
 
@@ -40,7 +42,12 @@ class Existing:
     memory_mib: int = 0
     hugepages: str = "none"
     nodes: tuple[int, ...] = ()  # of its memory
+    cells: Mapping[int, Cell] = field(default_factory=dict)
     threads: int = 1  # of each core, as its topology tells the guest
+
+    def memory_by_node(self, page_mib: int = 1) -> dict[int, int]:
+        """Return how much of its memory each node that it names gives."""
+        return memory_by_node(self.nodes, self.cells, self.memory_mib, page_mib)
 
     @property
     def cpus(self) -> frozenset[int]:
@@ -59,73 +66,11 @@ class Placement:
     emulator: frozenset[int]  # of the emulator and the I/O threads
     floating: frozenset[int] = frozenset()
     threads: int = 1  # of each core, as the guest is told
+    cells: Mapping[int, Cell] = field(default_factory=dict)  # of its domain, each with its nodes
 
     def memory_by_node(self, memory_mib: int, page_mib: int = 1) -> dict[int, int]:
         """Return how much of the memory each node gives; a spread guest takes equal parts, in whole pages."""
-        if not self.nodes:
-            return {}
-        share = memory_mib // page_mib // len(self.nodes) * page_mib
-        rest = memory_mib - share * len(self.nodes)
-        return {node: share + (rest if node == self.nodes[0] else 0) for node in self.nodes}
-
-
-class _Board:
-    """The realtime CPUs of a node's cores, and their users."""
-
-    def __init__(self, partition: Partition, topology: Topology, memory: Mapping[int, int] | None) -> None:
-        self.partition = partition
-        self.realtime = partition.sets["realtime"]
-        self.topology = topology
-        self.owner: dict[int, str] = {}
-        self.memory = dict(memory) if memory is not None else None
-        #: the most realtime threads of a core
-        self.width = max((len(core & self.realtime) for core in topology.cores), default=1) or 1
-
-    def cores(self, node: int) -> list[frozenset[int]]:
-        """Return the realtime threads of each core of a NUMA node, in CPU order."""
-        members = self.partition.nodes.get(node, frozenset())
-        cores = [core & self.realtime & members for core in self.topology.cores]
-        return sorted((core for core in cores if core), key=min)
-
-    def free_cores(self, node: int) -> list[frozenset[int]]:
-        return [core for core in self.cores(node) if not any(cpu in self.owner for cpu in core)]
-
-    def usable_cores(self, name: str, node: int) -> list[list[int]]:
-        """Return the cores that ``name`` alone uses, then those that are free."""
-        own = [core for core in self.cores(node) if {self.owner[cpu] for cpu in core if cpu in self.owner} == {name}]
-        return [sorted(core) for core in [*own, *self.free_cores(node)]]
-
-    def take(self, name: str, cpus: Iterable[int]) -> None:
-        for cpu in cpus:
-            self.owner[cpu] = name
-
-    def take_memory(self, memory: Mapping[int, int], *, back: bool = False) -> None:
-        if self.memory is not None:
-            for node, mib in memory.items():
-                self.memory[node] = self.memory.get(node, 0) + (mib if back else -mib)
-
-    def describe(self) -> str:
-        """Return the users of CPUs and memory as text, by NUMA node."""
-        parts = []
-        for node in sorted(self.partition.nodes):
-            cores = self.cores(node)
-            if not cores:
-                continue
-            free = sorted(cpu for core in self.free_cores(node) for cpu in core)
-            users: dict[str, list[int]] = {}
-            for core in cores:
-                for cpu in core:
-                    if cpu in self.owner:
-                        users.setdefault(self.owner[cpu], []).append(cpu)
-            taken = ", ".join(f"{name} has {format_cpulist(cpus)}" for name, cpus in sorted(users.items()))
-            memory = ""
-            if self.memory is not None:
-                memory = f", {max(self.memory[node], 0)} MiB of memory" if node in self.memory else ", no memory"
-            parts.append(
-                f"node {node}: {len(free)} of {sum(map(len, cores))} free "
-                f"({format_cpulist(free) or 'none'}{memory}){'; ' if taken else ''}{taken}"
-            )
-        return " | ".join(parts) or "this node has no realtime CPUs at all"
+        return memory_by_node(self.nodes, self.cells, memory_mib, page_mib)
 
 
 def place(
@@ -145,7 +90,7 @@ def place(
     """
     known = {domain.name: domain for domain in existing}
     listed = {guest.name: guest for guest in guests}
-    board = _Board(partition, topology, memory_mib)
+    board = Board(partition, topology, memory_mib)
     present = [guest for guest in guests if guest.state != "absent"]
     _check_dataplane(partition, present)
     _take_polling(board, polling or {})
@@ -169,6 +114,7 @@ def place(
         has = _memory_of(before)
         board.take_memory(has, back=True)
         placement = _place_realtime(board, guest, kept[guest.name]) if guest.realtime else _place_floating(board, guest, before)
+        placement = _with_cells(board, placement, before)
         asked = placement.memory_by_node(guest.memory_mib, PAGE_MIB.get(guest.hugepages, 1))
         _check_memory(board, guest, asked, has)
         board.take_memory(asked)
@@ -178,17 +124,26 @@ def place(
 
 def _memory_of(domain: Existing | None) -> dict[int, int]:
     """Return the memory per NUMA node that a domain is bound to."""
-    return Placement(domain.name, domain.nodes, {}, frozenset()).memory_by_node(domain.memory_mib) if domain else {}
+    return domain.memory_by_node() if domain else {}
 
 
-def _check_memory(board: _Board, guest: Guest, asked: Mapping[int, int], has: Mapping[int, int]) -> None:
+def _with_cells(board: Board, placement: Placement, domain: Existing | None) -> Placement:
+    """Let the NUMA cells of a guest's domain follow the guest."""
+    if domain is None or not domain.cells:
+        return placement
+    homes = {vcpu: board.topology.cpus[min(cpus)].node for vcpu, cpus in placement.vcpus.items()}
+    return replace(placement, cells=follow(domain.cells, placement.nodes, homes))
+
+
+def _check_memory(board: Board, guest: Guest, asked: Mapping[int, int], has: Mapping[int, int]) -> None:
     """Refuse memory that a node does not have; the memory that the guest already has there counts as free."""
     for node, mib in asked.items() if board.memory is not None else ():
         free = (board.memory or {}).get(node, 0)
         if mib > max(free, has.get(node, 0)):
             remedy = "give it less memory_mib, or another guest less"
             if node not in (board.memory or {}):
-                remedy = "the node has no memory: give it another numa_node, or numa: spread, which takes CPUs there and memory elsewhere"
+                remedy = "the node has no memory: give it another numa_node"
+                remedy += ", or numa: spread, which takes CPUs there and memory elsewhere" if guest.realtime else ""
             raise PinningError(
                 f"realtime_guests: {guest.name} asks for {mib} MiB of memory on NUMA node {node}, "
                 f"where {max(free, 0)} MiB are free for it; {remedy}"
@@ -207,7 +162,7 @@ def _check_dataplane(partition: Partition, guests: Sequence[Guest]) -> None:
             )
 
 
-def _take_polling(board: _Board, polling: Mapping[int, str]) -> None:
+def _take_polling(board: Board, polling: Mapping[int, str]) -> None:
     wrong = {cpu: name for cpu, name in polling.items() if cpu in board.realtime}
     if wrong:
         names = ", ".join(sorted(set(wrong.values())))
@@ -218,7 +173,7 @@ def _take_polling(board: _Board, polling: Mapping[int, str]) -> None:
         )
 
 
-def _take_existing(board: _Board, domain: Existing) -> None:
+def _take_existing(board: Board, domain: Existing) -> None:
     """Keep the CPUs of a domain that is not in the list."""
     taken = domain.cpus & board.realtime
     if not taken:
@@ -231,7 +186,7 @@ def _take_existing(board: _Board, domain: Existing) -> None:
             )
 
 
-def _kept(board: _Board, guest: Guest, domain: Existing | None) -> dict[str, int]:
+def _kept(board: Board, guest: Guest, domain: Existing | None) -> dict[str, int]:
     """Return the pins of a domain that are right and stay, by thread (``vcpu0``, ``emulator``)."""
     if domain is None or not domain.vcpus:
         return {}
@@ -252,7 +207,7 @@ def _kept(board: _Board, guest: Guest, domain: Existing | None) -> dict[str, int
     return allowed(guest, at_home, board.topology, board.width)
 
 
-def _separate(board: _Board, kept: Mapping[str, dict[str, int]]) -> None:
+def _separate(board: Board, kept: Mapping[str, dict[str, int]]) -> None:
     """Give a core that listed guests share, as after an edit by hand, to the guest with most threads there.
 
     If no guest has most, the core's owner is unknown, which is refused later.
@@ -269,7 +224,7 @@ def _separate(board: _Board, kept: Mapping[str, dict[str, int]]) -> None:
                 del kept[name][thread]
 
 
-def _check_conflict(board: _Board, name: str, cpus: Iterable[int]) -> None:
+def _check_conflict(board: Board, name: str, cpus: Iterable[int]) -> None:
     neighbours = [(cpu, thread) for cpu in sorted(cpus) for thread in sorted(board.topology.core_of(cpu))]
     for cpu, thread in sorted(neighbours, key=lambda pair: pair[0] != pair[1]):  # the CPU itself first
         other = board.owner.get(thread, name)
@@ -281,7 +236,7 @@ def _check_conflict(board: _Board, name: str, cpus: Iterable[int]) -> None:
             )
 
 
-def _place_realtime(board: _Board, guest: Guest, kept: Mapping[str, int]) -> Placement:
+def _place_realtime(board: Board, guest: Guest, kept: Mapping[str, int]) -> Placement:
     threads = [f"vcpu{vcpu}" for vcpu in range(guest.vcpus)] + (["emulator"] if guest.emulator == "own" else [])
     missing = [thread for thread in threads if thread not in kept]
     nodes = sorted({board.topology.cpus[cpu].node for cpu in kept.values()})
@@ -293,34 +248,49 @@ def _place_realtime(board: _Board, guest: Guest, kept: Mapping[str, int]) -> Pla
         nodes = sorted({board.topology.cpus[cpu].node for cpu in pins.values()})
     vcpus = {vcpu: frozenset({pins[f"vcpu{vcpu}"]}) for vcpu in range(guest.vcpus)}
     emulator = frozenset({pins["emulator"]}) if guest.emulator == "own" else _emulator_cpus(board.partition, nodes)
-    with_memory = [node for node in nodes if board.memory is None or node in board.memory]
     if guest.numa == "spread":
-        nodes = with_memory or sorted(board.memory or nodes)
+        nodes = _memory_of_spread(board, nodes)
     return Placement(guest.name, tuple(nodes), vcpus, emulator, threads=told_threads(vcpus, board.topology))
 
 
-def _choose(board: _Board, guest: Guest, bound: Sequence[int], pins: Mapping[str, int], missing: Sequence[str]) -> dict[str, int]:
+def _memory_of_spread(board: Board, nodes: Sequence[int]) -> list[int]:
+    """Return the nodes of a spread guest's memory: those of its CPUs that have any, else all that have."""
+    return [node for node in nodes if board.memory is None or node in board.memory] or sorted(board.memory or nodes)
+
+
+def _spread(
+    board: Board, guest: Guest, bound: Sequence[int], pins: Mapping[str, int], missing: Sequence[str]
+) -> dict[str, int] | None:
+    """Return CPUs for the missing threads on any nodes: the guest's own first, then those with memory, the emptiest first."""
+    cores = {node: board.usable_cores(guest.name, node) for node in sorted(board.partition.nodes)}
+    free = {node: sum(cpu not in board.owner for core in cores[node] for cpu in core) for node in cores}
+
+    def order(node: int) -> tuple[bool, bool, int, int]:
+        return node not in bound, board.memory is not None and node not in board.memory, -free[node], node
+
+    return assign(guest, missing, [core for node in sorted(cores, key=order) for core in cores[node]], pins, board.width)
+
+
+def _choose(board: Board, guest: Guest, bound: Sequence[int], pins: Mapping[str, int], missing: Sequence[str]) -> dict[str, int]:
     """Return CPUs for the missing threads: on the guest's NUMA nodes, else on the node that suits best."""
-    nodes = list(bound) or ([guest.numa_node] if guest.numa_node is not None else sorted(board.partition.nodes))
     if guest.numa == "spread":
-        nodes = sorted(board.partition.nodes)
-    cores = {node: board.usable_cores(guest.name, node) for node in nodes}
-    free = {node: sum(cpu not in board.owner for core in cores[node] for cpu in core) for node in nodes}
-    if guest.numa == "spread":
-        in_order = sorted(nodes, key=lambda node: (node not in bound, -free[node], node))
-        found = assign(guest, missing, [core for node in in_order for core in cores[node]], pins, board.width)
+        found = _spread(board, guest, bound, pins, missing)
         if found is None:
             raise PinningError(_does_not_fit(board, guest, missing, "on all NUMA nodes together"))
         return found
+    nodes = list(bound) or ([guest.numa_node] if guest.numa_node is not None else sorted(board.partition.nodes))
+    cores = {node: board.usable_cores(guest.name, node) for node in nodes}
+    free = {node: sum(cpu not in board.owner for core in cores[node] for cpu in core) for node in nodes}
     chosen = {node: assign(guest, missing, cores[node], pins, board.width) for node in nodes}
     fitting = [node for node in nodes if chosen[node] is not None]
     if bound and not fitting:
-        raise PinningError(_does_not_fit(board, guest, missing, f"more on NUMA node {format_cpulist(bound)}, where it is"))
+        where = f"more on NUMA node {format_cpulist(bound)}, where it is"
+        raise PinningError(_does_not_fit(board, guest, missing, where) + _spread_remedy(board, guest, bound, pins, missing))
     with_memory = [node for node in fitting if bound or board.memory is None or board.memory.get(node, 0) >= guest.memory_mib]
     if not with_memory:
         what = "with enough memory " if fitting else ""
         where = f"on NUMA node {guest.numa_node}" if guest.numa_node is not None else f"on one NUMA node {what}".rstrip()
-        raise PinningError(_does_not_fit(board, guest, missing, where))
+        raise PinningError(_does_not_fit(board, guest, missing, where) + _spread_remedy(board, guest, bound, pins, missing))
     dataplane = {node for node, cpus in board.partition.nodes.items() if cpus & board.partition.sets["dataplane"]}
 
     def suits(node: int) -> tuple[bool, int, int]:
@@ -330,7 +300,7 @@ def _choose(board: _Board, guest: Guest, bound: Sequence[int], pins: Mapping[str
     return chosen[min(with_memory, key=suits)] or {}
 
 
-def _does_not_fit(board: _Board, guest: Guest, missing: Sequence[str], where: str) -> str:
+def _does_not_fit(board: Board, guest: Guest, missing: Sequence[str], where: str) -> str:
     count, cores = len(missing), cores_needed(guest, missing, board.width)
     whole = ""
     if board.width > 1:
@@ -339,10 +309,26 @@ def _does_not_fit(board: _Board, guest: Guest, missing: Sequence[str], where: st
     memory = f" and {guest.memory_mib} MiB of memory" if board.memory is not None else ""
     if board.memory is not None and guest.numa_node not in (None, *board.memory):
         where += ", which has no memory: give it another numa_node"
-    spread = "; numa: spread lets it use several nodes" if guest.numa == "strict" and len(board.partition.nodes) > 1 else ""
     return (
         f"realtime_guests: {guest.name} asks for {count} realtime CPU{'s' if count > 1 else ''}{whole}{memory} {where}; "
-        f"{board.describe()}{spread}"
+        f"{board.describe()}"
+    )
+
+
+def _spread_remedy(board: Board, guest: Guest, bound: Sequence[int], pins: Mapping[str, int], missing: Sequence[str]) -> str:
+    """Return the advice to spread a strict guest, empty unless it would fit then."""
+    found = _spread(board, guest, bound, pins, missing)
+    if found is not None:
+        nodes = _memory_of_spread(board, board.topology.nodes_of(frozenset({*pins.values(), *found.values()})))
+        parts = memory_by_node(tuple(nodes), {}, guest.memory_mib, PAGE_MIB.get(guest.hugepages, 1))
+        if board.memory is None or all(mib <= board.memory.get(node, 0) for node, mib in parts.items()):
+            return f"; numa: spread{' and no numa_node' if guest.numa_node is not None else ''} lets it use several nodes"
+    bare = {node for node in board.topology.without_memory if not board.cores(node)}
+    if not bare:
+        return ""
+    return (
+        f"; CPUs of NUMA node {format_cpulist(bare)}, which has no memory, serve guests with numa: spread where cpu_partition_cpus.realtime "
+        "names them"
     )
 
 
@@ -352,7 +338,7 @@ def _emulator_cpus(partition: Partition, nodes: Sequence[int]) -> frozenset[int]
     return partition.housekeeping & near or partition.housekeeping
 
 
-def _place_floating(board: _Board, guest: Guest, domain: Existing | None) -> Placement:
+def _place_floating(board: Board, guest: Guest, domain: Existing | None) -> Placement:
     partition = board.partition
     floating = partition.sets["shared"] or partition.housekeeping
     nodes: tuple[int, ...] = ()
@@ -370,7 +356,7 @@ def _place_floating(board: _Board, guest: Guest, domain: Existing | None) -> Pla
     return Placement(guest.name, nodes, {}, _emulator_cpus(partition, nodes), floating)
 
 
-def _memory_node(board: _Board, domain: Existing | None) -> int:
+def _memory_node(board: Board, domain: Existing | None) -> int:
     """Return the node for the huge pages of a floating guest: their present node, else the one with most memory left."""
     if domain is not None and len(domain.nodes) == 1 and domain.nodes[0] in board.partition.nodes:
         return domain.nodes[0]

@@ -36,8 +36,8 @@ def read_topology_files(host: Host) -> dict[str, str]:
 
     for name in ("possible", "present", "online"):
         take(f"{CPU_ROOT}/{name}")
-    for kind in KINDS:
-        take(f"{kind}/cpus")
+    for path in host.glob(KINDS):
+        take(path)
     for name in host.listdir(CPU_ROOT):
         if not re.fullmatch(r"cpu\d+", name):
             continue

@@ -69,9 +69,16 @@ def _move(host: Host, thread: Thread, change: Change) -> None:
 
 
 def bound_threads(host: Host, partition: Partition, interrupts: Collection[Interrupt]) -> list[tuple[Interrupt, Thread]]:
-    """Return the threads on isolated CPUs that the kernel has bound although their interrupt fires elsewhere."""
+    """Return the threads that the kernel has bound to isolated CPUs on which their interrupt does not fire.
+
+    An interrupt that the kernel manages may fire on an isolated CPU, with its thread beside it; a thread on another isolated CPU
+    is left behind like that of any interrupt.
+    """
+    known = {interrupt.number: interrupt for interrupt in interrupts}
     return [
-        (interrupt, thread)
-        for interrupt, thread in strays(host, partition, interrupts)
-        if thread.bound and not (interrupt.effective or interrupt.affinity) & partition.isolated
+        (known[number], thread)
+        for number, thread in read_interrupt_threads(host)
+        if number in known
+        and thread.bound
+        and (thread.allowed & partition.isolated) - (known[number].effective or known[number].affinity)
     ]

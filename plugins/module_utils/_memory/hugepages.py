@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,8 +93,7 @@ def _of_domain(domain: Existing, held: Mapping[str, Mapping[Key, int]]) -> Itera
         for (node, size), pages in held.get(domain.name, {}).items():
             yield node, size, domain.name, pages
     page = PAGE_MIB[domain.hugepages]
-    share = Placement(domain.name, domain.nodes, {}, frozenset()).memory_by_node(domain.memory_mib, page)
-    for node, mib in share.items():
+    for node, mib in domain.memory_by_node(page).items():
         yield node, domain.hugepages, domain.name, -(-mib // page)
 
 
@@ -141,9 +140,16 @@ def check_total(needs: Iterable[Need], total_mib: Mapping[int, int], have: Mappi
                 f"realtime_guests: NUMA node {node} has {total} MiB of memory, "
                 f"of which {host_mib} are left to the operating system{taken}; "
                 f"{asked} MiB of huge pages are requested for ({who}), "
-                f"{room} are available. Give guests less memory_mib or another numa_node, "
-                f"or the switch less (ovs_dpdk_socket_memory_mib)"
+                f"{room} are available. {_remedy({user for need in wanted.values() for user in need.users})}"
             )
+
+
+def _remedy(users: Collection[str]) -> str:
+    """Return what those who ask for pages could do."""
+    ways = ["guests less memory_mib or another numa_node"] if set(users) - {SWITCH, RESERVE} else []
+    ways += ["the switch less (ovs_dpdk_socket_memory_mib)"] if SWITCH in users else []
+    ways += [f"other users less ({RESERVE})"] if RESERVE in users else []
+    return f"Give {', or '.join(ways)}"
 
 
 def check_free(need: Need, have: int, free_mib: int) -> None:

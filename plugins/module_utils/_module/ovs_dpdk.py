@@ -130,7 +130,8 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
         if _is_there(network) and network.device is not None
     }
     check_devices(addresses)
-    check_dataplane(partition, networks, {name: node_of(host, address) for name, address in addresses.items()})
+    nodes = {name: node_of(host, address) for name, address in addresses.items()}
+    check_dataplane(partition, networks, nodes, read_memory(host))
     domains = _domains(node.edges)
     _check_domains(partition, domains)
     switch = _desired(node, partition, networks, guests, addresses, domains)

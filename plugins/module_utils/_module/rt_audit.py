@@ -50,7 +50,7 @@ from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.topology import Topology
 from .._guests.domain_xml import read_pins
-from .._guests.kvm import SliceError, check_slice, check_slices
+from .._guests.kvm import SLICE, SliceError, check_slice, slices_of
 from .._guests.libvirt import Domain
 from .._guests.roles import WORKER
 from .._host.document import read_partition
@@ -314,7 +314,8 @@ class _Audit:
             return any(cpus & partition.isolated for cpus in read_pins(domain.tree).values())
 
         trees = self.read("slices of guests", lambda: [item.tree for item in domains.values() if own_cpus(item)], [])
-        self._slice(partial(check_slices, self.host, partition, trees))
+        for unit in slices_of(trees):
+            self._slice(partial(check_slice, self.host, partition, unit))
 
     def _slice(self, check: Callable[[], None]) -> None:
         try:
@@ -334,7 +335,7 @@ class _Audit:
         if host.captured:
             self.parts.absent("inventory", "guests and switch are not compared with a snapshot")
             return frozenset(), set()
-        if not self.has("slice-limit"):
+        if SLICE not in {item.resource for item in self.findings if item.rule == "slice-limit"}:
             self._slice(partial(check_slice, host, document))
         switch = self.attempt("the switch", lambda: switch_outcome(self.edges, specs))
         if switch and switch.result and specs.wants_switch and not self.has("switch"):

@@ -310,8 +310,17 @@ def parse_affinity(text: str) -> dict[int, int]:
 # -- the whole -------------------------------------------------------------------------------------
 
 
-def check_dataplane(partition: Partition, networks: Mapping[str, Network], device_nodes: Mapping[str, int | None]) -> None:
-    """Refuse real-time networks that no CPU could poll. ``device_nodes``: network to the NUMA node of its device."""
+def check_dataplane(
+    partition: Partition,
+    networks: Mapping[str, Network],
+    device_nodes: Mapping[str, int | None],
+    with_memory: Collection[int] = (),
+) -> None:
+    """Refuse real-time networks that no CPU could poll, or whose packets would have no memory.
+
+    ``device_nodes``: network to the NUMA node of its device; ``with_memory``: the nodes that have memory (empty: unknown). A
+    port's packet buffers are on its device's node (lib/netdev-dpdk.c, common_construct: socket_id), wherever its CPU is.
+    """
     present = [network for network in networks.values() if network.realtime and network.state == "present"]
     dataplane = partition.sets["dataplane"]
     if present and not dataplane:
@@ -324,7 +333,16 @@ def check_dataplane(partition: Partition, networks: Mapping[str, Network], devic
         )
     for network in present:
         node = device_nodes.get(network.name)
-        if node is not None and not dataplane & partition.nodes.get(node, frozenset()):
+        if node is None:
+            continue
+        lacks = "CPUs" if node not in partition.nodes else "memory" if with_memory and node not in with_memory else ""
+        if lacks:
+            near = [number for number, cpus in partition.nodes.items() if cpus & dataplane]
+            raise SwitchError(
+                f"realtime_networks: {network.name}: device {network.device} is on NUMA node {node}, which has no {lacks}, and Open vSwitch "
+                f"keeps the packet buffers of a port there; choose a device of a node with dataplane CPUs ({format_cpulist(near)})"
+            )
+        if not dataplane & partition.nodes[node]:
             raise SwitchError(
                 f"realtime_networks: {network.name}: device {network.device} is on NUMA node {node}, "
                 "which has no dataplane CPUs (there are "

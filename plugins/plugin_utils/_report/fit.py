@@ -75,9 +75,7 @@ class Room:
 
     def free_memory(self, numa_node: int) -> int:
         """Return the memory in MiB that no domain is bound to, in whole pages."""
-        used = 0
-        for domain in self.existing:
-            used += Placement(domain.name, domain.nodes, {}, frozenset()).memory_by_node(domain.memory_mib).get(numa_node, 0)
+        used = sum(domain.memory_by_node().get(numa_node, 0) for domain in self.existing)
         return max((self.memory_mib or {}).get(numa_node, 0) - used, 0) // PAGE * PAGE
 
 

@@ -19,6 +19,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.kernel import 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.cells import Cell
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
 from unit.trees import machine_files, plan
 
@@ -95,6 +96,41 @@ def test_a_real_time_guest(changed, found):
 )
 def test_its_memory(more, found):
     assert [item.rule for item in checked([replace(PLC, **more)], PARTITION, TOPOLOGY, PRIORITIES)] == found
+
+
+CELL = Cell(frozenset({0, 1}), 64, (1,))
+
+
+@pytest.mark.parametrize(
+    ("defined", "found"),
+    [
+        ({"nodes": (0,)}, []),
+        ({"nodes": (0, 1)}, ["memory from node 1 at its next start (numatune of its definition)"]),
+        ({"nodes": (0,), "cells": {0: CELL}}, ["memory from node 1 at its next start (numatune of its definition)"]),
+        ({"nodes": (1,), "cells": {0: replace(CELL, nodes=(0,))}}, []),  # its cell decides for all of its memory
+        ({}, []),
+    ],
+)
+def test_a_definition_that_takes_memory_elsewhere_is_found_before_the_guest_starts_again(defined, found):
+    """field/05: libvirt accepts a memnode that contradicts memory and vCPUs."""
+    plc = replace(PLC, memory={0: 32}, defined=Existing("plc", ours=False, memory_mib=64, **defined))
+    findings = check_guests([plc], PARTITION, TOPOLOGY, PRIORITIES)
+    assert [item.actual for item in findings if item.rule == "guest-memory-node"] == found
+    assert all(
+        "memory and each memnode to nodeset 0 (virsh edit plc)" in item.remedy for item in findings if item.actual in found
+    )
+    now = check_guests([replace(plc, memory={1: 32})], PARTITION, TOPOLOGY, PRIORITIES)
+    assert [item.actual for item in now if item.rule == "guest-memory-node"] == ["32 of 32 pages on node 1"], "one cause"
+    listed = check_guests([replace(plc, listed=True)], PARTITION, TOPOLOGY, PRIORITIES)
+    assert "guest-memory-node" not in [item.rule for item in listed], "the inventory is compared with its definition"
+
+
+def test_beside_cpus_of_a_node_without_memory_there_is_none():
+    """field/13: a guest with numa: spread has CPUs there, and its memory elsewhere."""
+    bare = replace(TOPOLOGY, without_memory=frozenset({0}))
+    both = guest(actor("vcpu0", "2"), actor("vcpu1", "4", priority=1), VCPUS[2], memory={1: 64})
+    for plc in (replace(PLC, memory={1: 64}), both):
+        assert "guest-memory-node" not in [item.rule for item in check_guests([plc], PARTITION, bare, PRIORITIES)]
 
 
 def test_two_guests_and_poll_mode_threads_on_one_cpu():

@@ -171,15 +171,35 @@ def test_efficiency_cores_go_to_the_operating_system_unless_named():
     assert texts(plan(HYBRID)) == {"housekeeping": "0-1,6-7", "realtime": "2-5"}
     assert texts(plan(HYBRID, realtime="2")) == {"housekeeping": "0-1,6-7", "realtime": "2-5"}
     assert texts(plan(HYBRID, shared_cores_per_node=3, realtime="0", housekeeping_cores_per_node=1)) == {
-        "housekeeping": "0-1,7",
-        "shared": "2-6",
+        "housekeeping": "0-1,4-5",
+        "shared": "2-3,6-7",
     }
     assert texts(plan(HYBRID, cpus={"realtime": "6-7"})) == {"housekeeping": "0-5", "realtime": "6-7"}
+
+
+#: Two fast cores and eight slower ones.
+FEW = Machine(nodes={0: [(0, 1), (2, 3), *((cpu,) for cpu in range(4, 12))]}, efficiency=frozenset(range(4, 12)))
+
+
+@pytest.mark.parametrize(
+    ("intent", "sets"),
+    [
+        ({}, {"housekeeping": "0-1,4-11", "realtime": "2-3"}),
+        ({"housekeeping_cores_per_node": 2}, {"housekeeping": "0-1,4-11", "realtime": "2-3"}),
+        ({"shared_cores_per_node": 2}, {"housekeeping": "0-1,6-11", "realtime": "2-3", "shared": "4-5"}),
+        ({"housekeeping_cores_per_node": 3, "dataplane_cores_per_node": 1, "realtime": "0"}, {"housekeeping": "0-1,4-11", "dataplane": "2-3"}),
+        ({"housekeeping_cores_per_node": 10, "realtime": "0"}, {"housekeeping": "0-11"}),
+    ],
+)  # fmt: skip
+def test_few_fast_cores_are_left_to_the_isolated_sets(intent, sets):
+    """Slower cores serve housekeeping and shared first, beside the boot CPU's core."""
+    assert texts(plan(FEW, **intent)) == sets
 
 
 def test_performance_cores_that_are_missing_are_named():
     message = refusal(HYBRID, realtime="3")
     assert "cpu_partition_realtime: NUMA node 0 has 2 free performance cores left for realtime, 3 asked for" in message
+    assert message.endswith("the slower CPUs 6-7 are isolated only by cpu_partition_cpus.realtime")
     message = refusal(Machine(nodes={0: [(0, 1), (2,), (3,)]}, efficiency=frozenset({2, 3})))
     assert "2 efficiency" in message
     assert "cpu_partition_cpus.realtime" in message

@@ -228,6 +228,12 @@ def test_a_machine_whose_nodes_are_all_memory_is_one_node():
         ({"atom": "6-13"}, range(6, 14)),  # a capture with this file alone
         ({"lowpower": "14-15"}, (14, 15)),
         ({"core": "0-5", "atom": "6-13"}, range(6, 16)),  # a kind that has no name here is slower too
+        ({"core": "0-5", "atom": "6-9", "lowpower": "10-11", "minute": "12-15"}, range(6, 16)),
+        ({"core": "14-15", "atom": "0-13"}, range(14)),  # by meaning, not by number or name
+        ({"core": "0-5"}, range(6, 16)),
+        ({"core": "", "atom": "0-13", "lowpower": "14-15"}, (14, 15)),  # no core of the first kind is online
+        ({"atom": "0-15"}, ()),
+        ({"minute": "0-7", "hour": "8-15"}, ()),  # which is faster is unknown
         ({"core": "0-15"}, ()),  # no hybrid processor
         ({}, ()),
     ],

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.cells import Cell
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     DomainError,
@@ -23,7 +25,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
-from unit.domains import KEPT, MAC, ORDINARY, PLC, at, changed, edited, guest_of, made, merged
+from unit.domains import KEPT, MAC, ORDINARY, PLC, at, changed, edited, guest_of, made, merged, placement_of
 
 # -- a new guest -----------------------------------------------------------------------------------
 
@@ -170,6 +172,17 @@ REPAIRED = {
     "anonymous": ("<nosharepages />", '<nosharepages /><source type="anonymous" />', ["memoryBacking"]),
     "other node": ('nodeset="0"', 'nodeset="1"', ["numatune"]),
     "preferred": ('mode="strict"', 'mode="preferred"', ["numatune"]),
+    "a cell of another node": ("</numatune>", '<memnode cellid="0" mode="strict" nodeset="1" /></numatune>', ["numatune"]),
+    "a cell that prefers its node": ("</numatune>", '<memnode cellid="0" mode="preferred" nodeset="0" /></numatune>', ["numatune"]),
+    "restrictive": (
+        '<memory nodeset="0" mode="strict" />',
+        '<memory mode="restrictive" nodeset="0" /><memnode cellid="1" mode="restrictive" nodeset="0" />', ["numatune"],
+    ),
+    "a module of another node": (
+        "</devices>",
+        '<memory model="dimm"><source><nodemask>0-1</nodemask></source><target><size>1024</size><node>0</node></target></memory></devices>',
+        ["devices/memory"],
+    ),
     "pmu": ('<pmu state="off" />', '<pmu state="on" />', ["features"]),
     "cpu mode": ('<cpu mode="host-passthrough">', '<cpu mode="custom" match="exact"><model>Nehalem</model>', ["cpu"]),
     "topology": ('cores="4"', 'cores="2"', ["cpu"]),
@@ -205,6 +218,11 @@ SAME = {
     "list": ('cpuset="0-1"', 'cpuset="0,1"'),
     "page's unit": ('size="2048" unit="KiB"', 'size="2" unit="MiB"'),
     "nodes": ('nodeset="0"', 'nodeset="0-0"'),
+    "nodes of a cell": ("</numatune>", '<memnode cellid="0" mode="strict" nodeset="0-0" /></numatune>'),
+    "nodes of a module": (
+        "</devices>",
+        '<memory model="dimm"><source><nodemask>0</nodemask></source><target><size>1024</size><node>0</node></target></memory></devices>',
+    ),
     "schedulers apart": (
         '<vcpusched vcpus="1" scheduler="fifo" priority="1" />',
         '<vcpusched scheduler="fifo" vcpus="1" priority="1" />',
@@ -267,6 +285,28 @@ def test_real_time_to_ordinary():
     assert [item.tag for item in after.find("cputune")] == ["emulatorpin", "iothreadpin"]
     assert read_schedulers(after) == {}
     assert at(after, "vcpu")["cpuset"] == "0-3"
+
+
+def test_an_ordinary_guest_s_memory_is_where_the_kernel_chooses_as_a_whole():
+    """A restrictive memnode that stayed without memory would be refused by libvirt."""
+    module = (
+        '<memory model="dimm"><source><nodemask>0</nodemask></source><target><size>1024</size><node>0</node></target></memory>'
+    )
+    tree = parse(to_text(made()).replace("</numatune>", '<memnode cellid="0" mode="restrictive" nodeset="0" /></numatune>'))
+    tree.find("devices").append(parse(module))
+    after = merged(tree, **ORDINARY)
+    assert after.find("numatune") is None
+    assert [item.tag for item in after.find("devices/memory")] == ["target"]
+    assert changed(after, merged(after, **ORDINARY)) == []
+
+
+def test_a_spread_guest_s_cells_have_their_own_nodes():
+    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3"}], {}, node="n")
+    cells = {0: Cell(frozenset({0, 1}), 128, (0,)), 1: Cell(frozenset({2, 3}), 128)}
+    placement = replace(placement_of(guest), nodes=(0, 1), cells=cells)
+    memnodes = "".join(f'<memnode cellid="{cell}" mode="strict" nodeset="3" />' for cell in range(2))
+    tree = merge(edited("</numatune>", f"{memnodes}</numatune>"), guest, placement)
+    assert [item.get("nodeset") for item in tree.find("numatune")] == ["0-1", "0", "0-1"]
 
 
 def test_a_guest_is_told_which_vcpus_share_a_core():

@@ -52,6 +52,26 @@ def test_what_a_domain_occupies():
 
 
 @pytest.mark.parametrize(
+    ("numatune", "nodes", "bound", "parts"),
+    [
+        ("", (), [(), ()], {}),
+        ("<memory mode='strict' nodeset='1'/>", (1,), [(), ()], {1: 256}),
+        ("<memory mode='strict' nodeset='1'/><memnode cellid='1' nodeset='0'/>", (1,), [(), (0,)], {0: 128, 1: 128}),
+        ("<memnode cellid='0' nodeset='0'/><memnode cellid='1' nodeset='1'/>", (0, 1), [(0,), (1,)], {0: 128, 1: 128}),
+        ("<memnode cellid='x' nodeset='0'/><memory placement='auto'/>", (), [(), ()], {}),
+    ],
+)
+def test_the_nodes_of_cells_are_read(numatune, nodes, bound, parts):
+    cells = "<numa><cell cpus='0-1' memory='131072'/><cell id='1' cpus='2,3' memory='128' unit='MiB'/></numa>"
+    xml = f"<domain><name>a</name><memory unit='MiB'>256</memory><numatune>{numatune}</numatune><cpu>{cells}</cpu></domain>"
+    existing = describe(parse(xml))
+    assert existing.nodes == nodes
+    assert [(set(cell.vcpus), cell.memory_mib) for cell in existing.cells.values()] == [({0, 1}, 128), ({2, 3}, 128)]
+    assert [cell.nodes for cell in existing.cells.values()] == bound
+    assert existing.memory_by_node() == parts
+
+
+@pytest.mark.parametrize(
     ("xml", "cpus"),
     [
         ("<domain><name>x</name></domain>", set()),

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.cells import Cell
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, Placement, place
@@ -206,6 +207,22 @@ def test_memory_of_unknown_pages_is_dealt_in_mib():
     assert Placement("a", (0, 1), {}, frozenset()).memory_by_node(102) == {0: 51, 1: 51}
 
 
+def test_cells_with_nodes_of_their_own_follow_the_guest():
+    """An adopted guest of two cells, the second bound to node 0; its memory counts where it goes."""
+    cells = {0: Cell(frozenset({0, 1}), 512), 1: Cell(frozenset({2, 3}), 512, (0,))}
+    there = domain("a", "5", "13", "6", "14", memory_mib=1024, nodes=(0,), cells=cells)
+    placed = SERVER.place(rt("a", 4, memory_mib=1024), existing=[there], memory_mib={0: 0, 1: 1024})["a"]
+    assert (placed.nodes, placed.cells[1].nodes, placed.memory_by_node(1024)) == ((1,), (1,), {1: 1024})
+
+
+def test_each_cell_of_a_spread_guest_stays_beside_its_vcpus():
+    cells = {0: Cell(frozenset({0}), 768, (1,)), 1: Cell(frozenset({1, 2}), 256, (1,))}
+    there = domain("a", "1", "5", "13", memory_mib=1024, nodes=(0, 1), cells=cells)
+    placed = SERVER.place(rt("a", 3, memory_mib=1024, numa="spread"), existing=[there])["a"]
+    assert [cell.nodes for cell in placed.cells.values()] == [(0,), (1,)]
+    assert placed.memory_by_node(1024) == {0: 768, 1: 256}
+
+
 # -- what stays ------------------------------------------------------------------------------------
 
 
@@ -308,7 +325,7 @@ def test_one_thread_a_core_needs_no_words_about_cores():
 
 def test_nodes_are_described_one_by_one():
     node = Node(Intent(smt="together", cpus={"realtime": "5,13"}), nodes=2, cores=4, threads=2)
-    assert node.refusal(rt("a", 4)).endswith("; node 1: 2 of 2 free (5,13); numa: spread lets it use several nodes")
+    assert node.refusal(rt("a", 4)).endswith("; node 1: 2 of 2 free (5,13)")
     assert SERVER.refusal(rt("a", 6), rt("b", 8, numa="spread"), memory_mib={1: 512}).endswith(
         "; node 0: 6 of 6 free (1-3,9-11, no memory) | node 1: 0 of 6 free (none, 256 MiB of memory); a has 5-7,13-15"
     )
@@ -489,10 +506,30 @@ def test_a_spread_guest_takes_cpus_where_there_is_no_memory_and_memory_elsewhere
     assert (format_cpulist(sorted(min(cpus) for cpus in alone.vcpus.values())), alone.nodes) == ("5-6,13-14", (0,))
 
 
+@pytest.mark.parametrize(
+    ("item", "memory", "advice"),
+    [
+        (rt("a", 8), None, "; numa: spread lets it use several nodes"),
+        (rt("a", 14), None, ""),  # too large for all nodes together
+        (rt("a", 8), {0: 4096}, "; numa: spread lets it use several nodes"),
+        (rt("a", 8), {0: 255}, ""),  # it would lack memory
+        (rt("a", 8), {0: 200, 1: 200}, "; numa: spread lets it use several nodes"),  # each node has half of it
+        (rt("a", 2), {0: 200, 1: 200}, ""),  # its CPUs would still be on one
+        (rt("a", 8, numa_node=0), {0: 4096}, "; numa: spread and no numa_node lets it use several nodes"),
+        (rt("a", 14, numa="spread"), None, ""),
+    ],
+)
+def test_numa_spread_is_advised_only_where_the_guest_would_fit_then(item, memory, advice):
+    message = SERVER.refusal(item, memory_mib=memory)
+    assert ("numa: spread" in message, message.endswith(advice)) == (bool(advice), True)
+    if advice:
+        placed = SERVER.place({**item, "numa": "spread", "numa_node": None}, memory_mib=memory)["a"]
+        assert len(placed.vcpus) == item["vcpus"]
+
+
 def test_a_strict_guest_is_told_a_remedy_that_works():
-    message = SERVER.refusal(rt("a", 8), memory_mib={0: 4096})
-    assert "numa: spread lets it use several nodes" in message
     for item in (rt("a", numa_node=1), {"name": "a", "numa_node": 1, "hugepages": "2M"}):
         message = SERVER.refusal(item, memory_mib={0: 4096})
         assert "no memory" in message
         assert "numa_node" in message
+    assert "spread" not in message, "an ordinary guest floats"

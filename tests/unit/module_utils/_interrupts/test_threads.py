@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host import threads as _host_threads
@@ -92,6 +94,14 @@ def test_a_bound_thread_stays_and_is_reported(root, moves, affinity, effective, 
         assert found == []
         return
     assert [(interrupt.label, stray.pid, stray.allowed) for interrupt, stray in found] == [("IRQ 167 (pps@12)", 300, {2})]
+
+
+@pytest.mark.parametrize(("allowed", "reported"), [("2", False), ("2-3", True), ("3", True), ("0", False)])
+def test_a_thread_of_a_managed_interrupt_belongs_where_that_fires(root, allowed, reported):
+    fill(root, {**irq(40, "2-3", "2", "nvme0q2"), **thread(300, "irq/40-nvme0q2", allowed, flags=KERNEL | BOUND)})
+    os.chmod(root / "proc/irq/40/smp_affinity_list", 0o444)
+    host = writable(root)
+    assert [thread.pid for _interrupt, thread in bound_threads(host, PARTITION, read_interrupts(host))] == [300] * reported
 
 
 def test_a_move_that_the_kernel_refuses_is_no_change(root, monkeypatch):

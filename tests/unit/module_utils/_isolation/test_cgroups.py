@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, read_pins
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import slices_of
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups import (
     DROP_INS,
     RESERVED,
@@ -23,6 +26,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups im
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT, Held, IsolationError
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.moves import reserve
 from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import hook_text, pinned_cpus
+from unit.loaders import field
 from unit.trees import fill, machine_files, plan, writable
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3
@@ -184,6 +188,19 @@ def test_a_guest_in_a_slice_of_its_own_is_found_isolated_and_given_back(node, sl
         Path(f"{node}{ROOT}/{'/'.join(parts[:depth])}/cpuset.cpus.exclusive").read_text() for depth in range(1, len(parts) + 1)
     ]
     assert set(marks) == {"2\n"}
+
+
+def test_20_the_vcpus_of_a_guest_in_a_slice_of_its_own_are_found(node):
+    """field/20: the domain names the partition /machine/rt; in mode runtime its cgroups are below machine-rt.slice."""
+    tree = parse(field("20")[""])
+    (above, own) = slices_of([tree])
+    assert (above, own) == ("machine.slice", "machine-rt.slice")
+    pins = {vcpu: format_cpulist(cpus) for vcpu, cpus in read_pins(tree).items()}
+    scope = "machine-qemu\\x2d1\\x2dplc.scope"
+    guest(node, "plc", scope, 70, pins[0], f"{above}/{own}")
+    fill(node, cgroup(f"{ROOT}/{above}/{own}/{scope}/libvirt/vcpu1", pins[1], cgroup_threads="8\n"))
+    users = {user.owner: user.cpus for user in read_users(writable(node), plan(nodes=1, cores=10, threads=1))}
+    assert users == {"plc vcpu0": {4}, "plc vcpu1": {5}}
 
 
 def test_reserved_cpus_are_not_taken_back(node):

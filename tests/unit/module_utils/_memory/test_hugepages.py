@@ -161,6 +161,12 @@ def test_what_fits_is_accepted(total, have):
         ([NEED], 900, {(0, "2M"): 195}, r"system and 6 are in huge pages beyond these; 384 .*, 382 are available"),
         ([NEED], 100, {}, r", 0 are available"),
         (
+            [Need(0, "2M", {SWITCH: 64, RESERVE: 64})],
+            600,
+            {},
+            r"available\. Give the switch less \(ovs_dpdk_socket_memory_mib\), or other users less \(kvm_host_hugepages_reserve\)$",
+        ),
+        (
             [Need(3, "2M", {"plc": 1})],
             4000,
             {},

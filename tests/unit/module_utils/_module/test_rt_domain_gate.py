@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_domain on a node that is not ready for real-time guests, and guests in slices of their own."""
+"""rt_domain on a node that is not ready for real-time guests."""
 
 from __future__ import annotations
 
@@ -41,17 +41,3 @@ def test_check_mode_plans_it_since_a_reboot_may_come_first(bare):
 def test_an_operator_may_start_it(bare):
     fill(bare.root, {OVERRIDE: ""})
     assert bare.run(PLC1)["changed"]
-
-
-def test_a_guest_in_a_slice_without_its_emulator_s_cpus_is_refused(node):
-    """field/20: the slice below machine.slice has the isolated CPUs alone."""
-    node.run({**PLC1, "state": "stopped"})
-    definition = node.libvirt.definitions["plc1"]
-    node.libvirt.definitions["plc1"] = definition.replace(
-        "<vcpu", "<resource><partition>/machine/rt</partition></resource><vcpu", 1
-    )
-    fill(node.root, {"/sys/fs/cgroup/machine.slice/machine-rt.slice/cpuset.cpus": "1-9\n"})
-    with pytest.raises(
-        HostError, match=r"machine-rt\.slice/cpuset\.cpus limits guests to CPUs 1-9, but they need .* add 0, or remove"
-    ):
-        node.run(PLC1)

@@ -275,6 +275,10 @@ def test_a_device_needs_dataplane_cpus_on_its_node():
         match=r"a: device ens3 is on NUMA node 1, which has no dataplane CPUs \(there are 1\); add it to cpu_partition_dataplane_devices",
     ):
         check_dataplane(ONE_SIDED, known, {"a": 1})
+    for nodes, memory, lacks in (({"a": 1}, (0,), "memory"), ({"a": 7}, (), "CPUs")):
+        with pytest.raises(SwitchError, match=rf"which has no {lacks}, .*; choose a device of a node with dataplane CPUs \(0\)"):
+            check_dataplane(ONE_SIDED, known, nodes, memory)
+    check_dataplane(ONE_SIDED, known, {"a": 0}, (0, 1))
     check_dataplane(ONE_SIDED, known, {"a": 0})
     check_dataplane(ONE_SIDED, known, {"a": None})
 
