@@ -247,9 +247,10 @@ def quoted(token: str) -> str:
 
 def _entry_text(title: str, recipe: Recipe) -> str:
     arguments = recipe.text or " ".join(quoted(token) for token in recipe.tokens)
-    lines = [*recipe.setup, f"linux {recipe.kernel} {arguments}".rstrip()]
+    # whoever looks at the console sees which entry boots, as with the menu's own
+    lines = [*recipe.setup, f"echo 'Loading {title} ...'", f"linux {recipe.kernel} {arguments}".rstrip()]
     if recipe.initrds:
-        lines.append(f"initrd {' '.join(recipe.initrds)}")
+        lines += ["echo 'Loading initial ramdisk ...'", f"initrd {' '.join(recipe.initrds)}"]
     body = "".join(f"  {line}\n" for line in lines)
     # an entry that asks for a password would wait for a hand
     return f"menuentry '{title}' --unrestricted --id '{recipe.identity}' {{\n{body}}}\n"

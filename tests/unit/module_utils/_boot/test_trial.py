@@ -366,7 +366,7 @@ def test_on_the_rhel_family_the_entries_of_both_kernels_are_told_to_grub_without
         host.commit()
     text = Path(f"{root}/boot/grub2/custom.cfg").read_text()
     assert (
-        f"  linux ($root)/vmlinuz-{EL_STOCK} root=/dev/mapper/vg0-root {EL_ARGUMENTS}\n  initrd ($root)/initramfs-{EL_STOCK}.img\n"
+        f"  linux ($root)/vmlinuz-{EL_STOCK} root=/dev/mapper/vg0-root {EL_ARGUMENTS}\n  echo 'Loading initial ramdisk ...'\n  initrd ($root)/initramfs-{EL_STOCK}.img\n"
         in text
     )
     assert f"  linux ($root)/vmlinuz-{EL_RT} root=/dev/mapper/vg0-root {EL_ARGUMENTS} skew_tick=1 $tuned_params {MARK} " in text
