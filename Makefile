@@ -23,8 +23,8 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/collections
 
-# The number of processes for the tests: one more than CPUs, since some tests wait; 0 runs them in one, for a debugger.
-WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+# The number of processes for the tests: two more than CPUs, since some tests wait; 0 runs them in one, for a debugger.
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 
 SUITES = $(wildcard tests/unit tests/property tests/conformance)
 STAMP = $(VENV)/.complete
