@@ -29,6 +29,10 @@ crashes() { # each line of each node, in order
     done | sort
 }
 
+errors() { # errors LOG: the lines of molecule's output that say what failed
+    sed 's/\x1b\[[0-9;]*[a-zA-Z]//g' "$1" | grep -E '(^|│) *(E  |FAILED |ERROR |fatal: |\[ERROR\])' | cut -c1-240 | tail -n 12 || true
+}
+
 times=() restarts=() panics=0 running='' fresh=''
 
 attempt() { # attempt SCENARIO NUMBER: run it; `fresh` is what happened to its nodes meanwhile
@@ -63,13 +67,12 @@ explain() { # explain SCENARIO NUMBER: what is known about its failure, below mo
         { { [[ $fresh == *"$node: "* ]] && grep -a -B 29 '^### ' "$console"; } || cat "$console"; } | tail -n 30 | tr -cd '\t\n -~'
     done
     say "what failed in $1"
-    sed 's/\x1b\[[0-9;]*[a-zA-Z]//g' "$logs/$1-$2.log" |
-        grep -E '(^|│) *(E  |FAILED |ERROR |fatal: |\[ERROR\])' | cut -c1-240 | tail -n 12 || true
+    errors "$logs/$1-$2.log"
     [[ -z $fresh ]] || say "nodes that were started again in the course of $1"$'\n'"$fresh"
 }
 
 finish() { # also when the run is interrupted
-    local status=$?
+    local status=$? failed=(${running:+"$running"})
     trap - EXIT
     if [[ -n $running ]]; then
         ((status)) || status=1 # bash has no status of its own for a signal here
@@ -77,8 +80,8 @@ finish() { # also when the run is interrupted
         molecule cleanup -s "$running" </dev/null >"$logs/cleanup.log" 2>&1 || true
     fi
     if ! molecule destroy -s default </dev/null >"$logs/destroy.log" 2>&1; then
-        say 'the nodes could not be destroyed'
         cat "$logs/destroy.log"
+        failed+=("the nodes could not be destroyed"$'\n'"$(errors "$logs/destroy.log")")
         status=1
     fi
     say 'how long each scenario took'
@@ -90,7 +93,7 @@ finish() { # also when the run is interrupted
     if ((panics)); then
         printf '!!!!! %s\n' "THE KERNEL OF A NODE PANICKED: this may be the fault of a role." "Its console: $PWD/$logs/*-console.log"
     fi
-    if [[ $status == 0 ]]; then say passed; else say "FAILED${running:+: $running}"; fi
+    if [[ $status == 0 ]]; then say passed; else say "FAILED: $(printf '%s\n' "${failed[@]}")"; fi
     exit "$status"
 }
 trap finish EXIT

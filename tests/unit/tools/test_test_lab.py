@@ -20,6 +20,7 @@ SCRIPT = Path(__file__).parents[2] / "tools" / "test_lab.sh"
 MOLECULE = """#!/bin/bash
 echo "$*" >>calls
 echo "state in $MOLECULE_EPHEMERAL_DIRECTORY"
+[[ $1 != destroy || ! -e acts/stuck ]] || { echo "  │ fatal: [node1]: FAILED! => rmtree failed"; echo "RECAP failed=0"; exit 2; }
 [[ $1 == test && -s acts/$3 ]] || exit 0
 read -r act <acts/$3
 sed -i 1d acts/$3
@@ -184,6 +185,14 @@ def test_a_run_that_is_interrupted_ends_with_the_times_and_destroys_the_nodes(la
 
 def test_nodes_that_cannot_be_created_end_the_run(lab):
     assert lab.run(default="fail")[::2] == (1, ["default"])
+
+
+def test_nodes_that_cannot_be_destroyed_fail_the_run_and_the_last_lines_say_so(lab):
+    status, output, tested = lab.run(stuck="always")
+    assert (status, tested) == (1, ["default", "bios", "power", "verify"])
+    assert "RECAP failed=0" in output
+    last = ["== test-lab: FAILED: the nodes could not be destroyed", "  │ fatal: [node1]: FAILED! => rmtree failed"]
+    assert output.splitlines()[-2:] == last
 
 
 def test_the_selected_nodes_are_looked_at(tmp_path):

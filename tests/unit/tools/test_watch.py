@@ -109,6 +109,14 @@ def test_a_node_that_is_switched_off_stays_off(node, crashed):
     assert node.lines("crashes") == []
 
 
+def test_the_directory_of_a_node_that_was_switched_off_stays_empty(node):
+    node.cut()
+    for path in node.root.iterdir():
+        path.unlink()
+    time.sleep(LOOKED_S)
+    assert list(node.root.iterdir()) == []
+
+
 def test_a_node_that_is_being_started_again_is_switched_off(node):
     (node.root / "slow").touch()
     node.crash()
