@@ -114,6 +114,7 @@ def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
 def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], broken: str = "") -> tuple[str, str]:
     """Return a node's state (a key of STATES) and, if it is not ok, the reason."""
     info, verify = node.get("info"), node.get("verify")
+    verify = verify if isinstance(verify, Mapping) else {}
     if broken:
         return "failed", broken
     if node.get("unreachable"):
@@ -124,8 +125,8 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition document"]
     if serious:
         return "half", "; ".join(f"{item['part']}: {item['reason']}" for item in serious)
-    if verify is None or "findings" not in verify:
-        return "half", str((verify or {}).get("error") or "it was not compared with its document")
+    if "findings" not in verify:
+        return "half", str(verify.get("error") or "it was not compared with its document")
     if findings:
         return "findings", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
     return "ok", ""
