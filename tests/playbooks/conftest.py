@@ -45,7 +45,7 @@ if left_off and name == "cpu_partition" and state == "present":  # until a call 
         print(json.dumps({{"failed": True, "changed": False, "msg": "CPUs are off", "left_off": left_off}}))
         sys.exit(1)
 with open({log!r}) as stream:
-    rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line)["check"] for line in stream)
+    rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line).get("check") for line in stream)
 disruption = answers.get(name)
 changes = [{{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}}] if disruption else []
 kernel = {{"release": "6.1", "matches": True, "tokens": []}}

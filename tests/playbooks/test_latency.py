@@ -49,6 +49,7 @@ if call["state"] == "polled":
     answer.update(finished=ended, minutes_left=1, seconds_left=1)
     if ended:
         result = {{**answers["result"], "host": call["host"], "guest": call.get("guest"), "tool": call["tool"]}}
+        result.update(cpus=call.get("cpus") and [int(cpu) for cpu in call["cpus"].split(",")] or answers["result"]["cpus"])
         result.update(seconds=call["seconds"], profile="custom", limit_us={{"cyclictest": 40, "oslat": 20}}[call["tool"]])
         answer = {{"summary": "ended " + machine, **answer, "result": {{**result, **answers["results"].get(machine, {{}})}}}}
 print(json.dumps(answer))
@@ -192,7 +193,7 @@ def test_an_answer_chooses_no_file_and_is_no_template(site):
     code, said = site.run({name: {} for name in started})
     assert code == 0, said
     files = site.files()
-    assert [re.sub("[0-9]{8}T[0-9]{6}Z", "00000000T000000Z", path) for path in sorted(files)] == ["n0/00000000T000000Z.json"] * 4
+    assert [re.sub("[0-9]{8}T[0-9]{6}Z", "00000000T000000Z", path) for path in sorted(files)] == [f"{name}/00000000T000000Z.json" for name in started]
     assert {path.partition("/")[0] for path in files} == set(started)
     assert all(found["environment"]["processor"] == template for found in files.values())
     assert not (site.folder / "ran").exists()
