@@ -193,7 +193,9 @@ def test_an_answer_chooses_no_file_and_is_no_template(site):
     code, said = site.run({name: {} for name in started})
     assert code == 0, said
     files = site.files()
-    assert [re.sub("[0-9]{8}T[0-9]{6}Z", "00000000T000000Z", path) for path in sorted(files)] == [f"{name}/00000000T000000Z.json" for name in started]
+    assert [re.sub("[0-9]{8}T[0-9]{6}Z", "00000000T000000Z", path) for path in sorted(files)] == [
+        f"{name}/00000000T000000Z.json" for name in started
+    ]
     assert {path.partition("/")[0] for path in files} == set(started)
     assert all(found["environment"]["processor"] == template for found in files.values())
     assert not (site.folder / "ran").exists()
