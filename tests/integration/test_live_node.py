@@ -22,6 +22,10 @@ pytestmark = pytest.mark.skipif(NODE not in NODES, reason="the guests are those 
 SECONDS = int(os.environ.get("LIVE_SECONDS", "600"))
 ISOLATED, HOUSEKEEPING = cpus("2-5,8-11"), "0-1,6-7"
 PORT = "ens1"  # the data port with several queues (igb)
+BIND = f"""
+cd /sys/bus/pci/drivers/igb && device=$(basename $(realpath /sys/class/net/{PORT}/device))
+echo $device > unbind; sleep 3; echo $device > bind; ip link set {PORT} up
+"""
 #: A CPU of the realtime set that no guest of the inventory has.
 FREE = 11
 #: The kernel's default, which it has again once this node is not managed.
@@ -96,13 +100,12 @@ def watcher_seconds() -> float:
         f"ip link set {PORT} up; sleep 3; ip link set {PORT} down; ip link set {PORT} up",
         f"ethtool -L {PORT} combined 1; sleep 3; ethtool -L {PORT} combined 2",
         f"ip link set {PORT} mtu 1400",
-        f"cd /sys/bus/pci/drivers/igb; device=$(basename $(realpath /sys/class/net/{PORT}/device)); "
-        f"echo $device > unbind; sleep 3; echo $device > bind; ip link set {PORT} up",
+        BIND,
     ],
     ids=["link", "queues", "mtu", "bind"],
 )
 def test_two_seconds_after_an_event_no_movable_interrupt_is_on_an_isolated_cpu(event: str) -> None:
-    ssh(NODE, f"{event}; sleep 2")
+    ssh(NODE, f"{event.strip()}; sleep 2")
     assert strays() == []
     assert ssh(NODE, f"ls -d /sys/class/net/{PORT}/device")
 

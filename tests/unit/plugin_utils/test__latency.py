@@ -147,8 +147,13 @@ def test_an_answers_words_are_printable_and_its_refusal_is_only_words():
 OWN = {"clock": 0, "stamp": "20261128T040506Z", "joined": False, "took": 3605}
 
 
-def seen(own=OWN, **changed):
-    return {"finished": True, "summary": "", "result": {**latency("n1", started="2026-11-28T04:05:06Z"), **changed}, "own": own}
+def seen(own=None, **changed):
+    return {
+        "finished": True,
+        "summary": "",
+        "result": {**latency("n1", started="2026-11-28T04:05:06Z"), **changed},
+        "own": own or OWN,
+    }
 
 
 def test_a_result_of_the_run_is_kept_as_it_is():

@@ -250,7 +250,10 @@ def test_a_new_kernel_without_its_initial_ram_disk_leaves_the_old_entry_the_defa
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_entry_the_default(root, monkeypatch):
-    monkeypatch.setattr(_trial.BootTrial, "_set_one_time", lambda _self, _value: (_ for _ in ()).throw(_trial.HostError("full")))
+    def full(_self, _value):
+        raise _trial.HostError("full")
+
+    monkeypatch.setattr(_trial.BootTrial, "_set_one_time", full)
     with pytest.raises(RefusalError, match="full"):
         tried(root)
     assert grub_boots(root) == PREVIOUS
