@@ -82,11 +82,12 @@ def node(tmp_path):
 
 def test_a_crashed_emulator_is_started_again(node):
     before = node.alive
+    (node.root / "qemu.log").write_text("its last words\n")
     node.crash()
     assert wait_until(lambda: len(node.lines("starts")) == 2 and len(node.alive) == 1)
     assert node.alive != before
     assert [line.split(" at ")[0] for line in node.lines("crashes")] == ["emulator crashed"]
-    assert node.lines("console.log")[-1] == f"### {node.lines('crashes')[0]}"
+    assert node.lines("console.log")[-2:] == ["its last words", f"### {node.lines('crashes')[0]}"]
 
 
 def test_a_kernel_that_panicked_is_stopped_and_started_again_once(node):
