@@ -42,7 +42,7 @@ class Node:
         (root / "run").chmod(0o755)
         (root / "qemu").write_text(QEMU)
         (root / "console.log").write_text(
-            "Kernel panic - not syncing: of an earlier boot\nLoading initial ramdisk ...\nnode1 login:\n"
+            "---[ end Kernel panic - not syncing: of an earlier boot ]---\nLoading initial ramdisk ...\nnode1 login:\n"
         )
         subprocess.run([root / "run"], check=True)
 
@@ -61,7 +61,7 @@ class Node:
 
     def panic(self) -> None:
         with (self.root / "console.log").open("a") as console:
-            console.write("Kernel panic - not syncing: Attempted to kill init!\n")
+            console.write("---[ end Kernel panic - not syncing: Attempted to kill init! ]---\n")
 
     def crash(self) -> None:
         os.kill(int((self.root / "pid").read_text()), signal.SIGKILL)
@@ -98,6 +98,13 @@ def test_a_kernel_that_panicked_is_stopped_and_started_again_once(node):
     time.sleep(LOOKED_S)  # the new watch takes the old panic for one of an earlier boot
     assert len(node.lines("starts")) == 2
     assert [line.split(" at ")[0] for line in node.lines("crashes")] == ["kernel panic"]
+
+
+def test_a_kernel_that_resets_itself_after_its_panic_is_left_alone(node):
+    with (node.root / "console.log").open("a") as console:
+        console.write("Kernel panic - not syncing: Attempted to kill init!\nRebooting in 10 seconds..\n")
+    time.sleep(LOOKED_S)
+    assert (len(node.lines("starts")), node.lines("crashes")) == (1, [])
 
 
 @pytest.mark.parametrize("crashed", [False, True])
