@@ -180,7 +180,7 @@ def test_settings_are_as_documented(converged: Converged, node: str) -> None:
         "kernel/timer_migration": "0",
         "kernel/numa_balancing": "0",
         "kernel/hung_task_timeout_secs": "600",
-        "kernel/sched_rt_runtime_us": "999900",
+        "kernel/sched_rt_runtime_us": "999900" if node == "node2" else "-1",
         "vm/stat_interval": "10",
         "vm/swappiness": "10",
     }

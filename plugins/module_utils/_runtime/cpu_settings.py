@@ -21,6 +21,8 @@ BUDGET_NS, PERIOD_NS = 10_000, 100_000_000
 RT_RUNTIME_US = 1_000_000 - 1_000_000 * BUDGET_NS // PERIOD_NS
 _RT_RUNTIME = "/proc/sys/kernel/sched_rt_runtime_us"
 _SERVERS = "/sys/kernel/debug/sched/"
+#: One for each CPU, where the kernel has fair servers and shows debugfs.
+FAIR_SERVERS = f"{_SERVERS}fair_server/cpu[0-9]*/runtime"
 
 
 class MaskSetting(Setting):
@@ -97,8 +99,8 @@ _SYSCTLS = (
 )
 
 
-def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
-    """Return the files that keep the kernel's own work off the isolated CPUs."""
+def runtime_settings(partition: Partition, throttling: str, *, servers: bool) -> list[Setting]:
+    """Return the files that keep the kernel's own work off the isolated CPUs; ``servers``: the kernel has fair servers."""
     if not partition.isolated:
         return []
     ordinary = format_mask(partition.unisolated)
@@ -144,30 +146,47 @@ def runtime_settings(partition: Partition, throttling: str) -> list[Setting]:
             "corrected errors are not logged",
         ),
     ]
-    return settings + _throttling(partition, throttling)
+    return settings + _throttling(partition, throttling, servers=servers)
 
 
-def _throttling(partition: Partition, policy: str) -> list[Setting]:
+def _throttling(partition: Partition, policy: str, *, servers: bool) -> list[Setting]:
     if policy == "kernel":
         return []
     limited = policy == "budget"
-    settings = [
-        Setting(
-            _RT_RUNTIME,
-            str(RT_RUNTIME_US) if limited else "-1",
-            "kernels before 6.12 stop real-time threads for 100 us of every second, not for 50 ms"
-            if limited
-            else "real-time threads are not stopped for 50 ms of every second",
-            "a vCPU that never sleeps loses up to a timer tick every 10 to 40 s (kernels before 6.12)"
-            if limited
-            else "a run-away FIFO thread holds its CPU for ever (kernels before 6.12)",
-            source="Documentation/scheduler/sched-rt-group.rst",
-        )
-    ]
+    settings = [_limit_of_old_kernels(servers=servers) if limited else _NO_LIMIT]
     for server in ("fair_server", "ext_server"):
         for cpu in sorted(partition.sets["realtime"]):
             settings += _server(f"{_SERVERS}{server}/cpu{cpu}", limited=limited)
     return settings
+
+
+_NO_LIMIT = Setting(
+    _RT_RUNTIME,
+    "-1",
+    "real-time threads are not stopped for 50 ms of every second",
+    "a run-away FIFO thread holds its CPU for ever (kernels before 6.12)",
+    source="Documentation/scheduler/sched-rt-group.rst",
+)
+
+
+def _limit_of_old_kernels(*, servers: bool) -> Setting:
+    """Return the limit of a kernel without fair servers. It comes before the servers', which may need it."""
+    if servers:
+        return Setting(
+            _RT_RUNTIME,
+            "-1",
+            "kernels from 6.12 accept smaller fair servers: they forget what the servers reserve when a scheduling domain is made again, "
+            "and with any limit here they then refuse to reserve less (EBUSY)",
+            "what SCHED_DEADLINE threads reserve is not bounded",
+            source="kernel/sched/deadline.c",
+        )
+    return Setting(
+        _RT_RUNTIME,
+        str(RT_RUNTIME_US),
+        "kernels before 6.12 stop real-time threads for 100 us of every second, not for 50 ms",
+        "a vCPU that never sleeps loses up to a timer tick every 10 to 40 s (kernels before 6.12)",
+        source="Documentation/scheduler/sched-rt-group.rst",
+    )
 
 
 def _server(folder: str, *, limited: bool) -> list[Setting]:

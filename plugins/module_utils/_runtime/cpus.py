@@ -11,7 +11,7 @@ from .._host.host import Host
 from .._host.kernel import read_online
 from .._isolation.cgroups import plan_partitions, plan_slice_values
 from .._isolation.hotplug import plan_cycles
-from .cpu_settings import THROTTLING_CHOICES, is_throttling, runtime_settings
+from .cpu_settings import FAIR_SERVERS, THROTTLING_CHOICES, is_throttling, runtime_settings
 from .feature import Feature, one_of, plan_settings
 from .kernel_threads import plan_threads
 from .priorities import PRIORITY_LIMITS
@@ -24,7 +24,7 @@ def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, 
             plan_cycles(host, partition)
         plan_partitions(host, partition, read_online(host))
         plan_slice_values(host, partition, first=False)
-    settings = runtime_settings(partition, options["rt_throttling"])
+    settings = runtime_settings(partition, options["rt_throttling"], servers=bool(host.glob(FAIR_SERVERS)))
     plan_settings(host, settings)
     wanted = {setting.path for setting in settings}
     # what another policy, or another partition, had limited

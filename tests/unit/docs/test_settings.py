@@ -23,7 +23,12 @@ SETTING_HEADER = ["File", "Value", "Reason", "Disturbs", "Class", "Source"]
 
 def coded_settings():
     found = set()
-    settings = [setting for throttling in THROTTLING_CHOICES for setting in runtime_settings(PARTITION, throttling)]
+    settings = [
+        setting
+        for throttling in THROTTLING_CHOICES
+        for servers in (False, True)
+        for setting in runtime_settings(PARTITION, throttling, servers=servers)
+    ]
     for limit, turbo, performance in itertools.product((IdleLimit("<limit>", "<state>"), AWAKE), ("keep", "off"), (True, False)):
         settings += power_settings(PARTITION, limits=dict.fromkeys(range(12), limit), turbo=turbo, performance=performance)
     for setting in settings:

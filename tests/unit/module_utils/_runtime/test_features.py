@@ -25,7 +25,7 @@ from unit.trees import snapshot
             {
                 "/proc/sys/kernel/timer_migration": "0",
                 "/proc/sys/vm/swappiness": "10",
-                "/proc/sys/kernel/sched_rt_runtime_us": "999900",
+                "/proc/sys/kernel/sched_rt_runtime_us": "-1",
                 "/sys/devices/virtual/workqueue/cpumask": "00000001",
                 "/sys/devices/virtual/workqueue/writeback/cpumask": "00000001",
                 "/sys/kernel/debug/sched/fair_server/cpu1/runtime": "10000",

@@ -21,7 +21,7 @@ SWITCH = plan(Intent(smt="together", dataplane_cores_per_node=1, shared_cores_pe
 
 def test_every_setting_has_a_reason():
     everything = [
-        *runtime_settings(SWITCH, "unlimited"),
+        *runtime_settings(SWITCH, "unlimited", servers=True),
         *power_settings(SWITCH, limits={1: AWAKE}, turbo="off", performance=True),
     ]
     assert len({setting.path for setting in everything}) == len(everything)
