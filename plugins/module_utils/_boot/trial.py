@@ -22,6 +22,7 @@ from .._host.session import ssh_session
 from .grub_files import BootEntry
 from .loader import find_boot_loader
 from .one_shot import (
+    MARK,
     TRIAL,
     OneShotError,
     Recipe,
@@ -44,6 +45,7 @@ from .verdict import (
     BACK,
     CONFIRMED,
     DEFAULT,
+    JUDGING,
     PROGRAM,
     RECORD,
     RETURNED,
@@ -97,14 +99,24 @@ class BootTrial:
     # -- what is the case --------------------------------------------------------------------------
 
     def state(self) -> dict[str, str]:
-        """Return how the last trial stands (none, armed, judging, confirmed, returned), and why."""
-        record = self.record
-        if record is None or record.state != ARMED:
-            return {"state": record.state if record else "none", "reason": record.reason if record else ""}
-        boot = which_boot(record, self.host.boot_id(), self.running, bool(framed(self._custom())))
+        """Return how the last trial stands (none, armed, judging, confirmed, returned), and why.
+
+        As long as the tried entry runs and the old one is the default, the trial has not ended, whatever the record says: the
+        node may have given up and be shutting down, or the record may be lost.
+        """
+        record, text = self.record, framed(self._custom())
+        if record is None:
+            if MARK in self.running.tokens and _tries(text):
+                return {"state": JUDGING, "reason": f"{RECORD} cannot be read"}
+            return {"state": "none", "reason": ""}
+        boot = which_boot(record, self.host.boot_id(), self.running, bool(text))
+        if boot == TRIED and record.state != CONFIRMED:
+            return {"state": JUDGING, "reason": record.reason}
+        if record.state != ARMED:
+            return {"state": record.state, "reason": record.reason}
         if boot == BACK:
             return {"state": RETURNED, "reason": why_back(record, self.running, self._one_time() != TRIAL)}
-        return {"state": {DEFAULT: CONFIRMED, TRIED: "judging"}.get(boot, ARMED), "reason": ""}
+        return {"state": CONFIRMED if boot == DEFAULT else ARMED, "reason": ""}
 
     def _custom(self) -> str:
         return (self.host.read_bytes(self.custom) or b"").decode("utf-8", "surrogateescape")
@@ -119,13 +131,23 @@ class BootTrial:
 
     def judging(self) -> bool:
         """Return whether the node is about to confirm its boot or to give it up; a run that would change it is refused."""
-        if self.record is None or self.state()["state"] != "judging":
+        found = self.state()
+        if found["state"] != JUDGING:
             return False
-        if not self.host.dry:
+        if self.host.dry:
+            return True
+        if self.record is None:
             raise HostError(
-                f"the node is judging its new boot entry; wait until it has (at most {self.record.seconds} s after the boot)"
+                f"the node runs a boot entry on trial and {found['reason']}, so it cannot be confirmed; reboot the node, which leads back to "
+                "its old boot entry, and run the playbook again"
             )
-        return True
+        if found["reason"]:
+            raise HostError(
+                f"the node has given up its new boot entry ({found['reason']}) and reboots into its old one; wait until it is up again"
+            )
+        raise HostError(
+            f"the node is judging its new boot entry; wait until it has (at most {self.record.seconds} s after the boot)"
+        )
 
     def check(self) -> None:
         """Raise, before any change, when GRUB cannot boot an entry once here or a failed boot could not lead back."""
@@ -199,7 +221,7 @@ class BootTrial:
             return
         after = with_frame(custom or None, text)
         change = Change(self.custom, custom or None, after, "none", "the old entry stays the default")
-        self.host.follow_up(change, lambda: self._write_custom(text))
+        self.host.follow_up(change, lambda: self._hold(text))
 
     def arm(self, following: BootEntry, seconds: int, pattern: str | None) -> None:
         """Plan that the next boot is the new entry's, once; a ``pattern`` given is that of its kernel release."""
@@ -218,7 +240,7 @@ class BootTrial:
             and (record.state, record.boot_id, record.seconds) == (ARMED, self.host.boot_id(), seconds)
             and _is_entry(without(record.new, record.extra), following)
             and self._one_time() == TRIAL
-            and f"--id '{TRIAL}'" in framed(self._custom())
+            and _tries(framed(self._custom()))
             and self.host.read_bytes(PROGRAM) == self.program
             and self.host.read(UNIT) == self.unit
         )
@@ -232,6 +254,12 @@ class BootTrial:
             self.host.follow_up(change, lambda: self._lift(whole))
 
     # -- steps -------------------------------------------------------------------------------------
+
+    def _hold(self, text: str) -> None:
+        # a confirmation that was not written down shows only by the missing frame, which comes back now
+        if self.record and self.record.state == ARMED and self.state()["state"] == CONFIRMED:
+            self.host.write_file(RECORD, dump(replace(self.record, state=CONFIRMED)))
+        self._write_custom(text)
 
     def _write_custom(self, text: str) -> None:
         content = with_frame(self._custom() if self.host.exists(self.custom) else None, text)
@@ -330,6 +358,11 @@ class BootTrial:
 def _is_entry(boot: Boot, entry: BootEntry) -> bool:
     """Whether a boot is what an entry boots, by one of its command lines."""
     return any(same_boot(boot, Boot(entry.release, tuple(line))) for line in entry.lines)
+
+
+def _tries(text: str) -> bool:
+    """Whether a frame has an entry on trial."""
+    return f"--id '{TRIAL}'" in text
 
 
 def _entry_of(text: str) -> str:

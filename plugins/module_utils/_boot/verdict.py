@@ -26,6 +26,8 @@ SCHEMA = 1
 #: The states of a record. A trial that has ended is in one of the last two.
 ARMED, CONFIRMED, RETURNED = "armed", "confirmed", "returned"
 STATES = (ARMED, CONFIRMED, RETURNED)
+#: How a trial stands while the tried entry runs and the node has not confirmed it; no record says so.
+JUDGING = "judging"
 
 #: Which boot this is: still the one before the trial, the tried one, the new entry as the default, or another one.
 WAITING, TRIED, DEFAULT, BACK = "waiting", "tried", "default", "back"
