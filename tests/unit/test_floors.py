@@ -28,6 +28,7 @@ EDGE = {
     "_audit/starved",
     "_boot/loader",
     "_boot/other_loaders",
+    "_boot/place",
     "_boot/trial",
     "_firmware/redfish",
     "_firmware/staging",

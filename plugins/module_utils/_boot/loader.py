@@ -25,6 +25,7 @@ from .grub_files import BootEntry, drop_in_tokens, newest_matching, parse_menu, 
 from .grub_shell import GrubSettings, parse_reading, reading_script
 from .grubby import Grubby
 from .lines import check_line
+from .one_shot import menu_problem
 from .written import Written, parse_written
 
 GRUB_DEFAULTS = "/etc/default/grub"
@@ -56,6 +57,8 @@ class Grub:
         self.mkconfig = mkconfig
         self.written = written
         self.ours = drop_in_tokens(host.read(DROP_IN) or "")
+        #: Whether custom.cfg holds the old entry as the default while the menu changes; then the new menu must obey it.
+        self.held = False
 
     def check_writable(self) -> None:
         """Raise ``HostError``, before any change, when a file that must be written later is missing."""
@@ -197,6 +200,12 @@ class Grub:
             raise HostError(
                 f"{self.mkconfig} generated a menu whose default is {entry.release or entry.kernel} instead of {release}; {kept}. "
                 "Does a file of /etc/grub.d choose the default entry?"
+            )
+        problem = menu_problem(self.host.read(draft) or "") if self.held else ""
+        if problem:
+            raise HostError(
+                f"{self.mkconfig} generated a menu that would boot the new entry again and again: {problem}; {kept}. The old entry stays "
+                "the default"
             )
         try:
             replace_file(self.host.path(draft), self.host.path(real))

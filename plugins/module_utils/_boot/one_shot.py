@@ -2,7 +2,7 @@
 """Booting an entry once with GRUB: its environment block, and the frame that keeps the old entry the default.
 
 Pure. The menu that grub-mkconfig generates reads ``custom.cfg`` of its folder last (/etc/grub.d/41_custom), on Debian, Ubuntu
-and the RHEL family alike. The frame is a part of that file: two entries and a decision. Removing it makes the menu's own
+and the RHEL family alike. The frame is the first part of that file: two entries and a decision. Removing it makes the menu's own
 default count again, whatever regenerates the menu meanwhile. Sources: GRUB manual, "Environment block", ``load_env`` and
 ``save_env``; /etc/grub.d/00_header (``next_entry``); the Boot Loader Specification; blscfg of the RHEL family's GRUB.
 """
@@ -29,6 +29,7 @@ _LONGEST = 2047 - 120
 WRITABLE = ("ext2", "xfs", "fat")
 
 _BEGIN = "### BEGIN realtime.kvm: one boot on trial; this part is replaced as a whole ###\n"
+_EMPTY = "# the file was empty before\n"
 _END = "### END realtime.kvm ###\n"
 _BLOCK_HEAD = b"# GRUB Environment Block\n"
 _BLOCK_SIZE = 1024
@@ -81,13 +82,44 @@ def change_environment(data: bytes, name: str, value: str | None) -> bytes:
 # -- what a menu must have, and where GRUB must be able to write -----------------------------------
 
 
+#: An assignment of the default entry, wherever a command may begin.
+_SETS_DEFAULT = re.compile(r"(?m)(?:^|[;{}]|\b(?:then|else|do))[ \t]*((?:set[ \t]+)?default=[^\s;]*)")
+_SOURCE = re.compile(r"(?m)^\s*source \$\{config_directory\}/custom\.cfg.*$")
+
+
 def menu_problem(menu: str) -> str:
     """Return why a generated menu cannot boot an entry once; empty: it can."""
-    if not re.search(r"^\s*source \$\{config_directory\}/custom\.cfg", menu, re.MULTILINE):
+    source = _SOURCE.search(menu)
+    if not source:
         return "it does not read custom.cfg (make /etc/grub.d/41_custom executable, and generate the menu again)"
     if not re.search(r'^\s*set default="\$\{next_entry\}"', menu, re.MULTILINE) or "save_env next_entry" not in menu:
         return "it does not know next_entry (is /etc/grub.d/00_header the distribution's own? generate the menu again)"
+    later = _SETS_DEFAULT.search(menu, source.end())
+    if later:
+        return (
+            f"it chooses the default again ({later[1]}) after it has read custom.cfg; let that file of /etc/grub.d sort before "
+            "41_custom, or choose the default by GRUB_DEFAULT, and generate the menu again"
+        )
     return ""
+
+
+def custom_problem(own: str) -> str:
+    """Return why the administrator's lines of custom.cfg would undo the frame before them; empty: they do not."""
+    found = _SETS_DEFAULT.search(own)
+    return f"chooses the default entry ({found[1]}), and GRUB would boot that one; choose it by GRUB_DEFAULT" if found else ""
+
+
+def stub_problem(text: str, folder: str) -> str:
+    """Return what a menu on the EFI partition is, if it does not lead GRUB to the menu of a folder and does nothing else."""
+    if re.search(r"(?m)^\s*(menuentry|submenu|blscfg|linux\w*)\b", text):
+        return "is a whole menu"
+    there = f"/{folder.rpartition('/')[2]}"
+    prefix = re.search(r"(?m)^\s*set\s+prefix=(.*)$", text)
+    configured = re.search(r"(?m)^\s*(?:configfile|normal)\s+(.*)$", text)
+    if not configured:
+        return "does not lead to another menu"
+    path = configured[1].replace("${prefix}", "$prefix").replace("$prefix", prefix[1] if prefix else "")
+    return "" if re.sub("[\"' ]", "", path).endswith(f"{there}/grub.cfg") else f"leads to {configured[1].strip()}"
 
 
 def place_problem(file_system: str, abstraction: str) -> str:
@@ -271,9 +303,14 @@ def framed(custom: str) -> str:
 
 
 def with_frame(custom: str | None, text: str) -> str | None:
-    """Return custom.cfg with another frame (empty: without one; None: the file does not exist); other lines stay."""
-    rest = (custom or "").replace(framed(custom or ""), "") if framed(custom or "") else custom or ""
+    """Return custom.cfg with another frame (empty: without one; None: the file does not exist); other lines stay as they are.
+
+    The frame comes first: GRUB runs what it has read, and the lines behind it may end it or be a syntax error. A mark in the
+    frame remembers that the file existed although it was empty.
+    """
+    before = framed(custom or "")
+    rest = (custom or "").replace(before, "")
+    empty = _EMPTY in before if before else custom == ""
     if not text:
-        return rest if rest or custom is None or not framed(custom) else None
-    glue = "" if not rest or rest.endswith("\n") else "\n"
-    return f"{rest}{glue}{text}"
+        return rest if rest or empty else None
+    return (text.replace(_BEGIN, _BEGIN + _EMPTY, 1) if empty else text) + rest

@@ -31,15 +31,14 @@ from .one_shot import (
     extra_tokens,
     frame,
     framed,
-    menu_problem,
     menu_recipes,
     new_entry,
     old_entry,
     parse_environment,
-    place_problem,
     running_tokens,
     with_frame,
 )
+from .place import ENTRIES, check_menu, check_place, check_script
 from .verdict import (
     ARMED,
     BACK,
@@ -66,9 +65,6 @@ from .verdict import (
 )
 
 RESOURCE = "boot on trial"
-_ENTRIES = "/boot/loader/entries"
-_WITHOUT = "or boot without a way back (rt_kernel_trial: false)"
-_PROBES = ("/usr/sbin/grub-probe", "/usr/sbin/grub2-probe", "/usr/bin/grub-probe", "/usr/bin/grub2-probe")
 _DEVICE = "/sys/class/watchdog/watchdog0"
 
 
@@ -151,50 +147,14 @@ class BootTrial:
 
     def check(self) -> None:
         """Raise, before any change, when GRUB cannot boot an entry once here or a failed boot could not lead back."""
-        if not any(token.startswith("BOOT_IMAGE=") for token in self.running.tokens):
-            raise HostError(
-                "GRUB did not boot this node (its kernel command line has no BOOT_IMAGE=), so GRUB cannot boot an entry once; "
-                f"let GRUB boot it, {_WITHOUT}"
-            )
-        problem = menu_problem(self.host.read(f"{self.folder}/grub.cfg") or "")
-        if problem:
-            raise HostError(f"{self.folder}/grub.cfg cannot boot an entry once: {problem}, {_WITHOUT}")
-        for path in (self.custom, self.environment):
-            if files.read_link(self.host.path(path)) is not None:
-                raise HostError(f"{path} is a symbolic link, which GRUB may not follow; put the file itself there, {_WITHOUT}")
-        block = self.host.read_bytes(self.environment)
-        if block is None:
-            maker = "grub2-editenv" if self.folder.endswith("2") else "grub-editenv"
-            raise HostError(
-                f"{self.environment} does not exist, and GRUB cannot create it; create it ({maker} - create), {_WITHOUT}"
-            )
-        change_environment(block, "next_entry", TRIAL)
-        problem = place_problem(self._probe("fs"), self._probe("abstraction"))
-        if problem:
-            raise HostError(
-                f"GRUB cannot write {self.environment}, so an entry would boot again and again: {problem}; move /boot to a plain "
-                f"partition, {_WITHOUT}"
-            )
-        self._old()
-
-    def _probe(self, target: str) -> str:
-        program = next((path for path in _PROBES if self.host.exists(path)), None)
-        if program is None:
-            raise HostError(
-                f"grub-probe was not found, so it is unknown whether GRUB can write here; install grub-common, {_WITHOUT}"
-            )
-        code, out, err = self.runner([program, f"--target={target}", self.folder])
-        if code != 0:
-            raise HostError(
-                f"{program} --target={target} {self.folder} failed: {(err or out).strip()[-300:]}; repair it, {_WITHOUT}"
-            )
-        return out
+        check_place(self.host, self.runner, self.folder)
+        check_script(self.host, self.runner, frame(self._old()))
 
     def _recipes(self) -> list[Recipe]:
         if self.folder.endswith("2"):
             variables = parse_environment(self.host.read_bytes(self.environment) or b"")
-            names = [path.rpartition("/")[2][: -len(".conf")] for path in self.host.glob(f"{_ENTRIES}/*.conf")]
-            return [bls_recipe(name, self.host.read(f"{_ENTRIES}/{name}.conf") or "", variables) for name in names]
+            names = [path.rpartition("/")[2][: -len(".conf")] for path in self.host.glob(f"{ENTRIES}/*.conf")]
+            return [bls_recipe(name, self.host.read(f"{ENTRIES}/{name}.conf") or "", variables) for name in names]
         return menu_recipes(self.host.read(f"{self.folder}/grub.cfg") or "")
 
     def _old(self) -> Recipe:
@@ -217,10 +177,10 @@ class BootTrial:
         custom = self._custom()
         text = frame(self._old())
         # an entry on trial may stand there already: it boots only if next_entry names it
-        if _entry_of(text) == _entry_of(framed(custom)):
+        if _entry_of(text) == _entry_of(framed(custom)) and custom.startswith(framed(custom)):
             return
-        after = with_frame(custom or None, text)
-        change = Change(self.custom, custom or None, after, "none", "the old entry stays the default")
+        there = custom if self.host.exists(self.custom) else None
+        change = Change(self.custom, there, with_frame(there, text), "none", "the old entry stays the default")
         self.host.follow_up(change, lambda: self._hold(text))
 
     def arm(self, following: BootEntry, seconds: int, pattern: str | None) -> None:
@@ -290,12 +250,14 @@ class BootTrial:
         if _is_entry(Boot(self.running.release, tuple(running_tokens(self.running.tokens))), entry):
             self._lift(whole=True)  # the menu, once generated, boots what runs already
             return
+        check_menu(self.host, self.folder)
         recipes = [recipe for recipe in self._recipes() if recipe.release == entry.release]
         named = [recipe for recipe in recipes if recipe.identity == entry.identity] or recipes
         if not named:
             raise HostError(f"the boot menu has no entry of kernel {entry.release}; the old entry stays the default")
         old, new = self._old(), new_entry(named[0])
         self._check_files(new)
+        check_script(self.host, self.runner, frame(old, new))
         session = ssh_session(self.host)
         record = Record(
             ARMED,
@@ -367,4 +329,4 @@ def _tries(text: str) -> bool:
 
 def _entry_of(text: str) -> str:
     """Return the old entry in a frame."""
-    return text.partition("\n}\n")[0]
+    return text.partition("\n}\n")[0].partition("menuentry ")[2]

@@ -114,6 +114,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     if tried:
         trial.check()
         trial.hold()
+        loader.held = True
     following = loader.plan(tokens, pattern) if present else loader.remove(_added_kernels(host, pattern))
     if present:
         written = loader.written.followed_by(tokens, pattern, read_kernel(host).cmdline)

@@ -124,7 +124,7 @@ def confirm(root: str, record: Record) -> None:
     if not framed(text):
         raise FileNotFoundError(2, "the part of realtime.kvm is missing; is /boot mounted?", custom)
     rest = with_frame(text, "")
-    if rest:
+    if rest is not None:
         write_file(custom, rest.encode("utf-8", "surrogateescape"), mode_of(custom))
     else:
         unlink(custom)

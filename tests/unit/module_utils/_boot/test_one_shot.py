@@ -212,12 +212,20 @@ def test_arguments_that_cannot_be_repeated_are_refused(token):
 # -- the frame -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("own", [None, "", "menuentry 'mine' {\n}\n", "set x=1"])
-def test_the_frame_comes_and_goes_and_other_lines_stay(own):
+@pytest.mark.parametrize("own", [None, "", "\n", "set x=1", "menuentry 'mine' {\n}\n", "menuentry 'mine' {\n}", "### BEGIN\n"])
+def test_the_frame_comes_and_goes_and_other_lines_stay_to_the_last_byte(own):
     text = with_frame(own, frame(OLD))
-    assert framed(text) == frame(OLD)
-    assert framed(with_frame(text, frame(OLD, NEW))) == frame(OLD, NEW)
-    assert with_frame(with_frame(text, frame(OLD, NEW)), "") in (own or None, (own or "") + "\n", own)
+    assert text.startswith(framed(text)), "it comes first: what follows may end the file or be a syntax error"
+    again = with_frame(text, frame(OLD, NEW))
+    assert framed(again).partition("menuentry")[2] == frame(OLD, NEW).partition("menuentry")[2]
+    assert with_frame(text, "") == own
+    assert with_frame(again, "") == own
+
+
+def test_a_frame_of_before_that_stands_behind_other_lines_is_put_first():
+    old = f"set x=1\n{frame(OLD)}"
+    assert with_frame(old, frame(OLD, NEW)) == f"{frame(OLD, NEW)}set x=1\n"
+    assert with_frame(old, "") == "set x=1\n"
 
 
 def test_the_default_of_a_menu_is_not_mistaken():
@@ -285,13 +293,13 @@ def _boot(folder: Path, writable: bool) -> str:
     return re.findall(r"BOOTED (\S+)", done.stdout.decode(errors="replace"))[-1]
 
 
-def _menu_folder(tmp_path: Path, next_entry: str) -> Path:
+def _menu_folder(tmp_path: Path, next_entry: str, own: str | None = None) -> Path:
     folder = tmp_path / "boot" / "grub"
     folder.mkdir(parents=True)
     text = frame(OLD, NEW)
     for name in (PREVIOUS, TRIAL):  # the emulator has no kernel to start
         text = re.sub(rf"(--id '{name}' \{{\n)(?:  .*\n)*", rf'\1  echo "BOOTED {name}"\n  halt\n', text)
-    (folder / "custom.cfg").write_text(text)
+    (folder / "custom.cfg").write_text(with_frame(own, text))
     (folder / "grub.cfg").write_text(_HEADER)
     (folder / "grubenv").write_bytes(change_environment(EMPTY, "next_entry", next_entry or None))
     return tmp_path
@@ -309,6 +317,24 @@ needs_grub = pytest.mark.skipif(
 def test_grub_boots_the_new_entry_once(tmp_path, next_entry, booted):
     folder = _menu_folder(tmp_path, next_entry)
     assert [_boot(folder, writable=True) for _again in booted] == booted
+
+
+@needs_grub
+@pytest.mark.parametrize(
+    "own",
+    [
+        "menuentry 'mine' {\n  chainloader +1\n",
+        "return\n",
+        'if [ "$grub_platform" != "efi" ]; then\n  return\nfi\n',
+        "fi\n",
+        "}\n",
+        "'",
+        "set x=(\n",
+    ],
+)
+def test_the_administrators_lines_of_the_custom_menu_do_not_undo_the_frame(tmp_path, own):
+    folder = _menu_folder(tmp_path, TRIAL, own)
+    assert [_boot(folder, writable=True) for _again in range(3)] == [TRIAL, PREVIOUS, PREVIOUS]
 
 
 @needs_grub

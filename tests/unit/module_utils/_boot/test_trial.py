@@ -12,20 +12,32 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import trial as _trial
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import parse_menu
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, find_boot_loader
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import (
     MARK,
     PREVIOUS,
     TRIAL,
-    change_environment,
     parse_environment,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, load
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
-from unit.bls import FakeGrubby
 from unit.loaders import RT, STOCK
 from unit.trees import fill, killed_at, snapshot, writable
-from unit.trials import CMDLINE, EMPTY, Tools, boot, grub_boots, lifted, node, trial_on, tried
+from unit.trials import (
+    CMDLINE,
+    EL_ARGUMENTS,
+    EL_RT,
+    EL_STOCK,
+    Tools,
+    boot,
+    el_node,
+    el_tried,
+    grub_boots,
+    lifted,
+    node,
+    trial_on,
+    tried,
+)
 
 CUSTOM, ENVIRONMENT = "/boot/grub/custom.cfg", "/boot/grub/grubenv"
 
@@ -134,7 +146,7 @@ def test_the_admins_own_entries_stay(root):
     os.chmod(f"{root}{CUSTOM}", 0o600)
     tried(root)
     text = Path(f"{root}{CUSTOM}").read_text()
-    assert text.startswith(own)
+    assert text.endswith(f"### END realtime.kvm ###\n{own}")
     assert os.stat(f"{root}{CUSTOM}").st_mode & 0o777 == 0o600
     lifted(root)
     assert Path(f"{root}{CUSTOM}").read_text() == own
@@ -160,81 +172,6 @@ def test_killed_anywhere_the_node_boots_its_old_entry_or_the_tried_one_and_a_sec
         step += 1
     assert ends == {"menu", PREVIOUS, TRIAL}
     assert step > 20
-
-
-# -- refused before any change ---------------------------------------------------------------------
-
-
-def refused(root, said, **tools):
-    before = snapshot(root)
-    with pytest.raises(RefusalError, match=said):
-        tried(root, Tools(root, **tools))
-    assert snapshot(root) == before
-
-
-@pytest.mark.parametrize(
-    ("tools", "said"),
-    [
-        ({"file_system": "btrfs"}, r"GRUB cannot write /boot/grub/grubenv, .*does not write to btrfs.*rt_kernel_trial: false"),
-        ({"abstraction": "lvm"}, r"GRUB cannot write /boot/grub/grubenv, .*lies on lvm"),
-        ({"abstraction": "diskfilter mdraid1x"}, r"lies on diskfilter mdraid1x"),
-    ],
-)
-def test_where_grub_cannot_write(root, tools, said):
-    refused(root, said, **tools)
-
-
-@pytest.mark.parametrize(
-    ("block", "said"),
-    [
-        (b"", r"grubenv\) is damaged \(0 bytes"),
-        (b"\0" * 1024, r"grubenv\) is damaged"),
-        (change_environment(EMPTY, "a", "x" * 990), r"grubenv\) is full"),
-    ],
-)
-def test_an_environment_block_that_cannot_be_used(root, block, said):
-    fill(root, {ENVIRONMENT: block})
-    refused(root, said)
-
-
-def test_an_environment_block_that_is_missing_or_a_link(root):
-    os.unlink(f"{root}{ENVIRONMENT}")
-    refused(root, r"^/boot/grub/grubenv does not exist, and GRUB cannot create it; create it \(grub-editenv - create\)")
-    fill(root, {"/boot/elsewhere": EMPTY, ENVIRONMENT: ("link", "../elsewhere")})
-    refused(root, r"^/boot/grub/grubenv is a symbolic link")
-
-
-def test_a_custom_menu_that_is_a_link(root):
-    fill(root, {CUSTOM: ("link", "/elsewhere")})
-    refused(root, r"^/boot/grub/custom.cfg is a symbolic link")
-
-
-def test_a_menu_that_does_not_read_custom_cfg(root):
-    menu = Path(f"{root}{GRUB_CFG}")
-    menu.write_text(menu.read_text().replace("custom.cfg", "x.cfg"))
-    refused(root, r"grub.cfg cannot boot an entry once: it does not read custom.cfg")
-
-
-def test_a_node_that_grub_did_not_boot(root):
-    fill(root, {"/proc/cmdline": "initrd=\\EFI\\x root=ZFS=tank/root quiet\n"})
-    refused(root, r"GRUB did not boot this node \(its kernel command line has no BOOT_IMAGE=\)")
-
-
-def test_without_grub_probe_nothing_is_assumed(root):
-    os.unlink(f"{root}/usr/sbin/grub-probe")
-    refused(root, r"grub-probe was not found")
-
-
-def test_grub_probe_that_fails(root):
-    tools = Tools(root)
-    tools.answers["fs"] = (1, "", "cannot find a device for /boot/grub")
-    with pytest.raises(RefusalError, match=r"grub-probe --target=fs /boot/grub failed: cannot find a device"):
-        tried(root, tools)
-
-
-def test_a_running_kernel_that_is_no_longer_installed(root):
-    os.unlink(f"{root}/boot/vmlinuz-{STOCK}")
-    refused(root, rf"/boot/vmlinuz-{STOCK} does not exist, which the boot entry of kernel {STOCK} needs")
 
 
 # -- after the hold, before the arming -------------------------------------------------------------
@@ -318,55 +255,10 @@ def test_a_power_cut_just_after_the_confirmation_counts_as_confirmed(root):
 
 # -- the RHEL family -------------------------------------------------------------------------------
 
-EL_STOCK, EL_RT = "5.14.0-600.el9.x86_64", "5.14.0-600.el9.x86_64+rt"
-EL_ARGUMENTS = "ro crashkernel=1G rd.lvm.lv=vg0/root"
-
-
-class ElTools(FakeGrubby):
-    """grubby, and grub2-probe."""
-
-    def __call__(self, command):
-        if command[0].endswith("-probe"):
-            return 0, "xfs\n" if command[1].endswith("=fs") else "\n", ""
-        return super().__call__(command)
-
-
-def el_node(root):
-    entry = "title x\nversion {0}\nlinux /vmlinuz-{0}\ninitrd /initramfs-{0}.img $tuned_initrd\noptions root=/dev/mapper/vg0-root {1} $tuned_params\n"
-    header = (
-        Path(f"{node(root)}{GRUB_CFG}")
-        .read_text()
-        .partition("menuentry '")[0]
-        .replace('set default="0"', 'set default="${saved_entry}"')
-    )
-    files = {
-        "/usr/sbin/grubby": "",
-        "/usr/sbin/grub2-probe": "",
-        "/boot/grub2/": None,
-        "/boot/grub2/grub.cfg": header
-        + "blscfg\nif [ -f  ${config_directory}/custom.cfg ]; then\n  source ${config_directory}/custom.cfg\nfi\n",
-        "/boot/grub2/grubenv": change_environment(EMPTY, "saved_entry", "id0"),
-        "/boot/loader/entries/": None,
-        "/boot/loader/entries/id0.conf": entry.format(EL_STOCK, EL_ARGUMENTS),
-        "/boot/loader/entries/id1.conf": entry.format(EL_RT, f"{EL_ARGUMENTS} skew_tick=1"),
-        "/proc/sys/kernel/osrelease": f"{EL_STOCK}\n",
-        "/proc/cmdline": f"BOOT_IMAGE=(hd0,gpt2)/vmlinuz-{EL_STOCK} root=/dev/mapper/vg0-root {EL_ARGUMENTS}\n",
-        **{f"/boot/{name}": "" for kernel in (EL_STOCK, EL_RT) for name in (f"vmlinuz-{kernel}", f"initramfs-{kernel}.img")},
-    }
-    fill(root, files)
-    return ElTools(root)
-
 
 def test_on_the_rhel_family_the_entries_of_both_kernels_are_told_to_grub_without_grubby(tmp_path):
     root = tmp_path / "el"
-    grubby = el_node(root)
-    host = writable(root, "kernel_arguments")
-    with host.locked():
-        trial = _trial.BootTrial(host, grubby, "grubby", b"program", "unit\n", "watchdog\n")
-        trial.check()
-        trial.hold()
-        trial.arm(find_boot_loader(host, grubby).plan(["skew_tick=1"], "*+rt"), 300, "*+rt")
-        host.commit()
+    el_tried(root, el_node(root))
     text = Path(f"{root}/boot/grub2/custom.cfg").read_text()
     stock = (
         f"  linux ($root)/vmlinuz-{EL_STOCK} root=/dev/mapper/vg0-root {EL_ARGUMENTS}\n"

@@ -194,3 +194,12 @@ def test_a_way_without_a_route(monkeypatch):
 def test_libvirt_that_is_not_installed(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert _trial.libvirt_problem() == "does not answer (FileNotFoundError)"
+
+
+def test_an_empty_custom_menu_of_the_admins_stays(tmp_path):
+    root = node(tmp_path / "machine")
+    fill(root, {CUSTOM: ""})
+    tried(root, seconds=0)
+    grub_boots(root)
+    assert _trial.judge(str(root)) == 0
+    assert Path(f"{root}{CUSTOM}").read_bytes() == b""
