@@ -43,7 +43,7 @@ def node(root):
         "/boot/grub/grubenv": EMPTY,
         "/proc/sys/kernel/osrelease": f"{STOCK}\n",
         "/proc/sys/kernel/random/boot_id": "aaaa\n",
-        "/proc/sys/kernel/panic": "10\n",
+        "/proc/sys/kernel/panic": "0\n",
         "/proc/cmdline": f"{CMDLINE}\n",
         **{f"/boot/{kind}-{kernel}": kernel for kind in ("vmlinuz", "initrd.img") for kernel in (STOCK, RT)},
     }
@@ -115,9 +115,11 @@ def grub_boots(root):
 def boot(root, text, identity):
     """Let a frame's entry be what runs."""
     _command, kernel, *arguments = re.search(rf"--id '{identity}'.*?\n\s*(linux [^\n]*)", text, re.DOTALL)[1].split()
+    panics = [word.partition("=")[2] for word in arguments if word.startswith("panic=")]
     fill(
         root,
         {
+            "/proc/sys/kernel/panic": f"{[0, *panics][-1]}\n",
             "/proc/cmdline": f"BOOT_IMAGE={kernel} {' '.join(arguments)}\n",
             "/proc/sys/kernel/osrelease": kernel.partition("vmlinuz-")[2] + "\n",
             "/proc/sys/kernel/random/boot_id": f"boot {next(_BOOTS)}\n",

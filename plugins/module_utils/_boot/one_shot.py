@@ -22,7 +22,8 @@ PREVIOUS, TRIAL = "realtime-kvm-previous", "realtime-kvm-trial"
 #: What marks the tried boot; the kernel leaves arguments with a dot to modules.
 MARK = "realtime-kvm.trial=1"
 #: Arguments of the tried boot alone. The kernel and initramfs-tools reboot after ``panic`` seconds; dracut needs the last two.
-TRIAL_TOKENS = (MARK, "panic=10", "rd.shell=0", "rd.emergency=reboot")
+TRIAL_PANIC = "10"
+TRIAL_TOKENS = (MARK, f"panic={TRIAL_PANIC}", "rd.shell=0", "rd.emergency=reboot")
 #: The kernel keeps so many bytes of its command line on x86 (COMMAND_LINE_SIZE less the end); some are for what GRUB adds.
 _LONGEST = 2047 - 120
 #: File systems that GRUB writes the environment block to. Debian's 00_header lists some that it cannot write.

@@ -270,6 +270,7 @@ class BootTrial:
             Way(session.server, session.port, session.client) if session else None,
             self._libvirt_answers(),
             self._watchdog(),
+            self.host.value("/proc/sys/kernel/panic") or "",
         )
         self.host.write_file(PROGRAM, self.program)
         self.host.write_file(UNIT, self.unit.encode())

@@ -64,6 +64,7 @@ class Record:
     way: Way | None = None
     libvirt: bool = False
     watchdog: bool = False
+    panic: str = ""  # kernel.panic before the reboot
     reason: str = ""
 
 
@@ -91,7 +92,7 @@ def load(data: bytes) -> Record:
             way=Way(str(way["local"]), int(way["port"]), str(way["peer"])) if way else None,
             **fields,
         )
-        texts = (record.state, record.boot_id, record.folder, record.reason)
+        texts = (record.state, record.boot_id, record.folder, record.panic, record.reason)
         sound = schema == SCHEMA and record.state in STATES and all(isinstance(text, str) for text in texts)
         if not sound or isinstance(record.seconds, bool) or not isinstance(record.seconds, int):
             raise TypeError("fields")
@@ -177,9 +178,14 @@ def why_back(record: Record, running: Boot, spent: bool) -> str:
     return end
 
 
-def panic_of(record: Record) -> str | None:
-    """Return what ``kernel.panic`` is without the trial's own argument; None where the trial added none."""
+def panic_after(record: Record) -> str | None:
+    """Return what ``kernel.panic`` is without the trial's own argument; None where the trial added none.
+
+    That is the new entry's own value; else the one before the reboot, unless an argument of the old entry had set that one.
+    """
     if not any(key_of(token) == "panic" for token in record.extra):
         return None
     own = [token.partition("=")[2] for token in without(record.new, record.extra).tokens if key_of(token) == "panic"]
-    return own[-1] if own else "0"
+    if own:
+        return own[-1]
+    return "0" if any(key_of(token) == "panic" for token in record.old.tokens) else record.panic or "0"

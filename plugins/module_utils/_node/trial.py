@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from .._boot.one_shot import OneShotError, change_environment, framed, parse_environment, with_frame
+from .._boot.one_shot import TRIAL_PANIC, OneShotError, change_environment, framed, parse_environment, with_frame
 from .._boot.verdict import (
     ARMED,
     CONFIRMED,
@@ -34,7 +34,7 @@ from .._boot.verdict import (
     Way,
     dump,
     load,
-    panic_of,
+    panic_after,
     problems,
     which_boot,
 )
@@ -118,26 +118,48 @@ def look(root: str, record: Record) -> Health:
 
 
 def confirm(root: str, record: Record) -> None:
-    """Make the new entry the default: take the frame away, first of all; then write it down and clean up."""
+    """Make the new entry the default: take the frame away, then write it down and clean up.
+
+    ``OSError`` while the frame is still there, so the old entry is the default. Once it is gone the new one is, and no later error
+    may end in a reboot; so the record is written before, too, where a full file system is found.
+    """
     custom = f"{root}{record.folder}/custom.cfg"
     text = _read("", custom)
-    if not framed(text):
+    if framed(text):
+        write_file(root + RECORD, dump(record), 0o644)
+        _take_frame(custom, text)
+    elif not os.path.exists(f"{root}{record.folder}/grubenv"):
         raise FileNotFoundError(2, "the part of realtime.kvm is missing; is /boot mounted?", custom)
-    rest = with_frame(text, "")
-    if rest is not None:
-        write_file(custom, rest.encode("utf-8", "surrogateescape"), mode_of(custom))
-    else:
-        unlink(custom)
-        sync_directory(os.path.dirname(custom))
-    write_file(root + RECORD, dump(replace(record, state=CONFIRMED)), 0o644)
+    with suppress(OSError):  # without the frame, a run knows all the same
+        write_file(root + RECORD, dump(replace(record, state=CONFIRMED)), 0o644)
     with suppress(OSError, OneShotError):  # GRUB leaves an empty next_entry behind
         _forget_once(f"{root}{record.folder}/grubenv")
-    panic = panic_of(record)
-    if panic is not None:
-        with suppress(OSError), open(f"{root}/proc/sys/kernel/panic", "w") as stream:
-            stream.write(panic)
+    with suppress(OSError):
+        _give_back_panic(f"{root}/proc/sys/kernel/panic", record)
     for path in (WATCHDOG, WANTED, UNIT, PROGRAM):
-        unlink(root + path)
+        with suppress(OSError):
+            unlink(root + path)
+
+
+def _take_frame(custom: str, text: str) -> None:
+    rest = with_frame(text, "")
+    try:
+        if rest is not None:
+            write_file(custom, rest.encode("utf-8", "surrogateescape"), mode_of(custom))
+        else:
+            unlink(custom)
+            sync_directory(os.path.dirname(custom))
+    except OSError:
+        if framed(_read("", custom)):
+            raise
+
+
+def _give_back_panic(full: str, record: Record) -> None:
+    """Take back what the trial's own argument has set, unless systemd-sysctl or a hand has set another value since."""
+    value = panic_after(record)
+    if value is not None and _read("", full).strip() == TRIAL_PANIC:
+        with open(full, "w") as stream:
+            stream.write(value)
 
 
 def _forget_once(full: str) -> None:

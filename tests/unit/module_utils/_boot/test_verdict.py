@@ -23,7 +23,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import 
     Way,
     dump,
     load,
-    panic_of,
+    panic_after,
     problems,
     same_boot,
     which_boot,
@@ -59,6 +59,7 @@ def test_a_record_is_read_as_it_was_written(record):
         {"way": {"local": "x"}},
         {"way": 1},
         {"folder": None},
+        {"panic": 10},
         {"unknown": 1},
     ],
 )
@@ -136,8 +137,16 @@ def test_why_a_node_is_back():
 
 
 @pytest.mark.parametrize(
-    ("extra", "own", "panic"),
-    [(TRIAL_TOKENS, (), "0"), (TRIAL_TOKENS, ("panic=0",), "0"), (TRIAL_TOKENS[:1], ("panic=30",), None)],
+    ("extra", "own", "old", "before", "panic"),
+    [
+        (TRIAL_TOKENS, (), (), "0", "0"),
+        (TRIAL_TOKENS, (), (), "", "0"),
+        (TRIAL_TOKENS, (), (), "30", "30"),  # of sysctl.d, or of the kernel's configuration
+        (TRIAL_TOKENS, (), ("panic=5",), "5", "0"),
+        (TRIAL_TOKENS, ("panic=0",), (), "30", "0"),
+        (TRIAL_TOKENS[:1], ("panic=30",), (), "0", None),
+    ],
 )
-def test_the_panic_of_the_confirmed_entry(extra, own, panic):
-    assert panic_of(replace(RECORD, extra=extra, new=Boot("x", ("ro", *own, *extra)))) == panic
+def test_the_panic_of_the_confirmed_entry(extra, own, old, before, panic):
+    record = replace(RECORD, extra=extra, old=Boot("y", old), new=Boot("x", ("ro", *own, *extra)), panic=before)
+    assert panic_after(record) == panic

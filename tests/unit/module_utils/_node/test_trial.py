@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_a_node_that_is_well_confirms(root, commands):
     assert _trial.judge(str(root)) == 0
     assert record_of(root).state == "confirmed"
     assert [path for path in (CUSTOM, PROGRAM, UNIT, WANTED, WATCHDOG) if os.path.lexists(f"{root}{path}")] == []
-    assert Path(f"{root}/proc/sys/kernel/panic").read_text() == "0"
+    assert Path(f"{root}/proc/sys/kernel/panic").read_text() == "0", "as before the reboot"
     assert commands == [["systemctl", "daemon-reload"]], "no second reboot"
     assert grub_boots(root) == "menu", "the menu's own default, which is the new entry"
     assert lifted(root).changes == [], "nothing is left for a run to clean up"
@@ -151,6 +152,73 @@ def test_killed_anywhere_the_node_is_in_one_of_two_shapes(root, tmp_path, comman
         step += 1
     assert ends == {"menu", "realtime-kvm-previous"}
     assert step > 5
+
+
+@pytest.mark.parametrize("value", ["30", "60", "-1", "0"])
+def test_a_panic_that_another_has_set_since_the_boot_stays(root, value):
+    fill(root, {"/proc/sys/kernel/panic": f"{value}\n"})
+    assert _trial.judge(str(root)) == 0
+    assert Path(f"{root}/proc/sys/kernel/panic").read_text().strip() == value
+
+
+# -- file systems that are full or fail ------------------------------------------------------------
+
+
+class Failing:
+    """From its n-th change on, so many changes of files in a tree answer that the disk is full."""
+
+    def __init__(self, patch, root, start, count):
+        self.root, self.start, self.count, self.changes = str(root), start, count, 0
+        really_open, really_os_open = open, os.open
+        patch.setattr(
+            "builtins.open",
+            lambda path, mode="r", *rest, **more: self.step(really_open, set(mode) & set("wa+x"), path, mode, *rest, **more),
+        )
+        patch.setattr(
+            os,
+            "open",
+            lambda path, flags, *rest: self.step(really_os_open, flags & (os.O_WRONLY | os.O_RDWR), path, flags, *rest),
+        )
+        for name in ("mkdir", "rename", "unlink", "fsync"):
+            patch.setattr(os, name, partial(self.step, getattr(os, name), True))
+
+    def step(self, really, writes, path, *rest, **more):
+        if writes and (isinstance(path, int) or str(path).startswith(self.root)):
+            self.changes += 1
+            if self.start <= self.changes < self.start + self.count:
+                raise OSError(28, "No space left on device")
+        return really(path, *rest, **more)
+
+
+@pytest.mark.parametrize("count", [1, 10**6], ids=["once", "for ever"])
+@pytest.mark.parametrize("seconds", [0, 300])
+def test_a_write_that_fails_ends_in_one_of_two_shapes(root, tmp_path, commands, monkeypatch, count, seconds):
+    Path(f"{root}{RECORD}").write_bytes(_trial.dump(_trial.replace(record_of(root), seconds=seconds)))
+    clock = [0.0]
+    monkeypatch.setattr(_trial.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(_trial.time, "sleep", lambda pause: clock.__setitem__(0, clock[0] + pause))
+    step, failed, ends = 0, True, set()
+    while failed:
+        step += 1
+        tree = tmp_path / f"tree{step}"
+        shutil.copytree(root, tree, symlinks=True)
+        commands.clear()
+        clock[0] = 0.0
+        with pytest.MonkeyPatch.context() as patch:
+            failing = Failing(patch, tree, step, count)
+            code = _trial.judge(str(tree))
+        failed = failing.changes >= step
+        state = trial_on(writable(tree, check_mode=True), Tools(tree)).state()["state"]
+        rebooted, shape = bool(code) or ["systemctl", "reboot"] in commands, grub_boots(tree)
+        ends.add((rebooted, shape))
+        assert (rebooted, shape, state) in {(False, "menu", "confirmed"), (True, "realtime-kvm-previous", "judging")}, (
+            f"write {step}"
+        )
+        assert rebooted or not (count == 1 and clock[0] > 10), f"write {step}: a node that is well waits for nothing"
+        shutil.rmtree(tree)
+    assert (False, "menu") in ends
+    assert step > 10
+    assert not (count == 1 and seconds) or ends == {(False, "menu")}, "what fails once is tried again"
 
 
 # -- the way of Ansible ----------------------------------------------------------------------------
