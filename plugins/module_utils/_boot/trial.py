@@ -63,6 +63,7 @@ from .verdict import (
     why_back,
     without,
 )
+from .way import look_at_way
 
 RESOURCE = "boot on trial"
 _DEVICE = "/sys/class/watchdog/watchdog0"
@@ -258,7 +259,6 @@ class BootTrial:
         old, new = self._old(), new_entry(named[0])
         self._check_files(new)
         check_script(self.host, self.runner, frame(old, new))
-        session = ssh_session(self.host)
         record = Record(
             ARMED,
             self.host.boot_id(),
@@ -267,7 +267,7 @@ class BootTrial:
             extra_tokens(named[0].tokens),
             self.folder,
             seconds,
-            Way(session.server, session.port, session.client) if session else None,
+            self._way(),
             self._libvirt_answers(),
             self._watchdog(),
             self.host.value("/proc/sys/kernel/panic") or "",
@@ -303,6 +303,13 @@ class BootTrial:
         for path in (RECORD, WATCHDOG):
             with suppress(OSError):  # other files are there
                 os.rmdir(os.path.dirname(self.host.path(path)))
+
+    def _way(self) -> Way | None:
+        session = ssh_session(self.host)
+        if session is None:
+            return None
+        signs = look_at_way(self.runner, self.host.path("/").rstrip("/"), session.client)
+        return Way(session.server, session.port, session.client, signs.source, signs.cable, signs.neighbour)
 
     def _libvirt_answers(self) -> bool:
         if not any(self.host.exists(f"{folder}/virsh") for folder in ("/usr/bin", "/bin")):

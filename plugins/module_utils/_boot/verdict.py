@@ -48,6 +48,10 @@ class Way:
     local: str
     port: int
     peer: str
+    # the signs that it had before the reboot (_boot/way)
+    source: str = ""
+    cable: int = 0
+    neighbour: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,20 +93,28 @@ def load(data: bytes) -> Record:
             old=_boot(fields.pop("old")),
             new=_boot(fields.pop("new")),
             extra=_texts(fields.pop("extra")),
-            way=Way(str(way["local"]), int(way["port"]), str(way["peer"])) if way else None,
+            way=_way(way) if way else None,
             **fields,
         )
         texts = (record.state, record.boot_id, record.folder, record.panic, record.reason)
         sound = schema == SCHEMA and record.state in STATES and all(isinstance(text, str) for text in texts)
         if not sound or isinstance(record.seconds, bool) or not isinstance(record.seconds, int):
             raise TypeError("fields")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise RecordError("it is damaged") from None
     return record
 
 
 def _boot(fields: Mapping[str, Any]) -> Boot:
     return Boot(str(fields["release"]), _texts(fields["tokens"]))
+
+
+def _way(fields: Mapping[str, Any]) -> Way:
+    port, cable = int(fields["port"]), int(fields.get("cable", 0))
+    if not 0 < port < 1 << 16:
+        raise ValueError("port")
+    addresses = (str(fields["local"]), port, str(fields["peer"]))
+    return Way(*addresses, str(fields.get("source", "")), cable, fields.get("neighbour") is True)
 
 
 def _texts(values: Any) -> tuple[str, ...]:

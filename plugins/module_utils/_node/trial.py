@@ -38,6 +38,7 @@ from .._boot.verdict import (
     problems,
     which_boot,
 )
+from .._boot.way import look_at_way
 from .._cpus.cmdline import split_tokens
 from .._host.files import mode_of, sync_directory, unlink, write_file
 
@@ -69,6 +70,8 @@ RuntimeWatchdogSec=60
 """
 #: Seconds between two looks, and that a program or a connection may take.
 _PAUSE, _PATIENCE = 2.0, 20
+#: The port of the service that drops what it gets.
+_DISCARD = 9
 
 
 def _read(root: str, path: str) -> str:
@@ -84,12 +87,12 @@ def running(root: str) -> Boot:
     return Boot(_read(root, "/proc/sys/kernel/osrelease").strip(), tuple(split_tokens(_read(root, "/proc/cmdline"))))
 
 
-def way_problem(way: Way) -> str:
-    """Return why Ansible could not come again by its way; empty: it could."""
+def way_problem(way: Way, root: str = "") -> str:
+    """Return why Ansible could not come again by its way; empty: it could. What it lacked before the reboot is not asked for."""
     family = socket.AF_INET6 if ":" in way.local else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((way.peer, 9))  # sends nothing, but needs a route
+            probe.connect((way.peer, _DISCARD))  # sends nothing, but needs a route
             source = probe.getsockname()[0]
     except OSError as error:
         return f"no route to {way.peer}, where Ansible came from ({error.strerror or error})"
@@ -98,7 +101,24 @@ def way_problem(way: Way) -> str:
             pass
     except OSError as error:
         return f"{way.local} port {way.port}, by which Ansible came, does not answer ({error.strerror or error})"
-    return "" if source == way.local else f"the way to {way.peer} begins at {source}, no longer at {way.local}"
+    if way.source and source != way.source:
+        return f"the way to {way.peer} begins at {source}, no longer at {way.source}"
+    signs = look_at_way(_answer, root, way.peer)
+    if signs.cable < way.cable:
+        return f"{signs.device or 'the interface'}, which leads to {way.peer}, has no link as before; its cable, its network card or the driver is missing"
+    if way.neighbour and not signs.neighbour:
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.sendto(b"", (way.peer, _DISCARD))  # the kernel looks for the next hop, for the next look
+        return f"nobody has answered on {signs.device or 'the interface'}, which leads to {way.peer}, neither that address nor a gateway"
+    return ""
+
+
+def _answer(command: Sequence[str]) -> tuple[int, str, str]:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, "", str(error)
+    return done.returncode, done.stdout, done.stderr
 
 
 def libvirt_problem() -> str:
@@ -114,7 +134,7 @@ def libvirt_problem() -> str:
 
 def look(root: str, record: Record) -> Health:
     """Look at the node as far as the record asks for it."""
-    return Health(running(root), way_problem(record.way) if record.way else "", libvirt_problem() if record.libvirt else "")
+    return Health(running(root), way_problem(record.way, root) if record.way else "", libvirt_problem() if record.libvirt else "")
 
 
 def confirm(root: str, record: Record) -> None:

@@ -19,7 +19,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import
     TRIAL,
     parse_environment,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, load
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, Way, load
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.way import CARD
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from unit.loaders import RT, STOCK
 from unit.trees import fill, killed_at, snapshot, writable
@@ -230,6 +231,24 @@ def test_libvirt_is_asked_for_afterwards_if_it_answered_before(root):
     fill(root, {"/usr/bin/virsh": ""})
     tried(root, Tools(root, libvirt=0))
     assert load(Path(f"{root}{RECORD}").read_bytes()).libvirt
+
+
+def test_the_way_of_ansible_and_its_signs_are_remembered(root):
+    fill(
+        root,
+        {
+            f"/proc/{os.getpid()}/environ": "SSH_CONNECTION=10.0.2.2 5001 10.0.2.15 22\0",
+            "/sys/class/net/enp0s2/carrier": "1\n",
+            "/sys/class/net/enp0s2/device/": None,
+        },
+    )
+    tools = Tools(root)
+    tools.ip = {
+        "get": [{"dst": "10.0.2.2", "dev": "enp0s2", "prefsrc": "10.0.2.16"}],
+        "neigh": [{"dst": "10.0.2.2", "state": ["REACHABLE"]}],
+    }
+    tried(root, tools)
+    assert load(Path(f"{root}{RECORD}").read_bytes()).way == Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", CARD, neighbour=True)
 
 
 def test_a_damaged_record_is_not_used(root):

@@ -37,7 +37,17 @@ RECORD = Record(ARMED, "aaaa", OLD, NEW, TRIAL_TOKENS, "/boot/grub", 300, Way("1
 WELL = Health(Boot(NEW.release, ("BOOT_IMAGE=/x", *NEW.tokens)))
 
 
-@pytest.mark.parametrize("record", [RECORD, replace(RECORD, way=None, libvirt=False, state="returned", reason="x")])
+def test_a_record_without_signs_of_the_way_asks_for_none():
+    fields = json.loads(dump(RECORD))
+    for name in ("source", "cable", "neighbour"):
+        del fields["way"][name]
+    assert load(json.dumps(fields).encode()) == RECORD
+
+
+SIGNED = replace(RECORD, way=Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", 2, neighbour=True))
+
+
+@pytest.mark.parametrize("record", [RECORD, SIGNED, replace(RECORD, way=None, libvirt=False, state="returned", reason="x")])
 def test_a_record_is_read_as_it_was_written(record):
     assert load(dump(record)) == record
 
@@ -58,6 +68,10 @@ def test_a_record_is_read_as_it_was_written(record):
         {"seconds": True},
         {"way": {"local": "x"}},
         {"way": 1},
+        {"way": {"local": "x", "port": 0, "peer": "y"}},
+        {"way": {"local": "x", "port": 70000, "peer": "y"}},
+        {"way": {"local": "x", "port": float("inf"), "peer": "y"}},
+        {"way": {"local": "x", "port": 22, "peer": "y", "cable": "x"}},
         {"folder": None},
         {"panic": 10},
         {"unknown": 1},

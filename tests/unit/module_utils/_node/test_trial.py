@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import 
     load,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._node import trial as _trial
+from unit.netns import run
 from unit.trees import fill, killed_at, snapshot, writable
 from unit.trials import Tools, grub_boots, lifted, node, trial_on, tried
 
@@ -257,6 +259,77 @@ def test_a_way_without_a_route(monkeypatch):
     assert _trial.way_problem(Way("10.0.2.15", 22, "10.0.2.2")) == (
         "no route to 10.0.2.2, where Ansible came from (Network is unreachable)"
     )
+
+
+NETWORK = """
+import json, socket, subprocess, sys, time
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import Way
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.way import look_at_way
+from ansible_collections.realtime.kvm.plugins.module_utils._node.trial import _answer, way_problem
+
+def ip(line):
+    subprocess.run(["ip", *line.split()], check=True)
+
+def found():
+    for _look in range(20):  # as the program does, every two seconds
+        problem = way_problem(way)
+        if "nobody has answered" not in problem:
+            break
+        time.sleep(0.1)
+    print(problem)
+
+for line in ("link set lo up", "link add v0 type veth peer name v1", "link add br0 type bridge", "link set v0 master br0",
+             "link set v0 up", "link set br0 up", "addr add 192.0.2.10/24 dev br0", "addr add 192.0.2.11/24 dev br0"):
+    ip(line)
+# the other end is a namespace of its own
+other = subprocess.Popen(["unshare", "--net", "sleep", "60"])
+time.sleep(0.5)
+ip(f"link set v1 netns {other.pid}")
+for line in ("addr add 192.0.2.1/24 dev v1", "link set v1 up"):
+    subprocess.run(["nsenter", "-t", str(other.pid), "-n", "ip", *line.split()], check=True)
+server = socket.create_server(("0.0.0.0", 2222))
+way = Way("192.0.2.11", 2222, "192.0.2.1", neighbour=True)
+while way_problem(way):
+    time.sleep(0.1)
+signs = look_at_way(_answer, "", "192.0.2.1")
+print(signs.source, signs.device, signs.cable, signs.neighbour)
+way = Way("192.0.2.11", 2222, "192.0.2.1", signs.source, signs.cable, signs.neighbour)
+try:
+    for lines in json.loads(sys.argv[2]):
+        for line in lines:
+            ip(line)
+        found()
+finally:
+    other.kill()
+"""
+
+
+def on_a_bridge(*changes):
+    """What is said of a way over a bridge, after each change of the network."""
+    first, *rest = run(NETWORK, os.environ["ANSIBLE_COLLECTIONS_PATH"], json.dumps(changes))
+    assert first == "192.0.2.10 br0 1 True", "the node is reached by a second address, and packets begin at the first"
+    return rest
+
+
+def test_a_way_as_before_is_a_way_by_a_second_address_too():
+    assert on_a_bridge([], ["neigh flush dev br0"]) == ["", ""]
+
+
+def test_a_bridge_without_its_member_is_no_way():
+    (said,) = on_a_bridge(["neigh flush dev br0", "link set v0 nomaster"])
+    assert said == "br0, which leads to 192.0.2.1, has no link as before; its cable, its network card or the driver is missing"
+
+
+def test_a_bridge_that_only_a_guest_is_on_is_no_way():
+    changes = ["link set v0 nomaster", "link add t0 type veth peer name t1", "link set t1 up", "link set t0 up master br0"]
+    (said,) = on_a_bridge(["neigh flush dev br0", *changes])
+    assert said == "nobody has answered on br0, which leads to 192.0.2.1, neither that address nor a gateway"
+
+
+def test_a_way_that_begins_elsewhere_is_named():
+    (said,) = on_a_bridge(["addr del 192.0.2.10/24 dev br0", "addr add 192.0.2.12/24 dev br0", "addr add 192.0.2.11/24 dev br0"])
+    assert said == "the way to 192.0.2.1 begins at 192.0.2.12, no longer at 192.0.2.10"
 
 
 def test_libvirt_that_is_not_installed(monkeypatch):
