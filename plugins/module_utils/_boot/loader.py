@@ -21,7 +21,16 @@ from .._host.paths import config_path
 from .._host.resolve import resolve
 from .._host.runner import run_checked
 from .arguments import KernelArgumentError, is_list_key
-from .grub_files import BootEntry, drop_in_tokens, newest_matching, parse_menu, render_drop_in, saved_entry
+from .grub_files import (
+    BootEntry,
+    drop_in_tokens,
+    expand_tokens,
+    menu_variables,
+    newest_matching,
+    parse_menu,
+    render_drop_in,
+    saved_entry,
+)
 from .grub_shell import GrubSettings, parse_reading, reading_script
 from .grubby import Grubby
 from .lines import check_line
@@ -81,8 +90,14 @@ class Grub:
         return parse_reading(out, DROP_IN)
 
     def foreign(self) -> dict[str, list[str]]:
-        """Return the kernel tokens of the administrator's files, by file."""
-        return dict(self.settings.foreign)
+        """Return the kernel tokens of the administrator's files, by file, and those of variables that the menu sets (tuned)."""
+        variables = menu_variables(self.host.read(GRUB_CFG) or "")
+        found = dict(self.settings.foreign)
+        for name in self.settings.variables:
+            tokens = expand_tokens([name], variables)
+            if tokens != [name]:
+                found[f"{GRUB_CFG} ({name})"] = tokens
+        return found
 
     def following(self) -> BootEntry | None:
         """Return the entry that boots next without any change."""
@@ -188,7 +203,7 @@ class Grub:
         kept = f"it is kept as {draft} and {GRUB_CFG} is unchanged"
         entry = self._default_of(self.host.read(draft) or "")
         if entry is None:
-            raise HostError(f"{self.mkconfig} generated a menu without a kernel; {kept}")
+            raise HostError(f"{self.mkconfig} generated a menu without a kernel, or one whose default a variable chooses; {kept}")
         try:
             check_line(f"the menu that {self.mkconfig} generated", entry.kernel, entry.lines, wanted)
         except KernelArgumentError as error:

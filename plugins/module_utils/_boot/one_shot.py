@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from .._cpus.cmdline import canonical, key_of
 from .._cpus.errors import RefusalError
-from .grub_files import grub_words
+from .grub_files import expand_tokens, grub_words, menu_variables
 
 #: Identifiers of the frame's entries; ``next_entry`` holds the second.
 PREVIOUS, TRIAL = "realtime-kvm-previous", "realtime-kvm-trial"
@@ -158,6 +158,7 @@ def menu_recipes(menu: str) -> list[Recipe]:
     An entry may have two ``linux`` lines (GRUB_FORCE_PARTUUID): the one with an initial RAM disk is taken.
     """
     recipes = []
+    variables = menu_variables(menu)
     for header, body in re.findall(r"(?ms)^[ \t]*menuentry\s([^\n]*)\{[ \t]*\n(.*?)^[ \t]*\}[ \t]*$", menu):
         lines = [line.strip() for line in body.splitlines()]
         kernels = [number for number, line in enumerate(lines) if re.match(r"linux(16|efi)?\s", line)]
@@ -166,6 +167,7 @@ def menu_recipes(menu: str) -> list[Recipe]:
             continue
         chosen = max((number for number in kernels if disks and number < disks[-1]), default=kernels[0])
         kernel, _blank, text = re.sub(r"^linux\w*\s+", "", lines[chosen]).partition(" ")
+        text = re.sub(r"(?<!\S)\$\{?\w+\}?(?!\S)", lambda found: _value_of(found[0], variables), text)
         identity = re.search(r"""(?:\$menuentry_id_option|--id)\s+'?([^'\s]+)'?""", header)
         setup = [line for line in lines[: kernels[0]] if _SETUP.match(line) and "initrdfail" not in line]
         recipes.append(
@@ -179,6 +181,15 @@ def menu_recipes(menu: str) -> list[Recipe]:
             )
         )
     return recipes
+
+
+def _value_of(name: str, variables: Mapping[str, str]) -> str:
+    """Return what a variable of the menu stands for, as GRUB must read it; an unknown one stays."""
+    tokens = expand_tokens([name], variables)
+    try:
+        return name if tokens == [name] else " ".join(map(quoted, tokens))
+    except OneShotError:
+        return name
 
 
 def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe:

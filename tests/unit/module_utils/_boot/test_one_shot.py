@@ -134,6 +134,13 @@ def test_of_two_linux_lines_the_one_with_an_initrd_is_taken():
     assert (recipe.initrds, recipe.setup) == (("/boot/initrd.img-6.8-rt",), ("search --set=root x",))
 
 
+def test_a_variable_of_the_menu_stands_for_its_arguments_in_the_entries():
+    text = f'set tuned_params="skew_tick=1 x=a;b"\n{menu([RT], "quiet $tuned_params ${other}")}'
+    recipe = menu_recipes(text)[1]
+    assert recipe.tokens[-4:] == ("quiet", "skew_tick=1", "x=a;b", "${other}")
+    assert recipe.text.endswith("quiet skew_tick=1 'x=a;b' ${other}")
+
+
 def test_an_entry_of_the_boot_loader_specification():
     recipe = bls_recipe(
         "abc-5.14.0+rt",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import trial as _trial
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import parse_menu
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import (
     MARK,
     PREVIOUS,
@@ -80,6 +80,17 @@ def test_a_second_run_changes_nothing_while_the_node_waits(root):
     before = snapshot(root)
     assert tried(root).changes == []
     assert snapshot(root) == before
+
+
+def test_a_second_run_changes_nothing_where_tuned_has_its_arguments_in_the_menu(root):
+    defaults = Path(f"{root}{GRUB_DEFAULTS}")
+    defaults.write_text(defaults.read_text() + 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX \\$tuned_params"\n')
+    tools = Tools(root)
+    tools.changed = lambda text: f'set tuned_params="tsc=reliable"\n{text}'
+    tools(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
+    tried(root, tools)
+    assert tried(root, tools).changes == []
+    assert "tsc=reliable" in load(Path(f"{root}{RECORD}").read_bytes()).new.tokens
 
 
 def test_check_mode_foresees_all_and_makes_nothing(root):
