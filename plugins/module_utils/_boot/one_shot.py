@@ -145,6 +145,7 @@ class Recipe:
     tokens: tuple[str, ...]
     setup: tuple[str, ...] = ()
     text: str = ""  # the arguments as the menu has them, in GRUB's own quotes
+    device_tree: str = ""  # of boards whose firmware has none
 
     @property
     def release(self) -> str:
@@ -170,17 +171,30 @@ def menu_recipes(menu: str) -> list[Recipe]:
         text = re.sub(r"(?<!\S)\$\{?\w+\}?(?!\S)", lambda found: _value_of(found[0], variables), text)
         identity = re.search(r"""(?:\$menuentry_id_option|--id)\s+'?([^'\s]+)'?""", header)
         setup = [line for line in lines[: kernels[0]] if _SETUP.match(line) and "initrdfail" not in line]
+        trees = [line.split()[1] for line in lines if re.match(r"devicetree\s+\S", line)]
         recipes.append(
             Recipe(
                 identity[1] if identity else "",
                 kernel,
                 tuple(lines[disks[-1]].split()[1:]) if disks else (),
                 tuple(grub_words(text)),
-                tuple(setup),
+                tuple(_filled(setup)),
                 text.strip(),
+                trees[-1] if trees else "",
             )
         )
     return recipes
+
+
+def _filled(lines: Iterable[str]) -> list[str]:
+    """Put a command into conditions of whose lines none is kept; GRUB takes an empty one for a syntax error."""
+    kept: list[str] = []
+    for line in lines:
+        opened = kept and re.match(r"(if|elif|else)\b", kept[-1]) and not re.search(r"\bfi$", kept[-1])
+        if opened and re.match(r"(elif|else|fi)\b", line):
+            kept.append("set realtime_kvm_empty=1")
+        kept.append(line)
+    return kept
 
 
 def _value_of(name: str, variables: Mapping[str, str]) -> str:
@@ -208,7 +222,15 @@ def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe
         variables.get(word[1:], word) if word.startswith("$") else word for word in " ".join(fields.get("options", [])).split(" ")
     ]
     text = " ".join(word for word in words if word)
-    return Recipe(identity, f"($root){kernel}", tuple(f"($root){path}" for path in initrds), tuple(grub_words(text)), text=text)
+    tree = fields.get("devicetree", [""])[-1]
+    return Recipe(
+        identity,
+        f"($root){kernel}",
+        tuple(f"($root){path}" for path in initrds),
+        tuple(grub_words(text)),
+        text=text,
+        device_tree=f"($root){tree}" if tree else "",
+    )
 
 
 def running_tokens(cmdline: Iterable[str]) -> list[str]:
@@ -227,7 +249,7 @@ def old_entry(recipes: Sequence[Recipe], release: str, cmdline: Sequence[str]) -
             "installed kernel first"
         )
     best = complete[0]
-    return Recipe(PREVIOUS, best.kernel, best.initrds, tuple(running_tokens(cmdline)), best.setup)
+    return Recipe(PREVIOUS, best.kernel, best.initrds, tuple(running_tokens(cmdline)), best.setup, device_tree=best.device_tree)
 
 
 def new_entry(recipe: Recipe) -> Recipe:
@@ -295,6 +317,8 @@ def _entry_text(title: str, recipe: Recipe) -> str:
     lines = [*recipe.setup, f"echo 'Loading {title} ...'", f"linux {recipe.kernel} {arguments}".rstrip()]
     if recipe.initrds:
         lines += ["echo 'Loading initial ramdisk ...'", f"initrd {' '.join(recipe.initrds)}"]
+    if recipe.device_tree:
+        lines.append(f"devicetree {recipe.device_tree}")
     body = "".join(f"  {line}\n" for line in lines)
     # an entry that asks for a password would wait for a hand
     return f"menuentry '{title}' --unrestricted --id '{recipe.identity}' {{\n{body}}}\n"

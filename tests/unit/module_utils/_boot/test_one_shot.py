@@ -141,6 +141,41 @@ def test_a_variable_of_the_menu_stands_for_its_arguments_in_the_entries():
     assert recipe.text.endswith("quiet skew_tick=1 'x=a;b' ${other}")
 
 
+@pytest.mark.parametrize("text", ["menu", "file"])
+def test_a_device_tree_stays_with_its_entry(text):
+    """Of boards whose firmware has none: Ubuntu's 10_linux, and the field of the Boot Loader Specification."""
+    if text == "menu":
+        (recipe,) = menu_recipes(
+            "menuentry 'Some Linux' $menuentry_id_option 'gnulinux-simple-x' {\n\tsearch --set=root x\n\tlinux\t/boot/vmlinuz-6.8-rt ro\n"
+            "\tinitrd\t/boot/initrd.img-6.8-rt\n\tdevicetree\t/boot/dtb-6.8-rt\n}\n"
+        )
+        path = "/boot/dtb-6.8-rt"
+    else:
+        recipe = bls_recipe("a", "linux /vmlinuz-6.8-rt\ninitrd /i.img\ndevicetree /dtb/board.dtb\noptions ro\n", {})
+        path = "($root)/dtb/board.dtb"
+    old = old_entry([recipe], "6.8-rt", ["ro"])
+    assert re.findall(r"(?m)^  devicetree (.*)$", frame(old, new_entry(recipe))) == [path, path]
+
+
+@pytest.mark.skipif(not shutil.which("grub-script-check"), reason="needs grub-script-check (grub-common)")
+@pytest.mark.parametrize(
+    "block",
+    [
+        'if [ "${recordfail}" = 1 ]; then\n  echo again\nfi',
+        "if true; then\n  echo a\nelif true; then\n  echo b\nelse\n  echo c\nfi",
+        "if true; then\n  echo a\nelse\n  search --set=root x\nfi",
+        "if true; then\n  if true; then\n    echo a\n  fi\nfi",
+        "if true; then insmod x; fi\nif true; then\n  insmod x\nfi",
+    ],
+)
+def test_a_condition_of_whose_lines_none_is_kept_is_no_syntax_error(block):
+    (recipe,) = menu_recipes(
+        f"menuentry 'x' --id 'x' {{\n{block}\nlinux /boot/vmlinuz-6.8-rt ro\ninitrd /boot/initrd.img-6.8-rt\n}}\n"
+    )
+    done = subprocess.run(["grub-script-check"], input=frame(recipe), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_entry_of_the_boot_loader_specification():
     recipe = bls_recipe(
         "abc-5.14.0+rt",
