@@ -69,6 +69,15 @@ def test_a_node_that_has_returned_is_told_with_the_reason(boot):
     assert "BMC" not in said
 
 
+def test_a_node_whose_one_time_entry_still_waits_is_told_so(boot):
+    code, said, _calls = boot(trial("unspent", "GRUB did not boot it"))
+    assert code != 0
+    assert (
+        "node1 is up again in its former kernel 6.1-stock and arguments, and a later boot may still be the trial: GRUB did not boot it"
+        in said
+    )
+
+
 def test_a_node_that_does_not_decide_is_told(boot):
     code, said, _calls = boot(trial("judging"))
     assert code != 0

@@ -30,6 +30,7 @@ EDGE = {
     "_boot/other_loaders",
     "_boot/place",
     "_boot/trial",
+    "_boot/watchdog",
     "_boot/way",
     "_firmware/redfish",
     "_firmware/staging",

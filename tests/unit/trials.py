@@ -39,6 +39,7 @@ def node(root):
         "/etc/systemd/system/sysinit.target.wants/": None,
         "/usr/sbin/grub-mkconfig": "",
         "/usr/sbin/grub-probe": "",
+        "/usr/bin/python3": "",
         "/var/lib/": None,
         "/boot/grub/": None,
         "/boot/grub/grubenv": EMPTY,

@@ -14,11 +14,15 @@ from .one_shot import (
     custom_problem,
     framed,
     menu_problem,
+    parse_environment,
     place_problem,
     stub_problem,
 )
+from .other_loaders import refuse_other_boot_loaders
 
 ENTRIES = "/boot/loader/entries"
+#: What the unit of the trial starts.
+PYTHON = "/usr/bin/python3"
 WITHOUT = "or boot without a way back (rt_kernel_trial: false)"
 #: The file of grub-mkconfig that makes the menu read custom.cfg.
 READS_CUSTOM = "/etc/grub.d/41_custom"
@@ -35,6 +39,9 @@ def check_place(host: Host, runner: Runner, folder: str) -> None:
             "GRUB did not boot this node (its kernel command line has no BOOT_IMAGE=), so GRUB cannot boot an entry once; "
             f"let GRUB boot it, {WITHOUT}"
         )
+    refuse_other_boot_loaders(host)
+    if not host.exists(PYTHON):
+        raise HostError(f"{PYTHON} does not exist, by which the node judges its new boot entry; install python3, {WITHOUT}")
     _check_efi(host, folder)
     check_menu(host, folder)
     custom, environment = f"{folder}/custom.cfg", f"{folder}/grubenv"
@@ -103,6 +110,16 @@ def _check_environment(host: Host, path: str) -> None:
     if block is None:
         maker = "grub2-editenv" if "/grub2/" in path else "grub-editenv"
         raise HostError(f"{path} does not exist, and GRUB cannot create it; create it ({maker} - create), {WITHOUT}")
+    left = parse_environment(block).get("prev_saved_entry")
+    if left:
+        raise HostError(
+            f"{path} has prev_saved_entry={left}, which makes GRUB boot the new entry as if somebody had chosen it; remove it "
+            f"(grub-editenv {path} unset prev_saved_entry), {WITHOUT}"
+        )
+    # grubby writes the new default into the same block before the trial is armed
+    names = [name.rpartition("/")[2][: -len(".conf")] for name in host.glob(f"{ENTRIES}/*.conf")] if "/grub2/" in path else []
+    if names:
+        block = change_environment(block, "saved_entry", max(names, key=lambda name: len(name.encode())))
     change_environment(block, "next_entry", TRIAL)
 
 

@@ -8,7 +8,6 @@ whose next boot is the old entry or the tried one. The node's own program (``_no
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -50,6 +49,7 @@ from .verdict import (
     RETURNED,
     TRIED,
     UNIT,
+    UNSPENT,
     WANTED,
     WATCHDOG,
     Boot,
@@ -63,10 +63,10 @@ from .verdict import (
     why_back,
     without,
 )
+from .watchdog import may_take_watchdog
 from .way import look_at_way
 
 RESOURCE = "boot on trial"
-_DEVICE = "/sys/class/watchdog/watchdog0"
 
 
 class BootTrial:
@@ -96,7 +96,7 @@ class BootTrial:
     # -- what is the case --------------------------------------------------------------------------
 
     def state(self) -> dict[str, str]:
-        """Return how the last trial stands (none, armed, judging, confirmed, returned), and why.
+        """Return how the last trial stands (none, armed, judging, confirmed, returned, unspent), and why.
 
         As long as the tried entry runs and the old one is the default, the trial has not ended, whatever the record says: the
         node may have given up and be shutting down, or the record may be lost.
@@ -112,7 +112,8 @@ class BootTrial:
         if record.state != ARMED:
             return {"state": record.state, "reason": record.reason}
         if boot == BACK:
-            return {"state": RETURNED, "reason": why_back(record, self.running, self._one_time() != TRIAL)}
+            waits = self._one_time() == TRIAL and _tries(text)
+            return {"state": UNSPENT if waits else RETURNED, "reason": why_back(record, self.running, not waits)}
         return {"state": CONFIRMED if boot == DEFAULT else ARMED, "reason": ""}
 
     def _custom(self) -> str:
@@ -188,6 +189,11 @@ class BootTrial:
         """Plan that the next boot is the new entry's, once; a ``pattern`` given is that of its kernel release."""
         if self._armed(following, seconds):
             return
+        once = self._one_time()
+        if once and once != TRIAL:
+            self.host.notes.append(
+                f"{self.environment} names {once} for the next boot (grub-reboot); the trial takes its place, so choose it again after the trial"
+            )
         before = self.state()["state"]
         change = Change(
             RESOURCE, before, f"{following.release} once, then as before unless the node confirms it", "none", "one boot on trial"
@@ -259,6 +265,7 @@ class BootTrial:
         old, new = self._old(), new_entry(named[0])
         self._check_files(new)
         check_script(self.host, self.runner, frame(old, new))
+        watches = may_take_watchdog(self.host)
         record = Record(
             ARMED,
             self.host.boot_id(),
@@ -269,8 +276,9 @@ class BootTrial:
             seconds,
             self._way(),
             self._libvirt_answers(),
-            self._watchdog(),
+            watches,
             self.host.value("/proc/sys/kernel/panic") or "",
+            self._new_folders() if watches else (),
         )
         self.host.write_file(PROGRAM, self.program)
         self.host.write_file(UNIT, self.unit.encode())
@@ -282,10 +290,13 @@ class BootTrial:
 
     def _write_link(self) -> None:
         full = self.host.path(WANTED)
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        files.unlink(full)
-        os.symlink(UNIT, full)
-        files.sync_directory(os.path.dirname(full))
+        try:
+            files.make_directories(os.path.dirname(full))
+            files.unlink(full)
+            os.symlink(UNIT, full)
+            files.sync_directory(os.path.dirname(full))
+        except OSError as error:
+            raise HostError(f"{WANTED} cannot be written: {error.strerror}") from None
 
     def _lift(self, whole: bool) -> None:
         state = self.state()["state"]
@@ -300,9 +311,16 @@ class BootTrial:
             self.host.write_file(RECORD, dump(replace(self.record, state=CONFIRMED)))
         else:
             self.host.write_file(RECORD, None)
-        for path in (RECORD, WATCHDOG):
+        # an empty folder that the administrator has made stays
+        for folder in (os.path.dirname(RECORD), *(self.record.folders if self.record else ())):
             with suppress(OSError):  # other files are there
-                os.rmdir(os.path.dirname(self.host.path(path)))
+                os.rmdir(self.host.path(folder))
+
+    def _new_folders(self) -> tuple[str, ...]:
+        """Return the folders that exist for the trial alone, an earlier one included."""
+        folder = os.path.dirname(WATCHDOG)
+        made = self.record is not None and folder in self.record.folders
+        return (folder,) if made or not self.host.exists(folder) else ()
 
     def _way(self) -> Way | None:
         session = ssh_session(self.host)
@@ -315,14 +333,6 @@ class BootTrial:
         if not any(self.host.exists(f"{folder}/virsh") for folder in ("/usr/bin", "/bin")):
             return False
         return self.runner(["timeout", "20", "virsh", "-q", "-c", "qemu:///system", "uri"])[0] == 0
-
-    def _watchdog(self) -> bool:
-        """Whether systemd may use a watchdog device for the trial: it can be stopped again, and the admin has not chosen a time."""
-        if self.host.value(f"{_DEVICE}/nowayout") != "0":
-            return False
-        paths = ["/etc/systemd/system.conf", *self.host.glob("/etc/systemd/system.conf.d/*.conf")]
-        texts = [self.host.read(path) or "" for path in paths if path != WATCHDOG]
-        return not any(re.search(r"^\s*RuntimeWatchdogSec\s*=", text, re.MULTILINE) for text in texts)
 
 
 def _is_entry(boot: Boot, entry: BootEntry) -> bool:

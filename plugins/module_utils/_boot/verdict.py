@@ -28,6 +28,8 @@ ARMED, CONFIRMED, RETURNED = "armed", "confirmed", "returned"
 STATES = (ARMED, CONFIRMED, RETURNED)
 #: How a trial stands while the tried entry runs and the node has not confirmed it; no record says so.
 JUDGING = "judging"
+#: How it stands while an old boot runs and the one-time entry still waits, so a later boot would be the trial; no record says so.
+UNSPENT = "unspent"
 
 #: Which boot this is: still the one before the trial, the tried one, the new entry as the default, or another one.
 WAITING, TRIED, DEFAULT, BACK = "waiting", "tried", "default", "back"
@@ -69,6 +71,7 @@ class Record:
     libvirt: bool = False
     watchdog: bool = False
     panic: str = ""  # kernel.panic before the reboot
+    folders: tuple[str, ...] = ()  # made for the trial's files
     reason: str = ""
 
 
@@ -93,6 +96,7 @@ def load(data: bytes) -> Record:
             old=_boot(fields.pop("old")),
             new=_boot(fields.pop("new")),
             extra=_texts(fields.pop("extra")),
+            folders=_texts(fields.pop("folders", [])),
             way=_way(way) if way else None,
             **fields,
         )
@@ -181,8 +185,8 @@ def why_back(record: Record, running: Boot, spent: bool) -> str:
     tried = f"{record.new.release} with its new arguments"
     if not spent:
         return (
-            f"GRUB did not boot {tried}: the one-time entry is still in grubenv, so GRUB could not write that file, or another entry was "
-            "chosen at the console"
+            f"GRUB did not boot {tried}: the one-time entry is still in grubenv. GRUB's menu was not read (kexec instead of a reboot, as "
+            "kexec-tools with LOAD_KEXEC=true do; another boot device), or GRUB could not write that file"
         )
     end = f"{tried} was booted once and did not come as far as to be judged: it panicked, hung until a reset, or did not find its disk"
     if not same_boot(running, record.old):

@@ -93,6 +93,36 @@ def test_a_running_kernel_that_is_no_longer_installed(root):
     refused(root, rf"/boot/vmlinuz-{STOCK} does not exist, which the boot entry of kernel {STOCK} needs")
 
 
+def test_a_kernel_that_another_boot_loader_of_that_name_has_booted(root):
+    fill(root, {"/proc/cmdline": "BOOT_IMAGE=debian/vmlinuz initrd=debian/initrd.img root=UUID=5f1c-77aa ro quiet\n"})
+    refused(root, r"^this machine was booted by PXELINUX or SYSLINUX")
+
+
+def test_without_the_python_that_the_unit_starts(root):
+    os.unlink(f"{root}/usr/bin/python3")
+    refused(root, r"^/usr/bin/python3 does not exist, by which the node judges")
+
+
+def test_a_saved_entry_that_would_count_as_chosen_by_hand(root):
+    fill(root, {ENVIRONMENT: change_environment(EMPTY, "prev_saved_entry", "0")})
+    refused(root, r"^/boot/grub/grubenv has prev_saved_entry=0, .*grub-editenv /boot/grub/grubenv unset prev_saved_entry")
+    fill(root, {ENVIRONMENT: change_environment(EMPTY, "prev_saved_entry", "")})  # as GRUB leaves it
+    tried(root)
+
+
+def test_on_the_rhel_family_a_block_that_is_full_once_the_default_is_set(tmp_path):
+    root = tmp_path / "el"
+    grubby = el_node(root)
+    os.rename(f"{root}/boot/loader/entries/id1.conf", f"{root}/boot/loader/entries/id1-with-a-longer-name.conf")
+    block = Path(f"{root}/boot/grub2/grubenv").read_bytes()
+    room = 1024 - len(block.rstrip(b"#")) - len("next_entry=realtime-kvm-trial\ntuned_params=\n")
+    fill(root, {"/boot/grub2/grubenv": change_environment(block, "tuned_params", "x" * room)})
+    before = snapshot(root)
+    with pytest.raises(RefusalError, match=r"grubenv\) is full, next_entry does not fit"):
+        el_tried(root, grubby)
+    assert snapshot(root) == before
+
+
 # -- a menu or a custom menu that would not obey the hold ------------------------------------------
 
 

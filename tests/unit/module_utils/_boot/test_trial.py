@@ -17,6 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import
     MARK,
     PREVIOUS,
     TRIAL,
+    change_environment,
     parse_environment,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, Way, load
@@ -29,6 +30,7 @@ from unit.trials import (
     EL_ARGUMENTS,
     EL_RT,
     EL_STOCK,
+    EMPTY,
     Tools,
     boot,
     el_node,
@@ -125,11 +127,62 @@ def test_a_run_is_refused_while_the_node_judges(root):
     assert trial_on(writable(root, check_mode=True), Tools(root)).judging()
 
 
-def test_grub_that_could_not_spend_the_one_time_entry_is_named(root):
+def test_a_one_time_entry_that_was_not_spent_is_named_and_still_counts(root):
+    """Rebooted by kexec, or GRUB could not write."""
     tried(root)
     fill(root, {"/proc/sys/kernel/random/boot_id": "bbbb\n"})
+    found = state_of(root)
+    assert found["state"] == "unspent", "a return is final until the next run, and this is none"
+    assert "the one-time entry is still in grubenv. GRUB's menu was not read (kexec" in found["reason"]
+    assert grub_boots(root) == TRIAL
+    assert state_of(root)["state"] == "judging"
+    assert grub_boots(root) == PREVIOUS
     assert state_of(root)["state"] == "returned"
-    assert "the one-time entry is still in grubenv" in state_of(root)["reason"]
+
+
+def test_a_one_time_entry_that_was_not_spent_is_armed_again_or_taken_back_by_the_next_run(root):
+    tried(root)
+    fill(root, {"/proc/sys/kernel/random/boot_id": "bbbb\n"})
+    assert [change.resource for change in tried(root).changes] == ["boot on trial"]
+    assert state_of(root)["state"] == "armed"
+    fill(root, {"/proc/sys/kernel/random/boot_id": "cccc\n"})
+    lifted(root)
+    assert (state_of(root)["state"], grub_boots(root)) == ("none", "menu")
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_one_time_entry_of_the_administrators_is_not_replaced_without_a_word(root, check_mode):
+    fill(root, {ENVIRONMENT: change_environment(EMPTY, "next_entry", "memtest86+")})
+    assert "names memtest86+ for the next boot (grub-reboot)" in " ".join(tried(root, check_mode=check_mode).notes)
+
+
+@pytest.mark.parametrize("own", ["", "set x=1", "menuentry 'mine' {\n}", "a\n"])
+def test_lifting_gives_the_custom_menu_back_to_the_last_byte(root, own):
+    fill(root, {CUSTOM: own})
+    tried(root)
+    lifted(root, whole=True)
+    assert Path(f"{root}{CUSTOM}").read_text() == own
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_was_made_for_the_trial_goes_and_one_of_the_administrators_stays(root, there):
+    folder = "/etc/systemd/system.conf.d"
+    fill(root, {"/sys/class/watchdog/watchdog0/nowayout": "0\n", **({f"{folder}/": None} if there else {})})
+    tried(root)
+    tried(root, wanted=["skew_tick=1"])
+    assert Path(f"{root}{WATCHDOG}").exists()
+    lifted(root, whole=True)
+    assert Path(f"{root}{folder}").is_dir() == there
+
+
+def test_a_link_that_cannot_be_written_is_a_refusal(root, monkeypatch):
+    def full(*_given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_trial.os, "symlink", full)
+    with pytest.raises(RefusalError, match=f"^{WANTED} cannot be written: No space left on device"):
+        tried(root)
+    assert grub_boots(root) == PREVIOUS
 
 
 def test_lifting_leaves_no_trace(root):
@@ -211,31 +264,12 @@ def test_a_file_that_cannot_be_written_leaves_the_old_entry_the_default(root, mo
 # -- what the record holds -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("files", "armed"),
-    [
-        ({"nowayout": "0\n"}, True),
-        ({"nowayout": "1\n"}, False),
-        ({}, False),
-    ],
-)
-def test_a_watchdog_is_used_where_it_can_be_stopped_again(root, files, armed):
-    fill(root, {f"/sys/class/watchdog/watchdog0/{name}": text for name, text in files.items()})
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_watchdog_is_taken_where_it_may_be(root, taken):
+    fill(root, {"/sys/class/watchdog/watchdog0/nowayout": "0\n" if taken else "1\n"})
     tried(root)
-    assert Path(f"{root}{WATCHDOG}").exists() == armed
-    assert load(Path(f"{root}{RECORD}").read_bytes()).watchdog == armed
-
-
-def test_a_watchdog_of_the_admins_stays_his(root):
-    fill(
-        root,
-        {
-            "/sys/class/watchdog/watchdog0/nowayout": "0\n",
-            "/etc/systemd/system.conf.d/a.conf": "[Manager]\nRuntimeWatchdogSec=20\n",
-        },
-    )
-    tried(root)
-    assert not Path(f"{root}{WATCHDOG}").exists()
+    assert Path(f"{root}{WATCHDOG}").exists() == taken
+    assert load(Path(f"{root}{RECORD}").read_bytes()).watchdog == taken
 
 
 def test_libvirt_is_asked_for_afterwards_if_it_answered_before(root):

@@ -44,7 +44,7 @@ def test_a_record_without_signs_of_the_way_asks_for_none():
     assert load(json.dumps(fields).encode()) == RECORD
 
 
-SIGNED = replace(RECORD, way=Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", 2, neighbour=True))
+SIGNED = replace(RECORD, folders=("/etc/x",), way=Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", 2, neighbour=True))
 
 
 @pytest.mark.parametrize("record", [RECORD, SIGNED, replace(RECORD, way=None, libvirt=False, state="returned", reason="x")])
@@ -74,6 +74,7 @@ def test_a_record_is_read_as_it_was_written(record):
         {"way": {"local": "x", "port": 22, "peer": "y", "cable": "x"}},
         {"folder": None},
         {"panic": 10},
+        {"folders": "x"},
         {"unknown": 1},
     ],
 )
