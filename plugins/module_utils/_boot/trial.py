@@ -278,13 +278,13 @@ class BootTrial:
             self._libvirt_answers(),
             watches,
             self.host.value("/proc/sys/kernel/panic") or "",
-            self._new_folders() if watches else (),
+            self._new_folders(watches),
         )
         self.host.write_file(PROGRAM, self.program)
         self.host.write_file(UNIT, self.unit.encode())
         self._write_link()
+        self.host.write_file(RECORD, dump(record))  # before the folder that it names
         self.host.write_file(WATCHDOG, self.watchdog.encode() if record.watchdog else None)
-        self.host.write_file(RECORD, dump(record))
         self._write_custom(frame(old, new))
         self._set_one_time(TRIAL)
 
@@ -316,11 +316,11 @@ class BootTrial:
             with suppress(OSError):  # other files are there
                 os.rmdir(self.host.path(folder))
 
-    def _new_folders(self) -> tuple[str, ...]:
+    def _new_folders(self, watches: bool) -> tuple[str, ...]:
         """Return the folders that exist for the trial alone, an earlier one included."""
         folder = os.path.dirname(WATCHDOG)
         made = self.record is not None and folder in self.record.folders
-        return (folder,) if made or not self.host.exists(folder) else ()
+        return (folder,) if made or (watches and not self.host.exists(folder)) else ()
 
     def _way(self) -> Way | None:
         session = ssh_session(self.host)
