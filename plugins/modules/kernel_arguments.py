@@ -182,9 +182,11 @@ trial:
   type: dict
   contains:
     state:
-      description: V(none), V(armed) (the next boot is the tried one), V(judging) (it runs), V(confirmed) or V(returned) (the old entry runs).
+      description:
+        - V(none), V(armed) (the next boot is the tried one), V(judging) (it runs, and the node has not confirmed it), V(confirmed), V(returned)
+          (the old entry runs) or V(unspent) (the old entry runs, and a later boot by GRUB is the trial).
       type: str
-    reason: {description: Why the node has returned; else empty., type: str}
+    reason: {description: Why the node has returned or is about to; else empty., type: str}
 realtime_guests:
   description: Names of running guests that have real-time vCPU threads.
   returned: success

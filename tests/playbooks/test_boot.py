@@ -69,6 +69,15 @@ def test_a_node_that_has_returned_is_told_with_the_reason(boot):
     assert "BMC" not in said
 
 
+def test_a_node_whose_one_time_entry_still_waits_is_told_so(boot):
+    code, said, _calls = boot(trial("unspent", "GRUB did not boot it"))
+    assert code != 0
+    assert (
+        "node1 is up again in its former kernel 6.1-stock and arguments, and a later boot may still be the trial: GRUB did not boot it"
+        in said
+    )
+
+
 def test_a_node_that_does_not_decide_is_told(boot):
     code, said, _calls = boot(trial("judging"))
     assert code != 0
@@ -95,3 +104,19 @@ def test_a_bmc_that_fails_ends_the_run(boot):
     code, _said, calls = boot({**trial("returned"), "fails": ["reboot", "bmc_reset"]}, **BMC)
     assert code != 0
     assert names(calls) == ["reboot", "bmc_reset"]
+
+
+@pytest.mark.parametrize("entry", ["preflight", "undo_preflight"])
+def test_a_run_waits_for_a_node_that_still_judges_an_earlier_boot(boot, nodes, entry):
+    """Without the end of the trial nothing would be planned; a plan in check mode waits for nothing."""
+    role = {"ansible.builtin.include_role": {"name": "realtime.kvm.rt_kernel", "tasks_from": entry}}
+    book = nodes.folder / "book.yml"
+    book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
+    for arguments, waits in (((), True), (("--check",), False)):
+        code, said, calls = nodes.run(
+            str(book), trial("judging"), *arguments, rt_kernel_trial_timeout=-55, rt_kernel_reboot_timeout=5
+        )
+        assert code == 0, said
+        asked = [call for call in calls if call["module"] == "kernel_arguments" and call.get("from_partition") is False]
+        assert bool(asked) == waits, said
+        assert all(call["check"] for call in calls if call["module"] == "kernel_arguments")

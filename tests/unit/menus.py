@@ -131,7 +131,7 @@ class MakeConfig:
             " ".join(found["GRUB_CMDLINE_LINUX_DEFAULT"].split()),
             found["GRUB_DEFAULT"] or "0",
             found["GRUB_CMDLINE_LINUX"],
-            submenu=found["GRUB_DISABLE_SUBMENU"] not in ("y", "true"),
+            submenu=found["GRUB_DISABLE_SUBMENU"] not in ("y", "yes", "true"),
         )
         Path(command[2]).write_text(self.changed(text) if self.text is None else self.text)
         return self.answer

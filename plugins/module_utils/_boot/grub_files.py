@@ -8,7 +8,7 @@ and /etc/grub.d/10_linux of Debian; grubby(8).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -32,7 +32,7 @@ done
 if [ -n "$realtime_kvm_kernel" ]; then
   realtime_kvm_entry="gnulinux-${{realtime_kvm_kernel#/boot/vmlinuz-}}-advanced-${{GRUB_DEVICE_UUID}}"
   case "${{GRUB_DISABLE_SUBMENU:-}}" in
-    y | true) GRUB_DEFAULT="$realtime_kvm_entry" ;;
+    y | yes | true) GRUB_DEFAULT="$realtime_kvm_entry" ;;
     *) GRUB_DEFAULT="gnulinux-advanced-${{GRUB_DEVICE_UUID}}>$realtime_kvm_entry" ;;
   esac
 fi
@@ -128,16 +128,10 @@ def parse_menu(text: str, saved: str = "") -> tuple[list[BootEntry], BootEntry |
     """Return all entries of a generated grub.cfg and the one that boots by default (None: unknown)."""
     root = _Menu("", "", [])
     stack: list[_Menu | None] = [root]
-    default = "0"
+    variables, default = _variables_and_default(text, saved)
     for line in text.splitlines():
         word = line.strip()
-        # the header sets the default twice: to grubenv's one-time entry, then to the configured one
-        match = re.fullmatch(r'set default="([^"$]*)"', word)
-        if match:
-            default = match[1]
-        elif word == 'set default="${saved_entry}"':
-            default = saved or "0"
-        elif re.match(r"(menuentry|submenu)\s", word) and word.endswith("{"):
+        if re.match(r"(menuentry|submenu)\s", word) and word.endswith("{"):
             title = re.match(r"""\w+\s+(?:'([^']*)'|"([^"]*)")""", word)
             identity = re.search(r"""(?:\$menuentry_id_option|--id)\s+'?([^'\s]+)'?""", word)
             menu = _Menu(identity[1] if identity else "", (title[1] or title[2] or "") if title else "", [])
@@ -150,8 +144,77 @@ def parse_menu(text: str, saved: str = "") -> tuple[list[BootEntry], BootEntry |
             stack.pop()
         elif re.match(r"linux(16|efi)?\s", word) and stack[-1] is not None:
             _command, kernel, *tokens = grub_words(word)
-            stack[-1].add(kernel, tuple(tokens))
-    return _entries(root), _resolve(root, default)
+            stack[-1].add(kernel, tuple(expand_tokens(tokens, variables)))
+    return _entries(root), None if default is None else _resolve(root, default or "0")
+
+
+#: An assignment, wherever a command may begin.
+_ASSIGNMENT = re.compile(
+    r"""(?:^|;|\b(?:then|else|do)\b)\s*(?:set\s+)?([A-Za-z_]\w*)=((?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s;'"\\])*)"""
+)
+_EXPANSION = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what a menu assigns outside of entries and functions, as it is written."""
+    depth = 0
+    for line in text.splitlines():
+        word = line.strip()
+        if word.endswith("{"):
+            depth += 1
+        elif word == "}":
+            depth -= 1
+        elif depth <= 0 and "=" in word and not word.startswith("#"):
+            yield from _ASSIGNMENT.findall(word)
+
+
+def _variables_and_default(text: str, saved: str) -> tuple[dict[str, str], str | None]:
+    """Return the variables of a menu that have one known value, and its default (None: it depends on an unknown one).
+
+    The header sets the default twice: to grubenv's one-time entry, which is not meant here, then to the configured one.
+    """
+    variables: dict[str, str] = {"saved_entry": saved}
+    several: set[str] = set()  # a condition chooses
+    default: str | None = ""
+    for name, written in _assignments(text):
+        value = None if several.intersection(_names(written)) else _expanded(written, variables)
+        if name == "default":
+            default = default if "next_entry" in written else value
+        elif value is not None and variables.setdefault(name, value) != value:
+            several.add(name)
+    return {name: value for name, value in variables.items() if name not in several}, default
+
+
+def _names(written: str) -> list[str]:
+    return [found[1] or found[2] for found in _EXPANSION.finditer(written)]
+
+
+def _expanded(written: str, variables: Mapping[str, str]) -> str | None:
+    """Return a value without its quotes and with its variables; None where one is unknown."""
+    parts: list[str] = []
+    for piece in _PIECE.finditer(written):
+        single, double, escaped, plain = piece.groups("")
+        text = double or plain
+        if any(name not in variables for name in _names(text)):
+            return None
+        text = _EXPANSION.sub(lambda found: variables[found[1] or found[2]], text)
+        parts.append(single + re.sub(r'\\(["\\$])', r"\1", text) + escaped)
+    return "".join(parts)
+
+
+def menu_variables(text: str) -> dict[str, str]:
+    """Return the variables that a menu sets outside of entries and functions, as far as their values are known."""
+    return _variables_and_default(text, "")[0]
+
+
+def expand_tokens(tokens: Iterable[str], variables: Mapping[str, str]) -> list[str]:
+    """Return the arguments of a kernel with those that a variable stands for (tuned's ``$tuned_params``); unknown ones stay."""
+    found: list[str] = []
+    for token in tokens:
+        match = _EXPANSION.fullmatch(token)
+        value = variables.get(match[1] or match[2]) if match else None
+        found += [token] if value is None else grub_words(value)
+    return found
 
 
 def _entries(menu: _Menu) -> list[BootEntry]:

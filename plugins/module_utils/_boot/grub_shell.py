@@ -43,6 +43,7 @@ class GrubSettings:
     tokens_dropped_by: str = ""
     default_dropped_by: str = ""
     behind_dashes: bool = False  # our tokens would stand behind --
+    variables: tuple[str, ...] = ()  # of GRUB's own, which stand for tokens
 
     @property
     def tokens(self) -> list[str]:
@@ -69,4 +70,5 @@ def parse_reading(output: str, drop_in: str) -> GrubSettings:
         next((name for name, words, _entry in later if _OURS not in words), ""),
         next((name for name, _words, entry in later if entry != _OURS), ""),
         "--" in last and _OURS in last and last.index("--") < last.index(_OURS),
+        tuple(token for token in last if token.startswith("$")),
     )

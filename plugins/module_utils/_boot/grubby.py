@@ -41,6 +41,7 @@ class Grubby:
         self.runner = runner
         self.program = program
         self.written = written
+        self.held = False  # no menu is generated
         self.entries = list(self._listed().values())
         self.default = self._default()
         self.originals = {name: json.loads(text) for name, text in host.entries("grubby").items()}

@@ -21,10 +21,20 @@ from .._host.paths import config_path
 from .._host.resolve import resolve
 from .._host.runner import run_checked
 from .arguments import KernelArgumentError, is_list_key
-from .grub_files import BootEntry, drop_in_tokens, newest_matching, parse_menu, render_drop_in, saved_entry
+from .grub_files import (
+    BootEntry,
+    drop_in_tokens,
+    expand_tokens,
+    menu_variables,
+    newest_matching,
+    parse_menu,
+    render_drop_in,
+    saved_entry,
+)
 from .grub_shell import GrubSettings, parse_reading, reading_script
 from .grubby import Grubby
 from .lines import check_line
+from .one_shot import menu_problem
 from .written import Written, parse_written
 
 GRUB_DEFAULTS = "/etc/default/grub"
@@ -56,6 +66,8 @@ class Grub:
         self.mkconfig = mkconfig
         self.written = written
         self.ours = drop_in_tokens(host.read(DROP_IN) or "")
+        #: Whether custom.cfg holds the old entry as the default while the menu changes; then the new menu must obey it.
+        self.held = False
 
     def check_writable(self) -> None:
         """Raise ``HostError``, before any change, when a file that must be written later is missing."""
@@ -78,8 +90,14 @@ class Grub:
         return parse_reading(out, DROP_IN)
 
     def foreign(self) -> dict[str, list[str]]:
-        """Return the kernel tokens of the administrator's files, by file."""
-        return dict(self.settings.foreign)
+        """Return the kernel tokens of the administrator's files, by file, and those of variables that the menu sets (tuned)."""
+        variables = menu_variables(self.host.read(GRUB_CFG) or "")
+        found = dict(self.settings.foreign)
+        for name in self.settings.variables:
+            tokens = expand_tokens([name], variables)
+            if tokens != [name]:
+                found[f"{GRUB_CFG} ({name})"] = tokens
+        return found
 
     def following(self) -> BootEntry | None:
         """Return the entry that boots next without any change."""
@@ -185,7 +203,7 @@ class Grub:
         kept = f"it is kept as {draft} and {GRUB_CFG} is unchanged"
         entry = self._default_of(self.host.read(draft) or "")
         if entry is None:
-            raise HostError(f"{self.mkconfig} generated a menu without a kernel; {kept}")
+            raise HostError(f"{self.mkconfig} generated a menu without a kernel, or one whose default a variable chooses; {kept}")
         try:
             check_line(f"the menu that {self.mkconfig} generated", entry.kernel, entry.lines, wanted)
         except KernelArgumentError as error:
@@ -197,6 +215,12 @@ class Grub:
             raise HostError(
                 f"{self.mkconfig} generated a menu whose default is {entry.release or entry.kernel} instead of {release}; {kept}. "
                 "Does a file of /etc/grub.d choose the default entry?"
+            )
+        problem = menu_problem(self.host.read(draft) or "") if self.held else ""
+        if problem:
+            raise HostError(
+                f"{self.mkconfig} generated a menu that would boot the new entry again and again: {problem}; {kept}. The old entry stays "
+                "the default"
             )
         try:
             replace_file(self.host.path(draft), self.host.path(real))

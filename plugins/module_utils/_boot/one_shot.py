@@ -2,7 +2,7 @@
 """Booting an entry once with GRUB: its environment block, and the frame that keeps the old entry the default.
 
 Pure. The menu that grub-mkconfig generates reads ``custom.cfg`` of its folder last (/etc/grub.d/41_custom), on Debian, Ubuntu
-and the RHEL family alike. The frame is a part of that file: two entries and a decision. Removing it makes the menu's own
+and the RHEL family alike. The frame is the first part of that file: two entries and a decision. Removing it makes the menu's own
 default count again, whatever regenerates the menu meanwhile. Sources: GRUB manual, "Environment block", ``load_env`` and
 ``save_env``; /etc/grub.d/00_header (``next_entry``); the Boot Loader Specification; blscfg of the RHEL family's GRUB.
 """
@@ -15,20 +15,22 @@ from dataclasses import dataclass, replace
 
 from .._cpus.cmdline import canonical, key_of
 from .._cpus.errors import RefusalError
-from .grub_files import grub_words
+from .grub_files import expand_tokens, grub_words, menu_variables
 
 #: Identifiers of the frame's entries; ``next_entry`` holds the second.
 PREVIOUS, TRIAL = "realtime-kvm-previous", "realtime-kvm-trial"
 #: What marks the tried boot; the kernel leaves arguments with a dot to modules.
 MARK = "realtime-kvm.trial=1"
 #: Arguments of the tried boot alone. The kernel and initramfs-tools reboot after ``panic`` seconds; dracut needs the last two.
-TRIAL_TOKENS = (MARK, "panic=10", "rd.shell=0", "rd.emergency=reboot")
+TRIAL_PANIC = "10"
+TRIAL_TOKENS = (MARK, f"panic={TRIAL_PANIC}", "rd.shell=0", "rd.emergency=reboot")
 #: The kernel keeps so many bytes of its command line on x86 (COMMAND_LINE_SIZE less the end); some are for what GRUB adds.
 _LONGEST = 2047 - 120
 #: File systems that GRUB writes the environment block to. Debian's 00_header lists some that it cannot write.
 WRITABLE = ("ext2", "xfs", "fat")
 
 _BEGIN = "### BEGIN realtime.kvm: one boot on trial; this part is replaced as a whole ###\n"
+_EMPTY = "# the file was empty before\n"
 _END = "### END realtime.kvm ###\n"
 _BLOCK_HEAD = b"# GRUB Environment Block\n"
 _BLOCK_SIZE = 1024
@@ -81,13 +83,44 @@ def change_environment(data: bytes, name: str, value: str | None) -> bytes:
 # -- what a menu must have, and where GRUB must be able to write -----------------------------------
 
 
+#: An assignment of the default entry, wherever a command may begin.
+_SETS_DEFAULT = re.compile(r"(?m)(?:^|[;{}]|\b(?:then|else|do))[ \t]*((?:set[ \t]+)?default=[^\s;]*)")
+_SOURCE = re.compile(r"(?m)^\s*source \$\{config_directory\}/custom\.cfg.*$")
+
+
 def menu_problem(menu: str) -> str:
     """Return why a generated menu cannot boot an entry once; empty: it can."""
-    if not re.search(r"^\s*source \$\{config_directory\}/custom\.cfg", menu, re.MULTILINE):
+    source = _SOURCE.search(menu)
+    if not source:
         return "it does not read custom.cfg (make /etc/grub.d/41_custom executable, and generate the menu again)"
     if not re.search(r'^\s*set default="\$\{next_entry\}"', menu, re.MULTILINE) or "save_env next_entry" not in menu:
         return "it does not know next_entry (is /etc/grub.d/00_header the distribution's own? generate the menu again)"
+    later = _SETS_DEFAULT.search(menu, source.end())
+    if later:
+        return (
+            f"it chooses the default again ({later[1]}) after it has read custom.cfg; let that file of /etc/grub.d sort before "
+            "41_custom, or choose the default by GRUB_DEFAULT, and generate the menu again"
+        )
     return ""
+
+
+def custom_problem(own: str) -> str:
+    """Return why the administrator's lines of custom.cfg would undo the frame before them; empty: they do not."""
+    found = _SETS_DEFAULT.search(own)
+    return f"chooses the default entry ({found[1]}), and GRUB would boot that one; choose it by GRUB_DEFAULT" if found else ""
+
+
+def stub_problem(text: str, folder: str) -> str:
+    """Return what a menu on the EFI partition is, if it does not lead GRUB to the menu of a folder and does nothing else."""
+    if re.search(r"(?m)^\s*(menuentry|submenu|blscfg|linux\w*)\b", text):
+        return "is a whole menu"
+    there = f"/{folder.rpartition('/')[2]}"
+    prefix = re.search(r"(?m)^\s*set\s+prefix=(.*)$", text)
+    configured = re.search(r"(?m)^\s*(?:configfile|normal)\s+(.*)$", text)
+    if not configured:
+        return "does not lead to another menu"
+    path = configured[1].replace("${prefix}", "$prefix").replace("$prefix", prefix[1] if prefix else "")
+    return "" if re.sub("[\"' ]", "", path).endswith(f"{there}/grub.cfg") else f"leads to {configured[1].strip()}"
 
 
 def place_problem(file_system: str, abstraction: str) -> str:
@@ -112,6 +145,7 @@ class Recipe:
     tokens: tuple[str, ...]
     setup: tuple[str, ...] = ()
     text: str = ""  # the arguments as the menu has them, in GRUB's own quotes
+    device_tree: str = ""  # of boards whose firmware has none
 
     @property
     def release(self) -> str:
@@ -125,6 +159,7 @@ def menu_recipes(menu: str) -> list[Recipe]:
     An entry may have two ``linux`` lines (GRUB_FORCE_PARTUUID): the one with an initial RAM disk is taken.
     """
     recipes = []
+    variables = menu_variables(menu)
     for header, body in re.findall(r"(?ms)^[ \t]*menuentry\s([^\n]*)\{[ \t]*\n(.*?)^[ \t]*\}[ \t]*$", menu):
         lines = [line.strip() for line in body.splitlines()]
         kernels = [number for number, line in enumerate(lines) if re.match(r"linux(16|efi)?\s", line)]
@@ -133,19 +168,42 @@ def menu_recipes(menu: str) -> list[Recipe]:
             continue
         chosen = max((number for number in kernels if disks and number < disks[-1]), default=kernels[0])
         kernel, _blank, text = re.sub(r"^linux\w*\s+", "", lines[chosen]).partition(" ")
+        text = re.sub(r"(?<!\S)\$\{?\w+\}?(?!\S)", lambda found: _value_of(found[0], variables), text)
         identity = re.search(r"""(?:\$menuentry_id_option|--id)\s+'?([^'\s]+)'?""", header)
         setup = [line for line in lines[: kernels[0]] if _SETUP.match(line) and "initrdfail" not in line]
+        trees = [line.split()[1] for line in lines if re.match(r"devicetree\s+\S", line)]
         recipes.append(
             Recipe(
                 identity[1] if identity else "",
                 kernel,
                 tuple(lines[disks[-1]].split()[1:]) if disks else (),
                 tuple(grub_words(text)),
-                tuple(setup),
+                tuple(_filled(setup)),
                 text.strip(),
+                trees[-1] if trees else "",
             )
         )
     return recipes
+
+
+def _filled(lines: Iterable[str]) -> list[str]:
+    """Put a command into conditions of whose lines none is kept; GRUB takes an empty one for a syntax error."""
+    kept: list[str] = []
+    for line in lines:
+        opened = kept and re.match(r"(if|elif|else)\b", kept[-1]) and not re.search(r"\bfi$", kept[-1])
+        if opened and re.match(r"(elif|else|fi)\b", line):
+            kept.append("set realtime_kvm_empty=1")
+        kept.append(line)
+    return kept
+
+
+def _value_of(name: str, variables: Mapping[str, str]) -> str:
+    """Return what a variable of the menu stands for, as GRUB must read it; an unknown one stays."""
+    tokens = expand_tokens([name], variables)
+    try:
+        return name if tokens == [name] else " ".join(map(quoted, tokens))
+    except OneShotError:
+        return name
 
 
 def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe:
@@ -164,7 +222,15 @@ def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe
         variables.get(word[1:], word) if word.startswith("$") else word for word in " ".join(fields.get("options", [])).split(" ")
     ]
     text = " ".join(word for word in words if word)
-    return Recipe(identity, f"($root){kernel}", tuple(f"($root){path}" for path in initrds), tuple(grub_words(text)), text=text)
+    tree = fields.get("devicetree", [""])[-1]
+    return Recipe(
+        identity,
+        f"($root){kernel}",
+        tuple(f"($root){path}" for path in initrds),
+        tuple(grub_words(text)),
+        text=text,
+        device_tree=f"($root){tree}" if tree else "",
+    )
 
 
 def running_tokens(cmdline: Iterable[str]) -> list[str]:
@@ -183,7 +249,7 @@ def old_entry(recipes: Sequence[Recipe], release: str, cmdline: Sequence[str]) -
             "installed kernel first"
         )
     best = complete[0]
-    return Recipe(PREVIOUS, best.kernel, best.initrds, tuple(running_tokens(cmdline)), best.setup)
+    return Recipe(PREVIOUS, best.kernel, best.initrds, tuple(running_tokens(cmdline)), best.setup, device_tree=best.device_tree)
 
 
 def new_entry(recipe: Recipe) -> Recipe:
@@ -251,6 +317,8 @@ def _entry_text(title: str, recipe: Recipe) -> str:
     lines = [*recipe.setup, f"echo 'Loading {title} ...'", f"linux {recipe.kernel} {arguments}".rstrip()]
     if recipe.initrds:
         lines += ["echo 'Loading initial ramdisk ...'", f"initrd {' '.join(recipe.initrds)}"]
+    if recipe.device_tree:
+        lines.append(f"devicetree {recipe.device_tree}")
     body = "".join(f"  {line}\n" for line in lines)
     # an entry that asks for a password would wait for a hand
     return f"menuentry '{title}' --unrestricted --id '{recipe.identity}' {{\n{body}}}\n"
@@ -271,9 +339,14 @@ def framed(custom: str) -> str:
 
 
 def with_frame(custom: str | None, text: str) -> str | None:
-    """Return custom.cfg with another frame (empty: without one; None: the file does not exist); other lines stay."""
-    rest = (custom or "").replace(framed(custom or ""), "") if framed(custom or "") else custom or ""
+    """Return custom.cfg with another frame (empty: without one; None: the file does not exist); other lines stay as they are.
+
+    The frame comes first: GRUB runs what it has read, and the lines behind it may end it or be a syntax error. A mark in the
+    frame remembers that the file existed although it was empty.
+    """
+    before = framed(custom or "")
+    rest = (custom or "").replace(before, "")
+    empty = _EMPTY in before if before else custom == ""
     if not text:
-        return rest if rest or custom is None or not framed(custom) else None
-    glue = "" if not rest or rest.endswith("\n") else "\n"
-    return f"{rest}{glue}{text}"
+        return rest if rest or empty else None
+    return (text.replace(_BEGIN, _BEGIN + _EMPTY, 1) if empty else text) + rest

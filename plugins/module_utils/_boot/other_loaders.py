@@ -2,7 +2,8 @@
 """Which boot loader has booted, where it is not the one whose files are there. Edge, read-only.
 
 GRUB's packages and menu may be left on a machine that boots by something else; its menu then decides nothing. Sources: the
-Boot Loader Interface (LoaderInfo), systemd-boot(7), kernel-install(8), and proxmox-boot-tool's documentation.
+Boot Loader Interface (LoaderInfo), systemd-boot(7), kernel-install(8), SYSLINUX's doc/syslinux.txt (BOOT_IMAGE=, initrd=), and
+proxmox-boot-tool's documentation.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ def booted_by(host: Host) -> str:
     # an EFI loader names the initrd by its path on the EFI partition; GRUB loads it itself and adds BOOT_IMAGE=
     if re.search(r"(^|\s)initrd=\S*\\", line) and not re.search(r"(^|\s)BOOT_IMAGE=", line):
         return "an EFI boot loader such as systemd-boot"
+    # these name the kernel as their configuration does, and add the initrd; GRUB's path begins with / or with a device in brackets
+    image = re.search(r"(?:^|\s)BOOT_IMAGE=(\S*)", line)
+    if image and (re.search(r"(^|\s)initrd=[^\s\\]", line) or not re.match(r"[/(]", image[1])):
+        return "PXELINUX or SYSLINUX"
     return ""
 
 

@@ -8,7 +8,6 @@ whose next boot is the old entry or the tried one. The node's own program (``_no
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -22,6 +21,7 @@ from .._host.session import ssh_session
 from .grub_files import BootEntry
 from .loader import find_boot_loader
 from .one_shot import (
+    MARK,
     TRIAL,
     OneShotError,
     Recipe,
@@ -30,25 +30,26 @@ from .one_shot import (
     extra_tokens,
     frame,
     framed,
-    menu_problem,
     menu_recipes,
     new_entry,
     old_entry,
     parse_environment,
-    place_problem,
     running_tokens,
     with_frame,
 )
+from .place import ENTRIES, check_menu, check_place, check_script
 from .verdict import (
     ARMED,
     BACK,
     CONFIRMED,
     DEFAULT,
+    JUDGING,
     PROGRAM,
     RECORD,
     RETURNED,
     TRIED,
     UNIT,
+    UNSPENT,
     WANTED,
     WATCHDOG,
     Boot,
@@ -62,12 +63,10 @@ from .verdict import (
     why_back,
     without,
 )
+from .watchdog import may_take_watchdog
+from .way import look_at_way
 
 RESOURCE = "boot on trial"
-_ENTRIES = "/boot/loader/entries"
-_WITHOUT = "or boot without a way back (rt_kernel_trial: false)"
-_PROBES = ("/usr/sbin/grub-probe", "/usr/sbin/grub2-probe", "/usr/bin/grub-probe", "/usr/bin/grub2-probe")
-_DEVICE = "/sys/class/watchdog/watchdog0"
 
 
 class BootTrial:
@@ -97,14 +96,25 @@ class BootTrial:
     # -- what is the case --------------------------------------------------------------------------
 
     def state(self) -> dict[str, str]:
-        """Return how the last trial stands (none, armed, judging, confirmed, returned), and why."""
-        record = self.record
-        if record is None or record.state != ARMED:
-            return {"state": record.state if record else "none", "reason": record.reason if record else ""}
-        boot = which_boot(record, self.host.boot_id(), self.running, bool(framed(self._custom())))
+        """Return how the last trial stands (none, armed, judging, confirmed, returned, unspent), and why.
+
+        As long as the tried entry runs and the old one is the default, the trial has not ended, whatever the record says: the
+        node may have given up and be shutting down, or the record may be lost.
+        """
+        record, text = self.record, framed(self._custom())
+        if record is None:
+            if MARK in self.running.tokens and _tries(text):
+                return {"state": JUDGING, "reason": f"{RECORD} cannot be read"}
+            return {"state": "none", "reason": ""}
+        boot = which_boot(record, self.host.boot_id(), self.running, bool(text))
+        if boot == TRIED and record.state != CONFIRMED:
+            return {"state": JUDGING, "reason": record.reason}
+        if record.state != ARMED:
+            return {"state": record.state, "reason": record.reason}
         if boot == BACK:
-            return {"state": RETURNED, "reason": why_back(record, self.running, self._one_time() != TRIAL)}
-        return {"state": {DEFAULT: CONFIRMED, TRIED: "judging"}.get(boot, ARMED), "reason": ""}
+            waits = self._one_time() == TRIAL and _tries(text)
+            return {"state": UNSPENT if waits else RETURNED, "reason": why_back(record, self.running, not waits)}
+        return {"state": CONFIRMED if boot == DEFAULT else ARMED, "reason": ""}
 
     def _custom(self) -> str:
         return (self.host.read_bytes(self.custom) or b"").decode("utf-8", "surrogateescape")
@@ -119,60 +129,34 @@ class BootTrial:
 
     def judging(self) -> bool:
         """Return whether the node is about to confirm its boot or to give it up; a run that would change it is refused."""
-        if self.record is None or self.state()["state"] != "judging":
+        found = self.state()
+        if found["state"] != JUDGING:
             return False
-        if not self.host.dry:
+        if self.host.dry:
+            return True
+        if self.record is None:
             raise HostError(
-                f"the node is judging its new boot entry; wait until it has (at most {self.record.seconds} s after the boot)"
+                f"the node runs a boot entry on trial and {found['reason']}, so it cannot be confirmed; reboot the node, which leads back to "
+                "its old boot entry, and run the playbook again"
             )
-        return True
+        if found["reason"]:
+            raise HostError(
+                f"the node has given up its new boot entry ({found['reason']}) and reboots into its old one; wait until it is up again"
+            )
+        raise HostError(
+            f"the node is judging its new boot entry; wait until it has (at most {self.record.seconds} s after the boot)"
+        )
 
     def check(self) -> None:
         """Raise, before any change, when GRUB cannot boot an entry once here or a failed boot could not lead back."""
-        if not any(token.startswith("BOOT_IMAGE=") for token in self.running.tokens):
-            raise HostError(
-                "GRUB did not boot this node (its kernel command line has no BOOT_IMAGE=), so GRUB cannot boot an entry once; "
-                f"let GRUB boot it, {_WITHOUT}"
-            )
-        problem = menu_problem(self.host.read(f"{self.folder}/grub.cfg") or "")
-        if problem:
-            raise HostError(f"{self.folder}/grub.cfg cannot boot an entry once: {problem}, {_WITHOUT}")
-        for path in (self.custom, self.environment):
-            if files.read_link(self.host.path(path)) is not None:
-                raise HostError(f"{path} is a symbolic link, which GRUB may not follow; put the file itself there, {_WITHOUT}")
-        block = self.host.read_bytes(self.environment)
-        if block is None:
-            maker = "grub2-editenv" if self.folder.endswith("2") else "grub-editenv"
-            raise HostError(
-                f"{self.environment} does not exist, and GRUB cannot create it; create it ({maker} - create), {_WITHOUT}"
-            )
-        change_environment(block, "next_entry", TRIAL)
-        problem = place_problem(self._probe("fs"), self._probe("abstraction"))
-        if problem:
-            raise HostError(
-                f"GRUB cannot write {self.environment}, so an entry would boot again and again: {problem}; move /boot to a plain "
-                f"partition, {_WITHOUT}"
-            )
-        self._old()
-
-    def _probe(self, target: str) -> str:
-        program = next((path for path in _PROBES if self.host.exists(path)), None)
-        if program is None:
-            raise HostError(
-                f"grub-probe was not found, so it is unknown whether GRUB can write here; install grub-common, {_WITHOUT}"
-            )
-        code, out, err = self.runner([program, f"--target={target}", self.folder])
-        if code != 0:
-            raise HostError(
-                f"{program} --target={target} {self.folder} failed: {(err or out).strip()[-300:]}; repair it, {_WITHOUT}"
-            )
-        return out
+        check_place(self.host, self.runner, self.folder)
+        check_script(self.host, self.runner, frame(self._old()))
 
     def _recipes(self) -> list[Recipe]:
         if self.folder.endswith("2"):
             variables = parse_environment(self.host.read_bytes(self.environment) or b"")
-            names = [path.rpartition("/")[2][: -len(".conf")] for path in self.host.glob(f"{_ENTRIES}/*.conf")]
-            return [bls_recipe(name, self.host.read(f"{_ENTRIES}/{name}.conf") or "", variables) for name in names]
+            names = [path.rpartition("/")[2][: -len(".conf")] for path in self.host.glob(f"{ENTRIES}/*.conf")]
+            return [bls_recipe(name, self.host.read(f"{ENTRIES}/{name}.conf") or "", variables) for name in names]
         return menu_recipes(self.host.read(f"{self.folder}/grub.cfg") or "")
 
     def _old(self) -> Recipe:
@@ -195,16 +179,21 @@ class BootTrial:
         custom = self._custom()
         text = frame(self._old())
         # an entry on trial may stand there already: it boots only if next_entry names it
-        if _entry_of(text) == _entry_of(framed(custom)):
+        if _entry_of(text) == _entry_of(framed(custom)) and custom.startswith(framed(custom)):
             return
-        after = with_frame(custom or None, text)
-        change = Change(self.custom, custom or None, after, "none", "the old entry stays the default")
-        self.host.follow_up(change, lambda: self._write_custom(text))
+        there = custom if self.host.exists(self.custom) else None
+        change = Change(self.custom, there, with_frame(there, text), "none", "the old entry stays the default")
+        self.host.follow_up(change, lambda: self._hold(text))
 
     def arm(self, following: BootEntry, seconds: int, pattern: str | None) -> None:
         """Plan that the next boot is the new entry's, once; a ``pattern`` given is that of its kernel release."""
         if self._armed(following, seconds):
             return
+        once = self._one_time()
+        if once and once != TRIAL:
+            self.host.notes.append(
+                f"{self.environment} names {once} for the next boot (grub-reboot); the trial takes its place, so choose it again after the trial"
+            )
         before = self.state()["state"]
         change = Change(
             RESOURCE, before, f"{following.release} once, then as before unless the node confirms it", "none", "one boot on trial"
@@ -218,7 +207,7 @@ class BootTrial:
             and (record.state, record.boot_id, record.seconds) == (ARMED, self.host.boot_id(), seconds)
             and _is_entry(without(record.new, record.extra), following)
             and self._one_time() == TRIAL
-            and f"--id '{TRIAL}'" in framed(self._custom())
+            and _tries(framed(self._custom()))
             and self.host.read_bytes(PROGRAM) == self.program
             and self.host.read(UNIT) == self.unit
         )
@@ -232,6 +221,12 @@ class BootTrial:
             self.host.follow_up(change, lambda: self._lift(whole))
 
     # -- steps -------------------------------------------------------------------------------------
+
+    def _hold(self, text: str) -> None:
+        # a confirmation that was not written down shows only by the missing frame, which comes back now
+        if self.record and self.record.state == ARMED and self.state()["state"] == CONFIRMED:
+            self.host.write_file(RECORD, dump(replace(self.record, state=CONFIRMED)))
+        self._write_custom(text)
 
     def _write_custom(self, text: str) -> None:
         content = with_frame(self._custom() if self.host.exists(self.custom) else None, text)
@@ -262,13 +257,15 @@ class BootTrial:
         if _is_entry(Boot(self.running.release, tuple(running_tokens(self.running.tokens))), entry):
             self._lift(whole=True)  # the menu, once generated, boots what runs already
             return
+        check_menu(self.host, self.folder)
         recipes = [recipe for recipe in self._recipes() if recipe.release == entry.release]
         named = [recipe for recipe in recipes if recipe.identity == entry.identity] or recipes
         if not named:
             raise HostError(f"the boot menu has no entry of kernel {entry.release}; the old entry stays the default")
         old, new = self._old(), new_entry(named[0])
         self._check_files(new)
-        session = ssh_session(self.host)
+        check_script(self.host, self.runner, frame(old, new))
+        watches = may_take_watchdog(self.host)
         record = Record(
             ARMED,
             self.host.boot_id(),
@@ -277,24 +274,29 @@ class BootTrial:
             extra_tokens(named[0].tokens),
             self.folder,
             seconds,
-            Way(session.server, session.port, session.client) if session else None,
+            self._way(),
             self._libvirt_answers(),
-            self._watchdog(),
+            watches,
+            self.host.value("/proc/sys/kernel/panic") or "",
+            self._new_folders(watches),
         )
         self.host.write_file(PROGRAM, self.program)
         self.host.write_file(UNIT, self.unit.encode())
         self._write_link()
+        self.host.write_file(RECORD, dump(record))  # before the folder that it names
         self.host.write_file(WATCHDOG, self.watchdog.encode() if record.watchdog else None)
-        self.host.write_file(RECORD, dump(record))
         self._write_custom(frame(old, new))
         self._set_one_time(TRIAL)
 
     def _write_link(self) -> None:
         full = self.host.path(WANTED)
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        files.unlink(full)
-        os.symlink(UNIT, full)
-        files.sync_directory(os.path.dirname(full))
+        try:
+            files.make_directories(os.path.dirname(full))
+            files.unlink(full)
+            os.symlink(UNIT, full)
+            files.sync_directory(os.path.dirname(full))
+        except OSError as error:
+            raise HostError(f"{WANTED} cannot be written: {error.strerror}") from None
 
     def _lift(self, whole: bool) -> None:
         state = self.state()["state"]
@@ -309,22 +311,28 @@ class BootTrial:
             self.host.write_file(RECORD, dump(replace(self.record, state=CONFIRMED)))
         else:
             self.host.write_file(RECORD, None)
-        for path in (RECORD, WATCHDOG):
+        # an empty folder that the administrator has made stays
+        for folder in (os.path.dirname(RECORD), *(self.record.folders if self.record else ())):
             with suppress(OSError):  # other files are there
-                os.rmdir(os.path.dirname(self.host.path(path)))
+                os.rmdir(self.host.path(folder))
+
+    def _new_folders(self, watches: bool) -> tuple[str, ...]:
+        """Return the folders that exist for the trial alone, an earlier one included."""
+        folder = os.path.dirname(WATCHDOG)
+        made = self.record is not None and folder in self.record.folders
+        return (folder,) if made or (watches and not self.host.exists(folder)) else ()
+
+    def _way(self) -> Way | None:
+        session = ssh_session(self.host)
+        if session is None:
+            return None
+        signs = look_at_way(self.runner, self.host.path("/").rstrip("/"), session.client)
+        return Way(session.server, session.port, session.client, signs.source, signs.cable, signs.neighbour)
 
     def _libvirt_answers(self) -> bool:
         if not any(self.host.exists(f"{folder}/virsh") for folder in ("/usr/bin", "/bin")):
             return False
         return self.runner(["timeout", "20", "virsh", "-q", "-c", "qemu:///system", "uri"])[0] == 0
-
-    def _watchdog(self) -> bool:
-        """Whether systemd may use a watchdog device for the trial: it can be stopped again, and the admin has not chosen a time."""
-        if self.host.value(f"{_DEVICE}/nowayout") != "0":
-            return False
-        paths = ["/etc/systemd/system.conf", *self.host.glob("/etc/systemd/system.conf.d/*.conf")]
-        texts = [self.host.read(path) or "" for path in paths if path != WATCHDOG]
-        return not any(re.search(r"^\s*RuntimeWatchdogSec\s*=", text, re.MULTILINE) for text in texts)
 
 
 def _is_entry(boot: Boot, entry: BootEntry) -> bool:
@@ -332,6 +340,11 @@ def _is_entry(boot: Boot, entry: BootEntry) -> bool:
     return any(same_boot(boot, Boot(entry.release, tuple(line))) for line in entry.lines)
 
 
+def _tries(text: str) -> bool:
+    """Whether a frame has an entry on trial."""
+    return f"--id '{TRIAL}'" in text
+
+
 def _entry_of(text: str) -> str:
     """Return the old entry in a frame."""
-    return text.partition("\n}\n")[0]
+    return text.partition("\n}\n")[0].partition("menuentry ")[2]

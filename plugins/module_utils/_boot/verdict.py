@@ -26,6 +26,10 @@ SCHEMA = 1
 #: The states of a record. A trial that has ended is in one of the last two.
 ARMED, CONFIRMED, RETURNED = "armed", "confirmed", "returned"
 STATES = (ARMED, CONFIRMED, RETURNED)
+#: How a trial stands while the tried entry runs and the node has not confirmed it; no record says so.
+JUDGING = "judging"
+#: How it stands while an old boot runs and the one-time entry still waits, so a later boot would be the trial; no record says so.
+UNSPENT = "unspent"
 
 #: Which boot this is: still the one before the trial, the tried one, the new entry as the default, or another one.
 WAITING, TRIED, DEFAULT, BACK = "waiting", "tried", "default", "back"
@@ -46,6 +50,10 @@ class Way:
     local: str
     port: int
     peer: str
+    # the signs that it had before the reboot (_boot/way)
+    source: str = ""
+    cable: int = 0
+    neighbour: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,8 @@ class Record:
     way: Way | None = None
     libvirt: bool = False
     watchdog: bool = False
+    panic: str = ""  # kernel.panic before the reboot
+    folders: tuple[str, ...] = ()  # made for the trial's files
     reason: str = ""
 
 
@@ -86,20 +96,29 @@ def load(data: bytes) -> Record:
             old=_boot(fields.pop("old")),
             new=_boot(fields.pop("new")),
             extra=_texts(fields.pop("extra")),
-            way=Way(str(way["local"]), int(way["port"]), str(way["peer"])) if way else None,
+            folders=_texts(fields.pop("folders", [])),
+            way=_way(way) if way else None,
             **fields,
         )
-        texts = (record.state, record.boot_id, record.folder, record.reason)
+        texts = (record.state, record.boot_id, record.folder, record.panic, record.reason)
         sound = schema == SCHEMA and record.state in STATES and all(isinstance(text, str) for text in texts)
         if not sound or isinstance(record.seconds, bool) or not isinstance(record.seconds, int):
             raise TypeError("fields")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise RecordError("it is damaged") from None
     return record
 
 
 def _boot(fields: Mapping[str, Any]) -> Boot:
     return Boot(str(fields["release"]), _texts(fields["tokens"]))
+
+
+def _way(fields: Mapping[str, Any]) -> Way:
+    port, cable = int(fields["port"]), int(fields.get("cable", 0))
+    if not 0 < port < 1 << 16:
+        raise ValueError("port")
+    addresses = (str(fields["local"]), port, str(fields["peer"]))
+    return Way(*addresses, str(fields.get("source", "")), cable, fields.get("neighbour") is True)
 
 
 def _texts(values: Any) -> tuple[str, ...]:
@@ -166,8 +185,8 @@ def why_back(record: Record, running: Boot, spent: bool) -> str:
     tried = f"{record.new.release} with its new arguments"
     if not spent:
         return (
-            f"GRUB did not boot {tried}: the one-time entry is still in grubenv, so GRUB could not write that file, or another entry was "
-            "chosen at the console"
+            f"GRUB did not boot {tried}: the one-time entry is still in grubenv. GRUB's menu was not read (kexec instead of a reboot, as "
+            "kexec-tools with LOAD_KEXEC=true do; another boot device), or GRUB could not write that file"
         )
     end = f"{tried} was booted once and did not come as far as to be judged: it panicked, hung until a reset, or did not find its disk"
     if not same_boot(running, record.old):
@@ -175,9 +194,14 @@ def why_back(record: Record, running: Boot, spent: bool) -> str:
     return end
 
 
-def panic_of(record: Record) -> str | None:
-    """Return what ``kernel.panic`` is without the trial's own argument; None where the trial added none."""
+def panic_after(record: Record) -> str | None:
+    """Return what ``kernel.panic`` is without the trial's own argument; None where the trial added none.
+
+    That is the new entry's own value; else the one before the reboot, unless an argument of the old entry had set that one.
+    """
     if not any(key_of(token) == "panic" for token in record.extra):
         return None
     own = [token.partition("=")[2] for token in without(record.new, record.extra).tokens if key_of(token) == "panic"]
-    return own[-1] if own else "0"
+    if own:
+        return own[-1]
+    return "0" if any(key_of(token) == "panic" for token in record.old.tokens) else record.panic or "0"

@@ -114,12 +114,16 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     if tried:
         trial.check()
         trial.hold()
+        loader.held = True
     following = loader.plan(tokens, pattern) if present else loader.remove(_added_kernels(host, pattern))
     if present:
         written = loader.written.followed_by(tokens, pattern, read_kernel(host).cmdline)
         host.set_file(config_path("kernel_arguments"), written.text().encode(), reason="verify compares with it")
         if following is None:
-            raise HostError("the boot loader's menu names no kernel; repair it first (update-grub, grub-install)")
+            raise HostError(
+                "the boot loader's menu names no kernel, or a variable chooses its default; repair it first (files of /etc/grub.d that set default=, "
+                "update-grub, grub-install)"
+            )
     if not tried and not judging:
         trial.lift(whole=not present)
     elif tried and following and (not present or pattern is None or fnmatchcase(following.release, pattern)):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from .._boot.one_shot import OneShotError, change_environment, framed, parse_environment, with_frame
+from .._boot.one_shot import TRIAL_PANIC, OneShotError, change_environment, framed, parse_environment, with_frame
 from .._boot.verdict import (
     ARMED,
     CONFIRMED,
@@ -34,10 +34,11 @@ from .._boot.verdict import (
     Way,
     dump,
     load,
-    panic_of,
+    panic_after,
     problems,
     which_boot,
 )
+from .._boot.way import look_at_way
 from .._cpus.cmdline import split_tokens
 from .._host.files import mode_of, sync_directory, unlink, write_file
 
@@ -69,6 +70,8 @@ RuntimeWatchdogSec=60
 """
 #: Seconds between two looks, and that a program or a connection may take.
 _PAUSE, _PATIENCE = 2.0, 20
+#: The port of the service that drops what it gets.
+_DISCARD = 9
 
 
 def _read(root: str, path: str) -> str:
@@ -84,12 +87,12 @@ def running(root: str) -> Boot:
     return Boot(_read(root, "/proc/sys/kernel/osrelease").strip(), tuple(split_tokens(_read(root, "/proc/cmdline"))))
 
 
-def way_problem(way: Way) -> str:
-    """Return why Ansible could not come again by its way; empty: it could."""
+def way_problem(way: Way, root: str = "") -> str:
+    """Return why Ansible could not come again by its way; empty: it could. What it lacked before the reboot is not asked for."""
     family = socket.AF_INET6 if ":" in way.local else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((way.peer, 9))  # sends nothing, but needs a route
+            probe.connect((way.peer, _DISCARD))  # sends nothing, but needs a route
             source = probe.getsockname()[0]
     except OSError as error:
         return f"no route to {way.peer}, where Ansible came from ({error.strerror or error})"
@@ -98,7 +101,24 @@ def way_problem(way: Way) -> str:
             pass
     except OSError as error:
         return f"{way.local} port {way.port}, by which Ansible came, does not answer ({error.strerror or error})"
-    return "" if source == way.local else f"the way to {way.peer} begins at {source}, no longer at {way.local}"
+    if way.source and source != way.source:
+        return f"the way to {way.peer} begins at {source}, no longer at {way.source}"
+    signs = look_at_way(_answer, root, way.peer)
+    if signs.cable < way.cable:
+        return f"{signs.device or 'the interface'}, which leads to {way.peer}, has no link as before; its cable, its network card or the driver is missing"
+    if way.neighbour and not signs.neighbour:
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.sendto(b"", (way.peer, _DISCARD))  # the kernel looks for the next hop, for the next look
+        return f"nobody has answered on {signs.device or 'the interface'}, which leads to {way.peer}, neither that address nor a gateway"
+    return ""
+
+
+def _answer(command: Sequence[str]) -> tuple[int, str, str]:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, "", str(error)
+    return done.returncode, done.stdout, done.stderr
 
 
 def libvirt_problem() -> str:
@@ -114,30 +134,52 @@ def libvirt_problem() -> str:
 
 def look(root: str, record: Record) -> Health:
     """Look at the node as far as the record asks for it."""
-    return Health(running(root), way_problem(record.way) if record.way else "", libvirt_problem() if record.libvirt else "")
+    return Health(running(root), way_problem(record.way, root) if record.way else "", libvirt_problem() if record.libvirt else "")
 
 
 def confirm(root: str, record: Record) -> None:
-    """Make the new entry the default: take the frame away, first of all; then write it down and clean up."""
+    """Make the new entry the default: take the frame away, then write it down and clean up.
+
+    ``OSError`` while the frame is still there, so the old entry is the default. Once it is gone the new one is, and no later error
+    may end in a reboot; so the record is written before, too, where a full file system is found.
+    """
     custom = f"{root}{record.folder}/custom.cfg"
     text = _read("", custom)
-    if not framed(text):
+    if framed(text):
+        write_file(root + RECORD, dump(record), 0o644)
+        _take_frame(custom, text)
+    elif not os.path.exists(f"{root}{record.folder}/grubenv"):
         raise FileNotFoundError(2, "the part of realtime.kvm is missing; is /boot mounted?", custom)
-    rest = with_frame(text, "")
-    if rest:
-        write_file(custom, rest.encode("utf-8", "surrogateescape"), mode_of(custom))
-    else:
-        unlink(custom)
-        sync_directory(os.path.dirname(custom))
-    write_file(root + RECORD, dump(replace(record, state=CONFIRMED)), 0o644)
+    with suppress(OSError):  # without the frame, a run knows all the same
+        write_file(root + RECORD, dump(replace(record, state=CONFIRMED)), 0o644)
     with suppress(OSError, OneShotError):  # GRUB leaves an empty next_entry behind
         _forget_once(f"{root}{record.folder}/grubenv")
-    panic = panic_of(record)
-    if panic is not None:
-        with suppress(OSError), open(f"{root}/proc/sys/kernel/panic", "w") as stream:
-            stream.write(panic)
+    with suppress(OSError):
+        _give_back_panic(f"{root}/proc/sys/kernel/panic", record)
     for path in (WATCHDOG, WANTED, UNIT, PROGRAM):
-        unlink(root + path)
+        with suppress(OSError):
+            unlink(root + path)
+
+
+def _take_frame(custom: str, text: str) -> None:
+    rest = with_frame(text, "")
+    try:
+        if rest is not None:
+            write_file(custom, rest.encode("utf-8", "surrogateescape"), mode_of(custom))
+        else:
+            unlink(custom)
+            sync_directory(os.path.dirname(custom))
+    except OSError:
+        if framed(_read("", custom)):
+            raise
+
+
+def _give_back_panic(full: str, record: Record) -> None:
+    """Take back what the trial's own argument has set, unless systemd-sysctl or a hand has set another value since."""
+    value = panic_after(record)
+    if value is not None and _read("", full).strip() == TRIAL_PANIC:
+        with open(full, "w") as stream:
+            stream.write(value)
 
 
 def _forget_once(full: str) -> None:

@@ -10,6 +10,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files impo
     BootEntry,
     drop_in_tokens,
     grub_words,
+    menu_variables,
     newest_matching,
     parse_grubby,
     parse_menu,
@@ -155,6 +156,7 @@ def test_the_drop_in_without_arguments_of_the_admin(tmp_path):
         ({}, f"gnulinux-advanced-{UUID}>gnulinux-6.1.0-50-rt-amd64-advanced-{UUID}"),
         ({"GRUB_DISABLE_SUBMENU": "false"}, f"gnulinux-advanced-{UUID}>gnulinux-6.1.0-50-rt-amd64-advanced-{UUID}"),
         ({"GRUB_DISABLE_SUBMENU": "y"}, f"gnulinux-6.1.0-50-rt-amd64-advanced-{UUID}"),
+        ({"GRUB_DISABLE_SUBMENU": "yes"}, f"gnulinux-6.1.0-50-rt-amd64-advanced-{UUID}"),
         ({"GRUB_DISABLE_SUBMENU": "true"}, f"gnulinux-6.1.0-50-rt-amd64-advanced-{UUID}"),
     ],
 )
@@ -162,7 +164,7 @@ def test_the_newest_matching_kernel_is_the_default_in_the_menu(tmp_path, variabl
     kernels_in(tmp_path, *KERNELS, "6.1.0-51-amd64")
     found = executed(tmp_path, ["a"], "*-rt-*", GRUB_DEFAULT="0", **variables)
     assert found["GRUB_DEFAULT"] == default
-    submenu = variables.get("GRUB_DISABLE_SUBMENU") not in ("y", "true")
+    submenu = variables.get("GRUB_DISABLE_SUBMENU") not in ("y", "yes", "true")
     chosen = parse_menu(menu(["6.1.0-51-amd64", *KERNELS], default=found["GRUB_DEFAULT"], submenu=submenu))[1]
     assert chosen.release == "6.1.0-50-rt-amd64" == newest_matching([*KERNELS, "6.1.0-51-amd64"], "*-rt-*")
 
@@ -253,3 +255,64 @@ def test_kernels_are_ordered_as_sort_does(names):
 )
 def test_newest_matching(pattern, newest):
     assert newest_matching(KERNELS, pattern) == newest
+
+
+RT, STOCK = KERNELS[:2]
+
+# -- what chooses the default, and what variables stand for ----------------------------------------
+
+
+def with_lines(*lines):
+    """A menu whose default is the stock kernel, and lines of 40_custom."""
+    text = menu([RT, STOCK], default=f"gnulinux-advanced-{UUID}>gnulinux-{STOCK}-advanced-{UUID}")
+    return text.replace(
+        "if [ -f  ${config_directory}/custom.cfg", "\n".join((*lines, "if [ -f  ${config_directory}/custom.cfg")), 1
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "set default=0",
+        "default=0",
+        "set default='0'",
+        'set default="0"',
+        'chosen=0\nset default="$chosen"',
+        "set chosen=0\nset default=${chosen}",
+        "set default=",
+        "if [ -f /x ]; then set default=0; fi",
+        "set   default=0 # the newest",
+        "set default='Debian GNU/Linux'",
+        'set default="Debian GNU/Linux"',
+    ],
+)
+def test_a_default_of_a_script_is_read_as_grub_reads_it(line):
+    assert parse_menu(with_lines(line))[1].release == RT
+    assert parse_menu(with_lines(line), saved="1")[1].release == RT
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# set default=0",
+        "set my_default=0",
+        "function f {\n  set default=0\n}",
+        "set x=default=0",
+        "menuentry 'x' {\n  set default=0\n}",
+    ],
+)
+def test_what_is_no_default_is_none(line):
+    assert parse_menu(with_lines(line))[1].release == STOCK
+
+
+def test_a_default_that_an_unknown_variable_chooses_is_unknown():
+    assert parse_menu(with_lines('set default="${chosen_by_firmware}"'))[1] is None
+    assert parse_menu(with_lines("if [ -f /x ]; then", "x=0", "else", "x=1", "fi", "set default=$x"))[1] is None
+
+
+@pytest.mark.parametrize("written", ["$tuned_params", "${tuned_params}"])
+def test_a_variable_of_the_menu_stands_for_its_arguments(written):
+    line = 'set tuned_params="skew_tick=1 isolcpus=5-7"'
+    text = f"{line}\n{menu([RT, STOCK], f'quiet {written} $other')}"
+    assert menu_variables(text)["tuned_params"] == "skew_tick=1 isolcpus=5-7"
+    assert parse_menu(text)[1].tokens == ("root=UUID=5f1c-77aa", "ro", "quiet", "skew_tick=1", "isolcpus=5-7", "$other")

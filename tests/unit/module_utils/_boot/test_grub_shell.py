@@ -42,7 +42,9 @@ def read(root, files):
     ],
 )
 def test_tokens_of_the_administrator(tmp_path, text, tokens):
-    assert read(tmp_path, {BASE: text}) == GrubSettings({BASE: tokens} if tokens else {})
+    found = read(tmp_path, {BASE: text})
+    assert found == GrubSettings({BASE: tokens} if tokens else {}, variables=found.variables)
+    assert found.variables == (("$vt_handoff",) if "handoff" in text else ())
 
 
 def test_a_token_belongs_to_the_first_file_that_has_it(tmp_path):

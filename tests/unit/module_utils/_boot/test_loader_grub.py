@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import loader as _boot
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import find_conflicts
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import drop_in_tokens, parse_menu
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS, find_boot_loader
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
@@ -281,7 +282,8 @@ def test_grub_a_menu_without_a_kernel_is_refused_and_the_old_one_kept(root, text
     broken = MakeConfig(root)
     broken.text = text
     with pytest.raises(
-        HostError, match=rf"generated a menu without a kernel; it is kept as {GRUB_CFG}\S+ and {GRUB_CFG} is unchanged"
+        HostError,
+        match=rf"generated a menu without a kernel, or one whose default a variable chooses; it is kept as {GRUB_CFG}\S+ and {GRUB_CFG} is unchanged",
     ):
         use(root, plan(), broken)
     assert Path(f"{root}{GRUB_CFG}").read_bytes() == menu
@@ -395,3 +397,55 @@ def test_grub_with_the_genuine_grub_mkconfig(root):
     assert use(root, plan(), runner)[0].changes == []
     use(root, remove(), runner)
     assert snapshot(root) == before
+
+
+# -- what others put into the menu -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["set default=2", 'default="2"', "x=2\nset default=$x", 'set default="${unknown}"'])
+def test_a_script_that_chooses_another_default_is_seen_in_the_generated_menu(root, line):
+    runner = MakeConfig(root)
+    runner.changed = lambda text: text.replace(
+        "if [ -f  ${config_directory}/custom.cfg", f"{line}\nif [ -f  ${{config_directory}}/custom.cfg", 1
+    )
+    before = Path(f"{root}{GRUB_CFG}").read_bytes()
+    with pytest.raises(HostError, match=r"kept as /boot/grub/grub\.cfg\.realtime-kvm"):
+        use(root, plan(), runner)
+    assert Path(f"{root}{GRUB_CFG}").read_bytes() == before
+
+
+def with_tuned(root, tokens):
+    """A node on which tuned has its arguments: a variable in /etc/default/grub, whose value 00_tuned puts into the menu."""
+    fill(
+        root,
+        {
+            GRUB_DEFAULTS: Path(f"{root}{GRUB_DEFAULTS}").read_text()
+            + 'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT \\$tuned_params"\n'
+        },
+    )
+    runner = MakeConfig(root)
+    runner.changed = lambda text: f'set tuned_params="{tokens}"\nset tuned_initrd=""\n{text}'
+    os.chmod(f"{root}{GRUB_CFG}", 0o644)
+    runner(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
+    return runner
+
+
+def test_arguments_of_tuned_are_foreign_ones(root):
+    runner = with_tuned(root, "skew_tick=1 isolcpus=5-7")
+    found = find_boot_loader(writable(root), runner).foreign()
+    assert found[f"{GRUB_CFG} ($tuned_params)"] == ["skew_tick=1", "isolcpus=5-7"]
+    assert str(find_conflicts(found, ["isolcpus=2-3"])[0]).startswith(f"{GRUB_CFG} ($tuned_params)")
+
+
+def test_tuned_that_sets_such_arguments_since_the_last_menu_is_seen_in_the_generated_one(root):
+    runner = with_tuned(root, "")
+    runner.changed = lambda text: f'set tuned_params="nohz_full=5-7"\n{text}'
+    with pytest.raises(HostError, match=r"it has nohz_full=5-7 beside the planned nohz_full="):
+        use(root, plan(["nohz_full=2-3"]), runner)
+
+
+def test_arguments_of_tuned_that_agree_change_nothing_a_second_time(root):
+    runner = with_tuned(root, "tsc=reliable mitigations=off")
+    _host, _runner, foreseen = use(root, plan(), runner)
+    assert set(booting(root).tokens) == set(foreseen.tokens) >= {"tsc=reliable", "mitigations=off", *WANTED}
+    assert use(root, plan(), runner)[0].changes == []

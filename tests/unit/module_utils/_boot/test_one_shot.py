@@ -134,6 +134,48 @@ def test_of_two_linux_lines_the_one_with_an_initrd_is_taken():
     assert (recipe.initrds, recipe.setup) == (("/boot/initrd.img-6.8-rt",), ("search --set=root x",))
 
 
+def test_a_variable_of_the_menu_stands_for_its_arguments_in_the_entries():
+    text = f'set tuned_params="skew_tick=1 x=a;b"\n{menu([RT], "quiet $tuned_params ${other}")}'
+    recipe = menu_recipes(text)[1]
+    assert recipe.tokens[-4:] == ("quiet", "skew_tick=1", "x=a;b", "${other}")
+    assert recipe.text.endswith("quiet skew_tick=1 'x=a;b' ${other}")
+
+
+@pytest.mark.parametrize("text", ["menu", "file"])
+def test_a_device_tree_stays_with_its_entry(text):
+    """Of boards whose firmware has none: Ubuntu's 10_linux, and the field of the Boot Loader Specification."""
+    if text == "menu":
+        (recipe,) = menu_recipes(
+            "menuentry 'Some Linux' $menuentry_id_option 'gnulinux-simple-x' {\n\tsearch --set=root x\n\tlinux\t/boot/vmlinuz-6.8-rt ro\n"
+            "\tinitrd\t/boot/initrd.img-6.8-rt\n\tdevicetree\t/boot/dtb-6.8-rt\n}\n"
+        )
+        path = "/boot/dtb-6.8-rt"
+    else:
+        recipe = bls_recipe("a", "linux /vmlinuz-6.8-rt\ninitrd /i.img\ndevicetree /dtb/board.dtb\noptions ro\n", {})
+        path = "($root)/dtb/board.dtb"
+    old = old_entry([recipe], "6.8-rt", ["ro"])
+    assert re.findall(r"(?m)^  devicetree (.*)$", frame(old, new_entry(recipe))) == [path, path]
+
+
+@pytest.mark.skipif(not shutil.which("grub-script-check"), reason="needs grub-script-check (grub-common)")
+@pytest.mark.parametrize(
+    "block",
+    [
+        'if [ "${recordfail}" = 1 ]; then\n  echo again\nfi',
+        "if true; then\n  echo a\nelif true; then\n  echo b\nelse\n  echo c\nfi",
+        "if true; then\n  echo a\nelse\n  search --set=root x\nfi",
+        "if true; then\n  if true; then\n    echo a\n  fi\nfi",
+        "if true; then insmod x; fi\nif true; then\n  insmod x\nfi",
+    ],
+)
+def test_a_condition_of_whose_lines_none_is_kept_is_no_syntax_error(block):
+    (recipe,) = menu_recipes(
+        f"menuentry 'x' --id 'x' {{\n{block}\nlinux /boot/vmlinuz-6.8-rt ro\ninitrd /boot/initrd.img-6.8-rt\n}}\n"
+    )
+    done = subprocess.run(["grub-script-check"], input=frame(recipe), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_entry_of_the_boot_loader_specification():
     recipe = bls_recipe(
         "abc-5.14.0+rt",
@@ -212,12 +254,20 @@ def test_arguments_that_cannot_be_repeated_are_refused(token):
 # -- the frame -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("own", [None, "", "menuentry 'mine' {\n}\n", "set x=1"])
-def test_the_frame_comes_and_goes_and_other_lines_stay(own):
+@pytest.mark.parametrize("own", [None, "", "\n", "set x=1", "menuentry 'mine' {\n}\n", "menuentry 'mine' {\n}", "### BEGIN\n"])
+def test_the_frame_comes_and_goes_and_other_lines_stay_to_the_last_byte(own):
     text = with_frame(own, frame(OLD))
-    assert framed(text) == frame(OLD)
-    assert framed(with_frame(text, frame(OLD, NEW))) == frame(OLD, NEW)
-    assert with_frame(with_frame(text, frame(OLD, NEW)), "") in (own or None, (own or "") + "\n", own)
+    assert text.startswith(framed(text)), "it comes first: what follows may end the file or be a syntax error"
+    again = with_frame(text, frame(OLD, NEW))
+    assert framed(again).partition("menuentry")[2] == frame(OLD, NEW).partition("menuentry")[2]
+    assert with_frame(text, "") == own
+    assert with_frame(again, "") == own
+
+
+def test_a_frame_of_before_that_stands_behind_other_lines_is_put_first():
+    old = f"set x=1\n{frame(OLD)}"
+    assert with_frame(old, frame(OLD, NEW)) == f"{frame(OLD, NEW)}set x=1\n"
+    assert with_frame(old, "") == "set x=1\n"
 
 
 def test_the_default_of_a_menu_is_not_mistaken():
@@ -285,13 +335,13 @@ def _boot(folder: Path, writable: bool) -> str:
     return re.findall(r"BOOTED (\S+)", done.stdout.decode(errors="replace"))[-1]
 
 
-def _menu_folder(tmp_path: Path, next_entry: str) -> Path:
+def _menu_folder(tmp_path: Path, next_entry: str, own: str | None = None) -> Path:
     folder = tmp_path / "boot" / "grub"
     folder.mkdir(parents=True)
     text = frame(OLD, NEW)
     for name in (PREVIOUS, TRIAL):  # the emulator has no kernel to start
         text = re.sub(rf"(--id '{name}' \{{\n)(?:  .*\n)*", rf'\1  echo "BOOTED {name}"\n  halt\n', text)
-    (folder / "custom.cfg").write_text(text)
+    (folder / "custom.cfg").write_text(with_frame(own, text))
     (folder / "grub.cfg").write_text(_HEADER)
     (folder / "grubenv").write_bytes(change_environment(EMPTY, "next_entry", next_entry or None))
     return tmp_path
@@ -309,6 +359,24 @@ needs_grub = pytest.mark.skipif(
 def test_grub_boots_the_new_entry_once(tmp_path, next_entry, booted):
     folder = _menu_folder(tmp_path, next_entry)
     assert [_boot(folder, writable=True) for _again in booted] == booted
+
+
+@needs_grub
+@pytest.mark.parametrize(
+    "own",
+    [
+        "menuentry 'mine' {\n  chainloader +1\n",
+        "return\n",
+        'if [ "$grub_platform" != "efi" ]; then\n  return\nfi\n',
+        "fi\n",
+        "}\n",
+        "'",
+        "set x=(\n",
+    ],
+)
+def test_the_administrators_lines_of_the_custom_menu_do_not_undo_the_frame(tmp_path, own):
+    folder = _menu_folder(tmp_path, TRIAL, own)
+    assert [_boot(folder, writable=True) for _again in range(3)] == [TRIAL, PREVIOUS, PREVIOUS]
 
 
 @needs_grub

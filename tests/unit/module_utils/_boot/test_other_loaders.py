@@ -26,6 +26,10 @@ def info(text):
     [
         ({}, ""),
         ({"/proc/cmdline": "BOOT_IMAGE=/vmlinuz-6 root=/dev/vda1 initrd=\\x\n"}, ""),
+        ({"/proc/cmdline": "BOOT_IMAGE=(hd0,gpt2)/vmlinuz-6 root=/dev/vda1\n"}, ""),
+        ({"/proc/cmdline": "BOOT_IMAGE=debian/vmlinuz initrd=debian/initrd.img root=/dev/vda1\n"}, "PXELINUX or SYSLINUX"),
+        ({"/proc/cmdline": "BOOT_IMAGE=/vmlinuz root=/dev/vda1 initrd=/initrd.img\n"}, "PXELINUX or SYSLINUX"),
+        ({"/proc/cmdline": "BOOT_IMAGE=vmlinuz root=/dev/vda1\n"}, "PXELINUX or SYSLINUX"),
         ({"/proc/cmdline": "root=/dev/vda1 quiet\n"}, ""),  # kexec, a hypervisor's -kernel
         ({"/proc/cmdline": field("14")["/proc/cmdline"]}, "an EFI boot loader such as systemd-boot"),
         (info("systemd-boot 255.4-1"), "systemd-boot 255.4-1"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import trial as _trial
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import parse_menu
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, find_boot_loader
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import (
     MARK,
     PREVIOUS,
@@ -20,12 +20,27 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import
     change_environment,
     parse_environment,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, load
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, Way, load
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.way import CARD
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
-from unit.bls import FakeGrubby
 from unit.loaders import RT, STOCK
 from unit.trees import fill, killed_at, snapshot, writable
-from unit.trials import CMDLINE, EMPTY, Tools, boot, grub_boots, lifted, node, trial_on, tried
+from unit.trials import (
+    CMDLINE,
+    EL_ARGUMENTS,
+    EL_RT,
+    EL_STOCK,
+    EMPTY,
+    Tools,
+    boot,
+    el_node,
+    el_tried,
+    grub_boots,
+    lifted,
+    node,
+    trial_on,
+    tried,
+)
 
 CUSTOM, ENVIRONMENT = "/boot/grub/custom.cfg", "/boot/grub/grubenv"
 
@@ -69,6 +84,17 @@ def test_a_second_run_changes_nothing_while_the_node_waits(root):
     assert snapshot(root) == before
 
 
+def test_a_second_run_changes_nothing_where_tuned_has_its_arguments_in_the_menu(root):
+    defaults = Path(f"{root}{GRUB_DEFAULTS}")
+    defaults.write_text(defaults.read_text() + 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX \\$tuned_params"\n')
+    tools = Tools(root)
+    tools.changed = lambda text: f'set tuned_params="tsc=reliable"\n{text}'
+    tools(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
+    tried(root, tools)
+    assert tried(root, tools).changes == []
+    assert "tsc=reliable" in load(Path(f"{root}{RECORD}").read_bytes()).new.tokens
+
+
 def test_check_mode_foresees_all_and_makes_nothing(root):
     before = snapshot(root)
     foreseen = tried(root, check_mode=True).changes
@@ -101,11 +127,62 @@ def test_a_run_is_refused_while_the_node_judges(root):
     assert trial_on(writable(root, check_mode=True), Tools(root)).judging()
 
 
-def test_grub_that_could_not_spend_the_one_time_entry_is_named(root):
+def test_a_one_time_entry_that_was_not_spent_is_named_and_still_counts(root):
+    """Rebooted by kexec, or GRUB could not write."""
     tried(root)
     fill(root, {"/proc/sys/kernel/random/boot_id": "bbbb\n"})
+    found = state_of(root)
+    assert found["state"] == "unspent", "a return is final until the next run, and this is none"
+    assert "the one-time entry is still in grubenv. GRUB's menu was not read (kexec" in found["reason"]
+    assert grub_boots(root) == TRIAL
+    assert state_of(root)["state"] == "judging"
+    assert grub_boots(root) == PREVIOUS
     assert state_of(root)["state"] == "returned"
-    assert "the one-time entry is still in grubenv" in state_of(root)["reason"]
+
+
+def test_a_one_time_entry_that_was_not_spent_is_armed_again_or_taken_back_by_the_next_run(root):
+    tried(root)
+    fill(root, {"/proc/sys/kernel/random/boot_id": "bbbb\n"})
+    assert [change.resource for change in tried(root).changes] == ["boot on trial"]
+    assert state_of(root)["state"] == "armed"
+    fill(root, {"/proc/sys/kernel/random/boot_id": "cccc\n"})
+    lifted(root)
+    assert (state_of(root)["state"], grub_boots(root)) == ("none", "menu")
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_one_time_entry_of_the_administrators_is_not_replaced_without_a_word(root, check_mode):
+    fill(root, {ENVIRONMENT: change_environment(EMPTY, "next_entry", "memtest86+")})
+    assert "names memtest86+ for the next boot (grub-reboot)" in " ".join(tried(root, check_mode=check_mode).notes)
+
+
+@pytest.mark.parametrize("own", ["", "set x=1", "menuentry 'mine' {\n}", "a\n"])
+def test_lifting_gives_the_custom_menu_back_to_the_last_byte(root, own):
+    fill(root, {CUSTOM: own})
+    tried(root)
+    lifted(root, whole=True)
+    assert Path(f"{root}{CUSTOM}").read_text() == own
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_was_made_for_the_trial_goes_and_one_of_the_administrators_stays(root, there):
+    folder = "/etc/systemd/system.conf.d"
+    fill(root, {"/sys/class/watchdog/watchdog0/nowayout": "0\n", **({f"{folder}/": None} if there else {})})
+    tried(root)
+    tried(root, wanted=["skew_tick=1"])
+    assert Path(f"{root}{WATCHDOG}").exists()
+    lifted(root, whole=True)
+    assert Path(f"{root}{folder}").is_dir() == there
+
+
+def test_a_link_that_cannot_be_written_is_a_refusal(root, monkeypatch):
+    def full(*_given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_trial.os, "symlink", full)
+    with pytest.raises(RefusalError, match=f"^{WANTED} cannot be written: No space left on device"):
+        tried(root)
+    assert grub_boots(root) == PREVIOUS
 
 
 def test_lifting_leaves_no_trace(root):
@@ -134,7 +211,7 @@ def test_the_admins_own_entries_stay(root):
     os.chmod(f"{root}{CUSTOM}", 0o600)
     tried(root)
     text = Path(f"{root}{CUSTOM}").read_text()
-    assert text.startswith(own)
+    assert text.endswith(f"### END realtime.kvm ###\n{own}")
     assert os.stat(f"{root}{CUSTOM}").st_mode & 0o777 == 0o600
     lifted(root)
     assert Path(f"{root}{CUSTOM}").read_text() == own
@@ -162,81 +239,6 @@ def test_killed_anywhere_the_node_boots_its_old_entry_or_the_tried_one_and_a_sec
     assert step > 20
 
 
-# -- refused before any change ---------------------------------------------------------------------
-
-
-def refused(root, said, **tools):
-    before = snapshot(root)
-    with pytest.raises(RefusalError, match=said):
-        tried(root, Tools(root, **tools))
-    assert snapshot(root) == before
-
-
-@pytest.mark.parametrize(
-    ("tools", "said"),
-    [
-        ({"file_system": "btrfs"}, r"GRUB cannot write /boot/grub/grubenv, .*does not write to btrfs.*rt_kernel_trial: false"),
-        ({"abstraction": "lvm"}, r"GRUB cannot write /boot/grub/grubenv, .*lies on lvm"),
-        ({"abstraction": "diskfilter mdraid1x"}, r"lies on diskfilter mdraid1x"),
-    ],
-)
-def test_where_grub_cannot_write(root, tools, said):
-    refused(root, said, **tools)
-
-
-@pytest.mark.parametrize(
-    ("block", "said"),
-    [
-        (b"", r"grubenv\) is damaged \(0 bytes"),
-        (b"\0" * 1024, r"grubenv\) is damaged"),
-        (change_environment(EMPTY, "a", "x" * 990), r"grubenv\) is full"),
-    ],
-)
-def test_an_environment_block_that_cannot_be_used(root, block, said):
-    fill(root, {ENVIRONMENT: block})
-    refused(root, said)
-
-
-def test_an_environment_block_that_is_missing_or_a_link(root):
-    os.unlink(f"{root}{ENVIRONMENT}")
-    refused(root, r"^/boot/grub/grubenv does not exist, and GRUB cannot create it; create it \(grub-editenv - create\)")
-    fill(root, {"/boot/elsewhere": EMPTY, ENVIRONMENT: ("link", "../elsewhere")})
-    refused(root, r"^/boot/grub/grubenv is a symbolic link")
-
-
-def test_a_custom_menu_that_is_a_link(root):
-    fill(root, {CUSTOM: ("link", "/elsewhere")})
-    refused(root, r"^/boot/grub/custom.cfg is a symbolic link")
-
-
-def test_a_menu_that_does_not_read_custom_cfg(root):
-    menu = Path(f"{root}{GRUB_CFG}")
-    menu.write_text(menu.read_text().replace("custom.cfg", "x.cfg"))
-    refused(root, r"grub.cfg cannot boot an entry once: it does not read custom.cfg")
-
-
-def test_a_node_that_grub_did_not_boot(root):
-    fill(root, {"/proc/cmdline": "initrd=\\EFI\\x root=ZFS=tank/root quiet\n"})
-    refused(root, r"GRUB did not boot this node \(its kernel command line has no BOOT_IMAGE=\)")
-
-
-def test_without_grub_probe_nothing_is_assumed(root):
-    os.unlink(f"{root}/usr/sbin/grub-probe")
-    refused(root, r"grub-probe was not found")
-
-
-def test_grub_probe_that_fails(root):
-    tools = Tools(root)
-    tools.answers["fs"] = (1, "", "cannot find a device for /boot/grub")
-    with pytest.raises(RefusalError, match=r"grub-probe --target=fs /boot/grub failed: cannot find a device"):
-        tried(root, tools)
-
-
-def test_a_running_kernel_that_is_no_longer_installed(root):
-    os.unlink(f"{root}/boot/vmlinuz-{STOCK}")
-    refused(root, rf"/boot/vmlinuz-{STOCK} does not exist, which the boot entry of kernel {STOCK} needs")
-
-
 # -- after the hold, before the arming -------------------------------------------------------------
 
 
@@ -262,37 +264,36 @@ def test_a_file_that_cannot_be_written_leaves_the_old_entry_the_default(root, mo
 # -- what the record holds -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("files", "armed"),
-    [
-        ({"nowayout": "0\n"}, True),
-        ({"nowayout": "1\n"}, False),
-        ({}, False),
-    ],
-)
-def test_a_watchdog_is_used_where_it_can_be_stopped_again(root, files, armed):
-    fill(root, {f"/sys/class/watchdog/watchdog0/{name}": text for name, text in files.items()})
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_watchdog_is_taken_where_it_may_be(root, taken):
+    fill(root, {"/sys/class/watchdog/watchdog0/nowayout": "0\n" if taken else "1\n"})
     tried(root)
-    assert Path(f"{root}{WATCHDOG}").exists() == armed
-    assert load(Path(f"{root}{RECORD}").read_bytes()).watchdog == armed
-
-
-def test_a_watchdog_of_the_admins_stays_his(root):
-    fill(
-        root,
-        {
-            "/sys/class/watchdog/watchdog0/nowayout": "0\n",
-            "/etc/systemd/system.conf.d/a.conf": "[Manager]\nRuntimeWatchdogSec=20\n",
-        },
-    )
-    tried(root)
-    assert not Path(f"{root}{WATCHDOG}").exists()
+    assert Path(f"{root}{WATCHDOG}").exists() == taken
+    assert load(Path(f"{root}{RECORD}").read_bytes()).watchdog == taken
 
 
 def test_libvirt_is_asked_for_afterwards_if_it_answered_before(root):
     fill(root, {"/usr/bin/virsh": ""})
     tried(root, Tools(root, libvirt=0))
     assert load(Path(f"{root}{RECORD}").read_bytes()).libvirt
+
+
+def test_the_way_of_ansible_and_its_signs_are_remembered(root):
+    fill(
+        root,
+        {
+            f"/proc/{os.getpid()}/environ": "SSH_CONNECTION=10.0.2.2 5001 10.0.2.15 22\0",
+            "/sys/class/net/enp0s2/carrier": "1\n",
+            "/sys/class/net/enp0s2/device/": None,
+        },
+    )
+    tools = Tools(root)
+    tools.ip = {
+        "get": [{"dst": "10.0.2.2", "dev": "enp0s2", "prefsrc": "10.0.2.16"}],
+        "neigh": [{"dst": "10.0.2.2", "state": ["REACHABLE"]}],
+    }
+    tried(root, tools)
+    assert load(Path(f"{root}{RECORD}").read_bytes()).way == Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", CARD, neighbour=True)
 
 
 def test_a_damaged_record_is_not_used(root):
@@ -318,55 +319,10 @@ def test_a_power_cut_just_after_the_confirmation_counts_as_confirmed(root):
 
 # -- the RHEL family -------------------------------------------------------------------------------
 
-EL_STOCK, EL_RT = "5.14.0-600.el9.x86_64", "5.14.0-600.el9.x86_64+rt"
-EL_ARGUMENTS = "ro crashkernel=1G rd.lvm.lv=vg0/root"
-
-
-class ElTools(FakeGrubby):
-    """grubby, and grub2-probe."""
-
-    def __call__(self, command):
-        if command[0].endswith("-probe"):
-            return 0, "xfs\n" if command[1].endswith("=fs") else "\n", ""
-        return super().__call__(command)
-
-
-def el_node(root):
-    entry = "title x\nversion {0}\nlinux /vmlinuz-{0}\ninitrd /initramfs-{0}.img $tuned_initrd\noptions root=/dev/mapper/vg0-root {1} $tuned_params\n"
-    header = (
-        Path(f"{node(root)}{GRUB_CFG}")
-        .read_text()
-        .partition("menuentry '")[0]
-        .replace('set default="0"', 'set default="${saved_entry}"')
-    )
-    files = {
-        "/usr/sbin/grubby": "",
-        "/usr/sbin/grub2-probe": "",
-        "/boot/grub2/": None,
-        "/boot/grub2/grub.cfg": header
-        + "blscfg\nif [ -f  ${config_directory}/custom.cfg ]; then\n  source ${config_directory}/custom.cfg\nfi\n",
-        "/boot/grub2/grubenv": change_environment(EMPTY, "saved_entry", "id0"),
-        "/boot/loader/entries/": None,
-        "/boot/loader/entries/id0.conf": entry.format(EL_STOCK, EL_ARGUMENTS),
-        "/boot/loader/entries/id1.conf": entry.format(EL_RT, f"{EL_ARGUMENTS} skew_tick=1"),
-        "/proc/sys/kernel/osrelease": f"{EL_STOCK}\n",
-        "/proc/cmdline": f"BOOT_IMAGE=(hd0,gpt2)/vmlinuz-{EL_STOCK} root=/dev/mapper/vg0-root {EL_ARGUMENTS}\n",
-        **{f"/boot/{name}": "" for kernel in (EL_STOCK, EL_RT) for name in (f"vmlinuz-{kernel}", f"initramfs-{kernel}.img")},
-    }
-    fill(root, files)
-    return ElTools(root)
-
 
 def test_on_the_rhel_family_the_entries_of_both_kernels_are_told_to_grub_without_grubby(tmp_path):
     root = tmp_path / "el"
-    grubby = el_node(root)
-    host = writable(root, "kernel_arguments")
-    with host.locked():
-        trial = _trial.BootTrial(host, grubby, "grubby", b"program", "unit\n", "watchdog\n")
-        trial.check()
-        trial.hold()
-        trial.arm(find_boot_loader(host, grubby).plan(["skew_tick=1"], "*+rt"), 300, "*+rt")
-        host.commit()
+    el_tried(root, el_node(root))
     text = Path(f"{root}/boot/grub2/custom.cfg").read_text()
     stock = (
         f"  linux ($root)/vmlinuz-{EL_STOCK} root=/dev/mapper/vg0-root {EL_ARGUMENTS}\n"

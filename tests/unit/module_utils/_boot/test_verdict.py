@@ -23,7 +23,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import 
     Way,
     dump,
     load,
-    panic_of,
+    panic_after,
     problems,
     same_boot,
     which_boot,
@@ -37,7 +37,17 @@ RECORD = Record(ARMED, "aaaa", OLD, NEW, TRIAL_TOKENS, "/boot/grub", 300, Way("1
 WELL = Health(Boot(NEW.release, ("BOOT_IMAGE=/x", *NEW.tokens)))
 
 
-@pytest.mark.parametrize("record", [RECORD, replace(RECORD, way=None, libvirt=False, state="returned", reason="x")])
+def test_a_record_without_signs_of_the_way_asks_for_none():
+    fields = json.loads(dump(RECORD))
+    for name in ("source", "cable", "neighbour"):
+        del fields["way"][name]
+    assert load(json.dumps(fields).encode()) == RECORD
+
+
+SIGNED = replace(RECORD, folders=("/etc/x",), way=Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", 2, neighbour=True))
+
+
+@pytest.mark.parametrize("record", [RECORD, SIGNED, replace(RECORD, way=None, libvirt=False, state="returned", reason="x")])
 def test_a_record_is_read_as_it_was_written(record):
     assert load(dump(record)) == record
 
@@ -58,7 +68,13 @@ def test_a_record_is_read_as_it_was_written(record):
         {"seconds": True},
         {"way": {"local": "x"}},
         {"way": 1},
+        {"way": {"local": "x", "port": 0, "peer": "y"}},
+        {"way": {"local": "x", "port": 70000, "peer": "y"}},
+        {"way": {"local": "x", "port": float("inf"), "peer": "y"}},
+        {"way": {"local": "x", "port": 22, "peer": "y", "cable": "x"}},
         {"folder": None},
+        {"panic": 10},
+        {"folders": "x"},
         {"unknown": 1},
     ],
 )
@@ -136,8 +152,16 @@ def test_why_a_node_is_back():
 
 
 @pytest.mark.parametrize(
-    ("extra", "own", "panic"),
-    [(TRIAL_TOKENS, (), "0"), (TRIAL_TOKENS, ("panic=0",), "0"), (TRIAL_TOKENS[:1], ("panic=30",), None)],
+    ("extra", "own", "old", "before", "panic"),
+    [
+        (TRIAL_TOKENS, (), (), "0", "0"),
+        (TRIAL_TOKENS, (), (), "", "0"),
+        (TRIAL_TOKENS, (), (), "30", "30"),  # of sysctl.d, or of the kernel's configuration
+        (TRIAL_TOKENS, (), ("panic=5",), "5", "0"),
+        (TRIAL_TOKENS, ("panic=0",), (), "30", "0"),
+        (TRIAL_TOKENS[:1], ("panic=30",), (), "0", None),
+    ],
 )
-def test_the_panic_of_the_confirmed_entry(extra, own, panic):
-    assert panic_of(replace(RECORD, extra=extra, new=Boot("x", ("ro", *own, *extra)))) == panic
+def test_the_panic_of_the_confirmed_entry(extra, own, old, before, panic):
+    record = replace(RECORD, extra=extra, old=Boot("y", old), new=Boot("x", ("ro", *own, *extra)), panic=before)
+    assert panic_after(record) == panic

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_DEFAULTS
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import MARK, TRIAL
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import MARK, PREVIOUS, TRIAL
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import RECORD
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
@@ -20,7 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node import trial as
 from unit.loaders import RT, STOCK
 from unit.menus import UUID
 from unit.trees import fill, snapshot, writable
-from unit.trials import Tools, grub_boots, node
+from unit.trials import Tools, grub_boots, node, trial_on
 
 DEFAULTS = {
     "state": "present",
@@ -178,3 +178,71 @@ def test_where_grub_cannot_write_the_plan_is_refused_before_any_change(root):
         with pytest.raises(RefusalError, match=r"does not write to btrfs .*rt_kernel_trial: false"):
             carry_out(edges, run, DEFAULTS)
     assert snapshot(root) == before
+
+
+# -- the tried entry still runs, and its trial has failed ------------------------------------------
+
+
+def given_up(root, monkeypatch):
+    """A tried boot that the node has given up; systemd is asked to reboot, and the shutdown takes its time."""
+    monkeypatch.setattr(_node, "libvirt_problem", lambda: "does not answer")
+    fill(root, {"/usr/bin/virsh": ""})
+    carry_out(Edges(writable(root, "kernel_arguments"), Tools(root, libvirt=0)), run, DEFAULTS)
+    assert grub_boots(root) == TRIAL
+    assert _node.judge(str(root)) == 0
+    assert MARK in Path(f"{root}/proc/cmdline").read_text()
+
+
+@pytest.mark.parametrize(
+    "wish", [{}, {"arguments": ["skew_tick=1", "nohz=on"]}, {"trial": False}, {"state": "absent"}, {"default_kernel": None}]
+)
+def test_while_a_given_up_boot_shuts_down_every_run_is_refused_and_the_old_entry_stays(root, monkeypatch, wish):
+    given_up(root, monkeypatch)
+    before = snapshot(root)
+    with pytest.raises(RefusalError, match=r"the node has given up its new boot entry \(libvirt: does not answer\) and reboots"):
+        call(root, **wish)
+    assert snapshot(root) == before
+    assert call(root, check_mode=True, **wish)["trial"] == {"state": "judging", "reason": "libvirt: does not answer"}
+    assert grub_boots(root) == PREVIOUS
+    assert call(root, check_mode=True)["trial"] == {"state": "returned", "reason": "libvirt: does not answer"}
+    assert Path(f"{root}/proc/sys/kernel/osrelease").read_text().strip() == STOCK
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}"])
+def test_a_record_that_is_lost_in_the_tried_boot_does_not_end_the_hold(root, content):
+    call(root)
+    assert grub_boots(root) == TRIAL
+    os.unlink(f"{root}{RECORD}")
+    if content is not None:
+        fill(root, {RECORD: content})
+    assert _node.judge(str(root)) == 1
+    before = snapshot(root)
+    with pytest.raises(RefusalError, match=f"{RECORD} cannot be read, so it cannot be confirmed; reboot the node"):
+        call(root, arguments=["skew_tick=1", "nohz=on"])
+    assert snapshot(root) == before
+    assert grub_boots(root) == PREVIOUS
+    assert call(root)["trial"]["state"] == "armed", "the old entry runs, so it is tried again"
+
+
+def test_a_confirmed_boot_whose_trial_is_forgotten_may_be_changed_again(root):
+    """Its command line keeps the mark of the trial until the next boot."""
+    call(root)
+    grub_boots(root)
+    assert _node.judge(str(root)) == 0
+    os.unlink(f"{root}{RECORD}")
+    call(root, default_kernel="*-none-*", arguments=["skew_tick=1", "nohz=on"])  # not installed yet: the frame alone
+    made = call(root, arguments=["skew_tick=1", "nohz=on"])
+    assert made["trial"]["state"] == "armed"
+    assert (grub_boots(root), _node.judge(str(root)), grub_boots(root)) == (TRIAL, 0, "menu")
+
+
+def test_a_confirmation_that_was_not_written_down_does_not_come_back_by_a_killed_run(root):
+    call(root)
+    grub_boots(root)
+    os.unlink(f"{root}/boot/grub/custom.cfg")  # the power is cut before the record says so
+    assert call(root, check_mode=True)["trial"]["state"] == "confirmed"
+    host = writable(root, "kernel_arguments")
+    with host.locked():
+        trial_on(host, Tools(root)).hold()
+        host.commit()
+    assert trial_on(writable(root), Tools(root)).state()["state"] == "confirmed"

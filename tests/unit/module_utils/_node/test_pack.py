@@ -18,6 +18,7 @@ def test_a_program_brings_what_it_imports_and_nothing_else():
         "_boot.grub_files",
         "_boot.one_shot",
         "_boot.verdict",
+        "_boot.way",
         "_cpus.cmdline",
         "_cpus.errors",
         "_host.files",

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import 
     load,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._node import trial as _trial
+from unit.netns import run
 from unit.trees import fill, killed_at, snapshot, writable
 from unit.trials import Tools, grub_boots, lifted, node, trial_on, tried
 
@@ -55,7 +58,7 @@ def test_a_node_that_is_well_confirms(root, commands):
     assert _trial.judge(str(root)) == 0
     assert record_of(root).state == "confirmed"
     assert [path for path in (CUSTOM, PROGRAM, UNIT, WANTED, WATCHDOG) if os.path.lexists(f"{root}{path}")] == []
-    assert Path(f"{root}/proc/sys/kernel/panic").read_text() == "0"
+    assert Path(f"{root}/proc/sys/kernel/panic").read_text() == "0", "as before the reboot"
     assert commands == [["systemctl", "daemon-reload"]], "no second reboot"
     assert grub_boots(root) == "menu", "the menu's own default, which is the new entry"
     assert lifted(root).changes == [], "nothing is left for a run to clean up"
@@ -153,6 +156,73 @@ def test_killed_anywhere_the_node_is_in_one_of_two_shapes(root, tmp_path, comman
     assert step > 5
 
 
+@pytest.mark.parametrize("value", ["30", "60", "-1", "0"])
+def test_a_panic_that_another_has_set_since_the_boot_stays(root, value):
+    fill(root, {"/proc/sys/kernel/panic": f"{value}\n"})
+    assert _trial.judge(str(root)) == 0
+    assert Path(f"{root}/proc/sys/kernel/panic").read_text().strip() == value
+
+
+# -- file systems that are full or fail ------------------------------------------------------------
+
+
+class Failing:
+    """From its n-th change on, so many changes of files in a tree answer that the disk is full."""
+
+    def __init__(self, patch, root, start, count):
+        self.root, self.start, self.count, self.changes = str(root), start, count, 0
+        really_open, really_os_open = open, os.open
+        patch.setattr(
+            "builtins.open",
+            lambda path, mode="r", *rest, **more: self.step(really_open, set(mode) & set("wa+x"), path, mode, *rest, **more),
+        )
+        patch.setattr(
+            os,
+            "open",
+            lambda path, flags, *rest: self.step(really_os_open, flags & (os.O_WRONLY | os.O_RDWR), path, flags, *rest),
+        )
+        for name in ("mkdir", "rename", "unlink", "fsync"):
+            patch.setattr(os, name, partial(self.step, getattr(os, name), True))
+
+    def step(self, really, writes, path, *rest, **more):
+        if writes and (isinstance(path, int) or str(path).startswith(self.root)):
+            self.changes += 1
+            if self.start <= self.changes < self.start + self.count:
+                raise OSError(28, "No space left on device")
+        return really(path, *rest, **more)
+
+
+@pytest.mark.parametrize("count", [1, 10**6], ids=["once", "for ever"])
+@pytest.mark.parametrize("seconds", [0, 300])
+def test_a_write_that_fails_ends_in_one_of_two_shapes(root, tmp_path, commands, monkeypatch, count, seconds):
+    Path(f"{root}{RECORD}").write_bytes(_trial.dump(_trial.replace(record_of(root), seconds=seconds)))
+    clock = [0.0]
+    monkeypatch.setattr(_trial.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(_trial.time, "sleep", lambda pause: clock.__setitem__(0, clock[0] + pause))
+    step, failed, ends = 0, True, set()
+    while failed:
+        step += 1
+        tree = tmp_path / f"tree{step}"
+        shutil.copytree(root, tree, symlinks=True)
+        commands.clear()
+        clock[0] = 0.0
+        with pytest.MonkeyPatch.context() as patch:
+            failing = Failing(patch, tree, step, count)
+            code = _trial.judge(str(tree))
+        failed = failing.changes >= step
+        state = trial_on(writable(tree, check_mode=True), Tools(tree)).state()["state"]
+        rebooted, shape = bool(code) or ["systemctl", "reboot"] in commands, grub_boots(tree)
+        ends.add((rebooted, shape))
+        assert (rebooted, shape, state) in {(False, "menu", "confirmed"), (True, "realtime-kvm-previous", "judging")}, (
+            f"write {step}"
+        )
+        assert rebooted or not (count == 1 and clock[0] > 10), f"write {step}: a node that is well waits for nothing"
+        shutil.rmtree(tree)
+    assert (False, "menu") in ends
+    assert step > 10
+    assert not (count == 1 and seconds) or ends == {(False, "menu")}, "what fails once is tried again"
+
+
 # -- the way of Ansible ----------------------------------------------------------------------------
 
 
@@ -191,6 +261,86 @@ def test_a_way_without_a_route(monkeypatch):
     )
 
 
+NETWORK = """
+import json, socket, subprocess, sys, time
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import Way
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.way import look_at_way
+from ansible_collections.realtime.kvm.plugins.module_utils._node.trial import _answer, way_problem
+
+def ip(line):
+    subprocess.run(["ip", *line.split()], check=True)
+
+def found():
+    for _look in range(20):  # as the program does, every two seconds
+        problem = way_problem(way)
+        if "nobody has answered" not in problem:
+            break
+        time.sleep(0.1)
+    print(problem)
+
+for line in ("link set lo up", "link add v0 type veth peer name v1", "link add br0 type bridge", "link set v0 master br0",
+             "link set v0 up", "link set br0 up", "addr add 192.0.2.10/24 dev br0", "addr add 192.0.2.11/24 dev br0"):
+    ip(line)
+# the other end is a namespace of its own
+other = subprocess.Popen(["unshare", "--net", "sleep", "60"])
+time.sleep(0.5)
+ip(f"link set v1 netns {other.pid}")
+for line in ("addr add 192.0.2.1/24 dev v1", "link set v1 up"):
+    subprocess.run(["nsenter", "-t", str(other.pid), "-n", "ip", *line.split()], check=True)
+server = socket.create_server(("0.0.0.0", 2222))
+way = Way("192.0.2.11", 2222, "192.0.2.1", neighbour=True)
+while way_problem(way):
+    time.sleep(0.1)
+signs = look_at_way(_answer, "", "192.0.2.1")
+print(signs.source, signs.device, signs.cable, signs.neighbour)
+way = Way("192.0.2.11", 2222, "192.0.2.1", signs.source, signs.cable, signs.neighbour)
+try:
+    for lines in json.loads(sys.argv[2]):
+        for line in lines:
+            ip(line)
+        found()
+finally:
+    other.kill()
+"""
+
+
+def on_a_bridge(*changes):
+    """What is said of a way over a bridge, after each change of the network."""
+    first, *rest = run(NETWORK, os.environ["ANSIBLE_COLLECTIONS_PATH"], json.dumps(changes))
+    assert first == "192.0.2.10 br0 1 True", "the node is reached by a second address, and packets begin at the first"
+    return rest
+
+
+def test_a_way_as_before_is_a_way_by_a_second_address_too():
+    assert on_a_bridge([], ["neigh flush dev br0"]) == ["", ""]
+
+
+def test_a_bridge_without_its_member_is_no_way():
+    (said,) = on_a_bridge(["neigh flush dev br0", "link set v0 nomaster"])
+    assert said == "br0, which leads to 192.0.2.1, has no link as before; its cable, its network card or the driver is missing"
+
+
+def test_a_bridge_that_only_a_guest_is_on_is_no_way():
+    changes = ["link set v0 nomaster", "link add t0 type veth peer name t1", "link set t1 up", "link set t0 up master br0"]
+    (said,) = on_a_bridge(["neigh flush dev br0", *changes])
+    assert said == "nobody has answered on br0, which leads to 192.0.2.1, neither that address nor a gateway"
+
+
+def test_a_way_that_begins_elsewhere_is_named():
+    (said,) = on_a_bridge(["addr del 192.0.2.10/24 dev br0", "addr add 192.0.2.12/24 dev br0", "addr add 192.0.2.11/24 dev br0"])
+    assert said == "the way to 192.0.2.1 begins at 192.0.2.12, no longer at 192.0.2.10"
+
+
 def test_libvirt_that_is_not_installed(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert _trial.libvirt_problem() == "does not answer (FileNotFoundError)"
+
+
+def test_an_empty_custom_menu_of_the_admins_stays(tmp_path):
+    root = node(tmp_path / "machine")
+    fill(root, {CUSTOM: ""})
+    tried(root, seconds=0)
+    grub_boots(root)
+    assert _trial.judge(str(root)) == 0
+    assert Path(f"{root}{CUSTOM}").read_bytes() == b""
