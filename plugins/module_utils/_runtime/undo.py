@@ -19,7 +19,7 @@ def undo_partition(host: Host, partition: Partition | None, runner: Runner, unit
     """Plan to restore what the owner of ``host`` changed; ``units`` are further files that systemd has read."""
     read_by_systemd = bool(set(host.entries("file")) & {*units, *DROP_INS.values()} or host.entries("cgroup"))
     left = left_off(host)
-    plan_recovery(host)
+    plan_recovery(host, until_boot=True)
     restore_tuned(host, runner)
     restore_partitions(host, partition, left)
     restore_threads(host)

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
@@ -13,7 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher i
 from ansible_collections.realtime.kvm.plugins.module_utils._module import irq_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.features import KNOBS, PARTITION, text
-from unit.trees import fill, machine_files, plan, snapshot, writable
+from unit.trees import fill, machine_files, plan, refuse_writes, snapshot, writable
 
 PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False, "watcher": False}
 
@@ -44,6 +47,23 @@ def test_interrupts_are_moved_once_and_put_back(root):
         "deferred": False,
         "managed": [],
     }
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL, errno.ENOSPC])
+def test_undo_goes_on_where_the_kernel_refuses_an_interrupts_former_cpus(root, monkeypatch, number):
+    """The number belongs to an interrupt that the kernel manages now, its CPUs are off, or no vector is free there."""
+    before = snapshot(root)
+    run(root, watcher=True, irqbalance=True)
+    path = "/proc/irq/9/smp_affinity_list"
+    refuse_writes(monkeypatch, [f"{root}{path}"], number)
+    edges = Edges(writable(root, "irq_affinity"), lambda _command: (0, "", ""))
+    done = carry_out(edges, irq_affinity.run, {**PARAMETERS, "state": "absent"})
+    said = f"{path}: the kernel refused '0-3': {os.strerror(number)}; it stays as it is until the next reboot"
+    assert edges.host.notes == [said]
+    assert path not in [change["resource"] for change in done["changes"]]
+    assert text(root, "/proc/irq/default_smp_affinity") == "f"
+    assert set(snapshot(root)) == set(before), "unit, options and journal have gone"
+    assert run(root, state="absent")["changed"] is False
 
 
 def test_what_the_kernel_keeps_on_isolated_cpus_is_found_after_the_changes(root, monkeypatch):
