@@ -30,6 +30,7 @@ BOOT_STATE = "/run/realtime-kvm/boot.json"
 #: While this file exists, real-time guests start whatever the gate finds; it ends with the boot.
 OVERRIDE = "/run/realtime-kvm/allow-guests"
 _UNFINISHED = "the boot service has not finished"
+_NOT_RUN = "the boot service did not run (systemctl status realtime-kvm), nor its role since"
 #: The features without whose values a real-time guest harms the node.
 _NEEDED = ("cpu_partition",)
 
@@ -84,12 +85,31 @@ def _wanted_kernel(host: Host) -> str:
 
 
 def _values(host: Host, partition: Partition) -> str:
-    """Return which values the boot service has not made, as long as they are missing."""
+    """Return which values nobody has made in this boot, as long as they are missing."""
     state = read_boot_state(host)
     for name in _NEEDED:
-        if state.get(name) and is_missing(host, partition, name):
-            return f"the boot service did not make the values of {name}: {state[name]}"
+        why = _not_made(host, name, state.get(name))
+        if why and is_missing(host, partition, name):
+            return why
     return ""
+
+
+def _not_made(host: Host, name: str, found: str | None) -> str:
+    """Return why a feature's values were not made in this boot; ``found``: what the boot service says, None: nothing."""
+    if found is None:
+        return (
+            "" if host.captured or _made_by_others(host, name) else f"the values of {name} were not made in this boot: {_NOT_RUN}"
+        )
+    return f"the boot service did not make the values of {name}: {found}" if found else ""
+
+
+def _made_by_others(host: Host, name: str) -> bool:
+    """Whether the role, or the boot service of a release that kept no state, has made values in this boot: the journal has originals."""
+    try:
+        entries = host.journal.entries.values()
+    except HostError:
+        return False  # the values themselves decide
+    return any(entry["owner"] == name and entry["kind"] in ("value", "thread") for entry in entries)
 
 
 def is_missing(host: Host, partition: Partition, name: str) -> bool:
@@ -98,6 +118,7 @@ def is_missing(host: Host, partition: Partition, name: str) -> bool:
     if options is None or must_wait(host, partition):
         return True
     trial = trial_of(host, name)
+    trial.needs_journal = False
     FEATURES[name].plan(trial, partition, options)
     return bool(trial.changes)
 

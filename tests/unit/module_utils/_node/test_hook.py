@@ -227,7 +227,8 @@ def test_real_time_guests_are_known_by_their_policies(text, real):
 def _booted(tmp_path, monkeypatch):
     """A node that is isolated by its boot: 1-3 are realtime."""
     monkeypatch.setattr(_hook, "Host", lambda **options: Host(str(tmp_path), **options))
-    return fill(tmp_path, {**machine_files(isolated="1-3"), **document("boot"), "/var/lib/": None, "/run/": None})
+    made = {BOOT_STATE: '{"cpu_partition": ""}'}
+    return fill(tmp_path, {**machine_files(isolated="1-3"), **document("boot"), **made, "/var/lib/": None, "/run/": None})
 
 
 REAL = xml("2", policy="fifo")

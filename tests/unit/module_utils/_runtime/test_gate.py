@@ -10,7 +10,8 @@ import json
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import (
     BOOT_STATE,
@@ -22,7 +23,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import 
     why_closed,
     write_boot_state,
 )
-from unit.features import CPU, OPTIONS, PARTITION, apply
+from unit.features import CPU, KNOBS, OPTIONS, PARTITION, apply
 from unit.trees import fill, plan
 
 
@@ -62,6 +63,52 @@ def test_values_that_the_boot_service_did_not_make_close_it_until_they_are_made(
 def test_without_a_failed_boot_a_value_that_someone_changed_closes_nothing(node):
     fill(node, {"/proc/sys/vm/swappiness": "60\n"})
     assert closed(node) == ""
+
+
+NOT_RUN = "the values of cpu_partition were not made in this boot: the boot service did not run (systemctl status realtime-kvm), nor its role since"
+
+
+@pytest.fixture(name="rebooted")
+def _rebooted(node):
+    """The node after a reboot: the kernel has its own values, and the boot service was masked or lost in a cycle of units."""
+    return fill(node, {BOOT_ID: "bbbb\n", **KNOBS})
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {BOOT_STATE: '{"irq_affinity": ""}'}], ids=["no unit ran", "only the interrupts' unit ran"]
+)
+def test_a_boot_service_that_did_not_run_closes_it_until_the_role_has_made_the_values(rebooted, state):
+    fill(rebooted, state)
+    assert closed(rebooted) == NOT_RUN
+    apply(rebooted, "cpu_partition")
+    assert closed(rebooted) == "", "made by the role, without a reboot and without a word of the boot service"
+    fill(rebooted, {"/proc/sys/vm/swappiness": "60\n"})
+    assert closed(rebooted) == "", "what somebody changes later closes nothing"
+
+
+def test_a_release_that_kept_no_state_of_the_boot_leaves_it_open(rebooted):
+    """Its boot service has journalled in this boot; this release knows a value that it did not."""
+    apply(rebooted, "cpu_partition")
+    fill(rebooted, {"/proc/sys/kernel/timer_migration": "1\n"})
+    assert not (rebooted / BOOT_STATE[1:]).exists()
+    assert closed(rebooted) == ""
+
+
+def test_without_a_word_of_anyone_the_values_decide(rebooted):
+    """The journal is damaged, or was moved away, or sysctl.d says all of it already."""
+    apply(rebooted, "cpu_partition")
+    fill(rebooted, {JOURNAL: "{"})
+    assert closed(rebooted) == ""
+    fill(rebooted, {"/proc/sys/vm/swappiness": "60\n"})
+    assert closed(rebooted) == NOT_RUN
+    (rebooted / JOURNAL[1:]).unlink()
+    assert closed(rebooted) == NOT_RUN
+    fill(rebooted, {"/proc/sys/vm/swappiness": "10\n"})
+    assert closed(rebooted) == ""
+
+
+def test_a_capture_lacks_what_a_boot_has_made(rebooted):
+    assert why_closed(Host(str(rebooted), captured=True)) == ""
 
 
 def test_values_that_must_wait_for_another_boot_stay_missing(node):
