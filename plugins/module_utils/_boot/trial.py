@@ -8,7 +8,6 @@ whose next boot is the old entry or the tried one. The node's own program (``_no
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -19,6 +18,7 @@ from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.kernel import read_kernel
 from .._host.session import ssh_session
+from .._host.watchdogs import find_watchdog, set_by_others
 from .grub_files import BootEntry
 from .loader import find_boot_loader
 from .one_shot import (
@@ -67,7 +67,8 @@ RESOURCE = "boot on trial"
 _ENTRIES = "/boot/loader/entries"
 _WITHOUT = "or boot without a way back (rt_kernel_trial: false)"
 _PROBES = ("/usr/sbin/grub-probe", "/usr/sbin/grub2-probe", "/usr/bin/grub-probe", "/usr/bin/grub2-probe")
-_DEVICE = "/sys/class/watchdog/watchdog0"
+#: Seconds after which a node that hangs in the trial is reset.
+_WATCHDOG_S = 60
 
 
 class BootTrial:
@@ -268,7 +269,7 @@ class BootTrial:
             raise HostError(f"the boot menu has no entry of kernel {entry.release}; the old entry stays the default")
         old, new = self._old(), new_entry(named[0])
         self._check_files(new)
-        session = ssh_session(self.host)
+        session, served = ssh_session(self.host), self._watchdog()
         record = Record(
             ARMED,
             self.host.boot_id(),
@@ -279,12 +280,12 @@ class BootTrial:
             seconds,
             Way(session.server, session.port, session.client) if session else None,
             self._libvirt_answers(),
-            self._watchdog(),
+            bool(served),
         )
         self.host.write_file(PROGRAM, self.program)
         self.host.write_file(UNIT, self.unit.encode())
         self._write_link()
-        self.host.write_file(WATCHDOG, self.watchdog.encode() if record.watchdog else None)
+        self.host.write_file(WATCHDOG, (self.watchdog + served).encode() if served else None)
         self.host.write_file(RECORD, dump(record))
         self._write_custom(frame(old, new))
         self._set_one_time(TRIAL)
@@ -318,13 +319,13 @@ class BootTrial:
             return False
         return self.runner(["timeout", "20", "virsh", "-q", "-c", "qemu:///system", "uri"])[0] == 0
 
-    def _watchdog(self) -> bool:
-        """Whether systemd may use a watchdog device for the trial: it can be stopped again, and the admin has not chosen a time."""
-        if self.host.value(f"{_DEVICE}/nowayout") != "0":
-            return False
-        paths = ["/etc/systemd/system.conf", *self.host.glob("/etc/systemd/system.conf.d/*.conf")]
-        texts = [self.host.read(path) or "" for path in paths if path != WATCHDOG]
-        return not any(re.search(r"^\s*RuntimeWatchdogSec\s*=", text, re.MULTILINE) for text in texts)
+    def _watchdog(self) -> str:
+        """Return systemd's settings for the trial; empty: no watchdog in hardware can be stopped again, or the admin has chosen a time."""
+        device = find_watchdog(self.host, WATCHDOG)
+        seconds = device.fitting(_WATCHDOG_S) if device else 0
+        if not device or not seconds or self.host.value(f"{device.path}/nowayout") != "0":
+            return ""
+        return "" if set_by_others(self.host, "RuntimeWatchdogSec", WATCHDOG) else device.settings(seconds)
 
 
 def _is_entry(boot: Boot, entry: BootEntry) -> bool:

@@ -309,7 +309,8 @@ FIFO = "scheduler='fifo' priority='1'/>"
         # CPU 0 serves ordinary threads only
         (f"<domain><cputune><vcpupin vcpu='0' cpuset='0'/><vcpupin vcpu='1' cpuset='2'/><vcpusched vcpus='1' {FIFO}</cputune></domain>", ""),
         (f"<domain><vcpu cpuset='2-3'>1</vcpu><cputune><vcpusched vcpus='0' {FIFO}<emulatorpin cpuset='0'/></cputune></domain>", ""),
-        (f"<domain><cputune><emulatorpin cpuset='3'/><iothreadpin iothread='1' cpuset='3'/><emulatorsched {FIFO}<iothreadsched iothreads='1' {FIFO}</cputune></domain>", ""),
+        (f"<domain><cputune><emulatorpin cpuset='3'/><emulatorsched {FIFO}</cputune></domain>", ""),
+        (f"<domain><cputune><iothreadpin iothread='1' cpuset='3'/><iothreadsched iothreads='1' {FIFO}</cputune></domain>", ""),
     ],
 )  # fmt: skip
 def test_a_real_time_thread_on_a_cpu_of_the_nodes_own_work_keeps_its_guest_off(request, node_is, text, outside):
