@@ -37,6 +37,11 @@ class LeftOffError(HostError):
         )
 
 
+def is_switch(path: str) -> bool:
+    """Whether a kernel file switches a CPU off and on."""
+    return bool(_IS_SWITCH.fullmatch(path))
+
+
 def left_off(host: Host) -> dict[int, str]:
     """Return the CPUs that a killed run left off, each with the file that switches it on."""
     found = {}

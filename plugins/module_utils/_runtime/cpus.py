@@ -10,8 +10,8 @@ from .._cpus.partition import Partition
 from .._host.host import Host
 from .._host.kernel import read_online
 from .._isolation.cgroups import plan_partitions, plan_slice_values
-from .._isolation.hotplug import plan_cycles
-from .cpu_settings import THROTTLING_CHOICES, is_throttling, runtime_settings
+from .._isolation.hotplug import is_switch, plan_cycles
+from .cpu_settings import THROTTLING_CHOICES, runtime_settings
 from .feature import Feature, one_of, plan_settings
 from .kernel_threads import plan_threads
 from .priorities import PRIORITY_LIMITS
@@ -27,8 +27,8 @@ def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, 
     settings = runtime_settings(partition, options["rt_throttling"])
     plan_settings(host, settings)
     wanted = {setting.path for setting in settings}
-    # what another policy, or another partition, had limited
-    host.restore_values(only=[path for path in host.entries("value") if is_throttling(path) and path not in wanted])
+    # what another policy, or another partition, had set
+    host.restore_values(only=[path for path in host.entries("value") if path not in wanted and not is_switch(path)])
     plan_threads(host, partition, options["priority_limit"])
 
 

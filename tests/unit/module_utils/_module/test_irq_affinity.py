@@ -11,6 +11,9 @@ import os
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL, LOCK, STATE_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher import WATCHER, WATCHER_LINK, WATCHER_UNIT
 from ansible_collections.realtime.kvm.plugins.module_utils._module import irq_affinity
@@ -109,3 +112,22 @@ def test_the_watcher_is_set_up_by_default_and_undone_exactly(root):
     }
     assert set(after) == set(before)
     assert text(root, "/proc/irq/9/smp_affinity_list") == "0-3"
+
+
+def test_a_partition_without_isolated_cpus_leaves_only_its_options(root):
+    queue = "/sys/class/net/ens1/queues/rx-0/rps_cpus"
+    fill(root, {queue: "f\n"})
+    before = snapshot(root)
+    given = {"irqbalance": True, "watcher": True}
+    run(root, **given)
+    assert [text(root, path) for path in ("/proc/irq/9/smp_affinity_list", queue)] == ["0", "00000001"]
+    nothing = {**given, "partition": to_document(plan(Intent(realtime="0")))}
+    predicted = run(root, check_mode=True, **nothing)
+    assert run(root, **nothing)["changes"] == predicted["changes"]
+    restored = ("/proc/irq/9/smp_affinity_list", "/proc/irq/default_smp_affinity", queue)
+    assert [text(root, path) for path in restored] == ["0-3", "f", "f"]
+    left = {path for path in snapshot(root) if path not in before}
+    assert left == {"/etc/realtime-kvm", config_path("irq_affinity"), STATE_DIR, JOURNAL, LOCK}
+    assert run(root, **nothing)["changed"] is False
+    run(root, state="absent")
+    assert set(snapshot(root)) == set(before)

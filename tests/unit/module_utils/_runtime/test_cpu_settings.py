@@ -12,7 +12,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings
     PERIOD_NS,
     RT_RUNTIME_US,
     THROTTLING_CHOICES,
-    is_throttling,
     runtime_settings,
     thread_rule,
 )
@@ -43,7 +42,9 @@ SERVERS = "/sys/kernel/debug/sched/"
 
 
 def limits(policy):
-    return {path: value for path, value in values(runtime_settings(SWITCH, policy)).items() if is_throttling(path)}
+    return {
+        path: value for path, value in values(runtime_settings(SWITCH, policy)).items() if path.startswith((RT_RUNTIME, SERVERS))
+    }
 
 
 def test_a_budget_bounds_what_a_vcpu_loses_and_how_long_work_waits():
