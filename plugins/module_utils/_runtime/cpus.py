@@ -16,6 +16,9 @@ from .feature import Feature, one_of, plan_settings
 from .kernel_threads import plan_threads
 from .priorities import PRIORITY_LIMITS
 
+#: What the journal holds from the first change of a run until the last one is made.
+ALL_MADE = "cpu_partition: all values are made"
+
 
 def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
     if partition.isolation == "runtime":
@@ -30,6 +33,8 @@ def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, 
     # what another policy, or another partition, had set
     host.restore_values(only=[path for path in host.entries("value") if path not in wanted and not is_switch(path)])
     plan_threads(host, partition, options["priority_limit"])
+    # while this is in the journal, a run has not made all of them; the gate of real-time guests asks
+    host.afterwards(ALL_MADE, lambda: None, due=bool(host.changes))
 
 
 CPUS = Feature(

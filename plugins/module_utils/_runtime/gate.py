@@ -21,6 +21,7 @@ from .._host.host import Host
 from .._host.paths import config_path
 from .._host.sysfs import read_topology
 from .._host.trial import trial_of
+from .cpus import ALL_MADE
 from .feature import ISOLATED, must_wait, why_waiting
 from .features import FEATURES
 from .options import read_options
@@ -30,7 +31,7 @@ BOOT_STATE = "/run/realtime-kvm/boot.json"
 #: While this file exists, real-time guests start whatever the gate finds; it ends with the boot.
 OVERRIDE = "/run/realtime-kvm/allow-guests"
 _UNFINISHED = "the boot service has not finished"
-_NOT_RUN = "the boot service did not run (systemctl status realtime-kvm), nor its role since"
+_NOT_RUN = "the boot service did not run (systemctl status realtime-kvm), nor has its role made them since"
 #: The features without whose values a real-time guest harms the node.
 _NEEDED = ("cpu_partition",)
 
@@ -120,12 +121,16 @@ def _not_made(host: Host, name: str, found: str | None) -> str:
 
 
 def _made_by_others(host: Host, name: str) -> bool:
-    """Whether the role, or the boot service of a release that kept no state, has made values in this boot: the journal has originals."""
+    """Whether the role, or the boot service of a release that kept no state, has made the values in this boot.
+
+    The journal then has originals, and no word of a run that has not made all of them.
+    """
     try:
-        entries = host.journal.entries.values()
+        entries = host.journal.entries
     except HostError:
         return False  # the values themselves decide
-    return any(entry["owner"] == name and entry["kind"] in ("value", "thread") for entry in entries)
+    begun = any(entry["owner"] == name and entry["kind"] in ("value", "thread") for entry in entries.values())
+    return begun and f"after:{ALL_MADE}" not in entries
 
 
 def is_missing(host: Host, partition: Partition, name: str) -> bool:

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._host import threads as _threads
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
-from unit.features import KNOBS, OPTIONS, PARTITION, apply, text
-from unit.trees import fill, plan, task, writable
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import ALL_MADE, CPUS
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.undo import undo_partition
+from unit.features import KNOBS, OPTIONS, PARTITION, apply, run, text
+from unit.trees import fill, plan, refuse_writes, task, writable
 
 RUNTIME = plan(Intent(smt="together", isolation="runtime"))
 SWITCH = "/sys/devices/system/cpu/cpu{}/online"
@@ -106,6 +109,23 @@ def test_a_partition_without_isolated_cpus_has_the_kernels_own_values_again(root
     assert sorted(made[2:]) == [(9, 0), (10, [0, 1, 2, 3])]
     fill(root, files)
     assert apply(root, "cpu_partition", NOTHING).changes == []
+
+
+@pytest.mark.parametrize("undo", [True, False])
+def test_a_run_that_failed_is_in_the_journal_until_the_next_or_undo(root, monkeypatch, undo):
+    with monkeypatch.context() as patched:
+        refuse_writes(patched, [f"{root}/sys/devices/virtual/workqueue/cpumask"], errno.EINVAL)
+        with pytest.raises(HostError):
+            apply(root, "cpu_partition")
+    mark = f"after:{ALL_MADE}"
+    assert mark in json.loads(text(root, JOURNAL))["entries"]
+    if undo:
+        host = run(root, lambda host: undo_partition(host, None, lambda _command: (0, "", "")))
+        assert not (root / JOURNAL[1:]).exists()
+    else:
+        host = apply(root, "cpu_partition")
+        assert mark not in json.loads(text(root, JOURNAL))["entries"]
+    assert ALL_MADE not in [change.resource for change in host.changes]
 
 
 def test_the_switch_of_a_cpu_is_left_to_the_recovery(root):

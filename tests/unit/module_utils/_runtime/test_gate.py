@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
@@ -25,7 +27,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import 
     write_boot_state,
 )
 from unit.features import CPU, KNOBS, OPTIONS, PARTITION, apply
-from unit.trees import fill, plan
+from unit.trees import fill, plan, refuse_writes
 
 
 @pytest.fixture(name="node")
@@ -80,7 +82,10 @@ def test_without_a_failed_boot_a_value_that_someone_changed_closes_nothing(node)
     assert closed(node) == ""
 
 
-NOT_RUN = "the values of cpu_partition were not made in this boot: the boot service did not run (systemctl status realtime-kvm), nor its role since"
+NOT_RUN = (
+    "the values of cpu_partition were not made in this boot: "
+    "the boot service did not run (systemctl status realtime-kvm), nor has its role made them since"
+)
 
 
 @pytest.fixture(name="rebooted")
@@ -99,6 +104,20 @@ def test_a_boot_service_that_did_not_run_closes_it_until_the_role_has_made_the_v
     assert closed(rebooted) == "", "made by the role, without a reboot and without a word of the boot service"
     fill(rebooted, {"/proc/sys/vm/swappiness": "60\n"})
     assert closed(rebooted) == "", "what somebody changes later closes nothing"
+
+
+def test_a_role_that_failed_on_its_way_leaves_it_closed(rebooted, monkeypatch):
+    """The originals of all values are in the journal before the first is made."""
+    with monkeypatch.context() as patched:
+        refuse_writes(patched, [f"{rebooted}/sys/devices/virtual/workqueue/cpumask"], errno.EINVAL)
+        with pytest.raises(HostError):
+            apply(rebooted, "cpu_partition")
+    assert (rebooted / "proc/sys/vm/swappiness").read_text() == "10", "begun"
+    assert closed(rebooted) == NOT_RUN
+    apply(rebooted, "cpu_partition")
+    assert closed(rebooted) == ""
+    fill(rebooted, {"/proc/sys/vm/swappiness": "60\n"})
+    assert closed(rebooted) == ""
 
 
 def test_a_release_that_kept_no_state_of_the_boot_leaves_it_open(rebooted):
