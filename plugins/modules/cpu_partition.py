@@ -80,7 +80,9 @@ options:
     description:
       - Whether each CPU is switched off and on again before V(runtime) isolates it, which removes timers and queued work that a partition leaves
         in place. Linux stops all CPUs of the machine for a moment for that, so use it only if the node's guests tolerate it.
-      - Only CPUs that become isolated are switched; the boot service does the same.
+      - Only CPUs that become isolated are switched; the boot service does the same. Interrupts that a driver then spreads again are moved off them by
+        M(realtime.kvm.irq_affinity), which comes after this module, and by its watcher.
+      - With O(isolation=boot) it has no effect, and a warning says so.
     type: bool
     default: false
   rt_throttling:

@@ -64,6 +64,7 @@ EDGE = {
     "_host/trial",
     "_host/tuning_daemons",
     "_host/updates",
+    "_host/watchdogs",
     "_interrupts/interrupts",
     "_interrupts/irqbalance",
     "_interrupts/steering",

@@ -77,6 +77,18 @@ def writable(root, owner="test", check_mode=False):
     return Host(str(root), owner=owner, check_mode=check_mode)
 
 
+def refuse_writes(monkeypatch, paths, number):
+    """Let the kernel refuse each write to these files with an error number."""
+    real = open
+
+    def refusing(name, mode="r", *rest, **options):
+        if name in paths and "w" in mode:
+            raise OSError(number, os.strerror(number))
+        return real(name, mode, *rest, **options)
+
+    monkeypatch.setattr("builtins.open", refusing)
+
+
 def snapshot(root):
     """Everything below a root: its kind, its mode and its content."""
     found = {}

@@ -63,7 +63,7 @@ from .verdict import (
     why_back,
     without,
 )
-from .watchdog import may_take_watchdog
+from .watchdog import watchdog_settings
 from .way import look_at_way
 
 RESOURCE = "boot on trial"
@@ -265,7 +265,7 @@ class BootTrial:
         old, new = self._old(), new_entry(named[0])
         self._check_files(new)
         check_script(self.host, self.runner, frame(old, new))
-        watches = may_take_watchdog(self.host)
+        served = watchdog_settings(self.host)
         record = Record(
             ARMED,
             self.host.boot_id(),
@@ -276,15 +276,15 @@ class BootTrial:
             seconds,
             self._way(),
             self._libvirt_answers(),
-            watches,
+            bool(served),
             self.host.value("/proc/sys/kernel/panic") or "",
-            self._new_folders(watches),
+            self._new_folders(bool(served)),
         )
         self.host.write_file(PROGRAM, self.program)
         self.host.write_file(UNIT, self.unit.encode())
         self._write_link()
         self.host.write_file(RECORD, dump(record))  # before the folder that it names
-        self.host.write_file(WATCHDOG, self.watchdog.encode() if record.watchdog else None)
+        self.host.write_file(WATCHDOG, (self.watchdog + served).encode() if served else None)
         self._write_custom(frame(old, new))
         self._set_one_time(TRIAL)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether systemd may use the hardware watchdog for a boot on trial. Edge, read-only.
 
-Sources: systemd-system.conf(5), where the files lie and that a later one wins; Documentation/ABI/testing/sysfs-class-watchdog.
+Source: Documentation/ABI/testing/sysfs-class-watchdog.
 """
 
 from __future__ import annotations
@@ -9,21 +9,26 @@ from __future__ import annotations
 import re
 
 from .._host.host import Host
+from .._host.watchdogs import find_watchdog, set_by_others
 from .verdict import WATCHDOG
 
-_DEVICE = "/sys/class/watchdog/watchdog0"
-_PLACES = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd", "/lib/systemd")
+#: Seconds after which a node that hangs in the trial is reset.
+_TIME_S = 60
 
 
-def may_take_watchdog(host: Host) -> bool:
-    """Whether the device can be stopped again, no other program holds it, and neither administrator nor vendor has chosen a time."""
-    if host.value(f"{_DEVICE}/nowayout") != "0":
-        return False
+def watchdog_settings(host: Host) -> str:
+    """Return systemd's settings for the trial; an empty text where the watchdog may not be taken.
+
+    It must be a device in hardware that can be stopped again and that no other program holds, and neither administrator nor
+    vendor must have chosen a time.
+    """
+    device = find_watchdog(host, WATCHDOG)
+    seconds = device.fitting(_TIME_S) if device else 0
+    if not device or not seconds or host.value(f"{device.path}/nowayout") != "0":
+        return ""
     # a trial before this one may be the reason why systemd holds it
-    if host.value(f"{_DEVICE}/state") == "active" and not host.exists(WATCHDOG):
-        return False
+    if host.value(f"{device.path}/state") == "active" and not host.exists(WATCHDOG):
+        return ""
     if re.search(r"(^|\s)systemd\.watchdog", host.value("/proc/cmdline") or ""):
-        return False
-    paths = [path for place in _PLACES for path in (f"{place}/system.conf", *host.glob(f"{place}/system.conf.d/*.conf"))]
-    texts = [host.read(path) or "" for path in paths if path != WATCHDOG]
-    return not any(re.search(r"^\s*RuntimeWatchdogSec\s*=", text, re.MULTILINE) for text in texts)
+        return ""
+    return "" if set_by_others(host, "RuntimeWatchdogSec", WATCHDOG) else device.settings(seconds)

@@ -121,16 +121,29 @@ class Host(Planner):
         """Drop a journal entry at once: the resource has its original value."""
         self._forget([resource])
 
-    def restore(self, change: Change | None, resource: str, make: Callable[[], object], *, anyway: bool = False) -> None:
+    def restore(
+        self, change: Change | None, resource: str, make: Callable[[], object], *, anyway: bool = False, until_boot: bool = False
+    ) -> None:
         """Plan to restore a resource and drop its journal entry; it disturbs at least as much as the change did.
 
         ``change`` None: the resource has its original value; with ``anyway`` it is written even so, since another
-        planned restore alters it.
+        planned restore alters it. ``until_boot``: the value ends with the boot; where the kernel refuses the original, a note
+        says so and the rest is restored.
         """
         if change is not None:
             change = replace(change, disruption=worse(change.disruption, self.journal.disruption_of(resource)))
             self.changes.append(change)
+        if until_boot:
+            make = partial(self._restore_or_note, change, make)
         self._steps.append(Step(change, make if change is not None or anyway else _nothing, resource, forget=True))
+
+    def _restore_or_note(self, change: Change | None, make: Callable[[], object]) -> None:
+        try:
+            make()
+        except HostError as error:
+            if change in self.changes:
+                self.changes.remove(change)
+            self.notes.append(f"{error}; it stays as it is until the next reboot")
 
     def afterwards(self, what: str, make: Callable[[], object], *, due: bool, change: Change | None = None) -> None:
         """Plan what changes need once they are made, such as a daemon that reads its files again.
@@ -303,7 +316,7 @@ class Host(Planner):
             current = self.value(resource)
             gone = current is None  # the device or the feature no longer exists
             change = None if gone or current == original else Change(resource, current, original, reason="restored")
-            self.restore(change, resource, partial(self.write_value, resource, original))
+            self.restore(change, resource, partial(self.write_value, resource, original), until_boot=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -164,7 +164,7 @@ def restore_threads(host: Host) -> None:
             current, make = format_cpulist(thread.allowed), partial(set_affinity, thread.pid, original)
         change = None if current == original else Change(resource, current, original, reason="restored")
         # dissolving a cpuset partition spreads the threads of the root cgroup again
-        host.restore(change, resource, make, anyway=aspect == "affinity")
+        host.restore(change, resource, make, anyway=aspect == "affinity", until_boot=True)
 
 
 def realtime_guests(host: Host) -> list[str]:

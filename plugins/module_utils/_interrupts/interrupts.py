@@ -7,10 +7,12 @@ import errno
 import json
 import os
 import stat
+from contextlib import suppress
 from functools import partial
 
 from .._cpus.answers import AnswerError, decode
 from .._cpus.cpulist import format_cpulist, parse_or_empty
+from .._cpus.errors import HostError
 from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
 from .._host.change import Change
@@ -98,9 +100,10 @@ def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
         if error.errno not in _MANAGED:  # gone meanwhile, or no vector is free on these CPUs
             host.notes.append(f"{interrupt.label} could not be moved off CPUs {change.before}: {error.strerror}")
             return
-        names = sorted({*_known_refused(host), interrupt.label})
-        host.write_file(_REFUSED, json.dumps(names).encode())
         host.notes.append(f"{interrupt.label} is managed by the kernel, which refused to move it off CPUs {change.before}")
+        names = sorted({*_known_refused(host), interrupt.label})
+        with suppress(HostError):  # the next run asks the kernel again
+            host.write_file(_REFUSED, json.dumps(names).encode())
 
 
 def stuck_interrupts(host: Host, partition: Partition) -> list[dict[str, object]]:

@@ -18,8 +18,9 @@ IRQBALANCE_DROP_IN = "/etc/systemd/system/irqbalance.service.d/realtime-kvm.conf
 
 
 def plan_irqbalance(host: Host, runner: Runner, partition: Partition) -> None:
-    """Plan irqbalance's list of banned CPUs, and its restart if it runs with another list."""
+    """Plan irqbalance's list of banned CPUs, and its restart if it runs with another list; without isolated CPUs it has none."""
     if not partition.isolated:
+        undo_irqbalance(host, runner)
         return
     banned = f"IRQBALANCE_BANNED_CPULIST={format_cpulist(partition.isolated)}"
     # a second EnvironmentFile wins over the distribution's and over Environment=

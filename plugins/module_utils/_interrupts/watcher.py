@@ -63,8 +63,9 @@ def watcher_cpus(host: Host) -> frozenset[int] | None:
 
 
 def plan_watcher(host: Host, runner: Runner, partition: Partition, *, waits: bool) -> None:
-    """Plan the unit, its start at boot and, unless the values wait for a reboot, its start now."""
+    """Plan the unit, its start at boot and, unless the values wait for a reboot, its start now; without isolated CPUs there is none."""
     if not partition.isolated:
+        undo_watcher(host, runner)
         return
     text = _unit_text(partition)
     same = host.read(WATCHER_UNIT) == text

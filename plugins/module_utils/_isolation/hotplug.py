@@ -37,6 +37,11 @@ class LeftOffError(HostError):
         )
 
 
+def is_switch(path: str) -> bool:
+    """Whether a kernel file switches a CPU off and on."""
+    return bool(_IS_SWITCH.fullmatch(path))
+
+
 def left_off(host: Host) -> dict[int, str]:
     """Return the CPUs that a killed run left off, each with the file that switches it on."""
     found = {}
@@ -54,11 +59,11 @@ def check_all_on(host: Host) -> None:
         raise LeftOffError(left)
 
 
-def plan_recovery(host: Host) -> None:
-    """Plan to switch on the CPUs that a killed run left off."""
+def plan_recovery(host: Host, *, until_boot: bool = False) -> None:
+    """Plan to switch on the CPUs that a killed run left off; with ``until_boot`` one that fails to come back is only noted."""
     for path in left_off(host).values():
         change = Change(path, "0", "1", "stall", "switched off by a killed run")
-        host.restore(change, path, partial(host.write_value, path, "1"))
+        host.restore(change, path, partial(host.write_value, path, "1"), until_boot=until_boot)
 
 
 def plan_cycles(host: Host, partition: Partition) -> None:

@@ -41,11 +41,11 @@ def intent_from(parameters: dict[str, Any]) -> Intent:
     """Return the operator's request; a CPU list that YAML has read as a number is refused, not guessed."""
     cpus = {}
     for name, value in (parameters["cpus"] or {}).items():
+        if value is None or value == []:
+            raise PartitionError(f"cpu_partition_cpus.{name}: the list is empty; name CPUs or leave the key out")
         if not isinstance(value, str):
             raise PartitionError(
-                f"cpu_partition_cpus.{name}: {value!r} is a {type(value).__name__}, not a CPU list; "
-                f'quote it ({name}: "{_as_text(value)}"), '
-                "since YAML reads an unquoted one as a number"
+                f"cpu_partition_cpus.{name}: {value!r} is a {type(value).__name__}, not a CPU list; {_advice(name, value)}"
             )
         cpus[name] = value
     realtime = parameters["realtime"]
@@ -66,8 +66,11 @@ def intent_from(parameters: dict[str, Any]) -> Intent:
     )
 
 
-def _as_text(value: Any) -> str:
-    return ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
+def _advice(name: str, value: Any) -> str:
+    if isinstance(value, (bool, dict)):
+        return f'write one as text, such as {name}: "4-7"'
+    text = ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
+    return f'quote it ({name}: "{text}"), since YAML reads an unquoted one as a number'
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
@@ -81,6 +84,11 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     check_all_on(host)
     topology = read_topology(host)
     partition = plan_partition(topology, intent_from(parameters))
+    if parameters["cycle_cpus"] and partition.isolation == "boot":
+        host.notes.append(
+            "cpu_partition_cycle_cpus: true has no effect with cpu_partition_isolation: boot, where the kernel isolates the CPUs before "
+            "anything runs there; remove it"
+        )
     if not host.captured:
         plan_tuned(host, runner, take_over=parameters["tuned"] == "take_over")
     if partition.isolation == "runtime":

@@ -34,6 +34,11 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         plan_watcher(host, edges.runner, partition, waits=deferred)
     else:
         undo_watcher(host, edges.runner)
+    if (
+        not partition.isolated
+    ):  # interrupts may be where they were; the watcher, which never does this, needs no journal for a look
+        restore_threads(host)
+        host.restore_values()
 
     def look() -> dict[str, Any]:
         return {"managed": stuck_interrupts(host, partition)}

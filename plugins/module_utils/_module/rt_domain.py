@@ -89,7 +89,11 @@ def _check_gate(host: Host, starting: Sequence[GuestPlan]) -> None:
     if overridden(host):
         return
     for plan in starting:
-        cpus = frozenset().union(*(plan.placement.vcpus.get(vcpu, frozenset()) for vcpu in plan.guest.schedulers))
+        others = plan.guest.emulator_scheduler or plan.guest.io_thread_scheduler
+        cpus = frozenset().union(
+            *(plan.placement.vcpus.get(vcpu, frozenset()) for vcpu in plan.guest.schedulers),
+            plan.placement.emulator if others else (),
+        )
         why = why_closed(host, cpus) if cpus else ""
         if why and not host.dry:
             raise HostError(f"realtime_guests: {plan.guest.name} cannot start: {explain(why)}")

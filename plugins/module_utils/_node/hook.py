@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from xml.etree import ElementTree
 
-from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
+from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
 from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._guests.threads import guest_pid
@@ -22,15 +22,20 @@ from .._guests.workers import settle_workers
 from .._host.current import check_current
 from .._host.document import read_partition
 from .._host.host import Host
-from .._host.kernel import read_kernel
+from .._host.kernel import read_kernel, read_online
 from .._host.sysfs import read_topology
 from .._isolation.cgroups import read_users
 from .._isolation.holders import check_free
 from .._isolation.moves import exclusively, reserve, settle
-from .._runtime.gate import OVERRIDE, explain, overridden, why_closed
+from .._runtime.gate import OVERRIDE, explain, overridden, why_closed, why_misplaced
 
 HOOK = "/etc/libvirt/hooks/qemu.d/realtime-kvm"
-_SCHEDULERS = ("vcpusched", "iothreadsched", "emulatorsched")
+#: Elements that give threads a policy: the attribute that lists the threads, and the element and attribute that pin one.
+_SCHEDULERS = {
+    "vcpusched": ("vcpus", "vcpupin", "vcpu"),
+    "iothreadsched": ("iothreads", "iothreadpin", "iothread"),
+    "emulatorsched": ("", "emulatorpin", ""),
+}
 
 
 def hook_text(archive: str) -> str:
@@ -51,10 +56,35 @@ def pinned_cpus(xml: str) -> frozenset[int]:
     return cpus
 
 
+def _realtime(domain: ElementTree.Element) -> list[ElementTree.Element]:
+    return [
+        item for item in domain.iterfind("./cputune/*") if item.tag in _SCHEDULERS and item.get("scheduler") in ("fifo", "rr")
+    ]
+
+
 def is_realtime(xml: str) -> bool:
     """Whether a domain has threads with a real-time policy."""
-    tune = ElementTree.fromstring(xml).find("./cputune")
-    return tune is not None and any(item.tag in _SCHEDULERS and item.get("scheduler") in ("fifo", "rr") for item in tune)
+    return bool(_realtime(ElementTree.fromstring(xml)))
+
+
+def realtime_cpus(xml: str, online: frozenset[int]) -> frozenset[int]:
+    """Return the CPUs on which a domain's real-time threads may run.
+
+    A thread without a pin runs where the domain's ``<vcpu cpuset=>`` says, else on every CPU (libvirt, formatdomain.html).
+    """
+    domain = ElementTree.fromstring(xml)
+    anywhere = _cpuset(domain.find("./vcpu"), online)
+    cpus: frozenset[int] = frozenset()
+    for item in _realtime(domain):
+        threads, pin, number = _SCHEDULERS[item.tag]
+        pins = {element.get(number): element for element in domain.iterfind(f"./cputune/{pin}")}
+        for thread in map(str, parse_or_empty(item.get(threads))) if threads else (None,):
+            cpus |= _cpuset(pins.get(thread), anywhere)
+    return cpus
+
+
+def _cpuset(element: ElementTree.Element | None, otherwise: frozenset[int]) -> frozenset[int]:
+    return (parse_or_empty(element.get("cpuset")) if element is not None else frozenset()) or otherwise
 
 
 def run_hook(arguments: list[str], xml: str) -> str:
@@ -127,11 +157,13 @@ def _admit(host: Host, guest: str, xml: str) -> str:
     if not is_realtime(xml):
         return ""
     with exclusively(host, f"libvirt's hook for {guest}"):  # no module has CPUs off at the moment
-        why = why_closed(host, pinned_cpus(xml) or None)
-    if why and overridden(host):
-        _log(f"{guest} starts, since {OVERRIDE} allows it, although {why}")
+        cpus = realtime_cpus(xml, read_online(host))
+        why = why_closed(host, cpus or None)
+        refusal = explain(why) if why else why_misplaced(host, cpus)
+    if refusal and overridden(host):
+        _log(f"{guest} starts, since {OVERRIDE} allows it, although {why or refusal}")
         return ""
-    return f"realtime.kvm: {guest}: {explain(why)}" if why else ""
+    return f"realtime.kvm: {guest}: {refusal}" if refusal else ""
 
 
 def _prepare(host: Host, guest: str, xml: str) -> str:

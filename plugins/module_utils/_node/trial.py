@@ -65,8 +65,6 @@ WantedBy=sysinit.target
 """
 WATCHDOG_TEXT = """\
 # Written by realtime.kvm (module kernel_arguments) for a boot on trial: the hardware watchdog resets a node whose systemd hangs.
-[Manager]
-RuntimeWatchdogSec=60
 """
 #: Seconds between two looks, and that a program or a connection may take.
 _PAUSE, _PATIENCE = 2.0, 20

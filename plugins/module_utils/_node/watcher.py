@@ -2,7 +2,8 @@
 """The watcher: moves interrupts off isolated CPUs whenever the kernel reports a change, and now and then without one. Edge.
 
 It plans as the module irq_affinity does. Only a plan with changes takes the node's lock and opens the journal, so a look
-that finds all in order writes nothing. It may be killed at any time: each move is journalled before it is made.
+that finds all in order writes nothing. It may be killed at any time: each move is journalled before it is made. Where the
+journal cannot be kept, it moves all the same, as the boot service does: where an interrupt fires ends with the boot.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ REST, REST_AT_MOST_S = 20, 1.0
 
 
 class Watcher:
-    """One look after the other; ``open_host`` returns a host for a plan (in check mode) or for changes."""
+    """One look after the other; ``open_host`` returns a host for a plan (in check mode) or for changes; neither needs a journal."""
 
     def __init__(self, open_host: Callable[[bool], Host]) -> None:
         self._open = open_host
@@ -71,7 +72,8 @@ class Watcher:
             INTERRUPTS.plan(host, partition, {})
             host.commit()
         moves = [f"{change.resource}: {change.before} -> {change.after} ({change.reason})" for change in host.changes]
-        return moves, host.notes
+        lost = [f"only a reboot restores what was moved, since {host.unjournalled}"] if moves and host.unjournalled else []
+        return moves, [*host.notes, *lost]
 
     def _current(self, host: Host) -> Partition:
         """Return the partition; a document that is the same as at the last look is not compared with the machine again."""
@@ -96,7 +98,7 @@ class Watcher:
 
 def main() -> None:
     """Watch until the code is replaced."""
-    watcher = Watcher(lambda dry: Host(owner=INTERRUPTS.name, check_mode=dry))
+    watcher = Watcher(lambda dry: Host(owner=INTERRUPTS.name, check_mode=dry, needs_journal=False))
     events = Events()
     again: list[float] = []
     while not watcher.outdated():

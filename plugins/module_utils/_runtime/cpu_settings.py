@@ -207,11 +207,6 @@ def _server(folder: str, *, limited: bool) -> list[Setting]:
     ]
 
 
-def is_throttling(path: str) -> bool:
-    """Whether a kernel file limits the time of real-time threads."""
-    return path == _RT_RUNTIME or path.startswith(_SERVERS)
-
-
 def thread_rule(name: str, limit: int = 1) -> ThreadRule | None:
     """Return the rule for a kernel thread's name, None where it is left alone."""
     return next((rule for rule in thread_rules(limit) if re.fullmatch(rule.pattern, name)), None)

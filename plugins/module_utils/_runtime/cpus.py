@@ -10,11 +10,14 @@ from .._cpus.partition import Partition
 from .._host.host import Host
 from .._host.kernel import read_online
 from .._isolation.cgroups import plan_partitions, plan_slice_values
-from .._isolation.hotplug import plan_cycles
-from .cpu_settings import FAIR_SERVERS, THROTTLING_CHOICES, is_throttling, runtime_settings
+from .._isolation.hotplug import is_switch, plan_cycles
+from .cpu_settings import FAIR_SERVERS, THROTTLING_CHOICES, runtime_settings
 from .feature import Feature, one_of, plan_settings
 from .kernel_threads import plan_threads
 from .priorities import PRIORITY_LIMITS
+
+#: What the journal holds from the first change of a run until the last one is made.
+ALL_MADE = "cpu_partition: all values are made"
 
 
 def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
@@ -27,9 +30,11 @@ def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, 
     settings = runtime_settings(partition, options["rt_throttling"], servers=bool(host.glob(FAIR_SERVERS)))
     plan_settings(host, settings)
     wanted = {setting.path for setting in settings}
-    # what another policy, or another partition, had limited
-    host.restore_values(only=[path for path in host.entries("value") if is_throttling(path) and path not in wanted])
+    # what another policy, or another partition, had set
+    host.restore_values(only=[path for path in host.entries("value") if path not in wanted and not is_switch(path)])
     plan_threads(host, partition, options["priority_limit"])
+    # while this is in the journal, a run has not made all of them; the gate of real-time guests asks
+    host.afterwards(ALL_MADE, lambda: None, due=bool(host.changes))
 
 
 CPUS = Feature(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._cpus.cpulist import parse_or_empty
+from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import Partition
 from .._host.current import check_current
@@ -21,6 +21,7 @@ from .._host.host import Host
 from .._host.paths import config_path
 from .._host.sysfs import read_topology
 from .._host.trial import trial_of
+from .cpus import ALL_MADE
 from .feature import ISOLATED, must_wait, why_waiting
 from .features import FEATURES
 from .options import read_options
@@ -30,6 +31,7 @@ BOOT_STATE = "/run/realtime-kvm/boot.json"
 #: While this file exists, real-time guests start whatever the gate finds; it ends with the boot.
 OVERRIDE = "/run/realtime-kvm/allow-guests"
 _UNFINISHED = "the boot service has not finished"
+_NOT_RUN = "the boot service did not run (systemctl status realtime-kvm), nor has its role made them since"
 #: The features without whose values a real-time guest harms the node.
 _NEEDED = ("cpu_partition",)
 
@@ -37,7 +39,7 @@ _NEEDED = ("cpu_partition",)
 def why_closed(host: Host, cpus: frozenset[int] | None = None) -> str:
     """Return why real-time guests must not start, with an empty text where they may.
 
-    ``cpus``: those that a guest is pinned to; None: all that the document isolates.
+    ``cpus``: those on which a guest's real-time threads may run; None: all that the document isolates.
     """
     try:
         partition = read_partition(host)
@@ -56,6 +58,22 @@ def explain(why: str) -> str:
         "run the site playbook; the verify playbook shows what differs. To start real-time guests in this boot even so: touch "
         f"{OVERRIDE}"
     )
+
+
+def why_misplaced(host: Host, cpus: frozenset[int]) -> str:
+    """Return why a guest whose real-time threads may run on these CPUs must not start on a node that is ready, or an empty text.
+
+    A node that isolates nothing has none of this collection's values: the kernel's own limits of real-time threads hold there.
+    """
+    partition = read_partition(host)
+    if partition is None or not partition.isolated:
+        return ""
+    outside = cpus - partition.isolated - parse_or_empty(host.value(ISOLATED))
+    return (
+        f"its real-time threads may run on CPUs {format_cpulist(outside)}, which serve the node's own work. Pin each vCPU, emulator and I/O thread "
+        f"that is fifo or rr to isolated CPUs ({format_cpulist(partition.isolated)}), or let it have the ordinary policy. "
+        f"To start real-time guests in this boot even so: touch {OVERRIDE}"
+    ) * bool(outside)
 
 
 def overridden(host: Host) -> bool:
@@ -84,12 +102,35 @@ def _wanted_kernel(host: Host) -> str:
 
 
 def _values(host: Host, partition: Partition) -> str:
-    """Return which values the boot service has not made, as long as they are missing."""
+    """Return which values nobody has made in this boot, as long as they are missing."""
     state = read_boot_state(host)
     for name in _NEEDED:
-        if state.get(name) and is_missing(host, partition, name):
-            return f"the boot service did not make the values of {name}: {state[name]}"
+        why = _not_made(host, name, state.get(name))
+        if why and is_missing(host, partition, name):
+            return why
     return ""
+
+
+def _not_made(host: Host, name: str, found: str | None) -> str:
+    """Return why a feature's values were not made in this boot; ``found``: what the boot service says, None: nothing."""
+    if found is None:
+        return (
+            "" if host.captured or _made_by_others(host, name) else f"the values of {name} were not made in this boot: {_NOT_RUN}"
+        )
+    return f"the boot service did not make the values of {name}: {found}" if found else ""
+
+
+def _made_by_others(host: Host, name: str) -> bool:
+    """Whether the role, or the boot service of a release that kept no state, has made the values in this boot.
+
+    The journal then has originals, and no word of a run that has not made all of them.
+    """
+    try:
+        entries = host.journal.entries
+    except HostError:
+        return False  # the values themselves decide
+    begun = any(entry["owner"] == name and entry["kind"] in ("value", "thread") for entry in entries.values())
+    return begun and f"after:{ALL_MADE}" not in entries
 
 
 def is_missing(host: Host, partition: Partition, name: str) -> bool:
@@ -98,6 +139,7 @@ def is_missing(host: Host, partition: Partition, name: str) -> bool:
     if options is None or must_wait(host, partition):
         return True
     trial = trial_of(host, name)
+    trial.needs_journal = False
     FEATURES[name].plan(trial, partition, options)
     return bool(trial.changes)
 

@@ -9,13 +9,17 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host
-from .._host.threads import Thread, describe_policy, is_stray, read_threads, set_affinity, set_priority
+from .._host.threads import Thread, describe_policy, is_stray, read_threads, restore_threads, set_affinity, set_priority
 from .cpu_settings import ThreadRule, thread_rule
 
 
 def plan_threads(host: Host, partition: Partition, priority_limit: int = 1) -> None:
-    """Plan the priorities of per-CPU kernel threads and the affinity of those that may run anywhere."""
+    """Plan the priorities of per-CPU kernel threads and the affinity of those that may run anywhere.
+
+    Where nothing is isolated, threads have again what they had before.
+    """
     if not partition.isolated:
+        restore_threads(host)
         return
     for thread in read_threads(host, user=False):
         rule = thread_rule(thread.name, priority_limit)

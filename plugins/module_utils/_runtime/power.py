@@ -9,7 +9,7 @@ from typing import Any
 from .._cpus.partition import Partition
 from .._host.host import Host
 from .feature import Feature, one_of, plan_settings
-from .power_settings import AWAKE, power_settings, shallowest
+from .power_settings import AWAKE, is_limit, limit_path, power_settings, shallowest
 
 
 def _plan_cpu_power(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
@@ -17,6 +17,9 @@ def _plan_cpu_power(host: Host, partition: Partition, options: Mapping[str, Any]
     limits = {cpu: AWAKE if options["cstates"] == "C0" else shallowest(_idle_states(host, cpu)) for cpu in cpus}
     performance = options["governor"] == "performance"
     plan_settings(host, power_settings(partition, limits=limits, turbo=options["turbo"], performance=performance))
+    # CPUs that have left these sets; what an option no longer sets stays, as its page says
+    stay = {limit_path(cpu) for cpu in partition.sets["realtime"] | partition.sets["dataplane"]}
+    host.restore_values(only=[path for path in host.entries("value") if is_limit(path) and path not in stay])
 
 
 def _idle_states(host: Host, cpu: int) -> list[tuple[str, int]]:

@@ -30,6 +30,16 @@ class IdleLimit:
 AWAKE = IdleLimit("n/a")
 
 
+def limit_path(cpu: int) -> str:
+    """Return the kernel file that limits a CPU's idle states."""
+    return f"/sys/devices/system/cpu/cpu{cpu}/power/pm_qos_resume_latency_us"
+
+
+def is_limit(path: str) -> bool:
+    """Whether a kernel file limits a CPU's idle states."""
+    return path.endswith("/pm_qos_resume_latency_us")
+
+
 def power_settings(partition: Partition, *, limits: Mapping[int, IdleLimit], turbo: str, performance: bool) -> list[Setting]:
     """Return the settings that keep isolated CPUs awake and all CPUs at a steady frequency.
 
@@ -81,7 +91,7 @@ def power_settings(partition: Partition, *, limits: Mapping[int, IdleLimit], tur
         ]
     return settings + [
         Setting(
-            f"/sys/devices/system/cpu/cpu{cpu}/power/pm_qos_resume_latency_us",
+            limit_path(cpu),
             limits[cpu].latency_us,
             limits[cpu].reason,
             "power draw of this core; less turbo for the others",

@@ -12,6 +12,7 @@ from .._host.threads import restore_threads
 from .._host.tuning_daemons import restore_tuned
 from .._isolation.cgroups import DROP_INS, restore_controllers, restore_partitions
 from .._isolation.hotplug import left_off, plan_recovery
+from .cpus import ALL_MADE
 from .feature import undo_feature
 
 
@@ -19,11 +20,13 @@ def undo_partition(host: Host, partition: Partition | None, runner: Runner, unit
     """Plan to restore what the owner of ``host`` changed; ``units`` are further files that systemd has read."""
     read_by_systemd = bool(set(host.entries("file")) & {*units, *DROP_INS.values()} or host.entries("cgroup"))
     left = left_off(host)
-    plan_recovery(host)
+    plan_recovery(host, until_boot=True)
     restore_tuned(host, runner)
     restore_partitions(host, partition, left)
     restore_threads(host)
     undo_feature(host)
+    if f"after:{ALL_MADE}" in host.entries("after"):  # of a run that failed or was killed
+        host.restore(None, f"after:{ALL_MADE}", lambda: None)
     plan_reload(host, runner, due=read_by_systemd)
     if read_by_systemd:
         restore_controllers(host)

@@ -7,27 +7,14 @@ watchdog in hardware does not (Documentation/core-api/real-time/kernel-configura
 
 from __future__ import annotations
 
-import re
-
 from .._cpus.errors import RefusalError
 from .._host.host import Host
+from .._host.watchdogs import LEAST_S, Watchdog, find_watchdog, set_by_others
 
 WATCHDOG = "/etc/systemd/system.conf.d/90-realtime-kvm-watchdog.conf"
-_DEVICES = "/sys/class/watchdog/watchdog[0-9]*"
-#: Where systemd looks for its own configuration, the weakest first (systemd-system.conf(5)).
-_CONFIGURATION = (
-    "/usr/lib/systemd/system.conf",
-    "/etc/systemd/system.conf",
-    "/usr/lib/systemd/system.conf.d/*.conf",
-    "/run/systemd/system.conf.d/*.conf",
-    "/etc/systemd/system.conf.d/*.conf",
-)
-_SETTING = re.compile(r"^\s*RuntimeWatchdogSec\s*=\s*(\S+)", re.MULTILINE)
 _OFF = ("0", "off", "infinity")
-_TEXT = """\
+_HEADER = """\
 # Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.
-[Manager]
-RuntimeWatchdogSec={seconds}
 """
 
 
@@ -37,9 +24,9 @@ class WatchdogError(RefusalError):
 
 def check_seconds(seconds: int) -> int:
     """Return the time after which a node that hangs is reset; ``WatchdogError`` for one that no node could keep."""
-    if seconds and not 10 <= seconds <= 600:
+    if seconds and not LEAST_S <= seconds <= 600:
         raise WatchdogError(
-            f"cpu_partition_hardware_watchdog_s: {seconds} is neither 0 (left alone) nor in 10-600; "
+            f"cpu_partition_hardware_watchdog_s: {seconds} is neither 0 (left alone) nor in {LEAST_S}-600; "
             "systemd serves the watchdog twice in that time"
         )
     return seconds
@@ -47,28 +34,33 @@ def check_seconds(seconds: int) -> int:
 
 def plan_watchdog(host: Host, seconds: int) -> str:
     """Plan that systemd serves the hardware watchdog; return in words what the node has (0 seconds: left alone)."""
-    device = _device(host)
-    others = "" if not seconds or device is None else _other_user(host, device)
-    if not seconds or device is None or others:
+    device = find_watchdog(host, WATCHDOG) if seconds else None
+    why = _why_not(host, device, seconds)
+    if why or device is None:
         host.restore_files(only=[WATCHDOG])
-        return others or ("left alone" if not seconds else "no watchdog device")
-    host.set_file(WATCHDOG, _TEXT.format(seconds=seconds).encode(), reason="a node that hangs is reset by its hardware watchdog")
-    return f"{seconds} s, {host.value(f'{device}/identity') or device.rpartition('/')[2]}"
+        return why
+    fits = device.fitting(seconds)
+    text = _HEADER + device.settings(fits)
+    host.set_file(WATCHDOG, text.encode(), reason="a node that hangs is reset by its hardware watchdog")
+    return f"{fits} s{_limits(device, seconds)}, {device.identity}"
 
 
-def _device(host: Host) -> str | None:
-    """Return the first watchdog in hardware; the kernel's timer in software ends with the kernel that it watches."""
-    found = (path for path in host.glob(_DEVICES) if host.value(f"{path}/identity") != "Software Watchdog")
-    return next(found, None)
-
-
-def _other_user(host: Host, device: str) -> str:
-    """Return who else serves the watchdog."""
-    for pattern in _CONFIGURATION:
-        for path in host.glob(pattern):
-            set_to = [value for value in _SETTING.findall(host.read(path) or "") if value not in _OFF]
-            if path != WATCHDOG and set_to:
-                return f"{set_to[-1]} by {path}"
-    if host.value(f"{device}/state") == "active" and not host.exists(WATCHDOG):
+def _why_not(host: Host, device: Watchdog | None, seconds: int) -> str:
+    """Return why the watchdog is left to others, or to nobody; empty: it is to be served."""
+    if not seconds:
+        return "left alone"
+    if device is None:
+        named = set_by_others(host, "WatchdogDevice", WATCHDOG)
+        return f"no watchdog in hardware at {named[0]}, which {named[1]} names" if named else "no watchdog device"
+    by_others = set_by_others(host, "RuntimeWatchdogSec", WATCHDOG)
+    if by_others and by_others[0] not in _OFF:
+        return f"{by_others[0]} by {by_others[1]}"
+    if host.value(f"{device.path}/state") == "active" and not host.exists(WATCHDOG):
         return "served by another program"
-    return ""
+    return "" if device.fitting(seconds) else f"none: {device.identity} keeps at most {device.most} s, too short to be served"
+
+
+def _limits(device: Watchdog, seconds: int) -> str:
+    fits = device.fitting(seconds)
+    bound = "most" if fits < seconds else "least"
+    return f" (not {seconds}: the device keeps at {bound} {fits} s)" if fits != seconds else ""

@@ -272,6 +272,26 @@ def test_a_watchdog_is_taken_where_it_may_be(root, taken):
     assert load(Path(f"{root}{RECORD}").read_bytes()).watchdog == taken
 
 
+def test_the_watchdog_of_the_trial_is_in_hardware_and_takes_its_time(root):
+    base = "/sys/class/watchdog/watchdog"
+    fill(root, {f"{base}0/nowayout": "0\n", f"{base}0/identity": "Software Watchdog\n"})
+    fill(root, {f"{base}1/nowayout": "0\n", f"{base}1/identity": "iTCO_wdt\n", f"{base}1/max_timeout": "30\n"})
+    tried(root)
+    assert Path(f"{root}{WATCHDOG}").read_text() == "watchdog\n[Manager]\nRuntimeWatchdogSec=30\nWatchdogDevice=/dev/watchdog1\n"
+
+
+def test_the_kernels_own_timer_does_not_guard_the_trial(root):
+    fill(
+        root,
+        {
+            f"/sys/class/watchdog/watchdog0/{name}": text
+            for name, text in {"nowayout": "0", "identity": "Software Watchdog"}.items()
+        },
+    )
+    tried(root)
+    assert not Path(f"{root}{WATCHDOG}").exists()
+
+
 def test_libvirt_is_asked_for_afterwards_if_it_answered_before(root):
     fill(root, {"/usr/bin/virsh": ""})
     tried(root, Tools(root, libvirt=0))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import WATCHDOG
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.watchdog import may_take_watchdog
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.watchdog import watchdog_settings
 from unit.trees import fill, writable
 
 DEVICE = "/sys/class/watchdog/watchdog0"
@@ -38,4 +38,4 @@ CHOSEN = "[Manager]\nRuntimeWatchdogSec=20\n"
 )
 def test_whose_watchdog_it_is(tmp_path, files, taken):
     fill(tmp_path, files)
-    assert may_take_watchdog(writable(tmp_path)) == taken
+    assert watchdog_settings(writable(tmp_path)) == ("[Manager]\nRuntimeWatchdogSec=60\n" if taken else "")

@@ -128,6 +128,29 @@ def test_undo_is_for_the_same_thread(tmp_path, calls, now, made, changes):
     assert not os.path.exists(f"{tmp_path}/var/lib/realtime-kvm")
 
 
+def test_a_thread_whose_former_cpus_or_priority_the_kernel_refuses_does_not_stop_undo(tmp_path, monkeypatch):
+    """A cpuset has lost the CPUs, or the kernel has bound the thread since."""
+    fill(tmp_path, {"/var/lib/": None, **kernel_thread(9, "kswapd0", allowed="0")})
+    resource = "thread:kswapd0:9:100"
+
+    def change(host):
+        host.change(Change(f"{resource}:affinity", "0-3", "0"), lambda: None, kind="thread")
+        host.change(Change(f"{resource}:priority", "SCHED_FIFO 2", "SCHED_OTHER 0"), lambda: None, kind="thread")
+
+    def refuse(*_args):
+        raise OSError(22, "Invalid argument")
+
+    run(tmp_path, change)
+    monkeypatch.setattr(_threads.os, "sched_setscheduler", refuse)
+    monkeypatch.setattr(_threads.os, "sched_setaffinity", refuse)
+    host = run(tmp_path, restore_threads)
+    assert host.notes == [
+        "thread 9: the kernel refused CPUs 0-3: Invalid argument; it stays as it is until the next reboot",
+        "thread 9: the kernel refused SCHED_FIFO 2: Invalid argument; it stays as it is until the next reboot",
+    ]
+    assert (host.changes, os.path.exists(f"{tmp_path}/var/lib/realtime-kvm")) == ([], False)
+
+
 def test_a_thread_that_ends_meanwhile_is_no_error():
     ended = subprocess.Popen(["true"])
     ended.wait()

@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which CPUs are switched off and on again before they are isolated, and what a killed run leaves."""
 
+import errno
 import json
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.hotplug import (
@@ -15,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._isolation.hotplug im
     plan_cycles,
     plan_recovery,
 )
-from unit.trees import fill, machine_files, plan, writable
+from unit.trees import fill, machine_files, plan, refuse_writes, writable
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3
 SWITCH = "/sys/devices/system/cpu/cpu{}/online"
@@ -105,3 +107,20 @@ def test_a_cpu_that_another_user_switched_off_stays_off(node):
     plan_recovery(host)
     assert left_off(host) == {}
     assert host.changes == []
+
+
+def test_a_cpu_that_does_not_come_back_stops_a_plan_but_no_undo(node, monkeypatch):
+    killed(node)
+    refuse_writes(monkeypatch, [f"{node}{SWITCH.format(2)}"], errno.EIO)
+    host = writable(node, "cpu_partition")
+    plan_recovery(host)
+    with pytest.raises(HostError, match="the kernel refused '1'"):
+        host.commit()
+    assert host.exists(JOURNAL)
+    host = writable(node, "cpu_partition")
+    plan_recovery(host, until_boot=True)
+    host.commit()
+    assert host.notes == [
+        f"{SWITCH.format(2)}: the kernel refused '1': Input/output error; it stays as it is until the next reboot"
+    ]
+    assert (host.changes, host.exists(JOURNAL)) == ([], False)

@@ -17,6 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import 
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.tuning_daemons import plan_tuned
+from ansible_collections.realtime.kvm.plugins.module_utils._module import cpu_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import _settle
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
@@ -56,6 +57,35 @@ def test_what_a_tuned_that_stops_puts_back_is_set_again(tmp_path, tuned):
     assert len(commands) == tuned
 
 
+@pytest.mark.parametrize(("isolation", "cycle", "said"), [("boot", True, True), ("boot", False, False), ("runtime", True, False)])
+def test_cpus_that_the_boot_isolates_are_not_cycled_and_that_is_said(tmp_path, isolation, cycle, said):
+    root = fill(
+        tmp_path,
+        {**machine_files(isolated="1-3" if isolation == "boot" else ""), "/sys/fs/cgroup/cgroup.controllers": "cpuset\n"},
+    )
+    host = writable(root, "cpu_partition", check_mode=True)
+    given = {
+        **dict.fromkeys(("housekeeping_cores_per_node", "priority_limit"), 1),
+        **dict.fromkeys(("dataplane_cores_per_node", "shared_cores_per_node", "hardware_watchdog_s"), 0),
+        "state": "present",
+        "realtime": "rest",
+        "smt": "single",
+        "cpus": None,
+        "dataplane_devices": [],
+        "tuned": "refuse",
+        "rt_throttling": "budget",
+        "isolation": isolation,
+        "cycle_cpus": cycle,
+    }
+    cpu_partition.run(Edges(host, lambda _command: (0, "", "")), given)
+    found = [
+        note
+        for note in host.notes
+        if note.startswith("cpu_partition_cycle_cpus: true has no effect with cpu_partition_isolation: boot")
+    ]
+    assert bool(found) is said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -69,8 +99,12 @@ def test_what_a_tuned_that_stops_puts_back_is_set_again(tmp_path, tuned):
             {"cpus": {"realtime": [1, 3]}},
             r'^cpu_partition_cpus\.realtime: \[1, 3\] is a list, not a CPU list; quote it \(realtime: "1,3"\)',
         ),
-        ({"cpus": {"realtime": None}}, r"^cpu_partition_cpus\.realtime: None is"),
-        ({"cpus": {"realtime": True}}, r"^cpu_partition_cpus\.realtime: True is a bool"),
+        ({"cpus": {"realtime": None}}, r"^cpu_partition_cpus\.realtime: the list is empty; name CPUs or leave the key out$"),
+        ({"cpus": {"realtime": []}}, r"^cpu_partition_cpus\.realtime: the list is empty; name CPUs or leave the key out$"),
+        (
+            {"cpus": {"realtime": True}},
+            r'^cpu_partition_cpus\.realtime: True is a bool, not a CPU list; write one as text, such as realtime: "4-7"$',
+        ),
         ({"cpus": {"realtime": "2-"}}, r"^cpu_partition_cpus\.realtime: '2-' is not a CPU number"),
         ({"cpus": {"realtime": ""}}, r"^cpu_partition_cpus\.realtime: the list '' is empty; name CPUs or leave the key out"),
         ({"cpus": {"realtime": "99"}}, r"^cpu_partition_cpus\.realtime: CPUs 99 do not exist; this node has 0-7"),

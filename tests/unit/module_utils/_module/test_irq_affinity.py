@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL, LOCK, STATE_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.irqbalance import IRQBALANCE_DROP_IN
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher import WATCHER, WATCHER_LINK, WATCHER_UNIT
 from ansible_collections.realtime.kvm.plugins.module_utils._module import irq_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.features import KNOBS, PARTITION, text
-from unit.trees import fill, machine_files, plan, snapshot, writable
+from unit.trees import fill, machine_files, plan, refuse_writes, snapshot, writable
 
 PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False, "watcher": False}
 
@@ -44,6 +50,23 @@ def test_interrupts_are_moved_once_and_put_back(root):
         "deferred": False,
         "managed": [],
     }
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL, errno.ENOSPC])
+def test_undo_goes_on_where_the_kernel_refuses_an_interrupts_former_cpus(root, monkeypatch, number):
+    """The number belongs to an interrupt that the kernel manages now, its CPUs are off, or no vector is free there."""
+    before = snapshot(root)
+    run(root, watcher=True, irqbalance=True)
+    path = "/proc/irq/9/smp_affinity_list"
+    refuse_writes(monkeypatch, [f"{root}{path}"], number)
+    edges = Edges(writable(root, "irq_affinity"), lambda _command: (0, "", ""))
+    done = carry_out(edges, irq_affinity.run, {**PARAMETERS, "state": "absent"})
+    said = f"{path}: the kernel refused '0-3': {os.strerror(number)}; it stays as it is until the next reboot"
+    assert edges.host.notes == [said]
+    assert path not in [change["resource"] for change in done["changes"]]
+    assert text(root, "/proc/irq/default_smp_affinity") == "f"
+    assert set(snapshot(root)) == set(before), "unit, options and journal have gone"
+    assert run(root, state="absent")["changed"] is False
 
 
 def test_what_the_kernel_keeps_on_isolated_cpus_is_found_after_the_changes(root, monkeypatch):
@@ -89,3 +112,22 @@ def test_the_watcher_is_set_up_by_default_and_undone_exactly(root):
     }
     assert set(after) == set(before)
     assert text(root, "/proc/irq/9/smp_affinity_list") == "0-3"
+
+
+def test_a_partition_without_isolated_cpus_leaves_only_its_options(root):
+    queue = "/sys/class/net/ens1/queues/rx-0/rps_cpus"
+    fill(root, {queue: "f\n"})
+    before = snapshot(root)
+    given = {"irqbalance": True, "watcher": True}
+    run(root, **given)
+    assert [text(root, path) for path in ("/proc/irq/9/smp_affinity_list", queue)] == ["0", "00000001"]
+    nothing = {**given, "partition": to_document(plan(Intent(realtime="0")))}
+    predicted = run(root, check_mode=True, **nothing)
+    assert run(root, **nothing)["changes"] == predicted["changes"]
+    restored = ("/proc/irq/9/smp_affinity_list", "/proc/irq/default_smp_affinity", queue)
+    assert [text(root, path) for path in restored] == ["0-3", "f", "f"]
+    left = {path for path in snapshot(root) if path not in before}
+    assert left == {"/etc/realtime-kvm", config_path("irq_affinity"), STATE_DIR, JOURNAL, LOCK}
+    assert run(root, **nothing)["changed"] is False
+    run(root, state="absent")
+    assert set(snapshot(root)) == set(before)

@@ -109,6 +109,7 @@ class Socket:
     [
         ((), False),
         ((b"add@/devices/x",), True),
+        ((b"online@/devices/system/cpu/cpu1",), True),  # drivers spread their interrupts again
         ((b"change@/devices/x",), False),  # a battery, a display
         ((b"change@/devices/x", b"remove@/devices/x"), True),
         (((b"add@/devices/x", 4711),), False),  # from a program

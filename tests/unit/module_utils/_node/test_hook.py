@@ -227,7 +227,8 @@ def test_real_time_guests_are_known_by_their_policies(text, real):
 def _booted(tmp_path, monkeypatch):
     """A node that is isolated by its boot: 1-3 are realtime."""
     monkeypatch.setattr(_hook, "Host", lambda **options: Host(str(tmp_path), **options))
-    return fill(tmp_path, {**machine_files(isolated="1-3"), **document("boot"), "/var/lib/": None, "/run/": None})
+    made = {BOOT_STATE: '{"cpu_partition": ""}'}
+    return fill(tmp_path, {**machine_files(isolated="1-3"), **document("boot"), **made, "/var/lib/": None, "/run/": None})
 
 
 REAL = xml("2", policy="fifo")
@@ -288,6 +289,49 @@ def test_what_harms_no_other_work_keeps_no_guest_off(booted, files):
 def test_a_real_time_guest_without_pins_needs_every_isolated_cpu(booted):
     fill(booted, {"/sys/devices/system/cpu/isolated": "2\n"})
     assert "does not isolate CPUs 1,3" in run_hook(["plc1", "prepare"], xml(policy="fifo"))
+
+
+FIFO = "scheduler='fifo' priority='1'/>"
+
+
+@pytest.mark.parametrize("node_is", ["isolated by its boot", "isolated at run time"])
+@pytest.mark.parametrize(
+    ("text", "outside"),
+    [
+        (xml("0", policy="fifo"), "0"),
+        (xml("0-2", policy="fifo"), "0"),
+        (xml(policy="rr"), "0"),  # no pin: any CPU
+        (f"<domain><vcpu cpuset='0'>2</vcpu><cputune><vcpusched vcpus='0' {FIFO}</cputune></domain>", "0"),
+        (f"<domain><cputune><vcpupin vcpu='1' cpuset='2'/><vcpusched vcpus='0-1' {FIFO}</cputune></domain>", "0"),
+        (f"<domain><cputune><vcpupin vcpu='0' cpuset='2'/><emulatorpin cpuset='0'/><emulatorsched {FIFO}</cputune></domain>", "0"),
+        (f"<domain><cputune><vcpupin vcpu='0' cpuset='2'/><emulatorsched {FIFO}</cputune></domain>", "0"),
+        (f"<domain><cputune><iothreadpin iothread='2' cpuset='2'/><iothreadsched iothreads='1-2' {FIFO}</cputune></domain>", "0"),
+        # CPU 0 serves ordinary threads only
+        (f"<domain><cputune><vcpupin vcpu='0' cpuset='0'/><vcpupin vcpu='1' cpuset='2'/><vcpusched vcpus='1' {FIFO}</cputune></domain>", ""),
+        (f"<domain><vcpu cpuset='2-3'>1</vcpu><cputune><vcpusched vcpus='0' {FIFO}<emulatorpin cpuset='0'/></cputune></domain>", ""),
+        (f"<domain><cputune><emulatorpin cpuset='3'/><emulatorsched {FIFO}</cputune></domain>", ""),
+        (f"<domain><cputune><iothreadpin iothread='1' cpuset='3'/><iothreadsched iothreads='1' {FIFO}</cputune></domain>", ""),
+    ],
+)  # fmt: skip
+def test_a_real_time_thread_on_a_cpu_of_the_nodes_own_work_keeps_its_guest_off(request, node_is, text, outside):
+    root = request.getfixturevalue("booted" if node_is == "isolated by its boot" else "node")
+    fill(root, {BOOT_STATE: '{"cpu_partition": ""}'})
+    refusal = run_hook(["plc1", "prepare"], text)
+    if outside:
+        assert refusal.startswith(
+            f"realtime.kvm: plc1: its real-time threads may run on CPUs {outside}, which serve the node's own work. Pin each"
+        )
+        assert refusal.endswith(f"touch {OVERRIDE}")
+        assert reserved(root) == {}
+        fill(root, {OVERRIDE: ""})
+        assert run_hook(["plc1", "prepare"], text) == ""
+    else:
+        assert refusal == ""
+
+
+def test_a_node_that_isolates_nothing_has_the_kernels_own_limits_and_keeps_no_guest_off(booted):
+    fill(booted, {DOCUMENT: json.dumps(to_document(plan(Intent(realtime="0"))))})
+    assert run_hook(["plc1", "prepare"], xml("0", policy="fifo")) == ""
 
 
 def test_on_a_node_isolated_at_run_time_the_gate_comes_before_any_move(node):

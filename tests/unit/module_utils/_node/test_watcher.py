@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,14 +15,16 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._host import files
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._node import watcher as _watcher
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
 from ansible_collections.realtime.kvm.plugins.module_utils._node.watcher import Watcher
 from unit.irqs import DEFAULT, LIST, irq, text
 from unit.netns import command_of
-from unit.trees import fill, killed_at, machine_files, plan, snapshot, writable
+from unit.trees import fill, killed_at, machine_files, plan, refuse_writes, snapshot
 
 FILE = f"/proc/irq/24/{LIST}"
 
@@ -40,7 +43,7 @@ def _root(tmp_path):
 
 
 def watcher(root):
-    return Watcher(lambda dry: writable(root, "irq_affinity", check_mode=dry))
+    return Watcher(lambda dry: Host(str(root), owner="irq_affinity", check_mode=dry, needs_journal=False))
 
 
 def test_a_look_at_a_node_in_order_writes_nothing(root):
@@ -84,25 +87,77 @@ def test_names_reach_the_journal_without_control_characters(root):
             json.dumps({**to_document(plan()), "topology_digest": "other"}),
             "the partition document describes another topology",
         ),
-        (JOURNAL, "{", f"{JOURNAL} is damaged"),
     ],
 )
 def test_a_fault_is_said_once_and_again_after_it_was_away(root, path, content, said):
-    good = (root / path[1:]).read_text() if path == DOCUMENT else None
+    good = (root / path[1:]).read_text()
     fill(root, {path: content, FILE: "2"})
     watching = watcher(root)
     (line,) = watching.look()
     assert line.startswith(said)
     assert watching.failed is True, "so it looks again soon"
     assert watching.look() == []
-    if good is None:
-        (root / path[1:]).unlink()
-    else:
-        fill(root, {path: good})
+    fill(root, {path: good})
     assert watching.look() == [f"{FILE}: 2 -> 0 (IRQ 24 (eth0-rx))"]
     assert watching.failed is False
     fill(root, {path: content, FILE: "2"})
     assert watching.look() == [line]
+
+
+def full(monkeypatch, _root):
+    def no_room(*_rest, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "write_file", no_room)
+
+
+def damaged(_monkeypatch, root):
+    fill(root, {JOURNAL: "{"})
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"), [(full, f"{JOURNAL} cannot be written: No space left"), (damaged, f"{JOURNAL} is damaged")]
+)
+def test_without_a_journal_it_moves_all_the_same_and_says_what_is_lost(root, monkeypatch, harm, why):
+    """The boot service does so too: a real-time guest that is disturbed is worse than an affinity that only a reboot restores."""
+    fill(root, {FILE: "2"})
+    harm(monkeypatch, root)
+    watching = watcher(root)
+    move, lost = watching.look()
+    assert (move, text(root, FILE)) == (f"{FILE}: 2 -> 0 (IRQ 24 (eth0-rx))", "0")
+    assert lost.startswith(f"only a reboot restores what was moved, since {why}")
+    assert watching.failed is False
+    assert watching.look() == []
+    if harm is damaged:
+        assert text(root, JOURNAL) == "{", "it stays as it is"
+
+
+def test_an_interrupt_that_the_kernel_keeps_stops_no_other_move_where_no_file_can_be_written(root, monkeypatch):
+    fill(root, {**irq(7, "3", "3", "nvme0q3"), FILE: "2"})
+    full(monkeypatch, root)
+    refuse_writes(monkeypatch, [f"{root}/proc/irq/7/{LIST}"], errno.EIO)
+    said = watcher(root).look()
+    assert said[:2] == [
+        f"{FILE}: 2 -> 0 (IRQ 24 (eth0-rx))",
+        "IRQ 7 (nvme0q3) is managed by the kernel, which refused to move it off CPUs 3",
+    ]
+    assert text(root, FILE) == "0"
+
+
+def test_the_program_asks_for_no_journal(monkeypatch):
+    hosts = []
+
+    def look_once(open_host):
+        hosts.extend([open_host(True), open_host(False)])
+        raise LookupError
+
+    monkeypatch.setattr(_watcher, "Watcher", look_once)
+    with pytest.raises(LookupError):
+        _watcher.main()
+    assert [(host.owner, host.dry, host.needs_journal) for host in hosts] == [
+        ("irq_affinity", True, False),
+        ("irq_affinity", False, False),
+    ]
 
 
 def test_it_waits_for_the_kernel_that_isolates(root):

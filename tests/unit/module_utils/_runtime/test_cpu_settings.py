@@ -12,7 +12,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings
     PERIOD_NS,
     RT_RUNTIME_US,
     THROTTLING_CHOICES,
-    is_throttling,
     runtime_settings,
     thread_rule,
 )
@@ -46,7 +45,9 @@ SERVERS = "/sys/kernel/debug/sched/"
 
 def limits(policy, *, servers=True):
     return {
-        path: value for path, value in values(runtime_settings(SWITCH, policy, servers=servers)).items() if is_throttling(path)
+        path: value
+        for path, value in values(runtime_settings(SWITCH, policy, servers=servers)).items()
+        if path.startswith((RT_RUNTIME, SERVERS))
     }
 
 

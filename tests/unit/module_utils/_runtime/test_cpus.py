@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+import errno
+import json
+
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host import threads as _threads
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
-from unit.features import OPTIONS, PARTITION, apply, text
-from unit.trees import fill, plan, task, writable
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import ALL_MADE, CPUS
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.undo import undo_partition
+from unit.features import KNOBS, OPTIONS, PARTITION, apply, run, text
+from unit.trees import fill, plan, refuse_writes, task, writable
 
 RUNTIME = plan(Intent(smt="together", isolation="runtime"))
 SWITCH = "/sys/devices/system/cpu/cpu{}/online"
@@ -79,6 +86,54 @@ def test_a_cpu_that_is_no_longer_realtime_has_its_server_back(root):
         root, "cpu_partition", plan(Intent(smt="together", cpus={"dataplane": "1", "realtime": "2-3"})), rt_throttling="unlimited"
     )
     assert text(root, SERVER.format(1, "runtime")) == "50000000"
+
+
+NOTHING = plan(Intent(realtime="0"))
+
+
+def test_a_partition_without_isolated_cpus_has_the_kernels_own_values_again(root, monkeypatch):
+    made = []
+    monkeypatch.setattr(_threads.os, "sched_setscheduler", lambda pid, policy, _param: made.append((pid, policy)))
+    monkeypatch.setattr(_threads.os, "sched_setaffinity", lambda pid, cpus: made.append((pid, sorted(cpus))))
+    files = {**task("/proc/9", "ksoftirqd/1", flags=0x04200000, allowed="1"), **task("/proc/10", "kswapd0", flags=0x00200000)}
+    before = {path: text(fill(root, files), path) for path in KNOBS if path.startswith(("/proc/sys/", "/sys/devices/virtual/"))}
+    apply(root, "cpu_partition")
+    assert {path for path in before if text(root, path) == before[path]} == set()
+    assert sorted(made) == [(9, 1), (10, [0])]
+    fill(root, {**task("/proc/9", "ksoftirqd/1", flags=0x04200000, allowed="1", policy=1, priority=2)})
+    fill(root, task("/proc/10", "kswapd0", flags=0x00200000, allowed="0"))
+    predicted = planned(root, NOTHING)
+    host = apply(root, "cpu_partition", NOTHING)
+    assert [change.resource for change in host.changes] == predicted
+    assert {path: text(root, path) for path in before} == before
+    assert sorted(made[2:]) == [(9, 0), (10, [0, 1, 2, 3])]
+    fill(root, files)
+    assert apply(root, "cpu_partition", NOTHING).changes == []
+
+
+@pytest.mark.parametrize("undo", [True, False])
+def test_a_run_that_failed_is_in_the_journal_until_the_next_or_undo(root, monkeypatch, undo):
+    with monkeypatch.context() as patched:
+        refuse_writes(patched, [f"{root}/sys/devices/virtual/workqueue/cpumask"], errno.EINVAL)
+        with pytest.raises(HostError):
+            apply(root, "cpu_partition")
+    mark = f"after:{ALL_MADE}"
+    assert mark in json.loads(text(root, JOURNAL))["entries"]
+    if undo:
+        host = run(root, lambda host: undo_partition(host, None, lambda _command: (0, "", "")))
+        assert not (root / JOURNAL[1:]).exists()
+    else:
+        host = apply(root, "cpu_partition")
+        assert mark not in json.loads(text(root, JOURNAL))["entries"]
+    assert ALL_MADE not in [change.resource for change in host.changes]
+
+
+def test_the_switch_of_a_cpu_is_left_to_the_recovery(root):
+    """A killed run has left CPU 2 off; other code switches it on, and says so."""
+    entry = {"owner": "cpu_partition", "kind": "value", "before": "1", "boot_id": "aaaa"}
+    fill(root, {JOURNAL: json.dumps({"schema": 1, "directories": [], "kernels": [], "entries": {SWITCH.format(2): entry}})})
+    fill(root, {SWITCH.format(2): "0\n"})
+    assert SWITCH.format(2) not in planned(root, NOTHING)
 
 
 @pytest.mark.parametrize(("limit", "priority"), [(1, 2), (7, 8)])

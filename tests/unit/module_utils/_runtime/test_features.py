@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.hotplug import plan_cycles
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.feature import (
     undo_feature,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.features import FEATURES
-from unit.features import CPU, KNOBS, OPTIONS, apply, run, text
-from unit.trees import snapshot
+from unit.documents import text_of
+from unit.features import CPU, KNOBS, OPTIONS, PARTITION, apply, run, text
+from unit.trees import fill, snapshot
 
 
 @pytest.mark.parametrize(
@@ -71,3 +75,29 @@ def test_every_feature_has_options_and_a_role():
     assert {name: set(feature.options) for name, feature in FEATURES.items()} == {
         name: set(given) for name, given in OPTIONS.items()
     }
+
+
+def test_what_a_driver_spreads_when_a_cpu_comes_back_is_moved_off_by_the_feature_that_follows(root, monkeypatch):
+    """virtio_net gives its interrupts to all CPUs when one comes online, before the write that switched it on has returned."""
+    switches = {f"{CPU}/cpu{cpu}/online": "1\n" for cpu in (1, 2, 3)}
+    fill(root, switches)
+    apply(root, "irq_affinity")
+    interrupt, write = "/proc/irq/9/smp_affinity_list", Host.write_value
+
+    def spread(host, path, value):
+        write(host, path, value)
+        if path in switches and value == "1":
+            fill(root, {interrupt: "0-3\n"})
+
+    monkeypatch.setattr(Host, "write_value", spread)
+    run(root, lambda host: plan_cycles(host, PARTITION))
+    assert text(root, interrupt) == "0-3"
+    apply(root, "irq_affinity")
+    assert text(root, interrupt) == "0"
+
+
+@pytest.mark.parametrize("playbook", ["site", "partition"])
+def test_interrupts_come_after_the_partition_in_playbooks_and_at_boot(playbook):
+    roles = [role["role"] for play in yaml.safe_load(text_of(f"playbooks/{playbook}.yml")) for role in play.get("roles", ())]
+    assert roles.index("realtime.kvm.cpu_partition") < roles.index("realtime.kvm.irq_affinity")
+    assert list(FEATURES).index("cpu_partition") < list(FEATURES).index("irq_affinity")

@@ -64,3 +64,17 @@ def test_a_partition_without_isolated_cpus_limits_no_cpu(root):
     host = writable(root, "cpu_power")
     POWER.plan(host, plan(Intent(smt="together", realtime="0")), OPTIONS["cpu_power"])
     assert sorted(change.resource.rsplit("/", 1)[1] for change in host.changes) == ["no_turbo", "scaling_governor"]
+
+
+@pytest.mark.parametrize("cstates", ["C1", "keep"])
+def test_a_cpu_that_leaves_the_isolated_sets_has_its_idle_states_back(root, cstates):
+    limits = [f"{CPU}/cpu{cpu}/power/pm_qos_resume_latency_us" for cpu in range(4)]
+    apply(root, "cpu_power")
+    smaller = plan(Intent(cpus={"realtime": "1"}))
+    assert smaller.unisolated == {0, 2, 3}
+    apply(root, "cpu_power", smaller, cstates=cstates)
+    assert [text(root, path) for path in limits] == ["0", "2", "0", "0"]
+    assert apply(root, "cpu_power", smaller, cstates=cstates).changes == []
+    assert text(root, f"{CPU}/cpufreq/policy0/scaling_governor") == "performance", "of all CPUs"
+    apply(root, "cpu_power", plan(Intent(realtime="0")))
+    assert [text(root, path) for path in limits] == ["0"] * 4

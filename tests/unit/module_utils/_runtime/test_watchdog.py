@@ -73,7 +73,31 @@ def test_a_file_that_names_no_time_is_no_other_user(tmp_path, line):
 
 def test_the_second_device_serves_where_the_first_is_the_kernels_own_timer(tmp_path):
     files = {f"{DEVICE}/identity": "Software Watchdog\n", "/sys/class/watchdog/watchdog1/identity": "iTCO_wdt\n"}
-    assert made(fill(tmp_path, {**STATE, **files}), 60)[0] == "60 s, iTCO_wdt"
+    root = fill(tmp_path, {**STATE, **files})
+    assert made(root, 60)[0] == "60 s, iTCO_wdt"
+    assert "\nWatchdogDevice=/dev/watchdog1\n" in Path(f"{root}{WATCHDOG}").read_text(), "systemd would open /dev/watchdog0"
+    assert made(root, 60)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "words", "written"),
+    [
+        ({"max_timeout": "15\n"}, "15 s (not 60: the device keeps at most 15 s), i6300ESB timer", "RuntimeWatchdogSec=15\n"),
+        ({"min_timeout": "90\n"}, "90 s (not 60: the device keeps at least 90 s), i6300ESB timer", "RuntimeWatchdogSec=90\n"),
+        ({"max_timeout": "8\n"}, "none: i6300ESB timer keeps at most 8 s, too short to be served", None),
+    ],
+)
+def test_a_time_that_the_device_does_not_take_is_said_and_not_asked_for(tmp_path, limits, words, written):
+    """systemd would get EINVAL and run without any watchdog."""
+    root = fill(tmp_path, {**STATE, **HARDWARE, **{f"{DEVICE}/{name}": text for name, text in limits.items()}})
+    assert made(root, 60) == (words, [WATCHDOG] if written else [])
+    assert written is None or written in Path(f"{root}{WATCHDOG}").read_text()
+
+
+def test_a_device_that_the_administrator_names_must_be_hardware(tmp_path):
+    admin = "/etc/systemd/system.conf"
+    root = fill(tmp_path, {**STATE, **HARDWARE, admin: "[Manager]\nWatchdogDevice=/dev/watchdog1\n"})
+    assert made(root, 60) == (f"no watchdog in hardware at /dev/watchdog1, which {admin} names", [])
 
 
 def test_which_times_a_node_can_keep():
