@@ -68,7 +68,12 @@ class ActionModule(ActionBase):
         states = {node["host"]: {"state": node["state"], "reason": node["reason"]} for node in view["nodes"]}
         summary = [f"{host}: {item['state']}{': ' if item['reason'] else ''}{item['reason']}" for host, item in states.items()]
         result.update(
-            changed=True, files=files, nodes=states, summary=summary, findings=view["totals"]["findings"], rejected=list(rejected)
+            changed=True,
+            files=files,
+            nodes=states,
+            summary=summary,
+            findings=view["totals"]["findings"],
+            rejected=view["rejected"],
         )
         return result
 

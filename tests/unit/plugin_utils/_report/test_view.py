@@ -167,3 +167,23 @@ def test_a_node_that_lies_in_any_field_keeps_no_other_off_the_page(value):
     assert all(isinstance(cell, (str, int, float, type(None))) for row in csv_rows(books) for cell in row)
     json.dumps(document)
     assert "<script>x" not in render_page(report_view(given, books))
+
+
+def test_a_measurement_that_cannot_be_drawn_hides_no_other():
+    good = latency("a", started=NOW)
+    broken = {
+        **latency("b", started=NOW),
+        "max_us": float("inf"),
+    }  # check_result refuses it; so would any that it does not know yet
+    view = report_view(Input({}, NOW, (broken, good)), account_fleet({}))
+    assert [item["host"] for item in view["latency"]] == ["a"]
+    (rejected,) = view["rejected"]
+    assert rejected["file"] == "b cyclictest standard"
+    assert "cannot be drawn" in rejected["reason"]
+    assert "b cyclictest standard" in render_page(view)
+
+
+def test_of_a_verdict_the_page_shows_a_bounded_part():
+    long = latency("a", started=NOW, result="fail")
+    long["verdict"]["reasons"] = ["x" * 10000] * 1000
+    assert len(render_page(report_view(Input({}, NOW, (long,)), account_fleet({})))) < 1 << 20
