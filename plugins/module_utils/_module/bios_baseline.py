@@ -20,7 +20,7 @@ from .._firmware.redfish import Access, Redfish
 from .._firmware.registry import Value, names, same
 from .._firmware.staging import Node, changes_of, read, reboots_for, stage, text_of, validate
 from .._host.change import Planner
-from .._tables import text_table
+from .._tables import bounded, text_table
 from ._common import Body, Outcome, finish
 
 ARGUMENTS: dict[str, Any] = {
@@ -185,7 +185,7 @@ def table(node: Node) -> list[str]:
         why = "; ".join(part for part in (item.note, item.request.reason) if part)
         rows.append([item.request.name, f"{text_of(item.current)}{waits}", text_of(item.wanted), STATES[item.state], when, why])
     lines = [
-        head,
+        *bounded([head]),
         *(
             text_table(["attribute", "is", "should be", "", "when", "why"], rows)
             if rows
@@ -193,7 +193,7 @@ def table(node: Node) -> list[str]:
         ),
     ]
     if plan.absent:
-        lines.append(f"not on this machine: {names(plan.absent)}")
+        lines += bounded([f"not on this machine: {names(plan.absent)}"])
     if plan.stages:
         plural = "s" if plan.reboots > 1 else ""
         lines.append(
