@@ -27,6 +27,8 @@ FORMAT = 1
 INFO_FORMAT = 1
 #: Bounds of what is shown of a verdict: reasons, and characters of each.
 _MOST_REASONS, _MOST_WORDS = 50, 2000
+#: No counter and no amount of a machine is larger.
+_MOST = 1 << 64
 _MISSING = [{"part": str, "state": str, "reason": str}]
 STATES = {
     "ok": ("✔", "as its document says"),
@@ -76,7 +78,7 @@ def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
             books.broken[host] = f"its result has format {plain(repr(known), 100)}; {INFO_FORMAT} is known"
             continue
         try:
-            if wrong := differs(info.get("missing") or [], _MISSING, "missing"):
+            if wrong := differs(info.get("missing") or [], _MISSING, "missing") or _out_of_range(info):
                 raise ValueError(wrong)
             account = Account(host, info)
             shown, _rows = _shown(account), account.holdings
@@ -84,6 +86,20 @@ def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
         except UNREADABLE as error:
             books.broken[host] = f"its result cannot be used ({plain(f'{type(error).__name__}: {error}', 200)})"
     return books
+
+
+def _out_of_range(info: Any) -> str:
+    """Return which number no machine has, an empty text if there is none: NaN and infinity are no JSON, and would be in every sum."""
+    left: list[tuple[str, Any]] = [("", info)]
+    while left:
+        place, value = left.pop()
+        if isinstance(value, Mapping):
+            left += [(f"{place}.{key}", inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            left += [(f"{place}.{number}", inner) for number, inner in enumerate(value)]
+        elif isinstance(value, (int, float)) and not abs(value) <= _MOST:
+            return f"{place[1:]} is {plain(str(value), 40)}, which no machine has"
+    return ""
 
 
 def when(text: str) -> str:
