@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import AnswerError, decode
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import LIMITS_US, PROFILES, LatencyError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._facts import refuse_facts_as_variables
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import folder_of, free_name, write_files
@@ -119,6 +120,7 @@ class ActionModule(ActionBase):
         """Write a result below the host's folder; the name is the time at which the controller started the run."""
         refuse_facts_as_variables(variables, "rt_latency_results")
         found = result_of(options["run"], options["seen"])
+        text = _text_of(found, options["run"])
         try:
             folder = folder_of(options["folder"], variables["inventory_hostname"])
         except ValueError as error:
@@ -126,7 +128,7 @@ class ActionModule(ActionBase):
         name = free_name(folder, options["seen"]["own"]["stamp"], ".json")
         if not self._task.check_mode:
             try:
-                write_files(folder, {name: json.dumps(found, sort_keys=True) + "\n"})
+                write_files(folder, {name: text})
             except OSError as error:
                 raise AnsibleActionFail(f"rt_latency_results: {folder} cannot be written: {error.strerror or error}") from None
         results = [*options["results"], found]
@@ -152,3 +154,13 @@ class ActionModule(ActionBase):
             module_name="realtime.kvm.rt_latency", module_args={**arguments, "state": state}, task_vars=variables
         )
         return answer
+
+
+def _text_of(found: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """Return a result as its file holds it; ``LatencyError`` for one that the report could not read."""
+    text = json.dumps(found, sort_keys=True) + "\n"
+    try:
+        decode(text)
+    except AnswerError as error:
+        raise LatencyError(f"{run['machine']} answered no result of {run['label']}: {error}") from None
+    return text

@@ -16,6 +16,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import MOST_TEXT, AnswerError, decode
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import bounded
 from ansible_collections.realtime.kvm.plugins.plugin_utils._facts import refuse_facts_as_variables
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import check_result
@@ -66,9 +67,16 @@ class ActionModule(ActionBase):
             except OSError as error:
                 raise AnsibleActionFail(f"rt_report_folder: {folder} cannot be written: {error.strerror or error}") from None
         states = {node["host"]: {"state": node["state"], "reason": node["reason"]} for node in view["nodes"]}
-        summary = [f"{host}: {item['state']}{': ' if item['reason'] else ''}{item['reason']}" for host, item in states.items()]
+        summary = bounded(
+            [f"{host}: {item['state']}{': ' if item['reason'] else ''}{item['reason']}" for host, item in states.items()]
+        )
         result.update(
-            changed=True, files=files, nodes=states, summary=summary, findings=view["totals"]["findings"], rejected=list(rejected)
+            changed=True,
+            files=files,
+            nodes=states,
+            summary=summary,
+            findings=view["totals"]["findings"],
+            rejected=view["rejected"],
         )
         return result
 

@@ -1,15 +1,16 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that turn module results into text for people."""
+"""Filters that turn module results into text for people: printable, and of bounded size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import disruptions_above, plan_report
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import printed
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import bounded, disruptions_above, plan_report
 
 
 def _results(value: Any) -> Mapping[str, Mapping[str, Any]]:
@@ -39,6 +40,14 @@ def _disruptions_above(value: Any, limit: str) -> list[str]:
         raise _not_a_result("disruptions_above", error) from None
 
 
+def _printable(value: Any) -> str | list[str]:
+    if isinstance(value, str):
+        return printed(value)
+    if isinstance(value, Sequence):
+        return bounded(value)
+    raise AnsibleFilterError(f"realtime.kvm.printable: expected text or a list of lines, not {type(value).__name__}")
+
+
 def _not_a_result(name: str, error: Exception) -> AnsibleFilterError:
     return AnsibleFilterError(
         f"realtime.kvm.{name}: expected results of realtime.kvm modules, one is not ({type(error).__name__}: {error})"
@@ -50,4 +59,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"plan_report": _plan_report, "disruptions_above": _disruptions_above}
+        return {"plan_report": _plan_report, "disruptions_above": _disruptions_above, "printable": _printable}

@@ -17,14 +17,26 @@ from ._host.change import beyond
 
 #: The most columns of a line that people read.
 WIDTH = 118
+#: Bounds of a text for people, so that an answer from outside fills no controller: characters of a cell or line, and rows.
+_MOST_WORDS, _MOST_ROWS = 1000, 5000
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table with aligned columns; names from outside write nothing but their cell."""
-    cells = [[plain(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    """Return the lines of a table with aligned columns; names from outside write nothing but their cell.
+
+    No column is padded beyond ``WIDTH``: one long cell does not widen every row.
+    """
+    cells = [[plain(cell, _MOST_WORDS) for cell in row] for row in [header, *rows[:_MOST_ROWS]]]
+    widths = [min(max(len(row[column]) for row in cells), WIDTH) for column in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+    more = [f"... and {len(rows) - _MOST_ROWS} more"] if len(rows) > _MOST_ROWS else []
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:], *more]
+
+
+def bounded(lines: Sequence[Any]) -> list[str]:
+    """Return lines that an answer holds as a terminal may show them: printable, of bounded length and number."""
+    more = [f"... and {len(lines) - _MOST_ROWS} more lines"] if len(lines) > _MOST_ROWS else []
+    return [*(plain(str(line), _MOST_WORDS) for line in lines[:_MOST_ROWS]), *more]
 
 
 def plan_table(partition: Partition, topology: Topology) -> list[str]:
@@ -54,8 +66,8 @@ def policy_lines(policies: Sequence[Mapping[str, str]]) -> list[str]:
     lines = []
     for policy in policies:
         was = f" (was {policy['before']})" if policy["before"] else ""
-        lines.append(f"{policy['variable']}: {policy['value']}{was}")
-        for text in (f"protects {policy['protects']}", f"costs: {policy['costs']}"):
+        lines.append(plain(f"{policy['variable']}: {policy['value']}{was}", _MOST_WORDS))
+        for text in bounded([f"protects {policy['protects']}", f"costs: {policy['costs']}"]):
             lines += wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return lines
 
@@ -84,14 +96,14 @@ def plan_report(results: Mapping[str, Mapping[str, Any]]) -> str:
     changes = collect_changes(results)
     policies = [policy for result in results.values() for policy in result.get("policies", [])]
     table = results.get("partition", {}).get("table", [])
-    lines = [*table, ""] if table else []
+    lines = [*bounded(table), ""] if table else []
     if policies:
-        lines += [*policy_lines(policies), ""]
+        lines += [*policy_lines(policies[:_MOST_ROWS]), ""]
     arguments = results.get("kernel", {}).get("arguments", [])
     if arguments:
         rows = [[argument["token"], argument["reason"]] for argument in arguments]
         lines += [*text_table(["kernel argument", "why"], rows), ""]
-    lines += _kernel_notes(results.get("kernel", {}))
+    lines += bounded(_kernel_notes(results.get("kernel", {})))
     if not changes:
         return "\n".join([*lines, "nothing to change"])
     rows = [

@@ -39,7 +39,7 @@ options:
     description: File with the certificate of the authority that signed the BMC's, or the BMC's own.
     type: path
   timeout:
-    description: Seconds to wait for each answer.
+    description: Seconds to wait for the BMC each time. A whole answer may take four times as long, all of one reading twelve times (and O(wait) once).
     type: int
     default: 30
   wait:

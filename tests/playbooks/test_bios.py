@@ -208,9 +208,11 @@ def test_what_did_not_take_fails_the_node_and_stops_the_next(run, bmcs):
 def test_no_password_in_any_output(run, bmcs, tmp_path, good):
     """As much output as there is, diffs, artefacts and files; right, wrong, and of the wrong type."""
     password = PASSWORD if good else "Wr0ng-but-secret!"
+    header = base64.b64encode(f"{USER}:{password}".encode()).decode()
+    bmcs[0].machine.bios["Attributes"].update({password: "a", header: "a"})
+    bmcs[0].machine.stage(**{password: "b", header: "b"})
     run_ = run("-vvvv", "--diff", bios_apply=True, bios_password=password, bios_report_directory=str(tmp_path / "."))
     assert (run_.code == 0) is good
-    header = base64.b64encode(f"{USER}:{password}".encode()).decode()
     written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "hosts.yml"]
     for text in (run_.text, *(path.read_text(errors="replace") for path in written)):
         assert password not in text

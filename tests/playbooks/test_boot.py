@@ -29,13 +29,13 @@ def _boot(nodes):
         text = STAND_IN.format(name=name, log=str(nodes.log), answers=str(nodes.answers))
         (nodes.base / "plugins" / "modules" / f"{name}.py").write_text(text)
 
-    def boot(answers, **variables):
+    def boot(answers, *, first=(), **variables):
         role = {
             "ansible.builtin.include_role": {"name": "realtime.kvm.rt_kernel", "tasks_from": "boot"},
             "vars": {"__rt_kernel_boot_message": "Rebooting for a test"},
         }
         book = nodes.folder / "book.yml"
-        book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
+        book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [*first, role]}]))
         return nodes.run(str(book), answers, rt_kernel_trial_timeout=-55, rt_kernel_reboot_timeout=5, **variables)
 
     return boot
@@ -98,6 +98,19 @@ def test_a_node_that_does_not_answer_is_reset_by_its_bmc_and_told_so(boot):
     assert names(calls) == ["reboot", "bmc_reset", "kernel_arguments"]
     assert calls[1]["address"] == "bmc1.example.com"
     assert "its new boot entry failed: it hung (its BMC reset it, since it did not answer within 5 s)" in said
+
+
+def test_no_node_chooses_the_bmc_that_gets_the_password(boot):
+    answers = trial("returned")
+    answers["results"]["kernel_arguments"]["ansible_facts"] = {
+        "bios_address": "evil.example.com",
+        "bios_validate_certs": False,
+        "bios_date": "x",
+    }
+    code, said, calls = boot({**answers, "fails": ["reboot"]}, first=[{"realtime.kvm.kernel_arguments": {}}], **BMC)
+    assert code != 0
+    assert names(calls) == ["kernel_arguments", "reboot"]
+    assert "its BMC was not asked to reset it: the node has answered the facts bios_address, bios_validate_certs, which" in said
 
 
 def test_a_bmc_that_fails_ends_the_run(boot):

@@ -33,6 +33,37 @@ def test_a_plan_above_the_limit_is_shown_and_no_node_is_touched(nodes, playbook,
     assert [call for call in calls if call["check"] and "max_disruption" in call] == [], "a preflight has no limit"
 
 
+SEQUENCE = "\x1b]0;owned\x07"
+
+
+@pytest.mark.parametrize(
+    ("playbook", "module", "answer"),
+    [
+        (
+            "plan",
+            "kvm_host",
+            {"changes": [{"resource": SEQUENCE, "before": "a", "after": "b", "disruption": "reboot", "reason": ""}]},
+        ),
+        (
+            "verify",
+            "rt_audit",
+            {
+                "findings": [{"severity": "error"}],
+                "findings_table": [SEQUENCE],
+                "kernel": {"release": SEQUENCE, "realtime": True, "isolated": ""},
+                "managed_interrupts": [],
+                "smi": {"count": 0, "reason": ""},
+            },
+        ),
+    ],
+)
+def test_no_answer_writes_to_the_terminal(nodes, playbook, module, answer):
+    code, said, _calls = nodes.run(f"realtime.kvm.{playbook}", {"results": {module: answer}}, realtime_max_disruption="none")
+    assert code != 0
+    assert "the plan needs more: \\x1b]0;owned\\x07 (reboot)" in said or "The node is not as it should be:" in said
+    assert "\x1b" not in said
+
+
 @pytest.mark.parametrize(("playbook", "modules"), [("guests", GUESTS), ("undo", UNDO)])
 def test_up_to_the_limit_the_work_is_done_and_each_module_has_the_limit(nodes, playbook, modules):
     code, said, calls = nodes.run(f"realtime.kvm.{playbook}", {"rt_domain": "guest"}, realtime_max_disruption="guest")

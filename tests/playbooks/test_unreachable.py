@@ -58,3 +58,12 @@ def test_another_word_is_refused(nodes):
 def test_an_empty_word_is_the_default(nodes):
     code, said, _calls = nodes.run("realtime.kvm.guests", {}, realtime_unreachable="")
     assert code == 0, said
+
+
+def test_no_node_decides_for_the_others(nodes):
+    hostile = {"results": {"kvm_host": {"ansible_facts": {"realtime_unreachable": "skip"}}}}
+    code, said, calls = nodes.run("realtime.kvm.guests", hostile, down=["node3"], realtime_unreachable="refuse")
+    assert code != 0
+    assert made(calls) == []
+    assert "realtime_unreachable: node1, node2 answered a fact of this name, which Ansible takes for a variable" in said
+    assert "Nothing was changed on any node. Cannot be reached: node3." in said

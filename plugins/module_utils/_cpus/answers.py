@@ -139,6 +139,7 @@ def reason_of(error: BaseException) -> str:
 
 def plain(text: str, most: int = 0) -> str:
     """Return text that a terminal only shows: control characters, escape sequences and line ends are written as codes."""
+    text = text[: most + 1] if most else text  # what is cut below needs no code
     shown = text if text.isprintable() else "".join(map(_visible, text))
     return shown if not most or len(shown) <= most else f"{shown[: most - 3]}..."
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -37,6 +39,8 @@ _LIMIT = 8 << 20
 _VALUES = 200_000
 #: A whole answer, from the connection to its last byte, may take this many times ``timeout``, which bounds each wait for a byte.
 _WHOLE = 4
+#: Everything that is asked for one reading may take this many times as long as one answer, and ``wait`` once.
+_READING = 3
 #: Systems that are looked at.
 _SYSTEMS = 64
 
@@ -102,6 +106,7 @@ class Redfish:
         self.access = access
         self.requests = 0
         self._sleep = sleep
+        self._end = math.inf  # of the reading, by the monotonic clock
         self.base = _base(access)
 
     # -- requests ----------------------------------------------------------------------------------
@@ -123,12 +128,17 @@ class Redfish:
         again = _BUSY if method == "GET" else (429, 503)
         damaged = 0
         while True:
+            whole = self.access.timeout * _WHOLE
+            left = self._end - time.monotonic()
+            if left <= 0:
+                raise self._too_slow()
             try:
-                return within(self.access.timeout * _WHOLE, partial(self._request, method, path, body, etag))
+                return within(min(whole, left), partial(self._request, method, path, body, etag))
             except LateError:
+                if left < whole:
+                    raise self._too_slow() from None
                 raise RedfishError(
-                    f"{self._who()} did not end its answer to {_shown(path)} within {self.access.timeout * _WHOLE} s; restart the BMC, "
-                    "or raise bios_timeout"
+                    f"{self._who()} did not end its answer to {_shown(path)} within {whole} s; restart the BMC, or raise bios_timeout"
                 ) from None
             except _BusyError as error:
                 pause = error.after or min(pause * 2, 10)
@@ -145,6 +155,28 @@ class Redfish:
                     raise RedfishError(str(error)) from None
                 pause = 0.5
             self._sleep(pause)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Bound what one reading asks for as a whole, and refuse what cannot be read."""
+        self._end = time.monotonic() + self._most
+        try:
+            with answering(
+                lambda reason: RedfishError(f"{self._who()} answers what cannot be read ({reason}); update its firmware")
+            ):
+                yield
+        finally:
+            self._end = math.inf
+
+    @property
+    def _most(self) -> float:
+        return self.access.timeout * _WHOLE * _READING + self.access.wait
+
+    def _too_slow(self) -> RedfishError:
+        return RedfishError(
+            f"{self._who()} could not be read within {self._most:g} s, though each of its answers came in time; restart the BMC, name its system "
+            "(bios_system), or raise bios_timeout"
+        )
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None, etag: str) -> Answer:
         url = self._url(path)
@@ -282,6 +314,10 @@ class Redfish:
             raise RedfishError(
                 f"{self._who()} points to another address, {_shown(origin)}, which does not get the credentials; see bios_address"
             )
+        if not url[len(origin) :].isascii():
+            raise RedfishError(
+                f"{self._who()} points to {_shown(path)}, which is no address (it has characters outside ASCII); update its firmware"
+            )
         return url
 
     def _who(self) -> str:
@@ -291,7 +327,7 @@ class Redfish:
 
     def read(self, *, registry: bool = True) -> Firmware:
         """Return the BMC's report of the system's BIOS; ``registry`` false leaves the (large) attribute registry out."""
-        with answering(lambda reason: RedfishError(f"{self._who()} answers what cannot be read ({reason}); update its firmware")):
+        with self._reading():
             return self._read(registry=registry)
 
     def _read(self, *, registry: bool) -> Firmware:
@@ -337,7 +373,8 @@ class Redfish:
 
     def system(self) -> Mapping[str, Any]:
         """Return the system's own description."""
-        return self._system()[1]
+        with self._reading():
+            return self._system()[1]
 
     def _system(self) -> tuple[str, Mapping[str, Any]]:
         members = [link(one) for one in listed(self.get(f"{ROOT}/Systems").body.get("Members"))[:_SYSTEMS]]
@@ -349,14 +386,21 @@ class Redfish:
             for path in members:
                 if last(path) == wanted:
                     return path, self.get(path).body
-            raise RedfishError(f"bios_system: {self._who()} has no system {wanted!r}; it has {', '.join(map(last, members))}")
-        systems = [(path, self.get(path).body) for path in members]
-        if len(systems) > 1:
-            systems = [(path, body) for path, body in systems if link(body.get("Bios"))]
-        if len(systems) != 1:
-            several = ", ".join(last(path) for path in members)
-            raise RedfishError(f"bios_system: {self._who()} has several systems ({several}); name one of them")
-        return systems[0]
+            raise RedfishError(f"bios_system: {self._who()} has no system {wanted!r}; it has {_names(members)}")
+        if len(members) == 1:
+            return members[0], self.get(members[0]).body
+        found = None
+        for path in members:  # a document may have megabytes: only the one that counts is kept
+            body = self.get(path).body
+            if not link(body.get("Bios")):
+                continue
+            if found:
+                break
+            found = path, body
+        else:
+            if found:
+                return found
+        raise RedfishError(f"bios_system: {self._who()} has several systems ({_names(members)}); name one of them")
 
     def _registry(self, name: str, current: Mapping[str, Value], notes: list[str]) -> Registry | None:
         """Return the attribute registry. A failure to read it is only a note, since a report does not need it."""
@@ -381,7 +425,7 @@ class Redfish:
 
     def _registry_document(self, name: str) -> Mapping[str, Any] | None:
         file = None
-        if name:
+        if name and name.isascii() and name.isprintable() and " " not in name:
             try:  # most BMCs use the BIOS's name for the file
                 file = self.get(f"{ROOT}/Registries/{name}").body
             except RedfishError as error:
@@ -430,6 +474,10 @@ def _base(access: Access) -> str:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _names(paths: list[str]) -> str:
+    return ", ".join(plain(last(path), 60) for path in paths)
 
 
 def _shown(path: str) -> str:

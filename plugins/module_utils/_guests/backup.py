@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from .._cpus.errors import HostError
 from .._host.host import Host
 from .._host.journal import STATE_DIR
-from .domain_xml import pretty
+from .domain_xml import indented
 
 BACKUPS = f"{STATE_DIR}/removed-guests"
 #: Where libvirt keeps the state of a guest that was saved (virsh managedsave).
@@ -25,7 +25,7 @@ def keep_backup(host: Host, name: str, tree: ET.Element, *, saved_state: bool) -
         os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError as error:
         raise HostError(f"{BACKUPS} cannot be made, so {name} is not removed: {error.strerror}") from None
-    host.write_file(f"{BACKUPS}/{name}.xml", pretty(tree).encode(), 0o600)
+    host.write_file(f"{BACKUPS}/{name}.xml", indented(tree).encode(), 0o600)
     variables = _read_variables(host, name, tree)
     if variables is not None:
         host.write_file(f"{BACKUPS}/{name}.nvram", variables, 0o600)

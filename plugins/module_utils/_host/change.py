@@ -13,6 +13,8 @@ from .._cpus.errors import RefusalError
 
 #: Disruption classes, least first: nothing noticeable, a brief stall, restart of a real-time guest, reboot.
 DISRUPTIONS = ("none", "stall", "guest", "reboot")
+#: Bounds of a message about changes: changes that it names, and characters of a name.
+_NAMED, _MOST_WORDS = 100, 200
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ def worse(one: str, other: str) -> str:
 
 
 def beyond(changes: Iterable[Mapping[str, Any]], limit: str) -> list[str]:
-    """Return the changes above ``limit``, each with its class."""
+    """Return the changes above ``limit`` for a message, each with its class; they may be another machine's answer."""
     if limit not in DISRUPTIONS:
         raise ValueError(f"realtime_max_disruption: {limit!r} is not a disruption class; choose one of {', '.join(DISRUPTIONS)}")
     allowed = DISRUPTIONS[: DISRUPTIONS.index(limit) + 1]
-    return [f"{change['resource']} ({change['disruption']})" for change in changes if change["disruption"] not in allowed]
+    above = [change for change in changes if change["disruption"] not in allowed]
+    more = [f"and {len(above) - _NAMED} more"] if len(above) > _NAMED else []
+    return [plain(f"{change['resource']} ({change['disruption']})", _MOST_WORDS) for change in above[:_NAMED]] + more
 
 
 def check_limit(changes: Iterable[Change], limit: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._cpus.answers import printed
+from .._cpus.answers import plain, printed
 from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._host.change import DISRUPTIONS, Change, Planner, check_late, check_limit
 from .._host.deadline import Watch
@@ -78,7 +78,7 @@ def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]
     resources = [change["resource"] for change in made.get("changes", ())]
     if resources:
         more = f" and {len(resources) - _NAMED} more" if len(resources) > _NAMED else ""
-        text += f". Changed before it failed: {', '.join(resources[:_NAMED])}{more}"
+        text += f". Changed before it failed: {', '.join(plain(one, 200) for one in resources[:_NAMED])}{more}"
     return {**made, "msg": text if named else f"{owner}: {text}", **error.results}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.parameters import remove_values
 
 from .._cpus.errors import RefusalError
 from .._firmware.plan import STATES
@@ -20,7 +21,7 @@ from .._firmware.redfish import Access, Redfish
 from .._firmware.registry import Value, names, same
 from .._firmware.staging import Node, changes_of, read, reboots_for, stage, text_of, validate
 from .._host.change import Planner
-from .._tables import text_table
+from .._tables import bounded, text_table
 from ._common import Body, Outcome, finish
 
 ARGUMENTS: dict[str, Any] = {
@@ -115,11 +116,18 @@ def run_bios(module: AnsibleModule, body: Body) -> None:
 
 def describe(node: Node) -> dict[str, Any]:
     """Return a machine's firmware, baseline and plan as plain data."""
-    report = _describe(node)
+    report = _without(secrets_of(node.parameters), _describe(node))
     kept = ("system", "baseline", "compliant", "reboots", "absent", "foreign_pending", "rollback")
     fine = ("ok", "kept", "unsupported")
     different = [one for one in report["attributes"] if one["state"] not in fine]
     return {**report, "summary": {**{key: report[key] for key in kept}, "differences": different}}
+
+
+def _without(secrets: set[str], value: Any) -> Any:
+    """Return data without secrets, in names of fields too, which may be a BMC's. Ansible cleans neither names nor warnings."""
+    if isinstance(value, dict):
+        return {remove_values(name, secrets): _without(secrets, inner) for name, inner in value.items()}
+    return [_without(secrets, inner) for inner in value] if isinstance(value, list) else remove_values(value, secrets)
 
 
 def _describe(node: Node) -> dict[str, Any]:
@@ -185,7 +193,7 @@ def table(node: Node) -> list[str]:
         why = "; ".join(part for part in (item.note, item.request.reason) if part)
         rows.append([item.request.name, f"{text_of(item.current)}{waits}", text_of(item.wanted), STATES[item.state], when, why])
     lines = [
-        head,
+        *bounded([head]),
         *(
             text_table(["attribute", "is", "should be", "", "when", "why"], rows)
             if rows
@@ -193,7 +201,7 @@ def table(node: Node) -> list[str]:
         ),
     ]
     if plan.absent:
-        lines.append(f"not on this machine: {names(plan.absent)}")
+        lines += bounded([f"not on this machine: {names(plan.absent)}"])
     if plan.stages:
         plural = "s" if plan.reboots > 1 else ""
         lines.append(

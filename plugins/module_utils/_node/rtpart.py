@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -202,11 +203,21 @@ def _user(thread: Thread) -> User:
 
 
 def _reserves(host: Host, thread: Thread) -> bool:
-    """Whether a bound thread owns its CPU: root's and real-time ones do. Any user may bind an ordinary thread to any CPU."""
+    """Whether a bound thread owns its CPU: root's and real-time ones do. Any user may bind an ordinary thread to any CPU.
+
+    A program that the file system makes root's (su, sudo) may be anyone's who started it, and waits for a password as long as that user likes.
+    """
     if POLICY_NAMES.get(thread.policy) in ("SCHED_FIFO", "SCHED_RR", "SCHED_DEADLINE"):
         return True
-    user = re.search(r"^Uid:\s*\d+\s+(\d+)", host.read(f"/proc/{thread.pid}/status") or "", re.MULTILINE)
-    return user is None or user[1] == "0"
+    user = re.search(r"^Uid:\s*(\d+)", host.read(f"/proc/{thread.pid}/status") or "", re.MULTILINE)  # the real one
+    return user is None or (user[1] == "0" and not _is_setuid(host.path(f"/proc/{thread.pid}/exe")))
+
+
+def _is_setuid(program: str) -> bool:
+    try:
+        return bool(os.stat(program).st_mode & stat.S_ISUID)
+    except OSError:
+        return False
 
 
 def _enter(host: Host, partition: Partition, name: str, pid: int) -> None:

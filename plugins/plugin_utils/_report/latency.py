@@ -21,6 +21,11 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 220, 52, 30, 12
 LINEAR_US = 128
 #: The most runs that a trend shows.
 RUNS = 60
+#: No measurement has a larger number: microseconds of 30 years, samples of a century at 100 kHz; a bucket has no more digits.
+MOST = 10**15
+_MOST_DIGITS = len(str(MOST)) - 1
+#: Characters of a text.
+_MOST_WORDS = 2000
 
 
 def check_result(data: Any) -> str:
@@ -29,13 +34,17 @@ def check_result(data: Any) -> str:
         return "it holds no JSON object"
     if data.get("format") != 1:
         return f"its format is {data.get('format')!r}; 1 is known"
+    if missing := [key for key in ("guest", "max_us", "limit_us") if key not in data]:
+        return f"it lacks {', '.join(missing)}"
     for key in ("host", "tool", "profile", "started"):
         if not isinstance(data.get(key), str):
             return f"{key} is missing or no text"
-    if data.get("guest") is not None and not isinstance(data["guest"], str):
+    if data["guest"] is not None and not isinstance(data["guest"], str):
         return "guest is no text"
-    if not _measured(data.get("max_us")) or not _measured(data.get("limit_us")):
-        return "max_us or limit_us is not a number"
+    if long := [key for key in ("host", "guest", "tool", "profile", "started") if len(data[key] or "") > _MOST_WORDS]:
+        return f"{', '.join(long)} has more than {_MOST_WORDS} characters"
+    if not _measured(data["max_us"]) or not _measured(data["limit_us"]):
+        return f"max_us or limit_us is not a number from 0 to {MOST:g}"
     verdict = data.get("verdict")
     if (
         not isinstance(verdict, Mapping)
@@ -44,7 +53,7 @@ def check_result(data: Any) -> str:
     ):
         return f"its verdict is not one of {', '.join(VERDICTS)}"
     cpus, seconds = data.get("cpus"), data.get("seconds", 0)
-    if not isinstance(cpus, list) or not all(isinstance(cpu, int) for cpu in cpus) or not _number(seconds):
+    if not isinstance(cpus, list) or not all(isinstance(cpu, int) and _number(cpu) for cpu in cpus) or not _number(seconds):
         return "cpus or seconds are not numbers"
     return _check_histogram(data)
 
@@ -58,20 +67,21 @@ def _check_histogram(data: Mapping[str, Any]) -> str:
         return "its histogram is damaged"
     if isinstance(histogram, Mapping) and not (_number(histogram.get("bucket_us", 1)) and histogram.get("bucket_us", 1) > 0):
         return "the width of its histogram's buckets is not a number"
-    if not all(str(bucket).isdecimal() for bucket in counts):
-        return "a bucket of its histogram is not a number"
-    if not all(_number(count) and count >= 0 for by_cpu in counts.values() for count in by_cpu.values()):
+    if not all(str(bucket).isdecimal() and len(str(bucket)) <= _MOST_DIGITS for bucket in counts):
+        return f"a bucket of its histogram is not a number of at most {_MOST_DIGITS} digits"
+    if not all(_number(count) for by_cpu in counts.values() for count in by_cpu.values()):
         return "a count of its histogram is not a number"
     return ""
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether the value is a number that a measurement can have; NaN and infinity are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MOST
 
 
 def _measured(value: Any) -> bool:
     """Whether the value is a number or None: nothing was measured, or the tool does not report it."""
-    return value is None or (_number(value) and value >= 0)
+    return value is None or _number(value)
 
 
 def series(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

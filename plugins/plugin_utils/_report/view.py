@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain, reason_of
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
 
@@ -25,6 +25,10 @@ from .map import cpu_map, segments
 FORMAT = 1
 #: Of what rt_node_info returns.
 INFO_FORMAT = 1
+#: Bounds of what is shown of a verdict: reasons, and characters of each.
+_MOST_REASONS, _MOST_WORDS = 50, 2000
+#: No counter and no amount of a machine is larger.
+_MOST = 1 << 64
 _MISSING = [{"part": str, "state": str, "reason": str}]
 STATES = {
     "ok": ("✔", "as its document says"),
@@ -74,7 +78,7 @@ def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
             books.broken[host] = f"its result has format {plain(repr(known), 100)}; {INFO_FORMAT} is known"
             continue
         try:
-            if wrong := differs(info.get("missing") or [], _MISSING, "missing"):
+            if wrong := differs(info.get("missing") or [], _MISSING, "missing") or _out_of_range(info):
                 raise ValueError(wrong)
             account = Account(host, info)
             shown, _rows = _shown(account), account.holdings
@@ -82,6 +86,20 @@ def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
         except UNREADABLE as error:
             books.broken[host] = f"its result cannot be used ({plain(f'{type(error).__name__}: {error}', 200)})"
     return books
+
+
+def _out_of_range(info: Any) -> str:
+    """Return which number no machine has, an empty text if there is none: NaN and infinity are no JSON, and would be in every sum."""
+    left: list[tuple[str, Any]] = [("", info)]
+    while left:
+        place, value = left.pop()
+        if isinstance(value, Mapping):
+            left += [(f"{place}.{key}", inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            left += [(f"{place}.{number}", inner) for number, inner in enumerate(value)]
+        elif isinstance(value, (int, float)) and not abs(value) <= _MOST:
+            return f"{place[1:]} is {plain(str(value), 40)}, which no machine has"
+    return ""
 
 
 def when(text: str) -> str:
@@ -263,35 +281,41 @@ def _irq(item: Mapping[str, Any]) -> dict[str, Any]:
 # -- the fleet -------------------------------------------------------------------------------------
 
 
-def _latency(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found = []
+def _latency(results: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Return what the page shows of the measurements, and those that cannot be drawn, with the reason."""
+    found, broken = [], []
     for item in series(results):
-        last = item["runs"][-1]
-        found.append(
-            {
-                **{key: item[key] for key in ("host", "guest", "tool", "profile")},
-                "runs": len(item["runs"]),
-                "result": last["verdict"]["result"],
-                "verdict": verdict_text(last),
-                "virtual": bool(last["verdict"].get("virtual")),
-                "reasons": [
-                    str(reason) for reason in last["verdict"].get("reasons", []) if reason != VIRTUAL
-                ],  # shown with the verdict
-                "started": when(last["started"]),
-                "seconds": last.get("seconds", 0),
-                "cpus": format_cpulist(last["cpus"]),
-                **{key: last[key] for key in ("max_us", "limit_us")},
-                "maximum": maximum_text(last),
-                "histogram": histogram(last),
-                "trend": trend(item["runs"]) if len(item["runs"]) > 1 else None,
-            }
-        )
-    return found
+        name = " ".join(filter(None, (item["host"], item["guest"], item["tool"], item["profile"])))
+        try:
+            found.append(_measurement(item))
+        except UNREADABLE as error:
+            broken.append({"file": plain(name, 200), "reason": f"it cannot be drawn ({reason_of(error)})"})
+    return found, broken
+
+
+def _measurement(item: Mapping[str, Any]) -> dict[str, Any]:
+    last = item["runs"][-1]
+    reasons = last["verdict"].get("reasons", [])[:_MOST_REASONS]
+    return {
+        **{key: item[key] for key in ("host", "guest", "tool", "profile")},
+        "runs": len(item["runs"]),
+        "result": last["verdict"]["result"],
+        "verdict": verdict_text(last),
+        "virtual": bool(last["verdict"].get("virtual")),
+        "reasons": [plain(str(reason), _MOST_WORDS) for reason in reasons if reason != VIRTUAL],  # shown with the verdict
+        "started": when(last["started"]),
+        "seconds": last.get("seconds", 0),
+        "cpus": format_cpulist(last["cpus"]),
+        **{key: last[key] for key in ("max_us", "limit_us")},
+        "maximum": maximum_text(last),
+        "histogram": histogram(last),
+        "trend": trend(item["runs"]) if len(item["runs"]) > 1 else None,
+    }
 
 
 def report_view(given: Input, books: Books) -> dict[str, Any]:
     """Return everything that the page shows."""
-    latency = _latency(given.results)
+    latency, broken = _latency(given.results)
     by_host: dict[str, list[dict[str, Any]]] = {}
     for item in latency:
         by_host.setdefault(item["host"], []).append(item)
@@ -311,7 +335,7 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
         "rules": _rules(nodes),
         "latency": latency,
         "strangers": [item for item in latency if item["host"] not in ids],
-        "rejected": list(given.rejected),
+        "rejected": [*given.rejected, *broken],
         "guests": [_listed(node, guest) for node in nodes for guest in node["guests"]],
         "open": len(nodes) <= 4,
     }

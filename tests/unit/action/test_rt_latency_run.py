@@ -16,8 +16,11 @@ from ansible_collections.realtime.kvm.plugins.action.rt_latency_run import SPEC,
 from ansible_collections.realtime.kvm.plugins.modules import rt_latency_run
 from ansible_collections.realtime.kvm.plugins.plugin_utils import _facts
 from unit.fleets import latency
-from unit.hostile import VALUES
+from unit.hostile import LARGE, TEXTS, VALUES, nested
 from yaml import safe_load
+
+#: A result with it is none that the report could read.
+LONG = max(TEXTS, key=len)
 
 PLATFORM = {"host": "n1", "virtual": False, "partition_digest": "d"}
 RESULT = latency("n1", started="2026-11-28T04:05:06Z")
@@ -143,6 +146,11 @@ def test_no_answer_chooses_where_the_controller_writes(controller, one, tmp_path
     begun = controller.run(state="started", run=one)
     begun["own"]["clock"] -= 3700
     seen = controller.run(state="polled", run=one, seen=begun)
+    if value == LONG:
+        with pytest.raises(AnsibleActionFail, match="n1 answered no result of cyclictest"):
+            controller.run(state="kept", run=one, seen=seen, folder=str(tmp_path / "out"))
+        assert os.listdir(tmp_path) == []
+        return
     kept = controller.run(state="kept", run=one, seen=seen, folder=str(tmp_path / "out"))
     (path,) = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert str(path) == kept["file"]
@@ -197,6 +205,12 @@ def test_check_mode_names_the_file_and_writes_none(controller, one, tmp_path):
         ({**ENDED, "finished": False}, "has not ended in its time"),
         ({**ENDED, "result": {**RESULT, "host": "n2"}}, "its host is 'n2', not 'n1'"),
         ({**ENDED, "result": "text"}, "it holds no JSON object"),
+        ({**ENDED, "result": {key: value for key, value in RESULT.items() if key != "guest"}}, "it lacks guest"),
+        ({**ENDED, "result": {**RESULT, "max_us": 1.75e308}}, "max_us or limit_us is not a number from 0 to 1e"),
+        # what the report could not read
+        ({**ENDED, "result": {**RESULT, "more": float("inf")}}, "Infinity is no number"),
+        ({**ENDED, "result": {**RESULT, "more": nested(100)}}, "nested more than 64 levels deep"),
+        ({**ENDED, "result": {**RESULT, "more": LARGE * 4}}, "characters, at most"),
     ],
 )
 def test_an_answer_that_is_no_result_writes_nothing(controller, one, tmp_path, seen, reason):

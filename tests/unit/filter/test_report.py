@@ -10,7 +10,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.realtime.kvm.plugins.filter.report import FilterModule
 
 FILTERS = FilterModule().filters()
-plan_report, disruptions_above = FILTERS["plan_report"], FILTERS["disruptions_above"]
+plan_report, disruptions_above, printable = FILTERS["plan_report"], FILTERS["disruptions_above"], FILTERS["printable"]
 
 
 def change(resource, before="a", after="b", disruption="none"):
@@ -53,6 +53,58 @@ def test_a_plan_without_the_partition_begins_with_its_changes():
     )
     assert [line.split()[0] for line in text.splitlines()] == ["disruption", "----------", "stall"]
     assert plan_report({"guests": {"changes": []}}) == "nothing to change"
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        {"host": {"changes": [change("x" * (1 << 20)), *(change("r") for _row in range(3000))]}},
+        {
+            "kernel": {
+                "changes": [],
+                "arguments": [{"token": "x" * (1 << 20), "reason": "x"}] + [{"token": "r", "reason": "r"}] * 3000,
+            }
+        },
+        {"partition": {"changes": [], "table": ["x" * (1 << 20)] + ["r"] * 100_000}},
+        {"kernel": {"changes": [], "protection": {"notes": ["x" * (1 << 20)] * 3}}},
+        {
+            "host": {
+                "changes": [],
+                "policies": [dict.fromkeys(("variable", "value", "before", "protects", "costs"), "x y " * (1 << 20))],
+            }
+        },
+    ],
+)
+def test_an_answer_of_a_few_mib_makes_no_larger_report(results):
+    assert len(plan_report(results)) < 2 << 20
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        {"partition": {"changes": [], "table": ["\x1b]0;owned\x07\x9b31m\u202e"]}},
+        {"host": {"changes": [change("\x1b]0;owned\x07", "\x1b[2J", "\x1b[2J")]}},
+        {"host": {"changes": [], "policies": [dict.fromkeys(("variable", "value", "before", "protects", "costs"), "\x1b[2J")]}},
+        {
+            "kernel": {
+                "changes": [],
+                "arguments": [{"token": "\x1b[2J", "reason": "\x1b[2J"}],
+                "protection": {"notes": ["\x1b[2J"]},
+            }
+        },
+    ],
+)
+def test_no_answer_writes_to_the_terminal(results):
+    shown = plan_report(results) + "".join(disruptions_above(results, "none"))
+    assert shown.replace("\n", "").isprintable()
+    assert printable([shown, "\x1b[2J", 7]) == [shown.replace("\n", r"\n"), r"\x1b[2J", "7"]
+
+
+def test_what_an_answer_holds_is_printable():
+    assert printable("a\n\x1b[2J\u202e") == "a\n\\x1b[2J\\u202e"
+    assert printable(["x"] * 6000)[-1] == "... and 1000 more lines"
+    with pytest.raises(AnsibleFilterError, match=r"realtime.kvm.printable: expected text or a list of lines, not dict"):
+        printable({})
 
 
 def test_a_long_value_is_shortened():

@@ -21,6 +21,20 @@ def test_a_cell_writes_nothing_but_itself():
     assert lines == ["a           b", "----------  -", r"\x1b[2J\nx  1", "y           2"]
 
 
+def test_one_long_cell_widens_no_other_row():
+    rows = [["x" * (1 << 20), "1"], *(["r", "2"] for _row in range(3000))]
+    lines = text_table(["a", "b"], rows)
+    assert lines[2] == f"{'x' * 997}...  1"
+    assert lines[3] == f"{'r':{WIDTH}}  2"
+    assert sum(map(len, lines)) < 1 << 20
+
+
+def test_a_table_has_a_bounded_number_of_rows():
+    lines = text_table(["a"], [["x"]] * 6000)
+    assert len(lines) == 5003
+    assert lines[-1] == "... and 1000 more"
+
+
 def test_the_plan_of_a_node():
     topology = build_topology(regular(nodes=2, cores=3, threads=2).files())
     lines = plan_table(plan_partition(topology, Intent(smt="single", dataplane_cores_per_node=1, realtime="1")), topology)

@@ -11,18 +11,23 @@ from __future__ import annotations
 import io
 import json
 import time
+import weakref
+from contextlib import suppress
 from typing import ClassVar
 from urllib.error import HTTPError
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware import redfish as _redfish
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.odata import messages_of
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.redfish import (
     ROOT,
     Access,
+    Answer,
     Redfish,
     RedfishError,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.reset import plan_reset
 from unit.hostile import VALUES, nested, variants
 
 SYSTEM, BIOS, SETTINGS = f"{ROOT}/Systems/1", f"{ROOT}/Systems/1/Bios", f"{ROOT}/Systems/1/Bios/Settings"
@@ -373,3 +378,87 @@ def test_a_list_without_end_of_systems_is_cut(bmc):
     with pytest.raises(RedfishError, match="has several systems"):
         redfish.read()
     assert redfish.requests <= 65
+
+
+def listed(*names):
+    return {f"{ROOT}/Systems": {"Members": [{"@odata.id": f"{ROOT}/Systems/{name}"} for name in names]}}
+
+
+class Body(dict):
+    """A document whose life can be followed."""
+
+    __hash__ = object.__hash__
+
+
+@pytest.mark.parametrize("bios", [False, True])
+def test_of_many_systems_no_more_than_two_documents_are_held(bmc, monkeypatch, bios):
+    redfish, held, most = bmc(listed(*range(64))), weakref.WeakSet(), 0
+    get = redfish.get
+
+    def counted(path):
+        nonlocal most
+        if path.endswith("/Systems"):
+            return get(path)
+        body = Body({"Bios": {"@odata.id": BIOS}} if bios else {})
+        held.add(body)
+        most = max(most, len(held))
+        return Answer(body, "", 200)
+
+    monkeypatch.setattr(redfish, "get", counted)
+    with pytest.raises(RedfishError, match="has several systems"):
+        redfish.system()
+    assert most <= 2
+
+
+@pytest.mark.parametrize("ask", ["read", "system"])
+def test_reading_a_bmc_has_an_end_as_a_whole(bmc, monkeypatch, ask):
+    """Every answer comes in its time, all 64 together do not."""
+    monkeypatch.setattr(_redfish, "_WHOLE", 0.1)
+    redfish = bmc({**listed(*range(64)), **{f"{ROOT}/Systems/{number}": {} for number in range(64)}}, timeout=1, wait=0)
+    wire = redfish.wire
+
+    def slow(url, **options):
+        time.sleep(0.05)
+        return wire(url, **options)
+
+    monkeypatch.setattr(_redfish, "open_url", slow)
+    started = time.monotonic()
+    with pytest.raises(
+        RedfishError, match=r"could not be read within 0.3 s, though each of its answers came in time; restart the BMC"
+    ):
+        getattr(redfish, ask)()
+    assert time.monotonic() - started < 2
+    monkeypatch.setattr(_redfish, "open_url", wire)
+    assert redfish.get(BIOS).body == TREE[BIOS], "a later question has its own time"
+
+
+@pytest.mark.parametrize("sign", ["\u00e9", "\ud800"])
+def test_a_link_outside_ascii_is_refused_in_words(bmc, sign):
+    words = "which is no address .it has characters outside ASCII.; update its firmware"
+    for ask in ("read", "system"):
+        with pytest.raises(RedfishError, match=words) as error:
+            getattr(bmc(listed(sign)), ask)()
+        str(error.value).encode()
+    for ask in ("post", "get"):
+        with pytest.raises(RedfishError, match=words):
+            getattr(bmc(), ask)(f"{SYSTEM}/{sign}", *([{}] if ask == "post" else []))
+    with pytest.raises(RedfishError, match=words):
+        bmc({f"{ROOT}/Systems": (302, {"Location": f"/{sign}"}, {})}).system()
+
+
+def test_a_system_of_any_form_is_read_or_refused():
+    for value in VALUES:
+        with suppress(RefusalError):
+            plan_reset({"Actions": {"#ComputerSystem.Reset": value}})
+        with suppress(RefusalError):
+            plan_reset({"Actions": value, "PowerState": value})
+
+
+@pytest.mark.parametrize("name", ["B\u00e4r", "a b", "\x1b"])
+def test_a_registrys_name_that_is_no_address_is_looked_up_in_the_list(bmc, name):
+    answers = {
+        BIOS: {**TREE[BIOS], "AttributeRegistry": name},
+        f"{ROOT}/Registries": {"Members": [{"@odata.id": f"{ROOT}/Registries/BiosAttributeRegistry.1"}]},
+        f"{ROOT}/Registries/BiosAttributeRegistry.1": REGISTRY,
+    }
+    assert bmc(answers).read().registry is not None

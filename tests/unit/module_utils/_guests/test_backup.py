@@ -41,6 +41,14 @@ def test_definition_variables_and_saved_state_stay(host, nvram):
     assert not host.exists(f"{SAVED}/plc1.save")
 
 
+def test_the_definition_can_be_defined_again(host):
+    tree = parse("<domain><name>plc1</name><devices><graphics type='vnc' passwd='pl4nted'/></devices></domain>")
+    keep_backup(host, "plc1", tree, saved_state=False)
+    mode, content = kept(host)["/plc1.xml"]
+    assert mode == 0o600
+    assert parse(content.decode()).find("devices/graphics").get("passwd") == "pl4nted"
+
+
 @pytest.mark.parametrize("nvram", ["", "<nvram/>", "<nvram>/none</nvram>", "<nvram>relative</nvram>"])
 def test_a_guest_without_variables_has_none(host, nvram):
     keep_backup(host, "plc1", domain(nvram), saved_state=False)

@@ -162,6 +162,59 @@ def test_people_see_no_password_and_libvirt_keeps_it():
     assert secrets_of(tree) == {"pl4nted"}
 
 
+def in_qemu(argument):
+    return f"<qemu:commandline>{argument}</qemu:commandline>"
+
+
+def in_metadata(element):
+    return f"<metadata><x xmlns='urn:x'>{element}</x></metadata>"
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        in_qemu("""<qemu:arg value='{"qom-type":"secret","id":"s0","data":"pl4nted"}'/>"""),
+        in_qemu("""<qemu:arg value='{"data":"pl4nted","qom-type":"secret"}'/>"""),
+        in_qemu("<qemu:arg value='secret,data=pl4nted,id=s0'/>"),
+        in_qemu("<qemu:arg value='secret,id=s0,data=a,,pl4nted'/>"),
+        in_qemu("""<qemu:arg value='{"driver":"curl","password":"a\\"pl4nted"}'/>"""),
+        in_qemu("""<qemu:arg value='{"driver":"curl","passwords":["x","pl4nted"]}'/>"""),
+        in_qemu("<qemu:arg value='password=a pl4nted'/>"),
+        in_qemu("<qemu:arg value='file.cookie=a;b=pl4nted'/>"),
+        in_qemu("<qemu:env name='DB_PASSWORD' value='pl4nted'/>"),
+        in_qemu("<qemu:env name='DB_PASS' value='pl4nted'/>"),
+        in_metadata("<apikey>pl4nted</apikey>"),
+        in_metadata("<adminPass>pl4nted</adminPass>"),
+        in_metadata("<item name='admin_password' value='pl4nted'/>"),
+        in_metadata("<item key='admin_password'>pl4nted</item>"),
+        in_metadata("<item><key>admin_password</key><value>pl4nted</value></item>"),
+        "<devices><disk><source protocol='https'><cookies><cookie name='session'>pl4nted</cookie></cookies></source></disk></devices>",
+        "<devices><disk><source protocol='https' name='https://user:pl4nted@host/x'/></disk></devices>",
+        """<sysinfo type='fwcfg'><entry name='opt/config'>{"users":[{"passwordHash":"pl4nted"}]}</entry></sysinfo>""",
+    ],
+)
+def test_people_see_no_secret_wherever_it_is_and_messages_hide_it(element):
+    tree = parse(f"<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>plc1</name>{element}</domain>")
+    shown = pretty(tree)
+    assert "pl4nted" not in shown
+    assert "(hidden)" in shown
+    assert any("pl4nted" in secret for secret in secrets_of(tree))
+    assert "pl4nted" in to_text(tree)
+
+
+def test_what_is_no_secret_is_shown():
+    text = """<domain><name>passwordless-token</name><devices><disk><source file="/secrets/key.img" /><target dev="vda" /></disk>
+<interface><mac address="52:54:00:00:00:01" /></interface></devices><cputune><vcpupin vcpu="0" cpuset="2" /></cputune></domain>"""
+    assert "hidden" not in pretty(parse(text))
+    assert secrets_of(parse(text)) == set()
+
+
+def test_entities_are_not_expanded():
+    bomb = '<!DOCTYPE d [<!ENTITY a "xxxxxxxxxx"><!ENTITY b "&a;&a;">]><domain><name>&b;</name></domain>'
+    with pytest.raises(DomainError, match="it has a document type"):
+        parse(bomb)
+
+
 def test_a_changed_password_is_a_difference_that_shows_none():
     other = parse(PLANTED.replace("passwd='pl4nted' passwd", "passwd='0ther' passwd"))
     found = differences(parse(PLANTED), other)

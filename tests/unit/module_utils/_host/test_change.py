@@ -179,6 +179,14 @@ def test_what_is_beyond_the_limit(limit, found):
     assert beyond(CHANGES, limit) == found
 
 
+def test_what_is_beyond_the_limit_is_named_within_bounds_and_printable():
+    named = beyond([{"resource": "\x1b]0;x\x07" + "y" * (1 << 20), "disruption": "reboot"}] * 5000, "none")
+    assert len(named) == 101
+    assert named[0].startswith(r"\x1b]0;x\x07yyy")
+    assert len(named[0]) == 200
+    assert named[-1] == "and 4900 more"
+
+
 def test_the_refusal_names_limit_changes_and_what_would_help():
     with pytest.raises(DisruptionError) as error:
         check_limit(PLAN, "none")

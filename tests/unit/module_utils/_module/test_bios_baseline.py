@@ -424,6 +424,17 @@ def test_the_header_that_carries_the_password_is_hidden(capsys, bmc):
     assert header not in str(result)
 
 
+@pytest.mark.parametrize("run", [info, stage])
+def test_what_carries_the_password_is_no_attributes_name(capsys, bmc, run):
+    header = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    names = (PASSWORD, header, f"_ansible_{PASSWORD}")
+    bmc.machine.bios["Attributes"].update(dict.fromkeys(names, "a"))
+    bmc.machine.stage(**dict.fromkeys(names, "b"))
+    result = run(capsys, bmc, check=True)
+    assert sorted(result["foreign_pending"].values()) == ["b", "b"], "two names are the same without the secret"
+    assert not any(name in str(result) for name in names)
+
+
 def test_secrets_of_others_are_hidden(capsys, bmc):
     bmc.machine.bios["Attributes"]["AdminPassphraseKey"] = None
     bmc.machine.stage(SetupPassword="hunter2", AdminPassphraseKey="hunter2")

@@ -110,6 +110,29 @@ def test_an_ordinary_thread_of_any_user_owns_no_cpu(node):
     assert pick(writable(node), PARTITION, "realtime", None) == {3}, "a CPU without foreign threads is chosen first"
 
 
+@pytest.mark.parametrize(
+    ("uids", "mode", "cpu"),
+    [
+        ("65534 0 0 0", 0o4755, 3),  # su, before it knows the password
+        ("65534 0 0 0", 0o755, 3),
+        ("0 0 0 0", 0o4755, 3),  # sudo asks for the password with root as its real user too
+        ("0 0 0 0", 0o755, 1),  # a program of root's
+        ("0 1000 1000 1000", 0o755, 1),
+    ],
+)
+def test_a_program_that_waits_for_a_password_owns_no_cpu(node, uids, mode, cpu):
+    fill(node, {"/proc/40/": None, **task(40, "sleep", "1", user=1000)})
+    waiting = task(63, "su", "3")
+    fill(node, {path: text.replace("Name:", f"Uid:\t{uids}\nName:") for path, text in waiting.items()} | {"/proc/63/exe": ""})
+    (node / "proc/63/exe").chmod(mode)
+    if cpu == 3:
+        assert pick(writable(node), PARTITION, "realtime", 3) == {3}
+        return
+    with pytest.raises(IsolationError, match=r"CPU 3: in use: CPU 3 by su \(pid 63\)"):
+        pick(writable(node), PARTITION, "realtime", 3)
+    assert pick(writable(node), PARTITION, "realtime", None) == {cpu}
+
+
 def test_a_users_real_time_thread_owns_its_cpu(node):
     fill(node, task(63, "control", "3", user=1000, policy=1))
     with pytest.raises(IsolationError, match=r"CPU 3: in use: CPU 3 by control \(pid 63\)"):

@@ -13,6 +13,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict impo
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import (
     HEIGHT,
     LEFT,
+    MOST,
     WIDTH,
     check_result,
     histogram,
@@ -52,10 +53,37 @@ def test_a_stored_result_is_one():
         ({"histogram": {"counts": {"3": {"2": "many"}}}}, "count"),
         ({"histogram": {"counts": {"3": {"2": -1}}}}, "count"),
         ({"histogram": [1]}, "histogram is damaged"),
+        ({"max_us": 1.75e308}, "max_us"),
+        ({"max_us": 10**350}, "max_us"),
+        ({"limit_us": 1.75e308}, "limit_us"),
+        ({"per_cpu": [{"cpu": 2, "max_us": 10**350}]}, "per_cpu"),
+        ({"seconds": 10**350}, "seconds"),
+        ({"cpus": [10**350]}, "cpus"),
+        ({"histogram": {"bucket_us": 1.75e308, "counts": {}}}, "width"),
+        ({"histogram": {"counts": {"1": {"2": 1.5e308, "3": 1.5e308}}}}, "count"),
+        ({"histogram": {"counts": {"9" * 350: {"2": 1}}}}, "bucket"),
+        ({"started": "2" * 5000}, "started has more than 2000 characters"),
     ],
 )
 def test_what_is_no_result_is_said(damage, reason):
     assert reason in check_result({**GOOD, **damage} if isinstance(damage, dict) else damage)
+
+
+@pytest.mark.parametrize("key", sorted(GOOD))
+def test_whatever_is_left_out_the_rest_is_refused_or_drawn(key):
+    result = {name: value for name, value in GOOD.items() if name != key}
+    if check_result(result) == "":
+        assert series([result])
+        assert histogram(result)
+        assert trend([result, result])
+
+
+def test_the_largest_numbers_of_a_result_are_drawn():
+    most = {"max_us": MOST, "limit_us": MOST, "histogram": {"counts": {"9" * 15: {"2": MOST, "3": MOST}}}}
+    result = {**GOOD, **most}
+    assert check_result(result) == ""
+    assert histogram(result)["samples"] == 2 * MOST
+    assert trend([result, GOOD])["line"]
 
 
 def test_only_equal_measurements_are_compared_the_oldest_first():

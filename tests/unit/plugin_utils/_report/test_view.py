@@ -167,3 +167,38 @@ def test_a_node_that_lies_in_any_field_keeps_no_other_off_the_page(value):
     assert all(isinstance(cell, (str, int, float, type(None))) for row in csv_rows(books) for cell in row)
     json.dumps(document)
     assert "<script>x" not in render_page(report_view(given, books))
+
+
+def test_a_number_that_no_machine_has_spoils_no_sum_of_the_fleet():
+    good = node_info("a", SPECS)
+    paths = [("memory", "0", name) for name in ("total_mib", "free_mib", "guest_mib")]
+    paths += [("memory", "0", "pages", "2M", "have"), ("memory", "0", "pages", "1G", "free"), ("guests", 0, "memory_mib")]
+    for path in paths:
+        for value in (float("nan"), float("inf"), -float("inf"), 1.7e308, 10**350):
+            nodes = {"a": {"info": replaced(good, path, value)}}
+            assert f"{'.'.join(map(str, path))} is " in account_fleet(nodes).broken["a"]
+    given = Input({**nodes, "b": {"info": good}}, NOW)
+    books = account_fleet(given.nodes)
+    assert list(books.shown) == ["b"]
+    document = json.dumps(accounting_document(given, books), allow_nan=False)
+    assert json.loads(document)["nodes"]["a"]["state"] == "failed"
+
+
+def test_a_measurement_that_cannot_be_drawn_hides_no_other():
+    good = latency("a", started=NOW)
+    broken = {
+        **latency("b", started=NOW),
+        "max_us": float("inf"),
+    }  # check_result refuses it; so would any that it does not know yet
+    view = report_view(Input({}, NOW, (broken, good)), account_fleet({}))
+    assert [item["host"] for item in view["latency"]] == ["a"]
+    (rejected,) = view["rejected"]
+    assert rejected["file"] == "b cyclictest standard"
+    assert "cannot be drawn" in rejected["reason"]
+    assert "b cyclictest standard" in render_page(view)
+
+
+def test_of_a_verdict_the_page_shows_a_bounded_part():
+    long = latency("a", started=NOW, result="fail")
+    long["verdict"]["reasons"] = ["x" * 10000] * 1000
+    assert len(render_page(report_view(Input({}, NOW, (long,)), account_fleet({})))) < 1 << 20
