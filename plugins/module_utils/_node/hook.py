@@ -27,7 +27,7 @@ from .._host.sysfs import read_topology
 from .._isolation.cgroups import read_users
 from .._isolation.holders import check_free
 from .._isolation.moves import exclusively, reserve, settle
-from .._runtime.gate import OVERRIDE, explain, overridden, why_closed, why_misplaced
+from .._runtime.gate import OVERRIDE, explain, overridden, why_closed
 
 HOOK = "/etc/libvirt/hooks/qemu.d/realtime-kvm"
 #: Elements that give threads a policy: the attribute that lists the threads, and the element and attribute that pin one.
@@ -159,11 +159,27 @@ def _admit(host: Host, guest: str, xml: str) -> str:
     with exclusively(host, f"libvirt's hook for {guest}"):  # no module has CPUs off at the moment
         cpus = realtime_cpus(xml, read_online(host))
         why = why_closed(host, cpus or None)
-        refusal = explain(why) if why else why_misplaced(host, cpus)
+        refusal = explain(why) if why else _why_misplaced(host, cpus)
     if refusal and overridden(host):
         _log(f"{guest} starts, since {OVERRIDE} allows it, although {why or refusal}")
         return ""
     return f"realtime.kvm: {guest}: {refusal}" if refusal else ""
+
+
+def _why_misplaced(host: Host, cpus: frozenset[int]) -> str:
+    """Return why a guest whose real-time threads may run on these CPUs must not start on a node that is ready, or an empty text.
+
+    A node that isolates nothing has none of this collection's values: the kernel's own limits of real-time threads hold there.
+    """
+    partition = read_partition(host)
+    if partition is None or not partition.isolated:
+        return ""
+    outside = cpus - partition.isolated - read_kernel(host).isolated
+    return (
+        f"its real-time threads may run on CPUs {format_cpulist(outside)}, which serve the node's own work. Pin each vCPU, emulator and I/O thread "
+        f"that is fifo or rr to isolated CPUs ({format_cpulist(partition.isolated)}), or let it have the ordinary policy. "
+        f"To start real-time guests in this boot even so: touch {OVERRIDE}"
+    ) * bool(outside)
 
 
 def _prepare(host: Host, guest: str, xml: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._cpus.cpulist import format_cpulist, parse_or_empty
+from .._cpus.cpulist import parse_or_empty
 from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import Partition
 from .._host.current import check_current
@@ -58,22 +58,6 @@ def explain(why: str) -> str:
         "run the site playbook; the verify playbook shows what differs. To start real-time guests in this boot even so: touch "
         f"{OVERRIDE}"
     )
-
-
-def why_misplaced(host: Host, cpus: frozenset[int]) -> str:
-    """Return why a guest whose real-time threads may run on these CPUs must not start on a node that is ready, or an empty text.
-
-    A node that isolates nothing has none of this collection's values: the kernel's own limits of real-time threads hold there.
-    """
-    partition = read_partition(host)
-    if partition is None or not partition.isolated:
-        return ""
-    outside = cpus - partition.isolated - parse_or_empty(host.value(ISOLATED))
-    return (
-        f"its real-time threads may run on CPUs {format_cpulist(outside)}, which serve the node's own work. Pin each vCPU, emulator and I/O thread "
-        f"that is fifo or rr to isolated CPUs ({format_cpulist(partition.isolated)}), or let it have the ordinary policy. "
-        f"To start real-time guests in this boot even so: touch {OVERRIDE}"
-    ) * bool(outside)
 
 
 def overridden(host: Host) -> bool:

@@ -23,7 +23,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import 
     read_boot_state,
     unfinished,
     why_closed,
-    why_misplaced,
     write_boot_state,
 )
 from unit.features import CPU, KNOBS, OPTIONS, PARTITION, apply
@@ -40,16 +39,6 @@ def closed(root, cpus=None):
     return why_closed(Host(str(root)), cpus)
 
 
-def misplaced(root, cpus):
-    return why_misplaced(Host(str(root)), cpus)
-
-
-def test_only_a_node_that_isolates_cpus_says_where_real_time_threads_may_run(node, tmp_path_factory):
-    assert misplaced(tmp_path_factory.mktemp("other"), frozenset({0})) == ""
-    fill(node, {DOCUMENT: json.dumps(to_document(plan(Intent(realtime="0"))))})
-    assert misplaced(node, frozenset({0})) == ""
-
-
 def test_it_is_open_on_a_node_that_is_as_documented_and_on_one_without_a_document(node, tmp_path_factory):
     assert closed(node) == ""
     assert closed(tmp_path_factory.mktemp("other")) == ""
@@ -59,10 +48,6 @@ def test_only_the_cpus_of_the_guest_must_be_isolated(node):
     fill(node, {f"{CPU}/isolated": "2\n"})
     assert closed(node, frozenset({2})) == ""
     assert closed(node, frozenset({0, 2})) == "", "CPU 0 is no fault of the node"
-    assert misplaced(node, frozenset({0, 2})).startswith(
-        "its real-time threads may run on CPUs 0, which serve the node's own work"
-    )
-    assert misplaced(node, frozenset({1, 3})) == ""
     assert "does not isolate CPUs 1,3 (isolated: 2)" in closed(node, frozenset({1, 2}))
     assert "does not isolate CPUs 1,3 (isolated: 2)" in closed(node)
 
