@@ -49,6 +49,12 @@ options:
     description: How many seconds V(started) waits for the switch before it starts a guest on a real-time network.
     type: int
     default: 60
+  packages_timeout_s:
+    description:
+      - How many seconds V(started) waits for a package manager (apt, dpkg, rpm) that changes packages on the node, before it starts any guest; it fails if
+        that has not ended by then. V(0) does not look.
+    type: int
+    default: 0
   guests:
     description: Guests that the same run would have shut down. Used in check mode only, so that V(started) shows them.
     type: list
@@ -112,6 +118,7 @@ def main() -> None:
             "shutdown_timeout_s": {"type": "int", "default": 120},
             "force_off": {"type": "bool", "default": False},
             "switch_timeout_s": {"type": "int", "default": 60},
+            "packages_timeout_s": {"type": "int", "default": 0},
             "guests": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

@@ -13,7 +13,7 @@ from functools import partial
 from .._cpus.errors import HostError
 from .change import Change
 from .host import Host, Runner
-from .runner import run_checked
+from .runner import Transaction, run_checked
 
 #: Whose update replaces a kernel, or restarts a daemon that guests need. By package manager.
 PACKAGES = {
@@ -54,34 +54,35 @@ def _wanted(name: str, patterns: Sequence[str]) -> bool:
 # -- apt -------------------------------------------------------------------------------------------
 
 
-def _selections(runner: Runner) -> dict[str, str]:
+def selections(runner: Runner) -> dict[str, str]:
     """Return the selection (``install``, ``hold``) of each installed package."""
     out = run_checked(runner, ["dpkg-query", "-W", "-f", "${binary:Package}\\t${db:Status-Want}\\t${db:Status-Status}\\n"])
     rows = [line.split("\t") for line in out.splitlines()]
     return {row[0]: row[1] for row in rows if len(row) == 3 and row[2] == "installed"}
 
 
-def _mark(runner: Runner, how: str, name: str) -> None:
-    run_checked(runner, ["apt-mark", how, name])
+def mark(runner: Runner, how: str, name: str) -> None:
+    """Hold or unhold an installed package."""
+    run_checked(runner, Transaction(["apt-mark", how, name]))
 
 
 def _hold_apt(host: Host, runner: Runner, patterns: Sequence[str]) -> list[str]:
-    found = _selections(runner)
+    found = selections(runner)
     names = sorted(name for name in found if _wanted(name, patterns))
     for name in names:
         if found[name] != "hold":
             change = Change(_resource(name), found[name], "hold", reason="realtime_hold_packages")
-            host.change(change, partial(_mark, runner, "hold", name), kind="hold")
+            host.change(change, partial(mark, runner, "hold", name), kind="hold")
     return names
 
 
 def _release_apt(host: Host, runner: Runner) -> None:
     entries = host.entries("hold")
-    found = _selections(runner) if entries else {}
+    found = selections(runner) if entries else {}
     for resource, original in entries.items():
         name = resource.partition(":")[2]
         change = Change(resource, "hold", str(original), reason="restored") if found.get(name) == "hold" else None
-        host.restore(change, resource, partial(_mark, runner, "unhold", name))
+        host.restore(change, resource, partial(mark, runner, "unhold", name))
 
 
 def _resource(name: str) -> str:

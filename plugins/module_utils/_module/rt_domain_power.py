@@ -11,6 +11,8 @@ from typing import Any
 from .._cpus.errors import HostError
 from .._guests.libvirt import Connection, Domain, NoConnection
 from .._guests.power import Power
+from .._host.host import Host
+from .._host.package_locks import package_manager_at_work
 from .._host.stopped_guests import stopped_guests
 from .._host.threads import running_guests
 from .._switch.ready import require_switch, switch_sockets
@@ -65,6 +67,8 @@ def _start(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     predicted = parameters["guests"] if host.dry else []
     if not record and not predicted:
         return Outcome({"running": [], "guests": []})
+    if record and not host.dry:
+        _require_packages_at_rest(host, record, parameters["packages_timeout_s"])
     connection = _wait_for_libvirt(edges) if record and not host.dry else _connect(edges)
     domains = connection.domains()
     running = {name for name, domain in domains.items() if domain.running} - set(predicted)
@@ -76,6 +80,16 @@ def _start(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     return Outcome(
         {"running": sorted(running | set(names)), "guests": names}, after=partial(_look, connection, names, running=True)
     )
+
+
+def _require_packages_at_rest(host: Host, names: list[str], timeout_s: int) -> None:
+    """Wait for a package manager that may restart the switch, QEMU or libvirt; 0 does not look."""
+    at_work = package_manager_at_work(host, timeout_s) if timeout_s else ""
+    if at_work:
+        raise HostError(
+            f"guests {', '.join(names)} are not started, since packages are still changed on this node: {at_work}, also after {timeout_s} s. "
+            "Do not kill it; when it has ended, run the playbook again, which starts the guests"
+        )
 
 
 def _wait_for_libvirt(edges: SwitchEdges) -> Connection:

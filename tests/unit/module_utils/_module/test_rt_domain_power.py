@@ -18,7 +18,8 @@ from unit.libvirts import FakeLibvirtOf, Killed
 from unit.trees import fill, snapshot, task, writable
 
 GIVEN = {
-    "allowed": True, "order": [], "shutdown_timeout_s": 1, "force_off": False, "switch_timeout_s": 0, "guests": [],
+    "allowed": True, "order": [], "shutdown_timeout_s": 1, "force_off": False, "switch_timeout_s": 0, "packages_timeout_s": 0,
+    "guests": [],
 }  # fmt: skip
 
 
@@ -160,6 +161,25 @@ def test_one_that_cannot_start_keeps_none_of_the_others_down(reboot):
         reboot.run("started")
     assert "the switch has no port with the socket /run/realtime-kvm/vhost/plc1.control" in str(e.value)
     assert (reboot.running, reboot.record) == (["historian", "theirs"], ["plc1"])
+
+
+def test_none_starts_while_packages_are_changed(reboot, monkeypatch):
+    reboot.off()
+    asked = []
+
+    def at_work(_host, timeout_s):
+        asked.append(timeout_s)
+        return "process 7 (dpkg) holds /var/lib/dpkg/lock"
+
+    monkeypatch.setattr(rt_domain_power, "package_manager_at_work", at_work)
+    assert reboot.run("started", check=True, packages_timeout_s=5)["guests"] == EVERYONE
+    with pytest.raises(
+        HostError, match=r"^guests historian, plc1, theirs are not started, since packages are still changed.*\(dpkg\)"
+    ):
+        reboot.run("started", packages_timeout_s=5)
+    assert (asked, reboot.running, reboot.record) == ([5], [], EVERYONE)
+    reboot.on()
+    assert asked == [5], "0 does not look"
 
 
 def test_one_that_is_gone_is_noted(reboot):
