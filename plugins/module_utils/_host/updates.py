@@ -8,7 +8,6 @@ there are updates, and prints ``NAME.ARCH NEW REPOSITORY``.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import partial
 
 from .._cpus.errors import HostError
