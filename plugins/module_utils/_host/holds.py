@@ -7,6 +7,7 @@ Held by dpkg's selection (apt-mark(8)), or by the list of dnf's plugin versionlo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from configparser import ConfigParser, Error
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -30,7 +31,8 @@ _OTHERS = ("qemu-guest-agent", "openvswitch-doc", "openvswitch-selinux-*", "libv
 
 LOCKS = "/etc/dnf/plugins/versionlock.list"
 PLUGIN = "/etc/dnf/plugins/versionlock.conf"
-_BEGIN, _END = "# realtime.kvm: begin\n", "# realtime.kvm: end\n"
+DNF = "/etc/dnf/dnf.conf"
+_BEGIN, _END = "# realtime.kvm: begin", "# realtime.kvm: end"
 
 
 def manager(host: Host) -> str:
@@ -97,16 +99,41 @@ def _hold_dnf(host: Host, runner: Runner, patterns: Sequence[str]) -> list[str]:
         raise HostError(
             f"realtime_hold_packages: {PLUGIN} does not exist; install python3-dnf-plugin-versionlock, which reads the list of held packages"
         )
+    _require_reader(host)
     out = run_checked(runner, ["rpm", "-qa", "--qf", "%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"])
     rows = sorted(tuple(line.split("\t")) for line in out.splitlines() if line.count("\t") == 1)
     locks = [f"{name}-{version}.*\n" for name, version in rows if _wanted(name, patterns)]
     before = host.read(LOCKS)
     others = _without_ours(before or "")
-    after = others + ("" if not others or others.endswith("\n") else "\n") + _BEGIN + "".join(locks) + _END
+    after = others + ("" if not others or others.endswith("\n") else "\n") + f"{_BEGIN}\n{''.join(locks)}{_END}\n"
     if before != after:
         change = Change(LOCKS, before, after, reason="realtime_hold_packages")
         host.change(change, partial(host.write_file, LOCKS, after.encode()), kind="hold", original={"absent": before is None})
     return sorted({name for name, _version in rows if _wanted(name, patterns)})
+
+
+def _require_reader(host: Host) -> None:
+    """Refuse if dnf would not read the list. Both files are as dnf.conf(5) describes them."""
+
+    def main(path: str) -> dict[str, str]:
+        parser = ConfigParser(interpolation=None, strict=False)
+        try:
+            parser.read_string(host.read(path) or "", path)
+        except Error as error:
+            raise HostError(f"realtime_hold_packages: {path} cannot be read, so no package is held: {error}; repair it") from None
+        return dict(parser["main"]) if parser.has_section("main") else {}
+
+    for path, option in ((DNF, "plugins"), (PLUGIN, "enabled")):
+        value = main(path).get(option, "1")
+        if value.strip().lower() not in ("1", "yes", "true", "on"):
+            raise HostError(
+                f"realtime_hold_packages: {path} has {option} = {value}, so dnf reads no list of held packages and none is held; set it to 1"
+            )
+    reads = main(PLUGIN).get("locklist", LOCKS)
+    if reads != LOCKS:
+        raise HostError(
+            f"realtime_hold_packages: {PLUGIN} has locklist = {reads}, so dnf does not read {LOCKS} and no package is held; set it to {LOCKS}"
+        )
 
 
 def _release_dnf(host: Host) -> None:
@@ -120,9 +147,17 @@ def _release_dnf(host: Host) -> None:
 
 def _without_ours(text: str) -> str:
     """Return the list without the lines of this collection."""
-    before, begin, rest = text.partition(_BEGIN)
-    _ours, end, after = rest.partition(_END)
-    return before + after if begin and end else text
+    lines = text.splitlines(keepends=True)
+    marks = [number for number, line in enumerate(lines) if line.strip() in (_BEGIN, _END)]
+    if not marks:
+        return text
+    if [lines[number].strip() for number in marks] != [_BEGIN, _END]:
+        raise HostError(
+            f'{LOCKS}: the lines of this collection stand between "{_BEGIN}" and "{_END}", but one of these two is missing or '
+            "there again, so they cannot be told from others; put one pair around them, or remove both and them"
+        )
+    begin, end = marks
+    return "".join(lines[:begin] + lines[end + 1 :])
 
 
 # -- both ------------------------------------------------------------------------------------------
