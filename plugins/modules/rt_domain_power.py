@@ -36,13 +36,14 @@ options:
     elements: str
     default: []
   shutdown_timeout_s:
-    description: How many seconds guests have to shut down (agent or ACPI); each guest in O(order) has as long again.
+    description: How many seconds guests have to shut down (agent or ACPI), at least 1; each guest in O(order) has as long again.
     type: int
     default: 120
   force_off:
     description:
       - Whether to switch off guests that have not shut down in time.
-      - Also allows V(stopped) to leave guests that run without the node's libvirt to the reboot, which cuts them off.
+      - Also allows V(stopped) to leave guests that run without the node's libvirt to the reboot, which cuts them off, and to shut down guests without a
+        persistent definition, which nothing can start again. Otherwise V(stopped) refuses and names them.
     type: bool
     default: false
   switch_timeout_s:

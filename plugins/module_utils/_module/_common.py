@@ -66,6 +66,13 @@ def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str
     return {**planner.results(), **outcome.results, **found}
 
 
+def check_seconds(parameters: Mapping[str, Any], **least: int) -> None:
+    """Refuse options that are less seconds than they mean: guests that get no time to shut down, say, are switched off."""
+    for name, seconds in least.items():
+        if parameters[name] < seconds:
+            raise HostError(f"{name}: {parameters[name]} is not a number of seconds from {seconds} on")
+
+
 #: The most changes that a message names; the result holds all.
 _NAMED = 10
 

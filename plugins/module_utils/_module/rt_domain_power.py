@@ -16,7 +16,7 @@ from .._host.package_locks import package_manager_at_work
 from .._host.stopped_guests import stopped_guests
 from .._host.threads import running_guests
 from .._switch.ready import require_switch, switch_sockets
-from ._common import Outcome
+from ._common import Outcome, check_seconds
 from ._switch_edges import SwitchEdges
 
 #: How long libvirt may take to answer after the boot.
@@ -25,6 +25,7 @@ LIBVIRT_S = 60
 
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan to shut down, or to start again, all guests; their states are read back from libvirt."""
+    check_seconds(parameters, shutdown_timeout_s=1, switch_timeout_s=0, packages_timeout_s=0)
     return _stop(edges, parameters) if parameters["state"] == "stopped" else _start(edges, parameters)
 
 
@@ -51,6 +52,15 @@ def _stop(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
             f"guests {', '.join(others)} run without the node's libvirt (qemu:///system), so only their own program can shut them "
             "down; do that, or set rt_kernel_force_off: true, and the reboot cuts them off"
         )
+    lost = sorted(name for name in known if not domains[name].persistent)
+    if lost and not parameters["force_off"]:
+        raise HostError(
+            f"guests {', '.join(lost)} have no persistent definition, so libvirt forgets them when they end, and nothing could start them "
+            "after the reboot; make one (virsh dumpxml NAME > NAME.xml; virsh define NAME.xml) or move them, or set "
+            "rt_kernel_force_off: true, and they are lost"
+        )
+    if lost:
+        host.notes.append(f"{', '.join(lost)}: without a persistent definition, so it does not start again after the reboot")
     Power(host, connection, domains).stop(
         sorted(known), parameters["order"], parameters["shutdown_timeout_s"], force=parameters["force_off"]
     )

@@ -178,3 +178,9 @@ def test_where_grub_cannot_write_the_plan_is_refused_before_any_change(root):
         with pytest.raises(RefusalError, match=r"does not write to btrfs .*rt_kernel_trial: false"):
             carry_out(edges, run, DEFAULTS)
     assert snapshot(root) == before
+
+
+def test_a_trial_that_would_have_ended_before_it_began_is_refused(root):
+    edges = Edges(writable(root, "kernel_arguments"), Tools(root))
+    with pytest.raises(RefusalError, match=r"^trial_timeout: -1 is not a number of seconds from 0 on$"):
+        carry_out(edges, run, {**DEFAULTS, "trial_timeout": -1})
