@@ -17,7 +17,9 @@ description:
   - Lists every update that the node's package manager has (apt or dnf), and installs all of them in one run. Each is a change of class V(reboot), since what
     it replaces runs until the node reboots.
   - For a node whose guests are down; the playbook C(update) does that, and reboots.
-  - Configuration files that the administrator has changed stay.
+  - Configuration files that the administrator has changed stay. Held packages are updated too, and held again; the lines in the list of dnf's plugin
+    versionlock stay as they are.
+  - The package manager has no time limit and is never killed, since half an update is worse than a wait.
 options:
   refresh:
     description: Whether to read the package sources first, in check mode too. That changes the package manager's cache alone.
@@ -37,6 +39,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+restart_owed:
+  description: Whether updates are installed by this call, or were installed or begun since the node booted, so that it runs what they have replaced.
+  returned: success
+  type: bool
 left:
   description: Packages with an update that the package manager keeps back.
   returned: success

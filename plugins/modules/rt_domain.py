@@ -37,7 +37,7 @@ options:
     type: bool
     default: false
   shutdown_timeout_s:
-    description: How many seconds guests have to shut down (ACPI).
+    description: How many seconds guests have to shut down (ACPI), at least 1.
     type: int
     default: 120
   force_off:

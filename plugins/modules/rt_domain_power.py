@@ -36,19 +36,26 @@ options:
     elements: str
     default: []
   shutdown_timeout_s:
-    description: How many seconds guests have to shut down (agent or ACPI); each guest in O(order) has as long again.
+    description: How many seconds guests have to shut down (agent or ACPI), at least 1; each guest in O(order) has as long again.
     type: int
     default: 120
   force_off:
     description:
       - Whether to switch off guests that have not shut down in time.
-      - Also allows V(stopped) to leave guests that run without the node's libvirt to the reboot, which cuts them off.
+      - Also allows V(stopped) to leave guests that run without the node's libvirt to the reboot, which cuts them off, and to shut down guests without a
+        persistent definition, which nothing can start again. Otherwise V(stopped) refuses and names them.
     type: bool
     default: false
   switch_timeout_s:
     description: How many seconds V(started) waits for the switch before it starts a guest on a real-time network.
     type: int
     default: 60
+  packages_timeout_s:
+    description:
+      - How many seconds V(started) waits for a package manager (apt, dpkg, rpm) that changes packages on the node, before it starts any guest; it fails if
+        that has not ended by then. V(0) does not look.
+    type: int
+    default: 0
   guests:
     description: Guests that the same run would have shut down. Used in check mode only, so that V(started) shows them.
     type: list
@@ -112,6 +119,7 @@ def main() -> None:
             "shutdown_timeout_s": {"type": "int", "default": 120},
             "force_off": {"type": "bool", "default": False},
             "switch_timeout_s": {"type": "int", "default": 60},
+            "packages_timeout_s": {"type": "int", "default": 0},
             "guests": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

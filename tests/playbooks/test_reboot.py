@@ -106,3 +106,13 @@ def test_site_starts_them_too(nodes):
     code, _said, calls = nodes.run("realtime.kvm.site", answers, "--limit", "node1", "--tags", "rt_kernel")
     assert code == 0
     assert [(call["state"], call["check"]) for call in calls if call["module"] == "rt_domain_power"] == [("started", False)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "variable"), [("reboot", "rt_kernel_reboot_timeout"), ("restart", "rt_kernel_shutdown_timeout")]
+)
+def test_a_time_out_below_its_meaning_is_refused_before_any_guest_goes_down(nodes, entry, variable):
+    code, said, steps, _calls = run(nodes, entry, ANSWERS, rt_kernel_reboot_with_guests=True, **{variable: -1})
+    assert code != 0
+    assert f"rt_kernel: {variable}: -1 is not a number of seconds from 1 on" in said
+    assert steps == []

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
+import yaml
 
 GUESTS = {"running": ["plc1"], "guests": ["plc1"]}
 AUDIT = {"kernel": {"release": "6.2", "realtime": True, "isolated": ""}, "managed_interrupts": [], "smi": {"count": 0}}
@@ -36,7 +40,7 @@ def test_guests_go_down_before_the_first_package_and_nodes_one_by_one(nodes):
     )
     assert code == 0, said
     # the reboot looks for guests again; those of the stand-in never end
-    assert steps(calls) == [DOWN, "package_update", DOWN, "reboot", UP, "package_holds"] * 2
+    assert steps(calls) == [DOWN, "package_update", "package_holds", DOWN, "reboot", UP] * 2
     assert [call["module"] for call in calls].count("rt_audit") == 2
     assert "reboot package_update a -> b" in said
     assert '"node1: done", "node2: done"' in said
@@ -86,6 +90,152 @@ def test_guests_run_again_if_the_update_fails_and_the_next_node_is_left_alone(no
     assert code != 0
     assert steps(calls) == [DOWN, "package_update", UP]
     assert "node1 was not updated, or only in part, and not rebooted; its guests run again: no space left on device" in said
+
+
+@pytest.mark.parametrize("fail", ["package_update present", "rt_domain_power started"])
+def test_packages_are_held_again_whatever_fails(nodes, fail):
+    given = answers(fail={fail: "it failed"})
+    code, said, calls = nodes.run(
+        "realtime.kvm.update", given, "--limit", "node1", rt_kernel_reboot_with_guests=True, realtime_hold_packages=True
+    )
+    assert code != 0, said
+    assert [(call["check"], call["state"]) for call in calls if call["module"] == "package_holds"] == [
+        (True, "present"),
+        (False, "present"),
+    ]
+
+
+@pytest.mark.parametrize("boot", [True, False], ids=["kernel", "libraries"])
+def test_a_node_whose_update_was_cut_off_before_its_reboot_is_finished(nodes, boot):
+    """No update is left; the node remembers its guests and that it has to reboot."""
+    kernel = {"stopped_guests": ["plc1"], **({**NEEDED, "following": {"release": "6.1", "tokens": []}} if boot else {})}
+    owed = {
+        "rt_domain_power": {"running": [], "guests": []},
+        "package_update": {"restart_owed": not boot},
+        "kernel_arguments": kernel,
+        "rt_audit": AUDIT,
+    }
+    given = {"results": owed, "after_reboot": {"kernel_arguments": {"reboot_required": False}}}
+    for variable, value in (("realtime_reboot_allowed", False), ("realtime_max_disruption", "guest"))[boot : boot + 1]:
+        code, said, calls = nodes.run("realtime.kvm.update", given, "--limit", "node1", **{variable: value})
+        assert code != 0
+        assert f"so the node must reboot, but {variable} is {str(value).lower()}; allow it" in said
+        assert steps(calls) == []
+    code, said, calls = nodes.run("realtime.kvm.update", given, "--limit", "node1")
+    assert code == 0, said
+    assert "node1: plc1 were shut down by an earlier run and wait for their start" in said
+    assert steps(calls) == ["package_update", "reboot", UP]
+
+
+def test_guests_that_an_earlier_run_left_down_start_without_a_reboot(nodes):
+    given = {"results": {"kernel_arguments": {"stopped_guests": ["plc1"]}, "rt_audit": AUDIT}}
+    code, said, calls = nodes.run("realtime.kvm.update", given, "--limit", "node1", realtime_reboot_allowed=False)
+    assert code == 0, said
+    assert steps(calls) == [UP]
+    (up,) = (call for call in calls if call["module"] == "rt_domain_power" and call["state"] == "started")
+    assert up["packages_timeout_s"] > 0, "the package manager may still be at work"
+
+
+def test_site_too_starts_them_where_no_reboot_is_allowed(nodes):
+    given = {"results": {"kernel_arguments": {"stopped_guests": ["plc1"]}, "rt_audit": AUDIT}}
+    tags = ("--tags", "rt_kernel,recap", "--limit", "node1")
+    code, said, calls = nodes.run("realtime.kvm.site", given, *tags, realtime_reboot_allowed=False)
+    assert code == 0, said
+    assert UP in steps(calls), "it needs no reboot"
+    assert "node1: done" in said
+
+
+FLAKY = """
+import os
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.connection.local import Connection as Local
+
+DOCUMENTATION = "name: flaky\\nshort_description: x\\ndescription: x\\nauthor: tests"
+
+
+class Connection(Local):
+    transport = "realtime.kvm.flaky"
+
+    def exec_command(self, cmd, in_data=None, sudoable=True):
+        if os.path.exists({lost!r}):
+            if {back} and os.path.exists({lost!r} + "2"):
+                os.unlink({lost!r})
+            else:
+                open({lost!r} + "2", "w").close()
+                raise AnsibleConnectionFailure("no route to host")
+        return super().exec_command(cmd, in_data, sudoable)
+"""
+
+
+@pytest.mark.parametrize(("module", "back"), [("package_update", False), ("rt_domain_power", False), ("package_update", True)])
+def test_a_node_that_is_lost_on_the_way_is_asked_once_more_and_its_guests_are_named(nodes, module, back):
+    lost = str(nodes.folder / "lost")
+    (nodes.base / "plugins/connection/flaky.py").write_text(FLAKY.format(lost=lost, back=back))
+    stub = nodes.base / f"plugins/modules/{module}.py"
+    cut = f'import time\nif not check:\n    open({lost!r}, "w").close()\nleft_off, state ='
+    stub.write_text(stub.read_text().replace("left_off, state =", cut))
+    code, said, calls = nodes.run(
+        "realtime.kvm.update",
+        answers(),
+        rt_kernel_reboot_with_guests=True,
+        realtime_hold_packages=True,
+        ansible_connection="realtime.kvm.flaky",
+    )
+    assert code != 0
+    tail = said.partition("UNREACHABLE!")[2]
+    made = [DOWN, "package_update"][: 2 if module == "package_update" else 1]
+    if back:
+        assert steps(calls) == [*made, UP, "package_holds"]
+        assert "node1 was not updated, or only in part, and not rebooted; its guests run again" in tail
+        return
+    assert steps(calls) == made
+    assert "it cannot be reached, and its guests plc1 are down. When it answers, run the playbook again (--limit node1)" in tail
+
+
+@pytest.mark.parametrize(
+    ("playbook", "variable", "value", "wrong"),
+    [
+        ("update", "realtime_update_serial", "0", "'0'"),
+        ("update", "realtime_update_serial", [1, 0, "x"], "'0', 'x'"),
+        *((name, "rt_kernel_reboot_serial", "0", "'0'") for name in ("site", "undo", "bios")),
+    ],
+)
+def test_a_batch_of_no_node_is_refused_before_any_change(nodes, playbook, variable, value, wrong):
+    given = json.dumps({variable: value})
+    code, said, calls = nodes.run(f"realtime.kvm.{playbook}", answers(), "-e", given, rt_kernel_reboot_with_guests=True)
+    assert code != 0
+    assert f"{variable}: {wrong} is neither a number of nodes from 1 on nor a share from 1% on; nothing was changed" in said
+    assert calls == []
+
+
+def test_which_batches_are_refused(nodes):
+    good, bad = ["", None, [], "1", " 2", "50%", 1, [1, "50%"]], [0, -1, "0", "0%", "x", " ", 1.5, False, [1, 0]]
+    tasks = []
+    for number, _value in enumerate([*good, *bad]):
+        refuse = {"ansible.builtin.import_tasks": "tasks/batch.yml", "vars": {"batch": f"serial{number}"}}
+        tasks.append({"block": [refuse], "rescue": [{"ansible.builtin.debug": {"msg": f"refused <{number}>"}}]})
+    book = nodes.base / "playbooks" / "batches.yml"
+    book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": tasks}]))
+    given = {f"serial{number}": value for number, value in enumerate([*good, *bad])}
+    code, said, _calls = nodes.run(str(book), {}, "-e", json.dumps(given))
+    assert code == 0, said
+    assert re.findall(r'"msg": "refused <(\d+)>"', said) == [str(number) for number in range(len(good), len(good) + len(bad))]
+
+
+def test_an_empty_batch_has_its_default(nodes):
+    given = json.dumps({"rt_kernel_reboot_serial": ""})
+    code, said, calls = nodes.run("realtime.kvm.site", {"results": {"rt_audit": AUDIT}}, "-e", given)
+    assert code == 0, said
+    assert steps(calls)
+
+
+def test_a_misspelt_hold_is_refused_before_the_update(nodes):
+    code, said, calls = nodes.run(
+        "realtime.kvm.update", answers(), rt_kernel_reboot_with_guests=True, realtime_hold_packages="maybe"
+    )
+    assert code != 0
+    assert "realtime_hold_packages" in said
+    assert steps(calls) == []
 
 
 def test_check_mode_shows_it_and_does_nothing(nodes):

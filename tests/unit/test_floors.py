@@ -54,6 +54,7 @@ EDGE = {
     "_host/locks",
     "_host/journal",
     "_host/needrestart",
+    "_host/package_locks",
     "_host/runner",
     "_host/sysfs",
     "_host/current",

@@ -7,13 +7,14 @@ Held by dpkg's selection (apt-mark(8)), or by the list of dnf's plugin versionlo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from configparser import ConfigParser, Error
 from fnmatch import fnmatchcase
 from functools import partial
 
 from .._cpus.errors import HostError
 from .change import Change
 from .host import Host, Runner
-from .runner import run_checked
+from .runner import Transaction, run_checked
 
 #: Whose update replaces a kernel, or restarts a daemon that guests need. By package manager.
 PACKAGES = {
@@ -30,7 +31,8 @@ _OTHERS = ("qemu-guest-agent", "openvswitch-doc", "openvswitch-selinux-*", "libv
 
 LOCKS = "/etc/dnf/plugins/versionlock.list"
 PLUGIN = "/etc/dnf/plugins/versionlock.conf"
-_BEGIN, _END = "# realtime.kvm: begin\n", "# realtime.kvm: end\n"
+DNF = "/etc/dnf/dnf.conf"
+_BEGIN, _END = "# realtime.kvm: begin", "# realtime.kvm: end"
 
 
 def manager(host: Host) -> str:
@@ -54,34 +56,35 @@ def _wanted(name: str, patterns: Sequence[str]) -> bool:
 # -- apt -------------------------------------------------------------------------------------------
 
 
-def _selections(runner: Runner) -> dict[str, str]:
+def selections(runner: Runner) -> dict[str, str]:
     """Return the selection (``install``, ``hold``) of each installed package."""
     out = run_checked(runner, ["dpkg-query", "-W", "-f", "${binary:Package}\\t${db:Status-Want}\\t${db:Status-Status}\\n"])
     rows = [line.split("\t") for line in out.splitlines()]
     return {row[0]: row[1] for row in rows if len(row) == 3 and row[2] == "installed"}
 
 
-def _mark(runner: Runner, how: str, name: str) -> None:
-    run_checked(runner, ["apt-mark", how, name])
+def mark(runner: Runner, how: str, name: str) -> None:
+    """Hold or unhold an installed package."""
+    run_checked(runner, Transaction(["apt-mark", how, name]))
 
 
 def _hold_apt(host: Host, runner: Runner, patterns: Sequence[str]) -> list[str]:
-    found = _selections(runner)
+    found = selections(runner)
     names = sorted(name for name in found if _wanted(name, patterns))
     for name in names:
         if found[name] != "hold":
             change = Change(_resource(name), found[name], "hold", reason="realtime_hold_packages")
-            host.change(change, partial(_mark, runner, "hold", name), kind="hold")
+            host.change(change, partial(mark, runner, "hold", name), kind="hold")
     return names
 
 
 def _release_apt(host: Host, runner: Runner) -> None:
     entries = host.entries("hold")
-    found = _selections(runner) if entries else {}
+    found = selections(runner) if entries else {}
     for resource, original in entries.items():
         name = resource.partition(":")[2]
         change = Change(resource, "hold", str(original), reason="restored") if found.get(name) == "hold" else None
-        host.restore(change, resource, partial(_mark, runner, "unhold", name))
+        host.restore(change, resource, partial(mark, runner, "unhold", name))
 
 
 def _resource(name: str) -> str:
@@ -96,16 +99,41 @@ def _hold_dnf(host: Host, runner: Runner, patterns: Sequence[str]) -> list[str]:
         raise HostError(
             f"realtime_hold_packages: {PLUGIN} does not exist; install python3-dnf-plugin-versionlock, which reads the list of held packages"
         )
+    _require_reader(host)
     out = run_checked(runner, ["rpm", "-qa", "--qf", "%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"])
     rows = sorted(tuple(line.split("\t")) for line in out.splitlines() if line.count("\t") == 1)
     locks = [f"{name}-{version}.*\n" for name, version in rows if _wanted(name, patterns)]
     before = host.read(LOCKS)
     others = _without_ours(before or "")
-    after = others + ("" if not others or others.endswith("\n") else "\n") + _BEGIN + "".join(locks) + _END
+    after = others + ("" if not others or others.endswith("\n") else "\n") + f"{_BEGIN}\n{''.join(locks)}{_END}\n"
     if before != after:
         change = Change(LOCKS, before, after, reason="realtime_hold_packages")
         host.change(change, partial(host.write_file, LOCKS, after.encode()), kind="hold", original={"absent": before is None})
     return sorted({name for name, _version in rows if _wanted(name, patterns)})
+
+
+def _require_reader(host: Host) -> None:
+    """Refuse if dnf would not read the list. Both files are as dnf.conf(5) describes them."""
+
+    def main(path: str) -> dict[str, str]:
+        parser = ConfigParser(interpolation=None, strict=False)
+        try:
+            parser.read_string(host.read(path) or "", path)
+        except Error as error:
+            raise HostError(f"realtime_hold_packages: {path} cannot be read, so no package is held: {error}; repair it") from None
+        return dict(parser["main"]) if parser.has_section("main") else {}
+
+    for path, option in ((DNF, "plugins"), (PLUGIN, "enabled")):
+        value = main(path).get(option, "1")
+        if value.strip().lower() not in ("1", "yes", "true", "on"):
+            raise HostError(
+                f"realtime_hold_packages: {path} has {option} = {value}, so dnf reads no list of held packages and none is held; set it to 1"
+            )
+    reads = main(PLUGIN).get("locklist", LOCKS)
+    if reads != LOCKS:
+        raise HostError(
+            f"realtime_hold_packages: {PLUGIN} has locklist = {reads}, so dnf does not read {LOCKS} and no package is held; set it to {LOCKS}"
+        )
 
 
 def _release_dnf(host: Host) -> None:
@@ -119,9 +147,17 @@ def _release_dnf(host: Host) -> None:
 
 def _without_ours(text: str) -> str:
     """Return the list without the lines of this collection."""
-    before, begin, rest = text.partition(_BEGIN)
-    _ours, end, after = rest.partition(_END)
-    return before + after if begin and end else text
+    lines = text.splitlines(keepends=True)
+    marks = [number for number, line in enumerate(lines) if line.strip() in (_BEGIN, _END)]
+    if not marks:
+        return text
+    if [lines[number].strip() for number in marks] != [_BEGIN, _END]:
+        raise HostError(
+            f'{LOCKS}: the lines of this collection stand between "{_BEGIN}" and "{_END}", but one of these two is missing or '
+            "there again, so they cannot be told from others; put one pair around them, or remove both and them"
+        )
+    begin, end = marks
+    return "".join(lines[:begin] + lines[end + 1 :])
 
 
 # -- both ------------------------------------------------------------------------------------------

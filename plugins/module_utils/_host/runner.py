@@ -9,13 +9,20 @@ from functools import partial
 from .._cpus.errors import HostError
 from .host import Host, Runner
 
-#: Seconds that a program may take, generously: some wait for disks, packages or a switch that starts.
+#: Seconds that a program may take, generously: some wait for disks or a switch that starts.
 COMMAND_S = 900
+
+
+class Transaction(tuple[str, ...]):
+    """A command that changes packages. It is never killed: its children would go on, and half an update is worse than a wait."""
 
 
 def late(command: Sequence[str]) -> HostError:
     """Return the refusal of a program that has not ended in its time."""
-    return HostError(f"{' '.join(command)} has not ended within {COMMAND_S} s and was killed; look at what it waits for")
+    return HostError(
+        f"{' '.join(command)} has not ended within {COMMAND_S} s and was killed; look at what it waits for, and whether programs that it "
+        "started still run"
+    )
 
 
 def run_checked(runner: Runner, command: Sequence[str]) -> str:

@@ -21,9 +21,15 @@ def stopped_guests(host: Host) -> list[str]:
         return []
     try:
         record = json.loads(text)
-        names = record["guests"] if record["schema"] == SCHEMA else None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        names = None
+        schema, names = record["schema"], record.get("guests")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        schema, names = None, None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise HostError(
+            f"{RECORD} was written by a newer release (schema {schema}, this release knows {SCHEMA}); it names the guests that wait for "
+            "their start. Run that release or a newer one"
+        )
+    names = names if schema == SCHEMA else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise HostError(
             f"{RECORD} is damaged, so it is not known which guests were shut down for a reboot; start them (virsh list --all, "

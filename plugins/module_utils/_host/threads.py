@@ -183,10 +183,10 @@ def realtime_guests(host: Host) -> list[str]:
 def guest_pids(host: Host) -> dict[str, int]:
     """Return the processes of running guests, as libvirt records them, by the guests' names."""
     found = {}
-    for path in host.glob(f"{PID_DIR}/*.pid"):
-        pid = host.value(path) or ""
+    for file in host.listdir(PID_DIR):  # a pattern would miss a name that begins with a dot
+        pid = host.value(f"{PID_DIR}/{file}") or "" if file.endswith(".pid") else ""
         if pid.isdecimal() and host.exists(f"/proc/{pid}/task"):
-            found[path.rpartition("/")[2][: -len(".pid")]] = int(pid)
+            found[file[: -len(".pid")]] = int(pid)
     return found
 
 
@@ -219,7 +219,7 @@ def _only_answers(host: Host, pid: int) -> bool:
 
 
 def guest_name(host: Host, pid: int) -> str:
-    """Return the name that a QEMU process was given."""
+    """Return the name that a QEMU process was given; QEMU doubles its commas."""
     cmdline = (host.read(f"/proc/{pid}/cmdline") or "").split("\0")
-    named = re.match(r"(?:guest=)?([^,]+)", cmdline[cmdline.index("-name") + 1]) if "-name" in cmdline[:-1] else None
-    return named[1] if named else f"process {pid}"
+    named = re.match(r"(?:guest=)?((?:[^,]|,,)+)", cmdline[cmdline.index("-name") + 1]) if "-name" in cmdline[:-1] else None
+    return named[1].replace(",,", ",") if named else f"process {pid}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All updates of a node's packages, also of held ones: listed, and installed at once. Edge.
+"""All updates of a node's packages, also of held ones: listed, and installed at once; what was held is held again. Edge.
 
 apt-get(8): a simulated run prints ``Inst NAME [OLD] (NEW ...)`` and ``Remv NAME [OLD]``. dnf(8): ``check-update`` ends with 100 where
 there are updates, and prints ``NAME.ARCH NEW REPOSITORY``.
@@ -8,13 +8,13 @@ there are updates, and prints ``NAME.ARCH NEW REPOSITORY``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from functools import partial
 
 from .._cpus.errors import HostError
 from .change import Change
-from .holds import manager
+from .holds import manager, mark, selections
 from .host import Host, Runner
-from .runner import run_checked
+from .runner import Transaction, run_checked
 
 #: The administrator's configuration files stay; needrestart only lists, since the node reboots.
 _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "apt-get", "--yes", "--option=DPkg::Lock::Timeout=300")
@@ -25,6 +25,8 @@ _UPGRADE = (
 _SIMULATE = ("apt-get", "--simulate", "--ignore-hold", "dist-upgrade")
 _DNF = ("dnf", "--quiet", "--assumeyes", "--disableplugin=versionlock")
 _REASON = "what it replaces runs until the node reboots"
+#: Journalled until the node reboots, also over a killed run.
+_RESTART = "update: the node's reboot"
 
 
 def parse_apt(text: str) -> list[tuple[str, str | None, str | None]]:
@@ -64,18 +66,53 @@ def plan_updates(host: Host, runner: Runner, *, refresh: bool) -> None:
     apt = manager(host) == "apt"
     if refresh:
         run_checked(runner, [*_APT, "update"] if apt else [*_DNF, "makecache"])
-    command = [*_APT, *_UPGRADE] if apt else [*_DNF, "upgrade"]
-    for number, (name, before, after) in enumerate(sorted(_listed(host, runner))):
-        make = _install(runner, command) if number == 0 else _nothing
+    listed = sorted(_listed(host, runner))
+    if apt:
+        _keep_holds(host, runner, installs=bool(listed))
+    if listed:
+        host.keep(_RESTART, "after", None)
+    for number, (name, before, after) in enumerate(listed):
+        make = partial(_install, host, runner, apt) if number == 0 else _nothing
         host.follow_up(Change(f"package:{name}", before, after, "reboot", _REASON), make)
 
 
-def _install(runner: Runner, command: Sequence[str]) -> Callable[[], object]:
-    return lambda: run_checked(runner, command)
+def _keep_holds(host: Host, runner: Runner, *, installs: bool) -> None:
+    """Journal what is held, since apt releases each held package that it installs; hold what a run that was cut off has not held again."""
+    found = selections(runner)
+    if installs:
+        for name in sorted(name for name, selection in found.items() if selection == "hold"):
+            host.keep(f"hold:{name}", "held", None)
+        return
+    for resource in host.entries("held"):
+        name = resource.partition(":")[2]
+        lost = found.get(name, "hold") != "hold"
+        change = (
+            Change(f"package:{name}", found[name], "hold", reason="it was held before an update that was cut off")
+            if lost
+            else None
+        )
+        host.restore(change, resource, partial(mark, runner, "hold", name))
+
+
+def _install(host: Host, runner: Runner, apt: bool) -> None:
+    try:
+        run_checked(runner, Transaction([*_APT, *_UPGRADE] if apt else [*_DNF, "upgrade"]))
+    finally:  # a failed run has installed a part
+        found = selections(runner) if apt else {}
+        for resource in host.entries("held"):
+            name = resource.partition(":")[2]
+            if found.get(name, "hold") != "hold":
+                mark(runner, "hold", name)
+            host.forget(resource)
 
 
 def _nothing() -> None:
     """Do nothing: the first change installs all updates."""
+
+
+def restart_owed(host: Host) -> bool:
+    """Whether updates were installed, or begun, since the node booted."""
+    return _RESTART in host.entries("after")
 
 
 def names_left(host: Host, runner: Runner) -> list[str]:

@@ -16,7 +16,7 @@ from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._host.change import DISRUPTIONS, Change, Planner, check_late, check_limit
 from .._host.deadline import Watch
 from .._host.host import Host, Runner
-from .._host.runner import COMMAND_S, late
+from .._host.runner import COMMAND_S, Transaction, late
 
 #: The option of every module that changes a node (doc fragment ``disruption``).
 LIMIT: dict[str, Any] = {"max_disruption": {"type": "str", "choices": list(DISRUPTIONS), "default": DISRUPTIONS[-1]}}
@@ -66,6 +66,13 @@ def carry_out(edges: Any, body: Body, parameters: Mapping[str, Any]) -> dict[str
     return {**planner.results(), **outcome.results, **found}
 
 
+def check_seconds(parameters: Mapping[str, Any], **least: int) -> None:
+    """Refuse options that are less seconds than they mean: guests that get no time to shut down, say, are switched off."""
+    for name, seconds in least.items():
+        if parameters[name] < seconds:
+            raise HostError(f"{name}: {parameters[name]} is not a number of seconds from {seconds} on")
+
+
 #: The most changes that a message names; the result holds all.
 _NAMED = 10
 
@@ -83,13 +90,17 @@ def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]
 
 
 def runner_of(module: AnsibleModule) -> Runner:
-    """Return a runner of programs in the C locale, since their output is parsed; it kills those that have not ended in their time."""
+    """Return a runner of programs in the C locale, since their output is parsed; it kills those that have not ended in their time.
+
+    A ``Transaction`` has as much time as it needs.
+    """
 
     def run(command: Sequence[str]) -> tuple[int, str, str]:
         module.run_command_environ_update = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
         watch = Watch(COMMAND_S)
+        follow = None if isinstance(command, Transaction) else watch.follow
         with watch:
-            code, out, err = module.run_command(list(command), before_communicate_callback=watch.follow)
+            code, out, err = module.run_command(list(command), before_communicate_callback=follow)
         if watch.late:
             raise late(command)
         return int(code), str(out), str(err)

@@ -42,7 +42,7 @@ from .._node.trial import UNIT_TEXT, WATCHDOG_TEXT
 from .._runtime.options import read_options
 from .._runtime.pages import PAGES
 from .._runtime.priorities import check_priority_limit
-from ._common import Edges, Outcome
+from ._common import Edges, Outcome, check_seconds
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")
 
@@ -98,6 +98,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     pattern = parameters["default_kernel"] or None
     if pattern and not _PATTERN.fullmatch(pattern):
         raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
+    check_seconds(parameters, trial_timeout=0)
     if host.captured:  # a snapshot has no boot loader
         return Outcome({**_result(host, wanted, None, pattern, "", ()), "trial": {"state": "none", "reason": ""}})
     if present:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._host.updates import names_left, plan_updates
+from .._host.updates import names_left, plan_updates, restart_owed
 from ._common import Edges, Outcome
 
 
@@ -13,4 +13,5 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     """Plan the updates; what is left after them is read back."""
     host, runner = edges.host, edges.runner
     plan_updates(host, runner, refresh=parameters["refresh"])
-    return Outcome({"left": []}, after=(lambda: {"left": names_left(host, runner)}) if host.changes else None)
+    results = {"left": [], "restart_owed": restart_owed(host) or any(change.disruption == "reboot" for change in host.changes)}
+    return Outcome(results, after=(lambda: {"left": names_left(host, runner)}) if host.changes else None)

@@ -27,13 +27,14 @@ from .._memory.pools import guest_memory_mib
 from .._runtime.gate import explain, overridden, why_closed
 from .._runtime.priorities import check_priority_limit
 from .._switch.ready import require_switch, switch_sockets
-from ._common import Outcome
+from ._common import Outcome, check_seconds
 from ._switch_edges import SwitchEdges
 
 
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the guests; definitions, states and threads are read back from libvirt and /proc."""
     host = edges.host
+    check_seconds(parameters, shutdown_timeout_s=1, switch_timeout_s=0)
     if parameters["state"] == "absent":
         return _remove_all(edges, parameters)
     node = host.value("/proc/sys/kernel/hostname") or platform.node()

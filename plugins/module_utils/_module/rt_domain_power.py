@@ -11,10 +11,12 @@ from typing import Any
 from .._cpus.errors import HostError
 from .._guests.libvirt import Connection, Domain, NoConnection
 from .._guests.power import Power
+from .._host.host import Host
+from .._host.package_locks import package_manager_at_work
 from .._host.stopped_guests import stopped_guests
 from .._host.threads import running_guests
 from .._switch.ready import require_switch, switch_sockets
-from ._common import Outcome
+from ._common import Outcome, check_seconds
 from ._switch_edges import SwitchEdges
 
 #: How long libvirt may take to answer after the boot.
@@ -23,6 +25,7 @@ LIBVIRT_S = 60
 
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan to shut down, or to start again, all guests; their states are read back from libvirt."""
+    check_seconds(parameters, shutdown_timeout_s=1, switch_timeout_s=0, packages_timeout_s=0)
     return _stop(edges, parameters) if parameters["state"] == "stopped" else _start(edges, parameters)
 
 
@@ -49,6 +52,15 @@ def _stop(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
             f"guests {', '.join(others)} run without the node's libvirt (qemu:///system), so only their own program can shut them "
             "down; do that, or set rt_kernel_force_off: true, and the reboot cuts them off"
         )
+    lost = sorted(name for name in known if not domains[name].persistent)
+    if lost and not parameters["force_off"]:
+        raise HostError(
+            f"guests {', '.join(lost)} have no persistent definition, so libvirt forgets them when they end, and nothing could start them "
+            "after the reboot; make one (virsh dumpxml NAME > NAME.xml; virsh define NAME.xml) or move them, or set "
+            "rt_kernel_force_off: true, and they are lost"
+        )
+    if lost:
+        host.notes.append(f"{', '.join(lost)}: without a persistent definition, so it does not start again after the reboot")
     Power(host, connection, domains).stop(
         sorted(known), parameters["order"], parameters["shutdown_timeout_s"], force=parameters["force_off"]
     )
@@ -65,6 +77,8 @@ def _start(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     predicted = parameters["guests"] if host.dry else []
     if not record and not predicted:
         return Outcome({"running": [], "guests": []})
+    if record and not host.dry:
+        _require_packages_at_rest(host, record, parameters["packages_timeout_s"])
     connection = _wait_for_libvirt(edges) if record and not host.dry else _connect(edges)
     domains = connection.domains()
     running = {name for name, domain in domains.items() if domain.running} - set(predicted)
@@ -76,6 +90,16 @@ def _start(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     return Outcome(
         {"running": sorted(running | set(names)), "guests": names}, after=partial(_look, connection, names, running=True)
     )
+
+
+def _require_packages_at_rest(host: Host, names: list[str], timeout_s: int) -> None:
+    """Wait for a package manager that may restart the switch, QEMU or libvirt; 0 does not look."""
+    at_work = package_manager_at_work(host, timeout_s) if timeout_s else ""
+    if at_work:
+        raise HostError(
+            f"guests {', '.join(names)} are not started, since packages are still changed on this node: {at_work}, also after {timeout_s} s. "
+            "Do not kill it; when it has ended, run the playbook again, which starts the guests"
+        )
 
 
 def _wait_for_libvirt(edges: SwitchEdges) -> Connection:

@@ -12,12 +12,15 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 
 from .._cpus.errors import HostError
+from .._guests.network import SOCKET_DIR
 from .._host.host import Host
 from .daemon import find_daemon, last_errors
 from .plan import VHOST
 from .rows import Database
 
 Read = Callable[[], Database]
+#: Where this collection and Open vSwitch keep the sockets of Open vSwitch's ports; elsewhere, another switch may be meant (VPP, Snabb).
+_FOLDERS = (f"{SOCKET_DIR}/", "/run/openvswitch/", "/var/run/openvswitch/")
 
 
 def switch_sockets(tree: ET.Element) -> list[str]:
@@ -27,15 +30,15 @@ def switch_sockets(tree: ET.Element) -> list[str]:
 
 
 def unready(host: Host, read: Read, sockets: Sequence[str]) -> str:
-    """Return why the switch will not connect to one of the sockets; empty if it will."""
+    """Return why the switch will not connect to one of the sockets; empty if it will. One of another switch is not judged."""
     if find_daemon(host) is None:
-        return "ovs-vswitchd does not run"
+        return "ovs-vswitchd does not run" if any(socket.startswith(_FOLDERS) for socket in sockets) else ""
     ports = {row.map("options").get("vhost-server-path"): row for row in read().interfaces.values() if row.type == VHOST}
     for socket in sockets:
         row = ports.get(socket)
-        if row is None:
+        if row is None and socket.startswith(_FOLDERS):
             return f"the switch has no port with the socket {socket}"
-        if row.columns.get("error"):
+        if row is not None and row.columns.get("error"):
             return f"the switch could not make port {row.name}: {row.columns['error']}"
     return ""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import LOCKS, PLUGIN
+from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import DNF, LOCKS, PLUGIN
 from ansible_collections.realtime.kvm.plugins.module_utils._module import package_holds
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.trees import fill, writable
@@ -133,6 +133,64 @@ def test_without_the_plugin_dnf_would_not_read_the_list(dnf):
     assert dnf.run(check=True)["changed"], "a role installs the plugin before"
     with pytest.raises(HostError, match="install python3-dnf-plugin-versionlock"):
         dnf.run()
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "words"),
+    [
+        (PLUGIN, "[main]\nenabled = 0\n", "has enabled = 0, so dnf reads no list of held packages and none is held; set it to 1"),
+        (DNF, "[main]\nplugins=False\n", "has plugins = False, so dnf reads no list"),
+        (
+            PLUGIN,
+            "[main]\nenabled=1\nlocklist = /etc/yum/locks.list\n",
+            f"has locklist = /etc/yum/locks.list, so dnf does not read {LOCKS}",
+        ),
+        (PLUGIN, "enabled=1\n", "cannot be read, so no package is held: File contains no section headers"),
+    ],
+)
+def test_a_list_that_dnf_does_not_read_holds_nothing(dnf, path, text, words):
+    fill(dnf.root, {path: text})
+    for check in (True, False):
+        with pytest.raises(HostError) as error:
+            dnf.run(check=check)
+        assert f"realtime_hold_packages: {path} {words}" in str(error.value)
+    assert not (dnf.root / LOCKS[1:]).exists()
+    assert dnf.run("absent")["changed"] is False
+
+
+def test_the_files_as_the_packages_bring_them_are_read(dnf):
+    fill(dnf.root, {PLUGIN: f"[main]\nenabled = 1\nlocklist = {LOCKS}\n", DNF: "[main]\ngpgcheck=1\nplugins=1\n"})
+    dnf.converge()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "{begin}ovs-0:1-1.*\nnginx-0:1.2-3.*\n",
+        "nginx-0:1.2-3.*\n{end}",
+        "{begin}{begin}ovs-0:1-1.*\n{end}nginx-0:1.2-3.*\n",
+        "{end}nginx\n{begin}",
+    ],
+)
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_block_that_cannot_be_told_from_the_administrators_locks_is_left_alone(dnf, lines, state):
+    dnf.converge()
+    text = lines.format(begin=OURS.splitlines(keepends=True)[0], end=OURS.splitlines(keepends=True)[-1])
+    fill(dnf.root, {LOCKS: text})
+    for _run in range(2):
+        with pytest.raises(
+            HostError, match=r"^/etc/dnf/plugins/versionlock.list: the lines .* one of these two is missing or there again"
+        ):
+            dnf.run(state)
+    assert (dnf.root / LOCKS[1:]).read_text() == text
+
+
+def test_a_block_without_its_last_line_end_is_known(dnf):
+    dnf.converge()
+    path = dnf.root / LOCKS[1:]
+    path.write_text("nginx-0:1.2-3.*\n" + OURS[:-1])
+    dnf.converge()
+    assert path.read_text() == "nginx-0:1.2-3.*\n" + OURS
 
 
 def test_another_package_manager_is_refused_and_has_nothing_to_release(tmp_path):

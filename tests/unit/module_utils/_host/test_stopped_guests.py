@@ -32,9 +32,28 @@ def test_a_record_names_its_guests(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[", "[]", '"x"', '{"schema": 2, "guests": []}', '{"schema": 1}', '{"schema": 1, "guests": [1]}', "[" * 100000]
+    "text",
+    [
+        "",
+        "[",
+        "[]",
+        '"x"',
+        '{"schema": 0, "guests": []}',
+        '{"schema": "2"}',
+        '{"schema": 1}',
+        '{"schema": 1, "guests": [1]}',
+        "[" * 100000,
+    ],
 )
 def test_a_damaged_record_is_said(tmp_path, text):
     fill(tmp_path, {RECORD: text})
     with pytest.raises(HostError, match=r"^/var/lib/realtime-kvm/stopped-guests.json is damaged"):
         stopped_guests(writable(tmp_path))
+
+
+def test_a_record_of_a_newer_release_is_kept_for_it(tmp_path):
+    fill(tmp_path, {RECORD: json.dumps({"schema": 2, "guests": [{"name": "plc1"}]})})
+    with pytest.raises(HostError) as error:
+        stopped_guests(writable(tmp_path))
+    assert str(error.value).startswith(f"{RECORD} was written by a newer release (schema 2, this release knows 1)")
+    assert "remove" not in str(error.value)

@@ -18,6 +18,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host import threads 
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import (
+    PID_DIR,
+    guest_pids,
     read_thread,
     read_threads,
     realtime_guests,
@@ -260,3 +262,15 @@ def test_a_guest_is_also_known_by_its_vcpus(tmp_path):
     fill(tmp_path, {"/proc/50/cmdline": "x\0-name\0guest=renamed\0", **task("/proc/50", "renamed")})
     fill(tmp_path, task("/proc/50/task/51", "CPU 0/TCG"))
     assert running_guests(Host(str(tmp_path))) == ["renamed"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plc,line 2", "end,", "-plc", "plc$(x)", "größe", "guest=x", "a[1]", ".plc", "x.pid", "debug-threads=on", "foo=1,bar=2"],
+)
+def test_a_guest_has_the_name_that_libvirt_gave_it(tmp_path, name):
+    arguments = f"/usr/bin/qemu-system-x86_64\0-name\0guest={name.replace(',', ',,')},debug-threads=on\0-S\0-machine\0q35\0"
+    process = {"/proc/77/comm": "qemu-system-x86\n", "/proc/77/cmdline": arguments, "/proc/77/task/77/comm": "qemu-system-x86\n"}
+    host = writable(fill(tmp_path, {**process, f"{PID_DIR}/{name}.pid": "77"}))
+    assert running_guests(host) == [name]
+    assert guest_pids(host) == {name: 77}

@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from unittest.mock import patch
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host import updates
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID
+from ansible_collections.realtime.kvm.plugins.module_utils._host.runner import Transaction
 from ansible_collections.realtime.kvm.plugins.module_utils._host.updates import parse_apt, parse_dnf
 from ansible_collections.realtime.kvm.plugins.module_utils._module import package_update
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
@@ -51,10 +57,17 @@ class Node:
 
     def __init__(self, root, *files):
         self.root = fill(root, {"/var/lib/": None, **dict.fromkeys(files, "")})
-        self.calls, self.broken = [], False
+        self.calls, self.broken, self.breaks = [], False, False
+        self.held = {"openvswitch-switch": "hold", "libc6": "install"}
 
     def runner(self, command):
         verb = command[-1]
+        if command[0] == "dpkg-query":
+            return 0, "".join(f"{name}\t{selection}\tinstalled\n" for name, selection in self.held.items()), ""
+        if command[0] == "apt-mark":
+            assert isinstance(command, Transaction)
+            self.held[verb] = command[1]
+            return 0, "", ""
         if self.broken:
             return 1, "", "no network"
         if verb == "check-update":
@@ -63,6 +76,11 @@ class Node:
         if "--simulate" in command:
             assert "--ignore-hold" in command
             return 0, "" if "dist-upgrade" in self.calls else APT, ""
+        if verb in ("dist-upgrade", "upgrade"):
+            assert isinstance(command, Transaction)
+            self.held = dict.fromkeys(self.held, "install")
+        if self.breaks:
+            raise self.breaks
         self.calls.append(verb)
         return 0, "", ""
 
@@ -85,6 +103,45 @@ def test_all_are_installed_in_one_run(tmp_path, files, refresh, install, count):
     assert (result["disruption"], len(result["changes"])) == ("reboot", count)
     assert node.run(refresh=False)["changed"] is False
     assert node.calls == [refresh, install]
+
+
+def test_a_reboot_is_owed_until_the_node_reboots_also_after_a_killed_run(tmp_path):
+    node = Node(tmp_path, "/usr/bin/apt-mark")
+    fill(tmp_path, {BOOT_ID: "one\n"})
+    assert node.run(check=True, refresh=False)["restart_owed"]
+    node.breaks = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        node.run(refresh=False)
+    node.breaks, node.calls = False, ["dist-upgrade"]  # dpkg went on, so no update is left
+    for _again in range(2):
+        assert (node.run(refresh=False)["changed"], node.run(check=True, refresh=False)["restart_owed"]) == (False, True)
+    fill(tmp_path, {BOOT_ID: "two\n"})
+    assert node.run(refresh=False)["restart_owed"] is False
+
+
+@pytest.mark.parametrize("breaks", [False, HostError("no space left")])
+def test_what_was_held_is_held_again_also_after_a_failed_update(tmp_path, breaks):
+    node = Node(tmp_path, "/usr/bin/apt-mark")
+    node.breaks = breaks
+    with pytest.raises(HostError) if breaks else nullcontext():
+        node.run(refresh=False)
+    assert node.held == {"openvswitch-switch": "hold", "libc6": "install"}
+
+
+def test_what_was_held_is_held_again_by_the_run_after_one_that_was_cut_off(tmp_path):
+    node = Node(tmp_path, "/usr/bin/apt-mark")
+    held = dict(node.held)
+    with (
+        patch.object(updates, "_install", lambda *_arguments: (_ for _ in ()).throw(KeyboardInterrupt)),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        node.run(refresh=False)
+    node.held, node.calls = dict.fromkeys(held, "install"), ["dist-upgrade"]
+    predicted = node.run(check=True, refresh=False)
+    assert node.run(refresh=False) == predicted
+    assert [change["resource"] for change in predicted["changes"]] == ["package:openvswitch-switch"]
+    assert node.held == held
+    assert node.run(refresh=False)["changed"] is False
 
 
 def test_what_is_kept_back_is_named(tmp_path):

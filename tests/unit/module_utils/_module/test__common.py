@@ -15,6 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change, DisruptionError, Planner
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.runner import Transaction
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import (
     Edges,
@@ -349,12 +350,14 @@ def test_a_body_gets_the_edges_that_its_module_makes(capsys, tmp_path):
 def test_programs_run_in_a_locale_that_can_be_read_and_end_in_their_time(monkeypatch):
     def run_command(command, before_communicate_callback):
         with subprocess.Popen(command) as process:
-            before_communicate_callback(process)
+            if before_communicate_callback:
+                before_communicate_callback(process)
         return process.returncode, f"{command}", "why"
 
     module = SimpleNamespace(run_command=run_command, run_command_environ_update={})
     assert runner_of(module)(("sh", "-c", "exit 3")) == (3, "['sh', '-c', 'exit 3']", "why")
     monkeypatch.setattr(_common, "COMMAND_S", 0.3)
-    with pytest.raises(HostError, match=r"^sleep 60 has not ended within .* s and was killed; look at what it waits for$"):
+    with pytest.raises(HostError, match=r"^sleep 60 has not ended within .* s and was killed; look at what it waits for, and"):
         runner_of(module)(("sleep", "60"))
+    assert runner_of(module)(Transaction(["sleep", "1"]))[0] == 0, "packages are changed to the end"
     assert module.run_command_environ_update == {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}

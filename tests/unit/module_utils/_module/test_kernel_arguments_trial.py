@@ -246,3 +246,9 @@ def test_a_confirmation_that_was_not_written_down_does_not_come_back_by_a_killed
         trial_on(host, Tools(root)).hold()
         host.commit()
     assert trial_on(writable(root), Tools(root)).state()["state"] == "confirmed"
+
+
+def test_a_trial_that_would_have_ended_before_it_began_is_refused(root):
+    edges = Edges(writable(root, "kernel_arguments"), Tools(root))
+    with pytest.raises(RefusalError, match=r"^trial_timeout: -1 is not a number of seconds from 0 on$"):
+        carry_out(edges, run, {**DEFAULTS, "trial_timeout": -1})

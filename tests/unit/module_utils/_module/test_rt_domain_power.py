@@ -18,7 +18,8 @@ from unit.libvirts import FakeLibvirtOf, Killed
 from unit.trees import fill, snapshot, task, writable
 
 GIVEN = {
-    "allowed": True, "order": [], "shutdown_timeout_s": 1, "force_off": False, "switch_timeout_s": 0, "guests": [],
+    "allowed": True, "order": [], "shutdown_timeout_s": 1, "force_off": False, "switch_timeout_s": 0, "packages_timeout_s": 0,
+    "guests": [],
 }  # fmt: skip
 
 
@@ -162,11 +163,76 @@ def test_one_that_cannot_start_keeps_none_of_the_others_down(reboot):
     assert (reboot.running, reboot.record) == (["historian", "theirs"], ["plc1"])
 
 
+def test_none_starts_while_packages_are_changed(reboot, monkeypatch):
+    reboot.off()
+    asked = []
+
+    def at_work(_host, timeout_s):
+        asked.append(timeout_s)
+        return "process 7 (dpkg) holds /var/lib/dpkg/lock"
+
+    monkeypatch.setattr(rt_domain_power, "package_manager_at_work", at_work)
+    assert reboot.run("started", check=True, packages_timeout_s=5)["guests"] == EVERYONE
+    with pytest.raises(
+        HostError, match=r"^guests historian, plc1, theirs are not started, since packages are still changed.*\(dpkg\)"
+    ):
+        reboot.run("started", packages_timeout_s=5)
+    assert (asked, reboot.running, reboot.record) == ([5], [], EVERYONE)
+    reboot.on()
+    assert asked == [5], "0 does not look"
+
+
 def test_one_that_is_gone_is_noted(reboot):
     reboot.off()
     del reboot.libvirt.definitions["theirs"]
     assert reboot.on()["guests"] == ["historian", "plc1"]
     assert reboot.record is None
+
+
+def test_a_guest_that_nothing_could_start_again_is_refused_by_name_before_any_goes_down(reboot):
+    reboot.libvirt.transient.add("theirs")
+    for check in (True, False):
+        with pytest.raises(HostError, match=r"^guests theirs have no persistent definition, so libvirt forgets them"):
+            reboot.run("stopped", check=check)
+    assert (reboot.running, reboot.record) == (EVERYONE, None)
+    host = writable(reboot.node.root, "rt_domain_power", check_mode=True)
+    edges = SwitchEdges(host, None, reboot.node.edge, reboot.node.ports)
+    assert carry_out(edges, rt_domain_power.run, {"state": "stopped", **GIVEN, "force_off": True})["guests"] == EVERYONE
+    assert host.notes == ["theirs: without a persistent definition, so it does not start again after the reboot"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"shutdown_timeout_s": 0},
+        {"shutdown_timeout_s": -1, "force_off": True},
+        {"switch_timeout_s": -1},
+        {"packages_timeout_s": -1},
+    ],
+)
+def test_seconds_that_mean_nothing_are_refused(reboot, given):
+    for state in ("stopped", "started"):
+        with pytest.raises(HostError, match=r"_timeout_s: (0|-1) is not a number of seconds from [01] on$"):
+            reboot.run(state, **given)
+    assert reboot.running == EVERYONE
+
+
+def test_a_guest_of_another_switch_runs_again(reboot):
+    source = "<source type='unix' path='/run/vpp/vpp.sock' mode='server'/>"
+    devices = f"<interface type='vhostuser'><mac address='52:54:00:00:00:01'/>{source}<model type='virtio'/></interface>"
+    reboot.node.foreign("vpp", devices=devices, running=True)
+    reboot.off()
+    reboot.on()
+    assert "vpp" in reboot.running
+
+
+@pytest.mark.parametrize("name", ["plc,line 2", ".plc", "a[1]", "x.pid"])
+def test_a_guest_with_an_odd_name_is_the_nodes_own(reboot, name):
+    reboot.node.foreign(name, running=True)
+    pid = (reboot.node.root / "run/libvirt/qemu" / f"{name}.pid").read_text()
+    arguments = f"/usr/bin/qemu-system-x86_64\0-name\0guest={name.replace(',', ',,')},debug-threads=on\0"
+    fill(reboot.node.root, {f"/proc/{pid}/comm": "qemu-system-x86\n", f"/proc/{pid}/cmdline": arguments})
+    assert reboot.off()["running"] == sorted([*EVERYONE, name])
 
 
 def test_guests_without_the_nodes_libvirt_block_too(reboot):

@@ -157,3 +157,11 @@ def test_poll_mode_threads_on_realtime_cpus(node):
     }
     fill(node.root, files)
     assert node.refuse(PLC).startswith("realtime CPUs 5 are polled by pmd-c05/id:9")
+
+
+@pytest.mark.parametrize(
+    "given", [{"shutdown_timeout_s": 0}, {"shutdown_timeout_s": -1, "force_off": True}, {"switch_timeout_s": -1}]
+)
+def test_seconds_that_mean_nothing(node, given):
+    assert re.fullmatch(r"[a-z]+_timeout_s: (0|-1) is not a number of seconds from [01] on", node.refuse(PLC, **given))
+    assert re.fullmatch(r"[a-z]+_timeout_s: .*", node.refuse(state="absent", **given))

@@ -52,6 +52,22 @@ def test_what_is_missing_is_said(host, tmp_path):
     assert message.startswith("plc1: not started, since it would wait for the switch without limit: ovs-vswitchd does not run")
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_socket_of_another_switch_is_not_judged(host, tmp_path, runs):
+    host = host if runs else writable(tmp_path / "without")
+    require_switch(host, Ports().read, "theirs", ["/run/vpp/theirs.sock"], 0)
+    for ours in (SOCKET, "/run/openvswitch/vhost1", "/var/run/openvswitch/vhost1"):
+        with pytest.raises(HostError, match="has no port with the socket" if runs else "ovs-vswitchd does not run"):
+            require_switch(host, Ports().read, "theirs", ["/run/vpp/theirs.sock", ours], 0)
+
+
+def test_a_port_of_this_switch_counts_wherever_its_socket_is(host):
+    ports = Ports("plc1")
+    ports.rows["plc1.control"].columns.update(options={"vhost-server-path": "/tmp/sock0"}, error="no memory")
+    with pytest.raises(HostError, match=r"the switch could not make port plc1\.control: no memory"):
+        require_switch(host, ports.read, "plc1", ["/tmp/sock0"], 0)
+
+
 def test_it_waits_as_long_as_it_may(host, monkeypatch):
     slept, ports = [], Ports()
 
