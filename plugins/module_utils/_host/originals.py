@@ -108,4 +108,6 @@ _FORMS: dict[str, Any] = {
     "domain": _wrong_domain,
     "grubby": _wrong_grubby,
     "hold": _wrong_hold,
+    "after": type(None),
+    "held": type(None),
 }

@@ -158,7 +158,7 @@ def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | N
     """Compare definitions, states and threads of guests with the inventory."""
     given = {
         "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": pages,
-        "restart": False, "shutdown_timeout_s": 0, "force_off": False, "stop_running": False, "switch_timeout_s": 0,
+        "restart": False, "shutdown_timeout_s": 120, "force_off": False, "stop_running": False, "switch_timeout_s": 0,
     }  # fmt: skip
     trial, result = _run(edges, "rt_domain", rt_domain.run, given)
     whole = {change.resource for change in trial.changes if re.fullmatch(r"domain [^:]+", change.resource)}
