@@ -25,6 +25,23 @@ from .threads import plan_interrupt_threads
 _REFUSED = "/run/realtime-kvm/managed-irqs.json"
 #: How the kernel refuses to move an interrupt that it manages itself (kernel/irq/proc.c); any other error may pass.
 _MANAGED = (errno.EIO, errno.EPERM)
+_DEFAULT = "/proc/irq/default_smp_affinity"
+
+
+#: Of each interrupt: the number of its folder's links, which counts its handlers, and what its file of CPUs holds.
+Affinities = dict[str, tuple[int, bytes | None]]
+
+
+def read_affinities(host: Host) -> Affinities:
+    """Return what a move of an interrupt changes, with the default for new ones: few reads, no sense of them."""
+    found: Affinities = {_DEFAULT: (0, host.read_bytes(_DEFAULT))}
+    with suppress(OSError), os.scandir(host.path("/proc/irq")) as entries:
+        for entry in entries:
+            if entry.name.isdecimal():
+                path = f"/proc/irq/{entry.name}/smp_affinity_list"
+                with suppress(OSError):
+                    found[path] = (entry.stat().st_nlink, host.read_bytes(path))
+    return found
 
 
 def _known_refused(host: Host) -> list[str]:
@@ -76,10 +93,9 @@ def plan_interrupts(host: Host, partition: Partition) -> None:
     if not partition.isolated:
         return
     wanted = format_mask(partition.unisolated)
-    path = "/proc/irq/default_smp_affinity"
-    current = host.value(path)
+    current = host.value(_DEFAULT)
     if current is not None and parse_mask(current) != partition.unisolated:
-        host.set_value(path, wanted, reason="new interrupts start on housekeeping and shared CPUs")
+        host.set_value(_DEFAULT, wanted, reason="new interrupts start on housekeeping and shared CPUs")
     interrupts = read_interrupts(host)
     for interrupt in interrupts:
         target = wanted_affinity(interrupt, partition, partition.nodes)

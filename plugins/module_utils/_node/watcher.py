@@ -2,7 +2,8 @@
 """The watcher: moves interrupts off isolated CPUs whenever the kernel reports a change, and now and then without one. Edge.
 
 It plans as the module irq_affinity does. Only a plan with changes takes the node's lock and opens the journal, so a look
-that finds all in order writes nothing. It may be killed at any time: each move is journalled before it is made. Where the
+that finds all in order writes nothing. Without an event it first reads the affinities alone, and plans only where one differs
+from what the last plan found in order. It may be killed at any time: each move is journalled before it is made. Where the
 journal cannot be kept, it moves all the same, as the boot service does: where an interrupt fires ends with the boot.
 """
 
@@ -19,12 +20,15 @@ from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.paths import ARCHIVE, DOCUMENT
 from .._interrupts.affinity import printable
+from .._interrupts.interrupts import Affinities, read_affinities
 from .._runtime.feature import must_wait
 from .._runtime.interrupts import INTERRUPTS
 from .events import Events
 
 #: Seconds between looks without an event: for drivers that move interrupts without a word.
 SLOW_S = 300.0
+#: So many of them compare the affinities before one plans whatever they are: threads and queues may be elsewhere too.
+COMPARED = 11
 #: After a look that failed, for example because a run holds the node's lock.
 RETRY_S = 20.0
 #: How long after an event the first look comes, so that one look serves a burst of events.
@@ -45,16 +49,28 @@ class Watcher:
         self._partition: Partition | None = None
         self._said: list[str] = []
         self.failed = False  #: whether the last look could not be ended
+        self._settled: tuple[bytes | None, Affinities] | None = None
+        self._compared = 0
         self._code = self._code_now()
 
-    def look(self) -> list[str]:
-        """Move what is on isolated CPUs; return the moves, and notes and faults that the last look did not have."""
-        self.failed = False
+    def look(self, *, quiet: bool = False) -> list[str]:
+        """Move what is on isolated CPUs; return the moves, and notes and faults that the last look did not have.
+
+        ``quiet``: the kernel has reported nothing since the last look.
+        """
+        host = self._open(True)
+        found = (host.read_bytes(DOCUMENT), read_affinities(host))
+        if quiet and found == self._settled and self._compared < COMPARED:
+            self._compared += 1
+            return []
+        self.failed, self._settled, self._compared = False, None, 0
         try:
             moves, notes = self._move()
         except (RefusalError, OSError) as error:
             self.failed = True
             moves, notes = [], [str(error)]
+        if not moves and not self.failed:
+            self._settled = found
         news = [note for note in notes if note not in self._said]
         self._said = notes
         return [printable(line) for line in (*moves, *news)]
@@ -101,13 +117,15 @@ def main() -> None:
     watcher = Watcher(lambda dry: Host(owner=INTERRUPTS.name, check_mode=dry, needs_journal=False))
     events = Events()
     again: list[float] = []
+    quiet = False
     while not watcher.outdated():
         began = time.monotonic()
-        for line in watcher.look():
+        for line in watcher.look(quiet=quiet):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         time.sleep(min(REST * (time.monotonic() - began), REST_AT_MOST_S))
+        quiet = not again
         if events.heard(again.pop(0) if again else RETRY_S if watcher.failed else SLOW_S):
             time.sleep(SETTLE_S)
             events.heard(0)
-            again = list(AGAIN_S)
+            again, quiet = list(AGAIN_S), False

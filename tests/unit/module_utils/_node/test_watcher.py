@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,51 @@ def test_what_a_driver_has_set_again_is_moved_and_said_once(root):
     assert text(root, FILE) == "0"
     assert watching.look() == []
     assert json.loads(text(root, JOURNAL))["entries"][FILE]["owner"] == "irq_affinity", "undo knows it"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {FILE: "2"},
+        irq(77, "1", "1", "vf0-rx"),
+        {DEFAULT: "f"},
+        {"/proc/irq/25/eth0-tx/": None},
+    ],
+    ids=["affinity", "new interrupt", "default", "new handler"],
+)
+def test_without_an_event_a_look_compares_and_goes_on_where_something_differs(root, change):
+    fill(root, {f"/proc/irq/25/{LIST}": "3", "/proc/irq/25/effective_affinity_list": "3"})  # has no handler yet
+    watching = watcher(root)
+    assert watching.look() == []
+    assert watching.look(quiet=True) == []
+    fill(root, change)
+    assert len(watching.look(quiet=True)) == 1
+    assert watching.look(quiet=True) == []
+
+
+def test_without_an_event_it_plans_only_now_and_then(root, monkeypatch):
+    planned = []
+    real = _watcher.INTERRUPTS.plan
+    monkeypatch.setattr(_watcher, "INTERRUPTS", replace(_watcher.INTERRUPTS, plan=lambda *rest: planned.append(0) or real(*rest)))
+    watching = watcher(root)
+    for _look in range(2 * (_watcher.COMPARED + 1)):
+        watching.look(quiet=True)
+    assert len(planned) == 2
+    watching.look()
+    assert len(planned) == 3, "an event counts at once"
+    fill(root, {DOCUMENT: (root / DOCUMENT[1:]).read_text() + "\n"})
+    watching.look(quiet=True)
+    assert len(planned) == 4, "a new document too"
+
+
+def test_after_a_fault_a_quiet_look_plans_again(root):
+    good = (root / DOCUMENT[1:]).read_text()
+    fill(root, {DOCUMENT: "{", FILE: "2"})
+    watching = watcher(root)
+    watching.look(quiet=True)
+    assert watching.failed
+    fill(root, {DOCUMENT: good})
+    assert watching.look(quiet=True) == [f"{FILE}: 2 -> 0 (IRQ 24 (eth0-rx))"]
 
 
 def test_new_interrupts_and_queues_are_moved(root):
