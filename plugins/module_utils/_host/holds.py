@@ -6,7 +6,7 @@ Held by dpkg's selection (apt-mark(8)), or by the list of dnf's plugin versionlo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from configparser import ConfigParser, Error
 from fnmatch import fnmatchcase
 from functools import partial
@@ -32,6 +32,9 @@ _OTHERS = ("qemu-guest-agent", "openvswitch-doc", "openvswitch-selinux-*", "libv
 LOCKS = "/etc/dnf/plugins/versionlock.list"
 PLUGIN = "/etc/dnf/plugins/versionlock.conf"
 DNF = "/etc/dnf/dnf.conf"
+#: Journalled by an update: the packages that were held when it began.
+HELD = "held"
+_UPDATE = "package_update"
 _BEGIN, _END = "# realtime.kvm: begin", "# realtime.kvm: end"
 
 
@@ -85,6 +88,18 @@ def _release_apt(host: Host, runner: Runner) -> None:
         name = resource.partition(":")[2]
         change = Change(resource, "hold", str(original), reason="restored") if found.get(name) == "hold" else None
         host.restore(change, resource, partial(mark, runner, "unhold", name))
+
+
+def hold_again(host: Host, runner: Runner, released: Collection[str] = ()) -> None:
+    """Plan to hold again what an update that was cut off has left released, but for those that are ``released`` on purpose."""
+    entries = host.journal.of(_UPDATE, HELD)
+    found = selections(runner) if entries else {}
+    for resource in entries:
+        name = resource.partition(":")[2]
+        lost = name not in released and found.get(name, "hold") != "hold"
+        reason = "it was held before an update that was cut off"
+        change = Change(_resource(name), found[name], "hold", reason=reason) if lost else None
+        host.restore(change, resource, partial(mark, runner, "hold", name))
 
 
 def _resource(name: str) -> str:
@@ -170,10 +185,12 @@ def hold(host: Host, runner: Runner) -> list[str]:
 
 
 def release(host: Host, runner: Runner) -> None:
-    """Plan to release the packages that this collection holds; those that the administrator held stay held."""
-    if not host.entries("hold"):
+    """Plan to release the packages that this collection holds; those that the administrator held stay held, over updates too."""
+    ours = host.entries("hold")
+    if not ours and not host.journal.of(_UPDATE, HELD):
         return
     if manager(host) == "apt":
         _release_apt(host, runner)
+        hold_again(host, runner, [resource.partition(":")[2] for resource in ours])
     else:
         _release_dnf(host)

@@ -12,7 +12,7 @@ from functools import partial
 
 from .._cpus.errors import HostError
 from .change import Change
-from .holds import manager, mark, selections
+from .holds import HELD, hold_again, manager, mark, selections
 from .host import Host, Runner
 from .runner import Transaction, run_checked
 
@@ -68,7 +68,7 @@ def plan_updates(host: Host, runner: Runner, *, refresh: bool) -> None:
         run_checked(runner, [*_APT, "update"] if apt else [*_DNF, "makecache"])
     listed = sorted(_listed(host, runner))
     if apt:
-        _keep_holds(host, runner, installs=bool(listed))
+        (_keep_holds if listed else hold_again)(host, runner)
     if listed:
         host.keep(_RESTART, "after", None)
     for number, (name, before, after) in enumerate(listed):
@@ -76,22 +76,10 @@ def plan_updates(host: Host, runner: Runner, *, refresh: bool) -> None:
         host.follow_up(Change(f"package:{name}", before, after, "reboot", _REASON), make)
 
 
-def _keep_holds(host: Host, runner: Runner, *, installs: bool) -> None:
-    """Journal what is held, since apt releases each held package that it installs; hold what a run that was cut off has not held again."""
-    found = selections(runner)
-    if installs:
-        for name in sorted(name for name, selection in found.items() if selection == "hold"):
-            host.keep(f"hold:{name}", "held", None)
-        return
-    for resource in host.entries("held"):
-        name = resource.partition(":")[2]
-        lost = found.get(name, "hold") != "hold"
-        change = (
-            Change(f"package:{name}", found[name], "hold", reason="it was held before an update that was cut off")
-            if lost
-            else None
-        )
-        host.restore(change, resource, partial(mark, runner, "hold", name))
+def _keep_holds(host: Host, runner: Runner) -> None:
+    """Journal what is held, since apt releases each held package that it installs."""
+    for name in sorted(name for name, selection in selections(runner).items() if selection == "hold"):
+        host.keep(f"hold:{name}", HELD, None)
 
 
 def _install(host: Host, runner: Runner, apt: bool) -> None:
@@ -99,7 +87,7 @@ def _install(host: Host, runner: Runner, apt: bool) -> None:
         run_checked(runner, Transaction([*_APT, *_UPGRADE] if apt else [*_DNF, "upgrade"]))
     finally:  # a failed run has installed a part
         found = selections(runner) if apt else {}
-        for resource in host.entries("held"):
+        for resource in host.entries(HELD):
             name = resource.partition(":")[2]
             if found.get(name, "hold") != "hold":
                 mark(runner, "hold", name)

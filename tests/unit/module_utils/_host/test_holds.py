@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import DNF, LOCKS, PLUGIN
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
+from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import HELD as HELD_BY_UPDATE
 from ansible_collections.realtime.kvm.plugins.module_utils._module import package_holds
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.trees import fill, writable
@@ -80,6 +83,25 @@ def test_apt_releases_exactly_those_that_it_has_held(apt):
     del apt.packages["librte-eal25:amd64"]  # removed
     apt.converge("absent")
     assert apt.packages == {name: want for name, want in INSTALLED.items() if name != "librte-eal25:amd64"}
+    assert not (apt.root / "var/lib/realtime-kvm").exists()
+
+
+def test_undo_after_an_update_that_was_cut_off_holds_what_the_administrator_held(apt):
+    """apt releases each held package that it installs; the update journals them, and was killed before it held them again."""
+    theirs = sorted(name for name, want in apt.packages.items() if want == "hold")
+    assert theirs
+    apt.converge()
+    host = writable(apt.root, "package_update")
+    with host.locked():
+        for name, want in sorted(apt.packages.items()):
+            if want == "hold":
+                host.keep(f"hold:{name}", HELD_BY_UPDATE, None)
+        host.follow_up(Change("package:bash", "1", "2"), lambda: None)
+        host.commit()
+    apt.packages = dict.fromkeys(apt.packages, "install")
+    result = apt.converge("absent")
+    assert [change["resource"] for change in result["changes"]] == [f"package:{name}" for name in theirs]
+    assert apt.packages == INSTALLED
     assert not (apt.root / "var/lib/realtime-kvm").exists()
 
 
