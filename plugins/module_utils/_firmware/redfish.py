@@ -6,6 +6,7 @@ Credentials are sent only to the given address: redirects and links to another h
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import math
@@ -66,6 +67,12 @@ class Access:
     timeout: int = 30
     wait: int = 60
     system: str = ""
+
+    @property
+    def secrets(self) -> set[str]:
+        """What no output may contain: the password, and its HTTP header, which a BMC may quote."""
+        header = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return {self.password, header} if self.password else set()
 
 
 @dataclass(frozen=True)
@@ -258,7 +265,7 @@ class Redfish:
             body = decode(error.read(_LIMIT), dict, values=_VALUES)
         except (ValueError, OSError, http.client.HTTPException):
             body = {}
-        words = "; ".join(text for text, _names in messages_of(body))
+        words = "; ".join(text for text, _names in messages_of(body, self.access.secrets))
         said = f": {words}" if words else ""
         code = int(error.code)
         if code == 401:
@@ -368,7 +375,10 @@ class Redfish:
             apply_times=tuple(str(one) for one in listed(times)),
             registry=found,
             notes=tuple(notes),
-            messages=tuple(text for text, _names in messages_of({"error": {"@Message.ExtendedInfo": block.get("Messages")}})),
+            messages=tuple(
+                text
+                for text, _names in messages_of({"error": {"@Message.ExtendedInfo": block.get("Messages")}}, self.access.secrets)
+            ),
         )
 
     def system(self) -> Mapping[str, Any]:

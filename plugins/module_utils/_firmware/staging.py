@@ -145,12 +145,13 @@ def stage(node: Node) -> bool:
     if not missing:
         return any(not same(after.current.get(name), value) for name, value in node.plan.stages[0].items())
     taken = [change for change in changes_of(node.plan) if change.resource.split(":", 1)[1] not in missing]
-    words = [text for text, about in messages_of(said) if set(about) & set(missing)]
+    messages = messages_of(said, node.bmc.access.secrets)
+    words = [text for text, about in messages if set(about) & set(missing)]
     if failure and not words:
         if not taken:
             raise failure
         words = [str(failure)]
-    words = words or [text for text, _about in messages_of(said) if "success" not in text.lower()]
+    words = words or [text for text, _about in messages if "success" not in text.lower()]
     cause = f": {'; '.join(word.rstrip('.') for word in words)}" if words else "; it gives no reason"
     staged = [change.resource.split(":", 1)[1] for change in taken]
     raise PartlyError(

@@ -6,7 +6,6 @@ Unlike the other modules these run where the BMC can be reached, mostly on the c
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,11 +44,8 @@ INFO_ARGUMENTS: dict[str, Any] = {**ARGUMENTS, "expect": {"type": "dict", "defau
 
 
 def secrets_of(parameters: Mapping[str, Any]) -> set[str]:
-    """Return the texts that no output may contain: the password, and its HTTP header, which a BMC may quote."""
-    password = parameters.get("password")
-    if not password:
-        return set()
-    return {password, base64.b64encode(f"{parameters.get('username')}:{password}".encode()).decode()}
+    """Return the texts that no output may contain; of parameters that were refused too."""
+    return Access("", str(parameters.get("username")), parameters.get("password") or "").secrets
 
 
 @dataclass

@@ -9,7 +9,6 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import DNF, LOCKS, PLUGIN
-from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import HELD as HELD_BY_UPDATE
 from ansible_collections.realtime.kvm.plugins.module_utils._module import package_holds
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
