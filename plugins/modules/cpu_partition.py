@@ -88,7 +88,7 @@ options:
   rt_throttling:
     description:
       - How much ordinary work gets that waits on a realtime CPU behind a vCPU that never sleeps, such as the kernel's own work items.
-      - V(budget) gives it 10 us of every 100 ms (the fair servers of kernels from 6.12; older kernels stop real-time threads for 100 us of
+      - V(budget) gives it 10 us of every 10 ms (the fair servers of kernels from 6.12; older kernels stop real-time threads for 100 us of
         every second instead).
       - V(unlimited) gives it nothing. Such work then waits until the vCPU sleeps, which can block the whole node.
       - V(kernel) leaves the kernel's own limits, 50 ms of every second.

@@ -169,7 +169,7 @@ def test_settings_are_as_documented(converged: Converged, node: str) -> None:
             assert {bit for bit in range(16) if int(value.replace(",", ""), 16) >> bit & 1} == ordinary, path
         if path.startswith("/sys/kernel/debug/sched/fair_server/cpu"):
             number = int(path.split("/cpu")[1].split("/")[0])
-            small = "10000" if path.endswith("/runtime") else "100000000"
+            small = "10000" if path.endswith("/runtime") else "10000000"
             assert (value == small) == (number in cpus(EXPECTED[node]["realtime"])), path
         if path.endswith("pm_qos_resume_latency_us"):
             number = int(path.split("/cpu/cpu")[1].split("/")[0])

@@ -17,8 +17,8 @@ from .._cpus.policies import SCHED_FIFO, SCHED_RR
 from .._host.host import Host
 from .findings import Finding
 
-#: The least time in seconds in which waiting work runs once with the role's share of 100 ms, and a margin.
-LEAST_S = 0.5
+#: In this time, in seconds, waiting work runs once with the role's budget: an item that ran for a timer tick of 4 ms waits 4 s.
+LEAST_S = 5.0
 #: Among the fields after a thread's name (proc_pid_stat(5)).
 _STATE, _CPU, _PRIORITY, _POLICY = 0, 36, 37, 38
 
@@ -80,7 +80,7 @@ class StarvationWatch:
             Finding(
                 "starved",
                 f"{before.name} (thread {folder.rpartition('/')[2]})",
-                "runs within 100 ms",
+                f"runs within {LEAST_S:g} s",
                 f"runnable on CPU {before.cpu}, not run for {waited:.1f} s",
                 "set cpu_partition_rt_throttling: budget, which gives it a share, and run site; or let what spins there sleep",
             )

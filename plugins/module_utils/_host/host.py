@@ -310,7 +310,7 @@ class Host(Planner):
     def restore_values(self, only: Collection[str] | None = None) -> None:
         """Plan to restore the owner's kernel settings, or those in ``only``, as first found in this boot."""
         planned = {step.resource for step in self._steps}
-        for resource, original in self.entries("value").items():
+        for resource, original in sorted(self.entries("value").items()):  # a period, then the runtime that must not exceed it
             if resource in planned or (only is not None and resource not in only):
                 continue
             current = self.value(resource)

@@ -15,10 +15,12 @@ from .settings import Setting
 #: How much of a realtime CPU ordinary work gets that waits behind a vCPU; the first is the default.
 THROTTLING_CHOICES = ("budget", "unlimited", "kernel")
 #: With ``budget``: this runtime in each period. The kernel takes a period of 100 us to 4 s and any runtime up to the period
-#: (kernel/sched/debug.c). 10 us are below the limits of acceptance tests (20 us of oslat).
-BUDGET_NS, PERIOD_NS = 10_000, 100_000_000
-#: The same share for kernels before 6.12, which have one limit for all CPUs: microseconds of each second.
-RT_RUNTIME_US = 1_000_000 - 1_000_000 * BUDGET_NS // PERIOD_NS
+#: (kernel/sched/debug.c). 10 us are below the limits of acceptance tests (20 us of oslat). The kernel stops a server only at a timer
+#: tick, or when it changes tasks, and lets it wait until the excess is paid back (update_curr_dl_se, replenish_dl_entity): after a tick
+#: of 4 ms that is 4 s with a period of 10 ms, and 40 s, which is longer than the kernel's own detectors wait, with one of 100 ms.
+BUDGET_NS, PERIOD_NS = 10_000, 10_000_000
+#: For kernels before 6.12, which have one limit for all CPUs and stop whether work waits or not: microseconds of each second.
+RT_RUNTIME_US = 999_900
 _RT_RUNTIME = "/proc/sys/kernel/sched_rt_runtime_us"
 _SERVERS = "/sys/kernel/debug/sched/"
 #: One for each CPU, where the kernel has fair servers and shows debugfs.
@@ -199,11 +201,11 @@ def _server(folder: str, *, limited: bool) -> list[Setting]:
         Setting(
             f"{folder}/runtime",
             str(BUDGET_NS),
-            "ordinary work that waits on a realtime CPU runs for 10 us of every 100 ms above FIFO, not for 50 ms of every second",
+            "ordinary work that waits on a realtime CPU runs for 10 us of every 10 ms above FIFO, not for 50 ms of every second",
             "a vCPU that never sleeps is interrupted so, while ordinary work waits there",
             source=source,
         ),
-        Setting(f"{folder}/period", str(PERIOD_NS), "waiting work has its turn after 100 ms", "nothing", source=source),
+        Setting(f"{folder}/period", str(PERIOD_NS), "waiting work has its turn after 10 ms", "nothing", source=source),
     ]
 
 

@@ -30,7 +30,7 @@ POLICIES = (
     Policy(
         THROTTLING,
         "budget",
-        "the node: ordinary work that waits behind a vCPU, such as the kernel's own work items, runs for 10 us of every 100 ms",
+        "the node: ordinary work that waits behind a vCPU, such as the kernel's own work items, runs for 10 us of every 10 ms",
         "a vCPU that never sleeps loses that time while work waits; work longer than 10 us runs until the next timer tick",
         "`unlimited` for guests that poll for ever and whose longest gap must stay below a tick",
     ),

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._host import threads as _threads
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import ALL_MADE, CPUS
@@ -64,11 +65,11 @@ SERVER = "/sys/kernel/debug/sched/fair_server/cpu{}/{}"
 @pytest.mark.parametrize(
     ("policies", "runtime", "period"),
     [
-        (["budget"], "10000", "100000000"),
-        (["unlimited", "budget"], "10000", "100000000"),
+        (["budget"], "10000", "10000000"),
+        (["unlimited", "budget"], "10000", "10000000"),
         (["budget", "unlimited"], "0", "1000000000"),
         (["budget", "kernel"], "50000000", "1000000000"),
-        (["unlimited", "kernel", "budget"], "10000", "100000000"),
+        (["unlimited", "kernel", "budget"], "10000", "10000000"),
     ],
 )
 def test_another_policy_takes_back_what_it_does_not_set(root, policies, runtime, period):
@@ -77,6 +78,30 @@ def test_another_policy_takes_back_what_it_does_not_set(root, policies, runtime,
         apply(root, "cpu_partition", rt_throttling=policy)
         assert apply(root, "cpu_partition", rt_throttling=policy).changes == []
     assert [text(root, SERVER.format(1, name)) for name in ("runtime", "period")] == [runtime, period]
+
+
+@pytest.mark.parametrize("ends", ["undo", "kernel"])
+def test_no_runtime_is_ever_above_its_period(root, monkeypatch, ends):
+    """The kernel refuses that."""
+    server = {name: SERVER.format(1, name) for name in ("runtime", "period")}
+    fill(root, {server["period"]: "1000000000\n"})
+    write, seen = Host.write_value, []
+
+    def checked(host, path, value):
+        write(host, path, value)
+        if path in server.values():
+            runtime, period = (int(text(root, file)) for file in server.values())
+            seen.append((runtime, period))
+            assert runtime <= period
+
+    monkeypatch.setattr(Host, "write_value", checked)
+    apply(root, "cpu_partition")
+    if ends == "undo":
+        run(root, lambda host: undo_partition(host, None, lambda _command: (0, "", "")))
+    else:
+        apply(root, "cpu_partition", rt_throttling=ends)
+    assert len(seen) == 4
+    assert seen[-1] == (50_000_000, 1_000_000_000)
 
 
 def test_a_cpu_that_is_no_longer_realtime_has_its_server_back(root):

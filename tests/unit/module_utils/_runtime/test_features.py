@@ -33,7 +33,7 @@ from unit.trees import fill, snapshot
                 "/sys/devices/virtual/workqueue/cpumask": "00000001",
                 "/sys/devices/virtual/workqueue/writeback/cpumask": "00000001",
                 "/sys/kernel/debug/sched/fair_server/cpu1/runtime": "10000",
-                "/sys/kernel/debug/sched/fair_server/cpu1/period": "100000000",
+                "/sys/kernel/debug/sched/fair_server/cpu1/period": "10000000",
             },
         ),
         (
