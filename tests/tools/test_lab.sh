@@ -30,7 +30,7 @@ crashes() { # each line of each node, in order
 }
 
 errors() { # errors LOG: the lines of molecule's output that say what failed
-    sed 's/\x1b\[[0-9;]*[a-zA-Z]//g' "$1" | grep -E '(^|│) *(E  |FAILED |ERROR |fatal: |\[ERROR\])' | cut -c1-240 | tail -n 12 || true
+    sed 's/\x1b\[[0-9;]*[a-zA-Z]//g' "$1" | grep -E '(^|│) *(E  |FAILED |ERROR |fatal: |\[ERROR\]|lab: )' | cut -c1-240 | tail -n 24 || true
 }
 
 times=() restarts=() panics=0 running='' fresh=''
@@ -66,8 +66,8 @@ explain() { # explain SCENARIO NUMBER: what is known about its failure, below mo
         say "the end of $node's console$([[ $fresh != *"$node: "* ]] || echo ' before it was started again')"
         { { [[ $fresh == *"$node: "* ]] && grep -a -B 29 '^### ' "$console"; } || cat "$console"; } | tail -n 30 | tr -cd '\t\n -~'
     done
-    say "what failed in $1"
-    errors "$logs/$1-$2.log"
+    say "what failed in $1" | tee -a "$logs/why"
+    errors "$logs/$1-$2.log" | tee -a "$logs/why"
     [[ -z $fresh ]] || say "nodes that were started again in the course of $1"$'\n'"$fresh"
 }
 

@@ -30,7 +30,7 @@ case $act in
     *crash*) echo "emulator crashed at $RANDOM" >>"$NODE/crashes"; printf 'last words\\n### crash\\nagain\\n' >>"$NODE/console.log" ;;
     *late*) (sleep 1; echo "emulator crashed at $RANDOM" >>"$NODE/crashes") >/dev/null 2>&1 & ;;
 esac
-[[ $act != *fail* ]] || { echo "  | noise"; echo "E   assert 255 == 0"; exit 2; }
+[[ $act != *fail* ]] || { echo "  | noise"; echo "E   assert 255 == 0"; echo "  │ lab: plc1 is silent"; exit 2; }
 """
 
 
@@ -135,6 +135,15 @@ def test_a_plain_failure_ends_the_run_at_once(lab):
     assert "what failed in bios\nE   assert 255 == 0\n" in output
     assert summary(output).endswith("FAILED: bios\n")
     assert lab.calls("cleanup") == ["-s bios"]
+
+
+def test_what_failed_is_kept_for_the_end_of_a_longer_run(lab):
+    lab.run("power", power="fail")
+    kept = (lab.root / ".cache" / "test-lab" / "why").read_text()
+    assert "what failed in power" in kept
+    assert "E   assert 255 == 0" in kept
+    assert "lab: plc1 is silent" in kept
+    assert "noise" not in kept
 
 
 def test_a_plain_failure_after_a_repeated_scenario_ends_the_run(lab):
