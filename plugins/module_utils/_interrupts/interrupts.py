@@ -29,18 +29,18 @@ _DEFAULT = "/proc/irq/default_smp_affinity"
 
 
 #: Of each interrupt: the number of its folder's links, which counts its handlers, and what its file of CPUs holds.
-Affinities = dict[str, tuple[int, bytes | None]]
+Affinities = dict[str, tuple[int, bytes]]
 
 
 def read_affinities(host: Host) -> Affinities:
     """Return what a move of an interrupt changes, with the default for new ones: few reads, no sense of them."""
-    found: Affinities = {_DEFAULT: (0, host.read_bytes(_DEFAULT))}
+    found: Affinities = {_DEFAULT: (0, host.read_bytes(_DEFAULT) or b"")}
     with suppress(OSError), os.scandir(host.path("/proc/irq")) as entries:
         for entry in entries:
             if entry.name.isdecimal():
                 path = f"/proc/irq/{entry.name}/smp_affinity_list"
                 with suppress(OSError):
-                    found[path] = (entry.stat().st_nlink, host.read_bytes(path))
+                    found[path] = (entry.stat().st_nlink, host.read_bytes(path) or b"")
     return found
 
 
