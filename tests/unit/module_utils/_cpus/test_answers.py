@@ -104,7 +104,7 @@ def test_a_form_may_be_a_function():
     "read",
     [
         lambda: {}["a"],
-        lambda: [].pop(),
+        [].pop,
         lambda: None + 1,
         lambda: "x".nothing,
         lambda: int("x"),

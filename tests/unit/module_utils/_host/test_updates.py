@@ -132,7 +132,7 @@ def test_what_was_held_is_held_again_by_the_run_after_one_that_was_cut_off(tmp_p
     node = Node(tmp_path, "/usr/bin/apt-mark")
     held = dict(node.held)
     with (
-        patch.object(updates, "_install", lambda *_arguments: (_ for _ in ()).throw(KeyboardInterrupt)),
+        patch.object(updates, "_install", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
         node.run(refresh=False)
