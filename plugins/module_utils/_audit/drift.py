@@ -24,7 +24,7 @@ from .._interrupts.affinity import printable
 from .._interrupts.interrupts import read_interrupts
 from .._interrupts.threads import bound_threads
 from .._runtime.features import FEATURES, configured_features
-from .._runtime.gate import OVERRIDE, is_missing, overridden, read_boot_state, why_closed
+from .._runtime.gate import ALLOW, OVERRIDE, is_missing, overridden, read_boot_state, why_closed
 from .findings import (
     Finding,
     change_finding,
@@ -104,9 +104,7 @@ def with_gate(host: Host, findings: list[Finding]) -> list[Finding]:
         told.append(Finding("guest-gate", "real-time guests", "kept off a node that is not ready", actual, f"rm {OVERRIDE}"))
     elif why and not causes:
         told.append(
-            Finding(
-                "guest-gate", "real-time guests", "may start", f"none starts: {why}", f"boot as documented, or touch {OVERRIDE}"
-            )
+            Finding("guest-gate", "real-time guests", "may start", f"none starts: {why}", f"boot as documented, or {ALLOW}")
         )
     return told
 

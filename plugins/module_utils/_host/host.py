@@ -32,6 +32,15 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+def _refusal(make: Callable[[], object]) -> str:
+    """Do it; return why it was refused, or an empty text."""
+    try:
+        make()
+    except HostError as error:
+        return str(error)
+    return ""
+
+
 class Host(Planner):
     """Files below ``root``. Undo restores only the journal entries of ``owner``, a module."""
 
@@ -48,6 +57,8 @@ class Host(Planner):
         self.captured = captured
         self.needs_journal = needs_journal
         self.unjournalled = ""
+        self._taken_back: list[str] = []
+        self._refused: list[tuple[Change | None, Callable[[], object]]] = []
         self._journal: Journal | None = None
 
     # -- reading -----------------------------------------------------------------------------------
@@ -113,9 +124,9 @@ class Host(Planner):
         )
 
     def take_back(self, change: Change) -> None:
-        """Drop a change that the kernel refused, so that it is not reported."""
+        """Drop a change that the kernel refused, so that it is not reported; the journal forgets it with the last step."""
         self.changes.remove(change)
-        self.forget(change.resource)
+        self._taken_back.append(change.resource)
 
     def forget(self, resource: str) -> None:
         """Drop a journal entry at once: the resource has its original value."""
@@ -134,13 +145,24 @@ class Host(Planner):
             change = replace(change, disruption=worse(change.disruption, self.journal.disruption_of(resource)))
             self.changes.append(change)
         if until_boot:
-            make = partial(self._restore_or_note, change, make)
+            make = partial(self._try_to_restore, change, make)
         self._steps.append(Step(change, make if change is not None or anyway else _nothing, resource, forget=True))
 
-    def _restore_or_note(self, change: Change | None, make: Callable[[], object]) -> None:
-        try:
-            make()
-        except HostError as error:
+    def _try_to_restore(self, change: Change | None, make: Callable[[], object]) -> None:
+        if _refusal(make):
+            self._refused.append((change, make))
+
+    def _restore_refused(self) -> None:
+        """Try refused restores again, as long as one of them succeeds: a value may bound another. What is left becomes a note."""
+        left, self._refused = self._refused, []
+        refusals: dict[int, str] = {}
+        while left:
+            refusals = {number: error for number, (_change, make) in enumerate(left) if (error := _refusal(make))}
+            if len(refusals) == len(left):
+                break
+            left = [left[number] for number in refusals]
+        for number, error in refusals.items():
+            change = left[number][0]
             if change in self.changes:
                 self.changes.remove(change)
             self.notes.append(f"{error}; it stays as it is until the next reboot")
@@ -172,7 +194,9 @@ class Host(Planner):
         return True
 
     def _end(self, steps: list[Step]) -> None:
-        forgotten = [step.resource for step in steps if step.forget]
+        self._restore_refused()
+        forgotten = [step.resource for step in steps if step.forget] + self._taken_back
+        self._taken_back = []
         if forgotten:  # only now: a failed restore is repeated as a whole
             self._forget(forgotten)
 
@@ -307,10 +331,11 @@ class Host(Planner):
             change = None if current == data["link"] else Change(resource, current, data["link"], reason="restored")
             self.restore(change, resource, partial(self._write_link, resource, data["link"]))
 
-    def restore_values(self, only: Collection[str] | None = None) -> None:
-        """Plan to restore the owner's kernel settings, or those in ``only``, as first found in this boot."""
+    def restore_values(self, only: Collection[str] | None = None, *, last: Collection[str] = ()) -> None:
+        """Plan to restore the owner's kernel settings, or those in ``only``, as first found in this boot; ``last`` come last."""
         planned = {step.resource for step in self._steps}
-        for resource, original in sorted(self.entries("value").items()):  # a period, then the runtime that must not exceed it
+        # by name: a period, then the runtime that must not exceed it
+        for resource, original in sorted(self.entries("value").items(), key=lambda entry: (entry[0] in last, entry[0])):
             if resource in planned or (only is not None and resource not in only):
                 continue
             current = self.value(resource)

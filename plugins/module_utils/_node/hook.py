@@ -27,7 +27,7 @@ from .._host.sysfs import read_topology
 from .._isolation.cgroups import read_users
 from .._isolation.holders import check_free
 from .._isolation.moves import exclusively, reserve, settle
-from .._runtime.gate import OVERRIDE, explain, overridden, why_closed
+from .._runtime.gate import ALLOW, OVERRIDE, explain, overridden, why_closed
 
 HOOK = "/etc/libvirt/hooks/qemu.d/realtime-kvm"
 #: Elements that give threads a policy: the attribute that lists the threads, and the element and attribute that pin one.
@@ -178,7 +178,7 @@ def _why_misplaced(host: Host, cpus: frozenset[int]) -> str:
     return (
         f"its real-time threads may run on CPUs {format_cpulist(outside)}, which serve the node's own work. Pin each vCPU, emulator and I/O thread "
         f"that is fifo or rr to isolated CPUs ({format_cpulist(partition.isolated)}), or let it have the ordinary policy. "
-        f"To start real-time guests in this boot even so: touch {OVERRIDE}"
+        f"To start real-time guests in this boot even so: {ALLOW}"
     ) * bool(outside)
 
 

@@ -49,6 +49,7 @@ class Watcher:
         self._partition: Partition | None = None
         self._said: list[str] = []
         self.failed = False  #: whether the last look could not be ended
+        self._in_order = False  # whether the last plan had no change
         self._settled: tuple[bytes | None, Affinities] | None = None
         self._compared = 0
         self._code = self._code_now()
@@ -63,13 +64,13 @@ class Watcher:
         if quiet and found == self._settled and self._compared < COMPARED:
             self._compared += 1
             return []
-        self.failed, self._settled, self._compared = False, None, 0
+        self.failed, self._in_order, self._settled, self._compared = False, False, None, 0
         try:
             moves, notes = self._move()
         except (RefusalError, OSError) as error:
             self.failed = True
             moves, notes = [], [str(error)]
-        if not moves and not self.failed:
+        if self._in_order:
             self._settled = found
         news = [note for note in notes if note not in self._said]
         self._said = notes
@@ -81,7 +82,8 @@ class Watcher:
         if must_wait(trial, partition):
             return [], []
         INTERRUPTS.plan(trial, partition, {})
-        if not trial.changes:
+        self._in_order = not trial.changes
+        if self._in_order:
             return [], trial.notes
         host = self._open(False)
         with host.locked():

@@ -10,7 +10,7 @@ from .._cpus.cpulist import CpuListError
 from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
 from .._cpus.policies import SCHED_FIFO
-from .settings import Setting
+from .settings import RT_RUNTIME, Setting
 
 #: How much of a realtime CPU ordinary work gets that waits behind a vCPU; the first is the default.
 THROTTLING_CHOICES = ("budget", "unlimited", "kernel")
@@ -21,7 +21,6 @@ THROTTLING_CHOICES = ("budget", "unlimited", "kernel")
 BUDGET_NS, PERIOD_NS = 10_000, 10_000_000
 #: For kernels before 6.12, which have one limit for all CPUs and stop whether work waits or not: microseconds of each second.
 RT_RUNTIME_US = 999_900
-_RT_RUNTIME = "/proc/sys/kernel/sched_rt_runtime_us"
 _SERVERS = "/sys/kernel/debug/sched/"
 #: One for each CPU, where the kernel has fair servers and shows debugfs.
 FAIR_SERVERS = f"{_SERVERS}fair_server/cpu[0-9]*/runtime"
@@ -163,7 +162,7 @@ def _throttling(partition: Partition, policy: str, *, servers: bool) -> list[Set
 
 
 _NO_LIMIT = Setting(
-    _RT_RUNTIME,
+    RT_RUNTIME,
     "-1",
     "real-time threads are not stopped for 50 ms of every second",
     "a run-away FIFO thread holds its CPU for ever (kernels before 6.12)",
@@ -175,7 +174,7 @@ def _limit_of_old_kernels(*, servers: bool) -> Setting:
     """Return the limit of a kernel without fair servers. It comes before the servers', which may need it."""
     if servers:
         return Setting(
-            _RT_RUNTIME,
+            RT_RUNTIME,
             "-1",
             "kernels from 6.12 accept smaller fair servers: they forget what the servers reserve when a scheduling domain is made again, "
             "and with any limit here they then refuse to reserve less (EBUSY)",
@@ -183,7 +182,7 @@ def _limit_of_old_kernels(*, servers: bool) -> Setting:
             source="kernel/sched/deadline.c",
         )
     return Setting(
-        _RT_RUNTIME,
+        RT_RUNTIME,
         str(RT_RUNTIME_US),
         "kernels before 6.12 stop real-time threads for 100 us of every second, not for 50 ms",
         "a vCPU that never sleeps loses up to a timer tick every 10 to 40 s (kernels before 6.12)",

@@ -9,12 +9,13 @@ from typing import Any
 from .._cpus.partition import Partition
 from .._host.host import Host
 from .._host.kernel import read_online
-from .._isolation.cgroups import plan_partitions, plan_slice_values
+from .._isolation.cgroups import check_layout, plan_partitions, plan_slice_values
 from .._isolation.hotplug import is_switch, plan_cycles
 from .cpu_settings import FAIR_SERVERS, THROTTLING_CHOICES, runtime_settings
 from .feature import Feature, one_of, plan_settings
 from .kernel_threads import plan_threads
 from .priorities import PRIORITY_LIMITS
+from .settings import RT_RUNTIME
 
 #: What the journal holds from the first change of a run until the last one is made.
 ALL_MADE = "cpu_partition: all values are made"
@@ -22,6 +23,7 @@ ALL_MADE = "cpu_partition: all values are made"
 
 def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
     if partition.isolation == "runtime":
+        check_layout(host)
         plan_slice_values(host, partition, first=True)
         if options["cycle_cpus"]:
             plan_cycles(host, partition)
@@ -31,7 +33,8 @@ def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, 
     plan_settings(host, settings)
     wanted = {setting.path for setting in settings}
     # what another policy, or another partition, had set
-    host.restore_values(only=[path for path in host.entries("value") if path not in wanted and not is_switch(path)])
+    others = [path for path in host.entries("value") if path not in wanted and not is_switch(path)]
+    host.restore_values(only=others, last=[RT_RUNTIME])
     plan_threads(host, partition, options["priority_limit"])
     # while this is in the journal, a run has not made all of them; the gate of real-time guests asks
     host.afterwards(ALL_MADE, lambda: None, due=bool(host.changes))

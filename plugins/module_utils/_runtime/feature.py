@@ -18,7 +18,7 @@ from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host
 from .._host.paths import config_path
-from .settings import Setting
+from .settings import RT_RUNTIME, Setting
 
 #: The CPUs that the running kernel isolates (isolcpus=).
 ISOLATED = "/sys/devices/system/cpu/isolated"
@@ -79,7 +79,7 @@ def plan_feature(host: Host, feature: Feature, partition: Partition, options: Ma
 
 def undo_feature(host: Host) -> None:
     """Plan to restore the owner's values, links and files; the caller restores threads and lines."""
-    host.restore_values()
+    host.restore_values(last=[RT_RUNTIME])
     host.restore_links()
     host.restore_files()
 

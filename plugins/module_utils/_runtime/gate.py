@@ -30,6 +30,8 @@ from .options import read_options
 BOOT_STATE = "/run/realtime-kvm/boot.json"
 #: While this file exists, real-time guests start whatever the gate finds; it ends with the boot.
 OVERRIDE = "/run/realtime-kvm/allow-guests"
+#: How it is made; the folder is the boot service's, which may not have run.
+ALLOW = f"mkdir -p {OVERRIDE.rpartition('/')[0]} && touch {OVERRIDE}"
 _UNFINISHED = "the boot service has not finished"
 _NOT_RUN = "the boot service did not run (systemctl status realtime-kvm), nor has its role made them since"
 #: The features without whose values a real-time guest harms the node.
@@ -55,8 +57,8 @@ def explain(why: str) -> str:
     """Return a reason with what to do about it."""
     return (
         f"{why}. A real-time guest would stop the node's own work on its CPUs, so none starts. Boot the node as documented, or "
-        "run the site playbook; the verify playbook shows what differs. To start real-time guests in this boot even so: touch "
-        f"{OVERRIDE}"
+        "run the site playbook; the verify playbook shows what differs. To start real-time guests in this boot even so: "
+        f"{ALLOW}"
     )
 
 

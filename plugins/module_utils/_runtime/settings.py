@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Microseconds of each second that real-time threads may have; the kernel refuses a limit below what its fair servers reserve, and,
+#: under a limit, servers that reserve more. So it is taken back after the servers.
+RT_RUNTIME = "/proc/sys/kernel/sched_rt_runtime_us"
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -98,6 +98,30 @@ def test_without_an_event_it_plans_only_now_and_then(root, monkeypatch):
     assert len(planned) == 4, "a new document too"
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EBUSY, errno.EINVAL, errno.ENOMEM])
+def test_a_move_that_was_refused_for_the_moment_is_tried_again_without_an_event(root, monkeypatch, number):
+    """ENOSPC: no vector is free on the wanted CPUs."""
+    fill(root, {FILE: "2"})
+    watching = watcher(root)
+    with monkeypatch.context() as patch:
+        refuse_writes(patch, [f"{root}{FILE}"], number)
+        (said,) = watching.look()
+    assert said.startswith("IRQ 24 (eth0-rx) could not be moved off CPUs 2")
+    watching.look(quiet=True)
+    assert text(root, FILE) == "0"
+
+
+def test_refused_moves_cost_the_journal_no_write_each(root, monkeypatch):
+    many = range(100, 140)
+    fill(root, {path: value for number in many for path, value in irq(number, "2", "2", f"q{number}").items()})
+    refuse_writes(monkeypatch, [f"{root}/proc/irq/{number}/{LIST}" for number in many], errno.ENOSPC)
+    writes, write = [], files.write_file
+    monkeypatch.setattr(files, "write_file", lambda path, *rest, **more: writes.append(path) or write(path, *rest, **more))
+    watcher(root).look()
+    assert 0 < len([path for path in writes if path.endswith(JOURNAL)]) <= 3
+    assert not (root / JOURNAL[1:]).exists()
+
+
 def test_after_a_fault_a_quiet_look_plans_again(root):
     good = (root / DOCUMENT[1:]).read_text()
     fill(root, {DOCUMENT: "{", FILE: "2"})
