@@ -19,7 +19,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups im
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._node import hook as _hook
 from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK, hook_text, is_realtime, run_hook, run_switch
-from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import BOOT_STATE, OVERRIDE
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import ALLOW, BOOT_STATE, OVERRIDE
 from unit.trees import fill, killed_at, machine_files, plan, snapshot, writable
 
 SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2d{{}}.scope/libvirt"
@@ -261,7 +261,7 @@ def test_no_real_time_guest_starts_on_a_node_that_is_not_as_documented(booted, m
     fill(booted, files)
     refusal = run_hook(["plc1", "prepare"], REAL)
     assert refusal.startswith(f"realtime.kvm: plc1: {why}")
-    assert f"To start real-time guests in this boot even so: touch {OVERRIDE}" in refusal
+    assert f"To start real-time guests in this boot even so: {ALLOW}" in refusal
     assert run_hook(["hmi", "prepare"], xml("0")) == "", "ordinary guests start"
     assert run_hook(["hmi", "prepare"], xml("2")) == ""
     assert run_hook(["plc1", "release"], REAL) == "", "a guest that runs goes on, and ends"
