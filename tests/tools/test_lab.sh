@@ -29,6 +29,11 @@ crashes() { # each line of each node, in order
     done | sort
 }
 
+stamp() { # each line with the time at which it came: where the time of a scenario goes
+    local line
+    while IFS= read -r line; do printf '%(%T)T %s\n' -1 "$line"; done
+}
+
 errors() { # errors LOG: the lines of molecule's output that say what failed
     sed 's/\x1b\[[0-9;]*[a-zA-Z]//g' "$1" | grep -E '(^|│) *(E  |FAILED |ERROR |fatal: |\[ERROR\]|lab: )' | cut -c1-240 | tail -n 24 || true
 }
@@ -39,7 +44,7 @@ attempt() { # attempt SCENARIO NUMBER: run it; `fresh` is what happened to its n
     local before start=$SECONDS status=0 left=$settle node line
     before=$(crashes)
     say "$1$([[ $2 == 1 ]] || echo ', repeated')"
-    molecule test -s "$1" --destroy=never </dev/null 2>&1 | tee "$logs/$1-$2.log" || status=$?
+    molecule test -s "$1" --destroy=never </dev/null 2>&1 | tee "$logs/$1-$2.log" >(stamp >"$logs/$1-$2.times") || status=$?
     while
         fresh=$(comm -13 <(echo "$before") <(crashes))
         [[ $status != 0 && -z $fresh ]] && ((left-- > 0))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -144,6 +145,12 @@ def test_what_failed_is_kept_for_the_end_of_a_longer_run(lab):
     assert "E   assert 255 == 0" in kept
     assert "lab: plc1 is silent" in kept
     assert "noise" not in kept
+
+
+def test_the_log_with_times_says_where_the_time_went(lab):
+    lab.run("power")
+    log = lab.root / ".cache" / "test-lab" / "power-1.times"
+    assert wait_until(lambda: re.match(r"\d\d:\d\d:\d\d state in ", log.read_text()))
 
 
 def test_a_plain_failure_after_a_repeated_scenario_ends_the_run(lab):
