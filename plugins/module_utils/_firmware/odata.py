@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .._cpus.answers import plain
@@ -43,25 +43,16 @@ def nearest(name: str, members: list[str]) -> str | None:
     return None
 
 
-def messages_of(body: Mapping[str, Any], secrets: Collection[str] = ()) -> list[tuple[str, list[str]]]:
-    """Return the messages of an answer, each with the attributes it is about.
-
-    ``secrets`` are taken out before a long message is cut: the rest of one that was cut in the middle would be known to nobody.
-    """
-
-    def shown(text: str) -> str:
-        for secret in sorted(secrets, key=len, reverse=True):
-            text = text.replace(secret, "********")
-        return plain(text, _MOST_WORDS)
-
+def messages_of(body: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return the messages of an answer, each with the attributes it is about."""
     found = []
     error = body.get("error")
     lists = [body.get("@Message.ExtendedInfo"), error.get("@Message.ExtendedInfo") if isinstance(error, dict) else None]
     lists += [value for key, value in body.items() if key.endswith("@Message.ExtendedInfo") and key != "@Message.ExtendedInfo"]
     for entry in [one for entries in lists if isinstance(entries, list) for one in entries if isinstance(one, dict)]:
-        text = shown(str(entry.get("Message") or entry.get("MessageId") or ""))
+        text = plain(str(entry.get("Message") or entry.get("MessageId") or ""), _MOST_WORDS)
         attributes = [str(one).rsplit("/", 1)[-1] for one in listed(entry.get("RelatedProperties"))]
         found.append((text, attributes + [str(one) for one in listed(entry.get("MessageArgs"))]))
     if not found and isinstance(error, dict) and error.get("message"):
-        found.append((shown(str(error["message"])), []))
+        found.append((plain(str(error["message"]), _MOST_WORDS), []))
     return [(text, attributes) for text, attributes in found if text]

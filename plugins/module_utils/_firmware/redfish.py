@@ -6,7 +6,6 @@ Credentials are sent only to the given address: redirects and links to another h
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import math
@@ -30,6 +29,7 @@ from .._cpus.errors import RefusalError
 from .._host.deadline import LateError, within
 from .odata import last, link, listed, messages_of, nearest, uri
 from .registry import BiosError, Registry, Value, parse_registry
+from .secrets import forms_of, without
 
 ROOT = "/redfish/v1"
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -71,8 +71,7 @@ class Access:
     @property
     def secrets(self) -> set[str]:
         """What no output may contain: the password, and its HTTP header, which a BMC may quote."""
-        header = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-        return {self.password, header} if self.password else set()
+        return forms_of(self.username, self.password)
 
 
 @dataclass(frozen=True)
@@ -107,10 +106,11 @@ class Firmware:
 
 
 class Redfish:
-    """A BMC."""
+    """A BMC. What it sends loses the secrets as it arrives, before anything is cut: a part of one would be known to nobody."""
 
     def __init__(self, access: Access, sleep: Callable[[float], None] = time.sleep) -> None:
         self.access = access
+        self._secrets = access.secrets
         self.requests = 0
         self._sleep = sleep
         self._end = math.inf  # of the reading, by the monotonic clock
@@ -212,7 +212,7 @@ class Redfish:
                 )
             except HTTPError as error:
                 if error.code in _REDIRECTS:
-                    url = self._url(urljoin(url, error.headers.get("Location", "")))
+                    url = self._url(urljoin(url, self._clean(error.headers.get("Location", ""))))
                     continue
                 raise self._refusal(error, method, path) from None
             except (
@@ -238,14 +238,14 @@ class Redfish:
         except (OSError, URLError) as error:
             raise self._unreachable(error) from None
         body = self._parse(content, path, str(stream.headers.get("Content-Type", ""))) if content.strip() else {}
-        etag = stream.headers.get("ETag") or body.get("@odata.etag") or ""
+        etag = self._clean(stream.headers.get("ETag")) or body.get("@odata.etag") or ""
         return Answer(body, str(etag), int(stream.status))
 
     def _parse(self, content: bytes, path: str, kind: str) -> Mapping[str, Any]:
         if len(content) > _LIMIT:
             raise RedfishError(f"{self._who()} answers {_shown(path)} with more than {_LIMIT >> 20} MiB; update its firmware")
         try:
-            body = decode(content, values=_VALUES)
+            body = self._clean(decode(content, values=_VALUES))
         except AnswerError as error:
             if "html" in kind.lower() or content.lstrip()[:1] == b"<":
                 raise RedfishError(
@@ -262,10 +262,10 @@ class Redfish:
 
     def _refusal(self, error: HTTPError, method: str, path: str) -> Exception:
         try:
-            body = decode(error.read(_LIMIT), dict, values=_VALUES)
+            body = self._clean(decode(error.read(_LIMIT), dict, values=_VALUES))
         except (ValueError, OSError, http.client.HTTPException):
             body = {}
-        words = "; ".join(text for text, _names in messages_of(body, self.access.secrets))
+        words = "; ".join(text for text, _names in messages_of(body))
         said = f": {words}" if words else ""
         code = int(error.code)
         if code == 401:
@@ -294,7 +294,7 @@ class Redfish:
     def _unreachable(self, error: BaseException) -> RedfishError:
         reason = getattr(error, "reason", None)
         cause = reason if isinstance(reason, BaseException) else error
-        text = str(cause)
+        text = self._clean(str(cause))
         if isinstance(cause, (socket.timeout, TimeoutError)) or "timed out" in text:
             return RedfishError(
                 f"{self._who()} did not answer within {self.access.timeout} s; see bios_timeout, or restart the BMC"
@@ -326,6 +326,9 @@ class Redfish:
                 f"{self._who()} points to {_shown(path)}, which is no address (it has characters outside ASCII); update its firmware"
             )
         return url
+
+    def _clean(self, answer: Any) -> Any:
+        return without(answer, self._secrets)
 
     def _who(self) -> str:
         return f"the BMC {_origin(self.base)}"
@@ -375,10 +378,7 @@ class Redfish:
             apply_times=tuple(str(one) for one in listed(times)),
             registry=found,
             notes=tuple(notes),
-            messages=tuple(
-                text
-                for text, _names in messages_of({"error": {"@Message.ExtendedInfo": block.get("Messages")}}, self.access.secrets)
-            ),
+            messages=tuple(text for text, _names in messages_of({"error": {"@Message.ExtendedInfo": block.get("Messages")}})),
         )
 
     def system(self) -> Mapping[str, Any]:

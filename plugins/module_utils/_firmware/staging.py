@@ -145,7 +145,7 @@ def stage(node: Node) -> bool:
     if not missing:
         return any(not same(after.current.get(name), value) for name, value in node.plan.stages[0].items())
     taken = [change for change in changes_of(node.plan) if change.resource.split(":", 1)[1] not in missing]
-    messages = messages_of(said, node.bmc.access.secrets)
+    messages = messages_of(said)
     words = [text for text, about in messages if set(about) & set(missing)]
     if failure and not words:
         if not taken:

@@ -6,11 +6,12 @@ from __future__ import annotations
 import fcntl
 import struct
 import time
+from collections.abc import Sequence
 
 from .host import Host
 
 #: What apt, dpkg and rpm lock while they change packages (fcntl(2)).
-_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock")
+LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock")
 #: struct flock: type, whence, start, length, pid.
 _FLOCK = "hhqqi"
 
@@ -26,11 +27,11 @@ def _holder(host: Host, path: str) -> int | None:
     return None if kind == fcntl.F_UNLCK else int(pid)
 
 
-def package_manager_at_work(host: Host, timeout_s: float = 0) -> str:
+def package_manager_at_work(host: Host, timeout_s: float = 0, paths: Sequence[str] = LOCKS) -> str:
     """Wait until no package manager works; return who still works after the time-out, an empty text for nobody."""
     end = time.monotonic() + timeout_s
     while True:
-        found = [(path, _holder(host, path)) for path in _LOCKS]
+        found = [(path, _holder(host, path)) for path in paths]
         held = [
             f"process {pid} ({host.value(f'/proc/{pid}/comm') or 'unknown'}) holds {path}"
             for path, pid in found

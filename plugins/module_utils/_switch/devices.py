@@ -43,3 +43,21 @@ def stack_on(host: Host, name: str) -> list[str]:
                 found.append(upper)
                 waiting.append(upper)
     return found
+
+
+def pppoe_devices(host: Host) -> frozenset[str]:
+    """Return the Ethernet interfaces that carry PPPoE: of the kernel (/proc/net/pppoe), or of a program (/proc/net/packet).
+
+    Such an interface needs no address, and nothing in /sys leads from it to ppp0.
+    """
+    rows = [line.split() for line in (host.read("/proc/net/pppoe") or "").splitlines()[1:]]
+    found = {row[2] for row in rows if len(row) == 3}
+    rows = [line.split() for line in (host.read("/proc/net/packet") or "").splitlines()[1:]]
+    numbers = {row[4] for row in rows if len(row) > 4 and row[3].lower() in ("8863", "8864")}
+    return frozenset(found | {name for name in host.listdir(NET) if numbers and host.value(f"{NET}/{name}/ifindex") in numbers})
+
+
+def interface_elsewhere(host: Host, address: str) -> bool:
+    """Whether a device has interfaces and all are in other network namespaces: /sys then shows the empty folder that holds them."""
+    folders = host.glob(f"{PCI}/{address}/net") + host.glob(f"{PCI}/{address}/virtio*/net")
+    return bool(folders) and not interfaces_of(host, address) and "vfio" not in driver_of(host, address)

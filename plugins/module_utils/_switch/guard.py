@@ -19,7 +19,7 @@ from .._guests.network import Network
 from .._host.host import Host, Runner
 from .._host.session import ssh_session
 from .._interrupts.affinity import printable
-from .devices import PCI, VFIO, driver_of, interfaces_of, stack_on
+from .devices import PCI, VFIO, driver_of, interface_elsewhere, interfaces_of, pppoe_devices, stack_on
 from .plan import SwitchError
 
 #: Drivers that DPDK's own works through, so that a device must stay bound to them, and DPDK's name for each
@@ -38,6 +38,7 @@ class Use:
     reached: Mapping[str, str] = field(default_factory=dict)  # how Ansible came by it
     routed: frozenset[str] = frozenset()  # default routes of every table and family
     addresses: Mapping[str, list[str]] = field(default_factory=dict)
+    dialled: frozenset[str] = frozenset()  # below PPPoE, such as a default route by ppp0
 
 
 def read_use(host: Host, runner: Runner) -> Use:
@@ -59,7 +60,8 @@ def _read_use(host: Host, runner: Runner) -> Use:
         name = str(entry.get("ifname"))
         local.update({str(info["local"]): name for info in infos})
         addresses[name] = [f"{info['local']}/{info['prefixlen']}" for info in infos if info.get("scope") != "link"]
-    return Use(_reached(host, runner, local), frozenset(str(hop["dev"]) for hop in hops if "dev" in hop), addresses)
+    routed = frozenset(str(hop["dev"]) for hop in hops if "dev" in hop)
+    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host))
 
 
 def _show(runner: Runner, *arguments: str) -> list[dict[str, Any]]:
@@ -105,6 +107,11 @@ def _plain(text: str) -> tuple[str, str]:
 
 def check_unused(host: Host, use: Use, address: str, network: Network) -> None:
     """Refuse a device of the node's own network: its interface, or one built on it, has a part in that."""
+    if not host.captured and interface_elsewhere(host, address):
+        raise _refusal(
+            f"realtime_networks: {network.name}: device {network.device} has its interface in another network namespace, where a container or a "
+            "pod uses it; give it back to the node first, or choose another device"
+        )
     for name in interfaces_of(host, address):
         stack = stack_on(host, name)
         where = f"realtime_networks: {network.name}: device {name}"
@@ -119,6 +126,9 @@ def check_unused(host: Host, use: Use, address: str, network: Network) -> None:
         for interface in stack:
             if use.addresses.get(interface):
                 raise _refusal(f"{where} has the address {use.addresses[interface][0]}{_by(interface, name)}; {remedy}")
+        for interface in stack:
+            if interface in use.dialled:
+                raise _refusal(f"{where} carries the node's PPPoE connection{_by(interface, name)}; {remedy}")
         if len(stack) > 1:
             raise _refusal(f"{where} is part of {', '.join(stack[1:])}; remove it there first")
 

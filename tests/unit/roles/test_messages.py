@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml"), *ROOT.glob("playbooks/**/*.yml")])
 SHOWING = {"ansible.builtin.assert", "ansible.builtin.debug", "ansible.builtin.fail"}
 MESSAGES = {"msg", "fail_msg", "success_msg"}
-#: Ansible's own names for what a node has answered.
-ANSWERS = {"ansible_facts", "ansible_failed_result"}
+#: Ansible's own names for what a node has answered, or may have where facts are injected.
+ANSWERS = {"ansible_facts", "ansible_failed_result", "inventory_hostname"}
 WORD = re.compile(r"\w+")
 
 
@@ -56,6 +56,13 @@ def test_an_answer_of_a_node_is_made_printable(text: str) -> None:
     answers = {word for part in re.findall(r"\{\{.*?\}\}|\{%.*?%\}", text, re.DOTALL) for word in WORD.findall(part)}
     if answers & (ANSWERS | REGISTERED):
         assert "realtime.kvm.printable" in text
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_a_name_of_a_node_is_made_printable(text: str) -> None:
+    """Where facts are injected, a node may answer another name than the inventory's."""
+    outside = re.sub(r"\{% filter realtime.kvm.printable -?%\}.*?\{% endfilter %\}", "", text, flags=re.DOTALL)
+    assert not re.search(r"\{\{ inventory_hostname (?!\| realtime\.kvm\.printable)", outside)
 
 
 def test_the_rule_sees_the_messages() -> None:

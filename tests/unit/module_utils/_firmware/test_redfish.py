@@ -8,6 +8,7 @@ What BMCs do on the wire is in tests of the modules, against a stand-in that ser
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import time
@@ -63,6 +64,8 @@ class Wire:
         if isinstance(answer, tuple):
             status, headers, body = answer
             raise HTTPError(url, status, "", headers, io.BytesIO(json.dumps(body).encode()))
+        if isinstance(answer, Exception):
+            raise answer
         if isinstance(answer, int):
             raise HTTPError(url, answer, "", {}, io.BytesIO(b""))
         stream = io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
@@ -115,6 +118,28 @@ def test_bad_addresses(address, said):
 
 def test_the_password_is_in_no_text():
     assert "secret" not in repr(access())
+
+
+LONG = "S3cret-of-the-BMC"
+
+
+@pytest.mark.parametrize("before", [80, 90, 155, 160, 165, 170, 460, 475, 490, 505])
+def test_no_text_is_cut_in_the_middle_of_the_password(monkeypatch, before):
+    """A link, its redirect, a message, and what is no HTTP: the BMC chooses all of them."""
+    text = f"{'x' * before}{LONG}{'y' * 90}"
+    member = f"{ROOT}/{text}"
+    raised = http.client.BadStatusLine(text)
+    for answers in (
+        {f"{ROOT}/Systems": {"Members": [{"@odata.id": member}]}},
+        {f"{ROOT}/Systems": {"Members": [{"@odata.id": member}, {"@odata.id": f"{member}z"}]}, member: {}, f"{member}z": {}},
+        {f"{ROOT}/Systems": (302, {"Location": f"https://{text}/"}, {})},
+        {f"{ROOT}/Systems": (400, {}, {"error": {"message": text}})},
+        {f"{ROOT}/Systems": raised},
+    ):
+        monkeypatch.setattr(_redfish, "open_url", Wire(answers))
+        with pytest.raises(RedfishError) as caught:
+            Redfish(Access("bmc.example", "user", LONG)).read()
+        assert not any(LONG[:length] in str(caught.value) for length in range(4, len(LONG) + 1)), str(caught.value)
 
 
 @pytest.mark.parametrize("where", ["https://elsewhere.example/x", "http://bmc.example/x", "//elsewhere.example/x"])

@@ -435,6 +435,13 @@ def test_what_carries_the_password_is_no_attributes_name(capsys, bmc, run):
     assert not any(name in str(result) for name in names)
 
 
+@pytest.mark.parametrize("before", [980, 987, 995])
+def test_no_value_is_cut_in_the_middle_of_the_password(capsys, bmc, before):
+    bmc.machine.bios["Attributes"]["SysProfile"] = f"{'x' * before}{PASSWORD}{'y' * 90}"
+    result = str(info(capsys, bmc))
+    assert not any(PASSWORD[:length] in result for length in range(6, len(PASSWORD) + 1))
+
+
 def test_secrets_of_others_are_hidden(capsys, bmc):
     bmc.machine.bios["Attributes"]["AdminPassphraseKey"] = None
     bmc.machine.stage(SetupPassword="hunter2", AdminPassphraseKey="hunter2")

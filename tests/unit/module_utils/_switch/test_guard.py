@@ -78,6 +78,56 @@ def test_a_device_with_an_address_is_refused(machine, driver):
     refused(machine, driver, "has the address 192.168.1.5/24; the switch would take it")
 
 
+PPPOE = "Id       Address              Device\n00000001 00:11:22:33:44:55 {}\n"
+PACKET = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n0000000000000000 3      3    {}   7     1 0      0      100\n"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("files", "through"),
+    [
+        ({"/proc/net/pppoe": PPPOE.format("ens1")}, ""),
+        ({"/proc/net/pppoe": PPPOE.format("ens1.7")}, r" \(through ens1.7\)"),
+        ({"/proc/net/packet": PACKET.format("8864"), "/sys/class/net/ens1/ifindex": "7\n"}, ""),
+    ],
+)
+def test_a_device_below_pppoe_is_refused(machine, driver, files, through):
+    if through:
+        machine.upper("ens1", "ens1.7")
+    fill(machine.root, files)
+    machine.routes, machine.addresses = [default("ppp0")], {"ppp0": ["192.0.2.9/32"]}
+    refused(machine, driver, f"carries the node's PPPoE connection{through}; the switch would take it from the node")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"/proc/net/pppoe": PPPOE.format("ens9")},
+        {"/proc/net/packet": PACKET.format("88cc"), "/sys/class/net/ens1/ifindex": "7\n"},  # LLDP
+        {"/proc/net/packet": PACKET.format("8864"), "/sys/class/net/ens1/ifindex": "8\n"},
+        {"/proc/net/pppoe": "\n\n", "/proc/net/packet": "\nx\n"},
+    ],
+)
+def test_what_is_no_pppoe_of_the_device_stands_in_no_way(machine, files):
+    fill(machine.root, files)
+    assert bind(machine, "vfio-pci", check=True).changes
+
+
+@BOTH
+@pytest.mark.parametrize("inner", ["", "/virtio3"])
+def test_a_device_whose_interface_is_in_another_network_namespace_is_refused(machine, driver, inner):
+    shutil.rmtree(f"{machine.root}{DEVICE}/net")
+    os.unlink(f"{machine.root}/sys/class/net/ens1")
+    assert (
+        machine.bind(network(device=ADDRESS, driver="keep")).changes == []
+    )  # a driver without interface, such as one for storage
+    fill(machine.root, {f"{DEVICE}{inner}/net/": None})
+    with pytest.raises(
+        SwitchError, match=f"^realtime_networks: control: device {ADDRESS} has its interface in another network namespace"
+    ):
+        machine.bind(network(device=ADDRESS, driver=driver))
+
+
 @BOTH
 def test_a_device_in_a_bridge_or_bond_is_refused(machine, driver):
     machine.upper("ens1", "br0")
