@@ -210,8 +210,10 @@ def _identity(host: Host, path: str) -> Identity | None:
 def _names_in(host: Host, image: str) -> list[str]:
     """Return the names of other files in the header of an image (QEMU, docs/interop/qcow2.rst)."""
     try:
+        _require_storage(os.stat(host.path(image)), image)
         handle = os.open(host.path(image), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as stream:
+            _require_storage(os.fstat(handle), image)  # it may be another one since
             head = stream.read(1 << 16)
     except OSError as error:
         raise HostError(f"{image} cannot be read: {error.strerror}") from None
@@ -227,6 +229,12 @@ def _names_in(host: Host, image: str) -> list[str]:
         return names + (_extensions(head, offset) if version >= 3 else [])
     except (ValueError, struct.error):
         raise HostError(f"the header of {image} names a backing file in a way that cannot be read") from None
+
+
+def _require_storage(info: os.stat_result, image: str) -> None:
+    """Refuse what is neither file nor block device: a pipe may wait, a device may act when it is opened."""
+    if not stat.S_ISREG(info.st_mode) and not stat.S_ISBLK(info.st_mode):
+        raise HostError(f"{image} is neither a regular file nor a block device, so its backing file is not known")
 
 
 def _extensions(head: bytes, end: int) -> list[str]:

@@ -147,7 +147,9 @@ class Connection:
         """Remove a domain's definition; disks stay, and unless ``everything``, so do UEFI variables and the TPM's state."""
         flags = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
         if everything:
+            # without its flag, the state of a TPM with persistent_state='yes' stays for the next guest of this name
             flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            flags |= getattr(libvirt, "VIR_DOMAIN_UNDEFINE_TPM", 0)
         else:  # libvirt before 8.9 has no flag for a TPM's state and goes by persistent_state in the definition
             flags |= libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | getattr(libvirt, "VIR_DOMAIN_UNDEFINE_KEEP_TPM", 0)
         _call(name, "undefine it", lambda: self.lookup(name).undefineFlags(flags), LONG_S + CALL_S)

@@ -166,6 +166,14 @@ def test_a_backing_file_that_is_not_known_is_an_error(host, content):
         list(backing_files(host, "/other/top"))
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_only_files_and_block_devices_are_opened_for_a_backing_file(host, kind):
+    path = host.path("/other/top")
+    os.mkfifo(path) if kind == "pipe" else os.symlink("/dev/zero", path)
+    with pytest.raises(HostError, match=r"^/other/top is neither a regular file nor a block device, so its backing file is not"):
+        list(backing_files(host, "/other/top"))
+
+
 DISK = "<disk type='{}' device='disk'><driver type='{}'/>{}</disk>"
 
 

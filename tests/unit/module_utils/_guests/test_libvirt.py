@@ -24,7 +24,7 @@ FLAGS = {
             *("VIR_DOMAIN_XML_INACTIVE", "VIR_DOMAIN_XML_SECURE", "VIR_DOMAIN_DEFINE_VALIDATE", "VIR_DOMAIN_AFFECT_LIVE"),
             *("VIR_DOMAIN_UNDEFINE_MANAGED_SAVE", "VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA"),
             *("VIR_DOMAIN_UNDEFINE_NVRAM", "VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA"),
-            *("VIR_DOMAIN_UNDEFINE_KEEP_NVRAM", "VIR_DOMAIN_UNDEFINE_KEEP_TPM"),
+            *("VIR_DOMAIN_UNDEFINE_KEEP_NVRAM", "VIR_DOMAIN_UNDEFINE_KEEP_TPM", "VIR_DOMAIN_UNDEFINE_TPM"),
         ]
     )
 }
@@ -202,10 +202,15 @@ def test_a_guest_that_does_not_shut_down_is_named_or_switched_off(library, monke
 
 @pytest.mark.parametrize(
     ("everything", "asked"),
-    [(True, {"NVRAM", "MANAGED_SAVE"}), (False, {"KEEP_NVRAM", "KEEP_TPM"})],
+    [(True, {"NVRAM", "MANAGED_SAVE", "TPM"}), (False, {"KEEP_NVRAM", "KEEP_TPM"})],
 )
-def test_a_definition_goes_and_what_belongs_to_it_stays_unless_asked_for(library, everything, asked):
+@pytest.mark.parametrize("old", [False, True])
+def test_a_definition_goes_and_what_belongs_to_it_stays_unless_asked_for(library, everything, asked, old):
+    """``old``: a libvirt before 8.9, which has no flag for a TPM's state."""
     Machine(library, "plc1")
+    if old:
+        del library.VIR_DOMAIN_UNDEFINE_TPM, library.VIR_DOMAIN_UNDEFINE_KEEP_TPM
+        asked = asked - {"TPM", "KEEP_TPM"}
     Connection().remove("plc1", everything=everything)
     names = {"SNAPSHOTS_METADATA", "CHECKPOINTS_METADATA", *asked}
     assert library.calls == [("undefineFlags", "plc1", sum(FLAGS[f"VIR_DOMAIN_UNDEFINE_{name}"] for name in names))]
