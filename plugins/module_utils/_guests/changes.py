@@ -16,7 +16,7 @@ from .._isolation.moves import Moves
 from .backup import BACKUPS, keep_backup
 from .domain_xml import differences, is_ours, our_devices, parse, pretty, shape, to_text
 from .guest import Guest, GuestError
-from .images import Identity, backing_files, disk_files, identify, remove_image, used_files
+from .images import Identity, backing_files, disk_files, identify, loop_files, remove_image, used_files
 from .libvirt import Connection, Domain
 from .plan import GuestPlan
 from .roles import WORKER
@@ -156,6 +156,8 @@ class Changes:
             files = list(disk_files(self.host, disk))
             if files and files[0][0] not in going.values():
                 yield from ((identity, (f"disk {files[0][1]} of the same guest, which stays,", path)) for identity, path in files)
+        for identity, path, device in loop_files(self.host):
+            yield identity, (f"loop device {device} (losetup --detach ends that)", path)
         for plan in plans:
             for planned in plan.guest.disks:
                 yield from (

@@ -75,6 +75,19 @@ def test_a_disk_that_is_in_use_in_another_way_is_not_removed(node, how):
     assert said in message
 
 
+def test_a_disk_on_qemus_command_line_of_another_domain_or_under_a_loop_device_is_not_removed(node):
+    node.run({**PLC, "state": "present"})
+    argument = "<qemu:arg value='if=none,file=/images/plc1.qcow2,readonly=on'/>"
+    qemu = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
+    node.foreign(more=f"<qemu:commandline {qemu}>{argument}</qemu:commandline>")
+    said = "realtime_guests: plc1: disk /images/plc1.qcow2 is not removed, since "
+    assert node.refuse(gone(remove_disks=True)) == f"{said}domain theirs has it too"
+    node.foreign()
+    fill(node.root, {"/sys/block/loop7/loop/backing_file": "/images/plc1.qcow2\n"})
+    assert node.refuse(gone(remove_disks=True)) == f"{said}loop device /dev/loop7 (losetup --detach ends that) has it too"
+    assert (node.root / "images/plc1.qcow2").exists()
+
+
 def test_in_doubt_no_disk_is_removed(node):
     node.run(PLC)
     node.foreign(devices="<disk type='volume' device='disk'><source pool='p' volume='v'/><target dev='vda'/></disk>")
