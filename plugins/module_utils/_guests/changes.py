@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -56,8 +57,16 @@ class Changes:
         self.stopping += names
         for number, name in enumerate(names):
             change = Change(f"domain {name}: state", "running", "shut off", "guest", "requested by its state")
-            make = partial(self.connection.stop, names, self.timeout_s, force=self.force_off)
-            self.host.follow_up(change, make if number == 0 else _nothing)
+            self.host.follow_up(change, partial(self._stop, names) if number == 0 else _nothing)
+
+    def _stop(self, names: Sequence[str]) -> None:
+        try:
+            self.connection.stop(names, self.timeout_s, force=self.force_off)
+        except HostError as error:
+            with suppress(HostError):  # libvirt may answer no more
+                off = sorted(name for name, domain in self.connection.domains().items() if name in names and not domain.running)
+                error = HostError(f"{error}. {', '.join(off)} ended as requested and stay off") if off else error
+            raise error from None
 
     def start(self, plan: GuestPlan) -> None:
         """Plan to start a guest."""

@@ -29,6 +29,14 @@ LONG_S = 600.0
 _SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 
 
+#: The code of libvirt's error for a domain that it does not know (VIR_ERR_NO_DOMAIN).
+_NO_DOMAIN = 42
+
+
+class UnknownDomainError(HostError):
+    """libvirt does not know the domain, or no more."""
+
+
 @dataclass
 class Domain:
     """One domain that libvirt knows."""
@@ -118,30 +126,64 @@ class Connection:
         return _call(name, "find it", lambda: self.handle.lookupByName(name))
 
     def start(self, name: str) -> None:
+        """Start a guest that does not run; one that starts meanwhile is no failure."""
         handle = self.lookup(name)
-        if not _active(name, handle):
+        if _active(name, handle):
+            return
+        try:
             _call(name, "start it", handle.create, LONG_S)
+        except HostError:
+            if not self._runs(name, {}):
+                raise
 
     def stop(self, names: Collection[str], timeout_s: int, *, force: bool) -> None:
-        """Ask guests to shut down, all at once, and wait until all are off; ``force`` switches off those that still run."""
-        waiting = {name: self.lookup(name) for name in names}
-        for name, handle in waiting.items():
-            if _active(name, handle):
-                _call(name, "shut it down", handle.shutdown)
+        """Ask guests to shut down, all at once, and wait until all are off; ``force`` switches off those that still run.
+
+        A call that fails keeps none of the others from being asked, waited for or switched off; a guest that is off in the end
+        is no failure.
+        """
+        trouble: dict[str, str] = {}
+        asked = [
+            name for name in names if self._runs(name, trouble) and self._try(name, trouble, "shut it down", "shutdown", CALL_S)
+        ]
         end = time.monotonic() + timeout_s
         while True:
-            waiting = {name: handle for name, handle in waiting.items() if _active(name, handle)}
-            if not waiting or time.monotonic() > end:
+            unknown: dict[str, str] = {}
+            states = {name: self._runs(name, unknown) for name in names}
+            if not any(states[name] for name in asked) or time.monotonic() > end:
                 break
             time.sleep(0.5)
-        if waiting and not force:
-            raise HostError(
-                f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or "
-                "ACPI); shut down inside the guest, "
-                "or set rt_guest_force_off: true to switch it off"
-            )
-        for name, handle in waiting.items():
-            _call(name, "switch it off", handle.destroy, LONG_S)
+        trouble.update(unknown)
+        left = {name for name, runs in states.items() if runs is not False}
+        for name in [name for name in names if force and states[name]]:
+            if self._try(name, trouble, "switch it off", "destroy", LONG_S) or self._runs(name, trouble) is False:
+                left.remove(name)
+        if not left:
+            return
+        deaf = ", ".join(sorted(left - set(trouble)))
+        told = [f"{deaf}: still running {timeout_s} s after being asked to shut down (by agent or ACPI)"] if deaf else []
+        told += [trouble[name] for name in sorted(left & set(trouble))]
+        hint = "" if force else "; shut down inside the guest, or set rt_guest_force_off: true to switch it off"
+        raise HostError("; ".join(told) + hint)
+
+    def _try(self, name: str, trouble: dict[str, str], what: str, call: str, most: float) -> bool:
+        """Whether a call that ends a guest succeeds; ``trouble`` gets the words of one that does not."""
+        try:
+            _call(name, what, getattr(self.lookup(name), call), most)
+        except HostError as error:
+            trouble[name] = str(error)
+            return False
+        return True
+
+    def _runs(self, name: str, trouble: dict[str, str]) -> bool | None:
+        """Whether a guest runs, None where libvirt does not say; one that libvirt knows no more does not run."""
+        try:
+            return _active(name, self.lookup(name))
+        except UnknownDomainError:
+            return False
+        except HostError as error:
+            trouble.setdefault(name, str(error))
+            return None
 
     def remove(self, name: str, *, everything: bool = False) -> None:
         """Remove a domain's definition; disks stay, and unless ``everything``, so do UEFI variables and the TPM's state."""
@@ -188,7 +230,8 @@ def _call(name: str, what: str, call: Callable[[], Any], most: float | None = No
             "it, which leaves guests running"
         ) from None
     except libvirt.libvirtError as error:
-        raise HostError(f"{name}: libvirt could not {what}: {_reason(error)}") from None
+        unknown = getattr(error, "get_error_code", lambda: None)() == _NO_DOMAIN
+        raise (UnknownDomainError if unknown else HostError)(f"{name}: libvirt could not {what}: {_reason(error)}") from None
 
 
 def _active(name: str, handle: Any) -> bool:

@@ -338,6 +338,121 @@ def test_a_libvirt_that_hangs_is_given_up_in_its_time(library, monkeypatch, call
     hold.set()
 
 
+# -- calls that fail for one guest -----------------------------------------------------------------
+
+LOCKED = "Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainSnapshotCreateXML)"
+
+
+class UnknownError(LibvirtError):
+    def get_error_code(self):
+        return 42
+
+
+class Refusing(Machine):
+    """A domain some of whose calls fail; ``meanwhile`` is what has happened when they do."""
+
+    def __init__(self, library, name, *calls, error=LOCKED, meanwhile=None, **more):
+        super().__init__(library, name, **more)
+        self.refused, self.error, self.meanwhile = calls, error, meanwhile
+
+    def _call(self, call):
+        if call not in self.refused:
+            return getattr(super(), call)()
+        self.active = self.active if self.meanwhile is None else self.meanwhile
+        raise LibvirtError(self.error)
+
+    def shutdown(self):
+        self._call("shutdown")
+
+    def destroy(self):
+        self._call("destroy")
+
+    def create(self):
+        self._call("create")
+
+
+@libvirt_names(isActive="is_active")
+class Slow(Machine):
+    """A domain that ends some looks after it was asked."""
+
+    looks = None
+
+    def shutdown(self):
+        self.looks = 3
+
+    def is_active(self):
+        self.looks = None if self.looks is None else self.looks - 1
+        self.active = self.active and self.looks != 0
+        return int(self.active)
+
+
+@pytest.fixture(name="no_sleep")
+def _no_sleep(monkeypatch):
+    monkeypatch.setattr(_libvirt.time, "sleep", lambda _seconds: None)
+
+
+@pytest.mark.usefixtures("no_sleep")
+def test_a_shutdown_that_fails_keeps_no_other_from_being_asked_and_waited_for(library):
+    Refusing(library, "a", "shutdown", active=True)
+    slow, deaf = Slow(library, "b", active=True), Machine(library, "c", active=True, deaf=True)
+    with pytest.raises(HostError) as error:
+        Connection().stop(["a", "b", "c"], 0.5, force=False)
+    assert str(error.value) == (
+        f"c: still running 0.5 s after being asked to shut down (by agent or ACPI); a: libvirt could not shut it down: {LOCKED}; "
+        "shut down inside the guest, or set rt_guest_force_off: true to switch it off"
+    )
+    assert (slow.active, deaf.active) == (False, True)
+
+
+@pytest.mark.usefixtures("no_sleep")
+def test_a_refused_guest_is_not_waited_for_alone(library):
+    Refusing(library, "a", "shutdown", active=True)
+    with pytest.raises(HostError, match=r"^a: libvirt could not shut it down: Timed out"):
+        Connection().stop(["a"], 10**6, force=False)
+
+
+@pytest.mark.usefixtures("no_sleep")
+def test_force_switches_off_every_guest_also_one_whose_shutdown_fails(library):
+    first = Refusing(library, "a", "shutdown", "destroy", active=True)
+    others = [Refusing(library, "b", "shutdown", active=True), Machine(library, "c", active=True, deaf=True)]
+    with pytest.raises(HostError, match=rf"^a: libvirt could not switch it off: {LOCKED[:9]}.*\)$"):
+        Connection().stop(["a", "b", "c"], 0, force=True)
+    assert (first.active, [other.active for other in others]) == (True, [False, False])
+
+
+@pytest.mark.usefixtures("no_sleep")
+@pytest.mark.parametrize("calls", [["shutdown"], ["shutdown", "destroy"], ["destroy"]])
+def test_a_guest_that_ends_meanwhile_is_no_failure(library, calls):
+    error = "Requested operation is not valid: domain is not running"
+    Refusing(library, "a", *calls, error=error, meanwhile=False, active=True, deaf=True)
+    Connection().stop(["a"], 0, force="destroy" in calls)
+
+
+@pytest.mark.parametrize("gone", ["before", "after"])
+def test_a_guest_that_libvirt_forgets_when_it_ends_is_no_failure(library, monkeypatch, gone):
+    machine = Machine(library, "a", active=True)
+
+    def lookup(_self, name):
+        raise UnknownError(f"no domain {name}")
+
+    def end():
+        monkeypatch.setattr(Library, "lookupByName", lookup)
+
+    monkeypatch.setattr(machine, "shutdown", end)
+    if gone == "before":
+        end()
+    Connection().stop(["a"], 10, force=False)
+
+
+def test_a_guest_that_starts_meanwhile_is_no_failure(library):
+    error = "Requested operation is not valid: domain is already running"
+    Refusing(library, "a", "create", error=error, meanwhile=True)
+    Connection().start("a")
+    Refusing(library, "b", "create")
+    with pytest.raises(HostError, match=r"^b: libvirt could not start it: Timed out"):
+        Connection().start("b")
+
+
 def test_a_refusal_that_quotes_the_definition_shows_no_password(library, monkeypatch):
     def refuse(_self, xml, _flags):
         raise LibvirtError(f"XML error in {xml}")

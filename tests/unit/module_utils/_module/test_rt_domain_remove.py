@@ -9,6 +9,7 @@ import os
 import struct
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.backup import BACKUPS, SAVED
 from unit.guests import OTHER, PLC, gone, resources
 from unit.trees import fill
@@ -114,6 +115,14 @@ def test_a_disk_that_a_guest_of_the_list_is_to_get_is_not_removed(node):
     heir = {**PLC, "name": "plc2"}
     assert "disk /images/plc1.qcow2 is not removed, since domain plc2 has it too" in node.refuse(gone(remove_disks=True), heir)
     node.converge(gone(), heir)
+
+
+def test_guests_that_are_down_when_another_does_not_end_are_named(node):
+    node.run(PLC, OTHER)
+    node.libvirt.deaf = {"plc1"}
+    with pytest.raises(HostError, match=r"^plc1: still running .*\. historian ended as requested and stay off$"):
+        node.run(state="absent", stop_running=True)
+    assert set(node.libvirt.definitions) == {"historian", "plc1"}
 
 
 def test_everything_is_taken_back_but_disks_and_what_others_made(node):
