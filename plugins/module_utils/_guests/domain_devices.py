@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 
 from .domain_xml import DomainError, drop, ensure, set_attributes
 from .guest import Disk, Guest
+from .hiding import clean
 from .network import port_name, socket_path
 
 #: The serial port that QEMU's guest agent listens on, and libvirt looks for, by this name.
@@ -83,7 +84,7 @@ def _check_foreign_disk(old: ET.Element, disk: Disk, guest: Guest) -> None:
     path = None if source is None else source.get("file") or source.get("dev") or source.get("name") or "a disk of another kind"
     if path not in (None, disk.path):  # None: an empty drive
         raise DomainError(
-            f"realtime_guests: {guest.name}: disk {disk.path} would be {disk.target}, but its domain has {path} there, "
+            f"realtime_guests: {guest.name}: disk {disk.path} would be {disk.target}, but its domain has {clean(path)} there, "
             "which is not in disks; "
             f"add that to disks, or move it to another target with virsh edit {guest.name}"
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .._cpus.cpulist import parse_or_empty
 from .._cpus.errors import RefusalError
 from .cells import Cell
+from .hiding import bare, hide
 from .pinning import Existing
 
 #: Namespace of the metadata with the guest's owner and the devices that this collection made.
@@ -79,76 +80,15 @@ def canonical(element: ET.Element) -> str:
     return ET.canonicalize(to_text(element), strip_text=True)
 
 
-#: Words in the name of a secret.
-_WORD = r"passw(?:or)?d|passphrase|secret|token|cookie|credential|(?:api|access|private)[_-]?key"
-#: Attributes and elements that hold a secret: passwords of VNC and SPICE, cookies of disks, and those in other programs' metadata.
-_SECRET = re.compile(rf"(?:{_WORD}|pass)s?$", re.IGNORECASE)
-#: The name in a pair of name and value, such as a variable of QEMU's environment.
-_LABEL = re.compile(rf"{_WORD}|pass(?![a-z])", re.IGNORECASE)
-#: A value within a text: quoted, a list or object of JSON to the end, or up to a comma (doubled ones are QEMU's way to write one).
-_VALUE = r"""("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[\[{].*|(?:,,|[^,\n])+)"""
-#: A secret within a text, as on QEMU's command line: password=x, {"password": "x"}, https://user:x@host.
-_INLINE = re.compile(rf"((?:{_WORD})[\w-]*[\"']?\s*[=:]\s*){_VALUE}", re.IGNORECASE | re.DOTALL)
-_IN_URL = re.compile(r"(://[^/\s:@]*:)([^/\s]+)(?=@)")
-#: The data of a secret object of QEMU: secret,id=y,data=x, or the same as JSON, in any order.
-_OBJECT = re.compile(r"\bsecret\b")
-_DATA = re.compile(rf"(\bdata[\"']?\s*[=:]\s*){_VALUE}", re.DOTALL)
-HIDDEN = "(hidden)"
-
-
 def secrets_of(tree: ET.Element) -> set[str]:
     """Return the secrets in a domain's XML, each also as it is without the quotes and doubled commas around and in it."""
-    found: set[str] = set()
-    _hide(copy.deepcopy(tree), found)
-    bare = {secret.strip("\"'").replace(",,", ",") for secret in found}
-    return {secret.strip() for secret in found | bare} - {""}
-
-
-def _hide(tree: ET.Element, found: set[str]) -> None:
-    """Replace the secrets of a tree; ``found`` gets them."""
-
-    def hidden(match: re.Match[str]) -> str:
-        found.add(match[2])
-        return f"{match[1]}{HIDDEN}"
-
-    def shown(text: str, *, secret: bool) -> str:
-        if secret and text.strip():
-            found.add(text.strip())
-            return HIDDEN
-        for pattern in (_INLINE, _IN_URL, *([_DATA] if _OBJECT.search(text) else [])):
-            text = pattern.sub(hidden, text)
-        return text
-
-    named = {
-        id(item)
-        for node in tree.iter()
-        if _is_labelled(node)
-        for item in (node, *node)
-        if item is node or _local(item) == "value"
-    }
-    for node in tree.iter():
-        labelled = id(node) in named
-        if (node.text or "").strip():
-            node.text = shown(node.text or "", secret=labelled or bool(_SECRET.search(_local(node))))
-        for key, value in node.attrib.items():
-            node.set(key, shown(value, secret=bool(_SECRET.search(key)) or (labelled and key == "value")))
-
-
-def _is_labelled(node: ET.Element) -> bool:
-    """Whether an element names a secret beside its value: <env name="PASSWORD" value="x"/>, <item><key>password</key><value>x</value></item>."""
-    labels = [node.get("name"), node.get("key"), *(child.text for child in node if _local(child) in ("name", "key"))]
-    return any(_LABEL.search(label) for label in labels if label)
-
-
-def _local(node: ET.Element) -> str:
-    """Return an element's name without its namespace; a comment has none."""
-    return node.tag.rpartition("}")[2] if isinstance(node.tag, str) else ""
+    return bare(hide(copy.deepcopy(tree)))
 
 
 def pretty(element: ET.Element) -> str:
     """Return an element as indented text for a diff; people see that it holds a secret, not which."""
     clone = copy.deepcopy(element)
-    _hide(clone, set())
+    hide(clone)
     return indented(clone)
 
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from .._cpus.errors import HostError
 from .._host.host import Host
 from .guest import GuestError
+from .hiding import clean
 from .mentions import mentions
 
 #: The users that QEMU runs as (Debian and Ubuntu, RHEL family); libvirt gives a running guest's images to them.
@@ -301,7 +302,7 @@ def _local(name: str, image: str, host: Host) -> list[str]:
         try:
             found = list(_filenames(json.loads(name[5:])))
         except (ValueError, RecursionError):
-            raise HostError(f"the backing file of {image} cannot be read: {name[:200]!r}") from None
+            raise HostError(f"the backing file of {image} cannot be read: {clean(name)[:200]!r}") from None
     else:
         found = [name]
     paths = []

@@ -462,3 +462,43 @@ def test_a_refusal_that_quotes_the_definition_shows_no_password(library, monkeyp
         Connection().define("plc1", "<domain><devices><graphics type='vnc' passwd='pl4nted'/></devices></domain>")
     assert "pl4nted" not in str(error.value)
     assert "(hidden)" in str(error.value)
+
+
+PLANTED = (
+    "<domain><name>a</name><devices><graphics type='vnc' passwd='pl4nted'/></devices><qemu:commandline "
+    "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:arg value='secret,id=s,data=other'/></qemu:commandline></domain>"
+)
+
+
+@pytest.mark.parametrize("call", ["create", "shutdown", "destroy", "setAutostart", "undefineFlags", "pinEmulator", "define"])
+def test_no_error_of_any_call_shows_a_secret_of_the_definition(library, monkeypatch, call):
+    machine = Machine(library, "a", active=call in ("shutdown", "destroy"), deaf=True)
+    monkeypatch.setattr(machine, "XMLDesc", lambda _flags: PLANTED, raising=False)
+
+    def refuse(*_arguments):
+        raise LibvirtError("internal error: kvm: -object secret,id=s,data=other: Invalid parameter\nkvm: pl4nted")
+
+    monkeypatch.setattr(*((library, "defineXMLFlags") if call == "define" else (machine, call)), refuse, raising=False)
+    connection = Connection()
+    connection.domains()
+    act = {
+        "create": lambda: connection.start("a"),
+        "shutdown": lambda: connection.stop(["a"], 0, force=False),
+        "destroy": lambda: connection.stop(["a"], 0, force=True),
+        "setAutostart": lambda: connection.set_autostart("a", autostart=True),
+        "undefineFlags": lambda: connection.remove("a"),
+        "pinEmulator": lambda: connection.pin("a", "emulator", [1], 2),
+        "define": lambda: connection.define("a", PLANTED),
+    }[call]
+    with pytest.raises(HostError) as error:
+        act()
+    assert "internal error: kvm: -object secret,id=s,data=(hidden): Invalid parameter kvm: (hidden)" in str(error.value)
+
+
+def test_a_start_of_an_unknown_domain_shows_nothing_that_looks_like_a_secret(library):
+    error = "kvm: -drive file=rbd:pool/x:key=pl4nted:auth=cephx: could not open\nkvm: -object secret,id=s,data=pl4nted: Invalid"
+    Refusing(library, "a", "create", error=error)
+    with pytest.raises(HostError) as refusal:
+        Connection().start("a")
+    assert "pl4nted" not in str(refusal.value)
+    assert "kvm: -drive file=rbd:pool/x:key=(hidden):auth=cephx: could not open" in str(refusal.value)
