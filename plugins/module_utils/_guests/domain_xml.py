@@ -24,6 +24,8 @@ DEVICE = f"{{{NAMESPACE}}}device"
 UNITS = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "MB": 10**6, "M": 1 << 20, "MiB": 1 << 20}
 UNITS.update({"GB": 10**9, "G": 1 << 30, "GiB": 1 << 30, "TB": 10**12, "T": 1 << 40, "TiB": 1 << 40})
 
+#: Deeper metadata is no program's.
+_LEVELS = 100
 _DECLARATION = re.compile(r"\sxmlns:(?!realtime=)([\w.-]+)=[\"']([^\"'&<>]+)[\"']")
 
 for _prefix, _uri in (
@@ -70,6 +72,21 @@ def parse(text: str) -> ET.Element:
         raise DomainError(f"libvirt gave XML that cannot be read: {error}") from None
 
 
+def clone(tree: ET.Element) -> ET.Element:
+    """Return a copy that functions which call themselves can work on."""
+    _require_levels(tree)
+    return copy.deepcopy(tree)
+
+
+def _require_levels(tree: ET.Element) -> None:
+    level = list(tree)
+    for _depth in range(_LEVELS):
+        level = [child for element in level for child in element]
+    if level:
+        name = tree.findtext("name") or tree.tag
+        raise DomainError(f"domain {name}: its XML is nested more than {_LEVELS} levels deep; mend it with virsh edit {name}")
+
+
 def to_text(tree: ET.Element) -> str:
     """Return XML for libvirt."""
     return ET.tostring(tree, encoding="unicode")
@@ -82,25 +99,25 @@ def canonical(element: ET.Element) -> str:
 
 def secrets_of(tree: ET.Element) -> set[str]:
     """Return the secrets in a domain's XML, each also as it is without the quotes and doubled commas around and in it."""
-    return bare(hide(copy.deepcopy(tree)))
+    return bare(hide(clone(tree)))
 
 
 def pretty(element: ET.Element) -> str:
     """Return an element as indented text for a diff; people see that it holds a secret, not which."""
-    clone = copy.deepcopy(element)
-    hide(clone)
-    return indented(clone)
+    shown = clone(element)
+    hide(shown)
+    return indented(shown)
 
 
 def indented(element: ET.Element) -> str:
     """Return an element as indented text, secrets included."""
-    clone = copy.deepcopy(element)
-    for node in clone.iter():
+    shown = clone(element)
+    for node in shown.iter():
         node.tail = None
         if len(node) and not (node.text or "").strip():
             node.text = None
-    ET.indent(clone)
-    return to_text(clone) + "\n"
+    ET.indent(shown)
+    return to_text(shown) + "\n"
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -146,6 +163,18 @@ def whole(text: str | None) -> int | None:
     """Return a number of vCPUs, or of one, as libvirt allows them; None for anything else."""
     found = re.fullmatch(r"\s*([0-9]{1,5})\s*", text or "", re.ASCII)
     return int(found[1]) if found else None
+
+
+def number_of(tree: ET.Element, element: ET.Element | None, key: str, default: int = 0) -> int:
+    """Return a number of an element of a domain; one that libvirt would not accept is refused by name."""
+    text = None if element is None else element.get(key)
+    found = whole(text) if text else default
+    if found is None:
+        name, tag = tree.findtext("name"), "" if element is None else element.tag
+        raise DomainError(
+            f"domain {name}: its element {tag} has {key}={(text or '')[:40]!r}, which is no number; mend it with virsh edit {name}"
+        )
+    return found
 
 
 def read_schedulers(tree: ET.Element) -> dict[int, str]:
@@ -195,7 +224,7 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
         hugepages="none" if pages is None else "1G" if kib_of_page(pages) >= 1 << 20 else "2M",
         nodes=_nodes_of(tree.find("numatune/memory")) or tuple(sorted({node for cell in cells.values() for node in cell.nodes})),
         cells=cells,
-        threads=int(topology.get("threads") or 1) if topology is not None else 1,
+        threads=number_of(tree, topology, "threads", 1),
     )
 
 
@@ -304,6 +333,8 @@ def differences(before: ET.Element | None, after: ET.Element) -> list[Difference
     """Return the elements that differ, each with its text before and after."""
     if before is None:
         return [Difference("domain", None, pretty(after))]
+    for tree in (before, after):
+        _require_levels(tree)
     old, new = _units(before), _units(after)
     found = []
     for name in [*old, *(name for name in new if name not in old)]:

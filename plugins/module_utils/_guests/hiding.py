@@ -22,14 +22,17 @@ _LABEL = re.compile(rf"{_WORD}|pass(?![a-z])", re.IGNORECASE)
 #: A value within a text: quoted, a list or object of JSON to the end, or up to a comma (doubled ones are QEMU's way to write one).
 _VALUE = r"""("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[\[{].*|(?:,,|[^,\n])+)"""
 _ANY = re.IGNORECASE | re.DOTALL
+#: A value in YAML on the lines that follow its key, further in.
+_BLOCK = (
+    rf"((?:^|\n)([ \t]*)(- )?[\w.\"'-]*(?:{_WORD}|{_PASS})[\w.-]*[\"']?[ \t]*:[ \t]*(?:[|>][^\n]*)?)"
+    r"(?P<hide>(?:\n\2(?(3)  )(?:[ \t]+|- )[^\n]*|\n[ \t]*(?=\n))+)"
+)
 #: Secrets within any text; the first group stays, the second is hidden. From the longest form to the shortest.
 _EVERYWHERE = tuple(
     re.compile(pattern, _ANY)
     for pattern in (
         r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(?=-----END|$)",
-        # YAML: the key's line ends, and lines that are further in follow
-        rf"((?:^|\n)([ \t]*)(- )?[\w.\"'-]*(?:{_WORD}|{_PASS})[\w.-]*[\"']?[ \t]*:[ \t]*(?:[|>][^\n]*)?)"
-        r"(?P<hide>(?:\n\2(?(3)  )(?:[ \t]+|- )[^\n]*|\n[ \t]*(?=\n))+)",
+        _BLOCK,
         # markup in a text or comment: <password>x</password>, <item name="password">x</item>
         rf"(<([\w:.-]*(?:{_WORD}|{_PASS})[\w.-]*)(?:\s[^<>]*)?>)(?P<hide>.*?)(?=</\2|$)",
         rf"(<([\w:.-]+)\s[^<>]*\b(?:name|key)\s*=\s*[\"'][^\"'<>]*(?:{_WORD}|{_PASS})[^<>]*>)(?P<hide>.*?)(?=</\2|$)",
