@@ -7,6 +7,7 @@ import os
 import xml.etree.ElementTree as ET
 
 from .._cpus.errors import HostError
+from .._host.files import read_file
 from .._host.host import Host
 from .._host.journal import STATE_DIR
 from .domain_xml import indented
@@ -45,11 +46,11 @@ def _read_variables(host: Host, name: str, tree: ET.Element) -> bytes | None:
     if not path:
         source = tree.find("os/nvram/source")
         path = "" if source is None else source.get("file") or ""
-    if not path.startswith("/") or not host.exists(path):
+    if not path.startswith("/") or not os.path.isfile(host.path(path)):  # QEMU's user can put a pipe into its place
         return None
     try:
-        with open(host.path(path), "rb") as stream:
-            content = stream.read(_NVRAM_BYTES + 1)
+        return read_file(host.path(path), _NVRAM_BYTES)
+    except (OverflowError, FileNotFoundError):
+        return None
     except OSError as error:
         raise HostError(f"{name}: its UEFI variables {path} cannot be read, so it is not removed: {error.strerror}") from None
-    return content if len(content) <= _NVRAM_BYTES else None

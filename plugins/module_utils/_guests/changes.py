@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from .._isolation.moves import Moves
 from .backup import BACKUPS, keep_backup
 from .domain_xml import differences, is_ours, our_devices, parse, pretty, shape, to_text
 from .guest import Guest, GuestError
-from .images import Identity, backing_files, disk_files, identify, remove_image, used_files
+from .images import Identity, backing_files, disk_files, identify, loop_files, remove_image, used_files
 from .libvirt import Connection, Domain
 from .plan import GuestPlan
 from .roles import WORKER
@@ -56,8 +57,16 @@ class Changes:
         self.stopping += names
         for number, name in enumerate(names):
             change = Change(f"domain {name}: state", "running", "shut off", "guest", "requested by its state")
-            make = partial(self.connection.stop, names, self.timeout_s, force=self.force_off)
-            self.host.follow_up(change, make if number == 0 else _nothing)
+            self.host.follow_up(change, partial(self._stop, names) if number == 0 else _nothing)
+
+    def _stop(self, names: Sequence[str]) -> None:
+        try:
+            self.connection.stop(names, self.timeout_s, force=self.force_off)
+        except HostError as error:
+            with suppress(HostError):  # libvirt may answer no more
+                off = sorted(name for name, domain in self.connection.domains().items() if name in names and not domain.running)
+                error = HostError(f"{error}. {', '.join(off)} ended as requested and stay off") if off else error
+            raise error from None
 
     def start(self, plan: GuestPlan) -> None:
         """Plan to start a guest."""
@@ -156,6 +165,8 @@ class Changes:
             files = list(disk_files(self.host, disk))
             if files and files[0][0] not in going.values():
                 yield from ((identity, (f"disk {files[0][1]} of the same guest, which stays,", path)) for identity, path in files)
+        for identity, path, device in loop_files(self.host):
+            yield identity, (f"loop device {device} (losetup --detach ends that)", path)
         for plan in plans:
             for planned in plan.guest.disks:
                 yield from (

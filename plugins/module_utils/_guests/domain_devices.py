@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from .domain_xml import DomainError, drop, ensure, set_attributes
+from .domain_xml import DomainError, drop, ensure, number_of, set_attributes
 from .guest import Disk, Guest
+from .hiding import clean
 from .network import port_name, socket_path
 
 #: The serial port that QEMU's guest agent listens on, and libvirt looks for, by this name.
@@ -44,7 +45,7 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
         _merge_interface(old if old is not None else _new_interface(devices), guest, attachment.network.name)
     if guest.agent:
         _merge_channel(devices, channels.get(AGENT_CHANNEL))
-    _check_io_threads(devices, guest)
+    _check_io_threads(tree, guest)
     if guest.realtime:  # ballooning would reclaim locked memory
         balloons = devices.findall("memballoon")
         if len(balloons) != 1 or balloons[0].get("model") != "none":
@@ -64,11 +65,11 @@ def _io_thread(guest: Guest, number: int, disk: Disk) -> str | None:
     return str(number % guest.io_threads + 1) if guest.io_threads and disk.bus == "virtio" else None
 
 
-def _check_io_threads(devices: ET.Element, guest: Guest) -> None:
+def _check_io_threads(tree: ET.Element, guest: Guest) -> None:
     """Refuse fewer I/O threads than other devices of the guest use."""
-    used = [driver.get("iothread") for driver in devices.findall("*/driver[@iothread]")]
-    used += [item.get("id") for item in devices.findall("*/driver/iothreads/iothread")]
-    most = max((int(number or 0) for number in used), default=0)
+    used = [number_of(tree, item, "iothread") for item in tree.findall("devices/*/driver[@iothread]")]
+    used += [number_of(tree, item, "id") for item in tree.findall("devices/*/driver/iothreads/iothread")]
+    most = max(used, default=0)
     if most > guest.io_threads:
         raise DomainError(
             f"realtime_guests: {guest.name}: a device of its domain uses I/O thread {most}, "
@@ -83,7 +84,7 @@ def _check_foreign_disk(old: ET.Element, disk: Disk, guest: Guest) -> None:
     path = None if source is None else source.get("file") or source.get("dev") or source.get("name") or "a disk of another kind"
     if path not in (None, disk.path):  # None: an empty drive
         raise DomainError(
-            f"realtime_guests: {guest.name}: disk {disk.path} would be {disk.target}, but its domain has {path} there, "
+            f"realtime_guests: {guest.name}: disk {disk.path} would be {disk.target}, but its domain has {clean(path)} there, "
             "which is not in disks; "
             f"add that to disks, or move it to another target with virsh edit {guest.name}"
         )

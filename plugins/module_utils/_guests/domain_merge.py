@@ -9,7 +9,6 @@ node numbers where guest nodes are meant).
 
 from __future__ import annotations
 
-import copy
 import math
 import uuid
 import xml.etree.ElementTree as ET
@@ -22,6 +21,7 @@ from .domain_xml import (
     DEVICE,
     OURS,
     DomainError,
+    clone,
     drop,
     drop_empty,
     ensure,
@@ -66,7 +66,7 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     ``live`` merges into the XML of a running guest, to find what it lacks: it leaves out what libvirt shows there in
     another form (an expanded CPU model, a balloon's size).
     """
-    tree = copy.deepcopy(current)
+    tree = clone(current)
     _merge_metadata(tree, guest)
     if guest.description:
         set_text(tree, "description", guest.description)
@@ -301,7 +301,7 @@ def _merge_topology(cpu: ET.Element, guest: Guest, threads: int) -> None:
     """Give a real-time guest the cores that its vCPUs have; remove a topology that does not match the number of vCPUs."""
     topology = cpu.find("topology")
     given = topology.attrib if topology is not None else {}
-    adds_up = math.prod(int(count) for count in given.values()) == guest.vcpus
+    adds_up = math.prod(whole(count) or 0 for count in given.values()) == guest.vcpus
     cores = str(guest.vcpus // threads)
     if guest.realtime and not (adds_up and given.get("cores") == cores and given.get("threads", "1") == str(threads)):
         drop(cpu, "topology")

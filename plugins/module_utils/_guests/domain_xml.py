@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .._cpus.cpulist import parse_or_empty
 from .._cpus.errors import RefusalError
 from .cells import Cell
+from .hiding import bare, hide
 from .pinning import Existing
 
 #: Namespace of the metadata with the guest's owner and the devices that this collection made.
@@ -23,6 +24,8 @@ DEVICE = f"{{{NAMESPACE}}}device"
 UNITS = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "MB": 10**6, "M": 1 << 20, "MiB": 1 << 20}
 UNITS.update({"GB": 10**9, "G": 1 << 30, "GiB": 1 << 30, "TB": 10**12, "T": 1 << 40, "TiB": 1 << 40})
 
+#: Deeper metadata is no program's.
+_LEVELS = 100
 _DECLARATION = re.compile(r"\sxmlns:(?!realtime=)([\w.-]+)=[\"']([^\"'&<>]+)[\"']")
 
 for _prefix, _uri in (
@@ -69,6 +72,21 @@ def parse(text: str) -> ET.Element:
         raise DomainError(f"libvirt gave XML that cannot be read: {error}") from None
 
 
+def clone(tree: ET.Element) -> ET.Element:
+    """Return a copy that functions which call themselves can work on."""
+    _require_levels(tree)
+    return copy.deepcopy(tree)
+
+
+def _require_levels(tree: ET.Element) -> None:
+    level = list(tree)
+    for _depth in range(_LEVELS):
+        level = [child for element in level for child in element]
+    if level:
+        name = tree.findtext("name") or tree.tag
+        raise DomainError(f"domain {name}: its XML is nested more than {_LEVELS} levels deep; mend it with virsh edit {name}")
+
+
 def to_text(tree: ET.Element) -> str:
     """Return XML for libvirt."""
     return ET.tostring(tree, encoding="unicode")
@@ -79,88 +97,27 @@ def canonical(element: ET.Element) -> str:
     return ET.canonicalize(to_text(element), strip_text=True)
 
 
-#: Words in the name of a secret.
-_WORD = r"passw(?:or)?d|passphrase|secret|token|cookie|credential|(?:api|access|private)[_-]?key"
-#: Attributes and elements that hold a secret: passwords of VNC and SPICE, cookies of disks, and those in other programs' metadata.
-_SECRET = re.compile(rf"(?:{_WORD}|pass)s?$", re.IGNORECASE)
-#: The name in a pair of name and value, such as a variable of QEMU's environment.
-_LABEL = re.compile(rf"{_WORD}|pass(?![a-z])", re.IGNORECASE)
-#: A value within a text: quoted, a list or object of JSON to the end, or up to a comma (doubled ones are QEMU's way to write one).
-_VALUE = r"""("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[\[{].*|(?:,,|[^,\n])+)"""
-#: A secret within a text, as on QEMU's command line: password=x, {"password": "x"}, https://user:x@host.
-_INLINE = re.compile(rf"((?:{_WORD})[\w-]*[\"']?\s*[=:]\s*){_VALUE}", re.IGNORECASE | re.DOTALL)
-_IN_URL = re.compile(r"(://[^/\s:@]*:)([^/\s]+)(?=@)")
-#: The data of a secret object of QEMU: secret,id=y,data=x, or the same as JSON, in any order.
-_OBJECT = re.compile(r"\bsecret\b")
-_DATA = re.compile(rf"(\bdata[\"']?\s*[=:]\s*){_VALUE}", re.DOTALL)
-HIDDEN = "(hidden)"
-
-
 def secrets_of(tree: ET.Element) -> set[str]:
     """Return the secrets in a domain's XML, each also as it is without the quotes and doubled commas around and in it."""
-    found: set[str] = set()
-    _hide(copy.deepcopy(tree), found)
-    bare = {secret.strip("\"'").replace(",,", ",") for secret in found}
-    return {secret.strip() for secret in found | bare} - {""}
-
-
-def _hide(tree: ET.Element, found: set[str]) -> None:
-    """Replace the secrets of a tree; ``found`` gets them."""
-
-    def hidden(match: re.Match[str]) -> str:
-        found.add(match[2])
-        return f"{match[1]}{HIDDEN}"
-
-    def shown(text: str, *, secret: bool) -> str:
-        if secret and text.strip():
-            found.add(text.strip())
-            return HIDDEN
-        for pattern in (_INLINE, _IN_URL, *([_DATA] if _OBJECT.search(text) else [])):
-            text = pattern.sub(hidden, text)
-        return text
-
-    named = {
-        id(item)
-        for node in tree.iter()
-        if _is_labelled(node)
-        for item in (node, *node)
-        if item is node or _local(item) == "value"
-    }
-    for node in tree.iter():
-        labelled = id(node) in named
-        if (node.text or "").strip():
-            node.text = shown(node.text or "", secret=labelled or bool(_SECRET.search(_local(node))))
-        for key, value in node.attrib.items():
-            node.set(key, shown(value, secret=bool(_SECRET.search(key)) or (labelled and key == "value")))
-
-
-def _is_labelled(node: ET.Element) -> bool:
-    """Whether an element names a secret beside its value: <env name="PASSWORD" value="x"/>, <item><key>password</key><value>x</value></item>."""
-    labels = [node.get("name"), node.get("key"), *(child.text for child in node if _local(child) in ("name", "key"))]
-    return any(_LABEL.search(label) for label in labels if label)
-
-
-def _local(node: ET.Element) -> str:
-    """Return an element's name without its namespace; a comment has none."""
-    return node.tag.rpartition("}")[2] if isinstance(node.tag, str) else ""
+    return bare(hide(clone(tree)))
 
 
 def pretty(element: ET.Element) -> str:
     """Return an element as indented text for a diff; people see that it holds a secret, not which."""
-    clone = copy.deepcopy(element)
-    _hide(clone, set())
-    return indented(clone)
+    shown = clone(element)
+    hide(shown)
+    return indented(shown)
 
 
 def indented(element: ET.Element) -> str:
     """Return an element as indented text, secrets included."""
-    clone = copy.deepcopy(element)
-    for node in clone.iter():
+    shown = clone(element)
+    for node in shown.iter():
         node.tail = None
         if len(node) and not (node.text or "").strip():
             node.text = None
-    ET.indent(clone)
-    return to_text(clone) + "\n"
+    ET.indent(shown)
+    return to_text(shown) + "\n"
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -206,6 +163,18 @@ def whole(text: str | None) -> int | None:
     """Return a number of vCPUs, or of one, as libvirt allows them; None for anything else."""
     found = re.fullmatch(r"\s*([0-9]{1,5})\s*", text or "", re.ASCII)
     return int(found[1]) if found else None
+
+
+def number_of(tree: ET.Element, element: ET.Element | None, key: str, default: int = 0) -> int:
+    """Return a number of an element of a domain; one that libvirt would not accept is refused by name."""
+    text = None if element is None else element.get(key)
+    found = whole(text) if text else default
+    if found is None:
+        name, tag = tree.findtext("name"), "" if element is None else element.tag
+        raise DomainError(
+            f"domain {name}: its element {tag} has {key}={(text or '')[:40]!r}, which is no number; mend it with virsh edit {name}"
+        )
+    return found
 
 
 def read_schedulers(tree: ET.Element) -> dict[int, str]:
@@ -255,7 +224,7 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
         hugepages="none" if pages is None else "1G" if kib_of_page(pages) >= 1 << 20 else "2M",
         nodes=_nodes_of(tree.find("numatune/memory")) or tuple(sorted({node for cell in cells.values() for node in cell.nodes})),
         cells=cells,
-        threads=int(topology.get("threads") or 1) if topology is not None else 1,
+        threads=number_of(tree, topology, "threads", 1),
     )
 
 
@@ -364,6 +333,8 @@ def differences(before: ET.Element | None, after: ET.Element) -> list[Difference
     """Return the elements that differ, each with its text before and after."""
     if before is None:
         return [Difference("domain", None, pretty(after))]
+    for tree in (before, after):
+        _require_levels(tree)
     old, new = _units(before), _units(after)
     found = []
     for name in [*old, *(name for name in new if name not in old)]:

@@ -7,6 +7,7 @@ inode, and removed in the folder that was opened link by link. What cannot be de
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
@@ -21,6 +22,8 @@ from typing import Any, NamedTuple
 from .._cpus.errors import HostError
 from .._host.host import Host
 from .guest import GuestError
+from .hiding import clean
+from .mentions import mentions
 
 #: The users that QEMU runs as (Debian and Ubuntu, RHEL family); libvirt gives a running guest's images to them.
 QEMU_USERS = ("libvirt-qemu", "qemu")
@@ -31,6 +34,11 @@ _QCOW = b"QFI\xfb"
 _OPAQUE = {b"QED\0": "qed", b"KDMV": "vmdk", b"COWD": "vmdk", b"# Di": "vmdk"}
 #: Formats without a backing file; libvirt takes a disk without a format for raw.
 _PLAIN = (None, "raw", "luks", "iso")
+#: Elements with QEMU's own arguments, and the argument that has it read further ones from a file.
+_QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
+_ELSEWHERE = re.compile(r"--?readconfig\b")
+#: The most looks at paths that one definition may name.
+_LOOKS = 500_000
 _DATA_FILE = 0x44415441  # header extension with the name of an external data file (QEMU, docs/interop/qcow2.rst)
 
 
@@ -156,14 +164,41 @@ def _user(uid: int) -> str:
 
 
 def used_files(host: Host, tree: ET.Element) -> Iterator[tuple[Identity, str]]:
-    """Yield every file that a domain names, and the backing files of its disks; ``HostError`` where that is not known."""
-    paths = [text.strip() for element in tree.iter() for text in (*element.attrib.values(), element.text or "")]
-    for path in dict.fromkeys(path for path in paths if path.startswith("/")):
-        identity = _identity(host, path)
-        if identity is not None:
-            yield identity, path
+    """Yield every file that a domain names in any text, and the backing files of its disks; ``HostError`` where that is not known."""
+    domain, looks = tree.findtext("name"), 0
+
+    def look(path: str) -> str:
+        nonlocal looks
+        looks += 1
+        if looks > _LOOKS:
+            raise HostError(f"the definition of {domain} may name more than {_LOOKS} paths")
+        return host.path(path)
+
+    for element in tree.iter():
+        of_qemu = isinstance(element.tag, str) and element.tag.startswith(_QEMU)
+        for text in filter(None, (*element.attrib.values(), element.text, element.tail)):
+            if of_qemu and _ELSEWHERE.match(text):
+                raise HostError(f"which files {text} names for {domain} on QEMU's command line is not known here")
+            whole = text.strip()
+            known = whole.startswith("/") and _info(host, whole)
+            for path in [whole] if known else mentions(text, lambda path: os.path.isdir(look(path)), relative=of_qemu):
+                look(path)
+                info = _info(host, path)
+                if info is not None:
+                    yield _of(info), path
+                if info is not None and of_qemu and _is_storage(info):
+                    yield from backing_files(host, path)  # of which format it is, is not known
     for disk in tree.findall("devices/disk"):
         yield from disk_files(host, disk)
+
+
+def loop_files(host: Host) -> Iterator[tuple[Identity, str, str]]:
+    """Yield the file under each loop device of the node, with its path and the device; what is on the device is not looked for."""
+    for place in host.glob("/sys/block/loop*/loop/backing_file"):
+        path = host.value(place) or ""
+        identity = _identity(host, path) if path.startswith("/") else None
+        if identity is not None:
+            yield identity, path, f"/dev/{place.split('/')[3]}"
 
 
 def disk_files(host: Host, disk: ET.Element) -> Iterator[tuple[Identity, str]]:
@@ -199,19 +234,28 @@ def backing_files(host: Host, path: str) -> Iterator[tuple[Identity, str]]:
 
 
 def _identity(host: Host, path: str) -> Identity | None:
+    info = _info(host, path)
+    return None if info is None else _of(info)
+
+
+def _info(host: Host, path: str) -> os.stat_result | None:
     try:
-        return _of(os.stat(host.path(path)))
+        return os.stat(host.path(path))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
         raise HostError(f"{path} cannot be looked at: {error.strerror}") from None
 
 
 def _names_in(host: Host, image: str) -> list[str]:
     """Return the names of other files in the header of an image (QEMU, docs/interop/qcow2.rst)."""
     try:
+        _require_storage(os.stat(host.path(image)), image)
         handle = os.open(host.path(image), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as stream:
+            _require_storage(os.fstat(handle), image)  # it may be another one since
             head = stream.read(1 << 16)
     except OSError as error:
         raise HostError(f"{image} cannot be read: {error.strerror}") from None
@@ -227,6 +271,16 @@ def _names_in(host: Host, image: str) -> list[str]:
         return names + (_extensions(head, offset) if version >= 3 else [])
     except (ValueError, struct.error):
         raise HostError(f"the header of {image} names a backing file in a way that cannot be read") from None
+
+
+def _is_storage(info: os.stat_result) -> bool:
+    return stat.S_ISREG(info.st_mode) or stat.S_ISBLK(info.st_mode)
+
+
+def _require_storage(info: os.stat_result, image: str) -> None:
+    """Refuse what is neither file nor block device: a pipe may wait, a device may act when it is opened."""
+    if not _is_storage(info):
+        raise HostError(f"{image} is neither a regular file nor a block device, so its backing file is not known")
 
 
 def _extensions(head: bytes, end: int) -> list[str]:
@@ -248,7 +302,7 @@ def _local(name: str, image: str, host: Host) -> list[str]:
         try:
             found = list(_filenames(json.loads(name[5:])))
         except (ValueError, RecursionError):
-            raise HostError(f"the backing file of {image} cannot be read: {name[:200]!r}") from None
+            raise HostError(f"the backing file of {image} cannot be read: {clean(name)[:200]!r}") from None
     else:
         found = [name]
     paths = []

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 from .._cpus.errors import HostError
 from .._host.deadline import LateError, within
 from .._host.host import Host
-from .domain_xml import HIDDEN, describe, parse, secrets_of
+from .domain_xml import DomainError, describe, parse, secrets_of
+from .hiding import clean
 from .pinning import Existing
 from .threads import ThreadDifference, set_scheduler
 
@@ -29,6 +31,14 @@ LONG_S = 600.0
 _SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 
 
+#: The code of libvirt's error for a domain that it does not know (VIR_ERR_NO_DOMAIN).
+_NO_DOMAIN = 42
+
+
+class UnknownDomainError(HostError):
+    """libvirt does not know the domain, or no more."""
+
+
 @dataclass
 class Domain:
     """One domain that libvirt knows."""
@@ -42,7 +52,8 @@ class Domain:
 
     def live_tree(self) -> ET.Element:
         """Return the XML of the running guest."""
-        return parse(_call(self.name, "return its live XML", lambda: self.handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)))
+        call = partial(self.handle.XMLDesc, libvirt.VIR_DOMAIN_XML_SECURE)
+        return parse(_call(self.name, "return its live XML", call, known=lambda: secrets_of(self.tree)))
 
 
 class Connection:
@@ -51,6 +62,7 @@ class Connection:
     def __init__(self, uri: str = URI, handle: Any = None) -> None:
         """``handle``: an open connection of the bindings."""
         self._validated: set[str] = set()
+        self._definitions: dict[str, list[str]] = {}  # whose secrets no message shows
         if handle is not None:
             self.handle = handle
             return
@@ -83,6 +95,7 @@ class Connection:
                 raise HostError(f"{name}: libvirt did not return its XML within {CALL_S:g} s; restart its service") from None
             except libvirt.libvirtError:
                 continue  # it no longer exists
+            self._definitions[name] = [text]
             domains[name] = Domain(handle, name, parse(text), name in running, name in autostart, name in persistent)
         return domains
 
@@ -100,57 +113,102 @@ class Connection:
         domain, so domains of one ``shape`` (the same elements and attributes) are validated once.
         """
         flags = 0 if shape in self._validated else libvirt.VIR_DOMAIN_DEFINE_VALIDATE
-        try:
-            _call(name, "define it", lambda: self.handle.defineXMLFlags(xml, flags))
-        except HostError as error:  # libvirt may quote what it refuses
-            text = str(error)
-            for secret in secrets_of(parse(xml)):
-                text = text.replace(secret, HIDDEN)
-            raise HostError(text) from None
+        self._definitions.setdefault(name, []).append(xml)
+        self._call(name, "define it", lambda: self.handle.defineXMLFlags(xml, flags))
         if shape:
             self._validated.add(shape)
 
+    def _call(self, name: str, what: str, call: Callable[[], Any], most: float | None = None) -> Any:
+        """Make one call of libvirt about a domain; its error shows no secret of a definition of it that is known."""
+        return _call(name, what, call, most, known=partial(self._secrets, name))
+
+    def _secrets(self, name: str) -> set[str]:
+        found: set[str] = set()
+        for text in self._definitions.get(name, ()):
+            with suppress(DomainError):
+                found |= secrets_of(parse(text))
+        return found
+
+    def _active(self, name: str, handle: Any) -> bool:
+        return bool(self._call(name, "return its state", handle.isActive))
+
     def set_autostart(self, name: str, autostart: bool) -> None:
         """Set whether a domain starts with the node."""
-        _call(name, "set its autostart", lambda: self.lookup(name).setAutostart(int(autostart)))
+        self._call(name, "set its autostart", lambda: self.lookup(name).setAutostart(int(autostart)))
 
     def lookup(self, name: str) -> Any:
-        return _call(name, "find it", lambda: self.handle.lookupByName(name))
+        return self._call(name, "find it", lambda: self.handle.lookupByName(name))
 
     def start(self, name: str) -> None:
+        """Start a guest that does not run; one that starts meanwhile is no failure."""
         handle = self.lookup(name)
-        if not _active(name, handle):
-            _call(name, "start it", handle.create, LONG_S)
+        if self._active(name, handle):
+            return
+        try:
+            self._call(name, "start it", handle.create, LONG_S)
+        except HostError:
+            if not self._runs(name, {}):
+                raise
 
     def stop(self, names: Collection[str], timeout_s: int, *, force: bool) -> None:
-        """Ask guests to shut down, all at once, and wait until all are off; ``force`` switches off those that still run."""
-        waiting = {name: self.lookup(name) for name in names}
-        for name, handle in waiting.items():
-            if _active(name, handle):
-                _call(name, "shut it down", handle.shutdown)
+        """Ask guests to shut down, all at once, and wait until all are off; ``force`` switches off those that still run.
+
+        A call that fails keeps none of the others from being asked, waited for or switched off; a guest that is off in the end
+        is no failure.
+        """
+        trouble: dict[str, str] = {}
+        asked = [
+            name for name in names if self._runs(name, trouble) and self._try(name, trouble, "shut it down", "shutdown", CALL_S)
+        ]
         end = time.monotonic() + timeout_s
         while True:
-            waiting = {name: handle for name, handle in waiting.items() if _active(name, handle)}
-            if not waiting or time.monotonic() > end:
+            unknown: dict[str, str] = {}
+            states = {name: self._runs(name, unknown) for name in names}
+            if not any(states[name] for name in asked) or time.monotonic() > end:
                 break
             time.sleep(0.5)
-        if waiting and not force:
-            raise HostError(
-                f"{', '.join(sorted(waiting))}: still running {timeout_s} s after being asked to shut down (by agent or "
-                "ACPI); shut down inside the guest, "
-                "or set rt_guest_force_off: true to switch it off"
-            )
-        for name, handle in waiting.items():
-            _call(name, "switch it off", handle.destroy, LONG_S)
+        trouble.update(unknown)
+        left = {name for name, runs in states.items() if runs is not False}
+        for name in [name for name in names if force and states[name]]:
+            if self._try(name, trouble, "switch it off", "destroy", LONG_S) or self._runs(name, trouble) is False:
+                left.remove(name)
+        if not left:
+            return
+        deaf = ", ".join(sorted(left - set(trouble)))
+        told = [f"{deaf}: still running {timeout_s} s after being asked to shut down (by agent or ACPI)"] if deaf else []
+        told += [trouble[name] for name in sorted(left & set(trouble))]
+        hint = "" if force else "; shut down inside the guest, or set rt_guest_force_off: true to switch it off"
+        raise HostError("; ".join(told) + hint)
+
+    def _try(self, name: str, trouble: dict[str, str], what: str, call: str, most: float) -> bool:
+        """Whether a call that ends a guest succeeds; ``trouble`` gets the words of one that does not."""
+        try:
+            self._call(name, what, getattr(self.lookup(name), call), most)
+        except HostError as error:
+            trouble[name] = str(error)
+            return False
+        return True
+
+    def _runs(self, name: str, trouble: dict[str, str]) -> bool | None:
+        """Whether a guest runs, None where libvirt does not say; one that libvirt knows no more does not run."""
+        try:
+            return self._active(name, self.lookup(name))
+        except UnknownDomainError:
+            return False
+        except HostError as error:
+            trouble.setdefault(name, str(error))
+            return None
 
     def remove(self, name: str, *, everything: bool = False) -> None:
         """Remove a domain's definition; disks stay, and unless ``everything``, so do UEFI variables and the TPM's state."""
         flags = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
         if everything:
+            # without its flag, the state of a TPM with persistent_state='yes' stays for the next guest of this name
             flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            flags |= getattr(libvirt, "VIR_DOMAIN_UNDEFINE_TPM", 0)
         else:  # libvirt before 8.9 has no flag for a TPM's state and goes by persistent_state in the definition
             flags |= libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | getattr(libvirt, "VIR_DOMAIN_UNDEFINE_KEEP_TPM", 0)
-        _call(name, "undefine it", lambda: self.lookup(name).undefineFlags(flags), LONG_S + CALL_S)
+        self._call(name, "undefine it", lambda: self.lookup(name).undefineFlags(flags), LONG_S + CALL_S)
 
     def pin(self, name: str, role: str, cpus: Iterable[int], total: int) -> None:
         """Move a thread of a running guest; libvirt keeps its cgroups in step."""
@@ -159,24 +217,26 @@ class Connection:
         live = libvirt.VIR_DOMAIN_AFFECT_LIVE
         handle = self.lookup(name)
         if role == "emulator":
-            _call(name, "move its emulator", lambda: handle.pinEmulator(bitmap, live))
+            self._call(name, "move its emulator", lambda: handle.pinEmulator(bitmap, live))
         elif role.startswith("iothread"):
-            _call(name, f"move {role}", lambda: handle.pinIOThread(int(role[8:]), bitmap, live))
+            self._call(name, f"move {role}", lambda: handle.pinIOThread(int(role[8:]), bitmap, live))
         else:
-            _call(name, f"move {role}", lambda: handle.pinVcpuFlags(int(role[4:]), bitmap, live))
+            self._call(name, f"move {role}", lambda: handle.pinVcpuFlags(int(role[4:]), bitmap, live))
 
     def set_scheduler(self, name: str, difference: ThreadDifference) -> None:
         """Give a thread of a running guest its policy; libvirt has no call for that."""
         set_scheduler(name, difference)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, secrets: Collection[str] = ()) -> str:
     text = getattr(error, "get_error_message", lambda: None)() or str(error)
-    return str(text).strip().replace("\n", " ")
+    return clean(str(text).strip(), secrets).replace("\n", " ")
 
 
-def _call(name: str, what: str, call: Callable[[], Any], most: float | None = None) -> Any:
-    """Make one call of libvirt, which itself waits without end for a daemon that hangs."""
+def _call(
+    name: str, what: str, call: Callable[[], Any], most: float | None = None, *, known: Callable[[], Collection[str]] = tuple
+) -> Any:
+    """Make one call of libvirt, which itself waits without end for a daemon that hangs; ``known`` returns secrets it may quote."""
     seconds = most or CALL_S
     try:
         return within(seconds, call)
@@ -186,11 +246,10 @@ def _call(name: str, what: str, call: Callable[[], Any], most: float | None = No
             "it, which leaves guests running"
         ) from None
     except libvirt.libvirtError as error:
-        raise HostError(f"{name}: libvirt could not {what}: {_reason(error)}") from None
-
-
-def _active(name: str, handle: Any) -> bool:
-    return bool(_call(name, "return its state", handle.isActive))
+        unknown = getattr(error, "get_error_code", lambda: None)() == _NO_DOMAIN
+        raise (UnknownDomainError if unknown else HostError)(
+            f"{name}: libvirt could not {what}: {_reason(error, known())}"
+        ) from None
 
 
 class NoConnection(Connection):

@@ -51,8 +51,15 @@ class Power:
         try:
             self.connection.stop(names, timeout_s, force=force)
         except HostError as error:
-            running = {name for name, domain in self.connection.domains().items() if domain.running}
-            ended = [name for name in asked[: asked.index(names[-1]) + 1] if name not in running]
+            going = asked[: asked.index(names[-1]) + 1]
+            try:
+                running = {name for name, domain in self.connection.domains().items() if domain.running}
+            except HostError:  # the record keeps them all
+                raise HostError(
+                    f"{error}. The node was not rebooted; which of {', '.join(sorted(going))} run is not known, since libvirt does not "
+                    "answer any more: look (virsh list --all), and start those that are off (virsh start)"
+                ) from None
+            ended = [name for name in going if name not in running]
             lost = [name for name in reversed(ended) if not self._run_again(name)]
             # one that ends later, or did not start, is started after the next reboot
             keep_stopped(self.host, [*before, *lost, *(name for name in names if name in running)])

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from .._cpus.answers import answering, decode
 from .._cpus.cpulist import format_cpulist
+from .._guests.hiding import clean
 from .._host.deadline import within
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
@@ -123,7 +124,7 @@ def connect_agent(guest: str, domain: Any) -> Agent:
         try:
             return str(within(_AGENT_S + _LIBVIRT_S, lambda: libvirt_qemu.qemuAgentCommand(domain, question, _AGENT_S, 0)))
         except libvirt.libvirtError as error:
-            reason = str(error.get_error_message() or error).strip()
+            reason = clean(str(error.get_error_message() or error).strip())
             raise LatencyError(
                 f"guest: {guest} has no agent that answers ({reason}). Install and start qemu-guest-agent in the guest and "
                 "give it the channel "

@@ -9,6 +9,7 @@ import os
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import backup as _backup
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.backup import BACKUPS, SAVED, keep_backup
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse
 from unit.trees import fill, snapshot, writable
@@ -54,6 +55,30 @@ def test_a_guest_without_variables_has_none(host, nvram):
     keep_backup(host, "plc1", domain(nvram), saved_state=False)
     assert list(kept(host)) == ["/plc1.xml"]
     assert host.exists(f"{SAVED}/plc1.save")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_only_a_regular_file_holds_variables_and_nothing_else_is_opened(host, kind, monkeypatch):
+    path = host.path("/x")
+    {"pipe": lambda: os.mkfifo(path), "folder": lambda: os.mkdir(path), "device": lambda: os.symlink("/dev/zero", path)}[kind]()
+    opened = []
+    monkeypatch.setattr(os, "open", lambda found, *more, open_=os.open, **how: opened.append(found) or open_(found, *more, **how))
+    keep_backup(host, "plc1", domain("<nvram>/x</nvram>"), saved_state=False)
+    assert list(kept(host)) == ["/plc1.xml"]
+    assert path not in opened
+
+
+def test_variables_that_become_a_pipe_while_they_are_looked_at_are_not_waited_for(host, monkeypatch):
+    os.mkfifo(host.path("/x"))
+    monkeypatch.setattr(os.path, "isfile", lambda _path: True)
+    keep_backup(host, "plc1", domain("<nvram>/x</nvram>"), saved_state=False)
+    assert list(kept(host)) == ["/plc1.xml"]
+
+
+def test_what_is_larger_than_variables_is_not_kept(host, monkeypatch):
+    monkeypatch.setattr(_backup, "_NVRAM_BYTES", 3)
+    keep_backup(host, "plc1", domain(f"<nvram>{VARIABLES}</nvram>"), saved_state=False)
+    assert list(kept(host)) == ["/plc1.xml"]
 
 
 def test_no_name_leads_out_of_the_folder(host):

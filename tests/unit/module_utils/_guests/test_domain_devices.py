@@ -198,3 +198,12 @@ def test_an_io_thread_that_a_foreign_disk_uses():
         DomainError, match="plc1: a device of its domain uses I/O thread 2, but io_threads is 1; give io_threads: 2, or"
     ):
         merged(tree, io_threads=1)
+
+
+@pytest.mark.parametrize("driver", ["<driver iothread='x'/>", "<driver><iothreads><iothread id='x'/></iothreads></driver>"])
+def test_an_io_thread_that_is_no_number_is_refused_by_name(driver):
+    tree = edited("</devices>", f"<disk type='file'>{driver}<target dev='vdq'/></disk></devices>")
+    with pytest.raises(
+        DomainError, match=r"^domain plc1: its element (driver|iothread) has (iothread|id)='x', which is no number"
+    ):
+        merged(tree)

@@ -402,3 +402,9 @@ def test_live_xml_in_libvirts_other_form_is_no_difference():
     assert {difference.element: difference.live for difference in found} == {
         "metadata": True, "iothreads": False, "cputune": True, "devices/disk[vdb]": False
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("cores", ["y", "9" * 5000])
+def test_a_topology_of_no_numbers_is_replaced(cores):
+    tree = merged(edited('cores="4"', f'cores="{cores}"'))
+    assert at(tree, "cpu/topology") == {"sockets": "1", "cores": "4", "threads": "1"}

@@ -11,8 +11,10 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     NAMESPACE,
     DomainError,
+    clone,
     describe,
     differences,
+    indented,
     kib,
     parse,
     pretty,
@@ -234,3 +236,24 @@ def test_a_number_of_vcpus_that_no_machine_has_takes_no_memory(count):
     )
     assert describe(tree).vcpus[1] == {9}
     assert len(describe(tree).vcpus) < 4
+
+
+@pytest.mark.parametrize("threads", ["z", "9" * 5000, "-1", "1.5"])
+def test_a_number_of_threads_that_is_none_is_refused_by_name(threads):
+    tree = parse(f"<domain><name>odd</name><cpu><topology sockets='1' cores='4' threads='{threads}'/></cpu></domain>")
+    with pytest.raises(
+        DomainError, match=r"^domain odd: its element topology has threads='.{1,40}', which is no number; mend it with"
+    ):
+        describe(tree)
+
+
+def test_a_definition_without_end_is_refused_by_name():
+    deep = "<a>" * 3000 + "</a>" * 3000
+    tree = parse(f"<domain><name>odd</name><metadata>{deep}</metadata></domain>")
+    for act in (pretty, indented, clone, secrets_of, lambda tree: differences(None, tree), lambda tree: differences(tree, tree)):
+        with pytest.raises(
+            DomainError, match=r"^domain (odd|metadata): its XML is nested more than 100 levels deep; mend it with"
+        ):
+            act(tree)
+    shallow = parse(f"<domain><name>odd</name><metadata>{'<a>' * 99}{'</a>' * 99}</metadata></domain>")
+    assert differences(shallow, clone(shallow)) == []

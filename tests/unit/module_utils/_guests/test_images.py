@@ -16,6 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.images import (
     backing_files,
     identify,
+    loop_files,
     remove_image,
     used_files,
 )
@@ -166,6 +167,14 @@ def test_a_backing_file_that_is_not_known_is_an_error(host, content):
         list(backing_files(host, "/other/top"))
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_only_files_and_block_devices_are_opened_for_a_backing_file(host, kind):
+    path = host.path("/other/top")
+    os.mkfifo(path) if kind == "pipe" else os.symlink("/dev/zero", path)
+    with pytest.raises(HostError, match=r"^/other/top is neither a regular file nor a block device, so its backing file is not"):
+        list(backing_files(host, "/other/top"))
+
+
 DISK = "<disk type='{}' device='disk'><driver type='{}'/>{}</disk>"
 
 
@@ -194,3 +203,84 @@ def test_a_volume_is_not_known(host):
 def test_an_empty_drive_and_a_network_disk_have_none(host):
     disks = [DISK.format("file", "raw", ""), DISK.format("network", "raw", "<source protocol='rbd' name='pool/x'/>")]
     assert list(used_files(host, domain(*disks))) == []
+
+
+# -- its users by a text ---------------------------------------------------------------------------
+
+
+def commandline(*arguments):
+    arguments = "".join(f"<qemu:arg value='{argument}'/>" for argument in arguments)
+    return parse(
+        f"<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>x</name>"
+        f"<qemu:commandline>{arguments}</qemu:commandline></domain>"
+    )
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "if=none,format=raw,file=/images/plc1.qcow2,readonly=on",
+        "file=/other/../images/plc1.qcow2",
+        "file=/other/link",
+        "file=images/plc1.qcow2,if=none",
+        "if=none,file=./images/plc1.qcow2",
+        '{"driver":"file","filename":"/images/plc1.qcow2"}',
+        '{"driver":"file","filename":"\\/images\\u002fplc1.qcow2"}',
+        'file=json:{"driver":"file",,"filename":"/images/plc1.qcow2"}',
+        "loader,file=/images/plc1.qcow2",
+        "file:/images/plc1.qcow2",
+        "file=file:///images/plc1.qcow2",
+        "-hdb=/images/plc1.qcow2",
+        "file=/other/top.qcow2",
+        "file=blkdebug:/none:/images/plc1.qcow2",
+    ],
+)
+def test_an_image_on_qemus_command_line_is_in_use(host, argument):
+    os.symlink("../images/plc1.qcow2", host.path("/other/link"))
+    fill(host.root, {"/other/top.qcow2": qcow2("/images/plc1.qcow2")})
+    wanted = identify(host, IMAGE, "plc1")
+    assert wanted in [found for found, _path in used_files(host, commandline("-drive", argument))]
+
+
+def test_names_with_qemus_commas_and_blanks_are_found(host):
+    fill(host.root, {"/images/a, b=c.qcow2": ""})
+    wanted = identify(host, "/images/a, b=c.qcow2", "plc1")
+    assert wanted in [found for found, _path in used_files(host, commandline("file=/images/a,, b=c.qcow2,if=none"))]
+
+
+def test_an_image_in_other_texts_is_in_use_and_one_of_a_longer_name_is_not(host):
+    fill(host.root, {"/images/plc1.qcow2.old": ""})
+    wanted = identify(host, IMAGE, "plc1")
+    for text, used in [
+        ("mirrors /images/plc1.qcow2.", True),
+        ("/images/plc1.qcow2.old", False),
+        ("x=/images/plc1.qcow2.old", False),
+    ]:
+        tree = parse(f"<domain><name>x</name><metadata><a xmlns='urn:x'><b/>{text}</a></metadata></domain>")
+        assert (wanted in [found for found, _path in used_files(host, tree)]) is used, text
+
+
+def test_arguments_from_a_file_and_a_definition_without_end_are_not_known(host, monkeypatch):
+    with pytest.raises(HostError, match=r"^which files -readconfig names for x on QEMU's command line is not known here$"):
+        list(used_files(host, commandline("-readconfig", "/etc/qemu.cfg")))
+    monkeypatch.setattr(_images, "_LOOKS", 50)
+    with pytest.raises(HostError, match=r"^the definition of x may name more than 50 paths$"):
+        list(used_files(host, commandline("/,/./" * 20)))
+
+
+def test_devices_folders_and_long_names_on_the_command_line_are_no_images(host):
+    os.mkfifo(host.path("/other/pipe"))
+    long = "/" + "x" * 300
+    assert {
+        path for _found, path in used_files(host, commandline("chardev=/other/pipe", "path=/other,x", f"file={long},a=/no"))
+    } == {
+        *("/other/pipe", "/other"),
+    }
+
+
+def test_the_file_under_every_loop_device_is_in_use(host):
+    fill(
+        host.root,
+        {f"/sys/block/{loop}/loop/backing_file": f"{path}\n" for loop, path in [("loop7", IMAGE), ("loop8", "/gone (deleted)")]},
+    )
+    assert list(loop_files(host)) == [(identify(host, IMAGE, "x"), IMAGE, "/dev/loop7")]

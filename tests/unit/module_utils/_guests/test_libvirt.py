@@ -24,7 +24,7 @@ FLAGS = {
             *("VIR_DOMAIN_XML_INACTIVE", "VIR_DOMAIN_XML_SECURE", "VIR_DOMAIN_DEFINE_VALIDATE", "VIR_DOMAIN_AFFECT_LIVE"),
             *("VIR_DOMAIN_UNDEFINE_MANAGED_SAVE", "VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA"),
             *("VIR_DOMAIN_UNDEFINE_NVRAM", "VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA"),
-            *("VIR_DOMAIN_UNDEFINE_KEEP_NVRAM", "VIR_DOMAIN_UNDEFINE_KEEP_TPM"),
+            *("VIR_DOMAIN_UNDEFINE_KEEP_NVRAM", "VIR_DOMAIN_UNDEFINE_KEEP_TPM", "VIR_DOMAIN_UNDEFINE_TPM"),
         ]
     )
 }
@@ -202,10 +202,15 @@ def test_a_guest_that_does_not_shut_down_is_named_or_switched_off(library, monke
 
 @pytest.mark.parametrize(
     ("everything", "asked"),
-    [(True, {"NVRAM", "MANAGED_SAVE"}), (False, {"KEEP_NVRAM", "KEEP_TPM"})],
+    [(True, {"NVRAM", "MANAGED_SAVE", "TPM"}), (False, {"KEEP_NVRAM", "KEEP_TPM"})],
 )
-def test_a_definition_goes_and_what_belongs_to_it_stays_unless_asked_for(library, everything, asked):
+@pytest.mark.parametrize("old", [False, True])
+def test_a_definition_goes_and_what_belongs_to_it_stays_unless_asked_for(library, everything, asked, old):
+    """``old``: a libvirt before 8.9, which has no flag for a TPM's state."""
     Machine(library, "plc1")
+    if old:
+        del library.VIR_DOMAIN_UNDEFINE_TPM, library.VIR_DOMAIN_UNDEFINE_KEEP_TPM
+        asked = asked - {"TPM", "KEEP_TPM"}
     Connection().remove("plc1", everything=everything)
     names = {"SNAPSHOTS_METADATA", "CHECKPOINTS_METADATA", *asked}
     assert library.calls == [("undefineFlags", "plc1", sum(FLAGS[f"VIR_DOMAIN_UNDEFINE_{name}"] for name in names))]
@@ -333,6 +338,121 @@ def test_a_libvirt_that_hangs_is_given_up_in_its_time(library, monkeypatch, call
     hold.set()
 
 
+# -- calls that fail for one guest -----------------------------------------------------------------
+
+LOCKED = "Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainSnapshotCreateXML)"
+
+
+class UnknownError(LibvirtError):
+    def get_error_code(self):
+        return 42
+
+
+class Refusing(Machine):
+    """A domain some of whose calls fail; ``meanwhile`` is what has happened when they do."""
+
+    def __init__(self, library, name, *calls, error=LOCKED, meanwhile=None, **more):
+        super().__init__(library, name, **more)
+        self.refused, self.error, self.meanwhile = calls, error, meanwhile
+
+    def _call(self, call):
+        if call not in self.refused:
+            return getattr(super(), call)()
+        self.active = self.active if self.meanwhile is None else self.meanwhile
+        raise LibvirtError(self.error)
+
+    def shutdown(self):
+        self._call("shutdown")
+
+    def destroy(self):
+        self._call("destroy")
+
+    def create(self):
+        self._call("create")
+
+
+@libvirt_names(isActive="is_active")
+class Slow(Machine):
+    """A domain that ends some looks after it was asked."""
+
+    looks = None
+
+    def shutdown(self):
+        self.looks = 3
+
+    def is_active(self):
+        self.looks = None if self.looks is None else self.looks - 1
+        self.active = self.active and self.looks != 0
+        return int(self.active)
+
+
+@pytest.fixture(name="no_sleep")
+def _no_sleep(monkeypatch):
+    monkeypatch.setattr(_libvirt.time, "sleep", lambda _seconds: None)
+
+
+@pytest.mark.usefixtures("no_sleep")
+def test_a_shutdown_that_fails_keeps_no_other_from_being_asked_and_waited_for(library):
+    Refusing(library, "a", "shutdown", active=True)
+    slow, deaf = Slow(library, "b", active=True), Machine(library, "c", active=True, deaf=True)
+    with pytest.raises(HostError) as error:
+        Connection().stop(["a", "b", "c"], 0.5, force=False)
+    assert str(error.value) == (
+        f"c: still running 0.5 s after being asked to shut down (by agent or ACPI); a: libvirt could not shut it down: {LOCKED}; "
+        "shut down inside the guest, or set rt_guest_force_off: true to switch it off"
+    )
+    assert (slow.active, deaf.active) == (False, True)
+
+
+@pytest.mark.usefixtures("no_sleep")
+def test_a_refused_guest_is_not_waited_for_alone(library):
+    Refusing(library, "a", "shutdown", active=True)
+    with pytest.raises(HostError, match=r"^a: libvirt could not shut it down: Timed out"):
+        Connection().stop(["a"], 10**6, force=False)
+
+
+@pytest.mark.usefixtures("no_sleep")
+def test_force_switches_off_every_guest_also_one_whose_shutdown_fails(library):
+    first = Refusing(library, "a", "shutdown", "destroy", active=True)
+    others = [Refusing(library, "b", "shutdown", active=True), Machine(library, "c", active=True, deaf=True)]
+    with pytest.raises(HostError, match=rf"^a: libvirt could not switch it off: {LOCKED[:9]}.*\)$"):
+        Connection().stop(["a", "b", "c"], 0, force=True)
+    assert (first.active, [other.active for other in others]) == (True, [False, False])
+
+
+@pytest.mark.usefixtures("no_sleep")
+@pytest.mark.parametrize("calls", [["shutdown"], ["shutdown", "destroy"], ["destroy"]])
+def test_a_guest_that_ends_meanwhile_is_no_failure(library, calls):
+    error = "Requested operation is not valid: domain is not running"
+    Refusing(library, "a", *calls, error=error, meanwhile=False, active=True, deaf=True)
+    Connection().stop(["a"], 0, force="destroy" in calls)
+
+
+@pytest.mark.parametrize("gone", ["before", "after"])
+def test_a_guest_that_libvirt_forgets_when_it_ends_is_no_failure(library, monkeypatch, gone):
+    machine = Machine(library, "a", active=True)
+
+    def lookup(_self, name):
+        raise UnknownError(f"no domain {name}")
+
+    def end():
+        monkeypatch.setattr(Library, "lookupByName", lookup)
+
+    monkeypatch.setattr(machine, "shutdown", end)
+    if gone == "before":
+        end()
+    Connection().stop(["a"], 10, force=False)
+
+
+def test_a_guest_that_starts_meanwhile_is_no_failure(library):
+    error = "Requested operation is not valid: domain is already running"
+    Refusing(library, "a", "create", error=error, meanwhile=True)
+    Connection().start("a")
+    Refusing(library, "b", "create")
+    with pytest.raises(HostError, match=r"^b: libvirt could not start it: Timed out"):
+        Connection().start("b")
+
+
 def test_a_refusal_that_quotes_the_definition_shows_no_password(library, monkeypatch):
     def refuse(_self, xml, _flags):
         raise LibvirtError(f"XML error in {xml}")
@@ -342,3 +462,43 @@ def test_a_refusal_that_quotes_the_definition_shows_no_password(library, monkeyp
         Connection().define("plc1", "<domain><devices><graphics type='vnc' passwd='pl4nted'/></devices></domain>")
     assert "pl4nted" not in str(error.value)
     assert "(hidden)" in str(error.value)
+
+
+PLANTED = (
+    "<domain><name>a</name><devices><graphics type='vnc' passwd='pl4nted'/></devices><qemu:commandline "
+    "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:arg value='secret,id=s,data=other'/></qemu:commandline></domain>"
+)
+
+
+@pytest.mark.parametrize("call", ["create", "shutdown", "destroy", "setAutostart", "undefineFlags", "pinEmulator", "define"])
+def test_no_error_of_any_call_shows_a_secret_of_the_definition(library, monkeypatch, call):
+    machine = Machine(library, "a", active=call in ("shutdown", "destroy"), deaf=True)
+    monkeypatch.setattr(machine, "XMLDesc", lambda _flags: PLANTED, raising=False)
+
+    def refuse(*_arguments):
+        raise LibvirtError("internal error: kvm: -object secret,id=s,data=other: Invalid parameter\nkvm: pl4nted")
+
+    monkeypatch.setattr(*((library, "defineXMLFlags") if call == "define" else (machine, call)), refuse, raising=False)
+    connection = Connection()
+    connection.domains()
+    act = {
+        "create": lambda: connection.start("a"),
+        "shutdown": lambda: connection.stop(["a"], 0, force=False),
+        "destroy": lambda: connection.stop(["a"], 0, force=True),
+        "setAutostart": lambda: connection.set_autostart("a", autostart=True),
+        "undefineFlags": lambda: connection.remove("a"),
+        "pinEmulator": lambda: connection.pin("a", "emulator", [1], 2),
+        "define": lambda: connection.define("a", PLANTED),
+    }[call]
+    with pytest.raises(HostError) as error:
+        act()
+    assert "internal error: kvm: -object secret,id=s,data=(hidden): Invalid parameter kvm: (hidden)" in str(error.value)
+
+
+def test_a_start_of_an_unknown_domain_shows_nothing_that_looks_like_a_secret(library):
+    error = "kvm: -drive file=rbd:pool/x:key=pl4nted:auth=cephx: could not open\nkvm: -object secret,id=s,data=pl4nted: Invalid"
+    Refusing(library, "a", "create", error=error)
+    with pytest.raises(HostError) as refusal:
+        Connection().start("a")
+    assert "pl4nted" not in str(refusal.value)
+    assert "kvm: -drive file=rbd:pool/x:key=(hidden):auth=cephx: could not open" in str(refusal.value)

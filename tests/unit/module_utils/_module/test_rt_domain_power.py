@@ -130,6 +130,25 @@ def test_a_guest_that_does_not_end_is_named_and_the_others_run_again(reboot):
     assert (reboot.running, reboot.record) == (EVERYONE, None)
 
 
+def test_a_libvirt_that_answers_no_more_is_told_with_every_guest_that_may_be_down(reboot, monkeypatch):
+    reboot.libvirt.deaf = {"plc1"}
+    domains = reboot.libvirt.domains
+
+    def silent():
+        if not reboot.libvirt.calls:
+            return domains()
+        raise HostError("libvirt: libvirt could not list its domains: client socket is closed")
+
+    monkeypatch.setattr(reboot.libvirt, "domains", silent)
+    with pytest.raises(HostError) as error:
+        reboot.run("stopped", order=["plc1"])
+    assert str(error.value).endswith(
+        "The node was not rebooted; which of historian, plc1, theirs run is not known, since libvirt does not answer any more: look "
+        "(virsh list --all), and start those that are off (virsh start)"
+    )
+    assert sorted(reboot.record) == EVERYONE
+
+
 def test_a_failed_run_reports_no_change_that_it_has_reverted(reboot):
     reboot.libvirt.deaf = {"plc1"}
     host = writable(reboot.node.root, "rt_domain_power")
@@ -261,4 +280,4 @@ def test_libvirt_that_does_not_answer_after_the_boot_is_said(reboot, monkeypatch
     monkeypatch.setattr(rt_domain_power, "LIBVIRT_S", -1)
     with pytest.raises(HostError, match="so guests historian, plc1, theirs are not started"):
         reboot.run("started")
-    assert reboot.record == EVERYONE
+    assert sorted(reboot.record) == EVERYONE

@@ -9,6 +9,7 @@ import os
 import struct
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.backup import BACKUPS, SAVED
 from unit.guests import OTHER, PLC, gone, resources
 from unit.trees import fill
@@ -75,6 +76,19 @@ def test_a_disk_that_is_in_use_in_another_way_is_not_removed(node, how):
     assert said in message
 
 
+def test_a_disk_on_qemus_command_line_of_another_domain_or_under_a_loop_device_is_not_removed(node):
+    node.run({**PLC, "state": "present"})
+    argument = "<qemu:arg value='if=none,file=/images/plc1.qcow2,readonly=on'/>"
+    qemu = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
+    node.foreign(more=f"<qemu:commandline {qemu}>{argument}</qemu:commandline>")
+    said = "realtime_guests: plc1: disk /images/plc1.qcow2 is not removed, since "
+    assert node.refuse(gone(remove_disks=True)) == f"{said}domain theirs has it too"
+    node.foreign()
+    fill(node.root, {"/sys/block/loop7/loop/backing_file": "/images/plc1.qcow2\n"})
+    assert node.refuse(gone(remove_disks=True)) == f"{said}loop device /dev/loop7 (losetup --detach ends that) has it too"
+    assert (node.root / "images/plc1.qcow2").exists()
+
+
 def test_in_doubt_no_disk_is_removed(node):
     node.run(PLC)
     node.foreign(devices="<disk type='volume' device='disk'><source pool='p' volume='v'/><target dev='vda'/></disk>")
@@ -101,6 +115,14 @@ def test_a_disk_that_a_guest_of_the_list_is_to_get_is_not_removed(node):
     heir = {**PLC, "name": "plc2"}
     assert "disk /images/plc1.qcow2 is not removed, since domain plc2 has it too" in node.refuse(gone(remove_disks=True), heir)
     node.converge(gone(), heir)
+
+
+def test_guests_that_are_down_when_another_does_not_end_are_named(node):
+    node.run(PLC, OTHER)
+    node.libvirt.deaf = {"plc1"}
+    with pytest.raises(HostError, match=r"^plc1: still running .*\. historian ended as requested and stay off$"):
+        node.run(state="absent", stop_running=True)
+    assert set(node.libvirt.definitions) == {"historian", "plc1"}
 
 
 def test_everything_is_taken_back_but_disks_and_what_others_made(node):
