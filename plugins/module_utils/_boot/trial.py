@@ -22,14 +22,17 @@ from .grub_files import BootEntry
 from .loader import find_boot_loader
 from .one_shot import (
     MARK,
+    NEXT,
     TRIAL,
     OneShotError,
     Recipe,
+    arm_environment,
     bls_recipe,
-    change_environment,
+    disarm_environment,
     extra_tokens,
     frame,
     framed,
+    is_armed,
     menu_recipes,
     new_entry,
     old_entry,
@@ -112,18 +115,25 @@ class BootTrial:
         if record.state != ARMED:
             return {"state": record.state, "reason": record.reason}
         if boot == BACK:
-            waits = self._one_time() == TRIAL and _tries(text)
+            waits = self._waits() and _tries(text)
             return {"state": UNSPENT if waits else RETURNED, "reason": why_back(record, self.running, not waits)}
         return {"state": CONFIRMED if boot == DEFAULT else ARMED, "reason": ""}
 
     def _custom(self) -> str:
         return (self.host.read_bytes(self.custom) or b"").decode("utf-8", "surrogateescape")
 
-    def _one_time(self) -> str | None:
+    def _block(self) -> bytes:
+        return self.host.read_bytes(self.environment) or b""
+
+    def _waits(self) -> bool:
+        return is_armed(self._block())
+
+    def _left(self) -> bool:
+        """Return whether the environment block has something of a trial."""
         try:
-            return parse_environment(self.host.read_bytes(self.environment) or b"").get("next_entry")
+            return disarm_environment(self._block()) != self._block()
         except OneShotError:
-            return None
+            return False
 
     # -- what must hold before any change ----------------------------------------------------------
 
@@ -189,7 +199,7 @@ class BootTrial:
         """Plan that the next boot is the new entry's, once; a ``pattern`` given is that of its kernel release."""
         if self._armed(following, seconds):
             return
-        once = self._one_time()
+        once = parse_environment(self._block()).get(NEXT)
         if once and once != TRIAL:
             self.host.notes.append(
                 f"{self.environment} names {once} for the next boot (grub-reboot); the trial takes its place, so choose it again after the trial"
@@ -206,7 +216,7 @@ class BootTrial:
             record is not None
             and (record.state, record.boot_id, record.seconds) == (ARMED, self.host.boot_id(), seconds)
             and _is_entry(without(record.new, record.extra), following)
-            and self._one_time() == TRIAL
+            and self._waits()
             and _tries(framed(self._custom()))
             and self.host.read_bytes(PROGRAM) == self.program
             and self.host.read(UNIT) == self.unit
@@ -216,7 +226,7 @@ class BootTrial:
         """Plan that no trial is waiting. ``whole``: what is remembered of the last one goes too."""
         there = [path for path in (WATCHDOG, WANTED, UNIT, PROGRAM) if self.host.exists(path)]
         ended = self.record is not None and self.record.state == CONFIRMED and not whole
-        if there or framed(self._custom()) or self._one_time() == TRIAL or (self.host.exists(RECORD) and not ended):
+        if there or framed(self._custom()) or self._left() or (self.host.exists(RECORD) and not ended):
             change = Change(RESOURCE, self.state()["state"], "none", "none", "no boot on trial is waiting")
             self.host.follow_up(change, lambda: self._lift(whole))
 
@@ -233,12 +243,12 @@ class BootTrial:
         mode = files.mode_of(self.host.path(self.custom)) if self.host.exists(self.custom) else 0o644
         self.host.write_file(self.custom, None if content is None else content.encode("utf-8", "surrogateescape"), mode)
 
-    def _set_one_time(self, value: str | None) -> None:
-        """Write the block in place, as GRUB's own tools do, so that GRUB reads it even before the file system's journal."""
+    def _set_armed(self, *, armed: bool) -> None:
+        """Arm the trial, or disarm it. The block is written in place, as GRUB's own tools do, so GRUB sees it even before the journal."""
         block = self.host.read_bytes(self.environment)
         if block is None:
             return
-        changed = change_environment(block, "next_entry", value)
+        changed = arm_environment(block) if armed else disarm_environment(block)
         try:
             with open(self.host.path(self.environment), "r+b") as stream:
                 stream.write(changed)
@@ -286,7 +296,7 @@ class BootTrial:
         self.host.write_file(RECORD, dump(record))  # before the folder that it names
         self.host.write_file(WATCHDOG, (self.watchdog + served).encode() if served else None)
         self._write_custom(frame(old, new))
-        self._set_one_time(TRIAL)
+        self._set_armed(armed=True)
 
     def _write_link(self) -> None:
         full = self.host.path(WANTED)
@@ -300,9 +310,8 @@ class BootTrial:
 
     def _lift(self, whole: bool) -> None:
         state = self.state()["state"]
-        # the one-time entry first: it means nothing without the frame
-        if self._one_time() in (TRIAL, ""):  # GRUB leaves it empty
-            self._set_one_time(None)
+        if self._left():  # first: it means nothing without the frame
+            self._set_armed(armed=False)
         if framed(self._custom()):
             self._write_custom("")
         for path in (WATCHDOG, WANTED, UNIT, PROGRAM):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from .._boot.one_shot import TRIAL_PANIC, OneShotError, change_environment, framed, parse_environment, with_frame
+from .._boot.one_shot import TRIAL_PANIC, OneShotError, disarm_environment, framed, with_frame
 from .._boot.verdict import (
     ARMED,
     CONFIRMED,
@@ -150,7 +150,7 @@ def confirm(root: str, record: Record) -> None:
         raise FileNotFoundError(2, "the part of realtime.kvm is missing; is /boot mounted?", custom)
     with suppress(OSError):  # without the frame, a run knows all the same
         write_file(root + RECORD, dump(replace(record, state=CONFIRMED)), 0o644)
-    with suppress(OSError, OneShotError):  # GRUB leaves an empty next_entry behind
+    with suppress(OSError, OneShotError):  # GRUB leaves empty variables behind
         _forget_once(f"{root}{record.folder}/grubenv")
     with suppress(OSError):
         _give_back_panic(f"{root}/proc/sys/kernel/panic", record)
@@ -183,9 +183,8 @@ def _give_back_panic(full: str, record: Record) -> None:
 def _forget_once(full: str) -> None:
     with open(full, "r+b") as stream:
         block = stream.read()
-        if parse_environment(block).get("next_entry") == "":
-            stream.seek(0)
-            stream.write(change_environment(block, "next_entry", None))
+        stream.seek(0)
+        stream.write(disarm_environment(block))
 
 
 def _run(command: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files impo
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import (
     MARK,
+    ONCE,
     PREVIOUS,
     TRIAL,
     change_environment,
@@ -252,10 +253,10 @@ def test_a_new_kernel_without_its_initial_ram_disk_leaves_the_old_entry_the_defa
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_entry_the_default(root, monkeypatch):
-    def full(_self, _value):
+    def full(_self, *, armed):
         raise _trial.HostError("full")
 
-    monkeypatch.setattr(_trial.BootTrial, "_set_one_time", full)
+    monkeypatch.setattr(_trial.BootTrial, "_set_armed", full)
     with pytest.raises(RefusalError, match="full"):
         tried(root)
     assert grub_boots(root) == PREVIOUS
@@ -351,4 +352,4 @@ def test_on_the_rhel_family_the_entries_of_both_kernels_are_told_to_grub_without
     assert stock in text
     assert f"  linux ($root)/vmlinuz-{EL_RT} root=/dev/mapper/vg0-root {EL_ARGUMENTS} skew_tick=1 $tuned_params {MARK} " in text
     assert f"  initrd ($root)/initramfs-{EL_RT}.img\n" in text, "what tuned adds to the initial RAM disk is left out"
-    assert parse_environment(Path(f"{root}/boot/grub2/grubenv").read_bytes()) == {"saved_entry": "id1", "next_entry": TRIAL}
+    assert parse_environment(Path(f"{root}/boot/grub2/grubenv").read_bytes()) == {"saved_entry": "id1", ONCE: "1"}
