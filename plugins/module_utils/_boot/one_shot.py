@@ -43,7 +43,7 @@ _BLOCK_SIZE = 1024
 #: Characters that mean themselves to GRUB.
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:=/@%+^~-]+")
 #: What GRUB adds to the command line by itself.
-_ADDED_KEYS = ("BOOT_IMAGE", "initrd")
+ADDED_KEYS = ("BOOT_IMAGE", "initrd")
 #: Commands of an entry that lead to its files or set the screen.
 _SETUP = re.compile(r"(insmod|search|set|load_video|gfxmode|if|else|elif|fi)\b")
 
@@ -201,7 +201,7 @@ def menu_recipes(menu: str) -> list[Recipe]:
         if not kernels:
             continue
         chosen = max((number for number in kernels if disks and number < disks[-1]), default=kernels[0])
-        kernel, _blank, text = re.sub(r"^linux\w*\s+", "", lines[chosen]).partition(" ")
+        _command, kernel, text = (*re.split(r"\s+", lines[chosen], maxsplit=2), "", "")[:3]
         text = re.sub(r"(?<!\S)\$\{?\w+\}?(?!\S)", lambda found: _value_of(found[0], variables), text)
         identity = re.search(r"""(?:\$menuentry_id_option|--id)\s+'?([^'\s]+)'?""", header)
         setup = [line for line in lines[: kernels[0]] if _SETUP.match(line) and "initrdfail" not in line]
@@ -243,17 +243,18 @@ def _value_of(name: str, variables: Mapping[str, str]) -> str:
 def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe:
     """Return the entry of a file in /boot/loader/entries; its paths begin at the device that the menu has found.
 
-    ``variables`` are those of the environment block, of which options may be made ($kernelopts, $tuned_params).
+    ``variables`` are those of the environment block, of which options may be made ($kernelopts, $tuned_params). A key ends where it
+    does for GRUB: at the first blank of its line, and only in a line without blanks at the first tab.
     """
     fields: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        key, _blank, value = line.strip().partition(" ")
+    for line in map(str.strip, text.splitlines()):
+        key, _blank, value = line.partition(" " if " " in line else "\t")
         if value and not key.startswith("#"):
             fields.setdefault(key, []).append(value.strip())
     kernel = fields.get("linux", [""])[-1]
     initrds = [word for value in fields.get("initrd", []) for word in value.split() if not word.startswith("$")]
     words = [
-        variables.get(word[1:], word) if word.startswith("$") else word for word in " ".join(fields.get("options", [])).split(" ")
+        variables.get(word[1:], word) if word.startswith("$") else word for word in " ".join(fields.get("options", [])).split()
     ]
     text = " ".join(word for word in words if word)
     tree = fields.get("devicetree", [""])[-1]
@@ -269,7 +270,7 @@ def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe
 
 def running_tokens(cmdline: Iterable[str]) -> list[str]:
     """Return the running kernel's arguments without what GRUB and a trial have added."""
-    tokens = [token for token in cmdline if key_of(token) not in _ADDED_KEYS]
+    tokens = [token for token in cmdline if key_of(token) not in ADDED_KEYS]
     return [token for token in tokens if token not in TRIAL_TOKENS] if MARK in tokens else tokens
 
 

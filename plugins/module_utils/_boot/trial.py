@@ -47,12 +47,15 @@ from .verdict import (
     CONFIRMED,
     DEFAULT,
     JUDGING,
+    LOOSE,
     PROGRAM,
     RECORD,
     RETURNED,
     TRIED,
+    UNHELD,
     UNIT,
     UNSPENT,
+    WAITING,
     WANTED,
     WATCHDOG,
     Boot,
@@ -64,12 +67,15 @@ from .verdict import (
     same_boot,
     which_boot,
     why_back,
+    why_unheld,
     without,
 )
 from .watchdog import watchdog_settings
-from .way import look_at_way
+from .way import look_at_way, server_problem
 
 RESOURCE = "boot on trial"
+#: Seconds for the greeting of the SSH server that serves this run.
+_GREETING_S = 10
 
 
 class BootTrial:
@@ -99,7 +105,7 @@ class BootTrial:
     # -- what is the case --------------------------------------------------------------------------
 
     def state(self) -> dict[str, str]:
-        """Return how the last trial stands (none, armed, judging, confirmed, returned, unspent), and why.
+        """Return how the last trial stands (none, armed, judging, confirmed, returned, unspent, unheld), and why.
 
         As long as the tried entry runs and the old one is the default, the trial has not ended, whatever the record says: the
         node may have given up and be shutting down, or the record may be lost.
@@ -112,6 +118,8 @@ class BootTrial:
         boot = which_boot(record, self.host.boot_id(), self.running, bool(text))
         if boot == TRIED and record.state != CONFIRMED:
             return {"state": JUDGING, "reason": record.reason}
+        if record.state != CONFIRMED and (boot == LOOSE or (boot == WAITING and not text)):
+            return {"state": UNHELD, "reason": why_unheld(record)}
         if record.state != ARMED:
             return {"state": record.state, "reason": record.reason}
         if boot == BACK:
@@ -336,7 +344,8 @@ class BootTrial:
         if session is None:
             return None
         signs = look_at_way(self.runner, self.host.path("/").rstrip("/"), session.client)
-        return Way(session.server, session.port, session.client, signs.source, signs.cable, signs.neighbour)
+        greeting = not server_problem(session.server, session.port, _GREETING_S)
+        return Way(session.server, session.port, session.client, signs.source, signs.cable, signs.neighbour, greeting)
 
     def _libvirt_answers(self) -> bool:
         if not any(self.host.exists(f"{folder}/virsh") for folder in ("/usr/bin", "/bin")):

@@ -234,6 +234,27 @@ def test_an_entry_of_the_boot_loader_specification():
     )
 
 
+def test_an_entry_of_the_boot_loader_specification_with_tabs_is_read_as_grub_reads_it():
+    recipe = bls_recipe(
+        "x",
+        "title\tFedora\nversion\t5.14.0\nlinux\t/vmlinuz-5.14.0-1.el9.x86_64\n  initrd \t/initramfs-5.14.0-1.el9.x86_64.img\t\n"
+        "options \troot=/dev/sda1\tro  quiet\n#linux\t/vmlinuz-x\noptions\tof=a key\n",
+        {},
+    )
+    assert (recipe.release, recipe.initrds) == ("5.14.0-1.el9.x86_64", ("($root)/initramfs-5.14.0-1.el9.x86_64.img",))
+    assert recipe.text == "root=/dev/sda1 ro quiet", (
+        "a line with blanks has its key up to the first one, so the last line is unknown to GRUB"
+    )
+
+
+def test_an_entry_of_a_menu_with_tabs():
+    (recipe,) = menu_recipes(
+        "menuentry 'x' --id 'x' {\n\tlinux\t/boot/vmlinuz-6.8-rt\troot=/dev/sda1\tro\n\tinitrd\t/boot/i.img\n}\n"
+    )
+    assert (recipe.kernel, recipe.tokens) == ("/boot/vmlinuz-6.8-rt", ("root=/dev/sda1", "ro"))
+    assert menu_recipes("menuentry 'x' --id 'x' {\nlinux /boot/vmlinuz-6.8-rt\n}\n")[0].kernel == "/boot/vmlinuz-6.8-rt"
+
+
 def test_the_old_entry_is_what_runs_with_its_files_from_the_menu():
     recipes = menu_recipes(menu([RT, STOCK], "quiet isolcpus=2"))
     old = old_entry(recipes, STOCK, ["BOOT_IMAGE=/boot/vmlinuz", "root=UUID=9", "ro", "quiet"])

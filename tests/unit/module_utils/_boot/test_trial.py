@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,16 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import
     change_environment,
     parse_environment,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, Way, load
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import (
+    PROGRAM,
+    RECORD,
+    UNIT,
+    WANTED,
+    WATCHDOG,
+    Way,
+    dump,
+    load,
+)
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.way import CARD
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from unit.loaders import RT, STOCK
@@ -299,7 +309,9 @@ def test_libvirt_is_asked_for_afterwards_if_it_answered_before(root):
     assert load(Path(f"{root}{RECORD}").read_bytes()).libvirt
 
 
-def test_the_way_of_ansible_and_its_signs_are_remembered(root):
+@pytest.mark.parametrize("greeting", [True, False])
+def test_the_way_of_ansible_and_its_signs_are_remembered(root, monkeypatch, greeting):
+    monkeypatch.setattr(_trial, "server_problem", lambda *_given: "" if greeting else "does not answer")
     fill(
         root,
         {
@@ -314,7 +326,9 @@ def test_the_way_of_ansible_and_its_signs_are_remembered(root):
         "neigh": [{"dst": "10.0.2.2", "state": ["REACHABLE"]}],
     }
     tried(root, tools)
-    assert load(Path(f"{root}{RECORD}").read_bytes()).way == Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", CARD, neighbour=True)
+    assert load(Path(f"{root}{RECORD}").read_bytes()).way == Way(
+        "10.0.2.15", 22, "10.0.2.2", "10.0.2.16", CARD, neighbour=True, greeting=greeting
+    )
 
 
 def test_a_damaged_record_is_not_used(root):
@@ -322,6 +336,38 @@ def test_a_damaged_record_is_not_used(root):
     host = writable(root, check_mode=True)
     assert trial_on(host, Tools(root)).state() == {"state": "none", "reason": ""}
     assert host.notes == [f"{RECORD}: it is damaged; it is not used"]
+
+
+@pytest.mark.parametrize("how", ["removed", "rewritten", "not mounted"])
+@pytest.mark.parametrize("reason", ["", "it failed"])
+def test_a_trial_that_never_came_up_is_not_confirmed_since_its_frame_is_gone(root, how, reason):
+    """A template of the administrator's writes custom.cfg, or /boot is not mounted."""
+    tried(root)
+    assert (grub_boots(root), grub_boots(root)) == (TRIAL, PREVIOUS)
+    if reason:
+        path = Path(f"{root}{RECORD}")
+        path.write_bytes(dump(replace(load(path.read_bytes()), state="returned", reason=reason)))
+    if how == "not mounted":
+        os.rename(f"{root}/boot", f"{root}/away")
+        os.mkdir(f"{root}/boot")
+    elif how == "removed":
+        os.unlink(f"{root}{CUSTOM}")
+    else:
+        Path(f"{root}{CUSTOM}").write_text("menuentry 'mine' {\n}\n")
+    found = state_of(root)
+    assert found["state"] == "unheld"
+    assert reason in found["reason"]
+    assert "is gone (another program has written that file, or /boot is not mounted)" in found["reason"]
+    lifted(root)
+    assert not Path(f"{root}{RECORD}").exists()
+
+
+def test_an_armed_trial_whose_frame_is_gone_before_the_reboot_is_not_armed(root):
+    tried(root)
+    os.unlink(f"{root}{CUSTOM}")
+    assert state_of(root)["state"] == "unheld"
+    tried(root)
+    assert (state_of(root)["state"], grub_boots(root)) == ("armed", TRIAL)
 
 
 def test_a_power_cut_just_after_the_confirmation_counts_as_confirmed(root):
