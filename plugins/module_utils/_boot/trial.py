@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from .._cpus.errors import HostError
 from .._host import files
 from .._host.change import Change
+from .._host.checkpoint import checkpoint
 from .._host.host import Host, Runner
 from .._host.kernel import read_kernel
 from .._host.session import ssh_session
@@ -250,6 +251,14 @@ class BootTrial:
         content = with_frame(self._custom() if self.host.exists(self.custom) else None, text)
         mode = files.mode_of(self.host.path(self.custom)) if self.host.exists(self.custom) else 0o644
         self.host.write_file(self.custom, None if content is None else content.encode("utf-8", "surrogateescape"), mode)
+        # before a menu or the environment block changes, which GRUB may see without this file
+        why = checkpoint(self.host.path(os.path.dirname(self.custom)), self.host.root)
+        if why and text:
+            note = (
+                f"{self.custom} may be in the journal of its file system only, which GRUB does not read: {why}. A power cut before the node "
+                "has shut down may boot the menu's new entry untried; put /boot on a file system of its own to exclude that"
+            )
+            self.host.notes.extend([] if note in self.host.notes else [note])
 
     def _set_armed(self, *, armed: bool) -> None:
         """Arm the trial, or disarm it. The block is written in place, as GRUB's own tools do, so GRUB sees it even before the journal."""

@@ -40,6 +40,7 @@ from .._boot.verdict import (
 )
 from .._boot.way import look_at_way, server_problem
 from .._cpus.cmdline import split_tokens
+from .._host.checkpoint import checkpoint
 from .._host.files import mode_of, sync_directory, unlink, write_file
 
 UNIT_TEXT = f"""\
@@ -148,7 +149,7 @@ def confirm(root: str, record: Record) -> None:
     text = _read("", custom)
     if framed(text):
         write_file(root + RECORD, dump(record), 0o644)
-        _take_frame(custom, text)
+        _take_frame(custom, text, root)
     elif not os.path.exists(f"{root}{record.folder}/grubenv"):
         raise FileNotFoundError(2, "the part of realtime.kvm is missing; is /boot mounted?", custom)
     with suppress(OSError):  # without the frame, a run knows all the same
@@ -162,7 +163,7 @@ def confirm(root: str, record: Record) -> None:
             unlink(root + path)
 
 
-def _take_frame(custom: str, text: str) -> None:
+def _take_frame(custom: str, text: str, root: str = "") -> None:
     rest = with_frame(text, "")
     try:
         if rest is not None:
@@ -173,6 +174,8 @@ def _take_frame(custom: str, text: str) -> None:
     except OSError:
         if framed(_read("", custom)):
             raise
+    # GRUB replays no journal: it would go on to see the frame
+    checkpoint(os.path.dirname(custom), root)
 
 
 def _give_back_panic(full: str, record: Record) -> None:

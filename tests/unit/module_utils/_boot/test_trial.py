@@ -20,6 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import
     PREVIOUS,
     TRIAL,
     change_environment,
+    is_armed,
     parse_environment,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import (
@@ -260,6 +261,29 @@ def test_a_new_kernel_without_its_initial_ram_disk_leaves_the_old_entry_the_defa
     with pytest.raises(RefusalError, match=f"kernel {RT} has no initial RAM disk"):
         tried(root, tools)
     assert grub_boots(root) == PREVIOUS
+
+
+def test_each_frame_is_out_of_the_journal_before_what_follows_it_is_written(root, monkeypatch):
+    """GRUB replays no journal: a new menu or an armed block must not be what it sees without the frame."""
+    seen = []
+
+    def look(folder, top):
+        assert (folder, top) == (f"{root}/boot/grub", str(root))
+        text = Path(f"{root}{CUSTOM}").read_text()
+        menu = parse_menu(Path(f"{root}{GRUB_CFG}").read_text())[1].release
+        seen.append((TRIAL in text, menu, is_armed(Path(f"{root}{ENVIRONMENT}").read_bytes())))
+        return ""
+
+    monkeypatch.setattr(_trial, "checkpoint", look)
+    assert tried(root).notes == []
+    assert seen == [(False, STOCK, False), (True, RT, False)]
+
+
+def test_a_journal_that_cannot_be_emptied_is_named_once(root, monkeypatch):
+    monkeypatch.setattr(_trial, "checkpoint", lambda *_given: "it cannot")
+    (note,) = tried(root).notes
+    assert note.startswith(f"{CUSTOM} may be in the journal of its file system only, which GRUB does not read: it cannot. ")
+    assert lifted(root).notes == []
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_entry_the_default(root, monkeypatch):

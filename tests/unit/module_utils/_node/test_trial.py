@@ -160,6 +160,16 @@ def test_killed_anywhere_the_node_is_in_one_of_two_shapes(root, tmp_path, comman
     assert step > 5
 
 
+def test_the_frame_is_out_of_the_journal_before_the_record_says_confirmed(root, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        _trial, "checkpoint", lambda *given: seen.append((*given, os.path.exists(f"{root}{CUSTOM}"), record_of(root).state))
+    )
+    assert _trial.judge(str(root)) == 0
+    assert seen == [(f"{root}/boot/grub", str(root), False, "armed")]
+    assert record_of(root).state == "confirmed"
+
+
 @pytest.mark.parametrize("value", ["30", "60", "-1", "0"])
 def test_a_panic_that_another_has_set_since_the_boot_stays(root, value):
     fill(root, {"/proc/sys/kernel/panic": f"{value}\n"})
