@@ -184,7 +184,8 @@ trial:
     state:
       description:
         - V(none), V(armed) (the next boot is the tried one), V(judging) (it runs, and the node has not confirmed it), V(confirmed), V(returned)
-          (the old entry runs) or V(unspent) (the old entry runs, and a later boot by GRUB is the trial).
+          (the old entry runs), V(unspent) (the old entry runs, and a later boot by GRUB is the trial) or V(unheld) (not confirmed, and the old
+          entry is not held as the default any more, so the menu decides).
       type: str
     reason: {description: Why the node has returned or is about to; else empty., type: str}
 realtime_guests:

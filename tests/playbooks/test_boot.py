@@ -78,6 +78,12 @@ def test_a_node_whose_one_time_entry_still_waits_is_told_so(boot):
     )
 
 
+def test_a_node_whose_old_entry_nothing_holds_any_more_is_told_so(boot):
+    code, said, _calls = boot(trial("unheld", "the part is gone"))
+    assert code != 0
+    assert "node1 runs 6.1-stock, and its old boot entry is not held as the default any more: the part is gone" in said
+
+
 def test_a_node_that_does_not_decide_is_told(boot):
     code, said, _calls = boot(trial("judging"))
     assert code != 0

@@ -44,6 +44,7 @@ EDGE = {
     "_guests/power",
     "_guests/threads",
     "_guests/workers",
+    "_host/checkpoint",
     "_host/deadline",
     "_host/document",
     "_host/files",

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS, find_boot_loader
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import (
+    NEXT,
+    ONCE,
     PREVIOUS,
     TRIAL,
     change_environment,
     framed,
+    is_armed,
     parse_environment,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.trial import BootTrial
@@ -104,15 +107,18 @@ def lifted(root, runner=None, *, whole=False):
 
 
 def grub_boots(root):
-    """Do what GRUB does with grubenv, grub.cfg and custom.cfg: return the entry, as next_entry or its place name it, and spend the one-time entry."""
+    """Do what GRUB does with grubenv, grub.cfg and custom.cfg: return the entry, as the frame or its place name it, and spend what is for once."""
     path = Path(f"{root}/boot/grub/grubenv")
-    once = parse_environment(path.read_bytes()).get("next_entry", "")
-    path.write_bytes(change_environment(path.read_bytes(), "next_entry", ""))  # as save_env leaves it
+    once = is_armed(path.read_bytes())
     custom = Path(f"{root}/boot/grub/custom.cfg")
     text = framed(custom.read_text()) if custom.exists() else ""
+    tries = f"--id '{TRIAL}'" in text
+    waits = parse_environment(path.read_bytes()).get(NEXT)
+    for name in [*([NEXT] if waits else []), *([ONCE] if once and tries else [])]:
+        path.write_bytes(change_environment(path.read_bytes(), name, ""))  # as save_env leaves it
     if not text:
         return "menu"
-    chosen = once if once == TRIAL and f"--id '{TRIAL}'" in text else PREVIOUS
+    chosen = TRIAL if once and tries else PREVIOUS
     boot(root, text, chosen)
     return chosen
 

@@ -36,6 +36,6 @@ def test_a_panic_leads_back_and_the_next_run_succeeds(host):
 
 
 def test_the_last_trial_was_confirmed_and_left_nothing_behind(host):
-    assert "next_entry=realtime-kvm-trial" not in host.check_output("grub-editenv list")
+    assert "realtime_kvm_trial" not in host.check_output("grub-editenv list")
     for path in ("/etc/realtime-kvm/trial.pyz", "/etc/systemd/system.conf.d/zz-realtime-kvm-trial.conf"):
         assert not host.file(path).exists

@@ -155,32 +155,57 @@ _ASSIGNMENT = re.compile(
 _EXPANSION = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
-def _assignments(text: str) -> Iterator[tuple[str, str]]:
-    """Yield what a menu assigns outside of entries and functions, as it is written."""
+_STRUCTURE = re.compile(r"(?:^|;|\b(?:then|else|do)\b)\s*(if|elif|else|fi|while|until|for|done)\b")
+
+
+def _assignments(text: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield what a menu assigns outside of entries and functions, as it is written, and whether it does so in any case.
+
+    What the header does where no one-time entry waits (``else`` of ``next_entry``) counts as any case.
+    """
     depth = 0
+    chosen: list[list[str]] = []  # the conditions around, each with those before it in its chain
     for line in text.splitlines():
         word = line.strip()
         if word.endswith("{"):
             depth += 1
         elif word == "}":
             depth -= 1
-        elif depth <= 0 and "=" in word and not word.startswith("#"):
-            yield from _ASSIGNMENT.findall(word)
+        elif depth <= 0 and not word.startswith("#"):
+            places = [(found.start(1), found) for pattern in (_STRUCTURE, _ASSIGNMENT) for found in pattern.finditer(word)]
+            for _place, found in sorted(places, key=lambda item: item[0]):
+                if found.re is _ASSIGNMENT:
+                    yield found[1], found[2], not any(chosen)
+                else:
+                    _follow(chosen, found[1], word[found.end() :].partition("then")[0])
+
+
+def _follow(chosen: list[list[str]], step: str, condition: str) -> None:
+    """Enter or leave a condition; an empty list stands for one that holds."""
+    if step in ("if", "while", "until", "for"):
+        chosen.append([condition])
+    elif step in ("fi", "done"):
+        del chosen[-1:]
+    elif step == "elif" and chosen:
+        chosen[-1].append(condition)
+    elif chosen and all("next_entry" in known for known in chosen[-1]):
+        chosen[-1].clear()
 
 
 def _variables_and_default(text: str, saved: str) -> tuple[dict[str, str], str | None]:
-    """Return the variables of a menu that have one known value, and its default (None: it depends on an unknown one).
+    """Return the variables of a menu that have one known value, and its default (None: an unknown variable or a condition chooses it).
 
     The header sets the default twice: to grubenv's one-time entry, which is not meant here, then to the configured one.
     """
     variables: dict[str, str] = {"saved_entry": saved}
-    several: set[str] = set()  # a condition chooses
+    several: set[str] = set()  # the value is not certain
     default: str | None = ""
-    for name, written in _assignments(text):
+    for name, written, certain in _assignments(text):
         value = None if several.intersection(_names(written)) else _expanded(written, variables)
         if name == "default":
-            default = default if "next_entry" in written else value
-        elif value is not None and variables.setdefault(name, value) != value:
+            if "next_entry" not in written:
+                default = value if certain or value == default else None
+        elif value is None or (not certain and name not in variables) or variables.setdefault(name, value) != value:
             several.add(name)
     return {name: value for name, value in variables.items() if name not in several}, default
 

@@ -203,7 +203,9 @@ class Grub:
         kept = f"it is kept as {draft} and {GRUB_CFG} is unchanged"
         entry = self._default_of(self.host.read(draft) or "")
         if entry is None:
-            raise HostError(f"{self.mkconfig} generated a menu without a kernel, or one whose default a variable chooses; {kept}")
+            raise HostError(
+                f"{self.mkconfig} generated a menu without a kernel, or one whose default a variable or a condition chooses; {kept}"
+            )
         try:
             check_line(f"the menu that {self.mkconfig} generated", entry.kernel, entry.lines, wanted)
         except KernelArgumentError as error:

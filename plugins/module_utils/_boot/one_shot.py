@@ -2,9 +2,11 @@
 """Booting an entry once with GRUB: its environment block, and the frame that keeps the old entry the default.
 
 Pure. The menu that grub-mkconfig generates reads ``custom.cfg`` of its folder last (/etc/grub.d/41_custom), on Debian, Ubuntu
-and the RHEL family alike. The frame is the first part of that file: two entries and a decision. Removing it makes the menu's own
-default count again, whatever regenerates the menu meanwhile. Sources: GRUB manual, "Environment block", ``load_env`` and
-``save_env``; /etc/grub.d/00_header (``next_entry``); the Boot Loader Specification; blscfg of the RHEL family's GRUB.
+and the RHEL family alike. The frame is the first part of that file: two entries and a decision, which asks a variable of its own
+in the environment block. So what the menu has chosen before does not count, and a menu that GRUB reads without the frame, since it
+replays no journal, does not know the variable. Removing the frame makes the menu's own default count again, whatever regenerates
+the menu meanwhile. Sources: GRUB manual, "Environment block", ``load_env``, ``save_env`` and ``fallback``; the Boot
+Loader Specification; blscfg of the RHEL family's GRUB.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ from .._cpus.cmdline import canonical, key_of
 from .._cpus.errors import RefusalError
 from .grub_files import expand_tokens, grub_words, menu_variables
 
-#: Identifiers of the frame's entries; ``next_entry`` holds the second.
+#: Identifiers of the frame's entries.
 PREVIOUS, TRIAL = "realtime-kvm-previous", "realtime-kvm-trial"
+#: The variable of the environment block that makes the next boot the trial, and its value; GRUB empties it.
+ONCE, ARMED_ONCE = "realtime_kvm_trial", "1"
+#: The variable of grub-reboot; a release before this one wrote the trial's entry into it.
+NEXT = "next_entry"
 #: What marks the tried boot; the kernel leaves arguments with a dot to modules.
 MARK = "realtime-kvm.trial=1"
 #: Arguments of the tried boot alone. The kernel and initramfs-tools reboot after ``panic`` seconds; dracut needs the last two.
@@ -37,7 +43,7 @@ _BLOCK_SIZE = 1024
 #: Characters that mean themselves to GRUB.
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:=/@%+^~-]+")
 #: What GRUB adds to the command line by itself.
-_ADDED_KEYS = ("BOOT_IMAGE", "initrd")
+ADDED_KEYS = ("BOOT_IMAGE", "initrd")
 #: Commands of an entry that lead to its files or set the screen.
 _SETUP = re.compile(r"(insmod|search|set|load_video|gfxmode|if|else|elif|fi)\b")
 
@@ -80,22 +86,50 @@ def change_environment(data: bytes, name: str, value: str | None) -> bytes:
     return text.ljust(_BLOCK_SIZE, b"#")
 
 
+def is_armed(data: bytes) -> bool:
+    """Return whether the next boot that reads the frame is the trial's; a damaged block arms nothing."""
+    try:
+        return parse_environment(data).get(ONCE) == ARMED_ONCE
+    except OneShotError:
+        return False
+
+
+def arm_environment(data: bytes) -> bytes:
+    """Return the block that makes the next boot the trial; a one-time entry that waits there goes."""
+    return change_environment(change_environment(data, NEXT, None), ONCE, ARMED_ONCE)
+
+
+def disarm_environment(data: bytes) -> bytes:
+    """Return the block without what a trial has left in it; a one-time entry of the administrator's stays."""
+    changed, left = data, parse_environment(data)
+    if ONCE in left:
+        changed = change_environment(changed, ONCE, None)
+    return change_environment(changed, NEXT, None) if left.get(NEXT) in (TRIAL, "") else changed
+
+
 # -- what a menu must have, and where GRUB must be able to write -----------------------------------
 
 
-#: An assignment of the default entry, wherever a command may begin.
-_SETS_DEFAULT = re.compile(r"(?m)(?:^|[;{}]|\b(?:then|else|do))[ \t]*((?:set[ \t]+)?default=[^\s;]*)")
+#: A choice of the entry that boots, or of the one after a failure, wherever a command may begin.
+_CHOOSES = re.compile(
+    r"""(?m)(?:^|[;{}]|\b(?:then|else|do))[ \t]*("""
+    r"""(?:set[ \t]+)?['"]?(?:default|fallback)['"]?=[^\s;]*"""
+    r"""|unset[ \t]+(?:default|fallback)\b"""
+    r"""|\w+[ \t][^\n;{]*--set[= \t](?:\d+:)?(?:default|fallback)\b)"""
+)
 _SOURCE = re.compile(r"(?m)^\s*source \$\{config_directory\}/custom\.cfg.*$")
 
 
+def _choice(text: str) -> re.Match[str] | None:
+    return _CHOOSES.search(re.sub(r"(?m)^[ \t]*#.*$", "", text))
+
+
 def menu_problem(menu: str) -> str:
-    """Return why a generated menu cannot boot an entry once; empty: it can."""
+    """Return why a generated menu cannot boot an entry once; empty: it can. What it chooses before the frame does not count."""
     source = _SOURCE.search(menu)
     if not source:
         return "it does not read custom.cfg (make /etc/grub.d/41_custom executable, and generate the menu again)"
-    if not re.search(r'^\s*set default="\$\{next_entry\}"', menu, re.MULTILINE) or "save_env next_entry" not in menu:
-        return "it does not know next_entry (is /etc/grub.d/00_header the distribution's own? generate the menu again)"
-    later = _SETS_DEFAULT.search(menu, source.end())
+    later = _choice(menu[source.end() :])
     if later:
         return (
             f"it chooses the default again ({later[1]}) after it has read custom.cfg; let that file of /etc/grub.d sort before "
@@ -106,7 +140,7 @@ def menu_problem(menu: str) -> str:
 
 def custom_problem(own: str) -> str:
     """Return why the administrator's lines of custom.cfg would undo the frame before them; empty: they do not."""
-    found = _SETS_DEFAULT.search(own)
+    found = _choice(own)
     return f"chooses the default entry ({found[1]}), and GRUB would boot that one; choose it by GRUB_DEFAULT" if found else ""
 
 
@@ -167,7 +201,7 @@ def menu_recipes(menu: str) -> list[Recipe]:
         if not kernels:
             continue
         chosen = max((number for number in kernels if disks and number < disks[-1]), default=kernels[0])
-        kernel, _blank, text = re.sub(r"^linux\w*\s+", "", lines[chosen]).partition(" ")
+        _command, kernel, text = (*re.split(r"\s+", lines[chosen], maxsplit=2), "", "")[:3]
         text = re.sub(r"(?<!\S)\$\{?\w+\}?(?!\S)", lambda found: _value_of(found[0], variables), text)
         identity = re.search(r"""(?:\$menuentry_id_option|--id)\s+'?([^'\s]+)'?""", header)
         setup = [line for line in lines[: kernels[0]] if _SETUP.match(line) and "initrdfail" not in line]
@@ -209,17 +243,18 @@ def _value_of(name: str, variables: Mapping[str, str]) -> str:
 def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe:
     """Return the entry of a file in /boot/loader/entries; its paths begin at the device that the menu has found.
 
-    ``variables`` are those of the environment block, of which options may be made ($kernelopts, $tuned_params).
+    ``variables`` are those of the environment block, of which options may be made ($kernelopts, $tuned_params). A key ends where it
+    does for GRUB: at the first blank of its line, and only in a line without blanks at the first tab.
     """
     fields: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        key, _blank, value = line.strip().partition(" ")
+    for line in map(str.strip, text.splitlines()):
+        key, _blank, value = line.partition(" " if " " in line else "\t")
         if value and not key.startswith("#"):
             fields.setdefault(key, []).append(value.strip())
     kernel = fields.get("linux", [""])[-1]
     initrds = [word for value in fields.get("initrd", []) for word in value.split() if not word.startswith("$")]
     words = [
-        variables.get(word[1:], word) if word.startswith("$") else word for word in " ".join(fields.get("options", [])).split(" ")
+        variables.get(word[1:], word) if word.startswith("$") else word for word in " ".join(fields.get("options", [])).split()
     ]
     text = " ".join(word for word in words if word)
     tree = fields.get("devicetree", [""])[-1]
@@ -235,7 +270,7 @@ def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe
 
 def running_tokens(cmdline: Iterable[str]) -> list[str]:
     """Return the running kernel's arguments without what GRUB and a trial have added."""
-    tokens = [token for token in cmdline if key_of(token) not in _ADDED_KEYS]
+    tokens = [token for token in cmdline if key_of(token) not in ADDED_KEYS]
     return [token for token in tokens if token not in TRIAL_TOKENS] if MARK in tokens else tokens
 
 
@@ -285,15 +320,23 @@ def extra_tokens(tokens: Sequence[str]) -> tuple[str, ...]:
 
 # -- the frame -------------------------------------------------------------------------------------
 
-_DECISION = f"""\
-if [ "${{default}}" = "{TRIAL}" ]; then
+#: What the menu has chosen before, also by a variable of grubenv (fallback counting of the RHEL family), does not count; nor does
+#: what it would boot where the files of an entry cannot be loaded. GRUB takes only a place in its menu there, which the frame does not know.
+_HOLD = f"""\
+set default="{PREVIOUS}"
+unset fallback
+"""
+_TRY = f"""\
+set {ONCE}=
+load_env {ONCE}
+if [ "${{{ONCE}}}" = "{ARMED_ONCE}" ]; then
+  set {ONCE}=
+  save_env {ONCE}
   # the block is read again: if GRUB could not write it, the new entry would boot again and again
-  load_env next_entry
-  if [ -n "${{next_entry}}" ]; then
-    set default="{PREVIOUS}"
+  load_env {ONCE}
+  if [ -z "${{{ONCE}}}" ]; then
+    set default="{TRIAL}"
   fi
-elif [ "${{boot_once}}" != "true" ]; then
-  set default="{PREVIOUS}"
 fi
 """
 
@@ -325,11 +368,11 @@ def _entry_text(title: str, recipe: Recipe) -> str:
 
 
 def frame(old: Recipe, new: Recipe | None = None) -> str:
-    """Return the frame: the old entry is the default, and the new one (if there is one) boots when ``next_entry`` names it."""
+    """Return the frame: the old entry is the default, and the new one (if there is one) boots once the environment block asks for it."""
     text = _entry_text(f"Linux {old.release}, as before (realtime.kvm)", old)
     if new is not None:
         text += _entry_text(f"Linux {new.release}, on trial (realtime.kvm)", new)
-    return f"{_BEGIN}{text}{_DECISION}{_END}"
+    return f"{_BEGIN}{text}{_HOLD}{_TRY if new else ''}{_END}"
 
 
 def framed(custom: str) -> str:

@@ -9,7 +9,7 @@ from .._cpus.errors import HostError
 from .._host import files
 from .._host.host import Host, Runner
 from .one_shot import (
-    TRIAL,
+    arm_environment,
     change_environment,
     custom_problem,
     framed,
@@ -113,14 +113,14 @@ def _check_environment(host: Host, path: str) -> None:
     left = parse_environment(block).get("prev_saved_entry")
     if left:
         raise HostError(
-            f"{path} has prev_saved_entry={left}, which makes GRUB boot the new entry as if somebody had chosen it; remove it "
+            f"{path} has prev_saved_entry={left}, which GRUB makes the saved default at the next boot, in place of the new entry; remove it "
             f"(grub-editenv {path} unset prev_saved_entry), {WITHOUT}"
         )
     # grubby writes the new default into the same block before the trial is armed
     names = [name.rpartition("/")[2][: -len(".conf")] for name in host.glob(f"{ENTRIES}/*.conf")] if "/grub2/" in path else []
     if names:
         block = change_environment(block, "saved_entry", max(names, key=lambda name: len(name.encode())))
-    change_environment(block, "next_entry", TRIAL)
+    arm_environment(block)
 
 
 def _probe(host: Host, runner: Runner, target: str, folder: str) -> str:

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from .._cpus.errors import HostError
 from .._host import files
 from .._host.change import Change
+from .._host.checkpoint import checkpoint
 from .._host.host import Host, Runner
 from .._host.kernel import read_kernel
 from .._host.session import ssh_session
@@ -22,14 +23,17 @@ from .grub_files import BootEntry
 from .loader import find_boot_loader
 from .one_shot import (
     MARK,
+    NEXT,
     TRIAL,
     OneShotError,
     Recipe,
+    arm_environment,
     bls_recipe,
-    change_environment,
+    disarm_environment,
     extra_tokens,
     frame,
     framed,
+    is_armed,
     menu_recipes,
     new_entry,
     old_entry,
@@ -44,12 +48,15 @@ from .verdict import (
     CONFIRMED,
     DEFAULT,
     JUDGING,
+    LOOSE,
     PROGRAM,
     RECORD,
     RETURNED,
     TRIED,
+    UNHELD,
     UNIT,
     UNSPENT,
+    WAITING,
     WANTED,
     WATCHDOG,
     Boot,
@@ -61,12 +68,15 @@ from .verdict import (
     same_boot,
     which_boot,
     why_back,
+    why_unheld,
     without,
 )
 from .watchdog import watchdog_settings
-from .way import look_at_way
+from .way import look_at_way, server_problem
 
 RESOURCE = "boot on trial"
+#: Seconds for the greeting of the SSH server that serves this run.
+_GREETING_S = 10
 
 
 class BootTrial:
@@ -96,7 +106,7 @@ class BootTrial:
     # -- what is the case --------------------------------------------------------------------------
 
     def state(self) -> dict[str, str]:
-        """Return how the last trial stands (none, armed, judging, confirmed, returned, unspent), and why.
+        """Return how the last trial stands (none, armed, judging, confirmed, returned, unspent, unheld), and why.
 
         As long as the tried entry runs and the old one is the default, the trial has not ended, whatever the record says: the
         node may have given up and be shutting down, or the record may be lost.
@@ -109,21 +119,30 @@ class BootTrial:
         boot = which_boot(record, self.host.boot_id(), self.running, bool(text))
         if boot == TRIED and record.state != CONFIRMED:
             return {"state": JUDGING, "reason": record.reason}
+        if record.state != CONFIRMED and (boot == LOOSE or (boot == WAITING and not text)):
+            return {"state": UNHELD, "reason": why_unheld(record)}
         if record.state != ARMED:
             return {"state": record.state, "reason": record.reason}
         if boot == BACK:
-            waits = self._one_time() == TRIAL and _tries(text)
+            waits = self._waits() and _tries(text)
             return {"state": UNSPENT if waits else RETURNED, "reason": why_back(record, self.running, not waits)}
         return {"state": CONFIRMED if boot == DEFAULT else ARMED, "reason": ""}
 
     def _custom(self) -> str:
         return (self.host.read_bytes(self.custom) or b"").decode("utf-8", "surrogateescape")
 
-    def _one_time(self) -> str | None:
+    def _block(self) -> bytes:
+        return self.host.read_bytes(self.environment) or b""
+
+    def _waits(self) -> bool:
+        return is_armed(self._block())
+
+    def _left(self) -> bool:
+        """Return whether the environment block has something of a trial."""
         try:
-            return parse_environment(self.host.read_bytes(self.environment) or b"").get("next_entry")
+            return disarm_environment(self._block()) != self._block()
         except OneShotError:
-            return None
+            return False
 
     # -- what must hold before any change ----------------------------------------------------------
 
@@ -189,7 +208,7 @@ class BootTrial:
         """Plan that the next boot is the new entry's, once; a ``pattern`` given is that of its kernel release."""
         if self._armed(following, seconds):
             return
-        once = self._one_time()
+        once = parse_environment(self._block()).get(NEXT)
         if once and once != TRIAL:
             self.host.notes.append(
                 f"{self.environment} names {once} for the next boot (grub-reboot); the trial takes its place, so choose it again after the trial"
@@ -206,7 +225,7 @@ class BootTrial:
             record is not None
             and (record.state, record.boot_id, record.seconds) == (ARMED, self.host.boot_id(), seconds)
             and _is_entry(without(record.new, record.extra), following)
-            and self._one_time() == TRIAL
+            and self._waits()
             and _tries(framed(self._custom()))
             and self.host.read_bytes(PROGRAM) == self.program
             and self.host.read(UNIT) == self.unit
@@ -216,7 +235,7 @@ class BootTrial:
         """Plan that no trial is waiting. ``whole``: what is remembered of the last one goes too."""
         there = [path for path in (WATCHDOG, WANTED, UNIT, PROGRAM) if self.host.exists(path)]
         ended = self.record is not None and self.record.state == CONFIRMED and not whole
-        if there or framed(self._custom()) or self._one_time() == TRIAL or (self.host.exists(RECORD) and not ended):
+        if there or framed(self._custom()) or self._left() or (self.host.exists(RECORD) and not ended):
             change = Change(RESOURCE, self.state()["state"], "none", "none", "no boot on trial is waiting")
             self.host.follow_up(change, lambda: self._lift(whole))
 
@@ -232,13 +251,21 @@ class BootTrial:
         content = with_frame(self._custom() if self.host.exists(self.custom) else None, text)
         mode = files.mode_of(self.host.path(self.custom)) if self.host.exists(self.custom) else 0o644
         self.host.write_file(self.custom, None if content is None else content.encode("utf-8", "surrogateescape"), mode)
+        # before a menu or the environment block changes, which GRUB may see without this file
+        why = checkpoint(self.host.path(os.path.dirname(self.custom)), self.host.root)
+        if why and text:
+            note = (
+                f"{self.custom} may be in the journal of its file system only, which GRUB does not read: {why}. A power cut before the node "
+                "has shut down may boot the menu's new entry untried; put /boot on a file system of its own to exclude that"
+            )
+            self.host.notes.extend([] if note in self.host.notes else [note])
 
-    def _set_one_time(self, value: str | None) -> None:
-        """Write the block in place, as GRUB's own tools do, so that GRUB reads it even before the file system's journal."""
+    def _set_armed(self, *, armed: bool) -> None:
+        """Arm the trial, or disarm it. The block is written in place, as GRUB's own tools do, so GRUB sees it even before the journal."""
         block = self.host.read_bytes(self.environment)
         if block is None:
             return
-        changed = change_environment(block, "next_entry", value)
+        changed = arm_environment(block) if armed else disarm_environment(block)
         try:
             with open(self.host.path(self.environment), "r+b") as stream:
                 stream.write(changed)
@@ -286,7 +313,7 @@ class BootTrial:
         self.host.write_file(RECORD, dump(record))  # before the folder that it names
         self.host.write_file(WATCHDOG, (self.watchdog + served).encode() if served else None)
         self._write_custom(frame(old, new))
-        self._set_one_time(TRIAL)
+        self._set_armed(armed=True)
 
     def _write_link(self) -> None:
         full = self.host.path(WANTED)
@@ -300,9 +327,8 @@ class BootTrial:
 
     def _lift(self, whole: bool) -> None:
         state = self.state()["state"]
-        # the one-time entry first: it means nothing without the frame
-        if self._one_time() in (TRIAL, ""):  # GRUB leaves it empty
-            self._set_one_time(None)
+        if self._left():  # first: it means nothing without the frame
+            self._set_armed(armed=False)
         if framed(self._custom()):
             self._write_custom("")
         for path in (WATCHDOG, WANTED, UNIT, PROGRAM):
@@ -327,7 +353,8 @@ class BootTrial:
         if session is None:
             return None
         signs = look_at_way(self.runner, self.host.path("/").rstrip("/"), session.client)
-        return Way(session.server, session.port, session.client, signs.source, signs.cable, signs.neighbour)
+        greeting = not server_problem(session.server, session.port, _GREETING_S)
+        return Way(session.server, session.port, session.client, signs.source, signs.cable, signs.neighbour, greeting)
 
     def _libvirt_answers(self) -> bool:
         if not any(self.host.exists(f"{folder}/virsh") for folder in ("/usr/bin", "/bin")):

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._cpus.cmdline import canonical, key_of
 from .._cpus.errors import RefusalError
-from .one_shot import MARK
+from .one_shot import ADDED_KEYS, MARK
 
 #: On the root file system, so that the node can judge its boot even if no other is mounted.
 RECORD = "/etc/realtime-kvm/trial.json"
@@ -28,11 +28,14 @@ ARMED, CONFIRMED, RETURNED = "armed", "confirmed", "returned"
 STATES = (ARMED, CONFIRMED, RETURNED)
 #: How a trial stands while the tried entry runs and the node has not confirmed it; no record says so.
 JUDGING = "judging"
+#: How it stands when it was not confirmed and nothing makes the old entry the default any more; no record says so.
+UNHELD = "unheld"
 #: How it stands while an old boot runs and the one-time entry still waits, so a later boot would be the trial; no record says so.
 UNSPENT = "unspent"
 
-#: Which boot this is: still the one before the trial, the tried one, the new entry as the default, or another one.
-WAITING, TRIED, DEFAULT, BACK = "waiting", "tried", "default", "back"
+#: Which boot this is: still the one before the trial, the tried one, the new entry as the default, another one while the old entry is
+#: the default, or another one while the menu decides.
+WAITING, TRIED, DEFAULT, BACK, LOOSE = "waiting", "tried", "default", "back", "loose"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Way:
     source: str = ""
     cable: int = 0
     neighbour: bool = False
+    greeting: bool = True  # of the SSH server, to the node itself; a server may refuse that address
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ def _way(fields: Mapping[str, Any]) -> Way:
     if not 0 < port < 1 << 16:
         raise ValueError("port")
     addresses = (str(fields["local"]), port, str(fields["peer"]))
-    return Way(*addresses, str(fields.get("source", "")), cable, fields.get("neighbour") is True)
+    signs = (str(fields.get("source", "")), cable, fields.get("neighbour") is True, fields.get("greeting", True) is not False)
+    return Way(*addresses, *signs)
 
 
 def _texts(values: Any) -> tuple[str, ...]:
@@ -148,12 +153,24 @@ def without(boot: Boot, extra: Sequence[str]) -> Boot:
 
 
 def which_boot(record: Record, boot_id: str, running: Boot, framed: bool) -> str:
-    """Return which boot this is. ``framed``: the old entry is still the default."""
+    """Return which boot this is. ``framed``: the old entry is still the default.
+
+    Where it is not, though no confirmation was written down, the new entry must be what runs: then the power was cut in between.
+    Else something other than a confirmation has taken the frame away.
+    """
     if boot_id == record.boot_id:
         return WAITING
-    if not framed:
-        return DEFAULT  # the power was cut after the entry was made the default and before that was written down
-    return TRIED if MARK in running.tokens else BACK
+    marked = MARK in running.tokens
+    if framed:
+        return TRIED if marked else BACK
+    return DEFAULT if marked or _is_new(record, running) else LOOSE
+
+
+def _is_new(record: Record, running: Boot) -> bool:
+    """Whether the new entry runs without the trial's arguments. It may differ from the old one by an argument less."""
+    here = Boot(running.release, tuple(token for token in running.tokens if key_of(token) not in ADDED_KEYS))
+    lacking = missing_tokens(without(record.new, record.extra).tokens, here.tokens)
+    return here.release == record.new.release and not lacking and not same_boot(here, record.old)
 
 
 @dataclass(frozen=True)
@@ -192,6 +209,16 @@ def why_back(record: Record, running: Boot, spent: bool) -> str:
     if not same_boot(running, record.old):
         end += f"; {running.release} runs now, with other arguments than before"
     return end
+
+
+def why_unheld(record: Record) -> str:
+    """Return what nothing holds any more, and what the node itself has said of its trial."""
+    said = f" Of its trial the node says: {record.reason}" if record.reason else ""
+    return (
+        f"{record.new.release} with its new arguments was not confirmed, and the part of {record.folder}/custom.cfg that makes the old entry "
+        "the default is gone (another program has written that file, or /boot is not mounted), so the next boot is the menu's own "
+        f"default.{said}"
+    )
 
 
 def panic_after(record: Record) -> str | None:

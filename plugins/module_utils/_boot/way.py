@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +23,8 @@ NO_LINK, LINK, CARD = 0, 1, 2
 #: States of a neighbour that has answered; the table is empty after a boot.
 _ANSWERED = {"REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT"}
 _NET = "/sys/class/net"
+#: So many bytes may come before the line by which an SSH server greets (RFC 4253, 4.2: other lines may).
+_MOST_BYTES = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,29 @@ def look_at_way(runner: Runner, base: str, peer: str) -> Signs:
     neighbours = _shown(runner, "neigh", "show", "dev", device)
     answered = any(_ANSWERED & set(found.get("state", ())) for found in neighbours if found.get("dst") in hops)
     return Signs(str(route.get("prefsrc", "")), device, _cable(base, device), answered)
+
+
+def server_problem(local: str, port: int, seconds: float, *, greets: bool = True) -> str:
+    """Return why no SSH server is at an address of the node itself; empty: one greets there, within so many seconds.
+
+    The kernel or systemd (``ssh.socket``) takes a connection for a server that hangs or cannot start. Without ``greets`` that is enough.
+    """
+    end, said, taken = time.monotonic() + seconds, b"", False
+    try:
+        with socket.create_connection((local, port), timeout=seconds, source_address=(local, 0)) as connection:
+            taken = True
+            while greets and not re.search(rb"(?m)^SSH-", said):
+                connection.settimeout(max(end - time.monotonic(), 0.01))
+                piece = connection.recv(4096)
+                said += piece
+                if not piece or len(said) > _MOST_BYTES:
+                    raise ConnectionError("it ends the connection" if not piece else "it says something else")
+                if time.monotonic() > end:
+                    raise TimeoutError("timed out")
+    except OSError as error:
+        why = error.strerror or error
+        return f"takes a connection, but no SSH server greets ({why})" if taken else f"does not answer ({why})"
+    return ""
 
 
 def _hop(route: dict[str, Any]) -> str:

@@ -122,8 +122,8 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         host.set_file(config_path("kernel_arguments"), written.text().encode(), reason="verify compares with it")
         if following is None:
             raise HostError(
-                "the boot loader's menu names no kernel, or a variable chooses its default; repair it first (files of /etc/grub.d that set default=, "
-                "update-grub, grub-install)"
+                "the boot loader's menu names no kernel, or a variable or a condition chooses its default; repair it first (files of /etc/grub.d "
+                "that set default=, update-grub, grub-install)"
             )
     if not tried and not judging:
         trial.lift(whole=not present)

@@ -281,7 +281,7 @@ def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
 
 def _command(command: Sequence[str], *, check: bool) -> tuple[int, str, str]:
     try:
-        done = subprocess.run(list(command), check=check, capture_output=True, text=True, timeout=COMMAND_S)
+        done = subprocess.run(list(command), check=check, capture_output=True, text=True, errors="replace", timeout=COMMAND_S)
     except subprocess.TimeoutExpired:
         raise late(command) from None
     return done.returncode, done.stdout, done.stderr

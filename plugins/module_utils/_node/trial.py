@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from .._boot.one_shot import TRIAL_PANIC, OneShotError, change_environment, framed, parse_environment, with_frame
+from .._boot.one_shot import TRIAL_PANIC, OneShotError, disarm_environment, framed, with_frame
 from .._boot.verdict import (
     ARMED,
     CONFIRMED,
@@ -38,8 +38,9 @@ from .._boot.verdict import (
     problems,
     which_boot,
 )
-from .._boot.way import look_at_way
+from .._boot.way import look_at_way, server_problem
 from .._cpus.cmdline import split_tokens
+from .._host.checkpoint import checkpoint
 from .._host.files import mode_of, sync_directory, unlink, write_file
 
 UNIT_TEXT = f"""\
@@ -94,11 +95,9 @@ def way_problem(way: Way, root: str = "") -> str:
             source = probe.getsockname()[0]
     except OSError as error:
         return f"no route to {way.peer}, where Ansible came from ({error.strerror or error})"
-    try:
-        with socket.create_connection((way.local, way.port), timeout=_PATIENCE, source_address=(way.local, 0)):
-            pass
-    except OSError as error:
-        return f"{way.local} port {way.port}, by which Ansible came, does not answer ({error.strerror or error})"
+    closed = server_problem(way.local, way.port, _PATIENCE, greets=way.greeting)
+    if closed:
+        return f"{way.local} port {way.port}, by which Ansible came, {closed}"
     if way.source and source != way.source:
         return f"the way to {way.peer} begins at {source}, no longer at {way.source}"
     signs = look_at_way(_answer, root, way.peer)
@@ -114,25 +113,30 @@ def way_problem(way: Way, root: str = "") -> str:
 def _answer(command: Sequence[str]) -> tuple[int, str, str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 1, "", str(error)
+    except subprocess.TimeoutExpired:
+        return 1, "", f"{command[0]} has not ended within {_PATIENCE} s"
+    except OSError as error:
+        return 1, "", f"{command[0]}: {error.strerror or error}"
     return done.returncode, done.stdout, done.stderr
 
 
 def libvirt_problem() -> str:
     """Return why libvirt does not answer; empty: it does."""
-    try:
-        done = subprocess.run(
-            ["virsh", "-q", "-c", "qemu:///system", "uri"], capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"does not answer ({type(error).__name__})"
-    return "" if done.returncode == 0 else f"does not answer ({done.stderr.strip()[-200:]})"
+    code, _out, err = _answer(["virsh", "-q", "-c", "qemu:///system", "uri"])
+    return "" if code == 0 else f"does not answer ({err.strip()[-200:]})"
 
 
 def look(root: str, record: Record) -> Health:
     """Look at the node as far as the record asks for it."""
     return Health(running(root), way_problem(record.way, root) if record.way else "", libvirt_problem() if record.libvirt else "")
+
+
+def _found(root: str, record: Record) -> list[str]:
+    """Return what speaks against the new entry. A look that fails is no end: the next one may not."""
+    try:
+        return problems(record, look(root, record))
+    except (OSError, ValueError, TypeError, LookupError, subprocess.SubprocessError) as error:
+        return [f"the node could not be looked at ({type(error).__name__}: {error})"]
 
 
 def confirm(root: str, record: Record) -> None:
@@ -145,12 +149,12 @@ def confirm(root: str, record: Record) -> None:
     text = _read("", custom)
     if framed(text):
         write_file(root + RECORD, dump(record), 0o644)
-        _take_frame(custom, text)
+        _take_frame(custom, text, root)
     elif not os.path.exists(f"{root}{record.folder}/grubenv"):
         raise FileNotFoundError(2, "the part of realtime.kvm is missing; is /boot mounted?", custom)
     with suppress(OSError):  # without the frame, a run knows all the same
         write_file(root + RECORD, dump(replace(record, state=CONFIRMED)), 0o644)
-    with suppress(OSError, OneShotError):  # GRUB leaves an empty next_entry behind
+    with suppress(OSError, OneShotError):  # GRUB leaves empty variables behind
         _forget_once(f"{root}{record.folder}/grubenv")
     with suppress(OSError):
         _give_back_panic(f"{root}/proc/sys/kernel/panic", record)
@@ -159,7 +163,7 @@ def confirm(root: str, record: Record) -> None:
             unlink(root + path)
 
 
-def _take_frame(custom: str, text: str) -> None:
+def _take_frame(custom: str, text: str, root: str = "") -> None:
     rest = with_frame(text, "")
     try:
         if rest is not None:
@@ -170,6 +174,8 @@ def _take_frame(custom: str, text: str) -> None:
     except OSError:
         if framed(_read("", custom)):
             raise
+    # GRUB replays no journal: it would go on to see the frame
+    checkpoint(os.path.dirname(custom), root)
 
 
 def _give_back_panic(full: str, record: Record) -> None:
@@ -183,9 +189,8 @@ def _give_back_panic(full: str, record: Record) -> None:
 def _forget_once(full: str) -> None:
     with open(full, "r+b") as stream:
         block = stream.read()
-        if parse_environment(block).get("next_entry") == "":
-            stream.seek(0)
-            stream.write(change_environment(block, "next_entry", None))
+        stream.seek(0)
+        stream.write(disarm_environment(block))
 
 
 def _run(command: Sequence[str]) -> bool:
@@ -214,7 +219,7 @@ def judge(root: str = "") -> int:
         return 0
     end = time.monotonic() + record.seconds
     while True:
-        found = problems(record, look(root, record))
+        found = _found(root, record)
         if not found:
             try:
                 confirm(root, record)

@@ -280,7 +280,6 @@ def with_lines(*lines):
         'chosen=0\nset default="$chosen"',
         "set chosen=0\nset default=${chosen}",
         "set default=",
-        "if [ -f /x ]; then set default=0; fi",
         "set   default=0 # the newest",
         "set default='Debian GNU/Linux'",
         'set default="Debian GNU/Linux"',
@@ -303,6 +302,36 @@ def test_a_default_of_a_script_is_read_as_grub_reads_it(line):
 )
 def test_what_is_no_default_is_none(line):
     assert parse_menu(with_lines(line))[1].release == STOCK
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["if [ -f /x ]; then set default=0; fi"],
+        ['if [ "${x}" = 1 ]; then', '  set default="0"', "fi"],
+        ['if [ "${x}" = 1 ]; then', "  true", "else", "  set default=0", "fi"],
+        ['if [ "${next_entry}" ]; then', "  true", 'elif [ "${x}" ]; then', "  set default=0", "fi"],
+        [
+            "if cmostest 1:2 ; then",
+            "  set default=0",
+            'elif [ "${next_entry}" ]; then',
+            "  true",
+            "else",
+            "  set default=2",
+            "fi",
+        ],
+        ["for x in 1 2; do", "  set default=0", "done"],
+        ["if [ -f /x ]; then", "  x=0", "fi", "set default=$x"],
+        ["x=0", "x=$unknown", "set default=$x"],
+    ],
+)
+def test_a_default_that_a_condition_chooses_is_unknown(lines):
+    assert parse_menu(with_lines(*lines))[1] is None
+    assert parse_menu(with_lines(*lines, "set default=0"))[1].release == RT, "one behind it is certain"
+
+
+def test_a_condition_that_chooses_what_is_chosen_already_is_no_doubt():
+    assert parse_menu(with_lines("set default=0", "if [ -f /x ]; then", "  set default=0", "fi"))[1].release == RT
 
 
 def test_a_default_that_an_unknown_variable_chooses_is_unknown():

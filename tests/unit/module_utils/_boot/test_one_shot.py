@@ -17,16 +17,22 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot import one_shot
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import parse_menu
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import (
     MARK,
+    NEXT,
+    ONCE,
     PREVIOUS,
     TRIAL,
     TRIAL_TOKENS,
     OneShotError,
     Recipe,
+    arm_environment,
     bls_recipe,
     change_environment,
+    custom_problem,
+    disarm_environment,
     extra_tokens,
     frame,
     framed,
+    is_armed,
     menu_problem,
     menu_recipes,
     new_entry,
@@ -68,6 +74,19 @@ def test_a_full_block_is_refused_and_an_almost_full_one_is_not():
         change_environment(change_environment(EMPTY, "a", "x" * (room + 1)), "next_entry", TRIAL)
 
 
+def test_arming_and_disarming_leave_the_other_variables():
+    block = change_environment(change_environment(EMPTY, "saved_entry", "a>b"), NEXT, "memtest86+")
+    armed = arm_environment(block)
+    assert (parse_environment(armed), is_armed(armed)) == ({"saved_entry": "a>b", ONCE: "1"}, True)
+    spent = change_environment(change_environment(armed, ONCE, ""), NEXT, "")  # as GRUB leaves them
+    assert not is_armed(spent)
+    assert parse_environment(disarm_environment(spent)) == {"saved_entry": "a>b"}
+    assert disarm_environment(block) == block, "the administrator's one-time entry stays"
+    before = change_environment(EMPTY, NEXT, TRIAL)  # as an earlier release armed it
+    assert parse_environment(disarm_environment(before)) == {}
+    assert not is_armed(b"damaged")
+
+
 @pytest.mark.skipif(not shutil.which("grub-editenv"), reason="needs grub-editenv (grub-common)")
 def test_grub_editenv_and_this_collection_read_each_other(tmp_path):
     path = tmp_path / "grubenv"
@@ -88,8 +107,30 @@ def test_what_a_menu_must_have():
     whole = menu([RT])
     assert menu_problem(whole) == ""
     assert "41_custom" in menu_problem(re.sub(r"(?m)^.*custom\.cfg.*$", "", whole))
-    assert "next_entry" in menu_problem(whole.replace("save_env next_entry", ""))
     assert menu_problem("")
+    assert menu_problem(whole.replace("### END header ###", 'set default="1"\nset fallback=1')) == "", "before the frame"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'set default="0"',
+        "default=0",
+        "set 'default=0'",
+        "if true; then set default=0; fi",
+        "set fallback=1",
+        "x=1; fallback=1",
+        "unset default",
+        "unset fallback",
+        "search --no-floppy --label --set=default x",
+        "regexp --set 1:default '(.*)' x",
+        "probe --set=fallback --fs-uuid x",
+    ],
+)
+def test_what_chooses_an_entry_after_the_frame_is_seen(line):
+    assert "it chooses the default again (" in menu_problem(f"{menu([RT])}{line}\n")
+    assert custom_problem(f"set x=1\n{line}\n")
+    assert not custom_problem(f"# {line}\nset my_default=1\nset default_x=1\nsearch --set=root x\n")
 
 
 @pytest.mark.parametrize(
@@ -193,6 +234,27 @@ def test_an_entry_of_the_boot_loader_specification():
     )
 
 
+def test_an_entry_of_the_boot_loader_specification_with_tabs_is_read_as_grub_reads_it():
+    recipe = bls_recipe(
+        "x",
+        "title\tFedora\nversion\t5.14.0\nlinux\t/vmlinuz-5.14.0-1.el9.x86_64\n  initrd \t/initramfs-5.14.0-1.el9.x86_64.img\t\n"
+        "options \troot=/dev/sda1\tro  quiet\n#linux\t/vmlinuz-x\noptions\tof=a key\n",
+        {},
+    )
+    assert (recipe.release, recipe.initrds) == ("5.14.0-1.el9.x86_64", ("($root)/initramfs-5.14.0-1.el9.x86_64.img",))
+    assert recipe.text == "root=/dev/sda1 ro quiet", (
+        "a line with blanks has its key up to the first one, so the last line is unknown to GRUB"
+    )
+
+
+def test_an_entry_of_a_menu_with_tabs():
+    (recipe,) = menu_recipes(
+        "menuentry 'x' --id 'x' {\n\tlinux\t/boot/vmlinuz-6.8-rt\troot=/dev/sda1\tro\n\tinitrd\t/boot/i.img\n}\n"
+    )
+    assert (recipe.kernel, recipe.tokens) == ("/boot/vmlinuz-6.8-rt", ("root=/dev/sda1", "ro"))
+    assert menu_recipes("menuentry 'x' --id 'x' {\nlinux /boot/vmlinuz-6.8-rt\n}\n")[0].kernel == "/boot/vmlinuz-6.8-rt"
+
+
 def test_the_old_entry_is_what_runs_with_its_files_from_the_menu():
     recipes = menu_recipes(menu([RT, STOCK], "quiet isolcpus=2"))
     old = old_entry(recipes, STOCK, ["BOOT_IMAGE=/boot/vmlinuz", "root=UUID=9", "ro", "quiet"])
@@ -272,7 +334,7 @@ def test_a_frame_of_before_that_stands_behind_other_lines_is_put_first():
 
 def test_the_default_of_a_menu_is_not_mistaken():
     """Whoever reads grub.cfg and custom.cfg as one text finds the old entry."""
-    assert parse_menu(menu([RT, STOCK]) + frame(OLD, NEW))[1].identity == PREVIOUS
+    assert parse_menu(menu([RT, STOCK]) + frame(OLD))[1].identity == PREVIOUS
 
 
 @pytest.mark.skipif(not shutil.which("grub-script-check"), reason="needs grub-script-check (grub-common)")
@@ -307,11 +369,12 @@ menuentry 'other' --id other {
   echo "BOOTED other"
   halt
 }
+BEFORE
 source ${config_directory}/custom.cfg
 """
 
 
-def _boot(folder: Path, writable: bool) -> str:
+def _boot(folder: Path, writable: bool, seconds: int = 60) -> str:
     """Let GRUB read the menu and boot; return the entry. Without ``writable`` it sees the files where it cannot write."""
     command = [EMULATOR, "-r", "host", "-d", f"{folder}/boot/grub"]
     if writable:
@@ -326,24 +389,32 @@ def _boot(folder: Path, writable: bool) -> str:
         command = [EMULATOR, "-m", str(folder / "map"), "-r", "hd0", "-d", "/boot/grub"]
     master, slave = pty.openpty()
     try:
-        done = subprocess.run(
-            command, stdin=slave, capture_output=True, timeout=60, check=False, env={**os.environ, "TERM": "dumb"}
-        )
+        shown = subprocess.run(
+            command, stdin=slave, capture_output=True, timeout=seconds, check=False, env={**os.environ, "TERM": "dumb"}
+        ).stdout
+    except subprocess.TimeoutExpired as error:  # it waits at its menu
+        shown = error.stdout or b""
     finally:
         os.close(master)
         os.close(slave)
-    return re.findall(r"BOOTED (\S+)", done.stdout.decode(errors="replace"))[-1]
+    return (re.findall(r"BOOTED (\S+)", shown.decode(errors="replace")) or ["nothing"])[-1]
 
 
-def _menu_folder(tmp_path: Path, next_entry: str, own: str | None = None) -> Path:
+def _menu_folder(
+    tmp_path: Path, armed: bool, own: str | None = None, before: str = "", env: dict[str, str] | None = None, fails: str = ""
+) -> Path:
     folder = tmp_path / "boot" / "grub"
     folder.mkdir(parents=True)
     text = frame(OLD, NEW)
     for name in (PREVIOUS, TRIAL):  # the emulator has no kernel to start
-        text = re.sub(rf"(--id '{name}' \{{\n)(?:  .*\n)*", rf'\1  echo "BOOTED {name}"\n  halt\n', text)
+        body = "linux /boot/nothing" if name == fails else rf'echo "BOOTED {name}"\n  halt'
+        text = re.sub(rf"(--id '{name}' \{{\n)(?:  .*\n)*", rf"\1  {body}\n", text)
     (folder / "custom.cfg").write_text(with_frame(own, text))
-    (folder / "grub.cfg").write_text(_HEADER)
-    (folder / "grubenv").write_bytes(change_environment(EMPTY, "next_entry", next_entry or None))
+    (folder / "grub.cfg").write_text(_HEADER.replace("BEFORE\n", before))
+    block = arm_environment(EMPTY) if armed else EMPTY
+    for name, value in (env or {}).items():
+        block = change_environment(block, name, value)
+    (folder / "grubenv").write_bytes(block)
     return tmp_path
 
 
@@ -353,12 +424,51 @@ needs_grub = pytest.mark.skipif(
 
 
 @needs_grub
-@pytest.mark.parametrize(
-    ("next_entry", "booted"), [(TRIAL, [TRIAL, PREVIOUS, PREVIOUS]), ("", [PREVIOUS, PREVIOUS]), ("other", ["other", PREVIOUS])]
-)
-def test_grub_boots_the_new_entry_once(tmp_path, next_entry, booted):
-    folder = _menu_folder(tmp_path, next_entry)
+@pytest.mark.parametrize(("armed", "booted"), [(True, [TRIAL, PREVIOUS, PREVIOUS]), (False, [PREVIOUS, PREVIOUS])])
+def test_grub_boots_the_new_entry_once(tmp_path, armed, booted):
+    folder = _menu_folder(tmp_path, armed)
     assert [_boot(folder, writable=True) for _again in booted] == booted
+
+
+#: /etc/grub.d/08_fallback_counting of Fedora and the RHEL family, in short.
+_COUNTING = """\
+if [ -n "${boot_counter}" -a "${boot_success}" = "0" ]; then
+  set default=1
+  set boot_counter=-1
+  save_env boot_counter
+fi
+"""
+
+
+@needs_grub
+@pytest.mark.parametrize("armed", [True, False])
+@pytest.mark.parametrize(
+    ("before", "env"),
+    [
+        ("set default=new\n", {}),
+        ("default=1\n", {}),
+        ("unset default\n", {}),
+        (_COUNTING, {"boot_counter": "0", "boot_success": "0"}),
+        ("", {"prev_saved_entry": "new"}),
+        ("set boot_once=true\n", {}),
+        ("", {NEXT: "new"}),
+        ("set default=new\n", {NEXT: "other"}),
+        (f"set {ONCE}=1\n", {}),
+    ],
+)
+def test_nothing_that_the_menu_has_chosen_before_boots_a_third_entry(tmp_path, before, env, armed):
+    folder = _menu_folder(tmp_path, armed, before=before, env=env)
+    assert [_boot(folder, writable=True) for _again in range(3)] == [TRIAL if armed else PREVIOUS, PREVIOUS, PREVIOUS]
+
+
+@needs_grub
+@pytest.mark.parametrize(("fails", "booted"), [(TRIAL, ["nothing", PREVIOUS]), (PREVIOUS, ["nothing"])])
+def test_where_the_files_of_an_entry_cannot_be_loaded_grub_boots_no_other_one_untried(tmp_path, fails, booted):
+    """It waits at its menu; the administrator's choice for that case, which is the new entry, does not count."""
+    folder = _menu_folder(tmp_path, fails == TRIAL, before="set fallback=0\n", fails=fails)
+    found = [_boot(folder, writable=True, seconds=14)]
+    found += [_boot(folder, writable=True) for _again in booted[1:]]
+    assert found == booted
 
 
 @needs_grub
@@ -375,19 +485,19 @@ def test_grub_boots_the_new_entry_once(tmp_path, next_entry, booted):
     ],
 )
 def test_the_administrators_lines_of_the_custom_menu_do_not_undo_the_frame(tmp_path, own):
-    folder = _menu_folder(tmp_path, TRIAL, own)
+    folder = _menu_folder(tmp_path, True, own)
     assert [_boot(folder, writable=True) for _again in range(3)] == [TRIAL, PREVIOUS, PREVIOUS]
 
 
 @needs_grub
 def test_grub_that_cannot_write_its_block_boots_the_old_entry(tmp_path):
-    folder = _menu_folder(tmp_path, TRIAL)
+    folder = _menu_folder(tmp_path, True)
     assert [_boot(folder, writable=False) for _again in range(2)] == [PREVIOUS, PREVIOUS]
 
 
 @needs_grub
 def test_without_the_frame_the_menu_decides_again(tmp_path):
-    folder = _menu_folder(tmp_path, "")
+    folder = _menu_folder(tmp_path, False)
     (folder / "boot/grub/custom.cfg").write_text("")
     assert _boot(folder, writable=True) == "new"
 

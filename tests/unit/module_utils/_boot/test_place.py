@@ -115,10 +115,10 @@ def test_on_the_rhel_family_a_block_that_is_full_once_the_default_is_set(tmp_pat
     grubby = el_node(root)
     os.rename(f"{root}/boot/loader/entries/id1.conf", f"{root}/boot/loader/entries/id1-with-a-longer-name.conf")
     block = Path(f"{root}/boot/grub2/grubenv").read_bytes()
-    room = 1024 - len(block.rstrip(b"#")) - len("next_entry=realtime-kvm-trial\ntuned_params=\n")
+    room = 1024 - len(block.rstrip(b"#")) - len("realtime_kvm_trial=1\ntuned_params=\n")
     fill(root, {"/boot/grub2/grubenv": change_environment(block, "tuned_params", "x" * room)})
     before = snapshot(root)
-    with pytest.raises(RefusalError, match=r"grubenv\) is full, next_entry does not fit"):
+    with pytest.raises(RefusalError, match=r"grubenv\) is full, realtime_kvm_trial does not fit"):
         el_tried(root, grubby)
     assert snapshot(root) == before
 
@@ -135,7 +135,7 @@ def without_custom(text):
     ("changed", "said"),
     [
         (without_custom, "it does not read custom.cfg"),
-        (lambda text: text.replace("save_env next_entry", ""), "it does not know next_entry"),
+        (lambda text: text + "set fallback=0\n", r"it chooses the default again \(set fallback=0\)"),
         (
             lambda text: text + 'set default="0"\n',
             r'it chooses the default again \(set default="0"\) after it has read custom.cfg',
@@ -181,11 +181,19 @@ def test_without_a_trial_such_a_menu_is_the_administrators_business(root):
 
 
 @pytest.mark.parametrize(
-    "line", ["set default=mine", "default='mine'", "if true; then set default=mine; fi", 'x=1; set default="0"']
+    "line",
+    [
+        "set default=mine",
+        "set fallback=mine",
+        "unset default",
+        "default='mine'",
+        "if true; then set default=mine; fi",
+        'x=1; set default="0"',
+    ],
 )
 def test_a_custom_menu_that_chooses_the_default_is_refused(root, line):
     fill(root, {CUSTOM: f"menuentry 'mine' --id mine {{\n  true\n}}\n{line}\n"})
-    refused(root, r"^/boot/grub/custom.cfg chooses the default entry \((set )?default=.*rt_kernel_trial: false")
+    refused(root, r"^/boot/grub/custom.cfg chooses the default entry \(.*(default|fallback).*rt_kernel_trial: false")
 
 
 def test_a_custom_menu_that_names_a_default_elsewhere_is_not_refused(root):

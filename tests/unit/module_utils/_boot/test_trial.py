@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,23 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files impo
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import (
     MARK,
+    ONCE,
     PREVIOUS,
     TRIAL,
     change_environment,
+    is_armed,
     parse_environment,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import PROGRAM, RECORD, UNIT, WANTED, WATCHDOG, Way, load
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import (
+    PROGRAM,
+    RECORD,
+    UNIT,
+    WANTED,
+    WATCHDOG,
+    Way,
+    dump,
+    load,
+)
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.way import CARD
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from unit.loaders import RT, STOCK
@@ -251,11 +263,34 @@ def test_a_new_kernel_without_its_initial_ram_disk_leaves_the_old_entry_the_defa
     assert grub_boots(root) == PREVIOUS
 
 
+def test_each_frame_is_out_of_the_journal_before_what_follows_it_is_written(root, monkeypatch):
+    """GRUB replays no journal: a new menu or an armed block must not be what it sees without the frame."""
+    seen = []
+
+    def look(folder, top):
+        assert (folder, top) == (f"{root}/boot/grub", str(root))
+        text = Path(f"{root}{CUSTOM}").read_text()
+        menu = parse_menu(Path(f"{root}{GRUB_CFG}").read_text())[1].release
+        seen.append((TRIAL in text, menu, is_armed(Path(f"{root}{ENVIRONMENT}").read_bytes())))
+        return ""
+
+    monkeypatch.setattr(_trial, "checkpoint", look)
+    assert tried(root).notes == []
+    assert seen == [(False, STOCK, False), (True, RT, False)]
+
+
+def test_a_journal_that_cannot_be_emptied_is_named_once(root, monkeypatch):
+    monkeypatch.setattr(_trial, "checkpoint", lambda *_given: "it cannot")
+    (note,) = tried(root).notes
+    assert note.startswith(f"{CUSTOM} may be in the journal of its file system only, which GRUB does not read: it cannot. ")
+    assert lifted(root).notes == []
+
+
 def test_a_file_that_cannot_be_written_leaves_the_old_entry_the_default(root, monkeypatch):
-    def full(_self, _value):
+    def full(_self, *, armed):
         raise _trial.HostError("full")
 
-    monkeypatch.setattr(_trial.BootTrial, "_set_one_time", full)
+    monkeypatch.setattr(_trial.BootTrial, "_set_armed", full)
     with pytest.raises(RefusalError, match="full"):
         tried(root)
     assert grub_boots(root) == PREVIOUS
@@ -298,7 +333,9 @@ def test_libvirt_is_asked_for_afterwards_if_it_answered_before(root):
     assert load(Path(f"{root}{RECORD}").read_bytes()).libvirt
 
 
-def test_the_way_of_ansible_and_its_signs_are_remembered(root):
+@pytest.mark.parametrize("greeting", [True, False])
+def test_the_way_of_ansible_and_its_signs_are_remembered(root, monkeypatch, greeting):
+    monkeypatch.setattr(_trial, "server_problem", lambda *_given: "" if greeting else "does not answer")
     fill(
         root,
         {
@@ -313,7 +350,9 @@ def test_the_way_of_ansible_and_its_signs_are_remembered(root):
         "neigh": [{"dst": "10.0.2.2", "state": ["REACHABLE"]}],
     }
     tried(root, tools)
-    assert load(Path(f"{root}{RECORD}").read_bytes()).way == Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", CARD, neighbour=True)
+    assert load(Path(f"{root}{RECORD}").read_bytes()).way == Way(
+        "10.0.2.15", 22, "10.0.2.2", "10.0.2.16", CARD, neighbour=True, greeting=greeting
+    )
 
 
 def test_a_damaged_record_is_not_used(root):
@@ -321,6 +360,38 @@ def test_a_damaged_record_is_not_used(root):
     host = writable(root, check_mode=True)
     assert trial_on(host, Tools(root)).state() == {"state": "none", "reason": ""}
     assert host.notes == [f"{RECORD}: it is damaged; it is not used"]
+
+
+@pytest.mark.parametrize("how", ["removed", "rewritten", "not mounted"])
+@pytest.mark.parametrize("reason", ["", "it failed"])
+def test_a_trial_that_never_came_up_is_not_confirmed_since_its_frame_is_gone(root, how, reason):
+    """A template of the administrator's writes custom.cfg, or /boot is not mounted."""
+    tried(root)
+    assert (grub_boots(root), grub_boots(root)) == (TRIAL, PREVIOUS)
+    if reason:
+        path = Path(f"{root}{RECORD}")
+        path.write_bytes(dump(replace(load(path.read_bytes()), state="returned", reason=reason)))
+    if how == "not mounted":
+        os.rename(f"{root}/boot", f"{root}/away")
+        os.mkdir(f"{root}/boot")
+    elif how == "removed":
+        os.unlink(f"{root}{CUSTOM}")
+    else:
+        Path(f"{root}{CUSTOM}").write_text("menuentry 'mine' {\n}\n")
+    found = state_of(root)
+    assert found["state"] == "unheld"
+    assert reason in found["reason"]
+    assert "is gone (another program has written that file, or /boot is not mounted)" in found["reason"]
+    lifted(root)
+    assert not Path(f"{root}{RECORD}").exists()
+
+
+def test_an_armed_trial_whose_frame_is_gone_before_the_reboot_is_not_armed(root):
+    tried(root)
+    os.unlink(f"{root}{CUSTOM}")
+    assert state_of(root)["state"] == "unheld"
+    tried(root)
+    assert (state_of(root)["state"], grub_boots(root)) == ("armed", TRIAL)
 
 
 def test_a_power_cut_just_after_the_confirmation_counts_as_confirmed(root):
@@ -351,4 +422,4 @@ def test_on_the_rhel_family_the_entries_of_both_kernels_are_told_to_grub_without
     assert stock in text
     assert f"  linux ($root)/vmlinuz-{EL_RT} root=/dev/mapper/vg0-root {EL_ARGUMENTS} skew_tick=1 $tuned_params {MARK} " in text
     assert f"  initrd ($root)/initramfs-{EL_RT}.img\n" in text, "what tuned adds to the initial RAM disk is left out"
-    assert parse_environment(Path(f"{root}/boot/grub2/grubenv").read_bytes()) == {"saved_entry": "id1", "next_entry": TRIAL}
+    assert parse_environment(Path(f"{root}/boot/grub2/grubenv").read_bytes()) == {"saved_entry": "id1", ONCE: "1"}

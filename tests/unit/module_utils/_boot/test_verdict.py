@@ -14,6 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import 
     ARMED,
     BACK,
     DEFAULT,
+    LOOSE,
     TRIED,
     WAITING,
     Boot,
@@ -28,6 +29,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import 
     same_boot,
     which_boot,
     why_back,
+    why_unheld,
     without,
 )
 
@@ -37,14 +39,16 @@ RECORD = Record(ARMED, "aaaa", OLD, NEW, TRIAL_TOKENS, "/boot/grub", 300, Way("1
 WELL = Health(Boot(NEW.release, ("BOOT_IMAGE=/x", *NEW.tokens)))
 
 
-def test_a_record_without_signs_of_the_way_asks_for_none():
+def test_a_record_of_an_earlier_release_asks_for_no_sign_but_the_greeting():
     fields = json.loads(dump(RECORD))
-    for name in ("source", "cable", "neighbour"):
+    for name in ("source", "cable", "neighbour", "greeting"):
         del fields["way"][name]
     assert load(json.dumps(fields).encode()) == RECORD
 
 
-SIGNED = replace(RECORD, folders=("/etc/x",), way=Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", 2, neighbour=True))
+SIGNED = replace(
+    RECORD, folders=("/etc/x",), way=Way("10.0.2.15", 22, "10.0.2.2", "10.0.2.16", 2, neighbour=True, greeting=False)
+)
 
 
 @pytest.mark.parametrize("record", [RECORD, SIGNED, replace(RECORD, way=None, libvirt=False, state="returned", reason="x")])
@@ -105,10 +109,25 @@ def test_a_record_of_a_newer_release_is_named_as_such():
         ("bbbb", without(NEW, TRIAL_TOKENS), True, BACK),
         ("bbbb", without(NEW, TRIAL_TOKENS), False, DEFAULT),
         ("bbbb", NEW, False, DEFAULT),
+        ("bbbb", Boot(NEW.release, ("BOOT_IMAGE=/x", *NEW.tokens[:4], "builtin=1")), False, DEFAULT),
+        ("bbbb", OLD, False, LOOSE),  # another program has removed the frame
+        ("bbbb", Boot(NEW.release, OLD.tokens), False, LOOSE),
+        ("bbbb", Boot("6.1-other", NEW.tokens[:4]), False, LOOSE),
     ],
 )
 def test_which_boot_this_is(boot_id, running, framed, which):
     assert which_boot(RECORD, boot_id, running, framed) == which
+
+
+@pytest.mark.parametrize(("running", "which"), [(OLD, LOOSE), (Boot(OLD.release, ("BOOT_IMAGE=/x", *OLD.tokens[:2])), DEFAULT)])
+def test_an_argument_less_makes_a_new_entry_too(running, which):
+    record = replace(RECORD, new=Boot(OLD.release, (*OLD.tokens[:2], *TRIAL_TOKENS)))
+    assert which_boot(record, "bbbb", running, framed=False) == which
+
+
+def test_what_nothing_holds_any_more_is_named_with_what_the_node_has_said():
+    assert "/boot/grub/custom.cfg that makes the old entry the default is gone" in why_unheld(RECORD)
+    assert why_unheld(replace(RECORD, reason="it failed")).endswith("Of its trial the node says: it failed")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -156,6 +160,16 @@ def test_killed_anywhere_the_node_is_in_one_of_two_shapes(root, tmp_path, comman
     assert step > 5
 
 
+def test_the_frame_is_out_of_the_journal_before_the_record_says_confirmed(root, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        _trial, "checkpoint", lambda *given: seen.append((*given, os.path.exists(f"{root}{CUSTOM}"), record_of(root).state))
+    )
+    assert _trial.judge(str(root)) == 0
+    assert seen == [(f"{root}/boot/grub", str(root), False, "armed")]
+    assert record_of(root).state == "confirmed"
+
+
 @pytest.mark.parametrize("value", ["30", "60", "-1", "0"])
 def test_a_panic_that_another_has_set_since_the_boot_stays(root, value):
     fill(root, {"/proc/sys/kernel/panic": f"{value}\n"})
@@ -226,9 +240,56 @@ def test_a_write_that_fails_ends_in_one_of_two_shapes(root, tmp_path, commands, 
 # -- the way of Ansible ----------------------------------------------------------------------------
 
 
-def test_a_way_that_is_open():
+@contextmanager
+def serving(said):
+    """A server of this machine's that says something to each connection and ends it (None: it takes none); its port."""
+
+    def serve():
+        with suppress(OSError):
+            while said is not None:
+                connection, _peer = server.accept()
+                with connection:
+                    for piece in said:
+                        connection.sendall(piece)
+                        threading.Event().wait(0.01)
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert _trial.way_problem(Way("127.0.0.1", server.getsockname()[1], "127.0.0.1")) == ""
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "said", [[b"SSH-2.0-OpenSSH_9.2p1\r\n"], [b"S", b"SH", b"-2.0-x\r\n"], [b"for members only\r\n", b"SSH-2.0-x\r\n"]]
+)
+def test_a_way_that_is_open(said):
+    with serving(said) as port:
+        assert _trial.way_problem(Way("127.0.0.1", port, "127.0.0.1")) == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ([], r"it ends the connection"),  # sshd@.service that fails
+        ([b"Exceeded MaxStartups\r\n"], r"it ends the connection"),
+        ([b"HTTP/1.0 400\r\nX: SSH-2.0\r\n"], r"it ends the connection"),
+        ([b"x" * 20000], r"it says something else"),
+        (None, r"timed out"),  # ssh.socket whose sshd cannot start
+    ],
+)
+def test_a_connection_without_the_greeting_of_an_ssh_server_is_no_way(said, why, monkeypatch):
+    monkeypatch.setattr(_trial, "_PATIENCE", 0.3)
+    with serving(said) as port:
+        found = _trial.way_problem(Way("127.0.0.1", port, "127.0.0.1"))
+        assert re.search(rf"takes a connection, but no SSH server greets \(.*({why}|reset)", found), found
+        assert _trial.way_problem(Way("127.0.0.1", port, "127.0.0.1", greeting=False)) == "", "it lacked that before"
+
+
+def test_a_server_that_never_ends_its_lines_takes_no_longer_than_the_patience(monkeypatch):
+    monkeypatch.setattr(_trial, "_PATIENCE", 0.3)
+    with serving([b"x\r\n"] * 500) as port:
+        start = time.monotonic()
+        assert "no SSH server greets (timed out)" in _trial.way_problem(Way("127.0.0.1", port, "127.0.0.1"))
+        assert time.monotonic() - start < 3
 
 
 def test_a_way_whose_address_is_gone():
@@ -262,7 +323,7 @@ def test_a_way_without_a_route(monkeypatch):
 
 
 NETWORK = """
-import json, socket, subprocess, sys, time
+import json, socket, subprocess, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import Way
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.way import look_at_way
@@ -289,6 +350,13 @@ ip(f"link set v1 netns {other.pid}")
 for line in ("addr add 192.0.2.1/24 dev v1", "link set v1 up"):
     subprocess.run(["nsenter", "-t", str(other.pid), "-n", "ip", *line.split()], check=True)
 server = socket.create_server(("0.0.0.0", 2222))
+
+def greet():
+    while True:
+        with server.accept()[0] as connection:
+            connection.sendall(b"SSH-2.0-x\\r\\n")
+
+threading.Thread(target=greet, daemon=True).start()
 way = Way("192.0.2.11", 2222, "192.0.2.1", neighbour=True)
 while way_problem(way):
     time.sleep(0.1)
@@ -334,7 +402,48 @@ def test_a_way_that_begins_elsewhere_is_named():
 
 def test_libvirt_that_is_not_installed(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    assert _trial.libvirt_problem() == "does not answer (FileNotFoundError)"
+    assert _trial.libvirt_problem() == "does not answer (virsh: No such file or directory)"
+
+
+def with_libvirt(root):
+    Path(f"{root}{RECORD}").write_bytes(_trial.dump(_trial.replace(record_of(root), libvirt=True)))
+
+
+def test_a_message_of_libvirt_that_is_no_utf_8_does_not_end_the_program(root, tmp_path, monkeypatch, commands):
+    program = tmp_path / "bin" / "virsh"
+    fill(tmp_path, {"/bin/virsh": "#!/bin/sh\nprintf 'Fehler: \\374\\n' >&2\nexit 1\n"})
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with_libvirt(root)
+    assert _trial.judge(str(root)) == 0
+    assert commands == [["systemctl", "reboot"]]
+    assert record_of(root).reason == "libvirt: does not answer (Fehler: \ufffd)"
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), OSError(5, "x"), TypeError("x")])
+def test_a_look_that_fails_is_tried_again(root, monkeypatch, error):
+    Path(f"{root}{RECORD}").write_bytes(_trial.dump(_trial.replace(record_of(root), seconds=60, libvirt=True)))
+    answers = iter([error, ""])
+
+    def asked():
+        answer = next(answers)
+        if answer:
+            raise answer
+        return answer
+
+    monkeypatch.setattr(_trial, "libvirt_problem", asked)
+    assert _trial.judge(str(root)) == 0
+    assert record_of(root).state == "confirmed"
+
+
+def test_a_look_that_always_fails_gives_the_entry_up_with_the_reason(root, monkeypatch):
+    def asked():
+        raise ValueError("no number")
+
+    with_libvirt(root)
+    monkeypatch.setattr(_trial, "libvirt_problem", asked)
+    assert _trial.judge(str(root)) == 0
+    assert record_of(root).reason == "the node could not be looked at (ValueError: no number)"
 
 
 def test_an_empty_custom_menu_of_the_admins_stays(tmp_path):
