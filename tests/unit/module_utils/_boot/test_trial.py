@@ -265,18 +265,18 @@ def test_a_new_kernel_without_its_initial_ram_disk_leaves_the_old_entry_the_defa
 
 def test_each_frame_is_out_of_the_journal_before_what_follows_it_is_written(root, monkeypatch):
     """GRUB replays no journal: a new menu or an armed block must not be what it sees without the frame."""
-    seen = []
+    seen, before = [], Path(f"{root}{GRUB_CFG}").read_text()
 
     def look(folder, top):
         assert (folder, top) == (f"{root}/boot/grub", str(root))
         text = Path(f"{root}{CUSTOM}").read_text()
-        menu = parse_menu(Path(f"{root}{GRUB_CFG}").read_text())[1].release
-        seen.append((TRIAL in text, menu, is_armed(Path(f"{root}{ENVIRONMENT}").read_bytes())))
+        changed = Path(f"{root}{GRUB_CFG}").read_text() != before
+        seen.append((TRIAL in text, changed, is_armed(Path(f"{root}{ENVIRONMENT}").read_bytes())))
         return ""
 
     monkeypatch.setattr(_trial, "checkpoint", look)
     assert tried(root).notes == []
-    assert seen == [(False, STOCK, False), (True, RT, False)]
+    assert seen == [(False, False, False), (True, True, False)]
 
 
 def test_a_journal_that_cannot_be_emptied_is_named_once(root, monkeypatch):
