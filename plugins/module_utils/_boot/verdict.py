@@ -121,9 +121,8 @@ def _way(fields: Mapping[str, Any]) -> Way:
     port, cable = int(fields["port"]), int(fields.get("cable", 0))
     if not 0 < port < 1 << 16:
         raise ValueError("port")
-    addresses = (str(fields["local"]), port, str(fields["peer"]))
-    signs = (str(fields.get("source", "")), cable, fields.get("neighbour") is True, fields.get("greeting", True) is not False)
-    return Way(*addresses, *signs)
+    source, greeting = str(fields.get("source", "")), fields.get("greeting", True) is not False
+    return Way(str(fields["local"]), port, str(fields["peer"]), source, cable, fields.get("neighbour") is True, greeting)
 
 
 def _texts(values: Any) -> tuple[str, ...]:
