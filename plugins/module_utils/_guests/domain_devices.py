@@ -125,6 +125,8 @@ def _merge_interface(element: ET.Element, guest: Guest, name: str) -> None:
         set_attributes(source, type="unix", path=socket_path(port_name(guest.name, name)), mode="server")
         drop(source, "reconnect")  # for clients only
     else:
+        if source.get("bridge") != attachment.network.bridge and element.find("virtualport") is not None:
+            drop(element, "virtualport", "vlan")  # they make it a port of the old bridge's switch
         set_attributes(source, bridge=attachment.network.bridge)
     set_attributes(ensure(element, "model"), type="virtio")
     driver = element.find("driver")

@@ -207,3 +207,13 @@ def test_an_io_thread_that_is_no_number_is_refused_by_name(driver):
         DomainError, match=r"^domain plc1: its element (driver|iothread) has (iothread|id)='x', which is no number"
     ):
         merged(tree)
+
+
+@pytest.mark.parametrize("bridge", ["br-int", "br0"])
+def test_a_port_of_open_vswitch_that_moves_to_an_ordinary_bridge_is_none_any_more(bridge):
+    port = "<virtualport type='openvswitch'><parameters interfaceid='x'/></virtualport><vlan><tag id='7'/></vlan>"
+    theirs = f"<interface type='bridge'><mac address='{MAC}'/><source bridge='{bridge}'/>{port}<mtu size='9000'/></interface>"
+    tree = merged(edited("</devices>", f"{theirs}</devices>", networks=[]), networks=[{"network": "office", "mac": MAC}])
+    found = tree.find("devices/interface")
+    assert at(found, "source") == {"bridge": "br0"}
+    assert [found.find(tag) is None for tag in ("virtualport", "vlan", "mtu")] == [bridge == "br-int", bridge == "br-int", False]
