@@ -145,12 +145,16 @@ def wait_for(node: str, condition: str, seconds: float) -> bool:
     return False
 
 
-def reboot(node: str, condition: str = "true", seconds: float = 300) -> bool:
-    """Reboot a node; whether it is up again in time, with another boot id, and the condition holds then."""
+def reboot(node: str, condition: str = "true", seconds: float = 300, *, degraded: bool = False) -> bool:
+    """Reboot a node; whether it is up again in time, with another boot id, and the condition holds then.
+
+    ``degraded``: a unit must fail in this boot.
+    """
     boot = ssh(node, "cat /proc/sys/kernel/random/boot_id").strip()
     ssh(node, "(sleep 1; reboot) >/dev/null 2>&1 &")
     again = f"! grep -q {boot} /proc/sys/kernel/random/boot_id"
-    return wait_for(node, f"{again} && {condition} && systemctl is-system-running --wait >/dev/null", seconds)
+    state = "degraded" if degraded else "running"
+    return wait_for(node, f'{again} && {condition} && test "$(systemctl is-system-running --wait)" = {state}', seconds)
 
 
 def fingerprint(node: str) -> dict[str, str]:
