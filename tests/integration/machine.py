@@ -167,6 +167,12 @@ def answers(node: str, guest: str, bridge: str, seconds: float = 240) -> bool:
     return wait_for(node, heard, 240)
 
 
+def resets(node: str) -> int:
+    """How many guests of a node ``answers`` has reset: a test of what a guest must survive does not accept that."""
+    crashes = STATE / node / "crashes"
+    return sum(line.startswith("guest ") for line in crashes.read_text().splitlines()) if crashes.exists() else 0
+
+
 def counters(node: str, port: str) -> dict[str, int]:
     """Return the packets that a guest has sent (``rx``, as the switch sees it) and received (``tx``)."""
     received, sent = ssh(node, f"ovs-vsctl --timeout=30 get Interface {port} statistics:rx_packets statistics:tx_packets").split()

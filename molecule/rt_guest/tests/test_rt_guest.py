@@ -7,7 +7,7 @@ import os
 
 import pytest
 from integration.lab import wait_for
-from integration.machine import KVM_WORKER, SCHED_FIFO, SCHED_OTHER, answers, cpus, look, traffic
+from integration.machine import KVM_WORKER, SCHED_FIFO, SCHED_OTHER, answers, cpus, look, resets, traffic
 
 NODE = os.environ.get("LAB_NODES", "node1")
 
@@ -80,7 +80,9 @@ def test_frames_go_from_each_guest_to_the_other():
 def test_a_guest_leaves_and_returns_without_another_noticing(host, guests):
     assert host.run("virsh shutdown plc2").succeeded
     assert wait_for(NODE, "test \"$(virsh domstate plc2 | head -n1)\" = 'shut off'", 120)
+    before = resets(NODE)
     assert answers(NODE, "plc1", "br-control", 60)
+    assert resets(NODE) == before
     assert host.run("virsh start plc2").succeeded
     assert answers(NODE, "plc2", "br-control")
     now, _switch = look(NODE)
@@ -92,8 +94,14 @@ def test_a_guest_leaves_and_returns_without_another_noticing(host, guests):
 
 def test_switch_and_libvirt_restart_under_running_guests(host):
     before, _switch = look(NODE)
-    assert host.run("systemctl restart openvswitch-switch libvirtd").succeeded
-    for name in REALTIME:
-        assert answers(NODE, name, "br-control")
+    for _try in range(2):  # a guest that hung under emulation proves nothing: then all is done again, and no guest may hang
+        hung = resets(NODE)
+        assert host.run("systemctl restart openvswitch-switch libvirtd").succeeded
+        for name in REALTIME:
+            assert answers(NODE, name, "br-control")
+        if resets(NODE) == hung:
+            break
+    else:
+        pytest.fail("a guest hung after each of two restarts")
     after, _switch = look(NODE)
     assert {name: guest.pid for name, guest in after.items()} == {name: guest.pid for name, guest in before.items()}

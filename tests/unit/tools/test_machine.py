@@ -42,12 +42,14 @@ def look(monkeypatch, tmp_path):
 
 def test_a_guest_that_answers_is_left_alone(look):
     assert look(Node()) == (True, "", 0)
+    assert machine.resets("node1") == 0
 
 
 def test_a_guest_that_hangs_is_reset_once_and_named(look):
     found, named, resets = look(Node(hangs=1))
     assert (found, resets) == (True, 1)
     assert named.startswith("guest plc1, silent")
+    assert machine.resets("node1") == 1
 
 
 def test_one_that_hangs_again_is_a_failure(look):
