@@ -139,6 +139,7 @@ PURE_IMPORTS = {
     "functools",
     "hashlib",
     "heapq",
+    "html",
     "ipaddress",
     "itertools",
     "json",
@@ -153,6 +154,7 @@ PURE_IMPORTS = {
     "textwrap",
     "types",
     "typing",
+    "urllib.parse",
     "uuid",
     "xml",
 }
@@ -198,7 +200,7 @@ def of_collection(module: list[str]) -> str:
     """A name of ``imported`` for a module, or for a name in one."""
     base = BASE.split(".")
     if module[:1] != base[:1]:
-        return module[0]
+        return "urllib.parse" if module[:2] == ["urllib", "parse"] else module[0]  # beside it urllib.request, which reads
     inside = module[len(base) :] if module[: len(base)] == base else []
     if not inside or inside[0] not in FLOORS:
         return "/.."  # module_utils as a whole, plugin_utils, another collection

@@ -113,7 +113,7 @@ def test_a_definition_that_makes_no_sense_is_named_without_a_traceback(plant):
     result = plant.audit()
     assert result["findings"]
     assert {item["rule"] for item in result["findings"]} <= {"unchecked", "refused"}
-    assert "something unexpected" in result["findings"][0]["actual"]
+    assert "threads='x', which is no number" in result["findings"][0]["actual"]
 
 
 def test_a_priority_limit_is_the_nodes_own_unless_given(plant):
@@ -225,6 +225,7 @@ def runtime_files():
         config_path("cpu_power"): '{"governor": "keep", "turbo": "keep", "cstates": "keep"}',
         config_path("irq_affinity"): "{}",
         f"{CGROUPS}/cpuset.cpus.isolated": "1-3\n",
+        f"{CGROUPS}/cgroup.controllers": "cpuset cpu memory\n",
         f"{CGROUPS}/cgroup.subtree_control": "cpuset\n",
         f"{holder}/cpuset.cpus": "1-3\n",
         f"{holder}/cpuset.cpus.partition": "isolated\n",

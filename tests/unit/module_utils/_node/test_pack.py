@@ -21,9 +21,11 @@ def test_a_program_brings_what_it_imports_and_nothing_else():
         "_boot.way",
         "_cpus.cmdline",
         "_cpus.errors",
+        "_host.checkpoint",
         "_host.files",
     } == set(found)
-    assert len(pack("_node.trial")) < 60_000
+    size = len(pack("_node.trial"))
+    assert size < 75_000
 
 
 def test_equal_sources_give_equal_bytes():
