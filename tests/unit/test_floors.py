@@ -32,6 +32,7 @@ EDGE = {
     "_boot/trial",
     "_boot/watchdog",
     "_boot/way",
+    "_firmware/connection",
     "_firmware/redfish",
     "_firmware/staging",
     "_guests/backup",

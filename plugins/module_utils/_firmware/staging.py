@@ -10,9 +10,10 @@ from typing import Any
 
 from .._host.change import Change, results_of
 from .baseline import Baseline, Intent, choose_baseline, make_requests, parse_baselines
+from .connection import Access, RedfishError
 from .odata import messages_of
 from .plan import BiosPlan, Item, make_plan
-from .redfish import Access, Firmware, Redfish, RedfishError
+from .redfish import Firmware, Redfish
 from .registry import BiosError, Value, names, same
 
 #: How often, and at which interval in seconds, an asynchronous BMC is asked whether it has accepted the values.

@@ -15,8 +15,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
 from .._cpus.errors import RefusalError
+from .._firmware.connection import Access
 from .._firmware.plan import STATES
-from .._firmware.redfish import Access, Redfish
+from .._firmware.redfish import Redfish
 from .._firmware.registry import Value, names, same
 from .._firmware.staging import Node, changes_of, read, reboots_for, stage, text_of, validate
 from .._host.change import Planner

@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .._firmware.redfish import Access
+from .._firmware.connection import Access
 from .._firmware.reset import plan_reset
 from .._host.change import Change
 from ._common import Outcome

@@ -11,7 +11,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import TopologyError
-from ansible_collections.realtime.kvm.plugins.module_utils._firmware.redfish import RedfishError
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.connection import RedfishError
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import BiosError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import DomainError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
