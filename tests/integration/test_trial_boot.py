@@ -40,10 +40,39 @@ find "$DESTDIR" -name 'virtio_blk.ko*' -delete
 """
 
 
-@pytest.fixture(name="node")
-def _node() -> str:
+REBUILD = "for kernel in /boot/vmlinuz-*-rt-*; do update-initramfs -u -k ${kernel#/boot/vmlinuz-}; done"
+
+
+@pytest.fixture(name="stock")
+def _stock() -> str:
     """A stock node without guests."""
     lab("reset", NODE)
+    return NODE
+
+
+@pytest.fixture(name="installed", scope="module")
+def _installed() -> str:
+    """The snapshot of a node with the new kernel installed and its entry configured, but not booted."""
+    lab("reset", NODE)
+    site(NODE, ok=True, realtime_reboot_allowed=False)
+    lab("snapshot", NODE, lab_snapshot="installed")
+    return "installed"
+
+
+@pytest.fixture(name="diskless", scope="module")
+def _diskless(installed: str) -> str:
+    """The same, with an initial RAM disk that has lost the disk's driver."""
+    lab("reset", NODE, lab_snapshot=installed)
+    ssh(NODE, "cat > /etc/initramfs-tools/hooks/zz-lose; chmod +x /etc/initramfs-tools/hooks/zz-lose", stdin=LOSE)
+    ssh(NODE, REBUILD, timeout=600)
+    lab("snapshot", NODE, lab_snapshot="diskless")
+    return "diskless"
+
+
+@pytest.fixture(name="node")
+def _node(installed: str) -> str:
+    """A node that lacks nothing but the reboot."""
+    lab("reset", NODE, lab_snapshot=installed)
     return NODE
 
 
@@ -67,14 +96,14 @@ def assert_returned(node: str, run: Run, before: str, reason: str) -> None:
     assert ssh(node, SHAPE) == before
 
 
-def test_a_boot_that_is_well_costs_one_reboot(node: str) -> None:
-    before = boots(node)
-    site(node, ok=True)
-    assert "PREEMPT_RT" in ssh(node, "uname -v")
-    assert boots(node) - before <= 1, "a journal in memory knows only its own boot"
-    assert '"state": "confirmed"' in ssh(node, "cat /etc/realtime-kvm/trial.json")
-    assert ssh(node, "test ! -e /boot/grub/custom.cfg && cat /proc/sys/kernel/panic").strip() == "0"
-    assert site(node, ok=True).changes(node) == []
+def test_a_boot_that_is_well_costs_one_reboot(stock: str) -> None:
+    before = boots(stock)
+    site(stock, ok=True)
+    assert "PREEMPT_RT" in ssh(stock, "uname -v")
+    assert boots(stock) - before <= 1, "a journal in memory knows only its own boot"
+    assert '"state": "confirmed"' in ssh(stock, "cat /etc/realtime-kvm/trial.json")
+    assert ssh(stock, "test ! -e /boot/grub/custom.cfg && cat /proc/sys/kernel/panic").strip() == "0"
+    assert site(stock, ok=True).changes(stock) == []
 
 
 @pytest.mark.parametrize("again", range(TIMES))
@@ -88,17 +117,15 @@ def test_a_panic_leads_back(node: str, again: int) -> None:
 
 
 @pytest.mark.parametrize("again", range(TIMES))
-def test_an_initial_ram_disk_without_the_disks_driver_leads_back(node: str, again: int) -> None:
-    before = ssh(node, SHAPE)
-    site(node, ok=True, realtime_reboot_allowed=False)
-    ssh(node, "cat > /etc/initramfs-tools/hooks/zz-lose; chmod +x /etc/initramfs-tools/hooks/zz-lose", stdin=LOSE)
-    ssh(node, "for kernel in /boot/vmlinuz-*-rt-*; do update-initramfs -u -k ${kernel#/boot/vmlinuz-}; done", timeout=600)
-    assert_returned(node, site(node, ok=False), before, "did not find its disk")
+def test_an_initial_ram_disk_without_the_disks_driver_leads_back(diskless: str, again: int) -> None:
+    lab("reset", NODE, lab_snapshot=diskless)
+    before = ssh(NODE, SHAPE)
+    assert_returned(NODE, site(NODE, ok=False), before, "did not find its disk")
     if again == TIMES - 1:
-        ssh(node, "rm /etc/initramfs-tools/hooks/zz-lose")
-        ssh(node, "for kernel in /boot/vmlinuz-*-rt-*; do update-initramfs -u -k ${kernel#/boot/vmlinuz-}; done", timeout=600)
-        site(node, ok=True)
-        assert "PREEMPT_RT" in ssh(node, "uname -v")
+        ssh(NODE, "rm /etc/initramfs-tools/hooks/zz-lose")
+        ssh(NODE, REBUILD, timeout=600)
+        site(NODE, ok=True)
+        assert "PREEMPT_RT" in ssh(NODE, "uname -v")
 
 
 @pytest.mark.parametrize("again", range(TIMES))
