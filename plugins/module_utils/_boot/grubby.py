@@ -17,6 +17,7 @@ from .._cpus.errors import HostError
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.lines import add_lines, restore_lines
+from .._host.resolve import rewrite
 from .._host.runner import run_checked
 from .arguments import family_of, is_list_key, merge
 from .grub_files import BootEntry, newest_matching, parse_grubby
@@ -152,7 +153,7 @@ class Grubby:
         self.host.change(change, partial(self._write_next_kernel, change.after), kind="grubby", original=original)
 
     def _write_next_kernel(self, text: str | None) -> None:
-        self.host.write_file(NEXT_KERNEL, (text or "").encode())
+        rewrite(self.host, NEXT_KERNEL, (text or "").encode())
 
     def _index(self, identity: str) -> str:
         found = [index for index, entry in self._listed().items() if entry.identity == identity]

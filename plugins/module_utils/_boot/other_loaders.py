@@ -15,6 +15,8 @@ from .._host.host import Host
 
 #: What the boot loader says of itself: four bytes of attributes, then UTF-16.
 LOADER_INFO = "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+#: Set by the stub of a unified kernel image, whose arguments are in the image.
+STUB_INFO = "/sys/firmware/efi/efivars/StubInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 COPIED_MENUS = "/etc/kernel/proxmox-boot-uuids"
 
 
@@ -23,6 +25,8 @@ def booted_by(host: Host) -> str:
     info = (host.read_bytes(LOADER_INFO) or b"")[4:].decode("utf-16-le", errors="replace").strip("\0 \n")
     if info and not info.startswith("GRUB"):
         return info
+    if host.exists(STUB_INFO):
+        return "a unified kernel image (systemd-stub)"
     line = host.value("/proc/cmdline") or ""
     # an EFI loader names the initrd by its path on the EFI partition; GRUB loads it itself and adds BOOT_IMAGE=
     if re.search(r"(^|\s)initrd=\S*\\", line) and not re.search(r"(^|\s)BOOT_IMAGE=", line):

@@ -6,6 +6,7 @@ Held by dpkg's selection (apt-mark(8)), or by the list of dnf's plugin versionlo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from configparser import ConfigParser, Error
 from fnmatch import fnmatchcase
@@ -13,7 +14,9 @@ from functools import partial
 
 from .._cpus.errors import HostError
 from .change import Change
+from .files import read_link
 from .host import Host, Runner
+from .resolve import rewrite
 from .runner import Transaction, run_checked
 
 #: Whose update replaces a kernel, or restarts a daemon that guests need. By package manager.
@@ -43,6 +46,11 @@ def manager(host: Host) -> str:
     if host.exists("/usr/bin/apt-mark"):
         return "apt"
     if host.exists("/usr/bin/rpm") and host.exists("/usr/bin/dnf"):
+        if os.path.basename(read_link(host.path("/usr/bin/dnf")) or "") == "dnf5":
+            raise HostError(
+                f"realtime_hold_packages: this node's dnf is dnf5, which does not read {LOCKS}, the list of dnf 4 that is written here; "
+                "leave the variable out, and hold the packages by `dnf versionlock add`"
+            )
         return "dnf"
     raise HostError(
         "realtime_hold_packages: this node has neither apt nor dnf, so no package can be held; leave the variable out"
@@ -123,7 +131,7 @@ def _hold_dnf(host: Host, runner: Runner, patterns: Sequence[str]) -> list[str]:
     after = others + ("" if not others or others.endswith("\n") else "\n") + f"{_BEGIN}\n{''.join(locks)}{_END}\n"
     if before != after:
         change = Change(LOCKS, before, after, reason="realtime_hold_packages")
-        host.change(change, partial(host.write_file, LOCKS, after.encode()), kind="hold", original={"absent": before is None})
+        host.change(change, partial(rewrite, host, LOCKS, after.encode()), kind="hold", original={"absent": before is None})
     return sorted({name for name, _version in rows if _wanted(name, patterns)})
 
 
@@ -157,7 +165,7 @@ def _release_dnf(host: Host) -> None:
         after = None if before is None else _without_ours(before)
         text = None if not after and original["absent"] else after
         change = None if before == text else Change(resource, before, text, reason="restored")
-        host.restore(change, resource, partial(host.write_file, LOCKS, None if text is None else text.encode()))
+        host.restore(change, resource, partial(rewrite, host, LOCKS, None if text is None else text.encode()))
 
 
 def _without_ours(text: str) -> str:

@@ -222,13 +222,16 @@ class Host(Planner):
 
     def _write_link(self, path: str, target: str | None) -> None:
         full = self.path(path)
-        files.make_directories(os.path.dirname(full))
-        if os.path.lexists(full):
-            os.unlink(full)
-        if target is None:
-            self._remove_empty_parents(os.path.dirname(path))
-        else:
-            os.symlink(target, full)
+        try:
+            files.make_directories(os.path.dirname(full))
+            if os.path.lexists(full):
+                os.unlink(full)
+            if target is None:
+                self._remove_empty_parents(os.path.dirname(path))
+            else:
+                os.symlink(target, full)
+        except OSError as error:
+            raise HostError(f"{path} cannot be written: {error.strerror}") from None
 
     def write_value(self, path: str, value: str) -> None:
         """Write a kernel file; the error names the file."""

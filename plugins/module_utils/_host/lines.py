@@ -6,8 +6,8 @@ from __future__ import annotations
 from functools import partial
 
 from .change import Change
-from .files import mode_of
 from .host import Host
+from .resolve import rewrite
 
 
 def add_lines(host: Host, path: str, lines: str, *, reason: str = "") -> None:
@@ -32,5 +32,4 @@ def restore_lines(host: Host) -> None:
 
 
 def _write(host: Host, path: str, text: str | None) -> None:
-    mode = mode_of(host.path(path)) if host.exists(path) else 0o644
-    host.write_file(path, None if text is None else text.encode(), mode)
+    rewrite(host, path, None if text is None else text.encode())

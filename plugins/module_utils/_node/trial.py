@@ -43,6 +43,8 @@ from .._cpus.cmdline import split_tokens
 from .._host.checkpoint import checkpoint
 from .._host.files import mode_of, sync_directory, unlink, write_file
 
+#: There only in the kernel that kdump has started to write a crash down; it has the arguments of the one that crashed.
+VMCORE = "/proc/vmcore"
 UNIT_TEXT = f"""\
 # Written by realtime.kvm (module kernel_arguments), and removed once the boot on trial has been confirmed.
 [Unit]
@@ -55,6 +57,7 @@ Before=shutdown.target
 IgnoreOnIsolate=yes
 ConditionKernelCommandLine=realtime-kvm.trial=1
 ConditionPathExists={RECORD}
+ConditionPathExists=!{VMCORE}
 FailureAction=reboot
 
 [Service]
@@ -214,6 +217,8 @@ def judge(root: str = "") -> int:
     except (OSError, RecordError) as error:
         sys.stderr.write(f"{RECORD}: {error}\n")
         return 1  # the unit reboots, into the old entry
+    if os.path.exists(root + VMCORE):
+        return 0
     boot_id = _read(root, "/proc/sys/kernel/random/boot_id").strip()
     if record.state != ARMED or which_boot(record, boot_id, running(root), framed=True) != TRIED:
         return 0

@@ -55,6 +55,20 @@ def default_of(root):
     return re.search(r"(?m)^saved_entry=(.*)$", Path(f"{root}/boot/grub2/grubenv").read_text())[1]
 
 
+@pytest.mark.parametrize("path", [NEXT_KERNEL, UPDATES])
+def test_files_of_others_keep_their_modes_and_links(red, path):
+    root, tools = red
+    os.rename(f"{root}{path}", f"{root}{path}.site")
+    os.symlink(os.path.basename(f"{path}.site"), f"{root}{path}")
+    os.chmod(f"{root}{path}.site", 0o600)
+    before = snapshot(Path(f"{root}/etc"))
+    use(root, plan(["skew_tick=1"], "*+rt"), tools)
+    assert os.path.islink(f"{root}{path}")
+    assert os.stat(f"{root}{path}").st_mode & 0o777 == 0o600
+    use(root, remove(), tools)
+    assert snapshot(Path(f"{root}/etc")) == before
+
+
 @pytest.mark.parametrize("case", ["stock", "two entries of one kernel"])
 def test_the_stand_in_says_and_writes_what_the_real_script_did(tmp_path, case):
     root = entries_in(tmp_path / "machine", {**STOCK, **(SNAPSHOT if case != "stock" else {})}, NEW)

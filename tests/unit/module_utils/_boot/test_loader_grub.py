@@ -216,6 +216,15 @@ def test_grub_killed_between_drop_in_and_menu(root):
     assert use(root, plan())[0].changes == []
 
 
+def test_grub_a_clock_that_is_set_back_ends_the_changes(root):
+    """The drop-in was written an hour ahead of the clock that dates the menu."""
+    use(root, plan())
+    ahead = os.stat(f"{root}{GRUB_CFG}").st_mtime_ns + 3600 * 10**9
+    os.utime(f"{root}{DROP_IN}", ns=(ahead, ahead))
+    assert [change.resource for change in use(root, plan())[0].changes] == [GRUB_CFG]
+    assert use(root, plan())[0].changes == []
+
+
 def test_grub_killed_anywhere_is_completed_or_taken_back(root, tmp_path):
     before = snapshot(root)
     whole = tmp_path / "whole"

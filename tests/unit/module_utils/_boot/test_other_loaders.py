@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.other_loaders import (
     COPIED_MENUS,
     LOADER_INFO,
+    STUB_INFO,
     booted_by,
     refuse_other_boot_loaders,
 )
@@ -35,6 +36,8 @@ def info(text):
         (info("systemd-boot 255.4-1"), "systemd-boot 255.4-1"),
         (info("GRUB 2.12-1"), ""),
         ({LOADER_INFO: b"\x06\0"}, ""),
+        ({STUB_INFO: b"\x06\0\0\0s\0"}, "a unified kernel image (systemd-stub)"),
+        ({**info("GRUB 2.12-1"), STUB_INFO: b"\x06\0\0\0s\0"}, "a unified kernel image (systemd-stub)"),
     ],
 )
 def test_what_has_booted(tmp_path, files, loader):

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
@@ -12,7 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import DN
 from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import HELD as HELD_BY_UPDATE
 from ansible_collections.realtime.kvm.plugins.module_utils._module import package_holds
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
-from unit.trees import fill, writable
+from unit.trees import fill, snapshot, writable
 
 INSTALLED = {
     "linux-image-rt-amd64": "install", "linux-image-6.12.1-rt-amd64": "hold", "openvswitch-switch-dpdk": "install", "librte-eal25:amd64": "install",
@@ -130,6 +133,18 @@ def test_dnf_locks_versions_in_a_block_of_its_own(dnf, before):
     assert path.read_text() == (before or "") + "later-0:1-1.*\n"
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_list_keeps_its_mode_and_where_its_link_leads(dnf, linked):
+    theirs = "/etc/site/locks" if linked else LOCKS
+    fill(dnf.root, {theirs: "bash-0:5.1-1.*\n", **({LOCKS: ("link", "../../site/locks")} if linked else {})})
+    os.chmod(f"{dnf.root}{theirs}", 0o600)
+    before = snapshot(dnf.root / "etc")
+    dnf.converge()
+    assert "kernel-rt" in Path(f"{dnf.root}{theirs}").read_text()
+    dnf.converge("absent")
+    assert snapshot(dnf.root / "etc") == before
+
+
 @pytest.mark.parametrize("before", [None, "", "bash-0:5.1-1.*\n"])
 def test_dnf_is_as_before_after_undo(dnf, before):
     if before is not None:
@@ -212,6 +227,15 @@ def test_a_block_without_its_last_line_end_is_known(dnf):
     path.write_text("nginx-0:1.2-3.*\n" + OURS[:-1])
     dnf.converge()
     assert path.read_text() == "nginx-0:1.2-3.*\n" + OURS
+
+
+def test_dnf5_is_refused_since_it_reads_another_list(tmp_path):
+    node = Node(tmp_path, {"/usr/bin/rpm": "", "/usr/bin/dnf5": "", "/usr/bin/dnf": ("link", "dnf5"), PLUGIN: "[main]\n"})
+    with pytest.raises(
+        HostError, match=r"^realtime_hold_packages: this node's dnf is dnf5, which does not read .*dnf versionlock add"
+    ):
+        node.run()
+    assert node.run("absent")["changed"] is False
 
 
 def test_another_package_manager_is_refused_and_has_nothing_to_release(tmp_path):

@@ -245,6 +245,23 @@ def test_reading(root):
 # -- how much undo disturbs ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("call", ["symlink", "unlink"])
+def test_a_link_that_cannot_be_written_is_named(root, monkeypatch, call):
+    path = "/etc/units.wants/linked.service"
+    fill(root, {path: ("link", "../old")})
+
+    real = getattr(os, call)
+
+    def refuse(*given, **options):
+        if any(str(name).endswith("linked.service") for name in given):
+            raise OSError(30, "Read-only file system")
+        return real(*given, **options)
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(HostError, match=rf"^{path} cannot be written: Read-only file system"):
+        apply(root, lambda host: host.set_link(path, "../new"))
+
+
 def test_files_links_and_lines_carry_their_class(root):
     def planner(host):
         host.set_file("/etc/file", b"x", disruption="reboot")

@@ -36,6 +36,16 @@ def test_lines_are_added_once_and_taken_out_exactly(root, text):
     assert apply(root, take_out).changes == []
 
 
+def test_a_linked_file_keeps_its_link_and_its_mode(root):
+    fill(root, {"/etc/site/theirs": "theirs\n", THEIRS: ("link", "../site/theirs")})
+    os.chmod(f"{root}/etc/site/theirs", 0o600)
+    before = snapshot(root)
+    apply(root, add)
+    assert (root / "etc/site/theirs").read_text() == "theirs\nours\n"
+    apply(root, take_out)
+    assert snapshot(root) == before
+
+
 def test_what_others_write_beside_our_lines_stays(root):
     fill(root, {THEIRS: "theirs\n"})
     os.chmod(f"{root}{THEIRS}", 0o640)

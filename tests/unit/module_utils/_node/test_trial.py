@@ -68,6 +68,16 @@ def test_a_node_that_is_well_confirms(root, commands):
     assert lifted(root).changes == [], "nothing is left for a run to clean up"
 
 
+@pytest.mark.parametrize("release", ["", "6.9\n"])
+def test_the_kernel_that_writes_a_crash_down_is_not_judged(root, commands, release):
+    """kdump starts it with the arguments of the one that crashed; a reboot would end the dump."""
+    fill(root, {"/proc/vmcore": "dump", **({"/proc/sys/kernel/osrelease": release} if release else {})})
+    before = record_of(root)
+    assert _trial.judge(str(root)) == 0
+    assert (commands, record_of(root)) == ([], before)
+    assert "\nConditionPathExists=!/proc/vmcore\n" in _trial.UNIT_TEXT
+
+
 def test_the_admins_own_menu_entries_stay(root):
     own = b"menuentry '\xff' {\n}\n"
     fill(root, {CUSTOM: own + Path(f"{root}{CUSTOM}").read_bytes()})
