@@ -22,6 +22,7 @@ from .._host.runner import run_checked
 from .arguments import family_of, is_list_key, merge
 from .grub_files import BootEntry, newest_matching, parse_grubby
 from .lines import check_line
+from .one_shot import without_trial
 from .written import Written
 
 #: kernel-install gives the next kernel these arguments; without this file, those of the running kernel.
@@ -107,7 +108,7 @@ class Grubby:
     def plan(self, wanted: Sequence[str], default_kernel: str | None) -> BootEntry | None:
         """Plan the changes of every entry, of what the next kernel gets, and of the default entry."""
         for entry in self.entries:
-            merged = merge(entry.tokens, wanted, self.ours)
+            merged = merge(without_trial(entry.tokens), wanted, self.ours)
             check_line(f"boot entry {entry.identity}", entry.kernel, replace(entry, tokens=tuple(merged)).lines, wanted)
             if list(entry.tokens) != merged:
                 self._plan_entry(entry, merged, wanted)
@@ -137,15 +138,15 @@ class Grubby:
 
     def _plan_entry(self, entry: BootEntry, merged: Sequence[str], wanted: Sequence[str]) -> None:
         change = Change(_resource(entry), " ".join(entry.tokens), " ".join(merged), "reboot", "kernel arguments")
-        original = json.dumps({"tokens": list(entry.tokens), "ours": [token for token in wanted if token not in entry.tokens]})
+        original = json.dumps({"tokens": without_trial(entry.tokens), "ours": [token for token in wanted if token not in entry.tokens]})
         self.host.change(change, partial(self._set_tokens, entry, merged), kind="grubby", original=original)
 
     def _plan_next_kernel(self, wanted: Sequence[str]) -> None:
         """Plan that kernels installed later have the arguments too."""
         text = self.host.read(NEXT_KERNEL)
-        tokens = split_tokens(text or "")
+        tokens = without_trial(split_tokens(text or ""))
         merged = merge(tokens, wanted, self.ours)
-        if text is None or merged == tokens:
+        if text is None or merged == split_tokens(text):
             return
         change = Change(NEXT_KERNEL, text, " ".join(merged) + "\n", "none", "arguments of kernels installed later")
         ours = [token for token in wanted if token not in tokens]
@@ -195,7 +196,7 @@ class Grubby:
                 self._restore_entry(resource, original["tokens"])
         self._restore_next_kernel()
         for entry in self.entries:  # of kernels installed since, which take their arguments from the others
-            rest = merge(entry.tokens, [], self.ours)
+            rest = merge(without_trial(entry.tokens), [], self.ours)
             if _resource(entry) not in self.originals and list(entry.tokens) != rest:
                 change = Change(_resource(entry), " ".join(entry.tokens), " ".join(rest), "reboot", "restored")
                 self.host.follow_up(change, partial(self._set_tokens, entry, rest))
@@ -214,7 +215,7 @@ class Grubby:
 
     def _restore_next_kernel(self) -> None:
         text, original = self.host.read(NEXT_KERNEL), self.originals.get(NEXT_KERNEL, {}).get("text", "")
-        rest = merge(split_tokens(text or ""), [], self.ours)
+        rest = merge(without_trial(split_tokens(text or "")), [], self.ours)
         after = original if rest == split_tokens(original) else " ".join(rest) + "\n"
         changes = text is not None and split_tokens(text) != split_tokens(after)
         change = Change(NEXT_KERNEL, text, after, reason="restored") if changes else None

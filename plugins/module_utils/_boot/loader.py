@@ -114,13 +114,14 @@ class Grub:
         tokens = [token for token in wanted if canonical(token) not in there or is_list_key(key_of(token))]
         newest = newest_matching(installed_kernels(self.host), default_kernel) if default_kernel else None
         after = self._predict(before, wanted, newest)
-        self._check_reach(tokens, newest if before is None or before.release != newest else None)
+        certain = before is not None and before.release == newest and not self._older_than(self.settings.default_dropped_by)
+        self._check_reach(tokens, None if certain else newest)
         if after:
             check_line(GRUB_CFG, after.kernel, after.lines, wanted)
         content = render_drop_in(tokens, default_kernel)
         rewritten = (self.host.read(DROP_IN) or "") != content
         self.host.set_file(DROP_IN, content.encode(), disruption="reboot", reason="kernel arguments and default kernel")
-        if rewritten or before is None or after != before or self._older_than_drop_in():
+        if rewritten or before is None or after != before or self._older_than(DROP_IN):
             self._regenerate("stale", "current", wanted, newest)
         return after
 
@@ -167,7 +168,7 @@ class Grub:
                 f"every kernel in /boot would be removed ({', '.join(added)}); install one of the distribution's first"
             )
         content = render_drop_in([], newest)
-        if (self.host.read(DROP_IN) or "") != content or before is None or before.release != newest or self._older_than_drop_in():
+        if (self.host.read(DROP_IN) or "") != content or before is None or before.release != newest or self._older_than(DROP_IN):
             self.host.set_file(DROP_IN, content.encode(), disruption="reboot", reason="back to a previous kernel")
             self._regenerate("stale", "current", (), newest)
         return self._predict(before, [], newest)
@@ -185,16 +186,18 @@ class Grub:
         lines = [_merged([token for token in line if stays(token)], wanted) for line in entry.lines]
         return _booting(entry, lines, release)
 
-    def _older_than_drop_in(self) -> bool:
-        """Whether a run ended between the drop-in and the menu."""
+    def _older_than(self, path: str) -> bool:
+        """Whether the menu was made before a file was written: with the drop-in, a run ended in between."""
+        if not path:
+            return False
         try:
-            return os.stat(self.host.path(GRUB_CFG)).st_mtime_ns < os.stat(self.host.path(DROP_IN)).st_mtime_ns
+            return os.stat(self.host.path(GRUB_CFG)).st_mtime_ns < os.stat(self.host.path(path)).st_mtime_ns
         except OSError:
             return True
 
     def _date_drop_in(self) -> None:
         """Give the drop-in the time of the menu that was made from it, where the clock has been set back since it was written."""
-        if self._older_than_drop_in():
+        if self._older_than(DROP_IN):
             with suppress(OSError):
                 time = os.stat(self.host.path(GRUB_CFG)).st_mtime_ns
                 os.utime(self.host.path(DROP_IN), ns=(time, time))

@@ -270,8 +270,12 @@ def bls_recipe(identity: str, text: str, variables: Mapping[str, str]) -> Recipe
 
 def running_tokens(cmdline: Iterable[str]) -> list[str]:
     """Return the running kernel's arguments without what GRUB and a trial have added."""
-    tokens = [token for token in cmdline if key_of(token) not in ADDED_KEYS]
-    return [token for token in tokens if token not in TRIAL_TOKENS] if MARK in tokens else tokens
+    return without_trial([token for token in cmdline if key_of(token) not in ADDED_KEYS])
+
+
+def without_trial(tokens: Sequence[str]) -> list[str]:
+    """Return arguments without those of a trial, which an entry has where it was made of the running kernel's (kernel-install)."""
+    return [token for token in tokens if token not in TRIAL_TOKENS] if MARK in tokens else list(tokens)
 
 
 def old_entry(recipes: Sequence[Recipe], release: str, cmdline: Sequence[str]) -> Recipe:

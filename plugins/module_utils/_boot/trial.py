@@ -121,6 +121,8 @@ class BootTrial:
             return {"state": JUDGING, "reason": record.reason}
         if record.state != CONFIRMED and (boot == LOOSE or (boot == WAITING and not text)):
             return {"state": UNHELD, "reason": why_unheld(record)}
+        if boot == BACK and runs_new(record, self.running) and not self._waits():
+            return {"state": JUDGING, "reason": why_again(record)}
         if record.state != ARMED:
             return {"state": record.state, "reason": record.reason}
         if boot == BACK:
@@ -160,7 +162,7 @@ class BootTrial:
             )
         if found["reason"]:
             raise HostError(
-                f"the node has given up its new boot entry ({found['reason']}) and reboots into its old one; wait until it is up again"
+                f"the node has given up its new boot entry ({found['reason']}); run the playbook again once its old one has booted"
             )
         raise HostError(
             f"the node is judging its new boot entry; wait until it has (at most {self.record.seconds} s after the boot)"

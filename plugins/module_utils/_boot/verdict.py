@@ -162,10 +162,10 @@ def which_boot(record: Record, boot_id: str, running: Boot, framed: bool) -> str
     marked = MARK in running.tokens
     if framed:
         return TRIED if marked else BACK
-    return DEFAULT if marked or _is_new(record, running) else LOOSE
+    return DEFAULT if marked or runs_new(record, running) else LOOSE
 
 
-def _is_new(record: Record, running: Boot) -> bool:
+def runs_new(record: Record, running: Boot) -> bool:
     """Whether the new entry runs without the trial's arguments. It may differ from the old one by an argument less."""
     here = Boot(running.release, tuple(token for token in running.tokens if key_of(token) not in ADDED_KEYS))
     lacking = missing_tokens(without(record.new, record.extra).tokens, here.tokens)
@@ -208,6 +208,15 @@ def why_back(record: Record, running: Boot, spent: bool) -> str:
     if not same_boot(running, record.old):
         end += f"; {running.release} runs now, with other arguments than before"
     return end
+
+
+def why_again(record: Record) -> str:
+    """Return why the new entry runs though it has failed; no boot loader does that."""
+    said = record.reason or "it was booted once and not confirmed"
+    return (
+        f"{said}; {record.new.release} with its new arguments runs all the same, started without GRUB (kexec instead of a reboot): reset the node, "
+        "by its BMC or systemctl reboot --force, and GRUB boots its old entry"
+    )
 
 
 def why_unheld(record: Record) -> str:
