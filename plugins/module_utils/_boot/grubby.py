@@ -138,7 +138,9 @@ class Grubby:
 
     def _plan_entry(self, entry: BootEntry, merged: Sequence[str], wanted: Sequence[str]) -> None:
         change = Change(_resource(entry), " ".join(entry.tokens), " ".join(merged), "reboot", "kernel arguments")
-        original = json.dumps({"tokens": without_trial(entry.tokens), "ours": [token for token in wanted if token not in entry.tokens]})
+        original = json.dumps(
+            {"tokens": without_trial(entry.tokens), "ours": [token for token in wanted if token not in entry.tokens]}
+        )
         self.host.change(change, partial(self._set_tokens, entry, merged), kind="grubby", original=original)
 
     def _plan_next_kernel(self, wanted: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import KernelArgumentError
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.grubby import NEXT_KERNEL, UPDATES
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import find_boot_loader
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import TRIAL_TOKENS
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from unit.bls import ARGS, ENTRIES, MACHINE, REAL, RELEASE, SNAPSHOT, STOCK, FakeGrubby, RealGrubby, entries_in, state_of
 from unit.loaders import CONFIG, WANTED, plan, remove, use
@@ -53,6 +54,25 @@ def set_options(root, name, text):
 
 def default_of(root):
     return re.search(r"(?m)^saved_entry=(.*)$", Path(f"{root}/boot/grub2/grubenv").read_text())[1]
+
+
+@pytest.mark.parametrize("ended", [plan(["skew_tick=1"], "*+rt"), remove()], ids=["next run", "undo"])
+@pytest.mark.parametrize("listed", [True, False], ids=["cmdline", "no cmdline"])
+def test_a_kernel_that_is_installed_in_the_tried_boot_does_not_keep_the_trials_arguments(red, listed, ended):
+    """kernel-install makes its entry, and the file of the next kernels, of the running kernel's arguments."""
+    root, tools = red
+    if not listed:
+        os.unlink(f"{root}{NEXT_KERNEL}")
+    use(root, plan(["skew_tick=1"], "*+rt"), tools)
+    entry = Path(f"{root}{ENTRIES}/{MACHINE}-9.9+rt.conf")
+    line = f"root=/dev/mapper/vg0-root {ARGS} skew_tick=1 {' '.join(TRIAL_TOKENS)}"
+    entry.write_text(f"title New\nversion 9.9+rt\nlinux /vmlinuz-9.9+rt\ninitrd /initramfs-9.9+rt.img\noptions {line}\n")
+    if listed:
+        Path(f"{root}{NEXT_KERNEL}").write_text(f"{line}\n")
+    use(root, ended, tools)
+    use(root, remove(), tools)
+    for path in (entry, Path(f"{root}{NEXT_KERNEL}")):
+        assert not path.exists() or not set(TRIAL_TOKENS) & set(path.read_text().split())
 
 
 @pytest.mark.parametrize("path", [NEXT_KERNEL, UPDATES])

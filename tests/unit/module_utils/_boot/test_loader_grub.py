@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot import loader as _boot
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import find_conflicts
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import KernelArgumentError, find_conflicts
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.grub_files import drop_in_tokens, parse_menu
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS, find_boot_loader
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
@@ -214,6 +214,17 @@ def test_grub_killed_between_drop_in_and_menu(root):
     assert [change.resource for change in host.changes] == [GRUB_CFG]
     assert runner.calls == 1
     assert use(root, plan())[0].changes == []
+
+
+def test_grub_a_default_of_a_later_file_is_refused_though_the_menu_does_not_have_it_yet(root):
+    use(root, plan())
+    fill(root, {"/etc/default/grub.d/zz-cloud.cfg": "GRUB_DEFAULT=0\n"})
+    later = os.stat(f"{root}{GRUB_CFG}").st_mtime_ns + 10**9
+    os.utime(f"{root}/etc/default/grub.d/zz-cloud.cfg", ns=(later, later))
+    before = snapshot(root)
+    with pytest.raises(KernelArgumentError, match=r"^/etc/default/grub.d/zz-cloud.cfg sets GRUB_DEFAULT again after"):
+        use(root, plan())
+    assert snapshot(root) == before
 
 
 def test_grub_a_clock_that_is_set_back_ends_the_changes(root):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import 
     load,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.way import CARD
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
 from unit.loaders import RT, STOCK
 from unit.trees import fill, killed_at, snapshot, writable
 from unit.trials import (
@@ -384,6 +385,27 @@ def test_a_trial_that_never_came_up_is_not_confirmed_since_its_frame_is_gone(roo
     assert "is gone (another program has written that file, or /boot is not mounted)" in found["reason"]
     lifted(root)
     assert not Path(f"{root}{RECORD}").exists()
+
+
+@pytest.mark.parametrize("reason", ["", "libvirt: does not answer"])
+def test_a_node_that_is_back_in_the_failed_entry_by_kexec_is_refused(root, reason):
+    """kexec-tools load a kernel as the menu's default names it, and a reboot then starts that."""
+    tried(root)
+    assert grub_boots(root) == TRIAL
+    record = load(Path(f"{root}{RECORD}").read_bytes())
+    if reason:
+        Path(f"{root}{RECORD}").write_bytes(dump(replace(record, state="returned", reason=reason)))
+    new = [token for token in record.new.tokens if token not in record.extra]
+    fill(root, {"/proc/cmdline": f"BOOT_IMAGE=x {' '.join(new)}\n", "/proc/sys/kernel/random/boot_id": "kexec\n"})
+    found = state_of(root)
+    assert found["state"] == "judging"
+    assert re.search(
+        rf"^{reason or 'it was booted once'}.*runs all the same, started without GRUB \(kexec .*reset the node", found["reason"]
+    )
+    with pytest.raises(HostError, match=r"the node has given up its new boot entry .*once its old one has booted"):
+        trial_on(writable(root, "kernel_arguments"), Tools(root)).judging()
+    assert grub_boots(root) == PREVIOUS
+    assert state_of(root)["state"] == "returned"
 
 
 def test_an_armed_trial_whose_frame_is_gone_before_the_reboot_is_not_armed(root):
