@@ -35,6 +35,7 @@ from .._switch.daemon import (
     is_debian,
     is_installed,
     last_errors,
+    note_selinux,
     plan_enabled,
     plan_files,
     plan_program,
@@ -146,6 +147,7 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
         )
 
     devices = {address: networks[name] for name, address in addresses.items()}
+    note_selinux(host)
     plan_files(host, runner, partition, socket_folder(host, node.parameters["socket_group"]))
     plan_program(host, runner, devices=bool(devices))
     plan_enabled(host)

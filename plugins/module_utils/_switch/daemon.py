@@ -115,6 +115,16 @@ def socket_folder(host: Host, given: str) -> Folder:
     return Folder("0700" if is_debian(host) else "0770", _qemu_user(host), "root")
 
 
+def note_selinux(host: Host) -> None:
+    """Say what SELinux may refuse: no label is set here, and no policy was tried."""
+    if host.value("/sys/fs/selinux/enforce") == "1":
+        host.notes.append(
+            f"SELinux is enforcing and {SOCKET_DIR} has no label of its own: the switch reaches the guests' sockets only where the policy lets openvswitch_t "
+            "connect to svirt_t (package openvswitch-selinux-policy or openvswitch-selinux-extra-policy). Where a guest's port has no link, ausearch -m avc "
+            "-c ovs-vswitchd shows what was refused"
+        )
+
+
 def _qemu_user(host: Host) -> str:
     """Return the user that libvirt runs QEMU as."""
     named = re.search(r"^\s*user\s*=\s*\"\+?([A-Za-z0-9_-]+)\"", host.read("/etc/libvirt/qemu.conf") or "", re.MULTILINE)

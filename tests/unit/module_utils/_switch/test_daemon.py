@@ -31,6 +31,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import
     find_daemon,
     is_installed,
     last_errors,
+    note_selinux,
     plan_enabled,
     plan_files,
     plan_program,
@@ -366,3 +367,11 @@ def test_a_start_that_fails_tells_what_the_log_says(root):
         == "ovs-vswitchd did not start: it did not work; its log: dpdk|EMER|Unable to initialize DPDK: Cannot allocate memory"
     )
     assert last_errors(writable(fill(root / "other", {"/x": ""}))) == f"; see {LOG}"
+
+
+@pytest.mark.parametrize(("enforce", "said"), [("1\n", True), ("0\n", False), (None, False)])
+def test_what_selinux_may_refuse_is_said_where_it_enforces(root, enforce, said):
+    fill(root, {} if enforce is None else {"/sys/fs/selinux/enforce": enforce})
+    host = writable(root)
+    note_selinux(host)
+    assert ["openvswitch_t" in note for note in host.notes] == ([True] if said else [])
