@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 
@@ -37,6 +39,20 @@ def test_on_request_the_others_go_on_and_the_recap_says_so(nodes):
 def test_a_limit_is_kept_in_the_line_to_type(nodes):
     _code, said, _calls = nodes.run("realtime.kvm.plan", {}, "--limit", "node1,node3,node4", down=["node3", "node4"])
     assert "Cannot be reached: node3, node4. Repair that, or leave them out (--limit 'node1,node3,node4,!node3,!node4')" in said
+
+
+def test_the_line_to_type_is_one_that_a_shell_takes(nodes):
+    _code, said, _calls = nodes.run("realtime.kvm.plan", {}, down=["kvm 03", "kvm's"])
+    line = said.partition("leave them out (--limit ")[2].partition("), or set")[0]
+    assert shlex.split(line) == ["!kvm 03,!kvm's"]
+
+
+@pytest.mark.parametrize("name", ["realtime_guests", "realtime_networks"])
+def test_a_list_that_is_none_is_refused_by_its_name(nodes, name):
+    code, said, calls = nodes.run("realtime.kvm.plan", {}, **{name: {"name": "plc1"}})
+    assert code != 0
+    assert made(calls) == []
+    assert f"argument '{name}' is of type dict and we were unable to convert to list" in said
 
 
 def test_a_node_that_is_refused_stops_all_and_both_are_named(nodes):
