@@ -197,7 +197,7 @@ class Nodes:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,  # beside a lab
             check=False,
         )
         said = " ".join((done.stdout + done.stderr).split())
