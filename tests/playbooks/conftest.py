@@ -135,7 +135,7 @@ def _collections(tmp_path_factory):
 def _galaxy(folder, *arguments):
     command = [sys.executable, "-m", "ansible.cli.galaxy", "collection", *arguments]
     done = subprocess.run(
-        command, env=environment(folder, folder), cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        command, env=environment(folder, folder), cwd=folder, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -81,7 +81,7 @@ class Run:
             "HOME": str(folder),
         }
         command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), "realtime.kvm.bios", *arguments]
-        answer = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        answer = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
         self.code, self.text = answer.returncode, answer.stdout + answer.stderr
         assert "Traceback" not in self.text
         self.recap = {

@@ -110,7 +110,7 @@ class Site:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         said = " ".join((done.stdout + done.stderr).split())

@@ -145,7 +145,7 @@ def test_every_playbook_is_understood(nodes):
         cwd=nodes.folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -27,7 +27,7 @@ def test_isolation_that_needs_a_boot_is_refused(tmp_path, isolation):
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_HOME": str(tmp_path),
     }
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 2
     assert "node1: cpu_partition_isolation is boot, which takes effect at a boot; set it to runtime" in said

@@ -54,7 +54,7 @@ def _report(tmp_path):
             str(tmp_path / "play.yml"),
             *arguments,
         ]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False, cwd=ROOT)
         output = done.stdout + done.stderr
         assert "Traceback" not in output
         told = tmp_path / "result.json"
