@@ -49,9 +49,9 @@ def test_each_guest_has_a_port_where_qemu_will_listen(host):
         assert vsctl(host, f"get Interface {port} external_ids:realtime-kvm-guest").strip('"') == guest
 
 
-def test_only_qemus_group_may_enter_the_folder_of_the_sockets(host):
+def test_only_qemus_user_may_enter_the_folder_of_the_sockets(host):
     folder = host.file(SOCKETS)
-    assert (folder.mode, folder.user, folder.group) == (0o770, "root", "kvm")
+    assert (folder.mode, folder.user, folder.group) == (0o700, "libvirt-qemu", "root")
     assert host.run(f"runuser -u nobody -- ls {SOCKETS}").failed
     assert host.run(f"runuser -u libvirt-qemu -- ls {SOCKETS}").succeeded
 

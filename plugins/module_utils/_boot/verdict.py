@@ -165,9 +165,14 @@ def which_boot(record: Record, boot_id: str, running: Boot, framed: bool) -> str
     return DEFAULT if marked or runs_new(record, running) else LOOSE
 
 
+def _as_configured(running: Boot) -> Boot:
+    """Return a running boot without the tokens that GRUB itself adds, which no record has."""
+    return Boot(running.release, tuple(token for token in running.tokens if key_of(token) not in ADDED_KEYS))
+
+
 def runs_new(record: Record, running: Boot) -> bool:
     """Whether the new entry runs without the trial's arguments. It may differ from the old one by an argument less."""
-    here = Boot(running.release, tuple(token for token in running.tokens if key_of(token) not in ADDED_KEYS))
+    here = _as_configured(running)
     lacking = missing_tokens(without(record.new, record.extra).tokens, here.tokens)
     return here.release == record.new.release and not lacking and not same_boot(here, record.old)
 
@@ -205,7 +210,7 @@ def why_back(record: Record, running: Boot, spent: bool) -> str:
             "kexec-tools with LOAD_KEXEC=true do; another boot device), or GRUB could not write that file"
         )
     end = f"{tried} was booted once and did not come as far as to be judged: it panicked, hung until a reset, or did not find its disk"
-    if not same_boot(running, record.old):
+    if not same_boot(_as_configured(running), record.old):
         end += f"; {running.release} runs now, with other arguments than before"
     return end
 

@@ -88,6 +88,7 @@ def test_the_new_entry_boots_once_and_the_old_one_is_the_default(root):
     found = state_of(root)
     assert found["state"] == "returned"
     assert f"{RT} with its new arguments was booted once" in found["reason"]
+    assert "other arguments" not in found["reason"], "GRUB's BOOT_IMAGE= is no argument"
 
 
 def test_a_second_run_changes_nothing_while_the_node_waits(root):
