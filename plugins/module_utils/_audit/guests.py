@@ -254,7 +254,7 @@ def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
 def _check_memory_nodes(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
     """Yield the finding of a guest with memory on other nodes than its vCPUs: now, or at its next start by its definition.
 
-    Of a listed guest the comparison with the inventory shows the definition. Beside CPUs of nodes without memory there is none.
+    The definition of a listed guest is compared with the inventory elsewhere. Guests on CPUs of a node without memory have no such finding.
     """
     nodes = {topology.cpus[cpu].node for actor in guest.vcpus.values() for cpu in actor.cpus if cpu in topology.cpus}
     if not nodes - topology.without_memory:

@@ -380,7 +380,7 @@ def frame(old: Recipe, new: Recipe | None = None) -> str:
 
 
 def framed(custom: str) -> str:
-    """Return the frame in custom.cfg; empty where there is none."""
+    """Return the frame in custom.cfg, or an empty text."""
     match = re.search(f"(?s){re.escape(_BEGIN)}.*?{re.escape(_END)}", custom)
     return match[0] if match else ""
 

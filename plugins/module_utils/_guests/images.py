@@ -57,7 +57,7 @@ def _of(info: os.stat_result) -> Identity:
 
 
 def identify(host: Host, path: str, guest: str) -> Identity | None:
-    """Return the regular file at a path, None where there is none; refuse one whose place or owner cannot be trusted."""
+    """Return the regular file at a path, or None if it does not exist; refuse a file whose folder or owner cannot be trusted."""
     where = f"realtime_guests: {guest}: disk {path} is not removed"
     try:
         folder, name = _open_folder(host, path, where)

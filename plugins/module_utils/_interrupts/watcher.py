@@ -63,7 +63,7 @@ def watcher_cpus(host: Host) -> frozenset[int] | None:
 
 
 def plan_watcher(host: Host, runner: Runner, partition: Partition, *, waits: bool) -> None:
-    """Plan the unit, its start at boot and, unless the values wait for a reboot, its start now; without isolated CPUs there is none."""
+    """Plan the unit, its start at boot and, unless the values wait for a reboot, its start now. A node without isolated CPUs gets no watcher."""
     if not partition.isolated:
         undo_watcher(host, runner)
         return

@@ -24,7 +24,8 @@ from .._host.change import Planner
 from .._tables import bounded, text_table
 from ._common import Body, Outcome, finish
 
-ARGUMENTS: dict[str, Any] = {
+#: How to reach a BMC; the fields of ``Access``.
+ACCESS: dict[str, Any] = {
     "address": {"type": "str", "required": True},
     "username": {"type": "str", "required": True},
     "password": {"type": "str", "required": True, "no_log": True},
@@ -33,6 +34,9 @@ ARGUMENTS: dict[str, Any] = {
     "timeout": {"type": "int", "default": 30},
     "wait": {"type": "int", "default": 60},
     "system": {"type": "str", "default": ""},
+}
+ARGUMENTS: dict[str, Any] = {
+    **ACCESS,
     "baselines": {"type": "list", "elements": "dict", "required": True},
     "baseline": {"type": "str", "default": "auto"},
     "profile": {"type": "str", "choices": ["latency", "balanced", "none"], "default": "latency"},

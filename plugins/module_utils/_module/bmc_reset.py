@@ -10,18 +10,9 @@ from .._firmware.connection import Access
 from .._firmware.reset import plan_reset
 from .._host.change import Change
 from ._common import Outcome
-from .bios_baseline import FirmwareEdges
+from .bios_baseline import ACCESS, FirmwareEdges
 
-ARGUMENTS: dict[str, Any] = {
-    "address": {"type": "str", "required": True},
-    "username": {"type": "str", "required": True},
-    "password": {"type": "str", "required": True, "no_log": True},
-    "validate_certs": {"type": "bool", "default": True},
-    "ca_path": {"type": "path"},
-    "timeout": {"type": "int", "default": 30},
-    "wait": {"type": "int", "default": 60},
-    "system": {"type": "str", "default": ""},
-}
+ARGUMENTS = ACCESS
 
 
 def run(edges: FirmwareEdges, parameters: dict[str, Any]) -> Outcome:

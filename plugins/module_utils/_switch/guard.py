@@ -92,7 +92,7 @@ def _reached(host: Host, runner: Runner, local: Mapping[str, str]) -> dict[str, 
 
 
 def _plain(text: str) -> tuple[str, str]:
-    """Return an address as the kernel writes it, and its interface if it is link-local; no address where it is none."""
+    """Return an address as the kernel writes it, and its interface if it is link-local; two empty texts for anything else."""
     address, _percent, zone = text.partition("%")
     try:
         parsed = ipaddress.ip_address(address)
