@@ -52,7 +52,7 @@ class ActionModule(ActionBase):
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
         refuse_facts_as_variables(task_vars or {}, "rt_report_folder")
         hostvars = (task_vars or {})["hostvars"]
-        nodes = {host: _node(hostvars, host, options) for host in options["hosts"]}
+        nodes = {host: _node(hostvars, host, options) for host in _plain(options["hosts"])}
         results, rejected = read_results(options["latency_folder"]) if options["latency_folder"] else ([], [])
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         given = Input(nodes, now, results, rejected, options["title"])
