@@ -58,6 +58,13 @@ options:
     description: The highest priority (1-40) that a guest's thread may have, one below that of ksoftirqd and ktimers, as given to M(realtime.kvm.cpu_partition).
     type: int
     default: 1
+  site:
+    description:
+      - The inventory's name for the plant. A new guest's UUID and MACs are derived from it and from the guest's name, so they stay the same when its
+        node is replaced.
+      - Inventories whose guests share a network need different ones.
+    type: str
+    default: ""
   hugepages:
     description: Huge pages that are yet to be reserved, by NUMA node and size, as M(realtime.kvm.kvm_host) plans them. Used in check mode only.
     type: dict
@@ -141,6 +148,7 @@ def main() -> None:
             "switch_timeout_s": {"type": "int", "default": 60},
             "stop_running": {"type": "bool", "default": False},
             "priority_limit": {"type": "int", "default": 1},
+            "site": {"type": "str", "default": ""},
             "hugepages": {"type": "dict"},
             "fsroot": {"type": "path", "default": "/"},
         },

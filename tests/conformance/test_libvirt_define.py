@@ -15,9 +15,10 @@ import uuid
 import xml.etree.ElementTree as ET
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import canonical, differences, parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from captures import need_whole
@@ -70,7 +71,7 @@ GUESTS = {
 
 
 def guest_of(wishes):
-    return parse_guests([{"name": NAME, "memory_mib": 256, **wishes}], NETWORKS, node=NAME, priority_limit=1)[0]
+    return parse_guests([{"name": NAME, "memory_mib": 256, **wishes}], NETWORKS, site=NAME, priority_limit=1)[0]
 
 
 def placement_of(guest):

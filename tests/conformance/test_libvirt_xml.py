@@ -17,7 +17,8 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     DomainError,
     canonical,
@@ -31,7 +32,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
     read_schedulers,
     to_text,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Disk, Guest, parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Disk, Guest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from captures import absent, folder, need_whole

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import differences, parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 
@@ -21,7 +22,7 @@ ORDINARY = {"realtime_vcpus": None, "hugepages": "none"}
 
 
 def guest_of(**more):
-    return parse_guests([{**PLC, **more}], NETWORKS, node="n", priority_limit=1)[0]
+    return parse_guests([{**PLC, **more}], NETWORKS, site="n", priority_limit=1)[0]
 
 
 def placement_of(guest):

@@ -26,7 +26,7 @@ PARTITION = to_document(plan(Intent(smt="together", dataplane_cores_per_node=1),
 NETWORKS = [{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}]
 DEFAULTS = {
     "state": "present", "restart": False, "shutdown_timeout_s": 1, "force_off": False, "stop_running": False, "priority_limit": 1,
-    "switch_timeout_s": 0, "hugepages": None, "partition": PARTITION, "networks": NETWORKS, "guests": [],
+    "site": "n", "switch_timeout_s": 0, "hugepages": None, "partition": PARTITION, "networks": NETWORKS, "guests": [],
 }  # fmt: skip
 PLC = {
     "name": "plc1", "memory_mib": 256, "vcpus": 2, "realtime_vcpus": "1", "disks": [{"path": "/images/plc1.qcow2"}],

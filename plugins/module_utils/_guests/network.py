@@ -18,6 +18,9 @@ MAX_NAME = 15
 #: unix(7): sun_path has 108 bytes with the final zero.
 MAX_SOCKET_PATH = 107
 
+#: Of Ethernet, in bytes (RFC 894).
+DEFAULT_MTU = 1500
+
 DRIVERS = ("vfio-pci", "keep")
 STATES = ("present", "absent")
 
@@ -41,7 +44,7 @@ class Network:
     vlan: int | None = None  # access VLAN of the guests' ports
     device: str | None = None  # interface name or PCI address of the physical port
     driver: str = "vfio-pci"
-    mtu: int = 1500  # bytes
+    mtu: int = DEFAULT_MTU  # bytes
     queues: int = 1  # receive queues of the physical port
     state: str = "present"
 

@@ -157,7 +157,7 @@ def link_findings(edges: SwitchEdges, running: Collection[str]) -> list[Finding]
 def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | None) -> Found:
     """Compare definitions, states and threads of guests with the inventory."""
     given = {
-        "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": pages,
+        "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": pages, "site": "",
         "restart": False, "shutdown_timeout_s": 120, "force_off": False, "stop_running": False, "switch_timeout_s": 0,
     }  # fmt: skip
     trial, result = _run(edges, "rt_domain", rt_domain.run, given)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,7 +11,8 @@ from typing import Any
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
-from .._guests.guest import Guest, parse_guests
+from .._guests.guest import Guest
+from .._guests.guest_list import parse_guests
 from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, PinningError, place
 from .._host.change import Change
@@ -106,8 +106,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     if parameters["state"] == "absent":
         return _undo(node)
     networks = parse_networks(parameters["networks"])
-    name = host.value("/proc/sys/kernel/hostname") or platform.node()
-    guests = parse_guests(parameters["guests"], networks, node=name, priority_limit=99)
+    guests = parse_guests(parameters["guests"], networks, priority_limit=99)
     if any(_is_there(network) for network in networks.values()):
         partition, _topology = require_current_partition(host, parameters["partition"])
         return _configure(node, partition, networks, guests)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +12,9 @@ from .._cpus.errors import HostError
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
 from .._guests.domain_xml import describe, is_ours
-from .._guests.guest import Guest, parse_guests
+from .._guests.found import as_found, with_pages
+from .._guests.guest import Guest
+from .._guests.guest_list import parse_guests
 from .._guests.kvm import check_slices
 from .._guests.libvirt import Connection, Domain, NoConnection
 from .._guests.network import parse_networks
@@ -37,25 +38,31 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     check_seconds(parameters, shutdown_timeout_s=1, switch_timeout_s=0)
     if parameters["state"] == "absent":
         return _remove_all(edges, parameters)
-    node = host.value("/proc/sys/kernel/hostname") or platform.node()
     check_priority_limit(parameters["priority_limit"])
     networks = parse_networks(parameters["networks"])
-    guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=parameters["priority_limit"])
+    guests = parse_guests(parameters["guests"], networks, site=parameters["site"], priority_limit=parameters["priority_limit"])
     partition, topology = require_current_partition(host, parameters["partition"])
     connection = edges.libvirt.connect(host) or NoConnection()
     domains = connection.domains()
+    existing = [describe(domain.tree, running=domain.running) for domain in domains.values()]
+    trees = {name: domain.tree for name, domain in domains.items()}
+    guests = [as_found(guest, trees.get(guest.name)) for guest in with_pages(guests, existing)]
     check_domains(guests, domains)
     listed = [guest.name for guest in guests if guest.state != "absent"]
-    check_slices(host, partition, [domains[name].tree for name in listed if name in domains])
+    check_slices(host, partition, [trees[name] for name in listed if name in trees])
     placements = place(
         partition,
         topology,
         guests,
-        [describe(domain.tree, running=domain.running) for domain in domains.values()],
+        existing,
         memory_mib=guest_memory_mib(host),
         polling=polling_cpus(host),
     )
-    plans = [plan_guest(host, guest, placements[guest.name], domains, node) for guest in guests if guest.state != "absent"]
+    plans = [
+        plan_guest(host, guest, placements[guest.name], domains, parameters["site"])
+        for guest in guests
+        if guest.state != "absent"
+    ]
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.cells import Cell
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     DomainError,
     accounting,
@@ -23,7 +24,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
     read_schedulers,
     to_text,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from unit.domains import KEPT, MAC, ORDINARY, PLC, at, changed, edited, guest_of, made, merged, placement_of
 
@@ -301,7 +302,7 @@ def test_an_ordinary_guest_s_memory_is_where_the_kernel_chooses_as_a_whole():
 
 
 def test_a_spread_guest_s_cells_have_their_own_nodes():
-    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3"}], {}, node="n")
+    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3"}], {}, site="n")
     cells = {0: Cell(frozenset({0, 1}), 128, (0,)), 1: Cell(frozenset({2, 3}), 128)}
     placement = replace(placement_of(guest), nodes=(0, 1), cells=cells)
     memnodes = "".join(f'<memnode cellid="{cell}" mode="strict" nodeset="3" />' for cell in range(2))
@@ -311,7 +312,7 @@ def test_a_spread_guest_s_cells_have_their_own_nodes():
 
 def test_a_guest_is_told_which_vcpus_share_a_core():
     """And no longer, once they have cores of their own; a second run changes nothing."""
-    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 64, "vcpus": 4, "realtime_vcpus": "2-3"}], {}, node="n")
+    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 64, "vcpus": 4, "realtime_vcpus": "2-3"}], {}, site="n")
     pins = {vcpu: frozenset({vcpu}) for vcpu in range(4)}
     apart, paired = (Placement("plc1", (0,), pins, frozenset({8}), threads=threads) for threads in (1, 2))
     tree = merge(new_domain(guest, "n", "x86_64"), guest, paired)

@@ -10,16 +10,8 @@ import xml.etree.ElementTree as ET
 from dataclasses import fields
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import (
-    KEYS,
-    MAX_NAME,
-    Disk,
-    Guest,
-    GuestError,
-    Scheduler,
-    derive_mac,
-    parse_guests,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import MAX_NAME, Disk, Guest, GuestError, Scheduler
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import KEYS, derive_mac, parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import (
     MAX_SOCKET_PATH,
     Network,
@@ -38,7 +30,7 @@ METACHARACTERS = "<a href=\"x\">&amp; ]]> 'ö' \U0001f600"
 
 
 def parse(*items, limit=1):
-    return parse_guests(items, NETWORKS, node="node1", priority_limit=limit)
+    return parse_guests(items, NETWORKS, site="n", priority_limit=limit)
 
 
 def one(**more):

@@ -12,7 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.cells import Cell
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, Placement, place
 from property.machines import regular
@@ -29,7 +29,7 @@ class Node:
 
     def place(self, *items, existing=(), **more):
         guests = parse_guests(
-            [{"memory_mib": 256, "siblings": "any", **item} for item in items], NETWORKS, node="n", priority_limit=1
+            [{"memory_mib": 256, "siblings": "any", **item} for item in items], NETWORKS, site="n", priority_limit=1
         )
         return place(self.partition, self.topology, guests, existing, **more)
 
