@@ -16,6 +16,7 @@ NETWORKS = parse_networks([{"name": "control"}, {"name": "office", "realtime": F
 MAC = "52:54:00:00:00:01"
 PLC = {
     "name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3", "io_threads": 1, "owner": "automation",
+    "hugepages": "2M", "cpu_mode": "host-passthrough",
     "disks": [{"path": "/images/plc1.qcow2"}, {"path": "/images/data.raw"}], "networks": [{"network": "control", "mac": MAC}],
 }  # fmt: skip
 ORDINARY = {"realtime_vcpus": None, "hugepages": "none"}
@@ -77,7 +78,7 @@ KEPT = {
     ),
     "address": ('<target dev="vda" bus="virtio" />', '<target dev="vda" bus="virtio" /><address type="pci" bus="0x07" slot="0x00" />'),
     "disk tuning": ('<target dev="vda" bus="virtio" />', '<target dev="vda" bus="virtio" /><iotune><read_iops_sec>9</read_iops_sec></iotune>'),
-    "disk cache": ('type="qcow2"', 'type="qcow2" cache="none" discard="unmap"'),
+    "disk cache": ('cache="none"', 'cache="writethrough"'),
     "interface tuning": ('<model type="virtio" />', '<model type="virtio" /><link state="down" /><mtu size="9000" />'),
     "driver options": ('<model type="virtio" />', '<model type="virtio" /><driver rx_queue_size="1024" packed="on" />'),
     "shares": ("<cputune>", "<cputune><shares>2048</shares><period>100000</period>"),

@@ -134,8 +134,6 @@ def _merge_hugepages(backing: ET.Element, guest: Guest) -> None:
     if guest.hugepages == "none":
         drop(backing, "hugepages")
         return
-    if pages is not None and not guest.hugepages_given and pages_of(pages) == guest.hugepages:
-        return  # perhaps with pages for single cells
     allocation = backing.find("allocation")
     if allocation is not None and allocation.get("mode") == "ondemand":  # libvirt refuses it beside huge pages
         set_attributes(allocation, mode=None)
@@ -143,6 +141,8 @@ def _merge_hugepages(backing: ET.Element, guest: Guest) -> None:
     source = backing.find("source")
     if source is not None and source.get("type") == "anonymous":  # libvirt refuses this beside huge pages
         backing.remove(source)
+    if pages is not None and not guest.hugepages_given and pages_of(pages) == guest.hugepages:
+        return  # perhaps with pages for single cells
     wanted = PAGE_MIB[guest.hugepages] * 1024
     items = pages.findall("page") if pages is not None else []
     if len(items) == 1 and kib_of_page(pages) == wanted and items[0].get("nodeset") is None:  # type: ignore[arg-type]

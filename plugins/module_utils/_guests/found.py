@@ -39,13 +39,15 @@ def _with_pages(guest: Guest, domain: Existing | None) -> Guest:
 
 def as_found(guest: Guest, tree: ET.Element | None) -> Guest:
     """Return a guest with the I/O threads and addresses that its domain has, where the list names none."""
-    if tree is None or guest.state == "absent":
+    if guest.state == "absent":
         return guest
-    ids = guest.io_thread_ids if guest.io_threads is not None else io_thread_ids(tree)
+    ids = guest.io_thread_ids if guest.io_threads is not None or tree is None else io_thread_ids(tree)
     if guest.io_thread_scheduler and not ids:
         raise GuestError(
             f"realtime_guests: {guest.name}: io_thread_scheduler, but neither the list nor its domain has io_threads"
         )
+    if tree is None:
+        return guest
     return replace(guest, io_thread_ids=ids, networks=tuple(_as_found(guest, item, tree) for item in guest.networks))
 
 

@@ -94,7 +94,7 @@ class Guest:
     uuid: str | None = None
     memory_mib: int = 0
     hugepages: str = "none"
-    hugepages_given: bool = True
+    hugepages_given: bool = False
     vcpus: int = 1
     realtime_vcpus: frozenset[int] = frozenset()
     schedulers: Mapping[int, Scheduler] = field(default_factory=dict)  # of the real-time vCPUs

@@ -44,7 +44,7 @@ def test_a_new_real_time_guest():
     assert at(tree, "cputune/emulatorpin") == {"cpuset": "0-1"}
     assert at(tree, "cputune/iothreadpin") == {"iothread": "1", "cpuset": "0-1"}
     assert at(tree, "numatune/memory") == {"mode": "strict", "nodeset": "0"}
-    assert at(tree, "cpu") == {"mode": "host-passthrough"}
+    assert at(tree, "cpu") == {"mode": "host-passthrough", "migratable": "off"}
     assert at(tree, "cpu/topology") == {"sockets": "1", "cores": "4", "threads": "1"}
     assert at(tree, "cpu/feature") == {"policy": "require", "name": "tsc-deadline"}
     assert at(tree, "features/pmu") == {"state": "off"}
@@ -185,7 +185,7 @@ REPAIRED = {
         ["devices/memory"],
     ),
     "pmu": ('<pmu state="off" />', '<pmu state="on" />', ["features"]),
-    "cpu mode": ('<cpu mode="host-passthrough">', '<cpu mode="custom" match="exact"><model>Nehalem</model>', ["cpu"]),
+    "cpu mode": ('<cpu mode="host-passthrough" migratable="off">', '<cpu mode="custom" match="exact"><model>Nehalem</model>', ["cpu"]),
     "topology": ('cores="4"', 'cores="2"', ["cpu"]),
     "no deadline timer": ('<feature policy="require" name="tsc-deadline" />', "", ["cpu"]),
     "balloon": ('<memballoon model="none" />', '<memballoon model="virtio" />', ["devices/memballoon"]),
@@ -330,11 +330,11 @@ def test_a_topology_that_no_longer_adds_up_goes():
 
 def test_another_cpu_mode_leaves_nothing_of_the_old():
     passthrough = '<cpu mode="host-passthrough" check="none" migratable="on">'
-    assert at(merged(edited('<cpu mode="host-passthrough">', passthrough), cpu_mode="host-model"), "cpu") == {
+    assert at(merged(edited('<cpu mode="host-passthrough" migratable="off">', passthrough), cpu_mode="host-model"), "cpu") == {
         "mode": "host-model"
     }
     custom = '<cpu mode="custom" match="exact" check="full"><model fallback="forbid">Nehalem</model><vendor>Intel</vendor>'
-    cpu = merged(edited('<cpu mode="host-passthrough">', custom)).find("cpu")
+    cpu = merged(edited('<cpu mode="host-passthrough" migratable="off">', custom)).find("cpu")
     assert (cpu.attrib, [item.tag for item in cpu]) == ({"mode": "host-passthrough"}, ["topology", "feature"])
 
 
@@ -390,12 +390,15 @@ def test_firmware_and_back():
         '<os firmware="efi">', '<os firmware="efi"><loader readonly="yes">/x</loader><nvram>/y</nvram>', firmware="uefi"
     )
     assert changed(tree, merged(tree, firmware="uefi")) == []
-    back = merged(tree).find("os")
+    assert changed(tree, merged(tree)) == [], "not named: as it is"
+    back = merged(tree, firmware="bios").find("os")
     assert (back.attrib, [item.tag for item in back]) == ({}, ["type", "boot"])
 
 
 def test_live_xml_in_libvirts_other_form_is_no_difference():
-    live = edited('<cpu mode="host-passthrough">', '<cpu mode="custom" match="exact" check="full"><model>Nehalem</model>')
+    live = edited(
+        '<cpu mode="host-passthrough" migratable="off">', '<cpu mode="custom" match="exact" check="full"><model>Nehalem</model>'
+    )
     live.find("currentMemory").text = "131072"
     live.find("cpu").remove(live.find("cpu/feature"))
     assert changed(live, merged(live, live=True)) == []
