@@ -66,6 +66,7 @@ def test_variables_that_pages_name_exist(page):
         "realtime_partition",
     }
     known |= {"realtime_nodes", "cpu_partition_info", "rt_latency_run", *ROLES}
+    known.add("realtime_vcpus")  # a guest's key
     known.add("realtime_kvm_trial")  # a variable of GRUB's environment block
     prefixes = "|".join([*ROLES, "realtime"])
     named = set(re.findall(rf"`((?:{prefixes})_\w+)", page.read_text(encoding="utf-8")))
