@@ -140,6 +140,11 @@ def _galaxy(folder, *arguments):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def guests_of(*names, **keys):
+    """A host's guests, which a whole inventory may have once."""
+    return {"realtime_guests": [{"name": name, "memory_mib": 64, **keys} for name in names]}
+
+
 class Nodes:
     """Two nodes that are this machine, and runs of playbooks on them."""
 
@@ -175,10 +180,10 @@ class Nodes:
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "ansible_become": False,
-            "realtime_guests": [{"name": "plc1"}],
         }
         inventory = self.folder / "hosts.yml"
-        hosts = {"node1": {}, "node2": {}, **{name: {"ansible_connection": "realtime.kvm.down"} for name in down}}
+        guests = {} if "realtime_guests" in variables else {"node1": guests_of("plc1"), "node2": guests_of("plc2")}
+        hosts = {"node1": {}, "node2": {}, **guests, **{name: {"ansible_connection": "realtime.kvm.down"} for name in down}}
         inventory.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": hosts, "vars": {**known, **variables}}}))
         command = [
             sys.executable,

@@ -13,6 +13,7 @@ from typing import Any
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from .._cpus.errors import RefusalError
 from .._cpus.pages import PAGE_MIB
+from .._cpus.suggest import unknown_keys
 from .network import MAX_SOCKET_PATH, Network, port_name, socket_path
 
 STATES = ("running", "present", "stopped", "absent")
@@ -175,9 +176,9 @@ class _Reader:
 
     def __init__(self, item: Mapping[str, Any], where: str, keys: Mapping[str, tuple[type, ...]]) -> None:
         self.where = where
-        unknown = sorted(str(key) for key in item if key not in keys)
+        unknown = [key for key in item if key not in keys]
         if unknown:
-            raise GuestError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(keys)}")
+            raise GuestError(f"{where}: {unknown_keys(unknown, keys)}")
         self._items = {key: value for key, value in item.items() if value is not None}
         for key, value in self._items.items():
             if not isinstance(value, keys[key]) or (isinstance(value, bool) and bool not in keys[key]):
