@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         hostvars, groups = variables["hostvars"], variables["groups"]
 
         def worked(given: Mapping[str, Any]) -> Worked:
-            return Worked(cache(lambda: Templar(loader=self._loader, variables={**given, "hostvars": hostvars})))
+            return Worked(cache(lambda: Templar(loader=self._loader, variables={**given, "hostvars": hostvars})), given)
 
         asked = [str(host) for host in (variables["ansible_play_hosts_all"] if hosts is None else hosts)]
         if strangers := [host for host in asked if host not in hostvars]:

@@ -65,7 +65,7 @@ def test_a_node_that_is_refused_stops_all_and_both_are_named(nodes):
 
 
 def test_another_word_is_refused(nodes):
-    code, said, calls = nodes.run("realtime.kvm.guests", {}, realtime_unreachable="ignore")
+    code, said, calls = nodes.run("realtime.kvm.guests", {}, realtime_unreachable="{{ 'ignore' }}")
     assert code != 0
     assert "realtime_unreachable: 'ignore' is neither refuse nor skip. Nothing was changed on any node." in said
     assert made(calls) == []

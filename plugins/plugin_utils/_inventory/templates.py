@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -28,9 +29,10 @@ def is_plain(value: Any) -> bool:
 class Worked:
     """Works out a host's lists with its variables. What cannot be worked out yet, a template of a fact say, stands there as ``Later``."""
 
-    def __init__(self, templar: Callable[[], Any]) -> None:
+    def __init__(self, templar: Callable[[], Any], variables: Mapping[str, Any]) -> None:
         self._templar = templar  # made where a host needs one
-        self.secrets: set[str] = set()  # what came from a vault and was worked out
+        self._variables = variables
+        self._secrets: set[str] = set()
 
     def value(self, raw: Any) -> Any:
         """Return a value; a list item by item, so that one template hides only its own item."""
@@ -47,22 +49,21 @@ class Worked:
             return Later(raw, f"a template cannot be read: {str(error).splitlines()[0]}")
         except (AnsibleError, RecursionError):
             return Later(raw)
-        self.secrets.update(_secrets(found))
+        self._secrets.update(_secrets(found))
         return found
 
     def hide(self, text: str) -> str:
-        """Return a message without what came from a vault."""
-        for secret in sorted(self.secrets, key=len, reverse=True):
+        """Return a message without what came from a vault, also where the inventory made a longer text of it."""
+        for secret in sorted(self._secrets.union(_secrets(self._variables)), key=len, reverse=True):
             text = text.replace(secret, "********")
         return text
 
 
 def _secrets(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for item in value.values():
+    """Yield what is from a vault, as far as it can be decrypted."""
+    if isinstance(value, (dict, list, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from _secrets(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _secrets(item)
-    elif value is not None and VaultHelper.get_ciphertext(value, with_tags=False) and str(value):
-        yield str(value)
+    elif value is not None and VaultHelper.get_ciphertext(value, with_tags=False):
+        with contextlib.suppress(AnsibleError):
+            yield from filter(None, [str(value)])

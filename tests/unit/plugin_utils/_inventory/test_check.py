@@ -25,7 +25,7 @@ def with_mac(name, mac=MAC):
 
 
 def worked(variables):
-    return Worked(lambda: Templar(loader=DataLoader(), variables=dict(variables)))
+    return Worked(lambda: Templar(loader=DataLoader(), variables=dict(variables)), variables)
 
 
 def look(hosts, *, asked=None, nodes=None, play=None, guests=True):

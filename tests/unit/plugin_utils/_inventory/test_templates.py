@@ -29,7 +29,7 @@ def template(text):
 
 
 def worked(**variables):
-    return Worked(lambda: Templar(loader=DataLoader(), variables=variables))
+    return Worked(lambda: Templar(loader=DataLoader(), variables=variables), variables)
 
 
 @pytest.mark.parametrize("value", [1, None, True, "", "a", "{", "a{b}", [], {}, {"a": ["b", {"c": 1}]}, ("{ {",)])
@@ -45,7 +45,7 @@ def test_not_plain(value):
 
 
 def test_no_templar_is_made_for_plain_values():
-    plain = Worked(lambda: pytest.fail("no templar is needed"))
+    plain = Worked(lambda: pytest.fail("no templar is needed"), {})
     guests = [{"name": "plc1"}]
     assert plain.value(guests) is guests
     assert plain.value(5) == 5
@@ -96,6 +96,13 @@ def test_the_longer_secret_is_hidden_first():
     assert found.hide("swordfish fish") == "******** ********"
 
 
+@pytest.mark.usefixtures("vault")
+def test_a_text_that_the_inventory_makes_of_a_secret_hides_it_too():
+    found = worked(deep=[{"vault": vaulted("swordfish")}], groups={"all": ["kvm1"]})
+    assert found.value(template("{{ deep[0].vault ~ '-1' }}")) == "swordfish-1"
+    assert found.hide("'swordfish-1' on kvm1") == "'********-1' on kvm1"
+
+
 def test_without_the_vaults_password_nothing_is_known(monkeypatch):
     monkeypatch.setattr(VaultSecretsContext, "_current", VaultSecretsContext([("default", VaultSecret(b"wrong"))]))
     raw = {"mac": vaulted("swordfish")}
@@ -103,3 +110,4 @@ def test_without_the_vaults_password_nothing_is_known(monkeypatch):
     assert isinstance(found, Later)
     assert found.raw is raw
     assert "swordfish" not in found.wrong
+    assert worked(x=vaulted("swordfish")).hide("a swordfish") == "a swordfish", "which nobody could have made of it"
