@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import yaml
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import (
     EMPTY_IS_DEFAULT,
@@ -42,6 +44,18 @@ def test_whatever_is_set_is_known():
     ours = {name for name in written() if name.startswith(KNOWN.prefixes)}
     assert len(ours) > 20
     assert ours - KNOWN.names == set()
+
+
+#: What looks like a variable in roles and playbooks: a group, an option of a module.
+NO_VARIABLES = {"realtime_nodes", "packages_timeout_s"}
+
+
+def test_whatever_is_read_is_known():
+    """So that a variable which only playbooks read is not refused: PLAYBOOK_OPTIONS must have it."""
+    pattern = re.compile(rf"(?<![\w./])(?:{'|'.join(KNOWN.prefixes)})\w+")
+    paths = [*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("roles/*/defaults/*.yml"), *ROOT.glob("playbooks/**/*.yml")]
+    read = {name for path in paths for name in pattern.findall(path.read_text(encoding="utf-8"))}
+    assert read - KNOWN.names == NO_VARIABLES
 
 
 def test_nothing_is_known_in_vain():
