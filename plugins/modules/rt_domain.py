@@ -128,8 +128,8 @@ unlisted:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import run
@@ -137,7 +137,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain imp
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuestAnsibleModule(
         argument_spec={
             **GUESTS,
             **LIMIT,

@@ -85,7 +85,7 @@ def test_a_plan_of_one_node_keeps_all_from_being_changed(nodes):
 
 @pytest.mark.parametrize("guests", [True, False])
 def test_a_node_without_guests_is_planned_without_them(nodes, guests):
-    code, said, calls = nodes.run("realtime.kvm.plan", {}, realtime_guests=[{"name": "plc1"}] if guests else [])
+    code, said, calls = nodes.run("realtime.kvm.plan", {}, **({} if guests else {"realtime_guests": []}))
     assert code == 0, said
     assert {call["module"] for call in calls} == (set(MODULES) if guests else set(MODULES) - GUESTS)
     assert "nothing to change" in said

@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._cpus.suggest import unknown_keys
 from .guest import CONTROL, MAX_PATH, GuestError
 
 
@@ -15,9 +16,9 @@ class Reader:
 
     def __init__(self, item: Mapping[str, Any], where: str, keys: Mapping[str, tuple[type, ...]]) -> None:
         self.where = where
-        unknown = sorted(str(key) for key in item if key not in keys)
+        unknown = [key for key in item if key not in keys]
         if unknown:
-            raise GuestError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(keys)}")
+            raise GuestError(f"{where}: {unknown_keys(unknown, keys)}")
         self._items = {key: value for key, value in item.items() if value is not None}
         for key, value in self._items.items():
             if not isinstance(value, keys[key]) or (isinstance(value, bool) and bool not in keys[key]):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._cpus.errors import RefusalError
+from .._cpus.suggest import unknown_keys
 
 #: Where QEMU listens for the switch; only root and QEMU's group may enter.
 SOCKET_DIR = "/run/realtime-kvm/vhost"
@@ -83,11 +84,9 @@ def _parse(item: Mapping[str, Any], where: str) -> Network:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise NetworkError(f"{where}: name {name!r} must be 1 to {MAX_NAME} characters a-z, 0-9 and -, the first a letter")
     where = f"realtime_networks: {name}"
-    unknown = sorted(set(item) - set(Network.__dataclass_fields__))
+    unknown = set(item) - set(Network.__dataclass_fields__)
     if unknown:
-        raise NetworkError(
-            f"{where}: unknown key {', '.join(map(str, unknown))}; known are {', '.join(Network.__dataclass_fields__)}"
-        )
+        raise NetworkError(f"{where}: {unknown_keys(unknown, Network.__dataclass_fields__)}")
     given = {key: value for key, value in item.items() if value is not None}
     network = Network(**{"bridge": f"br-{name}", **given})
     _check_types(network, where)

@@ -288,7 +288,7 @@ REFUSED = {
     "scheduler-text": ({"vcpu_schedulers": {"1": "fifo"}}, "vcpu_schedulers: 1: 'fifo' is not a mapping of policy and priority"),
     "scheduler-key": (
         {"vcpu_schedulers": {"1": {"prio": 1}}},
-        "vcpu_schedulers: 1: unknown key prio; known are policy, priority",
+        r"vcpu_schedulers: 1: unknown key prio, did you mean priority\?",
     ),
     "scheduler-policy": ({"vcpu_schedulers": {"1": {"policy": "deadline"}}}, "policy 'deadline' is not one of fifo, rr"),
     "scheduler-priority": (
@@ -322,7 +322,10 @@ REFUSED = {
     "cpu-mode": ({"cpu_mode": "custom"}, "cpu_mode 'custom' is not one of host-passthrough, host-model"),
     "machine": ({"machine": "q35'/>"}, "machine .* is not a machine type like q35"),
     "machine-newline": ({"machine": "q35\n"}, "machine .* is not a machine type like q35"),
-    "key": ({"vcpu": 2, "cpus": 3}, "unknown key cpus, vcpu; known are name, state, uuid"),
+    "key": (
+        {"vcpu": 2, "colour": 3},
+        r"unknown key vcpu, did you mean vcpus\? unknown key colour; known are name, state, uuid",
+    ),
     "key-odd": ({5: 2}, "unknown key 5; known are"),
     "disk-text": ({"disks": ["/a"]}, r"disks\[0\]: '/a' is not a mapping with a path"),
     "disk-key": ({"disks": [{"path": "/a", "size": 1}]}, r"disks\[0\]: unknown key size; known are path, format, bus, read_only"),
