@@ -15,8 +15,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 RANGES = [
     Requirement(line)
-    for line in (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
-    if line and not line.startswith("#")
+    for name in ("requirements.txt", "requirements-dev.txt")  # the second includes the first
+    for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith(("#", "-r"))
 ]
 LOCKED = re.split(r"\n(?=\S)", (ROOT / ".ci" / "requirements.lock").read_text(encoding="utf-8").partition("\n")[2])
 
