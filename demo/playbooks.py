@@ -41,25 +41,28 @@ MARKS = (
 )
 #: The playbooks whose own words a person reads.
 SPOKEN = ("site.yml", "try.yml")
+#: The collection breaks its own lines at 120 columns.
+SPOKEN_WIDTH = 123
 
 
 class StopError(Exception):
-    """The run ends here; the lines say why."""
+    """The run ends here; the lines say why. ``log`` has more, if a program has failed."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[str], log: Path | None = None) -> None:
         super().__init__()
         self.lines = list(lines)
+        self.log = log
 
 
-def wrapped(text: str, indent: str = "   ") -> list[str]:
-    """Return a text in lines of at most 100 columns; lines that are a table stay as they are."""
+def wrapped(text: str, indent: str = "   ", width: int = WIDTH) -> list[str]:
+    """Return a text in lines of at most ``width`` columns; lines that are a table stay as they are."""
     lines: list[str] = []
     for line in text.splitlines() or [""]:
-        if len(indent + line) <= WIDTH or "  " in line.strip():
+        if len(indent + line) <= width or "  " in line.strip():
             lines.append(indent + line)
         else:
             lines += textwrap.wrap(
-                line, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+                line, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
             )
     return lines
 
@@ -101,7 +104,7 @@ class Reader:
         if event["action"] == "debug" and self.playbook in SPOKEN and event["msg"]:
             message = event["msg"]
             text = "\n".join(map(str, message)) if isinstance(message, list) else str(message)
-            self.progress.say(["", *wrapped(text), ""])
+            self.progress.say(["", *wrapped(text, width=SPOKEN_WIDTH), ""])
 
 
 def failure(event: Mapping[str, Any]) -> str:
@@ -137,7 +140,7 @@ def run_playbook(progress: Progress, log: Path, path: Path, arguments: Sequence[
             code = run(progress, log, ["ansible-playbook", *arguments, str(path)], environment, look)
     if code:
         reasons = reader.failures[-3:] or log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-        raise StopError([line for reason in reasons for line in wrapped(reason)])
+        raise StopError([line for reason in reasons for line in wrapped(reason)], log)
     return reader
 
 

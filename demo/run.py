@@ -77,8 +77,12 @@ def demo(nodes: list[str]) -> None:
     closed = machine.kvm_opens()
     given = os.environ.get("LAB_ACCEL", "")
     kvm = given == "kvm" or not (given or closed)
-    progress = Progress(steps_of(needs, kvm=kvm), pace=read_pace(state))
-    progress.say(announcement(nodes, needs, memory, kvm_line(given, closed), progress))
+    pace = read_pace(state)
+    progress = Progress(steps_of(needs, kvm=kvm), pace=pace)
+    time = f"about {duration(progress.left())}"
+    if kvm and not given:
+        time += f" with KVM, {duration(Progress(steps_of(needs, kvm=False), pace=pace).left())} without"
+    progress.say(announcement(nodes, needs, memory, kvm_line(given, closed), time))
     lab.mkdir(parents=True, exist_ok=True)
     log = lab / "demo.log"
     log.write_bytes(b"")
@@ -115,7 +119,7 @@ def kvm_line(given: str, closed: str) -> str:
     )
 
 
-def announcement(nodes: list[str], needs: machine.Needs, memory: int, kvm: str, progress: Progress) -> list[str]:
+def announcement(nodes: list[str], needs: machine.Needs, memory: int, kvm: str, time: str) -> list[str]:
     """Return what will happen and what it takes."""
     free, room = machine.free_memory_mib(), machine.free_disk_mb(machine.lab_folder())
     lines = [""]
@@ -134,7 +138,7 @@ def announcement(nodes: list[str], needs: machine.Needs, memory: int, kvm: str, 
         ("disk", f"about {max(needs.disk_mb, 100) / 1000:.1f} GB; {room / 1000:.1f} GB are free"),
         ("memory", f"{memory / 1024:.0f} GiB for the node; {free / 1024:.1f} GiB are free"),
         ("KVM", kvm),
-        ("time", f"about {duration(progress.left())} here"),
+        ("time", time),
     ]
     lines += ["", *[line for name, text in rows for line in columns(name, text)], ""]
     if room < needs.disk_mb + (machine.BUILD_DISK if needs.images else 0):
@@ -147,7 +151,7 @@ def announcement(nodes: list[str], needs: machine.Needs, memory: int, kvm: str, 
 def package_line(needs: machine.Needs) -> str:
     """Return which packages are installed how."""
     how = "with apt-get" if os.geteuid() == 0 else "with sudo apt-get"
-    return f"{' '.join(needs.packages)} and what they depend on, {how} (DEMO_INSTALL=no refuses)"
+    return f"{' '.join(needs.packages)}, with their dependencies, {how} (DEMO_INSTALL=no refuses)"
 
 
 def columns(name: str, text: str) -> list[str]:
@@ -166,7 +170,7 @@ def prepare(progress: Progress, log: Path, needs: machine.Needs, *purposes: str)
         progress.end()
     progress.begin("python")
     if run(progress, log, ["make", "--no-print-directory", "ansible"]):
-        raise StopError(tail(log))
+        raise StopError(tail(log), log)
 
 
 def tail(log: Path) -> list[str]:
@@ -281,9 +285,9 @@ def main(arguments: list[str]) -> int:
             return 2
     except StopError as reason:
         print("\n".join(reason.lines), file=sys.stderr)
-        log = machine.lab_folder() / "demo.log" if name == "demo" else ROOT / ".cache" / "try" / "try.log"
-        print(f"\n== make {name} stopped here. The whole output: {relative(log)}", file=sys.stderr)
-        print("   Run it again when the cause is gone: it goes on with what is there.\n", file=sys.stderr)
+        if reason.log:
+            print(f"\n== make {name} failed. The whole output: {relative(reason.log)}", file=sys.stderr)
+            print("   Run it again when the cause is gone: it goes on with what is there.\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\n== Interrupted. make {name} goes on with what is there when you run it again.", file=sys.stderr)
