@@ -45,12 +45,12 @@ help: ## list the targets
 .PHONY: try
 try: ## plan captured real servers, without a virtual machine: a minute
 	@command -v python3 >/dev/null || tests/tools/packages.sh install python
-	@python3 demo/run.py try
+	@python3 -m demo.run try
 
 .PHONY: demo
 demo: ## a stock Debian in QEMU becomes a real-time node with guests
 	@command -v python3 >/dev/null || tests/tools/packages.sh install python
-	@python3 demo/run.py demo '$(NODES)'
+	@python3 -m demo.run demo '$(NODES)'
 
 # Tools
 

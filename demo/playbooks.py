@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from progress import WIDTH, Progress
+from .progress import WIDTH, Progress
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make demo` and `make try`: everything from a machine with nothing but Debian or Ubuntu to the result, in steps that a person can follow.
 
-usage: run.py demo NODE[,NODE...] | run.py try      (needs only Python's own library; Ansible comes with .venv)
+usage: python3 -m demo.run demo NODE[,NODE...] | try    (needs only Python's own library; Ansible comes with .venv)
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import sys
 import tarfile
 from pathlib import Path
 
-import machine
-from progress import Progress, Step, duration
-
-from playbooks import ROOT, StopError, run, run_playbook, wrapped
+from . import machine
+from .playbooks import ROOT, StopError, run, run_playbook, wrapped
+from .progress import Progress, Step, duration
 
 INVENTORY = "inventories/lab/hosts.yml"
 CAPTURES = ROOT / "tests" / "fixtures"
