@@ -19,8 +19,8 @@ PROBE = ROOT / "molecule" / "lab" / "files" / "kvm_probe.py"
 
 #: Megabytes to download for this machine's packages (Debian 12 or 13 with nothing but Python), Ansible, and the lab's images;
 #: and megabytes on the disk. Measured on Debian 12 and rounded up.
-PACKAGES_MB, ANSIBLE_MB, IMAGES_MB, QEMU_MB = 150, 10, 440, 40
-PACKAGES_DISK, ANSIBLE_DISK, IMAGES_DISK, NODE_DISK = 600, 100, 1000, 3000
+PACKAGES_MB, ANSIBLE_MB, IMAGES_MB = 60, 10, 480
+PACKAGES_DISK, ANSIBLE_DISK, IMAGES_DISK, NODE_DISK = 300, 100, 1000, 3000
 #: What the build of an image needs for a while.
 BUILD_DISK = 2500
 

@@ -23,11 +23,15 @@ _SLOWEST, _FASTEST = 8.0, 0.2
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the run: its name in the program, its title for people, and how many seconds it takes on an idle machine."""
+    """A part of the run: its name in the program, its title for people, and how many seconds it takes on an idle machine.
+
+    One that waits for the network says nothing about the speed of the machine (``telling``).
+    """
 
     name: str
     title: str
     seconds: float
+    telling: bool = True
 
 
 def duration(seconds: float) -> str:
@@ -68,16 +72,19 @@ class Progress:
         """Seconds since the run began."""
         return self.clock() - self._started
 
+    def _expect(self, step: Step) -> float:
+        return step.seconds * (self.pace if step.telling else 1.0)
+
     def at(self, name: str) -> bool:
         """Whether a step is the current one."""
         return self._current >= 0 and self.steps[self._current].name == name
 
     def left(self) -> float:
         """How many seconds are probably left."""
-        later = sum(step.seconds for step in self.steps[self._current + 1 :]) * self.pace
+        later = sum(map(self._expect, self.steps[self._current + 1 :]))
         if self._current < 0:
             return later
-        expected = self.steps[self._current].seconds * self.pace
+        expected = self._expect(self.steps[self._current])
         spent = self.clock() - self._began
         return later + max(expected - spent, min(expected, 30.0) / 3)
 
@@ -89,7 +96,7 @@ class Progress:
         self.end()
         self._current, self._began, self._reminded = number, self.clock(), self.clock()
         step = self.steps[number]
-        expected = step.seconds * self.pace
+        expected = self._expect(step)
         about = f" (about {duration(expected)})" if expected >= _MEASURED_S else ""
         rest = f", then about {duration(self.left() - expected)} more" if about and self.left() - expected >= 45 else ""
         self.say([f"== {number + 1}/{len(self.steps)}  {step.title}{about[:-1] + rest + ')' if about else ''}"])
@@ -99,7 +106,7 @@ class Progress:
         if self._current < 0 or self._began < 0:
             return
         spent, step = self.clock() - self._began, self.steps[self._current]
-        if step.seconds >= _MEASURED_S:
+        if step.telling and step.seconds >= _MEASURED_S:
             self._taken += spent
             self._expected += step.seconds
         self._began = -1.0

@@ -48,6 +48,8 @@ STEPS = {
     "verify": ("Is every claim true on the running node?", (40, 8), (35, 7)),
     "report": ("The report", (45, 10), (40, 8)),
 }
+#: Those that wait for downloads.
+NETWORK = ("packages", "python", "qemu", "image")
 
 
 def steps_of(needs: machine.Needs, *, kvm: bool) -> list[Step]:
@@ -59,7 +61,7 @@ def steps_of(needs: machine.Needs, *, kvm: bool) -> list[Step]:
     for name, (title, first, again) in STEPS.items():
         once = again if name != "image" and not needs.nodes else first
         if not absent.get(name, once == (0, 0)):
-            found.append(Step(name, title, once[kvm]))
+            found.append(Step(name, title, once[kvm], telling=name not in NETWORK))
     return found
 
 
@@ -214,8 +216,8 @@ def try_out() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "try.log"
     log.write_bytes(b"")
-    steps = [Step("packages", STEPS["packages"][0], 45)] if packages else []
-    steps += [Step("python", STEPS["python"][0], 20)] if needs.ansible else []
+    steps = [Step("packages", STEPS["packages"][0], 30, telling=False)] if packages else []
+    steps += [Step("python", STEPS["python"][0], 15, telling=False)] if needs.ansible else []
     progress = Progress([*steps, Step("plan", "Three captured servers, planned by the modules of a real run", 25)])
     lines = [
         "",
@@ -227,7 +229,7 @@ def try_out() -> None:
     if packages:
         lines += columns("installs", package_line(needs))
     if needs.download_mb:
-        lines += columns("downloads", f"about {(30 if packages else 0) + machine.ANSIBLE_MB} MB")
+        lines += columns("downloads", f"about {(20 if packages else 0) + machine.ANSIBLE_MB} MB")
     progress.say([*lines, *columns("time", f"about {duration(progress.left())}"), ""])
     prepare(progress, log, needs, "python")
     progress.begin("plan")

@@ -76,6 +76,14 @@ def test_a_slow_machine_is_noticed_within_bounds():
     assert Run(pace=0).progress.pace == 0.2
 
 
+def test_a_step_that_waits_for_the_network_does_not_tell_the_speed():
+    run = Run()
+    run.progress.steps[0] = Step("build", "Builds", 60, telling=False)
+    run.progress.begin("build")
+    run.after(600).begin("quick")
+    assert run.progress.pace == 1.0
+
+
 def test_what_is_left_never_ends_before_the_step_does():
     run = Run()
     run.progress.begin("end")

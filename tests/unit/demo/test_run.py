@@ -32,8 +32,8 @@ def test_the_first_run_says_what_it_takes():
     for words in (
         "installs   qemu-utils mmdebstrap",
         "DEMO_INSTALL=no",
-        "600 MB",
-        "4.7 GB; 100.0 GB are free",
+        "550 MB",
+        "4.4 GB; 100.0 GB are free",
         "4 GiB for the node; 15.6 GiB",
         "20 min",
     ):
