@@ -16,6 +16,7 @@ from ansible_collections.realtime.kvm.demo import playbooks
 from ansible_collections.realtime.kvm.demo.playbooks import MARKS, Reader, StopError, run, run_playbook, wrapped
 from ansible_collections.realtime.kvm.demo.progress import Progress, Step
 from ansible_collections.realtime.kvm.demo.run import STEPS
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -171,4 +172,4 @@ def test_an_interrupted_run_ends_what_it_has_started(ansible, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(reader()[0].progress, tmp_path / "log", ["ansible-playbook"], None, look)
     state = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert wait_until(lambda: not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z")

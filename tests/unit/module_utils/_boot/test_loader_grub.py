@@ -20,7 +20,6 @@ from unit.loaders import CONFIG, RT, STOCK, WANTED, plan, remove, use
 from unit.menus import UUID, MakeConfig
 from unit.trees import fill, killed_at, snapshot, writable
 
-
 #: As grub-mkconfig leaves its menu, which only root can then write.
 MODE = 0o444 if os.geteuid() == 0 else 0o644
 
