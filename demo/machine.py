@@ -102,6 +102,8 @@ def reason_against() -> str:
     """Return why the lab cannot run here at all; empty if it can."""
     if platform.machine() != "x86_64":
         return f"The demo's node is an x86-64 machine with Debian's packages for it; this machine is {platform.machine()}."
+    if set(str(lab_folder())) & set(" \t'\"\\$"):
+        return f"The lab's folder is {lab_folder()}: move the clone, or set LAB_DIR, to a path without spaces and quotes."
     return ""
 
 

@@ -33,7 +33,7 @@ MARKS = (
     ("site.yml", "Configure the nodes", "kvm_host", "host"),
     ("site.yml", "Configure the nodes", "rt_kernel", "kernel"),
     ("site.yml", "Configure the nodes", "", "sets"),
-    ("site.yml", "Reboot the nodes that need it, a batch at a time", "", "reboot"),
+    ("site.yml", "Reboot the nodes that need it, a batch at a time", "Boot | Reboot", "reboot"),  # only where one is needed
     ("site.yml", "Configure switch and guests of the nodes that need no reboot", "ovs_dpdk", "switch"),
     ("site.yml", "Configure switch and guests of the nodes that need no reboot", "rt_guest", "guests"),
     ("site.yml", "Compare the nodes with their documents", "", "verify"),

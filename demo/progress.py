@@ -42,7 +42,7 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """The steps of one run, in their order. A step that is never begun is passed over."""
+    """The steps of one run, in their order. One that is never begun is passed over; ``extra`` are steps that nobody expects, in the same order."""
 
     def __init__(
         self,
@@ -50,8 +50,10 @@ class Progress:
         out: TextIO = sys.stdout,
         clock: Callable[[], float] = time.monotonic,
         pace: float = 1.0,
+        extra: Sequence[Step] = (),
     ) -> None:
         self.steps = list(steps)
+        self._extra = {step.name: step for step in extra}
         self.out = out
         self.clock = clock
         self.terminal = out.isatty()
@@ -89,8 +91,11 @@ class Progress:
         return later + max(expected - spent, min(expected, 30.0) / 3)
 
     def begin(self, name: str) -> None:
-        """Begin a step and end the one before. One that is over already, or unknown, is not begun again."""
+        """Begin a step and end the one before. One that is over already, or unknown, is not begun."""
         number = next((number for number, step in enumerate(self.steps) if step.name == name), -1)
+        if number < 0 and name in self._extra:
+            number = self._current + 1
+            self.steps.insert(number, self._extra.pop(name))
         if number <= self._current:
             return
         self.end()

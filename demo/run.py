@@ -48,6 +48,8 @@ STEPS = {
     "verify": ("Is every claim true on the running node?", (40, 8), (35, 7)),
     "report": ("The report", (45, 10), (40, 8)),
 }
+#: Those that may come although the images and nodes exist: the recipe of the image, or the inventory, has changed.
+UNEXPECTED = ("image", "reboot")
 #: Those that wait for downloads.
 NETWORK = ("packages", "python", "qemu", "image")
 
@@ -79,7 +81,9 @@ def demo(nodes: list[str]) -> None:
     given = os.environ.get("LAB_ACCEL", "")
     kvm = given == "kvm" or not (given or closed)
     pace = read_pace(state)
-    progress = Progress(steps_of(needs, kvm=kvm), pace=pace)
+    everything = steps_of(machine.Needs(needs.packages, needs.ansible, images=True, nodes=True), kvm=kvm)
+    unexpected = [step for step in everything if step.name in UNEXPECTED]
+    progress = Progress(steps_of(needs, kvm=kvm), pace=pace, extra=unexpected)
     time = f"about {duration(progress.left())}"
     if kvm and not given:
         time += f" with KVM, {duration(Progress(steps_of(needs, kvm=False), pace=pace).left())} without"

@@ -80,11 +80,12 @@ missing() { # missing PURPOSE...
 
 refuse() { # refuse REASON: what is missing, and the command for a person to type
     {
-        echo "$1: ${names[*]}"
+        echo "$1:"
         if command -v apt-get >/dev/null; then
-            echo "Install with: $( ((EUID == 0)) || echo 'sudo ')apt-get install --no-install-recommends ${names[*]}"
+            echo "    $( ((EUID == 0)) || echo 'sudo ')apt-get install --no-install-recommends ${names[*]}"
         else
-            echo 'This machine has no apt-get; Debian 12 or newer and Ubuntu have these packages under these names.'
+            echo "    ${names[*]}"
+            echo '(This machine has no apt-get; Debian 12 or newer and Ubuntu have them under these names.)'
         fi
     } >&2
     exit 1
@@ -97,21 +98,21 @@ found=$(missing "$@")
 mapfile -t names < <(printf '%s' "$found")
 case $action in
     missing) [[ -z $found ]] || printf '%s\n' "${names[@]}" ;;
-    require) ((${#names[@]} == 0)) || refuse 'This machine lacks packages' ;;
+    require) ((${#names[@]} == 0)) || refuse 'This machine lacks packages. Install them' ;;
     install)
         ((${#names[@]})) || exit 0
         case ${DEMO_INSTALL:-yes} in
             yes) ;;
-            no) refuse 'DEMO_INSTALL=no, so nothing is installed, but this machine lacks packages' ;;
+            no) refuse 'DEMO_INSTALL=no, so nothing is installed. This machine lacks packages; install them' ;;
             *) echo "DEMO_INSTALL is '$DEMO_INSTALL'; it may be yes or no." >&2 && exit 1 ;;
         esac
         command -v apt-get >/dev/null || refuse 'Packages cannot be installed here, and this machine lacks'
         as_root=()
         if ((EUID)); then
-            command -v sudo >/dev/null || refuse 'There is no sudo to install packages with, and this machine lacks'
+            command -v sudo >/dev/null || refuse 'This machine lacks packages, and sudo, to install them'
             as_root=(sudo)
             [[ -t 0 ]] || as_root=(sudo -n) # nobody is there to type a password
-            "${as_root[@]}" true || refuse 'sudo was refused, and this machine lacks packages'
+            "${as_root[@]}" true || refuse 'This machine lacks packages, and sudo was refused. Install them'
         fi
         # sudo would drop the variable
         apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
@@ -122,7 +123,7 @@ case $action in
         "${apt[@]}" --print-uris -y --no-install-recommends install "${names[@]}" |
             awk '/^\047/ {bytes += $3; n++} END {printf "apt-get installs %d packages and downloads %d MB\n", n, bytes / 1e6 + 0.5}'
         "${apt[@]}" -y --no-install-recommends install "${names[@]}" </dev/null >/dev/null ||
-            refuse 'apt-get failed, see above. This machine lacks packages'
+            refuse 'apt-get failed, see above. This machine lacks packages; install them'
         found=$(missing "$@")
         [[ -z $found ]] || { mapfile -t names < <(printf '%s' "$found") && refuse 'Still missing after the installation'; }
         ;;

@@ -100,6 +100,14 @@ def test_a_step_that_is_over_or_unknown_is_not_begun():
     assert run.progress.at("boot")
 
 
+def test_a_step_that_nobody_expected_comes_once_and_where_it_is():
+    run = Run()
+    run.progress = Progress(STEPS, out=run.out, clock=lambda: run.now, extra=[Step("reboot", "Reboots", 100)])
+    for name in ("build", "boot", "reboot", "reboot", "end"):
+        run.progress.begin(name)
+    assert [line.split(" (")[0] for line in run.lines] == ["== 1/4  Builds", "== 3/4  Boots", "== 4/5  Reboots", "== 5/5  Ends"]
+
+
 def test_a_log_gets_a_line_a_minute():
     run = Run()
     run.progress.tick()

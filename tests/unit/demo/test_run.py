@@ -103,6 +103,11 @@ def test_another_node_or_processor_is_refused_at_once(monkeypatch):
     with pytest.raises(StopError) as stopped:
         demo.demo(["node1"])
     assert "aarch64" in stopped.value.lines[0]
+    monkeypatch.setattr(machine.platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("LAB_DIR", "/a folder/.lab")
+    with pytest.raises(StopError) as stopped:
+        demo.demo(["node1"])
+    assert "LAB_DIR" in " ".join(stopped.value.lines)
 
 
 @pytest.mark.parametrize(

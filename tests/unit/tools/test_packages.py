@@ -111,10 +111,7 @@ def test_a_machine_that_has_everything_is_left_alone(machine):
 def test_a_refusal_names_the_packages_and_the_command(machine, action):
     code, _out, err = machine.run(action, "lab", DEMO_INSTALL="no")
     assert code == 1
-    assert f": {' '.join(wanted(machine))}\n" in err
-    assert re.search(
-        rf"^Install with: (sudo )?apt-get install --no-install-recommends {' '.join(wanted(machine))}$", err, re.MULTILINE
-    )
+    assert re.search(rf"^    (sudo )?apt-get install --no-install-recommends {' '.join(wanted(machine))}$", err, re.MULTILINE)
     assert machine.calls == []
 
 
@@ -146,7 +143,7 @@ def test_a_user_installs_by_sudo_which_must_not_ask_where_nobody_answers(machine
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
-@pytest.mark.parametrize(("sudo", "words"), [(None, "There is no sudo"), (OLD, "sudo was refused")])
+@pytest.mark.parametrize(("sudo", "words"), [(None, "and sudo, to install them"), (OLD, "sudo was refused")])
 def test_a_user_who_may_not_install_is_told_what_to_ask_for(machine, sudo, words):
     if sudo:
         machine.program("sudo", sudo)
