@@ -22,7 +22,7 @@ FOLDERS = (
 )  # fmt: skip
 CONTROL = "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n"
 #: The log and the scripts stay off this machine.
-DPKG = ("--root={root}", "--log={root}/log", "--force-script-chrootless")
+DPKG = ("--root={root}", "--log={root}/log", "--force-script-chrootless", "--force-not-root")
 CONFIG = """
 Dir "{root}"; Dir::State::status "{root}/var/lib/dpkg/status"; Dir::Log "{root}/var/log/apt"; Dir::Bin::dpkg "/usr/bin/dpkg";
 APT::Sandbox::User "root"; DPkg::Options {{ {options} }}; DPkg::Chroot-Directory "/";

@@ -17,13 +17,13 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def ranges(name):
-    """The requirements of a file."""
-    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+def ranges(*names):
+    """The requirements of files; the later ones include the earlier."""
+    lines = [line for name in names for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith(("#", "-r"))]
 
 
-RANGES = ranges("requirements-dev.txt")
+RANGES = ranges("requirements.txt", "requirements-run.txt", "requirements-dev.txt")
 LOCKED = re.split(r"\n(?=\S)", (ROOT / ".ci" / "requirements.lock").read_text(encoding="utf-8").partition("\n")[2])
 
 
