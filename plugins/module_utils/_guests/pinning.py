@@ -372,6 +372,8 @@ def _place_floating(board: Board, guest: Guest, domain: Existing | None) -> Plac
         floating, nodes = floating & members, (guest.numa_node,)
     elif guest.hugepages != "none":  # its pages are reserved on one node, which must be known
         nodes = (_memory_node(board, domain),)
+    elif domain is not None and not domain.realtime and set(domain.nodes) <= set(partition.nodes):
+        nodes = domain.nodes  # not named: as it is
     return Placement(guest.name, nodes, {}, _emulator_cpus(partition, nodes), floating)
 
 

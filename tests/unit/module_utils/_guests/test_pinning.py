@@ -562,3 +562,11 @@ def test_a_strict_guest_is_told_a_remedy_that_works():
         assert "no memory" in message
         assert "numa_node" in message
     assert "spread" not in message, "an ordinary guest floats"
+
+
+@pytest.mark.parametrize(("before", "nodes"), [((1,), (1,)), ((0, 1), (0, 1)), ((), ()), ((0, 7), ())])
+def test_the_memory_of_an_ordinary_guest_stays_where_it_is(before, nodes):
+    item = {"name": "a", "memory_mib": 256}
+    assert SERVER.place(item, existing=[Existing("a", ours=False, nodes=before)])["a"].nodes == nodes
+    assert SERVER.place(item, existing=[Existing("a", ours=False, nodes=before, realtime=True)])["a"].nodes == ()
+    assert SERVER.place({**item, "numa_node": 0}, existing=[Existing("a", ours=False, nodes=before)])["a"].nodes == (0,)
