@@ -41,6 +41,8 @@ class ActionModule(ActionBase):
             check.guests()
         gc.enable()
         result.update(changed=False, guests=check.guests_read)
+        if warnings := check.warnings():
+            result["warnings"] = warnings
         if check.refusals:
             result.update(failed=True, msg=check.message())
         return result

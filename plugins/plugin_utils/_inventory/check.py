@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
+from ansible.errors import AnsibleError
+
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
 from .known import Known
-from .refusals import Refusals, natural
+from .refusals import Refusals, named, natural
 from .templates import Worked, is_plain
 from .variables import Names, Values
 
@@ -49,6 +51,7 @@ class Check:
         self.refusals = Refusals()
         self.unknown = False  # whether a name was refused
         self.guests_read = 0
+        self.unread: list[str] = []  # hosts beyond the run whose variables cannot be read
 
     def variables(self) -> None:
         """Check names and values of the variables of hosts and play."""
@@ -70,8 +73,13 @@ class Check:
             self.guests_read += len(found.guests) if asked else 0
             for text in found.refusals if asked else ():
                 self.refusals.add(host, self._worker(host).hide(text))
-            for named, text in identities.clashes(Owner(host, found.guests, self._site(host), asked)):
-                self.refusals.add(named, text)
+            for told, text in identities.clashes(Owner(host, found.guests, self._site(host), asked)):
+                self.refusals.add(told, text)
+
+    def warnings(self) -> list[str]:
+        """Return what the check could not do."""
+        hosts = named(sorted(self.unread, key=natural))
+        return [f"the guests of {hosts} were not compared, since the variables of these hosts cannot be read"] if hosts else []
 
     def message(self) -> str:
         """Return all refusals as one text."""
@@ -82,16 +90,21 @@ class Check:
         """The hosts beyond this run with guests of their own: a host that is no node may have inherited the list of one, from the group all."""
         nodes, seen = set(self._inventory.nodes), set()
         found: dict[str, Mapping[str, Any]] = {}
-        for host in [
-            *self._hosts,
-            *sorted(set(self._inventory.everyone) - self._hosts.keys(), key=lambda host: host not in nodes),
-        ]:
-            raw = self._hosts.get(host) or self._inventory.raw(host)
+        beyond = set(self._inventory.everyone) - self._hosts.keys()
+        for host in [*self._hosts, *sorted(beyond, key=lambda host: (host not in nodes, natural(host)))]:
+            raw = self._hosts[host] if host in self._hosts else self._raw_beyond(host)
             listed = _listed(raw.get("realtime_guests"))
-            if host not in self._hosts and listed and (host in nodes or listed not in seen):
+            if host in beyond and listed and (host in nodes or listed not in seen):
                 found[host] = raw
             seen.add(listed)
         return found
+
+    def _raw_beyond(self, host: str) -> Mapping[str, Any]:
+        try:
+            return self._inventory.raw(host)
+        except AnsibleError:  # in a vault of which this run has no password
+            self.unread.append(host)
+            return {}
 
     def _worker(self, host: str) -> Worked:
         if host not in self._workers:

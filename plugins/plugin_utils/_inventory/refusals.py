@@ -40,11 +40,12 @@ class Refusals:
     def lines(self, most: int = MOST) -> list[str]:
         """Return at most so many lines, and one that counts the others."""
         found = sorted(self._hosts.items(), key=lambda item: natural(item[1][0]))
-        lines = [plain(f"{_named(hosts)}: {text}", _MOST_TEXT) for text, hosts in found[:most]]
+        lines = [plain(f"{named(hosts)}: {text}", _MOST_TEXT) for text, hosts in found[:most]]
         more = len(self._hosts) - most
         return [*lines, *([f"... and {more} more"] if more > 0 else [])]
 
 
-def _named(hosts: Sequence[str]) -> str:
+def named(hosts: Sequence[str]) -> str:
+    """Return a few names, and how many more there are."""
     more = len(hosts) - _MOST_HOSTS
     return ", ".join(hosts[:_MOST_HOSTS]) + (f" and {more} more" if more > 0 else "")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.check import END, PLAY, SILENCE, Check, Inventory
@@ -47,6 +48,7 @@ def test_a_sound_inventory_has_no_refusal():
     check = look({"kvm1": {"cpu_partition_smt": "together", "realtime_guests": [plc()]}, "kvm2": {"ansible_user": "admin"}})
     assert not check.refusals
     assert check.guests_read == 1
+    assert check.warnings() == []
 
 
 def test_everything_is_told_at_once_in_the_order_of_the_hosts():
@@ -149,6 +151,22 @@ def test_a_host_that_is_no_node_and_inherits_a_nodes_guests_has_none():
     assert lines(hosts, asked=["kvm1"], nodes=["kvm1"]) == []
     # neither where the node is not asked
     assert lines({**hosts, "kvm2": {"realtime_guests": [plc("c")]}}, asked=["kvm2"], nodes=["kvm1", "kvm2"]) == []
+
+
+def test_hosts_beyond_the_run_that_cannot_be_read_are_named():
+    """In a vault of another site, say, of which this run has no password."""
+
+    def raw(host):
+        if host == "kvm1":
+            return {"realtime_guests": [plc()]}
+        raise AnsibleError("no vault secrets found")
+
+    check = Check(Inventory(raw, worked, ["kvm1"], [f"kvm{number}" for number in range(1, 12)], ["kvm1"]), KNOWN)
+    check.guests()
+    assert not check.refusals
+    assert check.warnings() == [
+        "the guests of kvm2, kvm3, kvm4 and 7 more were not compared, since the variables of these hosts cannot be read"
+    ]
 
 
 def test_a_list_that_two_nodes_share_is_refused():
