@@ -53,7 +53,7 @@ print(json.dumps({{
     "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {{}}, "table": [], "installed": True,
     "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
     "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
-    "held": [],
+    "held": [], "packages": [], "stays": [], "remove_by_hand": "",
     "findings": [], "findings_table": [], "remarks": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
     "trial": {{"state": "none", "reason": ""}},
     **answers.get("results", {{}}).get(name, {{}}),

@@ -277,6 +277,24 @@ def test_a_missing_program_is_named_with_its_package(refuse, monkeypatch, missin
     assert ("load: none" in message) == (missing == "stress-ng")
 
 
+def test_all_that_is_missing_is_returned_with_what_would_run(call, monkeypatch):
+    monkeypatch.setattr(body, "locate", lambda _machine, _programs: {})
+    for check in (False, True):
+        refused = call(_ansible_check_mode=check)
+        assert refused["failed"]
+        assert refused["lacks"] == ["cyclictest", "taskset", "stress-ng"]
+        assert "cyclictest" in refused["command"]
+        assert refused["load_command"][0] == "stress-ng"
+        assert refused["msg"].count("rt-tests (Debian, Ubuntu)") == 1
+
+
+def test_a_measurement_above_the_limit_is_refused_as_such_although_programs_are_missing(call, monkeypatch):
+    monkeypatch.setattr(body, "locate", lambda _machine, _programs: {})
+    refused = call(max_disruption="none")
+    assert refused["msg"].startswith("max_disruption: the limit is none, but the plan needs more: measurement with cyclictest")
+    assert "lacks" not in refused
+
+
 def test_a_missing_tracer_is_named(refuse, monkeypatch):
     seen = body.ask
     monkeypatch.setattr(
