@@ -112,7 +112,7 @@ class ActionModule(ActionBase):
         answer = self._ask(options["run"]["arguments"], "started", variables)
         if answer.get("failed"):
             lacks = lacking(options["run"], answer) if options["install"] else []
-            return {**to_install(answer, lacks), "lacks": lacks} if lacks else refused(answer)
+            return to_install(answer, lacks) if lacks else refused(answer)
         return {**begun(answer, clock, stamp, check_mode=self._task.check_mode), "lacks": []}
 
     def _poll(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

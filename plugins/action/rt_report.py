@@ -29,6 +29,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     accounting_document,
     csv_rows,
     report_view,
+    summary_lines,
 )
 
 SPEC = {
@@ -72,9 +73,7 @@ class ActionModule(ActionBase):
             except OSError as error:
                 raise AnsibleActionFail(f"rt_report_folder: {folder} cannot be written: {error.strerror or error}") from None
         states = {node["host"]: {"state": node["state"], "reason": node["reason"]} for node in view["nodes"]}
-        summary = bounded(
-            [f"{host}: {item['state']}{': ' if item['reason'] else ''}{item['reason']}" for host, item in states.items()]
-        )
+        summary = bounded(summary_lines(view["nodes"]))
         result.update(
             changed=True,
             files=files,

@@ -132,6 +132,11 @@ remarks:
   returned: success
   type: list
   elements: dict
+remarks_lines:
+  description: The same as lines for people - the rule, each place with what is there, and the remedy.
+  returned: success
+  type: list
+  elements: str
 unchecked:
   description: Parts that could not be checked, each with C(part), C(state) (V(absent) or V(broken)) and C(reason).
   returned: success

@@ -193,6 +193,10 @@ lacks:
   returned: when O(state) is V(started)
   type: list
   elements: str
+package_manager:
+  description: What installs them, C(apt), C(dnf), or empty for neither.
+  returned: when O(state) is V(started) and RV(lacks) is not empty
+  type: str
 own:
   description: What the controller knows of the run by itself - when it started it and, once it has ended, how long it took. It names the file.
   returned: when O(state) is V(started) or V(polled)

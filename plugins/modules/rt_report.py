@@ -82,7 +82,7 @@ nodes:
   returned: success
   type: dict
 summary:
-  description: The same as lines of text.
+  description: The same as lines of text, with the first findings of each node, where they are and what to do.
   returned: success
   type: list
   elements: str

@@ -158,7 +158,13 @@ def to_install(answer: Mapping[str, Any], programs: Sequence[str]) -> dict[str, 
     command, load = _words(answer.get("command")), _words(answer.get("load_command")) or "none"
     seconds = plain(str(answer.get("seconds")), 20)
     what = f"{', '.join(programs)} {'is' if len(programs) == 1 else 'are'} not installed yet; after that, it runs for {seconds} s: {command}; load: {load}"
-    return {"finished": False, "summary": what}
+    manager = answer.get("package_manager")
+    return {
+        "finished": False,
+        "summary": what,
+        "package_manager": manager if manager in ("apt", "dnf") else "",
+        "lacks": list(programs),
+    }
 
 
 def _words(value: Any) -> str:

@@ -48,7 +48,7 @@ if call["state"] == "started" and answers["lacks"]:
         installed = stream.read().split()
     lacks = [name for name, package in answers["lacks"].items() if package not in installed]
     if lacks:
-        print(json.dumps({{**answer, "failed": True, "msg": "it lacks " + lacks[0], "lacks": lacks}}))
+        print(json.dumps({{**answer, "failed": True, "msg": "it lacks " + lacks[0], "lacks": lacks, "package_manager": answers["manager"]}}))
         sys.exit(1)
 if call["state"] == "polled":
     mine = [line["state"] for line in lines if line["machine"] == machine and line.get("guest") == call.get("guest")]
@@ -63,6 +63,14 @@ print(json.dumps(answer))
 """
 
 
+#: In place of package_origins, which records what this machine has.
+RECORD = """#!/usr/bin/python
+# WANT_JSON
+import json, sys
+with open(sys.argv[1]) as stream:
+    given = json.load(stream)
+print(json.dumps({"changed": False, "failed": given["role"] != "rt_latency"}))
+"""
 #: In place of apt: writes down what would be installed, or was.
 PACKAGES = """---
 - name: Say what would be installed
@@ -100,8 +108,9 @@ class Site:
         result = latency("", started="2026-11-28T04:05:06Z")
         self.packages.write_text("")
         (self.base / "roles" / "packages" / "tasks" / "apt.yml").write_text(PACKAGES.format(packages=self.packages))
+        (self.base / "plugins" / "modules" / "package_origins.py").write_text(RECORD)  # it would write to this machine's journal
         self.answers.write_text(
-            json.dumps({"lacks": {}, "questions": {}, "results": {}, "answer": {}, "result": result, **answers})
+            json.dumps({"lacks": {}, "manager": "apt", "questions": {}, "results": {}, "answer": {}, "result": result, **answers})
         )
         module = MODULE.format(log=str(self.log), answers=str(self.answers), packages=str(self.packages))
         (self.base / "plugins" / "modules" / "rt_latency.py").write_text(module)
@@ -268,6 +277,14 @@ def test_tools_that_the_node_lacks_are_installed_once_and_then_it_measures(site)
     assert sorted(site.packages.read_text().split()) == ["rt-tests", "stress-ng"]
     assert [call["state"] for call in site.calls()] == ["started", "started", "polled", "absent", "started", "polled", "absent"]
     assert len(site.files()) == 2
+
+
+@pytest.mark.parametrize("manager", ["", "{{ lookup('pipe', 'false') }}"])
+def test_a_node_without_a_known_package_manager_is_refused_by_name(site, manager):
+    site.stand_in(lacks={"cyclictest": "rt-tests"}, manager=manager)
+    code, said = site.run({"n1": {}})
+    assert code != 0
+    assert "rt_latency: n1 lacks cyclictest, and has neither apt nor dnf" in said
 
 
 def test_check_mode_says_what_would_be_installed_and_run(site):

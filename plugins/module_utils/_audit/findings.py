@@ -7,21 +7,26 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from textwrap import wrap
 from typing import Any
 
 from .._boot.arguments import compare
+from .._cpus.answers import plain
 from .._cpus.cmdline import key_of
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.change import Change
 from .._interrupts.affinity import Interrupt, stuck
+from .._tables import WIDTH
 from .rules import RULES, rank
 
 #: The most characters of a text of several lines that a finding shows.
 _SHOWN = 300
 #: The most characters of a list of numbers that a finding shows.
 _LISTED = 40
+#: The most places of one rule that the lines of remarks show.
+_PLACES = 5
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,25 @@ def finding_rows(findings: Iterable[Finding]) -> list[list[str]]:
     """Return the cells of a table for people, its header first; an empty list without findings."""
     rows = [[item.severity, item.rule, item.resource, item.expected, item.actual, item.remedy] for item in findings]
     return [["severity", "rule", "what", "expected", "actual", "remedy"], *rows] if rows else []
+
+
+def remark_lines(findings: Iterable[Finding]) -> list[str]:
+    """Return remarks as lines for people: what holds, where it does not, and what to do; rules with many places show the first."""
+    by_rule: dict[str, list[Finding]] = {}
+    for item in findings:
+        by_rule.setdefault(item.rule, []).append(item)
+    lines = []
+    for rule, items in by_rule.items():
+        lines += _wrapped(f"remark {rule}: {RULES[rule].meaning}", "", "  ")
+        for item in items[:_PLACES]:
+            wanted = f", expected {item.expected}" if item.expected else ""
+            lines += _wrapped(f"{item.resource}: {item.actual}{wanted}. Remedy: {item.remedy}", "  ", "    ")
+        lines += [f"  and {len(items) - _PLACES} more"] if len(items) > _PLACES else []
+    return lines
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    return wrap(plain(text, _SHOWN * 4), WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
 def rule_of(change: Change) -> str:

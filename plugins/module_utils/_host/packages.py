@@ -27,8 +27,8 @@ _HEADINGS = ("Removing:", "Removing dependent packages:", "Removing unused depen
 
 def record_packages(host: Host, runner: Runner, role: str, names: Iterable[str]) -> None:
     """Journal, with the next change, which packages a role is about to install, and once which there are."""
-    apt = _is_apt(host)
-    if apt is None:
+    apt = package_manager(host) == "apt"
+    if not package_manager(host):
         return
     there = _installed(runner, apt)
     new = [name for name in dict.fromkeys(names) if not _found(runner, apt, there, [name])]
@@ -44,8 +44,8 @@ def plan_packages(host: Host, runner: Runner, kept: Collection[str], *, remove: 
     The packages of the roles in ``kept`` stay, since their daemons are used, and a later undo may remove them.
     """
     entries = {name: entry for name, entry in host.journal.entries.items() if entry["kind"] == "package"}
-    apt = _is_apt(host)
-    if _BEFORE not in host.journal.entries or apt is None:
+    apt = package_manager(host) == "apt"
+    if _BEFORE not in host.journal.entries or not package_manager(host):
         return []
     there = _installed(runner, apt)
     going = [name for name, entry in entries.items() if entry["before"] not in kept]
@@ -77,11 +77,11 @@ def _nothing() -> None:
     """Do nothing: the first change removes all packages."""
 
 
-def _is_apt(host: Host) -> bool | None:
-    """Whether the package manager is apt; None where it is neither apt nor dnf."""
+def package_manager(host: Host) -> str:
+    """Return ``apt`` or ``dnf``; an empty text where the node has neither."""
     if host.exists("/usr/bin/apt-get"):
-        return True
-    return False if host.exists("/usr/bin/dnf") and host.exists("/usr/bin/rpm") else None
+        return "apt"
+    return "dnf" if host.exists("/usr/bin/dnf") and host.exists("/usr/bin/rpm") else ""
 
 
 def _plain(name: str) -> str:
@@ -174,4 +174,4 @@ def _remove(host: Host, runner: Runner, apt: bool, names: Sequence[str]) -> None
 
 def removal_command(host: Host, names: Iterable[str]) -> str:
     """Return the command by which the administrator removes packages."""
-    return f"{'apt-get purge' if _is_apt(host) else 'dnf remove'} {' '.join(names)}"
+    return f"{'apt-get purge' if package_manager(host) == 'apt' else 'dnf remove'} {' '.join(names)}"

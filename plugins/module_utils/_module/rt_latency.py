@@ -20,6 +20,7 @@ from .._host.change import Change, Planner, check_limit
 from .._host.current import check_current
 from .._host.deadline import within
 from .._host.document import read_partition, require_partition
+from .._host.packages import package_manager
 from .._host.sysfs import read_topology
 from .._latency.job import (
     MARGIN_S,
@@ -288,7 +289,13 @@ def _check_programs(place: Place, job: Job) -> tuple[str, bool]:
         )  # nothing is installed for a run that is refused
         remedy = ", or set load: none" if "stress-ng" in missing else ""
         packages = ", ".join(dict.fromkeys(PACKAGES[program] for program in missing))
-        facts = {"lacks": missing, "command": job.command(), "load_command": job.load_command(), "seconds": job.seconds}
+        facts: dict[str, Any] = {
+            "lacks": missing,
+            "command": job.command(),
+            "load_command": job.load_command(),
+            "seconds": job.seconds,
+        }
+        facts["package_manager"] = "" if place.inside else package_manager(place.host)
         raise MissingError(f"{where}: {', '.join(missing)} is not installed; install the package {packages}{remedy}", facts)
     tracers = [place.files[path] for path in place.files if path.endswith("/available_tracers")]
     wanted = TRACERS.get(job.tool)

@@ -122,7 +122,7 @@ def test_a_refusal_stays_what_it_is(controller, one, state):
 
 
 LACKS = {
-    "failed": True, "msg": "n1: cyclictest is not installed", "lacks": ["stress-ng", "cyclictest", "rm -rf /", 7], "seconds": 60,
+    "failed": True, "msg": "n1: cyclictest is not installed", "lacks": ["stress-ng", "cyclictest", "rm -rf /", 7], "seconds": 60, "package_manager": "apt",
     "command": ["cyclictest", "-q"], "load_command": ["stress-ng"],
 }  # fmt: skip
 
@@ -131,10 +131,11 @@ def test_a_node_that_lacks_programs_is_reported_for_their_installation(controlle
     controller.answers = [LACKS]
     seen = controller.run(state="started", run=one, install=True)
     assert seen == {
-        "changed": False, "finished": False, "lacks": ["cyclictest", "stress-ng"],
+        "changed": False, "finished": False, "lacks": ["cyclictest", "stress-ng"], "package_manager": "apt",
         "summary": "cyclictest, stress-ng are not installed yet; after that, it runs for 60 s: cyclictest -q; load: stress-ng",
     }  # fmt: skip
-    controller.answers = [BEGUN]
+    controller.answers = [{**LACKS, "package_manager": "{{ x }}"}, BEGUN]
+    assert controller.run(state="started", run=one, install=True)["package_manager"] == ""
     assert controller.run(state="started", run=one)["lacks"] == []
 
 

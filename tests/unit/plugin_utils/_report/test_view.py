@@ -19,6 +19,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     findings_of,
     report_view,
     state_of,
+    summary_lines,
 )
 from unit.fleets import foreign, large, latency, node_info
 from unit.hostile import places, replaced
@@ -202,3 +203,22 @@ def test_of_a_verdict_the_page_shows_a_bounded_part():
     long = latency("a", started=NOW, result="fail")
     long["verdict"]["reasons"] = ["x" * 10000] * 1000
     assert len(render_page(report_view(Input({}, NOW, (long,)), account_fleet({})))) < 1 << 20
+
+
+def test_nodes_are_in_natural_order_everywhere():
+    nodes = {name: {"error": "it did not answer", "unreachable": True} for name in ("kvm10", "kvm2", "kvm1")}
+    given = Input(nodes, "2026-11-28T04:05:06Z", [], [], "x")
+    books = account_fleet(nodes)
+    assert [node["host"] for node in report_view(given, books)["nodes"]] == ["kvm1", "kvm2", "kvm10"]
+    assert list(accounting_document(given, books)["nodes"]) == ["kvm1", "kvm2", "kvm10"]
+
+
+def test_the_summary_says_what_where_and_what_to_do():
+    findings = [{**FINDING, "resource": f"CPU {number}"} for number in range(5)]
+    nodes = {"kvm1": {"info": node_info("kvm1", []), "verify": {"findings": findings}}}
+    lines = summary_lines(report_view(Input(nodes, "2026-11-28T04:05:06Z", [], [], "x"), account_fleet(nodes))["nodes"])
+    assert lines[0] == "kvm1: differs from its document: 5 findings"
+    assert len(lines) == 5
+    assert all(f"CPU {number}: " in line for number, line in enumerate(lines[1:4]))
+    assert (FINDING.get("remedy") or FINDING["repair"]) in lines[1]
+    assert lines[4] == "  and 2 more, in the report"
