@@ -34,6 +34,9 @@ with open({log!r}, "a") as stream:
 with open({answers!r}) as stream:
     answers = json.load(stream)
 left_off, state = answers.get("left_off"), given.get("state", "present")
+if answers.get("running") and name == "rt_domain" and state == "absent" and not given.get("stop_running"):
+    print(json.dumps({{"failed": True, "changed": False, "msg": "guests plc1 are running; set rt_guest_undo_running: true"}}))
+    sys.exit(1)
 failed = answers.get("fail", {{}}).get(f"{{name}} {{state}}")
 if failed and (name != "package_update" or not check):
     print(json.dumps({{"failed": True, "changed": False, "msg": failed}}))
