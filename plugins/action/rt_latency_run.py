@@ -144,7 +144,7 @@ class ActionModule(ActionBase):
         }
 
     def _folder(self, options: dict[str, Any], variables: dict[str, Any]) -> str:
-        """Return the folder of the host's results; ``LatencyError`` where it cannot be told or written."""
+        """Return the folder of the host's results; ``LatencyError`` where it cannot be found or written."""
         try:
             base = results_folder(options["folder"] or "", variables, "latency", "rt_latency_results")
         except ValueError as error:

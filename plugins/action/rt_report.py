@@ -93,7 +93,7 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> dict[str, Any
     node: dict[str, Any] = {"info": read.get("node"), "unreachable": bool(read.get("unreachable")), "error": _reason(read)}
     if isinstance(verified, Mapping) and not verified.get("skipped"):
         node["verify"] = (
-            verified if "findings" in verified else {"error": _reason(verified) or "it was not compared with its document"}
+            verified if "findings" in verified else {"error": _reason(verified) or "it was not compared with its partition file"}
         )
     return node
 

@@ -109,7 +109,7 @@ options:
       - With O(state=kept), the folder on the controller that keeps results, below it one folder for each host; V(planned) refuses one that cannot be
         written. A relative folder is below the project's; an empty one is C(results/latency) there.
       - The project's folder is that of the playbook, or the one above with the C(ansible.cfg) in use. For playbooks of the installed collection it is the
-        folder of that C(ansible.cfg), else that of the inventory. Where none of these tells it, the run is refused.
+        folder of that C(ansible.cfg), else that of the inventory. Where none of these shows it, the run is refused.
     type: path
     default: ""
   install:

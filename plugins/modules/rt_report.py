@@ -34,7 +34,7 @@ options:
   folder:
     description:
       - Folder on the controller for C(report.html), C(accounting.json) and C(accounting.csv); it is made, and files there are replaced.
-      - A relative folder is below the project's, as M(realtime.kvm.rt_latency_run) tells it; an empty one is C(results/report) there.
+      - A relative folder is below the project's, as M(realtime.kvm.rt_latency_run) finds it; an empty one is C(results/report) there.
     type: path
     default: ""
   latency_folder:

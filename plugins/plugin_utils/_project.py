@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of the project that a run belongs to, where results are kept unless a folder is given. Edge.
 
-The working directory does not tell: cron starts in a home directory, AWX and systemd in others, some in the root of the file system.
+The working directory does not show it: cron starts in a home directory, AWX and systemd in others, some in the root of the file system.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SHARED = ("/", "/etc", "/etc/ansible")
 def results_folder(given: str, variables: Mapping[str, Any], name: str, option: str) -> str:
     """Return the folder that is given, or ``results/<name>`` in the project's; a relative one is below the project's too.
 
-    ``ValueError`` names the option where the project's folder is needed and cannot be told.
+    ``ValueError`` names the option where the project's folder is needed and cannot be found.
     """
     if os.path.isabs(given):
         return os.path.normpath(given)
@@ -34,7 +34,7 @@ def results_folder(given: str, variables: Mapping[str, Any], name: str, option: 
     if not project:
         raise ValueError(
             f"{option}: the folder {given or f'results/{name}'} is below the project's, which neither the playbook, nor ansible.cfg, nor the inventory "
-            f"tells; set {option} to an absolute path"
+            f"shows; set {option} to an absolute path"
         )
     return os.path.normpath(os.path.join(project, given or os.path.join("results", name)))
 

@@ -151,14 +151,17 @@ class Nodes:
         self.log, self.answers = folder / "log", folder / "answers.json"
         self.base = collections / "ansible_collections" / "realtime" / "kvm"
         for name in MODULES:
-            text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers))
-            (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
-
+            self.stand_in(name)
         (self.base / "roles" / "packages" / "tasks" / "apt.yml").write_text(PACKAGES)
         (self.base / "plugins" / "connection").mkdir(exist_ok=True)
         (self.base / "plugins" / "connection" / "down.py").write_text(DOWN)
         for path in (self.base / "roles" / "rt_kernel" / "tasks").glob("*.yml"):
             path.write_text(path.read_text().replace(REBOOT, "realtime.kvm.reboot:"))  # else this machine reboots
+
+    def stand_in(self, name):
+        """Replace a module by its stand-in."""
+        text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers))
+        (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
 
     def environment(self):
         return environment(self.folder, self.collections)

@@ -115,7 +115,7 @@ def _brief(text: str | None, other: str | None) -> str:
 
 
 def check_document(partition: Partition, topology: Topology) -> list[Finding]:
-    """The document must describe the CPUs that the node has now."""
+    """The partition file must describe the CPUs that the node has now."""
     if partition.topology_digest == topology.digest():
         return []
     known = frozenset().union(*partition.sets.values()) | partition.idle
@@ -125,7 +125,7 @@ def check_document(partition: Partition, topology: Topology) -> list[Finding]:
     return [
         Finding(
             "topology-changed",
-            "partition document",
+            "partition file",
             f"online CPUs {format_cpulist(known)} (digest {partition.topology_digest})",
             f"{actual} (digest {topology.digest()})",
             "restore the CPUs, or run the cpu_partition role to plan again",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_audit: compares the machine with its document and the guests' specs, and looks for every known conflict.
+"""rt_audit: compares the machine with its partition file and the guests' specs, and looks for every known conflict.
 
 Each fault must have one finding. So once a rule has reported a thread or a file, rules that would follow from it stay
 quiet; ``unchecked`` lists what could not be compared for that reason.

@@ -32,8 +32,8 @@ _MOST_REASONS, _MOST_WORDS = 50, 2000
 _MOST = 1 << 64
 _MISSING = [{"part": str, "state": str, "reason": str}]
 STATES = {
-    "ok": ("✔", "as its document says"),
-    "findings": ("▲", "differs from its document"),
+    "ok": ("✔", "as planned"),
+    "findings": ("▲", "differs from its plan"),
     "half": ("◐", "half-configured"),
     "failed": ("✖", "could not be read"),
     "unreachable": ("✖", "unreachable"),
@@ -145,11 +145,11 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if not info:
         return "failed", str(node.get("error") or "it returned no result")
     missing = info.get("missing") or []
-    serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition document"]
+    serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition file"]
     if serious:
         return "half", "; ".join(f"{item['part']}: {item['reason']}" for item in serious)
     if "findings" not in verify:
-        return "half", str(verify.get("error") or "it was not compared with its document")
+        return "half", str(verify.get("error") or "it was not compared with its partition file")
     if findings:
         return "findings", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
     return "ok", ""

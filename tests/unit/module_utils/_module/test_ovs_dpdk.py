@@ -147,7 +147,7 @@ def test_a_device_asks_for_kernel_arguments(call, monkeypatch):
         ({"dpdk_extra": "--lcores 3"}, "^ovs_dpdk_extra: --lcores gives DPDK its own CPUs"),
         ({"socket_group": "a b"}, "^ovs_dpdk_socket_group: 'a b' is not the name of a group"),
         ({"partition": None}, "there is no partition on this node .* run the cpu_partition role"),
-        ({"partition": {"schema": 9}}, "the partition document was written by a newer release .schema 9"),
+        ({"partition": {"schema": 9}}, "the partition file was written by a newer release .schema 9"),
         ({"state": "running"}, "value of state must be one of: present, absent"),
         ({"socket_memory_mib": "much"}, "unable to convert to int"),
     ],

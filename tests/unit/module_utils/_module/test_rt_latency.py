@@ -46,7 +46,7 @@ REALTIME = "<vcpusched vcpus='0' scheduler='fifo' priority='1'/>"
 
 
 def partition(**sets):
-    """A document of this machine."""
+    """A partition file of this machine."""
     known = {name: frozenset(sets.get(name, ())) for name in SETS}
     known["housekeeping"] = frozenset(sets.get("housekeeping", ONLINE)) - frozenset().union(
         *(known[n] for n in SETS if n != "housekeeping")

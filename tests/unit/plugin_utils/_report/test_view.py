@@ -35,7 +35,11 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
         ({"info": {"missing": []}, "verify": {"findings": []}}, "ok", ""),
         ({"info": {"missing": []}, "verify": {"findings": [FINDING]}}, "findings", "1 finding"),
         ({"info": {"missing": []}}, "half", "not compared"),
-        ({"info": {"missing": []}, "verify": {"error": "the document is damaged"}}, "half", "the document is damaged"),
+        (
+            {"info": {"missing": []}, "verify": {"error": "the partition file is damaged"}},
+            "half",
+            "the partition file is damaged",
+        ),
         ({"info": {"missing": [{"part": "libvirt", "state": "absent", "reason": "-"}]}, "verify": {"findings": []}}, "ok", ""),
         (
             {"info": {"missing": [{"part": "libvirt", "state": "broken", "reason": "is off"}]}, "verify": {"findings": []}},
@@ -43,9 +47,9 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
             "libvirt: is off",
         ),
         (
-            {"info": {"missing": [{"part": "partition document", "state": "absent", "reason": "none"}]}},
+            {"info": {"missing": [{"part": "partition file", "state": "absent", "reason": "none"}]}},
             "half",
-            "partition document: none",
+            "partition file: none",
         ),
     ],
 )
@@ -79,7 +83,7 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
             "info": {
                 **node_info("bare", []),
                 "partition": {},
-                "missing": [{"part": "partition document", "state": "absent", "reason": "no file"}],
+                "missing": [{"part": "partition file", "state": "absent", "reason": "no file"}],
             }
         },
         "future": {"info": {**node_info("future", []), "format": 2}},
@@ -94,7 +98,7 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
         "has format 2",
         "cannot be used",
         "1 finding",
-        "as its document says",
+        "as planned",
     ):
         assert words in text
     document = accounting_document(Input(nodes, NOW), account_fleet(nodes))
@@ -217,7 +221,7 @@ def test_the_summary_says_what_where_and_what_to_do():
     findings = [{**FINDING, "resource": f"CPU {number}"} for number in range(5)]
     nodes = {"kvm1": {"info": node_info("kvm1", []), "verify": {"findings": findings}}}
     lines = summary_lines(report_view(Input(nodes, "2026-11-28T04:05:06Z", [], [], "x"), account_fleet(nodes))["nodes"])
-    assert lines[0] == "kvm1: differs from its document: 5 findings"
+    assert lines[0] == "kvm1: differs from its plan: 5 findings"
     assert len(lines) == 5
     assert all(f"CPU {number}: " in line for number, line in enumerate(lines[1:4]))
     assert (FINDING.get("remedy") or FINDING["repair"]) in lines[1]
