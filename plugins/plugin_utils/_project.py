@@ -17,6 +17,8 @@ from ansible import constants
 
 #: Folders that belong to no project.
 _SHARED = ("/", "/etc", "/etc/ansible")
+#: The collection's own playbooks.
+OWN = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", "playbooks"))
 
 
 def results_folder(given: str, variables: Mapping[str, Any], name: str, option: str) -> str:
@@ -42,18 +44,22 @@ def results_folder(given: str, variables: Mapping[str, Any], name: str, option: 
 def project_folder(playbook_dir: str, sources: Sequence[str], config: str) -> str:
     """Return the project's folder, an empty text where none is found.
 
-    It is that of the playbook, or the one above with the ``ansible.cfg`` in use. Playbooks of an installed collection are in no project; then it is the
+    It is that of the playbook, or the one above with the ``ansible.cfg`` in use. The collection's own playbooks are in no project; then it is the
     folder of that ``ansible.cfg``, else that of the inventory - outside of a folder that Ansible reads as inventory, since it would read the results too.
     """
     configured = os.path.dirname(os.path.abspath(config)) if os.path.basename(config) == "ansible.cfg" else ""
     configured = "" if configured in _SHARED else configured
-    if playbook_dir and not re.search(r"(^|/)ansible_collections(/|$)", os.path.abspath(playbook_dir)):
-        folder = os.path.abspath(playbook_dir)
-        if configured and (folder + "/").startswith(configured + "/"):
-            return configured
-        folder = os.path.dirname(folder) if os.path.basename(folder) == "playbooks" else folder
-        return "" if folder in _SHARED else folder
-    return configured or _of_inventory(sources)
+    folder = os.path.abspath(playbook_dir) if playbook_dir else ""
+    if configured and (folder + "/").startswith(configured + "/"):
+        return configured
+    # Ansible names it without links, so that of a clone below collections/ is the clone's
+    ours = os.path.realpath(folder) == OWN or bool(re.search(r"(^|/)ansible_collections(/|$)", folder))
+    if ours and (found := configured or _of_inventory(sources)):
+        return found
+    if not folder or re.search(r"(^|/)ansible_collections(/|$)", folder):
+        return ""
+    folder = os.path.dirname(folder) if os.path.basename(folder) == "playbooks" else folder
+    return "" if folder in _SHARED else folder
 
 
 def _of_inventory(sources: Sequence[str]) -> str:

@@ -31,7 +31,10 @@ def record_packages(host: Host, runner: Runner, role: str, names: Iterable[str])
     if not package_manager(host):
         return
     there = _installed(runner, apt)
-    new = [name for name in dict.fromkeys(names) if not _found(runner, apt, there, [name])]
+    wanted = dict.fromkeys(
+        _plain(name.partition("=")[0]) if apt else name for name in names
+    )  # apt also takes NAME=VERSION and NAME:ARCHITECTURE
+    new = [name for name in wanted if not _found(runner, apt, there, [name])]
     if new and _BEFORE not in host.journal.entries:
         host.keep(_BEFORE, "packages", sorted(there))
     for name in new:

@@ -65,6 +65,17 @@ def test_the_inventory_tells_it_and_never_holds_the_results(plant, sources, fold
     assert found == os.path.normpath(plant / folder)
 
 
+@pytest.mark.parametrize(("config", "folder"), [("ansible.cfg", "."), ("", ".")])
+def test_the_collection_s_playbooks_in_a_clone_belong_to_the_project_that_runs_them(plant, config, folder):
+    """A project has a link to a clone below its collections/, and Ansible names the clone."""
+    found = project_folder(_project.OWN, [str(plant / "hosts.yml")], str(plant / config) if config else "")
+    assert found == os.path.normpath(plant / folder)
+    assert project_folder(_project.OWN, ["kvm01,"], "") == os.path.dirname(_project.OWN), "nothing but the clone is known"
+    assert project_folder(
+        _project.OWN, [str(plant / "hosts.yml")], os.path.dirname(_project.OWN) + "/ansible.cfg"
+    ) == os.path.dirname(_project.OWN)
+
+
 def test_the_system_s_inventory_tells_nothing(monkeypatch):
     monkeypatch.setattr(_project.os.path, "exists", lambda _path: True)
     monkeypatch.setattr(_project.os.path, "isdir", lambda _path: False)

@@ -234,3 +234,11 @@ def test_a_node_without_apt_and_dnf_has_no_record(tmp_path):
 
 def test_the_command_by_hand_is_the_package_manager_s(node):
     assert removal_command(writable(node.root), ["a", "b"]) in ("apt-get purge a b", "dnf remove a b")
+
+
+def test_a_version_and_an_architecture_are_no_part_of_the_name(tmp_path):
+    node = Packages(tmp_path)
+    node.record("kvm_host", "qemu-utils:amd64", "bash=5.2")
+    node.install("qemu-utils")
+    assert node.undo(remove=True)[0][0] == "qemu-utils"
+    assert node.installed == {"bash", "liburing"}
