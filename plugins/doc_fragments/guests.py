@@ -12,7 +12,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   partition:
-    description: The partition to work from; the node's own document when not given.
+    description: The partition to work from; the node's own partition file when not given.
     type: dict
 """
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from textwrap import wrap
@@ -19,6 +20,8 @@ from ._host.change import beyond
 WIDTH = 118
 #: Bounds of a text for people, so that an answer from outside fills no controller: characters of a cell or line, and rows.
 _MOST_WORDS, _MOST_ROWS = 1000, 5000
+#: The most digits of a number in a name.
+_DIGITS = 30
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -37,6 +40,13 @@ def bounded(lines: Sequence[Any]) -> list[str]:
     """Return lines that an answer holds as a terminal may show them: printable, of bounded length and number."""
     more = [f"... and {len(lines) - _MOST_ROWS} more lines"] if len(lines) > _MOST_ROWS else []
     return [*(plain(str(line), _MOST_WORDS) for line in lines[:_MOST_ROWS]), *more]
+
+
+def natural(name: Any) -> list[tuple[int, str]]:
+    """Return a key that sorts names as people do: kvm2 before kvm10."""
+    parts = re.split(r"([0-9]+)", str(name))
+    # digits that are too many for a number are text; isdigit() alone would take superscripts
+    return [(int(part), "") if number % 2 and len(part) <= _DIGITS else (-1, part) for number, part in enumerate(parts)]
 
 
 def plan_table(partition: Partition, topology: Topology) -> list[str]:

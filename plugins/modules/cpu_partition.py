@@ -144,7 +144,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 partition:
-  description: The partition document that the node has (or would get).
+  description: The partition file that the node has (or would get).
   returned: success, unless O(state=recovered)
   type: dict
   contains:

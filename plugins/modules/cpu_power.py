@@ -24,7 +24,7 @@ options:
     choices: [present, absent]
     default: present
   partition:
-    description: The partition to work from; the node's own document when not given.
+    description: The partition to work from; the node's own partition file when not given.
     type: dict
   governor:
     description:

@@ -38,7 +38,7 @@ options:
     type: bool
     default: true
   partition:
-    description: The partition to work from; the node's own document when not given.
+    description: The partition to work from; the node's own partition file when not given.
     type: dict
   arguments:
     description:

@@ -50,6 +50,10 @@ options:
         guest is not started until the switch has its ports; the run then fails and says what is missing.
     type: int
     default: 60
+  remove_ports:
+    description: Whether the ports that the switch has for guests whose C(state) is V(absent) are removed as well.
+    type: bool
+    default: true
   stop_running:
     description: Whether O(state=absent) shuts running guests down. Otherwise the run refuses and names them.
     type: bool
@@ -147,6 +151,7 @@ def main() -> None:
             "force_off": {"type": "bool", "default": False},
             "switch_timeout_s": {"type": "int", "default": 60},
             "stop_running": {"type": "bool", "default": False},
+            "remove_ports": {"type": "bool", "default": True},
             "priority_limit": {"type": "int", "default": 1},
             "site": {"type": "str", "default": ""},
             "hugepages": {"type": "dict"},

@@ -32,12 +32,17 @@ options:
     type: str
     required: true
   folder:
-    description: Folder on the controller for C(report.html), C(accounting.json) and C(accounting.csv); it is made, and files there are replaced.
+    description:
+      - Folder on the controller for C(report.html), C(accounting.json) and C(accounting.csv); it is made, and files there are replaced.
+      - A relative folder is below the project's, as M(realtime.kvm.rt_latency_run) finds it; an empty one is C(results/report) there.
     type: path
-    required: true
+    default: ""
   latency_folder:
-    description: Folder on the controller that holds stored latency results. Other files are named in the report and stay.
+    description:
+      - Folder on the controller that holds stored latency results; it need not exist. Other files are named in the report and stay.
+      - Relative and empty as O(folder); the default is C(results/latency).
     type: path
+    default: ""
   title:
     description: Title of the page.
     type: str
@@ -77,7 +82,7 @@ nodes:
   returned: success
   type: dict
 summary:
-  description: The same as lines of text.
+  description: The same as lines of text, with the first findings of each node, where they are and what to do.
   returned: success
   type: list
   elements: str

@@ -34,6 +34,9 @@ with open({log!r}, "a") as stream:
 with open({answers!r}) as stream:
     answers = json.load(stream)
 left_off, state = answers.get("left_off"), given.get("state", "present")
+if answers.get("running") and name == "rt_domain" and state == "absent" and not given.get("stop_running"):
+    print(json.dumps({{"failed": True, "changed": False, "msg": "guests plc1 are running; set rt_guest_undo_running: true"}}))
+    sys.exit(1)
 failed = answers.get("fail", {{}}).get(f"{{name}} {{state}}")
 if failed and (name != "package_update" or not check):
     print(json.dumps({{"failed": True, "changed": False, "msg": failed}}))
@@ -53,8 +56,8 @@ print(json.dumps({{
     "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {{}}, "table": [], "installed": True,
     "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
     "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
-    "held": [],
-    "findings": [], "findings_table": [], "remarks": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
+    "held": [], "packages": [], "stays": [], "remove_by_hand": "",
+    "findings": [], "findings_table": [], "remarks": [], "remarks_lines": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
     "trial": {{"state": "none", "reason": ""}},
     **answers.get("results", {{}}).get(name, {{}}),
     **(answers.get("after_reboot", {{}}).get(name, {{}}) if rebooted else {{}}),
@@ -156,14 +159,17 @@ class Nodes:
         self.log, self.answers, self.attempts = folder / "log", folder / "answers.json", folder / "attempts"
         self.base = collections / "ansible_collections" / "realtime" / "kvm"
         for name in MODULES:
-            text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers))
-            (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
-
+            self.stand_in(name)
         (self.base / "roles" / "packages" / "tasks" / "apt.yml").write_text(PACKAGES)
         (self.base / "plugins" / "connection").mkdir(exist_ok=True)
         (self.base / "plugins" / "connection" / "down.py").write_text(DOWN.replace("COUNT", str(self.attempts)))
         for path in (self.base / "roles" / "rt_kernel" / "tasks").glob("*.yml"):
             path.write_text(path.read_text().replace(REBOOT, "realtime.kvm.reboot:"))  # else this machine reboots
+
+    def stand_in(self, name):
+        """Replace a module by its stand-in."""
+        text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers))
+        (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
 
     def environment(self):
         return environment(self.folder, self.collections)

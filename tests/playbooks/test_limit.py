@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 MODULES = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "kvm_host", "ovs_dpdk", "rt_domain")
-UNDO = {*MODULES, "package_holds"}
+UNDO = {*MODULES, "package_holds", "package_origins"}
 GUESTS = {"kvm_host", "ovs_dpdk", "rt_domain"}
 
 
@@ -48,7 +48,9 @@ SEQUENCE = "\x1b]0;owned\x07"
             "verify",
             "rt_audit",
             {
-                "findings": [{"severity": "error"}],
+                "findings": [{"severity": "error", "rule": SEQUENCE}],
+                "remarks": [{"rule": SEQUENCE}],
+                "remarks_lines": [SEQUENCE],
                 "findings_table": [SEQUENCE],
                 "kernel": {"release": SEQUENCE, "realtime": True, "isolated": ""},
                 "managed_interrupts": [],
@@ -60,7 +62,7 @@ SEQUENCE = "\x1b]0;owned\x07"
 def test_no_answer_writes_to_the_terminal(nodes, playbook, module, answer):
     code, said, _calls = nodes.run(f"realtime.kvm.{playbook}", {"results": {module: answer}}, realtime_max_disruption="none")
     assert code != 0
-    assert "the plan needs more: \\x1b]0;owned\\x07 (reboot)" in said or "The node is not as it should be:" in said
+    assert "the plan needs more: \\x1b]0;owned\\x07 (reboot)" in said or "is not as it should be: 1 finding, shown above" in said
     assert "\x1b" not in said
 
 
@@ -102,7 +104,10 @@ def test_the_switch_is_planned_with_the_limit_before_its_packages(nodes, planned
     code, said, calls = nodes.run(str(book), answers, realtime_max_disruption="stall", realtime_networks=[{"name": "control"}])
     assert code == 0, said
     before = [(True, None)] * planned + [(True, "stall")] * (not (planned and installed))
-    assert [(call["check"], call.get("max_disruption")) for call in calls] == [*before, (False, "stall")]
+    switch = [call for call in calls if call["module"] == "ovs_dpdk"]
+    assert [(call["check"], call.get("max_disruption")) for call in switch] == [*before, (False, "stall")]
+    record = [(call["role"], call.get("state", "present")) for call in calls if call["module"] == "package_origins"]
+    assert record == [("ovs_dpdk", "present")] * (not installed), "before its packages, what is there"
 
 
 def test_undo_reboots_no_node_above_the_limit(nodes):

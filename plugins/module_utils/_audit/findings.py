@@ -7,21 +7,26 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from textwrap import wrap
 from typing import Any
 
 from .._boot.arguments import compare
+from .._cpus.answers import plain
 from .._cpus.cmdline import key_of
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.change import Change
 from .._interrupts.affinity import Interrupt, stuck
+from .._tables import WIDTH
 from .rules import RULES, rank
 
 #: The most characters of a text of several lines that a finding shows.
 _SHOWN = 300
 #: The most characters of a list of numbers that a finding shows.
 _LISTED = 40
+#: The most places of one rule that the lines of remarks show.
+_PLACES = 5
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,25 @@ def finding_rows(findings: Iterable[Finding]) -> list[list[str]]:
     return [["severity", "rule", "what", "expected", "actual", "remedy"], *rows] if rows else []
 
 
+def remark_lines(findings: Iterable[Finding]) -> list[str]:
+    """Return remarks as lines for people: what holds, where it does not, and what to do; rules with many places show the first."""
+    by_rule: dict[str, list[Finding]] = {}
+    for item in findings:
+        by_rule.setdefault(item.rule, []).append(item)
+    lines = []
+    for rule, items in by_rule.items():
+        lines += _wrapped(f"remark {rule}: {RULES[rule].meaning}", "", "  ")
+        for item in items[:_PLACES]:
+            wanted = f", expected {item.expected}" if item.expected else ""
+            lines += _wrapped(f"{item.resource}: {item.actual}{wanted}. Remedy: {item.remedy}", "  ", "    ")
+        lines += [f"  and {len(items) - _PLACES} more"] if len(items) > _PLACES else []
+    return lines
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    return wrap(plain(text, _SHOWN * 4), WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+
+
 def rule_of(change: Change) -> str:
     """Return the rule that a planned change of a run-time value breaks."""
     if change.resource.startswith("thread:"):
@@ -91,7 +115,7 @@ def _brief(text: str | None, other: str | None) -> str:
 
 
 def check_document(partition: Partition, topology: Topology) -> list[Finding]:
-    """The document must describe the CPUs that the node has now."""
+    """The partition file must describe the CPUs that the node has now."""
     if partition.topology_digest == topology.digest():
         return []
     known = frozenset().union(*partition.sets.values()) | partition.idle
@@ -101,7 +125,7 @@ def check_document(partition: Partition, topology: Topology) -> list[Finding]:
     return [
         Finding(
             "topology-changed",
-            "partition document",
+            "partition file",
             f"online CPUs {format_cpulist(known)} (digest {partition.topology_digest})",
             f"{actual} (digest {topology.digest()})",
             "restore the CPUs, or run the cpu_partition role to plan again",

@@ -55,7 +55,7 @@ class Partition:
 
 def partition_from_document(document: Mapping[str, Any]) -> Partition:
     """Return a document's partition; ``PartitionError`` when it is damaged or has another schema."""
-    with answering(lambda reason: PartitionError(f"the partition document is damaged ({reason}); {_REPAIR}")):
+    with answering(lambda reason: PartitionError(f"the partition file is damaged ({reason}); {_REPAIR}")):
         _check_schema(document["schema"])
         partition = Partition(
             isolation=document["isolation"],
@@ -76,16 +76,14 @@ def _check_schema(schema: Any) -> None:
         return
     if isinstance(schema, int) and schema > SCHEMA:
         raise PartitionError(
-            f"the partition document was written by a newer release (schema {schema}, this release knows {SCHEMA}); run that release "
+            f"the partition file was written by a newer release (schema {schema}, this release knows {SCHEMA}); run that release "
             "or a newer one, or undo with it first"
         )
-    raise PartitionError(
-        f"the partition document has schema {plain(repr(schema), 40)}, this collection knows {SCHEMA}; {_REPAIR}"
-    )
+    raise PartitionError(f"the partition file has schema {plain(repr(schema), 40)}, this collection knows {SCHEMA}; {_REPAIR}")
 
 
 def _check_document(partition: Partition) -> None:
-    """Raise ``ValueError`` when a document contradicts itself, as one edited by hand may."""
+    """Raise ``ValueError`` when a partition file contradicts itself, as one edited by hand may."""
     if not all(isinstance(text, str) for text in (partition.topology_digest, *partition.warnings)):
         raise ValueError("topology_digest or a warning is no text")
     if partition.smt not in SMT_MODES or partition.isolation not in ISOLATION_MODES:

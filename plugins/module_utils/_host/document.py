@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The partition's document on the node. Edge."""
+"""The partition file on the node. Edge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .paths import DOCUMENT
 
 
 def read_partition(host: Host) -> Partition | None:
-    """Return the node's partition, None without a document."""
+    """Return the node's partition, None without a partition file."""
     text = host.read(DOCUMENT)
     if text is None:
         return None

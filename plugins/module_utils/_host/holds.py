@@ -177,7 +177,7 @@ def _without_ours(text: str) -> str:
     if [lines[number].strip() for number in marks] != [_BEGIN, _END]:
         raise HostError(
             f'{LOCKS}: the lines of this collection stand between "{_BEGIN}" and "{_END}", but one of these two is missing or '
-            "there again, so they cannot be told from others; put one pair around them, or remove both and them"
+            "there again, so they cannot be distinguished from others; put one pair around them, or remove both and them"
         )
     begin, end = marks
     return "".join(lines[:begin] + lines[end + 1 :])

@@ -305,7 +305,7 @@ def watcher_findings(host: Host, runner: Runner, partition: Partition) -> list[F
 
 
 def unconfigured(partition: Partition, present: Iterable[str], specs: Specs) -> list[Finding]:
-    """Name the roles that have not run on a node with a document; ``present`` are the features with options on the node."""
+    """Name the roles that have not run on a node with a partition file; ``present`` are the features with options on the node."""
     if not partition.isolated:
         return []
     roles = {"cpu_partition": "cpu_partition", "cpu_power": "power", "irq_affinity": "irq_affinity"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cpu_partition: the partition of a node, its document, its run-time settings and its boot service."""
+"""cpu_partition: the partition of a node, its partition file, its run-time settings and its boot service."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _advice(name: str, value: Any) -> str:
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
-    """Plan the partition: its document, its boot service and its run-time values."""
+    """Plan the partition: its partition file, its boot service and its run-time values."""
     host, runner = edges.host, edges.runner
     if parameters["state"] == "recovered":
         plan_recovery(host)
@@ -101,7 +101,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     else:
         host.restore_files(only=DROP_INS.values())
     document = json.dumps(to_document(partition), indent=1, sort_keys=True) + "\n"
-    host.set_file(DOCUMENT, document.encode(), reason="the partition document")
+    host.set_file(DOCUMENT, document.encode(), reason="the partition file")
     plan_service(host)
     check_priority_limit(parameters["priority_limit"])
     seconds = check_seconds(parameters["hardware_watchdog_s"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cpu_partition_info: a node's CPUs, and how the node differs from its document."""
+"""cpu_partition_info: a node's CPUs, and how the node differs from its partition file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     results = {
         **describe_node(host, topology, partition),
         "drift": [finding.to_dict() for finding in drift],
-        "drift_table": text_table(rows[0], rows[1:]) if rows else ["the machine agrees with its document"],
+        "drift_table": text_table(rows[0], rows[1:]) if rows else ["the machine agrees with its partition file"],
     }
     return Outcome(results)
 

@@ -17,6 +17,7 @@ from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, PinningError, place
 from .._host.change import Change
 from .._host.current import require_current_partition
+from .._host.daemons import record_daemons
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
 from .._host.runner import plan_reload
@@ -307,6 +308,8 @@ def _transact(node: _Node, operations: Sequence[Mapping[str, Any]], waits: bool)
 
 def _plan_start(node: _Node, switch: Switch, reasons: Sequence[str]) -> None:
     host = node.host
+    if node.daemon is None:
+        record_daemons(host, node.runner, "ovs_dpdk")  # where its packages were installed before, nothing else has
     begin = partial(start, host, node.runner, after=partial(_note_start, node, switch))
     # a package that has yet to be installed starts the daemon, which is then restarted
     if node.daemon is None and (is_installed(host) or not is_debian(host)):

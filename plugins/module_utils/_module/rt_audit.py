@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_audit: compares the machine with its document and the guests' specs, and looks for every known conflict.
+"""rt_audit: compares the machine with its partition file and the guests' specs, and looks for every known conflict.
 
 Each fault must have one finding. So once a rule has reported a thread or a file, rules that would follow from it stay
 quiet; ``unchecked`` lists what could not be compared for that reason.
@@ -22,7 +22,7 @@ from .._audit.drift import (
     tuned_finding,
     with_gate,
 )
-from .._audit.findings import Finding, check_document, damage_finding, finding_rows, in_order
+from .._audit.findings import Finding, check_document, damage_finding, finding_rows, in_order, remark_lines
 from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
 from .._audit.kernel import (
     check_arguments,
@@ -99,12 +99,14 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     audit.look()
     found = in_order(audit.findings)
     findings = [finding for finding in found if finding.severity != "info"]
+    remarks = [finding for finding in found if finding.severity == "info"]
     rows = finding_rows(findings)
     results = {
         **describe_node(edges.host, audit.topology, audit.document),
         "findings": [finding.to_dict() for finding in findings],
         "findings_table": text_table(rows[0], rows[1:]) if rows else ["no finding: the machine is as it should be"],
-        "remarks": [finding.to_dict() for finding in found if finding.severity == "info"],
+        "remarks": [finding.to_dict() for finding in remarks],
+        "remarks_lines": remark_lines(remarks),
         "unchecked": audit.parts.missing,
     }
     return Outcome(results)

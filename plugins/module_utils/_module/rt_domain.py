@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,9 @@ from .._host.host import Host
 from .._memory.pools import guest_memory_mib
 from .._runtime.gate import explain, overridden, why_closed
 from .._runtime.priorities import check_priority_limit
+from .._switch.daemon import find_daemon
+from .._switch.gone import ports_of_gone
+from .._switch.ovsdb import Once
 from .._switch.ready import require_switch, switch_sockets
 from ._common import Outcome, check_seconds
 from ._switch_edges import SwitchEdges
@@ -75,6 +78,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     changes.stop([*(guest.name for guest in removed if domains[guest.name].running), *stopped])  # frees their CPUs
     for guest in removed:
         changes.remove(guest, plans)
+    if parameters.get("remove_ports"):
+        _remove_ports(edges, {guest.name for guest in guests if guest.state == "absent"})
     for plan in plans:
         changes.define(plan)
     live = [plan for plan in plans if plan.guest.name not in changes.stopping and plan not in restarting]
@@ -117,6 +122,30 @@ def _changes(edges: SwitchEdges, connection: Connection, domains: Mapping[str, D
         require_switch(host, read, plan.guest.name, switch_sockets(plan.tree), parameters["switch_timeout_s"])
 
     return Changes(host, connection, domains, timeout_s=timeout_s, force_off=parameters["force_off"], ready=ready)
+
+
+def _remove_ports(edges: SwitchEdges, names: Collection[str]) -> None:
+    """Plan to remove the switch's ports of guests that are removed; without their guest they would be polled for nothing."""
+    if not names:
+        return
+    host = edges.host
+    ovsdb = edges.ovsdb(host, edges.runner)
+    removals, operations = ports_of_gone(ovsdb.read(), names)
+    if removals and not ovsdb.running():
+        ports = ", ".join(change.resource.rpartition("/")[2] for change in removals)
+        host.notes.append(
+            f"ports {ports} stay on the switch, since ovsdb-server does not run; run the ovs_dpdk role when it does"
+        )
+        return
+
+    def transact() -> None:
+        number = ovsdb.transact(operations)
+        if find_daemon(host):
+            ovsdb.settle(number)
+
+    act = Once(transact)
+    for change in removals:
+        host.follow_up(change, act)
 
 
 def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain, reason_of
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import natural
 
 from .accounting import SUMS, Account, Holding, sums
 from .facts import memory_of, since_of
@@ -31,8 +32,8 @@ _MOST_REASONS, _MOST_WORDS = 50, 2000
 _MOST = 1 << 64
 _MISSING = [{"part": str, "state": str, "reason": str}]
 STATES = {
-    "ok": ("✔", "as its document says"),
-    "findings": ("▲", "differs from its document"),
+    "ok": ("✔", "as planned"),
+    "findings": ("▲", "differs from its plan"),
     "half": ("◐", "half-configured"),
     "failed": ("✖", "could not be read"),
     "unreachable": ("✖", "unreachable"),
@@ -66,10 +67,14 @@ class Books:
         return [row for account in self.accounts.values() for row in account.holdings]
 
 
+def _by_name(item: tuple[str, Any]) -> Any:
+    return natural(item[0])
+
+
 def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
     """Return the accounting of the nodes with a usable result."""
     books = Books()
-    for host, node in sorted(nodes.items()):
+    for host, node in sorted(nodes.items(), key=_by_name):
         info = node.get("info")
         if not info:
             continue
@@ -140,11 +145,11 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if not info:
         return "failed", str(node.get("error") or "it returned no result")
     missing = info.get("missing") or []
-    serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition document"]
+    serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition file"]
     if serious:
         return "half", "; ".join(f"{item['part']}: {item['reason']}" for item in serious)
     if "findings" not in verify:
-        return "half", str(verify.get("error") or "it was not compared with its document")
+        return "half", str(verify.get("error") or "it was not compared with its partition file")
     if findings:
         return "findings", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
     return "ok", ""
@@ -320,7 +325,8 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
     for item in latency:
         by_host.setdefault(item["host"], []).append(item)
     nodes = [
-        _node(number, host, node, books, by_host.get(host, [])) for number, (host, node) in enumerate(sorted(given.nodes.items()))
+        _node(number, host, node, books, by_host.get(host, []))
+        for number, (host, node) in enumerate(sorted(given.nodes.items(), key=_by_name))
     ]
     ids = {node["host"]: node["id"] for node in nodes}
     holdings = books.holdings
@@ -373,10 +379,29 @@ def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for finding in node["findings"]:
             found.setdefault((finding["rule"], finding["severity"]), []).append(node["host"])
     rows = [
-        {"rule": rule, "severity": severity, "findings": len(hosts), "nodes": sorted(set(hosts))}
+        {"rule": rule, "severity": severity, "findings": len(hosts), "nodes": sorted(set(hosts), key=natural)}
         for (rule, severity), hosts in found.items()
     ]
     return sorted(rows, key=lambda row: (_RANK.get(row["severity"].lower(), 1), -row["findings"], row["rule"]))
+
+
+#: The most findings of a node that the summary of a run names.
+_NAMED = 3
+
+
+def summary_lines(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the state of each node as lines for people; for findings what they are, where, and what to do."""
+    lines = []
+    for node in nodes:
+        lines.append(f"{node['host']}: {node['state_text']}{': ' if node['reason'] else ''}{node['reason']}")
+        for finding in node["findings"][:_NAMED]:
+            remedy = f"; {finding['repair']}" if finding["repair"] else ""
+            lines.append(
+                f"  {finding['severity']} {finding['rule']}: {finding['subject']}: {finding['actual']}, expected {finding['expected']}{remedy}"
+            )
+        if len(node["findings"]) > _NAMED:
+            lines.append(f"  and {len(node['findings']) - _NAMED} more, in the report")
+    return lines
 
 
 # -- files beside the page -------------------------------------------------------------------------
@@ -385,7 +410,7 @@ def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def accounting_document(given: Input, books: Books) -> dict[str, Any]:
     """Return the accounting as plain data: the JSON file."""
     nodes = {}
-    for host, node in sorted(given.nodes.items()):
+    for host, node in sorted(given.nodes.items(), key=_by_name):
         account = books.accounts.get(host)
         state, reason = state_of(node, findings_of(node.get("verify")), books.broken.get(host, ""))
         entry: dict[str, Any] = {"state": state, "reason": reason}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import WIDTH, plan_report, plan_table, text_table
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import WIDTH, natural, plan_report, plan_table, text_table
 from property.machines import regular
 
 
@@ -85,3 +85,8 @@ def test_guests_that_a_reboot_ends_and_what_restricts_the_kernel_are_in_the_plan
     ]
     lines = plan_report({"kernel": {**kernel, "reboot_required": False, "protection": {}}}).splitlines()
     assert lines == ["nothing to change"]
+
+
+def test_names_are_sorted_as_people_do():
+    names = ["kvm10", "kvm2", "a", "kvm1-10", "kvm1-9", "10", "9", "", "kvm²", "h" + "9" * 5000]
+    assert sorted(names, key=natural) == ["", "9", "10", "a", "h" + "9" * 5000, "kvm1-9", "kvm1-10", "kvm2", "kvm10", "kvm²"]

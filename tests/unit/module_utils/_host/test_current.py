@@ -19,7 +19,7 @@ def test_a_partition_of_other_cpus_is_refused(tmp_path):
     fill(tmp_path, machine_files())
     host = Host(str(tmp_path))
     assert require_current_partition(host, to_document(PARTITION)) == (PARTITION, build_topology(machine_files()))
-    with pytest.raises(PartitionError, match=r"^the partition document describes another topology than the node has now"):
+    with pytest.raises(PartitionError, match=r"^the partition file describes another topology than the node has now"):
         require_current_partition(host, to_document(plan(cores=2)))
 
 

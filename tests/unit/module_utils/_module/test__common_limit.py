@@ -29,6 +29,7 @@ from ansible_collections.realtime.kvm.plugins.modules import (
     kvm_host,
     ovs_dpdk,
     package_holds,
+    package_origins,
     package_update,
     rt_domain,
     rt_domain_power,
@@ -44,11 +45,12 @@ MODULES = [
     kvm_host,
     ovs_dpdk,
     package_holds,
+    package_origins,
     package_update,
     rt_domain,
     rt_domain_power,
 ]
-REQUIRED = {rt_domain_power: {"state": "stopped"}}
+REQUIRED = {rt_domain_power: {"state": "stopped"}, package_origins: {"state": "absent"}}
 WAITS = {
     "reboot_required": True,
     "running": {"release": "6.1-amd64", "matches": False},

@@ -121,7 +121,7 @@ def test_a_snapshot_is_planned_for_and_never_written(call, node, monkeypatch):
         ({"guests": [{**PLC, "memory_mib": "much"}]}, "memory_mib.* unable to convert to int"),
         ({"guests": [{**PLC, "state": "on"}]}, "value of state must be one of: running, present, stopped, absent"),
         ({"priority_limit": 0}, "^realtime_priority_limit: 0 is not in"),
-        ({"partition": {"schema": 7}}, "^rt_domain: the partition document was written by a newer release .schema 7"),
+        ({"partition": {"schema": 7}}, "^rt_domain: the partition file was written by a newer release .schema 7"),
     ],
 )
 def test_refusals_reach_the_user_in_words(call, arguments, said):

@@ -131,9 +131,7 @@ def test_a_restart_may_use_the_pages_that_it_gives_back(node):
 def test_a_partition_of_another_topology(node):
     older = to_document(plan(Intent(smt="together", dataplane_cores_per_node=1), nodes=1, cores=8, threads=1))
     message = node.refuse(PLC, partition=older)
-    assert re.match(
-        "the partition document describes another topology than the node has now .* run the cpu_partition role", message
-    )
+    assert re.match("the partition file describes another topology than the node has now .* run the cpu_partition role", message)
 
 
 def test_no_partition(node):

@@ -19,6 +19,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     findings_of,
     report_view,
     state_of,
+    summary_lines,
 )
 from unit.fleets import foreign, large, latency, node_info
 from unit.hostile import places, replaced
@@ -34,7 +35,11 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
         ({"info": {"missing": []}, "verify": {"findings": []}}, "ok", ""),
         ({"info": {"missing": []}, "verify": {"findings": [FINDING]}}, "findings", "1 finding"),
         ({"info": {"missing": []}}, "half", "not compared"),
-        ({"info": {"missing": []}, "verify": {"error": "the document is damaged"}}, "half", "the document is damaged"),
+        (
+            {"info": {"missing": []}, "verify": {"error": "the partition file is damaged"}},
+            "half",
+            "the partition file is damaged",
+        ),
         ({"info": {"missing": [{"part": "libvirt", "state": "absent", "reason": "-"}]}, "verify": {"findings": []}}, "ok", ""),
         (
             {"info": {"missing": [{"part": "libvirt", "state": "broken", "reason": "is off"}]}, "verify": {"findings": []}},
@@ -42,9 +47,9 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
             "libvirt: is off",
         ),
         (
-            {"info": {"missing": [{"part": "partition document", "state": "absent", "reason": "none"}]}},
+            {"info": {"missing": [{"part": "partition file", "state": "absent", "reason": "none"}]}},
             "half",
-            "partition document: none",
+            "partition file: none",
         ),
     ],
 )
@@ -78,7 +83,7 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
             "info": {
                 **node_info("bare", []),
                 "partition": {},
-                "missing": [{"part": "partition document", "state": "absent", "reason": "no file"}],
+                "missing": [{"part": "partition file", "state": "absent", "reason": "no file"}],
             }
         },
         "future": {"info": {**node_info("future", []), "format": 2}},
@@ -93,7 +98,7 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
         "has format 2",
         "cannot be used",
         "1 finding",
-        "as its document says",
+        "as planned",
     ):
         assert words in text
     document = accounting_document(Input(nodes, NOW), account_fleet(nodes))
@@ -202,3 +207,22 @@ def test_of_a_verdict_the_page_shows_a_bounded_part():
     long = latency("a", started=NOW, result="fail")
     long["verdict"]["reasons"] = ["x" * 10000] * 1000
     assert len(render_page(report_view(Input({}, NOW, (long,)), account_fleet({})))) < 1 << 20
+
+
+def test_nodes_are_in_natural_order_everywhere():
+    nodes = {name: {"error": "it did not answer", "unreachable": True} for name in ("kvm10", "kvm2", "kvm1")}
+    given = Input(nodes, "2026-11-28T04:05:06Z", [], [], "x")
+    books = account_fleet(nodes)
+    assert [node["host"] for node in report_view(given, books)["nodes"]] == ["kvm1", "kvm2", "kvm10"]
+    assert list(accounting_document(given, books)["nodes"]) == ["kvm1", "kvm2", "kvm10"]
+
+
+def test_the_summary_says_what_where_and_what_to_do():
+    findings = [{**FINDING, "resource": f"CPU {number}"} for number in range(5)]
+    nodes = {"kvm1": {"info": node_info("kvm1", []), "verify": {"findings": findings}}}
+    lines = summary_lines(report_view(Input(nodes, "2026-11-28T04:05:06Z", [], [], "x"), account_fleet(nodes))["nodes"])
+    assert lines[0] == "kvm1: differs from its plan: 5 findings"
+    assert len(lines) == 5
+    assert all(f"CPU {number}: " in line for number, line in enumerate(lines[1:4]))
+    assert (FINDING.get("remedy") or FINDING["repair"]) in lines[1]
+    assert lines[4] == "  and 2 more, in the report"
