@@ -105,10 +105,25 @@ reboot_required:
   description: Whether the node must reboot before it is as planned.
   returned: success
   type: bool
+state:
+  description:
+    - V(compliant); V(differs) (some settings are to be set, or wait for the reboot); V(locked) (some cannot be set); V(unsupported) (the machine has no
+      such value, or no such attribute). Of several the first of V(differs), V(locked), V(unsupported).
+  returned: success
+  type: str
+outcome:
+  description: The state and its cause, as a sentence.
+  returned: success
+  type: str
+  sample: "locked: the system is in lockdown mode (Lockdown.1.SystemLockdown is Enabled)"
 compliant:
-  description: Whether every attribute has its wanted value.
+  description: Whether every wanted setting has its wanted value. Never true while one is unsupported or locked.
   returned: success
   type: bool
+lockdown:
+  description: Why the BMC accepts no setting at all; empty where it does.
+  returned: success
+  type: str
 conflicts:
   description: Attributes for which another user has staged another value.
   returned: success
@@ -130,6 +145,10 @@ foreign_pending:
   type: dict
 rollback:
   description: The present values of the attributes that the plan sets; as O(overrides) with O(profile=none) they undo it.
+  returned: success
+  type: dict
+former:
+  description: The present values of the attributes that the next stage writes.
   returned: success
   type: dict
 bmc_messages:
