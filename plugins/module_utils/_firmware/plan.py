@@ -149,7 +149,7 @@ def _locked_plan(
 ) -> BiosPlan:
     """Return the plan of a machine whose BMC accepts nothing; what waits there would not be applied either."""
     due = [request for request in active if request.gate != "needed" and not request.satisfied(current[request.name])]
-    blocked = {request.name: f"locked: {lockdown}" for request in due}
+    blocked = {request.name: "locked, as all settings are in lockdown mode" for request in due}
     items = tuple(_item(request, current, pending, {}, set(), blocked, [], {}) for request in requests.requests)
     wanted = {request.name for request in active if request.name in pending and request.satisfied(pending[request.name])}
     foreign = {name: value for name, value in pending.items() if name not in wanted}

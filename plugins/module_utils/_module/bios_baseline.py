@@ -187,7 +187,10 @@ def _notes(node: Node) -> list[str]:
     notes = list(node.firmware.notes)
     if plan.foreign:
         notes.append(f"settings that this run did not request wait for the next reboot: {names(sorted(plan.foreign))}")
-    notes += [f"{item.request.name} cannot be set: {item.note}" for item in plan.of_state("blocked")]
+    if plan.lockdown:
+        notes.append(f"{plan.lockdown}, so its BMC refuses all settings")
+    else:
+        notes += [f"{item.request.name} cannot be set: {item.note}" for item in plan.of_state("blocked")]
     notes += [f"{item.request.name} is not as wanted: {item.note}" for item in plan.of_state("unsupported")]
     notes += [f"{name} is wanted, but this machine does not have it" for name in plan.missing if plan.items]
     if plan.missing and not plan.items:
