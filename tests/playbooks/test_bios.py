@@ -68,7 +68,14 @@ class Run:
 
     def __init__(self, folder, collections, hosts, arguments=(), **variables):
         inventory = folder / "hosts.yml"
-        inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": variables}}))
+        inventory.write_text(
+            yaml.safe_dump(
+                {
+                    "realtime_nodes": {"hosts": hosts, "vars": variables},
+                    "ungrouped": {"hosts": {"switch9": {"bios_address": "192.0.2.9"}}},
+                }
+            )
+        )
         environment = {
             **os.environ,
             "ANSIBLE_CONFIG": str(folder / "none.cfg"),
@@ -103,6 +110,7 @@ def _run(tmp_path, collections, bmcs, certificate):
             "bios_ca_file": str(certificate),
             "bios_timeout": 20,
             "bios_settle_timeout": 6,
+            "bios_record": False,
             # a connection to a node would fail
             "ansible_host": "192.0.2.1",
             "ansible_ssh_common_args": "-o ConnectTimeout=1",

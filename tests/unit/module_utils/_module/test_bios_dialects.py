@@ -83,7 +83,10 @@ def test_a_bmc_that_takes_no_form_is_told_so(capsys, serve, monkeypatch):
     monkeypatch.setattr(type(bmc.machine.etags), "verdict", lambda *_arguments: 412)
     result = stage(capsys, bmc)
     assert result["failed"]
-    assert "with its own ETag in every form and without one, though nothing has changed there (HTTP 412); update its firmware" in result["msg"]
+    assert (
+        "with its own ETag in every form and without one, though nothing has changed there (HTTP 412); update its firmware"
+        in result["msg"]
+    )
     assert bmc.machine.patches == []
 
 
@@ -99,14 +102,18 @@ def test_display_names_are_read_and_written(capsys, serve, names):
     assert "unsupported" not in states(first).values()
     predicted = stage(capsys, bmc, check=True)
     written = apply_all(capsys, bmc)
-    assert written == predicted["stages"] == [
-        {
-            "PowerTechnology_FF77": "Custom",
-            "PackageCState_3D25": "C0/C1 state",
-            "EnhancedHaltState_C1E__3D23": "Disable",
-            "PatrolScrub_3C41": "Disabled",
-        }
-    ]
+    assert (
+        written
+        == predicted["stages"]
+        == [
+            {
+                "PowerTechnology_FF77": "Custom",
+                "PackageCState_3D25": "C0/C1 state",
+                "EnhancedHaltState_C1E__3D23": "Disable",
+                "PatrolScrub_3C41": "Disabled",
+            }
+        ]
+    )
     again = stage(capsys, bmc)
     assert (again["changed"], again["state"], again["compliant"], again["stages"]) == (False, "compliant", True, [])
     # the recorded values restore exactly
@@ -213,8 +220,13 @@ def test_a_machine_in_lockdown_fails_its_apply(capsys, serve, maker, field, chec
     assert set(report["blocked"]) == {"ProcCStates", "ProcC1E", "MemPatrolScrub", "CorrEccSmi"}
     failed = stage(capsys, bmc, check=check, without_locked=without_locked, **more)
     assert failed["failed"]
-    assert failed["msg"].startswith(f"bios_apply: the system is in lockdown mode ({field}), so its BMC refuses ProcCStates, ProcC1E")
-    assert "Switch the lockdown off in the BMC (iDRAC: Dashboard, More Actions, Turn off System Lockdown Mode, or racadm set" in failed["msg"]
+    assert failed["msg"].startswith(
+        f"bios_apply: the system is in lockdown mode ({field}), so its BMC refuses ProcCStates, ProcC1E"
+    )
+    assert (
+        "Switch the lockdown off in the BMC (iDRAC: Dashboard, More Actions, Turn off System Lockdown Mode, or racadm set"
+        in failed["msg"]
+    )
     assert bmc.machine.patches == []
     # as wanted already: nothing to apply, so nothing to refuse
     bmc.machine.attributes.update(ProcCStates="Disabled", ProcC1E="Disabled", MemPatrolScrub="Disabled", CorrEccSmi="Disabled")
@@ -225,7 +237,10 @@ def test_a_dell_whose_lockdown_cannot_be_read_is_recognised_by_its_registry(caps
     bmc = serve({path: document for path, document in locked().items() if "DellAttributes" not in path})
     result = stage(capsys, bmc)
     assert result["failed"]
-    assert "bios_without_locked: 4 of the wanted settings cannot be set (ProcCStates: locked: the registry has Immutable" in result["msg"]
+    assert (
+        "bios_without_locked: 4 of the wanted settings cannot be set (ProcCStates: locked: the registry has Immutable"
+        in result["msg"]
+    )
     assert "an iDRAC reports Immutable for all settings while its system lockdown is on" in result["msg"]
 
 
@@ -244,7 +259,10 @@ def test_one_lock_refuses_all_unless_the_rest_is_wanted(capsys, serve):
     bmc.machine.entry("CorrEccSmi")["ReadOnly"] = True
     refused = stage(capsys, bmc)
     assert refused["failed"]
-    assert "bios_without_locked: 1 of the wanted settings cannot be set (CorrEccSmi: locked: the registry has ReadOnly); nothing was changed" in refused["msg"]
+    assert (
+        "bios_without_locked: 1 of the wanted settings cannot be set (CorrEccSmi: locked: the registry has ReadOnly); nothing was changed"
+        in refused["msg"]
+    )
     assert bmc.machine.patches == []
     apply_all(capsys, bmc, without_locked=True)
     rest = stage(capsys, bmc, without_locked=True)
@@ -272,7 +290,9 @@ def test_ilo_4_keeps_attributes_in_the_bios_itself(capsys, serve):
 
 
 @pytest.mark.parametrize("name", ["Settings", "SD"])
-@pytest.mark.parametrize("block", [None, {"ETag": "Dummyetag", "Messages": [{"MessageId": "Base.1.0.SettingsFailed"}]}], ids=["none", "MegaRAC"])
+@pytest.mark.parametrize(
+    "block", [None, {"ETag": "Dummyetag", "Messages": [{"MessageId": "Base.1.0.SettingsFailed"}]}], ids=["none", "MegaRAC"]
+)
 def test_settings_that_the_bios_does_not_name(capsys, serve, name, block):
     documents = moved(tree(), name)
     del documents["/redfish/v1/Systems/1/Bios"]["@Redfish.Settings"]
@@ -321,7 +341,10 @@ def test_a_bmc_that_says_in_words_alone_that_it_is_not_ready(capsys, serve):
     bmc.machine.reset()
     bmc.machine.unready = 1000
     failed = stage(capsys, bmc, wait=2)
-    assert "is busy (HTTP 400 for /redfish/v1/Systems/1/Bios/Settings): The operation was not successful due to the current system state" in failed["msg"]
+    assert (
+        "is busy (HTTP 400 for /redfish/v1/Systems/1/Bios/Settings): The operation was not successful due to the current system state"
+        in failed["msg"]
+    )
 
 
 def test_an_idrac_that_lists_no_apply_time_is_asked_for_the_next_reset(capsys, serve):
