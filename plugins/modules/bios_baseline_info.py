@@ -86,7 +86,7 @@ attributes:
       type: str
     stage: {description: "The reboot that applies it, from 1; 0 for none.", type: int}
     topic: {description: Its subject., type: str}
-    origin: {description: V(baseline) or V(override)., type: str}
+    origin: {description: V(baseline), V(override) or V(record)., type: str}
     reason: {description: Why it has the wanted value., type: str}
     cost: {description: What it costs., type: str}
     source: {description: The source of the recommendation., type: str}
@@ -131,6 +131,11 @@ conflicts:
   elements: str
 blocked:
   description: Attributes that are locked and cannot be unlocked by the plan.
+  returned: success
+  type: list
+  elements: str
+unnamed:
+  description: Attributes in O(restore) that are left alone, since neither the baseline nor O(overrides) names them.
   returned: success
   type: list
   elements: str

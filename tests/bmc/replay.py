@@ -165,7 +165,7 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def handleerror_of(self, *_arguments: object) -> None:
+    def handle_error(self, *_arguments: object) -> None:
         """A client that does not trust the certificate hangs up; that is part of the tests."""
 
 

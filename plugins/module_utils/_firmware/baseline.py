@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -237,6 +237,41 @@ def make_requests(baseline: Baseline, intent: Intent, current: Mapping[str, Valu
             checked = check_value(registry.attributes.get(name) if registry else None, current[name], value, _where(name))
             requests[name] = Request(name, (checked,), "requested by the inventory", origin="override")
     return Requests(tuple(requests.values()), tuple(absent), tuple(missing))
+
+
+def restore_requests(
+    baseline: Baseline,
+    overrides: Mapping[str, Any],
+    former: Mapping[str, Any],
+    current: Mapping[str, Value],
+    registry: Registry | None,
+) -> tuple[Requests, tuple[str, ...]]:
+    """Return the requests that restore recorded values, and the attributes that are none of this collection's business.
+
+    The record is a node's answer: only attributes that the baseline or the inventory's overrides name are set by it, and never to
+    values that the registry does not have, or that take from guests what they need.
+    """
+    requests: list[Request] = []
+    foreign, missing = [], []
+    for name, value in former.items():
+        setting = next((one for one in baseline.settings if one.found([name])), None)
+        if setting is None and name not in overrides:
+            foreign.append(name)
+        elif name not in current:
+            missing.append(name)
+        else:
+            requests.append(_former(setting, name, value, current, registry))
+    return Requests(tuple(requests), tuple(missing), tuple(missing)), tuple(foreign)
+
+
+def _former(setting: Setting | None, name: str, value: Any, current: Mapping[str, Value], registry: Registry | None) -> Request:
+    request = Request(name, (), "its value before this collection changed it", origin="record")
+    try:
+        checked = check_value(registry.attributes.get(name) if registry else None, current[name], value, "the recorded value")
+        kept = _override(setting, name, checked, current, registry) if setting else None
+    except BiosError as error:
+        return replace(request, unsupported=str(error))
+    return replace(request, accepted=(checked,), topic=kept.topic if kept else "")
 
 
 def _where(name: str) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from .._host.change import Change, results_of
-from .baseline import Baseline, Intent, choose_baseline, make_requests, parse_baselines
+from .baseline import Baseline, Intent, choose_baseline, make_requests, parse_baselines, restore_requests
 from .connection import Access, RedfishError
 from .odata import messages_of
 from .plan import BiosPlan, Item, make_plan
@@ -39,6 +39,7 @@ class Node:
     baseline: Baseline
     plan: BiosPlan
     parameters: Mapping[str, Any]
+    foreign: tuple[str, ...] = ()  # recorded attributes that neither baseline nor overrides name
 
 
 class PartlyError(BiosError):
@@ -76,7 +77,12 @@ def read(parameters: Mapping[str, Any], connect: Callable[[Access], Redfish]) ->
         parameters["turbo"],
         parameters["overrides"],
     )
-    requests = make_requests(baseline, intent, firmware.current, firmware.registry)
+    former = parameters["restore"]
+    foreign: tuple[str, ...] = ()
+    if former is None:
+        requests = make_requests(baseline, intent, firmware.current, firmware.registry)
+    else:
+        requests, foreign = restore_requests(baseline, intent.overrides, former, firmware.current, firmware.registry)
     plan = partial(
         make_plan,
         requests,
@@ -88,7 +94,7 @@ def read(parameters: Mapping[str, Any], connect: Callable[[Access], Redfish]) ->
     made = plan()
     if made.state in ("differs", "locked") and (said := bmc.lockdown(firmware)):
         made = plan(lockdown=f"the system is in lockdown mode ({said})")
-    return Node(bmc, firmware, baseline, made, parameters)
+    return Node(bmc, firmware, baseline, made, parameters, foreign)
 
 
 def _settled(bmc: Redfish, parameters: Mapping[str, Any]) -> Firmware:
@@ -151,7 +157,8 @@ def _validate_locks(node: Node) -> None:
             f"bios_without_locked: {len(blocked)} of the wanted settings cannot be set ({causes}); nothing was changed. Remove the locks, leave "
             "these settings alone (bios_overrides with the value null), or set bios_without_locked: true to apply the rest"
         )
-    if not any(item.request.accepted for item in plan.items) and (plan.missing or plan.of_state("unsupported")):
+    useless = not any(item.request.accepted for item in plan.items) and (plan.missing or plan.of_state("unsupported"))
+    if useless and node.parameters["restore"] is None:
         raise BiosError(
             f"bios_apply: {outcome_of(node)}; nothing can be applied. Give values for this machine in bios_baselines or bios_overrides"
         )
@@ -169,7 +176,7 @@ def outcome_of(node: Node) -> str:
         return f"locked: {names(item.request.name for item in plan.of_state('blocked'))}"
     if plan.state == "unsupported":
         unknown = [f"{item.request.name} ({item.note})" for item in plan.of_state("unsupported")]
-        every = not plan.items and node.parameters["profile"] != "none"
+        every = not plan.items and node.parameters["profile"] != "none" and node.parameters["restore"] is None
         absent = (
             ["none of the attributes of the baseline exists here"]
             if every

@@ -45,6 +45,7 @@ ARGUMENTS: dict[str, Any] = {
     "numa": {"type": "str", "choices": ["keep", "1", "2", "4"], "default": "keep"},
     "turbo": {"type": "str", "choices": ["keep", "off"], "default": "keep"},
     "overrides": {"type": "dict", "default": {}},
+    "restore": {"type": "dict"},
 }
 #: What bios_baseline has beside them.
 STAGE_ARGUMENTS: dict[str, Any] = {
@@ -162,6 +163,7 @@ def _describe(node: Node) -> dict[str, Any]:
         "outcome": outcome_of(node),
         "compliant": plan.state == "compliant",
         "lockdown": plan.lockdown,
+        "unnamed": list(node.foreign),
         "conflicts": [item.request.name for item in plan.of_state("conflict")],
         "blocked": [item.request.name for item in plan.of_state("blocked")],
         "absent": list(plan.absent),
@@ -193,7 +195,10 @@ def _notes(node: Node) -> list[str]:
         notes += [f"{item.request.name} cannot be set: {item.note}" for item in plan.of_state("blocked")]
     notes += [f"{item.request.name} is not as wanted: {item.note}" for item in plan.of_state("unsupported")]
     notes += [f"{name} is wanted, but this machine does not have it" for name in plan.missing if plan.items]
-    if plan.missing and not plan.items:
+    notes += [
+        f"{name} is recorded, but neither the baseline nor bios_overrides names it, so it is left alone" for name in node.foreign
+    ]
+    if plan.missing and not plan.items and node.parameters["restore"] is None:
         notes.append("this machine has no attribute of the baseline, so its firmware was not compared")
     return notes
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 from bmc.dialects import ETAGS
@@ -355,7 +356,52 @@ def test_an_idrac_that_lists_no_apply_time_is_asked_for_the_next_reset(capsys, s
 
 
 def test_names_with_a_hash_are_found(capsys, serve):
-    documents = supermicro()
-    text = str(documents).replace("PatrolScrub_3C41", "PatrolScrub#3C41")
-    bmc = serve(eval(text))  # noqa: S307  our own documents
+    bmc = serve(json.loads(json.dumps(supermicro()).replace("PatrolScrub_3C41", "PatrolScrub#3C41")))
     assert info(capsys, bmc)["stages"][0]["PatrolScrub#3C41"] == "Disabled"
+
+
+# -- former values ---------------------------------------------------------------------------------
+
+
+def test_recorded_values_are_restored_exactly(capsys, serve):
+    bmc = serve(tree())
+    before, record = dict(bmc.machine.attributes), {}
+    overrides = {"NumLock": False}
+    while (result := stage(capsys, bmc, overrides=overrides))["reboot_required"]:
+        record = {**result["former"], **record}
+        bmc.machine.reset()
+    assert record == {name: before[name] for name in ("SysProfile", "CorrEccSmi", "NumLock", "ProcCStates", "ProcC1E", "MemPatrolScrub")}
+    predicted = stage(capsys, bmc, check=True, restore=record, overrides=overrides)
+    assert predicted["state"] == "differs"
+    apply_all(capsys, bmc, restore=record, overrides=overrides)
+    assert bmc.machine.attributes == before
+    again = stage(capsys, bmc, restore=record, overrides=overrides)
+    assert (again["changed"], again["compliant"]) == (False, True)
+    assert {one["origin"] for one in again["attributes"]} == {"record"}
+
+
+def test_a_record_sets_nothing_but_what_baseline_and_overrides_name(capsys, serve):
+    """A node's root can write what it likes into its record."""
+    bmc = serve(tree())
+    record = {"AssetTag": "owned", "SetupPassword": "owned", "SriovGlobalEnable": "Disabled", "CorrEccSmi": "Owned", "Gone": 1, "ProcC1E": "Enabled"}
+    result = stage(capsys, bmc, restore=record)
+    assert (result["changed"], bmc.machine.patches) == (False, [])
+    assert result["unnamed"] == ["AssetTag", "SetupPassword", "Gone"]
+    assert states(result) == {"SriovGlobalEnable": "unsupported", "CorrEccSmi": "unsupported", "ProcC1E": "ok"}
+    assert result["state"] == "unsupported"
+    named = stage(capsys, bmc, restore={"AssetTag": "owned"}, overrides={"AssetTag": "mine"})
+    assert named["stages"] == [{"AssetTag": "owned"}]
+
+
+def test_an_empty_record_restores_nothing(capsys, serve):
+    result = stage(capsys, serve(tree()), restore={})
+    assert (result["changed"], result["stages"], result["compliant"]) == (False, [], True)
+
+
+def test_what_is_locked_now_keeps_no_other_from_being_restored(capsys, serve):
+    bmc = serve(tree())
+    bmc.machine.entry("CorrEccSmi")["ReadOnly"] = True
+    bmc.machine.attributes["CorrEccSmi"] = "Disabled"
+    result = stage(capsys, bmc, restore={"CorrEccSmi": "Enabled", "SysProfile": "PerfOptimized"}, without_locked=True)
+    assert result["stages"] == [{"SysProfile": "PerfOptimized"}]
+    assert result["blocked"] == ["CorrEccSmi"]

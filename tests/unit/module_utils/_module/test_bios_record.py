@@ -14,8 +14,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import 
 from ansible_collections.realtime.kvm.plugins.module_utils._module import bios_record
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_record import RECORD
-from unit.hosts import plan_all, undo
 from unit.hostile import VALUES
+from unit.hosts import plan_all, undo
 from unit.trees import fill, snapshot, writable
 
 DELL = "Dell Inc. PowerEdge R750"
@@ -85,7 +85,7 @@ def test_it_stays_when_everything_else_is_undone(root):
 def test_values_of_another_machine_are_not_mixed_in(root):
     run(root, values={"A": "x"})
     with pytest.raises(
-        HostError, match="has the former values of another machine .Dell Inc. PowerEdge R750., not of HPE DL380; move it away"
+        HostError, match=r"has the former values of another machine \(Dell Inc\. PowerEdge R750\), not of HPE DL380; move it away"
     ):
         run(root, values={"B": "y"}, machine="HPE DL380")
     assert kept(root)["settings"] == {"A": "x"}
