@@ -370,7 +370,9 @@ def test_recorded_values_are_restored_exactly(capsys, serve):
     while (result := stage(capsys, bmc, overrides=overrides))["reboot_required"]:
         record = {**result["former"], **record}
         bmc.machine.reset()
-    assert record == {name: before[name] for name in ("SysProfile", "CorrEccSmi", "NumLock", "ProcCStates", "ProcC1E", "MemPatrolScrub")}
+    assert record == {
+        name: before[name] for name in ("SysProfile", "CorrEccSmi", "NumLock", "ProcCStates", "ProcC1E", "MemPatrolScrub")
+    }
     predicted = stage(capsys, bmc, check=True, restore=record, overrides=overrides)
     assert predicted["state"] == "differs"
     apply_all(capsys, bmc, restore=record, overrides=overrides)
@@ -383,7 +385,14 @@ def test_recorded_values_are_restored_exactly(capsys, serve):
 def test_a_record_sets_nothing_but_what_baseline_and_overrides_name(capsys, serve):
     """A node's root can write what it likes into its record."""
     bmc = serve(tree())
-    record = {"AssetTag": "owned", "SetupPassword": "owned", "SriovGlobalEnable": "Disabled", "CorrEccSmi": "Owned", "Gone": 1, "ProcC1E": "Enabled"}
+    record = {
+        "AssetTag": "owned",
+        "SetupPassword": "owned",
+        "SriovGlobalEnable": "Disabled",
+        "CorrEccSmi": "Owned",
+        "Gone": 1,
+        "ProcC1E": "Enabled",
+    }
     result = stage(capsys, bmc, restore=record)
     assert (result["changed"], bmc.machine.patches) == (False, [])
     assert result["unnamed"] == ["AssetTag", "SetupPassword", "Gone"]
