@@ -105,16 +105,17 @@ class Redfish(Connection):
         """Return where pending settings are, and what waits there: nothing, where a BMC has the resource only while something does."""
         named = settings_of(bios)
         for settings in [named] if named else [f"{place.rstrip('/')}/{name}" for name in USUAL_SETTINGS]:
-            answer = self._get_if_there(settings)
+            answer = self._get_if_there(settings, guessed=not named)
             if answer is not None:
                 return settings, answer
         return named, Answer({}, ("", ""), 0)
 
-    def _get_if_there(self, path: str) -> Answer | None:
+    def _get_if_there(self, path: str, *, guessed: bool = False) -> Answer | None:
+        """Read a resource that may not exist; a place that the BMC has not named may be refused in any way."""
         try:
             return self.get(path)
         except RedfishError as error:
-            if error.status not in (400, 404, 405):
+            if error.status not in (400, 404, 405) and (not guessed or error.status in (0, 401, 503)):
                 raise
             return None
 

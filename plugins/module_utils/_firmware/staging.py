@@ -169,7 +169,7 @@ def outcome_of(node: Node) -> str:
     plan = node.plan
     if plan.state == "differs":
         count = len(plan.of_state("differs", "comes", "staged", "conflict"))
-        return f"differs: {count} settings, {plan.reboots} reboot{'' if plan.reboots == 1 else 's'}"
+        return f"differs: {_counted(count, 'setting')}, {_counted(plan.reboots, 'reboot')}"
     if plan.lockdown and plan.state == "locked":
         return f"locked: {plan.lockdown}"
     if plan.state == "locked":
@@ -184,6 +184,10 @@ def outcome_of(node: Node) -> str:
         )
         return f"unsupported: {names([*unknown, *absent])}"
     return "compliant"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def stage(node: Node) -> bool:

@@ -29,7 +29,7 @@ ITEM = {
 }
 RESULT = {
     "state": "differs",
-    "outcome": "differs: 1 settings, 1 reboot",
+    "outcome": "differs: 1 setting, 1 reboot",
     "system": {"manufacturer": "Dell Inc.", "model": "PowerEdge R750", "bios_version": "1.8.2"},
     "attributes": [ITEM, {**ITEM, "attribute": "Sriov", "state": "ok"}, {**ITEM, "attribute": "Smt", "state": "kept"}],
 }
