@@ -36,6 +36,7 @@ SPEC = {
     "hosts": {"type": "list", "elements": "str", "required": True},
     "node_variable": {"type": "str", "required": True},
     "verify_variable": {"type": "str", "required": True},
+    "firmware_variable": {"type": "str"},
     "folder": {"type": "path", "default": ""},
     "latency_folder": {"type": "path", "default": ""},
     "title": {"type": "str", "default": "Real-time nodes"},
@@ -91,6 +92,8 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> dict[str, Any
     read, verified = _plain(variables.get(options["node_variable"])), _plain(variables.get(options["verify_variable"]))
     read = read if isinstance(read, Mapping) else {}
     node: dict[str, Any] = {"info": read.get("node"), "unreachable": bool(read.get("unreachable")), "error": _reason(read)}
+    if options["firmware_variable"]:
+        node["firmware"] = _plain(variables.get(options["firmware_variable"]))
     if isinstance(verified, Mapping) and not verified.get("skipped"):
         node["verify"] = (
             verified if "findings" in verified else {"error": _reason(verified) or "it was not compared with its partition file"}

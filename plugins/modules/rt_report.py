@@ -31,6 +31,9 @@ options:
     description: Name of the variable in which each host keeps the result of its verification; a host without it was not compared.
     type: str
     required: true
+  firmware_variable:
+    description: Name of the variable in which each host keeps its result of M(realtime.kvm.bios_baseline_info); a host without it was not asked.
+    type: str
   folder:
     description:
       - Folder on the controller for C(report.html), C(accounting.json) and C(accounting.csv); it is made, and files there are replaced.

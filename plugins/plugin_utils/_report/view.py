@@ -20,6 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._tables import natura
 
 from .accounting import SUMS, Account, Holding, sums
 from .facts import memory_of, since_of
+from .firmware import firmware_of
 from .latency import histogram, maximum_text, series, trend, verdict_text
 from .map import cpu_map, segments
 
@@ -47,7 +48,7 @@ _RANK = {word: rank for rank, words in enumerate(_SEVERITIES) for word in words}
 class Input:
     """The input of a report."""
 
-    nodes: Mapping[str, Mapping[str, Any]]  # by host: info, verify, unreachable, error
+    nodes: Mapping[str, Mapping[str, Any]]  # by host: info, verify, firmware, unreachable, error
     generated: str
     results: Sequence[Mapping[str, Any]] = ()
     rejected: Sequence[Mapping[str, str]] = ()  # file and reason
@@ -167,6 +168,7 @@ def _node(number: int, host: str, node: Mapping[str, Any], books: Books, latency
         "reason": reason,
         "findings": findings,
         "latency": latency,
+        "firmware": firmware_of(node.get("firmware")),
         "known": host in books.shown,
         "realtime": {"capacity": 0, "used": 0, "stranded": 0, "free": 0},
         "largest": {"vcpus": 0, "memory_mib": 0},
@@ -413,7 +415,12 @@ def accounting_document(given: Input, books: Books) -> dict[str, Any]:
     for host, node in sorted(given.nodes.items(), key=_by_name):
         account = books.accounts.get(host)
         state, reason = state_of(node, findings_of(node.get("verify")), books.broken.get(host, ""))
-        entry: dict[str, Any] = {"state": state, "reason": reason}
+        firmware = firmware_of(node.get("firmware"))
+        entry: dict[str, Any] = {
+            "state": state,
+            "reason": reason,
+            "firmware": {key: firmware[key] for key in ("state", "outcome")},
+        }
         if account is not None:
             entry.update(read=account.info.get("read", ""), capacity=account.capacity)
             entry["holdings"] = [_plain(row) for row in account.holdings]

@@ -26,7 +26,7 @@ def test_what_a_bmc_says(bmc):
     assert (firmware.system, firmware.manufacturer, firmware.power) == ("1", "M", "On")
     assert firmware.current == {"Smt": "On", "Numa": 1}
     assert firmware.pending == {"Smt": "Off"}, "what differs, of what the BIOS has"
-    assert (firmware.settings, firmware.etag, firmware.notes) == (SETTINGS, "e1", ())
+    assert (firmware.settings, firmware.etags, firmware.notes) == (SETTINGS, ("", "e1"), ())
     assert list(firmware.registry.attributes) == ["Smt"]
     assert bmc().read(registry=False).registry is None
 
@@ -145,7 +145,7 @@ def test_of_many_systems_no_more_than_two_documents_are_held(bmc, monkeypatch, b
         body = Body({"Bios": {"@odata.id": BIOS}} if bios else {})
         held.add(body)
         most = max(most, len(held))
-        return Answer(body, "", 200)
+        return Answer(body, ("", ""), 200)
 
     monkeypatch.setattr(redfish, "get", counted)
     with pytest.raises(RedfishError, match="has several systems"):
