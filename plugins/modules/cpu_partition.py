@@ -187,6 +187,10 @@ deferred:
   description: Whether the run-time settings wait for a reboot; the boot service then makes them.
   returned: success, unless O(state=recovered)
   type: bool
+documented:
+  description: Whether the document had this partition before the run. Other modules refuse to change a node whose document has another one.
+  returned: success, unless O(state=recovered)
+  type: bool
 not_at_runtime:
   description: With O(isolation=runtime), the kernel arguments that would quiet the isolated CPUs further, which the kernel takes only at boot.
   returned: success, unless O(state=recovered)

@@ -33,6 +33,16 @@ def test_a_plan_above_the_limit_is_shown_and_no_node_is_touched(nodes, playbook,
     assert [call for call in calls if call["check"] and "max_disruption" in call] == [], "a preflight has no limit"
 
 
+@pytest.mark.parametrize("strategy", ["free", "host_pinned"])
+def test_a_plan_above_the_limit_of_one_node_keeps_all_nodes_untouched_with_every_strategy(nodes, monkeypatch, strategy):
+    monkeypatch.setenv("ANSIBLE_STRATEGY", strategy)
+    limit = "{{ 'none' if inventory_hostname == 'node2' else 'reboot' }}"
+    code, said, calls = nodes.run("realtime.kvm.guests", {"kvm_host": "stall"}, realtime_max_disruption=limit)
+    assert code != 0
+    assert "node2: realtime_max_disruption is none, but the plan needs more: kvm_host (stall)" in said
+    assert [call["module"] for call in calls if not call["check"]] == []
+
+
 SEQUENCE = "\x1b]0;owned\x07"
 
 

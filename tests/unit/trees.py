@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -12,9 +13,12 @@ import traceback
 from pathlib import Path
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from property.machines import regular
 
 KILLED = 99
@@ -66,6 +70,12 @@ def memory_files(total, free=None, pages=None):
 def plan(intent=None, **shape):
     """The partition of that machine; by default CPU 0 keeps house and 1-3 are realtime."""
     return plan_partition(build_topology(machine_files(**shape)), intent or Intent())
+
+
+def documented(partition):
+    """The partition's document, as a file of the node; the partition is one, or the document itself."""
+    document = to_document(partition) if isinstance(partition, Partition) else partition
+    return {DOCUMENT: json.dumps(document)}
 
 
 def texts(partition):

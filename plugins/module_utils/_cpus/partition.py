@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .answers import answering, plain
-from .cpulist import parse_cpulist
+from .cpulist import format_cpulist, parse_cpulist
 from .errors import RefusalError
 
 SCHEMA = 1
@@ -51,6 +51,15 @@ class Partition:
     def unisolated(self) -> frozenset[int]:
         """Where ordinary work may run: housekeeping and shared CPUs."""
         return self.sets["housekeeping"] | self.sets["shared"]
+
+    def is_same(self, other: Partition) -> bool:
+        """Whether every CPU of the same machine has the same job; warnings are for people."""
+        return replace(self, warnings=()) == replace(other, warnings=())
+
+    def describe(self) -> str:
+        """Return the sets and the mode in a few words, for messages."""
+        sets = [f"{name} {format_cpulist(self.sets[name])}" for name in SETS if self.sets[name]]
+        return f"{', '.join(sets)} (isolation {self.isolation}, smt {self.smt})"
 
 
 def partition_from_document(document: Mapping[str, Any]) -> Partition:

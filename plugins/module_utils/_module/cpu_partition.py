@@ -100,6 +100,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         plan_slices(host, partition)
     else:
         host.restore_files(only=DROP_INS.values())
+    documented = _is_documented(host, partition)
     document = json.dumps(to_document(partition), indent=1, sort_keys=True) + "\n"
     host.set_file(DOCUMENT, document.encode(), reason="the partition file")
     plan_service(host)
@@ -116,9 +117,19 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         "policies": policies,
         "hardware_watchdog": hardware_watchdog,
         "deferred": waits,
+        "documented": documented,
         "not_at_runtime": _not_at_runtime(host, partition),
     }
     return Outcome(results, after=partial(_settle, edges, topology, partition, options))
+
+
+def _is_documented(host: Host, partition: Partition) -> bool:
+    """Whether the node's document has had this partition before, so that other modules can work from it without this one."""
+    try:
+        found = read_partition(host)
+    except PartitionError:
+        return False  # it is written again
+    return found is not None and found.is_same(partition)
 
 
 def _policies_before(host: Host) -> dict[str, str]:
@@ -182,6 +193,7 @@ def _undo(host: Host, runner: Runner) -> Outcome:
             "policies": [],
             "hardware_watchdog": "",
             "deferred": False,
+            "documented": partition is not None,
             "not_at_runtime": [],
         }
     )

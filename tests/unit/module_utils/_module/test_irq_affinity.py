@@ -19,14 +19,17 @@ from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher i
 from ansible_collections.realtime.kvm.plugins.module_utils._module import irq_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.features import KNOBS, PARTITION, text
-from unit.trees import fill, machine_files, plan, refuse_writes, snapshot, writable
+from unit.trees import documented, fill, machine_files, plan, refuse_writes, snapshot, writable
 
 PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False, "watcher": False}
 
 
 @pytest.fixture(name="root")
 def _root(tmp_path):
-    return fill(tmp_path, {**machine_files(isolated="1-3"), **KNOBS, "/var/lib/": None, "/etc/systemd/system/": None})
+    return fill(
+        tmp_path,
+        {**machine_files(isolated="1-3"), **KNOBS, "/var/lib/": None, **documented(PARTITION), "/etc/systemd/system/": None},
+    )
 
 
 def run(root, *, check_mode=False, **parameters):
@@ -88,6 +91,7 @@ def test_irqbalance_is_told_only_where_that_is_wanted(root, wanted):
 
 
 def test_a_partition_of_another_topology_is_refused_before_any_change(root):
+    fill(root, documented(plan(cores=3)))
     before = snapshot(root)
     with pytest.raises(PartitionError, match="another topology"):
         run(root, partition=to_document(plan(cores=3)))
@@ -122,6 +126,7 @@ def test_a_partition_without_isolated_cpus_leaves_only_its_options(root):
     run(root, **given)
     assert [text(root, path) for path in ("/proc/irq/9/smp_affinity_list", queue)] == ["0", "00000001"]
     nothing = {**given, "partition": to_document(plan(Intent(realtime="0")))}
+    fill(root, documented(nothing["partition"]))
     predicted = run(root, check_mode=True, **nothing)
     assert run(root, **nothing)["changes"] == predicted["changes"]
     restored = ("/proc/irq/9/smp_affinity_list", "/proc/irq/default_smp_affinity", queue)

@@ -12,7 +12,13 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from unit.calls import PARTITION
-from unit.trees import fill, plan, snapshot
+from unit.trees import documented, fill, plan, snapshot
+
+
+@pytest.fixture(autouse=True)
+def _documented(request):
+    if "tree" in request.fixturenames:
+        fill(request.getfixturevalue("tree"), documented(PARTITION))
 
 
 def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):

@@ -27,7 +27,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import 
 from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK
 from ansible_collections.realtime.kvm.plugins.modules import kernel_arguments, kvm_host
 from unit.menus import MakeConfig
-from unit.trees import fill, machine_files, memory_files, snapshot
+from unit.trees import documented, fill, machine_files, memory_files, snapshot
 
 SHAPE = {"nodes": 2, "cores": 4, "threads": 1}
 TOPOLOGY = build_topology(machine_files(**SHAPE))
@@ -221,6 +221,7 @@ class Commands:
 def _node(tmp_path, monkeypatch):
     files = {
         **machine(),
+        **documented(PARTITION),
         "/dev/kvm": "",
         "/usr/sbin/grub-mkconfig": "",
         "/etc/default/grub.d/": None,
