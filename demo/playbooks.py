@@ -112,7 +112,7 @@ def failure(event: Mapping[str, Any]) -> str:
     message = event["msg"]
     text = "\n".join(map(str, message)) if isinstance(message, list) else str(message)
     errors = event["stderr"].strip()
-    if errors and text == "non-zero return code":
+    if errors and "non-zero return code" in text:
         text = ""
     return "\n".join(filter(None, [f"{event['host']}: {event['name']}:", text, errors]))
 
