@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,16 +73,34 @@ def find_needs(nodes: list[str]) -> Needs:
     )
 
 
-def described_nodes(text: str) -> dict[str, int]:
-    """Return the memory in MiB of each node in the text of the lab's inventory."""
-    found: dict[str, int] = {}
-    name = ""
+@dataclass
+class Node:
+    """A node of the lab: its memory in MiB, and the port of this machine that leads to it."""
+
+    memory: int = 0
+    port: int = 0
+
+
+def described_nodes(text: str) -> dict[str, Node]:
+    """Return the nodes in the text of the lab's inventory."""
+    found: dict[str, Node] = {}
+    node = Node()
+    first = int(os.environ.get("LAB_PORT") or 2200)
     for line in text.splitlines():
         if start := re.match(r" {4}(\w+):$", line):
-            name = start[1]
+            node = found[start[1]] = Node()
         elif memory := re.match(r" +lab_memory_mib: (\d+)$", line):
-            found[name] = int(memory[1])
+            node.memory = int(memory[1])
+        elif port := re.match(r' +ansible_port: "\{\{ lab_port \+ (\d+) \}\}"$', line):
+            node.port = first + int(port[1])
     return found
+
+
+def is_taken(port: int) -> bool:
+    """Whether a program listens at a port of this machine."""
+    with socket.socket() as client:
+        client.settimeout(2)
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_memory_mib() -> int:

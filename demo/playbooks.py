@@ -111,7 +111,10 @@ def failure(event: Mapping[str, Any]) -> str:
     """Return what failed, in words."""
     message = event["msg"]
     text = "\n".join(map(str, message)) if isinstance(message, list) else str(message)
-    return "\n".join(filter(None, [f"{event['host']}: {event['name']}:", text, event["stderr"].strip()]))
+    errors = event["stderr"].strip()
+    if errors and "non-zero return code" in text:
+        text = ""
+    return "\n".join(filter(None, [f"{event['host']}: {event['name']}:", text, errors]))
 
 
 def run_playbook(progress: Progress, log: Path, path: Path, arguments: Sequence[str]) -> Reader:

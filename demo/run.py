@@ -57,7 +57,7 @@ NETWORK = ("packages", "python", "qemu", "image")
 def steps_of(needs: machine.Needs, *, kvm: bool) -> list[Step]:
     """Return the steps that are to be expected."""
     absent = {"packages": not needs.packages, "python": not needs.ansible, "image": not needs.images}
-    absent["kvm"] = "LAB_ACCEL" in os.environ
+    absent["kvm"] = bool(os.environ.get("LAB_ACCEL"))
     absent["qemu"] = kvm or not needs.images  # it is unpacked with the first image
     found = []
     for name, (title, first, again) in STEPS.items():
@@ -75,7 +75,10 @@ def demo(nodes: list[str]) -> None:
     if unknown := [node for node in nodes if node not in known]:
         raise StopError(wrapped(f"NODES: {', '.join(unknown)} is no node of the lab; there are {', '.join(known)}."))
     needs, lab = machine.find_needs(nodes), machine.lab_folder()
-    memory = sum(known[node] for node in nodes)
+    memory = sum(known[node].memory for node in nodes)
+    if taken := [known[node].port for node in nodes if needs.nodes and machine.is_taken(known[node].port)]:
+        text = f"Another program, perhaps another lab, listens at port {taken[0]} of this machine, where the node would."
+        raise StopError(wrapped(f"{text} End it, or let the nodes take other ports: LAB_PORT=2300 make demo"))
     state = lab / "demo.json"
     closed = machine.kvm_opens()
     given = os.environ.get("LAB_ACCEL", "")

@@ -112,7 +112,7 @@ def test_a_log_gets_a_line_a_minute():
     run = Run()
     run.progress.tick()
     run.progress.begin("boot")
-    for _ in range(90):
+    for _second in range(90):
         run.after(1).tick()
     assert run.lines[1:] == ["   60 s so far, about 90 s left in all".replace("90 s", "2 min")]
 
@@ -120,7 +120,7 @@ def test_a_log_gets_a_line_a_minute():
 def test_a_terminal_gets_one_line_that_is_written_again():
     run = Run(terminal=True)
     run.progress.begin("boot")
-    for _ in range(90):
+    for _second in range(90):
         run.after(1).tick()
     run.progress.end("ready")
     text = run.out.getvalue()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import tarfile
 from pathlib import Path
 
@@ -24,7 +25,8 @@ AGAIN = Needs((), ansible=False, images=False, nodes=False)
 def _plenty(monkeypatch):
     monkeypatch.setattr(machine, "free_memory_mib", lambda: 16000)
     monkeypatch.setattr(machine, "free_disk_mb", lambda _folder: 100000)
-    monkeypatch.delenv("LAB_ACCEL", raising=False)
+    for name in ("LAB_ACCEL", "LAB_DIR", "LAB_PORT"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_the_first_run_says_what_it_takes():
@@ -92,7 +94,24 @@ def test_what_is_known_of_kvm_before_qemu_is_there():
 
 def test_the_nodes_of_the_lab_and_their_memory():
     known = machine.described_nodes((ROOT / demo.INVENTORY).read_text(encoding="utf-8"))
-    assert known == {"node1": 4096, "node2": 3072, "node3": 3072}
+    assert {name: (node.memory, node.port) for name, node in known.items()} == {
+        "node1": (4096, 2201),
+        "node2": (3072, 2202),
+        "node3": (3072, 2203),
+    }
+
+
+def test_a_port_that_another_program_has_is_refused_before_anything_is_installed(monkeypatch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setenv("LAB_PORT", str(port - 1))
+        monkeypatch.setattr(machine, "find_needs", lambda _nodes: FRESH)
+        with pytest.raises(StopError) as stopped:
+            demo.demo(["node1"])
+        assert f"port {port} " in stopped.value.lines[0]
+    assert not machine.is_taken(port)
 
 
 def test_another_node_or_processor_is_refused_at_once(monkeypatch):
