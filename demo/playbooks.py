@@ -36,7 +36,7 @@ MARKS = (
     ("site.yml", "Reboot the nodes that need it, a batch at a time", "Boot | Reboot", "reboot"),  # only where one is needed
     ("site.yml", "Configure switch and guests of the nodes that need no reboot", "ovs_dpdk", "switch"),
     ("site.yml", "Configure switch and guests of the nodes that need no reboot", "rt_guest", "guests"),
-    ("site.yml", "Compare the nodes with their documents", "", "verify"),
+    ("site.yml", "Compare the nodes with their partition files", "", "verify"),
     ("report.yml", "", "", "report"),
 )
 #: The playbooks whose own words a person reads.

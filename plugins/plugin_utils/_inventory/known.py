@@ -28,6 +28,7 @@ EMPTY_IS_DEFAULT = frozenset({"realtime_unreachable", "realtime_update_serial", 
 SET = frozenset(
     {
         "packages_holds_result",
+        "packages_undo_result",
         "packages_update_result",
         "realtime_bios",
         "realtime_drift",

@@ -72,7 +72,7 @@ def test_a_playbook_moves_from_step_to_step():
         {"event": "task", "name": "x", "role": "kvm_host"},
         {"event": "task", "name": "x", "role": "packages"},  # belongs to the role that includes it
         {"event": "task", "name": "x", "role": "rt_kernel"},
-        {"event": "play", "name": "Compare the nodes with their documents"},
+        {"event": "play", "name": "Compare the nodes with their partition files"},
         {"event": "task", "name": "x", "role": "rt_verify"},
     ]
     for event in events:

@@ -88,6 +88,8 @@ def test_one_table_names_the_module_of_each_role():
         called[role] = set(re.findall(r"^ +realtime\.kvm\.(\w+):", text, re.MULTILINE))
     assert sorted(documented) == ROLES
     everything = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
-    assert set().union(*documented.values()) == everything, "each module is in the table"
+    assert set().union(*documented.values()) == everything - {"rt_inventory"}, (
+        "each module is in the table; playbooks call that one"
+    )
     for role, modules in called.items():
         assert modules - {"cpu_partition_info", "kernel_arguments", "bmc_reset"} <= documented[role], role

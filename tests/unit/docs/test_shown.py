@@ -226,7 +226,7 @@ def test_the_tarball_that_is_installed_is_the_one_that_is_built(command):
 )
 def test_make_has_the_target(target, tmp_path):
     """On a copy of the Makefile, since make runs lines that call make even with -n."""
-    for name in ("Makefile", "requirements-dev.txt", "requirements.txt", "requirements-mutation.txt"):
+    for name in ("Makefile", "requirements-dev.txt", "requirements-run.txt", "requirements.txt", "requirements-mutation.txt"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, tmp_path / name)
     command = ["make", "-n", target, "MAKE=true", f"PYTHON={sys.executable}"]
