@@ -103,7 +103,7 @@ class Check:
         try:
             return self._inventory.raw(host)
         except AnsibleError as error:
-            self.refusals.add(host, f"its variables cannot be read: {str(error).splitlines()[0]}")
+            self.refusals.add(host, f"the variables cannot be read: {str(error).splitlines()[0]}")
             return {}
 
     def _raw_beyond(self, host: str) -> Mapping[str, Any]:

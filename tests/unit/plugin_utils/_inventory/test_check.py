@@ -179,7 +179,7 @@ def test_hosts_of_the_run_that_cannot_be_read_are_refused_beside_the_others():
     check.variables()
     assert check.refusals.lines() == [
         "kvm1: cpu_partition_smt must be one of: together, single, got: both",
-        "kvm2, kvm3: its variables cannot be read: no vault secrets found",
+        "kvm2, kvm3: the variables cannot be read: no vault secrets found",
     ]
 
 
