@@ -46,9 +46,9 @@ class Check:
     def __init__(self, inventory: Inventory, known: Known) -> None:
         self._inventory, self._known = inventory, known
         self._play = inventory.play or {}
-        self._hosts = {host: inventory.raw(host) for host in sorted(inventory.asked, key=natural)}
         self._workers: dict[str, Worked] = {}
         self.refusals = Refusals()
+        self._hosts = {host: self._raw(host) for host in sorted(inventory.asked, key=natural)}
         self.unknown = False  # whether a name was refused
         self.guests_read = 0
         self.unread: list[str] = []  # hosts beyond the run whose variables cannot be read
@@ -98,6 +98,13 @@ class Check:
                 found[host] = raw
             seen.add(listed)
         return found
+
+    def _raw(self, host: str) -> Mapping[str, Any]:
+        try:
+            return self._inventory.raw(host)
+        except AnsibleError as error:
+            self.refusals.add(host, f"the variables cannot be read: {str(error).splitlines()[0]}")
+            return {}
 
     def _raw_beyond(self, host: str) -> Mapping[str, Any]:
         try:

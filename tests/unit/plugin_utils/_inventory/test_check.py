@@ -169,6 +169,20 @@ def test_hosts_beyond_the_run_that_cannot_be_read_are_named():
     ]
 
 
+def test_hosts_of_the_run_that_cannot_be_read_are_refused_beside_the_others():
+    def raw(host):
+        if host == "kvm1":
+            return {"cpu_partition_smt": "both"}
+        raise AnsibleError("no vault secrets found\nat line 1")
+
+    check = Check(Inventory(raw, worked, ["kvm3", "kvm1", "kvm2"]), KNOWN)
+    check.variables()
+    assert check.refusals.lines() == [
+        "kvm1: cpu_partition_smt must be one of: together, single, got: both",
+        "kvm2, kvm3: the variables cannot be read: no vault secrets found",
+    ]
+
+
 def test_a_list_that_two_nodes_share_is_refused():
     common = {"realtime_guests": [plc("a")]}
     for asked in (["kvm1"], ["kvm1", "kvm2"]):
