@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -17,6 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._host import files as host_files
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from property.machines import regular
@@ -97,6 +99,19 @@ def refuse_writes(monkeypatch, paths, number):
         return real(name, mode, *rest, **options)
 
     monkeypatch.setattr("builtins.open", refusing)
+
+
+def refuse_reads(monkeypatch, *paths, number=errno.EIO):
+    """Let the kernel refuse to read these files; return a function that ends it."""
+    real, refused = host_files.read_file, set(paths)
+
+    def read(full, most=None):
+        if any(full.endswith(path) for path in refused):
+            raise OSError(number, os.strerror(number))
+        return real(full, most)
+
+    monkeypatch.setattr(host_files, "read_file", read)
+    return refused.clear
 
 
 def snapshot(root):

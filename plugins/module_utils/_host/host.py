@@ -81,6 +81,16 @@ class Host(Planner):
         except OSError:  # kernel files of absent features: EINVAL, EIO, ENODEV, EOPNOTSUPP, EPERM
             return None
 
+    def read_whole(self, path: str) -> bytes | None:
+        """Return the content of a file that is going to be replaced, None where there is none; ``HostError`` where it cannot be read.
+
+        It must not count as absent: what somebody else wrote in it would be lost, and undo would remove it.
+        """
+        content = self.read_bytes(path)
+        if content is None and os.path.exists(self.path(path)):
+            raise HostError(f"{path} exists, but cannot be read, so it is not replaced; repair it or move it away")
+        return content
+
     def read(self, path: str) -> str | None:
         content = self.read_bytes(path)
         return None if content is None else content.decode(errors="replace")
@@ -245,12 +255,12 @@ class Host(Planner):
         self, path: str, content: bytes | None, *, mode: int = 0o644, disruption: str = "none", reason: str = ""
     ) -> None:
         """Plan that a file holds ``content`` (None: does not exist)."""
-        before = self.read_bytes(path)
+        link = files.read_link(self.path(path))
+        before = self.read_whole(path) if link is None else self.read_bytes(path)
         if before == content:
             return
         change = Change(path, _printable(before), _printable(content), disruption, reason)
         make = partial(self.write_file, path, content, mode)
-        link = files.read_link(self.path(path))
         if link is not None:  # the write replaces the link, so the link is the original, not its target
             self.change(change, make, kind="link", original={"link": link})
             return
@@ -342,6 +352,12 @@ class Host(Planner):
             if resource in planned or (only is not None and resource not in only):
                 continue
             current = self.value(resource)
+            if current is None and self.exists(resource):
+                self.notes.append(
+                    f"{resource} cannot be read now (is its CPU off?), so its former value {original} is not restored; run undo again when "
+                    "it can be read, or reboot"
+                )
+                continue
             gone = current is None  # the device or the feature no longer exists
             change = None if gone or current == original else Change(resource, current, original, reason="restored")
             self.restore(change, resource, partial(self.write_value, resource, original), until_boot=True)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
@@ -12,7 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DO
 from ansible_collections.realtime.kvm.plugins.module_utils._module import cpu_power
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.features import CPU, KNOBS, OPTIONS, PARTITION, text
-from unit.trees import documented, fill, machine_files, plan, snapshot, writable
+from unit.trees import documented, fill, machine_files, plan, refuse_reads, snapshot, writable
 
 PARAMETERS = {"state": "present", "partition": to_document(PARTITION), **OPTIONS["cpu_power"]}
 
@@ -60,3 +62,14 @@ def test_without_a_partition_nothing_is_planned(root):
     (root / DOCUMENT[1:]).unlink()
     with pytest.raises(PartitionError, match="run the cpu_partition role"):
         run(root, partition=None)
+
+
+def test_undo_while_a_cpu_is_off_keeps_its_governor_in_mind(root, monkeypatch):
+    path = f"{CPU}/cpufreq/policy0/scaling_governor"
+    run(root)
+    again = refuse_reads(monkeypatch, path, number=errno.EBUSY)
+    run(root, state="absent")
+    again()  # the CPU is on again, with the governor that it had
+    assert text(root, path) == "performance"
+    assert [change["resource"] for change in run(root, state="absent")["changes"]] == [path]
+    assert text(root, path) == "powersave"
