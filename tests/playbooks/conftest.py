@@ -46,7 +46,7 @@ if left_off and name == "cpu_partition" and state == "present":  # until a call 
         sys.exit(1)
 with open({log!r}) as stream:
     rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line).get("check") for line in stream)
-disruption = answers.get(name)
+disruption = answers.get(name) if given.get("priority_limit") != answers.get("calm", -1) else None
 changes = [{{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}}] if disruption else []
 kernel = {{"release": "6.1", "matches": True, "tokens": []}}
 print(json.dumps({{
@@ -67,7 +67,9 @@ PACKAGES = """---
 
 - name: Say that it was done
   ansible.builtin.set_fact:
-    packages_result: {changed: "{{ not packages_preflight }}"}
+    packages_result:
+      changed: "{{ not packages_preflight }}"
+      stdout: "{{ packages_names | map('regex_replace', '$', ' (1.0 x)') | map('regex_replace', '^', 'Inst ') | join('\\n') }}"
 """
 #: Whatever changes a node has a stand-in, since the node is this machine. bios_baseline talks to the BMC that a test names.
 CHANGING = {
@@ -145,6 +147,7 @@ class Nodes:
 
     def __init__(self, folder, collections):
         self.folder, self.collections = folder, collections
+        self.lines = []  # of the last run
         self.log, self.answers = folder / "log", folder / "answers.json"
         self.base = collections / "ansible_collections" / "realtime" / "kvm"
         for name in MODULES:
@@ -176,6 +179,7 @@ class Nodes:
             "ansible_python_interpreter": sys.executable,
             "ansible_become": False,
             "realtime_guests": [{"name": "plc1"}],
+            "realtime_plan_folder": str(self.folder / "plan"),
         }
         inventory = self.folder / "hosts.yml"
         hosts = {"node1": {}, "node2": {}, **{name: {"ansible_connection": "realtime.kvm.down"} for name in down}}
@@ -200,6 +204,7 @@ class Nodes:
             timeout=900,  # beside a lab
             check=False,
         )
+        self.lines = (done.stdout + done.stderr).splitlines()
         said = " ".join((done.stdout + done.stderr).split())
         assert "Traceback" not in said
         return done.returncode, said, [json.loads(line) for line in self.log.read_text().splitlines()]

@@ -16,6 +16,7 @@ from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.change import Change
 from .._interrupts.affinity import Interrupt, stuck
+from .._tables import paragraph
 from .rules import RULES, rank
 
 #: The most characters of a text of several lines that a finding shows.
@@ -53,10 +54,18 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda finding: rank(finding.severity))
 
 
-def finding_rows(findings: Iterable[Finding]) -> list[list[str]]:
-    """Return the cells of a table for people, its header first; an empty list without findings."""
-    rows = [[item.severity, item.rule, item.resource, item.expected, item.actual, item.remedy] for item in findings]
-    return [["severity", "rule", "what", "expected", "actual", "remedy"], *rows] if rows else []
+def finding_lines(findings: Iterable[Finding]) -> list[str]:
+    """Return findings as text for people: what must hold, then each place where it does not, and the remedy."""
+    by_rule: dict[str, list[Finding]] = {}
+    for item in findings:
+        by_rule.setdefault(item.rule, []).append(item)
+    lines: list[str] = []
+    for rule, found in by_rule.items():
+        lines += paragraph(f"{RULES[rule].severity}: {RULES[rule].meaning} ({rule})")
+        for item in found:
+            lines += paragraph(f"{item.resource}: {item.actual}; expected: {item.expected}", "  ", "    ")
+            lines += paragraph(f"remedy: {item.remedy}", "    ", "      ")
+    return lines
 
 
 def rule_of(change: Change) -> str:

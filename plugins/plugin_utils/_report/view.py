@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain, reason_of
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 from .accounting import SUMS, Account, Holding, sums
 from .facts import memory_of, since_of
@@ -29,11 +30,14 @@ INFO_FORMAT = 1
 _MOST_REASONS, _MOST_WORDS = 50, 2000
 #: No counter and no amount of a machine is larger.
 _MOST = 1 << 64
+#: The part of rt_node_info's result that a node lacks which was never configured.
+DOCUMENT = "partition document"
 _MISSING = [{"part": str, "state": str, "reason": str}]
 STATES = {
     "ok": ("✔", "as its document says"),
     "findings": ("▲", "differs from its document"),
     "half": ("◐", "half-configured"),
+    "new": ("○", "not configured"),
     "failed": ("✖", "could not be read"),
     "unreachable": ("✖", "unreachable"),
 }
@@ -69,7 +73,8 @@ class Books:
 def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
     """Return the accounting of the nodes with a usable result."""
     books = Books()
-    for host, node in sorted(nodes.items()):
+    for host in sorted(nodes, key=natural):
+        node = nodes[host]
         info = node.get("info")
         if not info:
             continue
@@ -140,7 +145,10 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if not info:
         return "failed", str(node.get("error") or "it returned no result")
     missing = info.get("missing") or []
-    serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition document"]
+    untouched = [item["reason"] for item in missing if item["part"] == DOCUMENT and item["state"] == "absent"]
+    if untouched:
+        return "new", untouched[0]
+    serious = [item for item in missing if item["state"] == "broken"]
     if serious:
         return "half", "; ".join(f"{item['part']}: {item['reason']}" for item in serious)
     if "findings" not in verify:
@@ -320,7 +328,8 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
     for item in latency:
         by_host.setdefault(item["host"], []).append(item)
     nodes = [
-        _node(number, host, node, books, by_host.get(host, [])) for number, (host, node) in enumerate(sorted(given.nodes.items()))
+        _node(number, host, given.nodes[host], books, by_host.get(host, []))
+        for number, host in enumerate(sorted(given.nodes, key=natural))
     ]
     ids = {node["host"]: node["id"] for node in nodes}
     holdings = books.holdings
@@ -343,7 +352,7 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
 
 def _listed(node: Mapping[str, Any], guest: Mapping[str, Any]) -> list[Any]:
     """Return a guest as a row of the table of all guests; the page has them as JSON."""
-    keys = ("owner", "project", "class", "state", "own", "shared", "memory", "ports", "since")
+    keys = ("own", "state", "shared", "memory", "ports", "owner", "project", "class", "since")
     return [guest["name"], node["host"], *(guest[key] for key in keys), guest["memory_mib"], node["id"]]
 
 
@@ -373,7 +382,7 @@ def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for finding in node["findings"]:
             found.setdefault((finding["rule"], finding["severity"]), []).append(node["host"])
     rows = [
-        {"rule": rule, "severity": severity, "findings": len(hosts), "nodes": sorted(set(hosts))}
+        {"rule": rule, "severity": severity, "findings": len(hosts), "nodes": sorted(set(hosts), key=natural)}
         for (rule, severity), hosts in found.items()
     ]
     return sorted(rows, key=lambda row: (_RANK.get(row["severity"].lower(), 1), -row["findings"], row["rule"]))
@@ -385,7 +394,8 @@ def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def accounting_document(given: Input, books: Books) -> dict[str, Any]:
     """Return the accounting as plain data: the JSON file."""
     nodes = {}
-    for host, node in sorted(given.nodes.items()):
+    for host in sorted(given.nodes, key=natural):
+        node = given.nodes[host]
         account = books.accounts.get(host)
         state, reason = state_of(node, findings_of(node.get("verify")), books.broken.get(host, ""))
         entry: dict[str, Any] = {"state": state, "reason": reason}
@@ -420,9 +430,9 @@ SUM_TITLES = dict(
     zip(
         SUMS,
         (
+            "Own CPUs",
             "Guests",
             "Nodes",
-            "Own CPUs",
             "Shared vCPUs",
             "Memory",
             "Huge pages",

@@ -59,13 +59,14 @@ def test_variables_that_pages_name_exist(page):
     known |= {f"{role}_result" for role in ROLES} | {
         "rt_kernel_reboot_required",
         "packages_holds_result",
+        "packages_planned",
         "packages_update_result",
         "realtime_bios",
         "realtime_drift",
         "realtime_latency",
         "realtime_partition",
     }
-    known |= {"realtime_nodes", "cpu_partition_info", "rt_latency_run", *ROLES}
+    known |= {"realtime_nodes", "cpu_partition_info", "rt_latency_run", "rt_plan_report", "rt_recap", "rt_show", *ROLES}
     known.add("realtime_kvm_trial")  # a variable of GRUB's environment block
     prefixes = "|".join([*ROLES, "realtime"])
     named = set(re.findall(rf"`((?:{prefixes})_\w+)", page.read_text(encoding="utf-8")))

@@ -16,7 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
     check_kernel,
     check_managed,
     check_task,
-    finding_rows,
+    finding_lines,
     in_order,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
@@ -135,8 +135,28 @@ def test_findings_carry_severity_and_source_and_stand_worst_first():
     assert error.to_dict() == {
         "severity": "error", "rule": "setting", "resource": "r", "expected": "e", "actual": "a", "remedy": "m", "source": "docs/settings.md",
     }  # fmt: skip
-    assert finding_rows([]) == []
-    assert finding_rows([error])[1] == ["error", "setting", "r", "e", "a", "m"]
+
+
+def test_findings_as_text_say_what_must_hold_where_it_does_not_and_the_remedy():
+    assert finding_lines([]) == []
+    same = Finding("setting", "/proc/sys/vm/stat_interval", "120", "1", "run the cpu_partition role")
+    other = Finding("setting", "\x1b[2J", "x" * 300, "a", "m")
+    remark = Finding(
+        "pmd-remote", "plc1.control", "a poll-mode thread on NUMA node 0", "CPU 9 on node 1", "add dataplane CPUs on that node"
+    )
+    lines = finding_lines([same, other, remark])
+    assert lines[:3] == [
+        "error: Kernel settings have the values of the roles. (setting)",
+        "  /proc/sys/vm/stat_interval: 1; expected: 120",
+        "    remedy: run the cpu_partition role",
+    ]
+    assert lines[-3:] == [
+        "info: Ports are polled from their own NUMA node. (pmd-remote)",
+        "  plc1.control: CPU 9 on node 1; expected: a poll-mode thread on NUMA node 0",
+        "    remedy: add dataplane CPUs on that node",
+    ]
+    assert max(map(len, lines)) <= 118
+    assert all(line.isprintable() for line in lines)
 
 
 def test_a_finding_of_an_unknown_rule_has_no_severity():

@@ -43,8 +43,13 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
         ),
         (
             {"info": {"missing": [{"part": "partition document", "state": "absent", "reason": "none"}]}},
+            "new",
+            "none",
+        ),
+        (
+            {"info": {"missing": [{"part": "partition document", "state": "broken", "reason": "damaged"}]}},
             "half",
-            "partition document: none",
+            "partition document: damaged",
         ),
     ],
 )
@@ -52,6 +57,16 @@ def test_state_of_a_node(node, state, reason):
     found = state_of(node, findings_of(node.get("verify")))
     assert found[0] == state
     assert reason in found[1]
+
+
+def test_nodes_stand_as_people_count():
+    nodes = {name: {"info": node_info(name, SPECS), "verify": {"findings": [FINDING]}} for name in ("h10", "h2", "h1")}
+    books = account_fleet(nodes)
+    view = report_view(Input(nodes, NOW), books)
+    assert [node["host"] for node in view["nodes"]] == ["h1", "h2", "h10"]
+    assert view["rules"][0]["nodes"] == ["h1", "h2", "h10"]
+    assert list(accounting_document(Input(nodes, NOW), books)["nodes"]) == ["h1", "h2", "h10"]
+    assert list(dict.fromkeys(row[0] for row in csv_rows(books)[1:])) == ["h1", "h2", "h10"]
 
 
 def test_findings_come_worst_first_and_old_and_new_names_are_known():
@@ -98,7 +113,7 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
         assert words in text
     document = accounting_document(Input(nodes, NOW), account_fleet(nodes))
     assert {host: node["state"] for host, node in document["nodes"].items()} == {
-        "good": "ok", "drifted": "findings", "gone": "unreachable", "silent": "failed", "bare": "half", "future": "failed", "damaged": "failed",
+        "good": "ok", "drifted": "findings", "gone": "unreachable", "silent": "failed", "bare": "new", "future": "failed", "damaged": "failed",
     }  # fmt: skip
 
 
