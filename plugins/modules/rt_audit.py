@@ -170,8 +170,8 @@ smi:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._secretive import SecretiveModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
@@ -193,7 +193,7 @@ SWITCH = {
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = SecretiveModule(
         argument_spec={
             "networks": GUESTS["networks"],
             "guests": GUESTS["guests"],
