@@ -127,14 +127,14 @@ extras:
 
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
-from ansible_collections.realtime.kvm.plugins.module_utils._module._secretive import SecretiveModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module._secretive import SecretiveAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import run
 
 
 def main() -> None:
     """Entry point."""
-    module = SecretiveModule(
+    module = SecretiveAnsibleModule(
         argument_spec={
             **GUESTS,
             **LIMIT,

@@ -131,7 +131,7 @@ installed:
 """
 
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module._secretive import SecretiveModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module._secretive import SecretiveAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.ovs_dpdk import run
@@ -139,7 +139,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module.ovs_dpdk impo
 
 def main() -> None:
     """Entry point."""
-    module = SecretiveModule(
+    module = SecretiveAnsibleModule(
         argument_spec={
             **GUESTS,
             **LIMIT,

@@ -171,7 +171,7 @@ smi:
 """
 
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module._secretive import SecretiveModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module._secretive import SecretiveAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
@@ -193,7 +193,7 @@ SWITCH = {
 
 def main() -> None:
     """Entry point."""
-    module = SecretiveModule(
+    module = SecretiveAnsibleModule(
         argument_spec={
             "networks": GUESTS["networks"],
             "guests": GUESTS["guests"],

@@ -161,7 +161,7 @@ unlisted:
 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module._secretive import SecretiveModule
+from ansible_collections.realtime.kvm.plugins.module_utils._module._secretive import SecretiveAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import run
@@ -169,7 +169,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain imp
 
 def main() -> None:
     """Entry point."""
-    module = SecretiveModule(
+    module = SecretiveAnsibleModule(
         argument_spec={
             **GUESTS,
             **LIMIT,

@@ -32,7 +32,7 @@ HEADERS = (
 #: Of each file, in characters; cloud providers accept 16 KiB.
 MAX_TEXT = 1 << 18
 #: What JSON may hold as it is and YAML may not (YAML 1.1, "Character Set").
-_ESCAPED = re.compile("[\x7f-\x84\x86-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _INSTANCE = re.compile(r"""^\s*["']?instance-id["']?\s*:""", re.MULTILINE)
 _VERSION = re.compile(r"""\bversion["']?\s*:""")
 
@@ -45,7 +45,7 @@ def read_cloud_init(read: Reader) -> CloudInit | None:
     where = f"{read.where}: cloud_init"
     if not isinstance(given, Mapping):
         raise GuestError(f"{where} is not a mapping of {', '.join(KEYS)}")
-    Reader(given, where, dict.fromkeys(KEYS, (object,)))
+    Reader(given, where, dict.fromkeys(KEYS, (object, bool)))
     contents = {key: _content(given[key], f"{where}: {key}") for key in KEYS if given.get(key) is not None}
     user, meta, network = (contents.get(key) for key in KEYS)
     if isinstance(user, str) and not user.lower().startswith(HEADERS):

@@ -74,18 +74,25 @@ def stat_guarded(host: Host, path: str, where: str) -> tuple[os.stat_result, os.
 
 
 def resolve_guarded(host: Host, path: str, where: str) -> tuple[str, os.stat_result]:
-    """Return the path of a file behind links of root's, and its status; refuse what others than root can swap. ``FileNotFoundError`` if it is not there."""
+    """Return the path of a file without links, which only root can make, and its status; refuse what others than root can swap.
+
+    ``FileNotFoundError`` if it is not there.
+    """
+    top = os.path.realpath(host.path("/")).rstrip("/")
     for _number in range(_LINKS):
-        _folder, info = stat_guarded(host, path, where)
-        if info is None:
-            raise FileNotFoundError(path)
-        if not stat.S_ISLNK(info.st_mode):
-            return path, info
-        if info.st_uid not in _trusted():
-            raise GuestError(
-                f"{where}, since it is a link of {owner_name(info.st_uid)}, who can change it; give the path of the file itself"
-            )
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.readlink(host.path(path))))
+        folder, name = open_folder(host, path, where, guarded=True)
+        try:
+            real = os.readlink(f"/proc/self/fd/{folder}")[len(top) :]
+            info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISLNK(info.st_mode):
+                return posixpath.join(real or "/", name), info
+            if info.st_uid not in _trusted():
+                raise GuestError(
+                    f"{where}, since it is a link of {owner_name(info.st_uid)}, who can change it; give the path of the file itself"
+                )
+            path = posixpath.join(real or "/", os.readlink(name, dir_fd=folder))
+        finally:
+            os.close(folder)
     raise GuestError(f"{where}, since its links lead round in a circle")
 
 

@@ -61,7 +61,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     "io_thread_scheduler": (dict,),
     "disks": (list,),
     "seed": (str,),
-    "cloud_init": (object,),  # read_cloud_init refuses other types, without showing them
+    "cloud_init": (dict, object, bool),  # read_cloud_init refuses other types, without showing them
     "networks": (list,),
     "agent": (bool,),
     "serial_log": (bool,),

@@ -13,7 +13,7 @@ from .._guests.cloud_init import KEYS, text_of
 from ._specs import GUESTS
 
 
-class SecretiveModule(AnsibleModule):
+class SecretiveAnsibleModule(AnsibleModule):
     """Ansible hides the values of ``no_log`` options, but not all forms of them.
 
     * It takes each value in a mapping for a secret, and cuts a 1 or an ``a`` out of every result. So a mapping is carried as one text, and what is

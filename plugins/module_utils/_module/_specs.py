@@ -44,7 +44,7 @@ _DISKS = {
     "io": _text("native", "threads", "io_uring"),
     "discard": _text("unmap", "ignore"),
 }
-#: Text or mapping; a mapping comes as JSON (SecretiveModule).
+#: Text or mapping; a mapping comes as JSON (SecretiveAnsibleModule).
 _CLOUD_INIT = {key: {"type": "raw", "no_log": True} for key in ("user_data", "meta_data", "network_config")}
 _INTERFACES = {
     "network": {"type": "str", "required": True},

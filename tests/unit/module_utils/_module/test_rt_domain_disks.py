@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.files import temporary_of
 from unit.guests import OTHER, PLC, Node, gone
-from unit.image_tools import GIB, put, qcow2, size_of
+from unit.image_tools import GIB, files_in, put, qcow2, size_of
 from unit.trees import fill
 
 FOLDER = "/var/lib/libvirt/images"
@@ -329,3 +330,42 @@ def test_a_disk_from_which_a_guest_of_the_list_is_made_is_not_removed(node):
     assert f"disk {FOLDER}/plc1-vda.qcow2 is not removed, since domain plc2, which is made from it, has it too" in node.refuse(
         gone(remove_disks=True), heir
     )
+
+
+# -- seeds -----------------------------------------------------------------------------------------
+
+
+def test_a_seed_is_made_with_the_guests_own_uuid_and_macs_and_attached(node):
+    config = {"version": 2, "ethernets": {"lan": {"match": {"network": "control"}, "dhcp4": True}}}
+    result = node.converge(guest(COPY, cloud_init={"user_data": {"password": "PLANTED"}, "network_config": config}))
+    path = f"{FOLDER}/plc1-seed.iso"
+    assert "PLANTED" not in json.dumps(result)
+    assert before_and_after(result)[path] == (None, "cloud-init seed")
+    assert result["domains"][0]["disks"] == {"vda": f"{FOLDER}/plc1-vda.qcow2", "sda": path}
+    found = files_in(f"{node.root}{path}")
+    assert json.loads(found["meta-data"])["instance-id"] == node.tree().findtext("uuid")
+    assert result["domains"][0]["macs"]["control"] in found["network-config"]
+    drive = node.tree().find("devices/disk[@device='cdrom']")
+    assert (drive.find("source").get("file"), drive.find("target").get("bus")) == (path, "sata")
+
+
+def test_a_seed_that_changes_restarts_no_guest(node):
+    node.run(guest(COPY, cloud_init={}))
+    result = node.converge(guest(COPY, cloud_init={"meta_data": {"instance-id": "second"}}), restart=True)
+    (change,) = result["changes"]
+    assert (change["resource"], change["disruption"]) == (f"{FOLDER}/plc1-seed.iso", "none")
+    assert change["reason"] == "its guest runs with the former one until its next start"
+    assert (node.libvirt.calls, result["restart_required"]) == ([], {})
+
+
+def test_an_adopted_guest_keeps_its_uuid_in_its_seed(node):
+    node.foreign("plc1")
+    node.run({"name": "plc1", "memory_mib": 64, "adopt": True, "cloud_init": {}})
+    assert json.loads(files_in(f"{node.root}{FOLDER}/plc1-seed.iso")["meta-data"])["instance-id"] == node.tree().findtext("uuid")
+
+
+def test_a_seed_stays_where_it_is_when_the_folder_changes_or_a_disk_is_added(node):
+    node.run(guest(COPY, cloud_init={}))
+    fill(node.root, {"/vms/": None})
+    result = node.run(guest(COPY, cloud_init={}), image_folder="/vms")
+    assert not result["changed"]
