@@ -20,6 +20,7 @@ from typing import Any
 from .._cpus.errors import HostError
 from . import files
 from .change import Change, Planner, Step, worse
+from .identity import identity, is_another
 from .journal import JOURNAL, LOCK, STATE_DIR, Journal, NoJournal
 from .locks import LockedError, cpus_locked, release, take_lock
 
@@ -125,6 +126,8 @@ class Host(Planner):
         self.changes.append(change)
         before = change.before if original is None else original
         entry = {"owner": self.owner, "kind": kind, "before": before, "disruption": change.disruption}
+        if of := identity(self.root, change.resource):
+            entry["of"] = of
         self._steps.append(Step(change, make, change.resource, entry))
 
     def keep(self, resource: str, kind: str, original: Any) -> None:
@@ -350,6 +353,13 @@ class Host(Planner):
         # by name: a period, then the runtime that must not exceed it
         for resource, original in sorted(self.entries("value").items(), key=lambda entry: (entry[0] in last, entry[0])):
             if resource in planned or (only is not None and resource not in only):
+                continue
+            was, now = self.journal.entries[resource].get("of"), identity(self.root, resource)
+            if is_another(was, now):
+                self.notes.append(
+                    f"{resource} is that of {', '.join(now)} now, not of {', '.join(map(str, was))}, so its former value {original} is not restored"
+                )
+                self.restore(None, resource, _nothing)
                 continue
             current = self.value(resource)
             if current is None and self.exists(resource):
