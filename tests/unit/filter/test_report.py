@@ -45,7 +45,7 @@ def test_the_report_holds_sets_arguments_and_changes():
     assert lines[lines.index("the") + 1] == "table"
     assert "skew_tick=1      why" in lines
     assert [line.split(maxsplit=1)[0] for line in lines[-4:]] == ["reboot", "stall", "none", "none"], "the worst first"
-    assert "none        /etc/x              absent -> 2 lines" in lines
+    assert "none        /etc/x               absent -> 2 lines" in lines
 
 
 def test_a_plan_without_the_partition_has_its_changes():
@@ -110,7 +110,7 @@ def test_what_an_answer_holds_is_printable():
 
 def test_a_long_value_is_shortened():
     text = plan_report({"partition": {"changes": [change("x", "b" * 100, "a" * 100)]}})
-    assert f"{'b' * 57}... -> {'a' * 46}" in text
+    assert " ".join(text.split()).endswith(f"{'b' * 57}... -> {'a' * 57}...")
 
 
 @pytest.mark.parametrize("results", [{"partition": {}}, {"partition": {"changes": []}, "kernel": {"reboot_required": False}}])

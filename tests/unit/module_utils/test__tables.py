@@ -34,16 +34,9 @@ def test_one_long_cell_widens_no_other_row():
 
 def test_the_widest_columns_are_narrowed_and_their_cells_broken_between_words():
     lines = text_table(["key", "one", "two"], [["k", "a,b " * 40, "path/to/" * 20]])
-    assert (
-        lines[1]
-        == "---  -------------------------------------------------------  -------------------------------------------------------"
-    )
-    assert len(lines[1]) == WIDTH - 1
-    assert lines[2].split("  ") == [
-        "k  ",
-        " a,b a,b a,b a,b a,b a,b a,b a,b a,b a,b a,b a,b a,b a,b",
-        "path/to/path/to/path/to/path/to/path/to/path/to/",
-    ]
+    assert [len(part) for part in lines[1].split("  ")] == [3, 56, 55]
+    assert lines[2] == f"k    {'a,b ' * 13}a,b   {'path/to/' * 6}"
+    assert len(lines) == 6
     assert max(map(len, lines)) <= WIDTH
 
 
