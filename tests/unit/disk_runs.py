@@ -41,7 +41,7 @@ class Disks:
 
     def run(self, *guests, check=False, domains=None):
         """A run; its changes, and what differs after it."""
-        host = writable(self.root, "rt_domain", check_mode=check)
+        self.host = host = writable(self.root, "rt_domain", check_mode=check)
         plans = self.plans(*guests, domains=domains)
         with host.locked():
             tool = QemuImg(host, self.tools)
@@ -51,7 +51,7 @@ class Disks:
             for plan in plans:
                 seeds.plan(plan)
             host.commit()
-        self.host, self.images = host, images
+        self.images = images
         return host.changes
 
     def names(self, folder=FOLDER):

@@ -205,7 +205,7 @@ class MadeImages:
             grow = (
                 partial(self._grow, image.plan.guest.name, image.disk.target, image.wanted)
                 if live
-                else partial(self.tool.resize, path, image.disk.format, image.wanted)
+                else partial(self._resize, image)
             )
             self.host.follow_up(Change(f"{path}: size", exact(image.size), exact(image.wanted), reason=reason), grow)
 
@@ -220,6 +220,12 @@ class MadeImages:
             if target is not None and target.get("dev") == image.disk.target:
                 return file_of(disk) == image.disk.path
         return False
+
+    def _resize(self, image: _Image) -> None:
+        try:
+            self.tool.resize(image.disk.path, image.disk.format, image.wanted)
+        except ImageError as error:
+            raise HostError(f"{image.disk.path} cannot be grown: {error}") from None
 
     def _make(self, image: _Image) -> None:
         path, recipe, base = image.disk.path, image.recipe, image.base
@@ -243,6 +249,8 @@ class MadeImages:
                 files.unlink(full)
         except FileExistsError:
             raise HostError(f"{path} has appeared meanwhile; it is left as it is. Run the playbook again") from None
+        except ImageError as error:
+            raise HostError(f"{path} cannot be made, and nothing is left of it: {error}") from None
         except OSError as error:
             raise HostError(f"{path} cannot be made: {error.strerror}") from None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from .._cpus.errors import HostError
 from .._host.host import Host, Runner
-from .._host.runner import Transaction, run_checked
+from .._host.runner import Transaction
 
 QEMU_IMG = "/usr/bin/qemu-img"
 #: A new qcow2 image without data: header, and tables that grow with use; measured up to 16 TiB.
@@ -32,7 +32,7 @@ class ImageInfo:
 
 
 class ImageError(HostError):
-    """An image cannot be read in its format."""
+    """An image cannot be read in its format, or not be made; the message is qemu-img's."""
 
 
 class QemuImg:
@@ -84,12 +84,14 @@ class QemuImg:
         self._make("resize", "-f", image, self._host.path(path), str(size))
 
     def _make(self, command: str, *arguments: str) -> None:
-        run_checked(self._runner, Transaction([QEMU_IMG, command, "-q", *arguments]))
+        code, out, err = self._runner(Transaction([QEMU_IMG, command, "-q", *arguments]))
+        if code != 0:
+            raise ImageError(_words(command, code, err or out))
 
     def _answer(self, command: str, arguments: Sequence[str]) -> dict[str, Any]:
         code, out, err = self._runner([QEMU_IMG, command, "--output=json", *arguments])
         if code != 0:
-            raise ImageError((err or out).strip()[-300:] or f"qemu-img {command} failed with exit code {code}")
+            raise ImageError(_words(command, code, err or out))
         try:
             found = json.loads(out)
         except ValueError:
@@ -97,3 +99,7 @@ class QemuImg:
         if not isinstance(found, dict):
             raise ImageError(f"qemu-img {command} gave no answer that is understood")
         return found
+
+
+def _words(command: str, code: int, said: str) -> str:
+    return " ".join(said.split())[-300:] or f"qemu-img {command} failed with exit code {code}"

@@ -79,7 +79,7 @@ def test_what_it_says_is_passed_on():
         Tool((1, "", "qemu-img: Could not open 'a'\n")).info("/a", "raw")
     with pytest.raises(ImageError, match=r"^qemu-img info failed with exit code 1$"):
         Tool((1, "", "")).info("/a", "raw")
-    with pytest.raises(HostError, match=r"qemu-img create .* failed with exit code 1: No space left"):
+    with pytest.raises(HostError, match=r"^No space left$"):
         Tool((1, "", "No space left")).empty("/a", "raw", 1)
 
 
