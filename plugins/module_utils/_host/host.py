@@ -354,7 +354,7 @@ class Host(Planner):
         for resource, original in sorted(self.entries("value").items(), key=lambda entry: (entry[0] in last, entry[0])):
             if resource in planned or (only is not None and resource not in only):
                 continue
-            was, now = self.journal.entries[resource].get("of"), identity(self.root, resource)
+            was, now = self.journal.entries[resource].get("of", []), identity(self.root, resource)
             if is_another(was, now):
                 self.notes.append(
                     f"{resource} is that of {', '.join(now)} now, not of {', '.join(map(str, was))}, so its former value {original} is not restored"
