@@ -159,19 +159,19 @@ def test_reading_a_bmc_has_an_end_as_a_whole(bmc, monkeypatch, ask):
     """Every answer comes in its time, all 64 together do not."""
     monkeypatch.setattr(_connection, "_WHOLE", 0.5)
     redfish = bmc({**listed(*range(64)), **{f"{ROOT}/Systems/{number}": {} for number in range(64)}}, timeout=1, wait=0)
-    wire = redfish.wire
+    wire, asked = redfish.wire, []
 
     def slow(url, **options):
         time.sleep(0.25)
+        asked.append(url)
         return wire(url, **options)
 
     monkeypatch.setattr(_connection, "open_url", slow)
-    started = time.monotonic()
     with pytest.raises(
         RedfishError, match=r"could not be read within 1.5 s, though each of its answers came in time; restart the BMC"
     ):
         getattr(redfish, ask)()
-    assert time.monotonic() - started < 10
+    assert len(asked) < 20
     monkeypatch.setattr(_connection, "open_url", wire)
     assert redfish.get(BIOS).body == TREE[BIOS], "a later question has its own time"
 
