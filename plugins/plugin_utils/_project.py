@@ -53,7 +53,7 @@ def project_folder(playbook_dir: str, sources: Sequence[str], config: str) -> st
     if configured and (folder + "/").startswith(configured + "/"):
         return configured
     # Ansible names it without links, so that of a clone below collections/ is the clone's
-    ours = os.path.realpath(folder) == OWN or bool(re.search(r"(^|/)ansible_collections(/|$)", folder))
+    ours = not folder or os.path.realpath(folder) == OWN or bool(re.search(r"(^|/)ansible_collections(/|$)", folder))
     if ours and (found := configured or _of_inventory(sources)):
         return found
     if not folder or re.search(r"(^|/)ansible_collections(/|$)", folder):

@@ -43,6 +43,7 @@ def _plant(tmp_path):
         (INSTALLED, "/ansible.cfg", ""),
         (INSTALLED, "", ""),
         ("", "", ""),
+        ("", "/srv/plant/ansible.cfg", "/srv/plant"),
     ],
 )
 def test_playbook_and_configuration_tell_the_project(playbook, config, folder):
