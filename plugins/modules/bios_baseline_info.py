@@ -97,6 +97,11 @@ stages:
   type: list
   elements: dict
   sample: [{"SysProfile": "Custom"}, {"MemPatrolScrub": "Disabled"}]
+planned:
+  description: What all stages change, what waits for the reboot already included; as in RV(ignore:changes).
+  returned: success
+  type: list
+  elements: dict
 reboots:
   description: How many reboots the whole plan needs.
   returned: success

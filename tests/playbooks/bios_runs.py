@@ -47,7 +47,7 @@ UNDO = """---
     bios_reboot_allowed: "{{ realtime_reboot_allowed | default(true) }}"
   tasks:
     - ansible.builtin.import_role: {name: realtime.kvm.bios, tasks_from: undo_preflight}
-    - ansible.builtin.debug: {msg: "plan: {{ bios_result.changes | map(attribute='resource') | join(' ') }}"}
+    - ansible.builtin.debug: {msg: "plan: {{ bios_result.planned | map(attribute='resource') | join(' ') }}"}
     - ansible.builtin.import_role: {name: realtime.kvm.bios, tasks_from: undo}
 """
 

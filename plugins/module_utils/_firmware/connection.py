@@ -6,6 +6,7 @@ Credentials are sent only to the given address: redirects and links to another h
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import math
@@ -13,6 +14,7 @@ import re
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -210,7 +212,7 @@ class Connection:
     def _answer(self, stream: Any, path: str) -> Answer:
         try:
             content = stream.read(_LIMIT + 1)
-        except (http.client.HTTPException, EOFError, ValueError) as error:
+        except (http.client.HTTPException, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
             raise _DamagedError(
                 f"{self.who()} cut its answer to {shown(path)} short ({type(error).__name__}); try again, or restart the BMC"
             ) from None

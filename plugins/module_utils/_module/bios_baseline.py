@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -157,6 +157,7 @@ def _describe(node: Node) -> dict[str, Any]:
         "registry": firmware.registry.identity if firmware.registry else "",
         "attributes": [item.to_dict() for item in plan.items],
         "stages": [dict(stage) for stage in plan.stages],
+        "planned": [asdict(change) for change in reboots_for(plan)],
         "reboots": plan.reboots,
         "reboot_required": bool(plan.stages),
         "state": plan.state,

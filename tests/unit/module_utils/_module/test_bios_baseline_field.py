@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 
 import pytest
+from bmc import replay
 from bmc.dialects import ETAGS
 from bmc.modules import apply_all, info, stage
 from bmc.replay import Bmc, make_certificate
@@ -332,6 +334,19 @@ def test_a_registry_that_is_given_only_compressed(capsys, serve):
     bmc = serve(tree())
     bmc.machine.no_identity = {"/redfish/v1/registries/biosattributeregistry.1.json"}
     assert info(capsys, bmc)["registry"] == "BiosAttributeRegistry.small"
+
+
+@pytest.mark.parametrize(
+    "content", [b"no gzip", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03garbage", gzip.compress(b"{}" * 99)[:-12]]
+)
+def test_an_answer_whose_compression_is_damaged(capsys, serve, monkeypatch, content):
+    bmc = serve(tree())
+    bmc.machine.no_identity = {"/redfish/v1/systems"}
+    monkeypatch.setattr(replay.gzip, "compress", lambda _content: content)
+    result = info(capsys, bmc)
+    assert result["failed"]
+    assert "cut its answer to /redfish/v1/Systems short" in result["msg"]
+    assert "try again, or restart the BMC" in result["msg"]
 
 
 def test_a_bmc_that_says_in_words_alone_that_it_is_not_ready(capsys, serve):
