@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,33 @@ def test_a_wrong_value_is_refused_before_the_first_change(nodes, playbook, name,
     assert code != 0
     assert name.removeprefix("realtime_") in said, "rt_kernel_reboot_allowed follows realtime_reboot_allowed"
     assert [call["module"] for call in calls if not call["check"]] == [], said[-500:]
+
+
+START = "realtime.kvm.rt_guest : Configure | Define, pin and run the guests"
+
+
+def test_a_plan_whose_begin_was_left_out_is_refused_with_what_to_do(nodes):
+    code, said, calls = nodes.run("realtime.kvm.guests", {}, "--start-at-task", START)
+    assert code != 0
+    assert "node1: parts of the plan are missing, since --start-at-task, --step or --skip-tags has left them out" in said
+    assert "undefined" not in said
+    assert [call["module"] for call in calls if not call["check"]] == []
+
+
+@pytest.mark.parametrize("playbook", ["undo", "update"])
+def test_a_playbook_without_tags_does_not_end_well_with_a_tag(nodes, playbook):
+    code, said, calls = nodes.run(f"realtime.kvm.{playbook}", {}, "--tags", "rt_guest")
+    assert code != 0
+    assert (
+        "--tags rt_guest: this playbook has no tags, since it does all of its work or none. Nothing was changed on any node."
+        in said
+    )
+    assert calls == []
+
+
+def test_a_playbook_of_ones_own_may_give_undo_a_tag(nodes):
+    book = nodes.folder / "own.yml"
+    book.write_text(yaml.safe_dump([{"ansible.builtin.import_playbook": "realtime.kvm.undo", "tags": ["back"]}]))
+    code, said, calls = nodes.run(str(book), {}, "--tags", "back")
+    assert code == 0, said[-500:]
+    assert "rt_domain" in {call["module"] for call in calls if not call["check"]}

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import glob
 import hashlib
 import os
@@ -27,6 +28,8 @@ from .locks import LockedError, cpus_locked, release, take_lock
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: Owners whose runs move CPUs between cgroups, as libvirt's hook does.
 _MOVES_CPUS = ("cpu_partition",)
+#: How the kernel refuses a write to what has gone since it was planned.
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
 
 def _nothing() -> None:
@@ -252,7 +255,10 @@ class Host(Planner):
             with open(self.path(path), "w") as stream:
                 stream.write(value)
         except OSError as error:
-            raise HostError(f"{path}: the kernel refused {value!r}: {error.strerror}") from None
+            why = f"{path}: the kernel refused {value!r}: {error.strerror}"
+            if error.errno in _GONE:
+                why += " (it was there a moment ago: has its CPU or device been removed meanwhile?); run it again"
+            raise HostError(why) from None
 
     def set_file(
         self, path: str, content: bytes | None, *, mode: int = 0o644, disruption: str = "none", reason: str = ""
