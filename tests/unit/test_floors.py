@@ -52,6 +52,7 @@ EDGE = {
     "_host/files",
     "_host/holds",
     "_host/host",
+    "_host/identity",
     "_host/kernel",
     "_host/lines",
     "_host/locks",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import glob
 import hashlib
 import os
@@ -20,12 +21,15 @@ from typing import Any
 from .._cpus.errors import HostError
 from . import files
 from .change import Change, Planner, Step, worse
+from .identity import identity, is_another
 from .journal import JOURNAL, LOCK, STATE_DIR, Journal, NoJournal
 from .locks import LockedError, cpus_locked, release, take_lock
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: Owners whose runs move CPUs between cgroups, as libvirt's hook does.
 _MOVES_CPUS = ("cpu_partition",)
+#: How the kernel refuses a write to what has gone since it was planned.
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
 
 def _nothing() -> None:
@@ -125,6 +129,8 @@ class Host(Planner):
         self.changes.append(change)
         before = change.before if original is None else original
         entry = {"owner": self.owner, "kind": kind, "before": before, "disruption": change.disruption}
+        if of := identity(self.root, change.resource):
+            entry["of"] = of
         self._steps.append(Step(change, make, change.resource, entry))
 
     def keep(self, resource: str, kind: str, original: Any) -> None:
@@ -249,7 +255,10 @@ class Host(Planner):
             with open(self.path(path), "w") as stream:
                 stream.write(value)
         except OSError as error:
-            raise HostError(f"{path}: the kernel refused {value!r}: {error.strerror}") from None
+            why = f"{path}: the kernel refused {value!r}: {error.strerror}"
+            if error.errno in _GONE:
+                why += " (it was there a moment ago: has its CPU or device been removed meanwhile?); run it again"
+            raise HostError(why) from None
 
     def set_file(
         self, path: str, content: bytes | None, *, mode: int = 0o644, disruption: str = "none", reason: str = ""
@@ -350,6 +359,13 @@ class Host(Planner):
         # by name: a period, then the runtime that must not exceed it
         for resource, original in sorted(self.entries("value").items(), key=lambda entry: (entry[0] in last, entry[0])):
             if resource in planned or (only is not None and resource not in only):
+                continue
+            was, now = self.journal.entries[resource].get("of", []), identity(self.root, resource)
+            if is_another(was, now):
+                self.notes.append(
+                    f"{resource} is that of {', '.join(now)} now, not of {', '.join(map(str, was))}, so its former value {original} is not restored"
+                )
+                self.restore(None, resource, _nothing)
                 continue
             current = self.value(resource)
             if current is None and self.exists(resource):

@@ -151,6 +151,14 @@ def test_a_refused_kernel_value_is_named(root):
         host.write_value("/proc/sys/refused", "7")
 
 
+def test_a_value_that_has_gone_since_it_was_planned_is_named_with_what_to_do(root):
+    host = writable(root)
+    with pytest.raises(
+        HostError, match=r"^/sys/gone: the kernel refused '1': No such file or directory \(it was there .*; run it again$"
+    ):
+        host.write_value("/sys/gone", "1")
+
+
 def test_directories_that_hold_anything_else_stay(root):
     apply(root)
     fill(root, {"/etc/ours.d/admin.conf": "his"})

@@ -136,3 +136,60 @@ def test_a_partition_without_isolated_cpus_leaves_only_its_options(root):
     assert run(root, **nothing)["changed"] is False
     run(root, state="absent")
     assert set(snapshot(root)) == set(before)
+
+
+NIC, DISK = "/proc/irq/24", "nvme9q1"
+
+
+@pytest.fixture(name="replaced")
+def _replaced(root):
+    """A NIC's interrupt was moved; the NIC goes, and its interrupt's number is another device's, whose driver chose CPU 0."""
+    fill(root, {f"{NIC}/eth0-rx/": None, f"{NIC}/smp_affinity_list": "0-3\n"})
+    run(root)
+    assert text(root, f"{NIC}/smp_affinity_list") == "0"
+    (root / f"{NIC[1:]}/eth0-rx").rmdir()
+    fill(root, {f"{NIC}/{DISK}/": None})
+    return root
+
+
+def test_undo_leaves_the_interrupt_of_another_device_alone(replaced):
+    host = writable(replaced, "irq_affinity")
+    result = carry_out(Edges(host, lambda _command: (0, "", "")), irq_affinity.run, {**PARAMETERS, "state": "absent"})
+    assert text(replaced, f"{NIC}/smp_affinity_list") == "0"
+    assert f"{NIC}/smp_affinity_list" not in {change["resource"] for change in result["changes"]}
+    assert host.notes == [
+        f"{NIC}/smp_affinity_list is that of {DISK} now, not of eth0-rx, so its former value 0-3 is not restored"
+    ]
+    assert not (replaced / JOURNAL[1:]).exists()
+
+
+def test_another_devices_interrupt_that_is_moved_goes_back_to_its_own_cpus(replaced):
+    fill(replaced, {f"{NIC}/smp_affinity_list": "0-1\n"})
+    run(replaced)
+    assert text(replaced, f"{NIC}/smp_affinity_list") == "0"
+    run(replaced, state="absent")
+    assert text(replaced, f"{NIC}/smp_affinity_list") == "0-1"
+
+
+@pytest.mark.parametrize("handlers", [(), ("eth0-rx", "uhci"), ("uhci", "eth0-rx")])
+def test_an_interrupt_without_handlers_or_with_one_more_is_the_same(root, handlers):
+    fill(root, {f"{NIC}/eth0-rx/": None, f"{NIC}/smp_affinity_list": "0-3\n"})
+    run(root)
+    (root / f"{NIC[1:]}/eth0-rx").rmdir()
+    fill(root, {f"{NIC}/{name}/": None for name in handlers})
+    run(root, state="absent")
+    assert text(root, f"{NIC}/smp_affinity_list") == "0-3"
+
+
+@pytest.mark.parametrize(("device", "mask"), [("0000:42:00.0", "00000001"), ("0000:41:00.0", "f")])
+def test_the_queues_of_another_interface_of_the_same_name_are_left_alone(root, device, mask):
+    link, queue = "/sys/class/net/ens1", "queues/rx-0/rps_cpus"
+    first = "/sys/devices/pci0000:00/0000:41:00.0/net/ens1"
+    other = f"/sys/devices/pci0000:00/{device}/net/ens1"
+    fill(root, {f"{first}/{queue}": "f\n", link: ("link", f"../../..{first}")})
+    run(root)
+    assert text(root, f"{link}/{queue}") == "00000001"
+    (root / link[1:]).unlink()
+    fill(root, {f"{other}/{queue}": "00000001\n", link: ("link", f"../../..{other}")})
+    run(root, state="absent")
+    assert text(root, f"{link}/{queue}") == mask

@@ -34,13 +34,15 @@ def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"arguments": [1]}, r"^kernel_arguments: kernel argument 1 is not text; quote it in YAML"),
+        ({"arguments": [1]}, r"^rt_kernel_arguments\[0\]: kernel argument 1 is not text; quote it in YAML"),
         ({"arguments": [True]}, r"kernel argument True is not text"),
         ({"arguments": [{"a": 1}]}, r"kernel argument \{'a': 1\} is not text"),
         (
             {"arguments": ["a b"]},
-            r"^kernel_arguments: kernel argument 'a b': one token of .* is accepted \(one list entry per argument\)",
+            r"^rt_kernel_arguments\[0\]: kernel argument 'a b': one token of .* is accepted \(one list entry per argument\)",
         ),
+        ({"arguments": ["a=1", ""]}, r"^rt_kernel_arguments\[1\]: kernel argument '': one token of"),
+        ({"host_arguments": ["a b"]}, r"^host_arguments\[0\]: kernel argument 'a b': one token of"),
         ({"arguments": ['a="b"']}, r"kernel argument 'a=\"b\"': one token of"),
         ({"arguments": ["a='b'"]}, r"kernel argument \"a='b'\": one token of"),
         ({"arguments": "hugepages=0:16,1:16"}, r"kernel argument '1:16' has no name .* write the arguments as a YAML list"),
