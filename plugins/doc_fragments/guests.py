@@ -255,7 +255,7 @@ options:
           network_config:
             description:
               - A mapping or YAML with C(version) 2 (netplan) or 1. Without it, cloud-init asks for an address by DHCP on one interface.
-              - In a mapping of version 2, C({network: NAME}) in C(match) stands for the MAC of the guest's interface on that network.
+              - In a mapping of version 2, C(network) in C(match) names a network of the guest and stands for the MAC of its interface there.
             type: raw
       networks:
         description: The networks it is attached to.

@@ -118,6 +118,7 @@ UNTESTED = {
     "_cpus/policies": "constants",
     "_runtime/undo": "test_cpu_partition.py and test_rtpart.py undo with it",
     "_firmware/staging": "test_bios_baseline.py runs it against the stand-in for BMCs",
+    "_guests/programs": "constants",
     "_guests/board": "test_pinning.py places guests on it",
     "_host/paths": "constants and one join",
     "_latency/place": "test_rt_latency.py runs it",

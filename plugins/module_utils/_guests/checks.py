@@ -13,9 +13,7 @@ from .domain_xml import describe, is_ours
 from .guest import Guest, GuestError
 from .libvirt import Domain
 from .plan import GuestPlan
-
-#: QEMU's TPM in software, which libvirt starts (Debian and RHEL: package swtpm).
-SWTPM = "/usr/bin/swtpm"
+from .programs import SWTPM
 
 
 def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> None:

@@ -24,7 +24,8 @@ from .disk_paths import check_kept, file_of
 from .folders import owner_name, owners, stat_guarded
 from .guest import IMAGE_FOLDER, Disk, GuestError, Recipe
 from .plan import GuestPlan
-from .qemu_img import EMPTY_BYTES, QEMU_IMG, ImageError, QemuImg
+from .programs import QEMU_IMG
+from .qemu_img import EMPTY_BYTES, ImageError, QemuImg
 
 GIB = 1 << 30
 #: What a file system says that has no hard links.

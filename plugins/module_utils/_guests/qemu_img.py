@@ -15,8 +15,8 @@ from typing import Any
 from .._cpus.errors import HostError
 from .._host.host import Host, Runner
 from .._host.runner import Transaction
+from .programs import QEMU_IMG
 
-QEMU_IMG = "/usr/bin/qemu-img"
 #: A new qcow2 image without data: header, and tables that grow with use; measured up to 16 TiB.
 EMPTY_BYTES = 4 << 20
 

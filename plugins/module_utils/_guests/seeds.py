@@ -26,8 +26,8 @@ from .guest import IMAGE_FOLDER, Disk, GuestError
 from .guest_disks import seed_name
 from .made_images import plan_cleaning
 from .plan import GuestPlan
+from .programs import XORRISO
 
-XORRISO = "/usr/bin/xorriso"
 #: By which cloud-init finds it (docs/reference/datasources/nocloud.rst), and whose it is.
 LABEL, PREPARER = b"cidata", b"REALTIME.KVM"
 #: Nothing in the image tells when it was made.

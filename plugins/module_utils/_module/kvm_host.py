@@ -13,7 +13,6 @@ from .._boot.planned_arguments import page_arguments
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
-from .._guests.checks import SWTPM
 from .._guests.found import with_pages
 from .._guests.guest import Guest
 from .._guests.guest_list import parse_guests
@@ -30,8 +29,7 @@ from .._guests.kvm import (
 )
 from .._guests.network import parse_networks
 from .._guests.pinning import Existing, Placement, place
-from .._guests.qemu_img import QEMU_IMG
-from .._guests.seeds import XORRISO
+from .._guests.programs import QEMU_IMG, SWTPM, XORRISO
 from .._guests.threads import guest_pid
 from .._host.current import require_current_partition
 from .._host.host import Host

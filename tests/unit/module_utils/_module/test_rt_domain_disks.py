@@ -274,7 +274,8 @@ def test_without_qemu_img_check_mode_says_what_it_cannot_check_and_a_run_is_refu
 def test_a_disk_that_is_full_half_way_leaves_nothing(node, command):
     node.tools.fails = {command: "error while writing at byte 1024: No space left on device"}
     with pytest.raises(
-        HostError, match=r"plc1-vda.qcow2 cannot be made, and nothing is left of it: qemu-img: error while writing .*No space left"
+        HostError,
+        match=r"plc1-vda.qcow2 cannot be made, and nothing is left of it: qemu-img: error while writing .*No space left",
     ):
         node.run(guest(COPY))
     assert list(Path(f"{node.root}{FOLDER}").iterdir()) == []
