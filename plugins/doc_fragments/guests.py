@@ -238,7 +238,7 @@ options:
       cloud_init:
         description:
           - What cloud-init in the guest does at its first boot. A seed image (C(NAME-seed.iso), label C(cidata)) is made from it with xorriso in the folder
-            of images, readable for root, and attached as a CD-ROM. An empty mapping gives the guest its name.
+            of images, readable for root, and attached as the read-only virtio disk C(vdz), for Windows as a CD-ROM. An empty mapping gives the guest its name.
           - A change makes a new image, which the guest sees at its next start; cloud-init then acts on it only if C(instance-id) in C(meta_data) is another.
           - No result, difference or log shows what is in it.
         type: dict

@@ -160,7 +160,7 @@ class Changes:
             if path is None or target is None or target.get("dev") not in ours:
                 continue
             written = disk.get("device") == "disk" and disk.find("readonly") is None
-            if written or (disk.get("device") == "cdrom" and made_seed(self.host, name, path)):
+            if written or made_seed(self.host, name, path):
                 paths.append(path)
         return paths
 

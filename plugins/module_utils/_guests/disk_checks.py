@@ -18,16 +18,11 @@ from .plan import GuestPlan
 DIRECT = ("none", "directsync")
 
 
-def is_made_seed(guest: Guest, disk: Disk) -> bool:
-    """Whether a drive's image is made from ``cloud_init``."""
-    return disk.cdrom and guest.cloud_init is not None
-
-
 def check_disks(host: Host, plans: Sequence[GuestPlan]) -> None:
     """Refuse disks that are not there and not made, and those that QEMU could not open or would read as another format."""
     for plan in plans:
         for disk in plan.guest.disks:
-            if disk.recipe is None and not is_made_seed(plan.guest, disk):
+            if disk.recipe is None and not disk.seed:
                 _check_there(host, plan.guest, disk)
             old = _disk_of(plan, disk)
             _check_format(plan.guest, disk, old)

@@ -38,8 +38,8 @@ def _with_paths(guest: Guest, own: Mapping[str, ET.Element], pool_folder: Callab
 def _with_path(guest: Guest, disk: Disk, own: ET.Element | None, pool_folder: Callable[[Guest, str], str]) -> Disk:
     folder = pool_folder(guest, disk.pool) if disk.pool else ""
     path = posixpath.join(folder, disk.path) if folder else disk.path
-    there = file_of(own) if own is not None and (own.get("device") == "cdrom") == disk.cdrom else ""
-    if disk.cdrom and posixpath.basename(there) != posixpath.basename(path):
+    there = file_of(own) if own is not None and (own.get("device", "disk") == "cdrom") == disk.cdrom else ""
+    if disk.seed and posixpath.basename(there) != posixpath.basename(path):
         there = ""  # a seed that was there, not made
     if not disk.path_given and there.startswith("/") and (not folder or posixpath.dirname(there) == folder):
         path = there
@@ -68,13 +68,13 @@ def file_of(disk: ET.Element) -> str:
 
 def check_kept(guest: Guest, disk: Disk, tree: ET.Element | None) -> None:
     """Refuse a new image in place of one that the domain has and the list no longer names: the guest would begin without its data."""
-    if disk.path_given or disk.cdrom:
+    if disk.path_given or disk.seed:
         return
     listed = {item.path for item in guest.disks}
     lost = sorted(
         path
         for item in own_disks(tree).values()
-        if item.get("device") == "disk"
+        if item.get("device", "disk") == "disk" and item.find("readonly") is None
         for path in [file_of(item)]
         if path and path not in listed
     )

@@ -81,7 +81,8 @@ class Disk:
     discard: str | None = None
     pool: str = ""  # of libvirt
     path_given: bool = True  # otherwise made of the guest's name; a disk that exists keeps its own
-    recipe: Recipe | None = None  # None: the image must be there
+    recipe: Recipe | None = None  # None: the image must be there, unless it is
+    seed: bool = False  # made of what the first boot is told
 
     @property
     def block(self) -> bool:

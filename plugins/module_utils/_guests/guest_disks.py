@@ -37,6 +37,9 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "discard": (str,),
 }
 
+#: Of the letters of disks.
+_LAST = 25
+
 
 def read_disks(read: Reader, name: str = "", folder: str = IMAGE_FOLDER) -> tuple[Disk, ...]:
     """Return a guest's disks in the order of the list, then its seed; images without a path lie in ``folder``."""
@@ -56,13 +59,27 @@ def read_disks(read: Reader, name: str = "", folder: str = IMAGE_FOLDER) -> tupl
     if read.has("seed"):
         disks.append(Disk(read.path("seed"), "raw", "sata", _target("sata", counts, read.where), read_only=True, cdrom=True))
     if read.has("cloud_init"):
-        path, target = posixpath.join(folder, seed_name(name)), _target("sata", counts, read.where)
-        disks.append(Disk(path, "raw", "sata", target, read_only=True, cdrom=True, path_given=False))
+        disks.append(_seed(read, posixpath.join(folder, seed_name(name)), counts))
     paths = [disk.path for disk in disks]
     twice = sorted({path for path in paths if paths.count(path) > 1})
     if twice:
         raise GuestError(f"{read.where}: {', '.join(twice)} is attached twice")
     return tuple(disks)
+
+
+def _seed(read: Reader, path: str, counts: dict[str, int]) -> Disk:
+    """Return the drive of a made seed.
+
+    A virtio disk, since the kernel of Debian 12's cloud images has no driver for SATA (config-6.1.0-*-cloud-amd64: CONFIG_SATA_AHCI is not set), and a system
+    looks for new media in a CD-ROM again and again. Windows has no driver for virtio unless it was given one. The last letter, so that no other disk moves it.
+    """
+    if read.get("guest_os") == "windows":
+        target = _target("sata", counts, read.where)
+        return Disk(path, "raw", "sata", target, read_only=True, cdrom=True, path_given=False, seed=True)
+    if counts.get("vd", 0) >= _LAST:
+        raise GuestError(f"{read.where}: the seed of cloud_init is disk vdz, so at most {_LAST} others may be on the bus virtio")
+    # small, and never written: the page cache does no harm, and no file system refuses it
+    return Disk(path, "raw", "virtio", "vdz", read_only=True, cache="writeback", path_given=False, seed=True)
 
 
 def seed_name(guest: str) -> str:
@@ -177,6 +194,6 @@ def _check_recipe(disk: Reader, recipe: Recipe, path: str, image: str) -> None:
 def _target(bus: str, counts: dict[str, int], where: str) -> str:
     prefix = "vd" if bus == "virtio" else "sd"
     number = counts[prefix] = counts.get(prefix, -1) + 1
-    if number > 25:
+    if number > _LAST:
         raise GuestError(f"{where}: more than 26 disks of one kind")
     return f"{prefix}{chr(ord('a') + number)}"

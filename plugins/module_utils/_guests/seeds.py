@@ -20,7 +20,6 @@ from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.locks import release, take_lock
 from .cloud_init import seed_files
-from .disk_checks import is_made_seed
 from .folders import stat_guarded
 from .guest import IMAGE_FOLDER, Disk, GuestError
 from .guest_disks import seed_name
@@ -50,7 +49,7 @@ class Seeds:
     def plan(self, plan: GuestPlan) -> None:
         """Plan a guest's seed, if it has one that is made."""
         for disk in plan.guest.disks:
-            if is_made_seed(plan.guest, disk):
+            if disk.seed:
                 self._plan(plan, disk)
 
     def _plan(self, plan: GuestPlan, disk: Disk) -> None:

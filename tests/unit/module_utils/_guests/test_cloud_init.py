@@ -11,7 +11,7 @@ import json
 import pytest
 import yaml
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.cloud_init import HEADERS, MAX_TEXT, seed_files, text_of
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Disk, GuestError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import derive_mac, parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 
@@ -162,11 +162,20 @@ def test_no_text_of_a_guest_shows_what_is_in_it():
     assert "PLANTED" not in f"{guest!r} {guest.cloud_init}"
 
 
-def test_the_seed_is_a_drive_behind_the_disks():
-    item = {"name": "a", "memory_mib": 64, "disks": [{"path": "/x", "bus": "scsi"}], "cloud_init": {}}
-    disks = parse_guests([item], NETWORKS, image_folder="/vms")[0].disks
-    assert [(disk.path, disk.target, disk.cdrom, disk.path_given) for disk in disks] == [
-        ("/x", "sda", False, True),
-        ("/vms/a-seed.iso", "sdb", True, False),
-    ]
+def test_the_seed_is_the_last_disk_on_a_bus_that_every_cloud_image_knows():
+    item = {"name": "a", "memory_mib": 64, "disks": [{"path": "/x"}, {"path": "/y", "bus": "scsi"}], "cloud_init": {}}
+    seed = parse_guests([item], NETWORKS, image_folder="/vms")[0].disks[-1]
+    assert seed == Disk("/vms/a-seed.iso", "raw", "virtio", "vdz", read_only=True, cache="writeback", path_given=False, seed=True)
+    seed = parse_guests([{**item, "guest_os": "windows"}], NETWORKS)[0].disks[-1]
+    assert (seed.bus, seed.target, seed.cdrom, seed.seed) == ("sata", "sdb", True, True)
+
+
+def test_the_seed_has_the_last_letter():
+    item = {"name": "a", "memory_mib": 64, "cloud_init": {}}
+    parse_guests([{**item, "disks": [{"path": f"/{number}"} for number in range(25)]}], NETWORKS)
+    with pytest.raises(GuestError, match="the seed of cloud_init is disk vdz, so at most 25 others may be on the bus virtio"):
+        parse_guests([{**item, "disks": [{"path": f"/{number}"} for number in range(26)]}], NETWORKS)
+
+
+def test_no_cloud_init_is_no_seed():
     assert parse_guests([{"name": "a", "memory_mib": 64, "cloud_init": None}], NETWORKS)[0].disks == ()

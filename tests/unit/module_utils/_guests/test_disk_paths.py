@@ -37,7 +37,7 @@ def test_pools_are_resolved():
 
 
 def test_a_disk_without_path_keeps_that_of_its_domain():
-    there = tree(("vda", "/old/a-vda.qcow2"), ("sda", "/old/a-seed.iso", "cdrom"))
+    there = tree(("vda", "/old/a-vda.qcow2"), ("vdz", "/old/a-seed.iso"))
     assert paths(MADE, domain=there, cloud_init={}) == ["/old/a-vda.qcow2", "/old/a-seed.iso"]
     assert paths({**MADE, "path": "/new"}, domain=there) == ["/new"]
     assert paths(MADE, domain=tree(("vda", "/old/a-vda.qcow2"), ours=False)) == ["/vms/a-vda.qcow2"]
@@ -46,7 +46,11 @@ def test_a_disk_without_path_keeps_that_of_its_domain():
 
 
 def test_a_seed_that_was_there_is_not_written_over():
-    assert paths(domain=tree(("sda", "/theirs/seed.iso", "cdrom")), cloud_init={}) == ["/vms/a-seed.iso"]
+    assert paths(domain=tree(("vdz", "/theirs/seed.iso")), cloud_init={}) == ["/vms/a-seed.iso"]
+    there = tree(("sda", "/theirs/seed.iso", "cdrom"))
+    assert paths(domain=there, cloud_init={}, guest_os="windows") == ["/vms/a-seed.iso"]
+    there = tree(("sda", "/old/a-seed.iso", "cdrom"))
+    assert paths(domain=there, cloud_init={}, guest_os="windows") == ["/old/a-seed.iso"]
     assert paths({**MADE, "bus": "sata"}, domain=tree(("sda", "/theirs/a-sda.qcow2", "cdrom"))) == ["/vms/a-sda.qcow2"]
 
 
@@ -83,6 +87,9 @@ def test_an_image_that_would_be_left_behind_for_a_new_one_is_named():
     kept(MADE, domain=None)
     kept(MADE, domain=tree(("vda", "/theirs"), ours=False))
     kept(MADE, domain=tree(("sda", "/vms/seed.iso", "cdrom")))
+    read_only = tree(("vdz", "/vms/a-seed.iso"))
+    read_only.find("devices/disk").append(parse("<readonly/>"))
+    kept(MADE, domain=read_only)
 
 
 def test_files_of_disks():

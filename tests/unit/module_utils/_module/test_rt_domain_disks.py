@@ -344,12 +344,16 @@ def test_a_seed_is_made_with_the_guests_own_uuid_and_macs_and_attached(node):
     path = f"{FOLDER}/plc1-seed.iso"
     assert "PLANTED" not in json.dumps(result)
     assert before_and_after(result)[path] == (None, "cloud-init seed")
-    assert result["domains"][0]["disks"] == {"vda": f"{FOLDER}/plc1-vda.qcow2", "sda": path}
+    assert result["domains"][0]["disks"] == {"vda": f"{FOLDER}/plc1-vda.qcow2", "vdz": path}
     found = files_in(f"{node.root}{path}")
     assert json.loads(found["meta-data"])["instance-id"] == node.tree().findtext("uuid")
     assert result["domains"][0]["macs"]["control"] in found["network-config"]
-    drive = node.tree().find("devices/disk[@device='cdrom']")
-    assert (drive.find("source").get("file"), drive.find("target").get("bus")) == (path, "sata")
+    drive = node.tree().findall("devices/disk")[-1]
+    assert (drive.find("source").get("file"), drive.find("target").get("bus"), drive.find("readonly") is not None) == (
+        path,
+        "virtio",
+        True,
+    )
 
 
 def test_a_seed_that_changes_restarts_no_guest(node):
@@ -370,5 +374,16 @@ def test_an_adopted_guest_keeps_its_uuid_in_its_seed(node):
 def test_a_seed_stays_where_it_is_when_the_folder_changes_or_a_disk_is_added(node):
     node.run(guest(COPY, cloud_init={}))
     fill(node.root, {"/vms/": None})
-    result = node.run(guest(COPY, cloud_init={}), image_folder="/vms")
-    assert not result["changed"]
+    assert not node.run(guest(COPY, cloud_init={}), image_folder="/vms")["changed"]
+    result = node.run(guest(COPY, {"path": "/images/plc2.qcow2"}, cloud_init={}))
+    assert result["domains"][0]["disks"] == {
+        "vda": f"{FOLDER}/plc1-vda.qcow2", "vdb": "/images/plc2.qcow2", "vdz": f"{FOLDER}/plc1-seed.iso",
+    }  # fmt: skip
+
+
+def test_windows_gets_its_seed_as_a_cd_rom(node):
+    result = node.converge({"name": "plc1", "guest_os": "windows", "memory_mib": 64, "cloud_init": {}})
+    assert result["domains"][0]["disks"] == {"sda": f"{FOLDER}/plc1-seed.iso"}
+    assert node.tree().find("devices/disk").get("device") == "cdrom"
+    node.converge(gone(remove_disks=True))
+    assert list(Path(f"{node.root}{FOLDER}").iterdir()) == []
