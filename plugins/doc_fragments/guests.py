@@ -160,19 +160,53 @@ options:
         description: Real-time C(policy) and C(priority) of the I/O threads. Needs O(guests[].emulator=own).
         type: dict
       disks:
-        description: Existing images or block devices.
+        description:
+          - Images and block devices. An image that exists is used as it is; with O(guests[].disks[].base) or O(guests[].disks[].size_gib), one that does not
+            exist is made.
+          - A disk without a path is known by its place in the list; add others behind it, or give it the path that it has.
         type: list
         elements: dict
         default: []
         suboptions:
           path:
-            description: Absolute path on the node.
+            description:
+              - Absolute path on the node; the name of a file with O(guests[].disks[].pool).
+              - May be left out for a disk that is made. It is then C(NAME-TARGET.FORMAT) (C(plc1-vda.qcow2)) in the pool's folder or in the folder of images
+                (C(rt_guest_image_folder)). An existing disk keeps its own.
             type: str
-            required: true
+          pool:
+            description: A storage pool of libvirt whose folder holds the image. Its type must be C(dir).
+            type: str
           format:
             description: V(raw) for block devices and for C(.raw), C(.img) and C(.iso) files, V(qcow2) for others unless given.
             type: str
             choices: [qcow2, raw]
+          base:
+            description:
+              - Absolute path of an image on the node from which the disk is made, where it does not exist. It belongs to root, in a folder that only root
+                can write; no guest writes it, and it has no base itself. It is never changed or removed.
+              - An image that exists is never made again, whatever becomes of the base.
+            type: str
+          base_mode:
+            description:
+              - V(copy) (unless given) copies all that is in the base. The disk is independent of it from then on. It takes time and space for all of the
+                data; what was a hole in the base is allocated when the guest first writes there.
+              - V(overlay) keeps the differences from the base. It is made at once and small, but is lost with its base. Each first write to a cluster
+                (64 KiB) reads it from the base and allocates it, so that write takes longer.
+            type: str
+            choices: [copy, overlay]
+          base_format:
+            description:
+              - Format of the base; guessed by its name as that of the disk unless given. Never by what is in it, which whoever wrote it decides.
+              - A base of another format is refused, and so is one that is raw by its name and begins like qcow2, as C(.img) files of many clouds do.
+            type: str
+            choices: [qcow2, raw]
+          size_gib:
+            description:
+              - Size in GiB that the guest sees; that of the base unless given. Without a base, an image that does not exist is made empty.
+              - A smaller disk is grown, while its guest runs too (libvirt's blockResize; the guest still has to grow its file system, as cloud-init does at
+                a boot). A larger one is refused, never shrunk.
+            type: int
           bus:
             description: The bus on which the guest sees it.
             type: str
@@ -202,8 +236,30 @@ options:
             type: str
             choices: [unmap, ignore]
       seed:
-        description: Path of an existing cloud-init seed image (label C(cidata)), attached as a CD-ROM.
+        description: Path of an existing cloud-init seed image (label C(cidata)), attached as a CD-ROM. Not beside O(guests[].cloud_init).
         type: str
+      cloud_init:
+        description:
+          - What cloud-init in the guest does at its first boot. A seed image (C(NAME-seed.iso), label C(cidata)) is made from it with xorriso in the folder
+            of images, readable for root, and attached as the read-only virtio disk C(vdz), for Windows as a CD-ROM. An empty mapping gives the guest its name.
+          - A change makes a new image, which the guest sees at its next start; cloud-init then acts on it only if C(instance-id) in C(meta_data) is another.
+          - No result, difference or log shows what is in it.
+        type: dict
+        suboptions:
+          user_data:
+            description:
+              - A mapping of C(#cloud-config), or a text that begins with C(#cloud-config) or another header that cloud-init knows (C(#!), C(#include), MIME).
+            type: raw
+          meta_data:
+            description:
+              - A mapping or YAML. Where a mapping does not give them, C(instance-id) is the guest's UUID and C(local-hostname) its name, with C(-) for C(_).
+                A text must have an C(instance-id).
+            type: raw
+          network_config:
+            description:
+              - A mapping or YAML with C(version) 2 (netplan) or 1. Without it, cloud-init asks for an address by DHCP on one interface.
+              - In a mapping of version 2, C(network) in C(match) names a network of the guest and stands for the MAC of its interface there.
+            type: raw
       networks:
         description: The networks it is attached to.
         type: list
@@ -326,7 +382,8 @@ options:
         default: false
       remove_disks:
         description:
-          - Whether O(guests[].state=absent) also deletes the guest's writable image files, UEFI variables, TPM state and saved state.
+          - Whether O(guests[].state=absent) also deletes the guest's writable image files, its seed of O(guests[].cloud_init), UEFI variables, TPM state and
+            saved state. A base stays.
           - An image that another domain uses, by any path or as a backing file, is refused, as is one whose users are not all known.
         type: bool
         default: false

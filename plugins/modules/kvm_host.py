@@ -113,9 +113,16 @@ deferred:
   returned: success
   type: bool
 installed:
-  description: Whether libvirt answers, and its Python library, QEMU and the guests' firmware are installed.
+  description: Whether libvirt answers, and its Python library, QEMU and the RV(extras) are installed.
   returned: success
   type: bool
+extras:
+  description:
+    - What the listed guests need beside libvirt and QEMU. C(firmware) is needed for UEFI and secure boot, C(seed) (xorriso) for C(cloud_init), and
+      C(tpm) (swtpm) for a TPM.
+  returned: success
+  type: list
+  elements: str
 """
 
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module

@@ -69,6 +69,12 @@ options:
       - Inventories whose guests share a network need different ones.
     type: str
     default: ""
+  image_folder:
+    description:
+      - The folder of images that are made (O(guests[].disks[].base), O(guests[].disks[].size_gib), O(guests[].cloud_init)) and have no path of their own.
+      - An image that a guest has stays where it is when this changes.
+    type: str
+    default: /var/lib/libvirt/images
   hugepages:
     description: Huge pages that are yet to be reserved, by NUMA node and size, as M(realtime.kvm.kvm_host) plans them. Used in check mode only.
     type: dict
@@ -102,6 +108,30 @@ EXAMPLES = r"""
           - network: control
         owner: automation
         project: line-4
+
+- name: A guest made from an image, which its first boot gives a name, a key and an address
+  realtime.kvm.rt_domain:
+    networks:
+      - name: control
+    guests:
+      - name: plc2
+        memory_mib: 2048
+        vcpus: 2
+        realtime_vcpus: "1"
+        disks:
+          - base: /var/lib/libvirt/images/debian-13-genericcloud-amd64.qcow2
+            size_gib: 20
+        cloud_init:
+          user_data:
+            ssh_authorized_keys: ["{{ lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub') }}"]
+          network_config:
+            version: 2
+            ethernets:
+              control:
+                match: {network: control}
+                addresses: [192.0.2.12/24]
+        networks:
+          - network: control
       - name: historian
         memory_mib: 4096
         vcpus: 2
@@ -117,7 +147,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 domains:
-  description: The guests listed, each with its C(vcpus) (vCPU to CPU), C(floating) and C(emulator) CPUs, C(nodes) of its memory and C(macs).
+  description: The guests listed, each with its C(vcpus) (vCPU to CPU), C(floating) and C(emulator) CPUs, C(nodes) of its memory,
+    C(disks) (target to path) and C(macs).
   returned: success
   type: list
   elements: dict
@@ -132,6 +163,7 @@ unlisted:
   elements: str
 """
 
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
@@ -154,6 +186,7 @@ def main() -> None:
             "remove_ports": {"type": "bool", "default": True},
             "priority_limit": {"type": "int", "default": 1},
             "site": {"type": "str", "default": ""},
+            "image_folder": {"type": "str", "default": IMAGE_FOLDER},
             "hugepages": {"type": "dict"},
             "fsroot": {"type": "path", "default": "/"},
         },

@@ -97,6 +97,8 @@ GUESTS = {
         ],
     },
     "fragment": {**REALTIME, **SWITCH, "xml": FRAGMENT},
+    "made disk and seed": {"disks": [{"size_gib": 1}], "cloud_init": {}},
+    "made disk and seed of Windows": {"disks": [{"size_gib": 1, "bus": "sata"}], "cloud_init": {}, "guest_os": "windows"},
     "odd paths": {"disks": [{"path": "/a b/<x>&'\",=\u00e4.raw"}]},
 }
 

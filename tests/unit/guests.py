@@ -20,6 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import 
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PID_FILE
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import VHOST
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database, Row
+from unit.image_tools import TOOLS, ImageTools
 from unit.libvirts import FakeLibvirt, FakeLibvirtOf
 from unit.trees import documented, fill, machine_files, memory_files, plan, snapshot, task, writable
 
@@ -84,17 +85,20 @@ class Node:
                 "/var/lib/": None,
                 **documented(PARTITION),
                 BOOT_STATE: json.dumps({"cpu_partition": ""}),
+                "/run/": None,
+                **TOOLS,
                 **switch_files(),
             },
         )
         self.libvirt = FakeLibvirt(root)
         self.edge = FakeLibvirtOf(self.libvirt)
+        self.tools = ImageTools(root)
         self.ports = Ports("plc1", "plc2", "plc3", "plc4")
 
     def run(self, *guests, check=False, **parameters):
         host = writable(self.root, "rt_domain", check_mode=check)
         self.libvirt.calls.clear()
-        edges = SwitchEdges(host, lambda _command: (0, "", ""), self.edge, self.ports)
+        edges = SwitchEdges(host, self.tools, self.edge, self.ports)
         return carry_out(edges, rt_domain.run, {**DEFAULTS, "guests": list(guests), **parameters})
 
     def converge(self, *guests, **parameters):

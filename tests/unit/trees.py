@@ -25,7 +25,7 @@ from property.machines import regular
 
 KILLED = 99
 #: Audit events of system calls that change files; an event comes just before its call.
-_STEPS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod")
+_STEPS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.truncate")
 
 
 def fill(root, files):
@@ -125,6 +125,8 @@ def snapshot(root):
                 content = ("link", os.readlink(full))
             elif stat.S_ISDIR(info.st_mode):
                 content = ("directory", stat.S_IMODE(info.st_mode))
+            elif info.st_size > 1 << 26:  # a sparse image of a disk
+                content = ("file", stat.S_IMODE(info.st_mode), info.st_size, info.st_blocks)
             else:
                 content = ("file", stat.S_IMODE(info.st_mode), Path(full).read_bytes())
             found[full[len(str(root)) :]] = content

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node must have before guests are changed: names, addresses, disks, bridges, huge pages. Edge, read-only."""
+"""What a node must have before guests are changed: names, addresses, bridges, TPM, TSC, huge pages. Edge, read-only."""
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .._cpus.pages import PAGE_MIB
 from .._host.host import Host
+from .._host.kernel import read_machine
 from .domain_xml import describe, is_ours
 from .guest import Guest, GuestError
 from .libvirt import Domain
 from .plan import GuestPlan
+from .programs import SWTPM
 
 
 def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> None:
@@ -53,23 +53,11 @@ def _other_macs(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[
 
 
 def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[str]) -> None:
-    """Refuse guests whose disks or bridges the node does not have."""
+    """Refuse guests whose bridges, TPM or TSC the node does not have."""
     for guest in guests:
         if guest.state == "absent":
             continue
-        for disk in guest.disks:
-            try:
-                mode = os.stat(host.path(disk.path)).st_mode
-            except OSError as error:
-                raise GuestError(
-                    f"realtime_guests: {guest.name}: disk {disk.path} is not on this node ({error.strerror}); "
-                    "put the image there first, "
-                    "since guests use existing images"
-                ) from None
-            if not (stat.S_ISBLK(mode) if disk.block else stat.S_ISREG(mode)):
-                raise GuestError(
-                    f"realtime_guests: {guest.name}: disk {disk.path} is no {'block device' if disk.block else 'regular file'}"
-                )
+        _check_platform(host, guest)
         for attachment in guest.networks if guest.name in networks_needed else ():
             network = attachment.network
             if not network.realtime and not host.exists(f"/sys/class/net/{network.bridge}/bridge"):
@@ -78,6 +66,19 @@ def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[
                     "which this node does not have; "
                     "make it with the node's own network configuration, or give the network realtime: true"
                 )
+
+
+def _check_platform(host: Host, guest: Guest) -> None:
+    if guest.tpm and not host.exists(SWTPM):
+        what = f"realtime_guests: {guest.name}: tpm needs {SWTPM}, which this node does not have; the kvm_host role installs it"
+        if not host.dry:
+            raise GuestError(what)
+        host.notes.append(what)
+    if guest.invariant_tsc and not read_machine(host).tsc_invariant:
+        raise GuestError(
+            f"realtime_guests: {guest.name}: invariant_tsc, but this node's TSC is not invariant (constant_tsc and nonstop_tsc in /proc/cpuinfo), "
+            "so its guests' is not either; remove the key, or let the hypervisor of a virtual node show it (QEMU: -cpu host,+invtsc)"
+        )
 
 
 def check_pages(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .._cpus.errors import RefusalError
 from .network import Network
@@ -16,6 +17,12 @@ HUGEPAGES = ("2M", "1G", "none")
 FORMATS = ("qcow2", "raw")
 #: What may run on the other threads of a real-time vCPU's core: nothing, the same guest's real-time vCPUs, or all its threads.
 SIBLINGS = ("idle", "realtime", "any")
+#: How an image is made from another one: with all that is in it, or as the differences from it.
+BASE_MODES = ("copy", "overlay")
+#: Where images without a path of their own lie; libvirt's packages make it, with mode 0711.
+IMAGE_FOLDER = "/var/lib/libvirt/images"
+#: 64 TiB, more than ext4's largest file; a typing error is refused.
+MAX_DISK_GIB = 1 << 16
 BUSES = ("virtio", "scsi", "sata")
 #: Whose guest it is: only Linux needs an ordinary vCPU for its own housekeeping, only Windows wants Hyper-V's interfaces.
 SYSTEMS = ("linux", "windows", "other")
@@ -49,10 +56,21 @@ class Scheduler:
 
 
 @dataclass(frozen=True)
-class Disk:
-    """An existing image file or block device."""
+class Recipe:
+    """How an image is made where there is none, and how large it is."""
 
-    path: str
+    base: str = ""  # the image that it is made from; empty: nothing is in it
+    overlay: bool = False
+    base_format: str = ""
+    base_format_given: bool = False  # otherwise guessed by the base's name
+    size_gib: int | None = None  # None: as large as the base
+
+
+@dataclass(frozen=True)
+class Disk:
+    """An image file or block device."""
+
+    path: str  # with a pool, the name of a file in it until the node has been asked where the pool is
     format: str
     bus: str
     target: str  # vda, sda, ...: the disk's identity in the domain
@@ -61,6 +79,10 @@ class Disk:
     cache: str | None = None
     io: str | None = None
     discard: str | None = None
+    pool: str = ""  # of libvirt
+    path_given: bool = True  # otherwise made of the guest's name; a disk that exists keeps its own
+    recipe: Recipe | None = None  # None: the image must be there, unless it is
+    seed: bool = False  # made of what the first boot is told
 
     @property
     def block(self) -> bool:
@@ -86,6 +108,15 @@ class Attachment:
 
 
 @dataclass(frozen=True)
+class CloudInit:
+    """What a guest's first boot is told; secrets may be in it, so no text shows it."""
+
+    user_data: str | Mapping[str, Any] | None = field(default=None, repr=False)
+    meta_data: str | Mapping[str, Any] | None = field(default=None, repr=False)
+    network_config: str | Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Guest:
     """The inventory's description of a guest. What is None was not given: a new guest gets the default, an existing one keeps its own."""
 
@@ -107,6 +138,7 @@ class Guest:
     io_thread_ids: tuple[int, ...] = ()  # from 1 on, unless the guest has others and io_threads was not given
     io_thread_scheduler: Scheduler | None = None
     disks: tuple[Disk, ...] = ()
+    cloud_init: CloudInit | None = None  # its image is the last of the disks
     networks: tuple[Attachment, ...] = ()
     agent: bool = False
     serial_log: bool = False

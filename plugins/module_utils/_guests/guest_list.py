@@ -11,9 +11,11 @@ from typing import Any
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from .._cpus.pages import PAGE_MIB
+from .cloud_init import check_networks, read_cloud_init
 from .fragment import read_fragment
 from .guest import (
     HUGEPAGES,
+    IMAGE_FOLDER,
     MAX_NAME,
     MAX_VCPUS,
     ON_CRASH,
@@ -28,7 +30,7 @@ from .guest import (
     GuestError,
     Scheduler,
 )
-from .guest_disks import read_disks
+from .guest_disks import check_shared_disks, read_disks
 from .guest_reader import Reader
 from .network import MAX_SOCKET_PATH, Network, port_name, socket_path
 
@@ -59,6 +61,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     "io_thread_scheduler": (dict,),
     "disks": (list,),
     "seed": (str,),
+    "cloud_init": (dict, object, bool),  # read_cloud_init refuses other types, without showing them
     "networks": (list,),
     "agent": (bool,),
     "serial_log": (bool,),
@@ -109,24 +112,30 @@ def derive_uuid(site: str, guest: str) -> str:
 
 
 def parse_guests(
-    items: Sequence[Mapping[str, Any]], networks: Mapping[str, Network], *, site: str = "", priority_limit: int = 1
+    items: Sequence[Mapping[str, Any]],
+    networks: Mapping[str, Network],
+    *,
+    site: str = "",
+    priority_limit: int = 1,
+    image_folder: str = IMAGE_FOLDER,
 ) -> list[Guest]:
     """Return the guests in the order of the list.
 
     ``site`` is the inventory's name for the plant, from which UUIDs and MACs are derived; ``priority_limit`` the highest real-time priority
     that a guest's thread may have: the kernel's own threads (ksoftirqd, ktimers) must be above it, or a spinning vCPU
-    stops timers and soft interrupts of its CPU (tuned's realtime-virtual-host profile keeps the same order).
+    stops timers and soft interrupts of its CPU (tuned's realtime-virtual-host profile keeps the same order);
+    ``image_folder`` where images without a path lie.
     """
     guests: list[Guest] = []
     for number, item in enumerate(items):
         if not isinstance(item, Mapping):
             raise GuestError(f"realtime_guests[{number}]: {item!r} is not a mapping with at least a name")
-        guests.append(_parse(item, f"realtime_guests[{number}]", networks, site, priority_limit))
+        guests.append(_parse(item, f"realtime_guests[{number}]", networks, site, priority_limit, image_folder))
     _check_unique(guests)
     return guests
 
 
-def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network], site: str, limit: int) -> Guest:
+def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network], site: str, limit: int, folder: str) -> Guest:
     name = item.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise GuestError(
@@ -162,7 +171,8 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         io_threads=io_threads,
         io_thread_ids=tuple(range(1, (io_threads or 0) + 1)),
         io_thread_scheduler=_scheduler(read, "io_thread_scheduler", limit),
-        disks=read_disks(read),
+        disks=read_disks(read, name, folder),
+        cloud_init=read_cloud_init(read),
         networks=_attachments(read, name, networks, site),
         agent=read.get("agent", False),
         serial_log=read.get("serial_log", False),
@@ -212,6 +222,8 @@ def _check_own(read: Reader, guest: Guest) -> None:
         raise GuestError(f"{where}: secure_boot needs firmware: uefi")
     if guest.invariant_tsc and guest.cpu_mode == "host-model":
         raise GuestError(f"{where}: invariant_tsc needs cpu_mode: host-passthrough, since libvirt's models have none")
+    if guest.cloud_init:
+        check_networks(guest)
     if not guest.realtime:
         given = [key for key in ("policy", "priority", "vcpu_schedulers") if read.get(key) is not None]
         if given:
@@ -390,11 +402,10 @@ def _queue_size(given: Reader, key: str, network: Network) -> int | None:
 
 
 def _check_unique(guests: Sequence[Guest]) -> None:
-    """Refuse two guests with the same name, UUID or MAC, or with one disk that one of them writes."""
+    """Refuse two guests with the same name, UUID, MAC, or disk that one of them writes."""
     names: set[str] = set()
     uuids: dict[str, str] = {}
     macs: dict[str, str] = {}
-    disks: dict[str, tuple[str, bool]] = {}
     for guest in guests:
         if guest.name in names:
             raise GuestError(f"realtime_guests: {guest.name} is listed twice; every guest needs its own name")
@@ -407,7 +418,4 @@ def _check_unique(guests: Sequence[Guest]) -> None:
             other = macs.setdefault(attachment.mac, guest.name)
             if other != guest.name or [a.mac for a in guest.networks].count(attachment.mac) > 1:
                 raise GuestError(f"realtime_guests: {guest.name} and {other} have the same MAC {attachment.mac}")
-        for disk in guest.disks:
-            owner, read_only = disks.setdefault(disk.path, (guest.name, disk.read_only))
-            if owner != guest.name and not (read_only and disk.read_only):
-                raise GuestError(f"realtime_guests: {guest.name} and {owner} write the same disk {disk.path}")
+    check_shared_disks(guests)

@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from .._cpus.suggest import unknown_keys
+from ._secretive import SecretiveAnsibleModule
 from ._specs import GUESTS
 
 
-class GuestAnsibleModule(AnsibleModule):
+class GuestAnsibleModule(SecretiveAnsibleModule):
     """Ansible itself names only option and key, ``guests.realtime_vcpu``, and lists all the others."""
 
     def fail_json(self, msg: str, **kwargs: Any) -> None:

@@ -31,14 +31,21 @@ _NETWORKS = {
     "state": _text("present", "absent", default="present"),
 }
 _DISKS = {
-    "path": {"type": "str", "required": True},
+    "path": {"type": "str"},
+    "pool": {"type": "str"},
     "format": _text("qcow2", "raw"),
+    "base": {"type": "str"},
+    "base_mode": _text("copy", "overlay"),
+    "base_format": _text("qcow2", "raw"),
+    "size_gib": {"type": "int"},
     "bus": _text("virtio", "scsi", "sata", default="virtio"),
     "read_only": {"type": "bool", "default": False},
     "cache": _text("none", "writeback", "writethrough", "directsync", "unsafe"),
     "io": _text("native", "threads", "io_uring"),
     "discard": _text("unmap", "ignore"),
 }
+#: Text or mapping; a mapping comes as JSON (GuestAnsibleModule).
+_CLOUD_INIT = {key: {"type": "raw", "no_log": True} for key in ("user_data", "meta_data", "network_config")}
 _INTERFACES = {
     "network": {"type": "str", "required": True},
     "mac": {"type": "str"},
@@ -67,6 +74,7 @@ _GUESTS = {
     "io_thread_scheduler": {"type": "dict"},
     "disks": _list(_DISKS),
     "seed": {"type": "str"},
+    "cloud_init": {"type": "dict", "options": _CLOUD_INIT},
     "networks": _list(_INTERFACES),
     "agent": {"type": "bool", "default": False},
     "serial_log": {"type": "bool", "default": False},

@@ -29,6 +29,7 @@ from .._guests.kvm import (
 )
 from .._guests.network import parse_networks
 from .._guests.pinning import Existing, Placement, place
+from .._guests.programs import QEMU_IMG, SWTPM, XORRISO
 from .._guests.threads import guest_pid
 from .._host.current import require_current_partition
 from .._host.host import Host
@@ -215,18 +216,35 @@ def _result(edges: GuestEdges, plan: _Plan, guests: Sequence[Guest] = ()) -> dic
         "policies": [],
         "deferred": False,
         "installed": _complete(edges, guests),
+        "extras": _extras(guests),
     }
 
 
+#: What only some guests need beside libvirt and QEMU, and the files that show it.
+_EXTRAS = {"firmware": "/usr/share/qemu/firmware/*.json", "seed": XORRISO, "tpm": SWTPM}
+
+
+def _extras(guests: Sequence[Guest]) -> list[str]:
+    """Return what these guests need beside libvirt and QEMU."""
+    present = [guest for guest in guests if guest.state != "absent"]
+    needed = {
+        "firmware": any(guest.firmware == "uefi" or guest.secure_boot for guest in present),
+        "seed": any(guest.cloud_init is not None for guest in present),
+        "tpm": any(guest.tpm for guest in present),
+    }
+    return [name for name, is_needed in needed.items() if is_needed]
+
+
 def _complete(edges: GuestEdges, guests: Sequence[Guest]) -> bool:
-    """Whether libvirt answers, and QEMU and the guests' firmware are installed."""
+    """Whether libvirt answers, and QEMU and what the guests need beside it are installed."""
     host = edges.host
     programs = (f"/usr/bin/qemu-system-{platform.machine()}", "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm")
-    uefi = any(guest.firmware == "uefi" for guest in guests)
+    made = any(disk.recipe for guest in guests for disk in guest.disks)
     return (
         edges.libvirt.installed(host)
         and any(host.exists(program) for program in programs)
-        and (not uefi or bool(host.glob("/usr/share/qemu/firmware/*.json")))
+        and (not made or host.exists(QEMU_IMG))
+        and all(host.glob(_EXTRAS[name]) for name in _extras(guests))
     )
 
 

@@ -3,23 +3,30 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
+from .._guests.bases import Bases
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
+from .._guests.disk_checks import check_disks
+from .._guests.disk_paths import with_paths
 from .._guests.domain_xml import describe, is_ours
 from .._guests.found import as_found, with_pages
-from .._guests.guest import Guest
+from .._guests.guest import IMAGE_FOLDER, Guest, GuestError
 from .._guests.guest_list import parse_guests
 from .._guests.kvm import check_slices
-from .._guests.libvirt import Connection, Domain, NoConnection
+from .._guests.libvirt import Connection, Domain, NoConnection, PoolError
+from .._guests.made_images import MadeImages
 from .._guests.network import parse_networks
 from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
+from .._guests.qemu_img import QemuImg
+from .._guests.seeds import Seeds
 from .._guests.threads import guest_pid, polling_cpus
 from .._guests.workers import settle_workers
 from .._host.current import require_current_partition
@@ -43,13 +50,20 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         return _remove_all(edges, parameters)
     check_priority_limit(parameters["priority_limit"])
     networks = parse_networks(parameters["networks"])
-    guests = parse_guests(parameters["guests"], networks, site=parameters["site"], priority_limit=parameters["priority_limit"])
+    guests = parse_guests(
+        parameters["guests"],
+        networks,
+        site=parameters["site"],
+        priority_limit=parameters["priority_limit"],
+        image_folder=_image_folder(parameters),
+    )
     partition, topology = require_current_partition(host, parameters["partition"])
     connection = edges.libvirt.connect(host) or NoConnection()
     domains = connection.domains()
     existing = [describe(domain.tree, running=domain.running) for domain in domains.values()]
     trees = {name: domain.tree for name, domain in domains.items()}
     guests = [as_found(guest, trees.get(guest.name)) for guest in with_pages(guests, existing)]
+    guests = with_paths(guests, trees, partial(_pool_folder, connection))
     check_domains(guests, domains)
     listed = [guest.name for guest in guests if guest.state != "absent"]
     check_slices(host, partition, [trees[name] for name in listed if name in trees])
@@ -67,11 +81,15 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         if guest.state != "absent"
     ]
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
+    check_disks(host, plans)
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
     _check_gate(host, [*starting, *restarting])
     check_pages(host, [*starting, *restarting], parameters["hugepages"], restarting)
 
+    images = _plan_images(
+        edges, connection, domains, plans, _image_folder(parameters)
+    )  # first: they fail before a guest is stopped
     removed = [guest for guest in guests if guest.state == "absent" and guest.name in domains]
     stopped = [plan.guest.name for plan in plans if plan.guest.state == "stopped" and plan.running]
     changes = _changes(edges, connection, domains, parameters)
@@ -94,7 +112,37 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         "restart_required": _pending_restarts(plans, restarting),
         "unlisted": sorted(name for name, domain in domains.items() if name not in known and is_ours(domain.tree)),
     }
-    return Outcome(results, after=partial(_look, host, connection, plans, removed) if host.changes else None)
+    return Outcome(results, after=partial(_look, host, connection, plans, removed, images) if host.changes else None)
+
+
+def _image_folder(parameters: Mapping[str, Any]) -> str:
+    folder = str(parameters.get("image_folder") or IMAGE_FOLDER)
+    if not folder.startswith("/") or folder.startswith("//") or posixpath.normpath(folder) != folder or folder == "/":
+        raise GuestError(
+            f"rt_guest_image_folder: {folder!r} must be the absolute path of a folder, without . and .. and / at its end"
+        )
+    return folder
+
+
+def _pool_folder(connection: Connection, guest: Guest, pool: str) -> str:
+    try:
+        return connection.pool_folder(pool)
+    except PoolError as error:
+        raise GuestError(f"realtime_guests: {guest.name}: {error}") from None
+
+
+def _plan_images(
+    edges: SwitchEdges, connection: Connection, domains: Mapping[str, Domain], plans: Sequence[GuestPlan], image_folder: str
+) -> MadeImages:
+    """Plan images and seeds that are made, and disks that grow."""
+    host = edges.host
+    tool = QemuImg(host, edges.runner)
+    made = MadeImages(host, tool, grow=connection.grow_disk, image_folder=image_folder)
+    made.plan(plans, Bases(host, tool, domains, [plan.guest for plan in plans]))
+    seeds = Seeds(host, edges.runner, image_folder=image_folder)
+    for plan in plans:
+        seeds.plan(plan)
+    return made
 
 
 def _check_gate(host: Host, starting: Sequence[GuestPlan]) -> None:
@@ -148,7 +196,9 @@ def _remove_ports(edges: SwitchEdges, names: Collection[str]) -> None:
         host.follow_up(change, act)
 
 
-def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:
+def _look(
+    host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest], images: MadeImages
+) -> dict[str, Any]:
     """Compare libvirt and the kernel with the plan after the changes; a difference is an error that names the guest."""
     for plan in plans:
         pid = guest_pid(host, plan.guest.name) if plan.guest.realtime and plan.guest.state == "running" else None
@@ -157,6 +207,7 @@ def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], remove
     domains = connection.domains()
     wrong = {plan.guest.name: unfinished(host, plan, domains.get(plan.guest.name)) for plan in plans}
     wrong.update({guest.name: "libvirt still knows it" for guest in removed if guest.name in domains})
+    wrong.update(images.unfinished())
     differing = [f"{name}: {what}" for name, what in wrong.items() if what]
     if differing:
         raise HostError(
@@ -188,6 +239,7 @@ def _result(plan: GuestPlan) -> dict[str, Any]:
         "emulator": format_cpulist(placement.emulator),
         "nodes": list(placement.nodes),
         "memory_mib": plan.guest.memory_mib,
+        "disks": {disk.target: disk.path for disk in plan.guest.disks},
         "macs": {attachment.network.name: attachment.mac for attachment in plan.guest.networks},
     }
 

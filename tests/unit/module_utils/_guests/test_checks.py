@@ -68,17 +68,26 @@ def test_an_address_that_an_unlisted_domain_has_is_refused_unless_the_guest_goes
 # -- the node --------------------------------------------------------------------------------------
 
 
-def test_disks_are_files_or_block_devices_as_they_are_named(tmp_path):
-    host = writable(fill(tmp_path, {"/images/a.qcow2": "", "/images/folder/": None, "/dev/vg/lv": ""}))
-    check_node(host, [guest_of(disks=[{"path": "/images/a.qcow2"}])], [])
-    for path, words in (
-        ("/images/none.qcow2", r"is not on this node \(No such file or directory\)"),
-        ("/images/folder", "is no regular file"),
-        ("/dev/vg/lv", "is no block device"),
-    ):
-        with pytest.raises(GuestError, match=rf"^realtime_guests: plc1: disk {path} {words}"):
-            check_node(host, [guest_of(disks=[{"path": path}])], [])
-    check_node(host, [guest_of(state="absent")], ["plc1"])
+def test_a_tpm_needs_its_program(tmp_path):
+    words = "realtime_guests: plc1: tpm needs /usr/bin/swtpm, which this node does not have; the kvm_host role installs it"
+    with pytest.raises(GuestError) as error:
+        check_node(writable(tmp_path), [guest_of(tpm=True)], [])
+    assert str(error.value) == words
+    dry = writable(tmp_path, check_mode=True)
+    check_node(dry, [guest_of(tpm=True)], [])
+    assert dry.notes == [words]
+    check_node(writable(fill(tmp_path, {"/usr/bin/swtpm": ""})), [guest_of(tpm=True)], [])
+
+
+@pytest.mark.parametrize("flags", ["fpu constant_tsc nonstop_tsc", "fpu constant_tsc", "nonstop_tsc", None])
+def test_an_invariant_tsc_is_the_nodes_own(tmp_path, flags):
+    host = writable(fill(tmp_path, {"/proc/cpuinfo": f"vendor_id : GenuineIntel\nflags : {flags}\n"} if flags else {}))
+    check_node(host, [guest_of(invariant_tsc=False), guest_of(name="plc2"), guest_of(name="plc3", state="absent")], [])
+    if flags == "fpu constant_tsc nonstop_tsc":
+        check_node(host, [guest_of(invariant_tsc=True)], [])
+        return
+    with pytest.raises(GuestError, match=r"^realtime_guests: plc1: invariant_tsc, but this node's TSC is not invariant"):
+        check_node(host, [guest_of(invariant_tsc=True)], [])
 
 
 def test_a_bridge_is_missed_only_by_guests_that_start(tmp_path):

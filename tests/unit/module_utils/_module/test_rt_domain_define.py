@@ -25,7 +25,7 @@ def test_guests_are_defined_and_started(node):
     ]  # fmt: skip
     assert result["domains"][0] == {
         "name": "plc1", "state": "running", "realtime": True, "vcpus": {"0": "2", "1": "3"}, "floating": "", "emulator": "0",
-        "nodes": [0], "memory_mib": 256, "macs": {"control": result["domains"][0]["macs"]["control"]},
+        "nodes": [0], "memory_mib": 256, "disks": {"vda": "/images/plc1.qcow2"}, "macs": {"control": result["domains"][0]["macs"]["control"]},
     }  # fmt: skip
     assert (result["domains"][1]["vcpus"], result["domains"][1]["floating"]) == ({}, "0")
     assert (result["restart_required"], result["unlisted"]) == ({}, [])
