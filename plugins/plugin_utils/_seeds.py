@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one of C, where there is one, takes a tenth of the time
+
 _CONFIG = "#cloud-config"
 #: Kinds of user data that begin like a ``#cloud-config`` and are lists.
 _LISTS = ("#cloud-config-archive",)
@@ -41,7 +43,7 @@ def _faults(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _fault(text: str, wanted: type) -> str:
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -22,6 +22,8 @@ test hwloc-nox lstopo-no-graphics
 test grub-common grub-editenv
 test iproute2 ip
 test e2fsprogs mkfs.ext4
+test qemu-utils qemu-img
+test xorriso xorriso
 lab qemu-system-x86 qemu-system-x86_64
 lab qemu-utils qemu-img
 lab mmdebstrap mmdebstrap

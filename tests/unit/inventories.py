@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import io
 import json
+import posixpath
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from ansible.inventory.manager import InventoryManager
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.manager import VariableManager
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
 from ansible_collections.realtime.kvm.plugins.modules import cpu_partition, kvm_host, ovs_dpdk, rt_domain
 from unit.documents import PLAYBOOK_DEFAULTS, ROLES, options
+from unit.image_tools import TOOLS, ImageTools, qcow2
 from unit.trees import fill, machine_files, memory_files
 
 SHAPE = {"nodes": 2, "cores": 8, "threads": 2}
@@ -81,6 +85,9 @@ def machine(root, variables):
         "/etc/debian_version": "13.0\n",
         "/proc/cpuinfo": "vendor_id\t: GenuineIntel\nflags\t: vmx constant_tsc nonstop_tsc pdpe1gb\n",
         "/proc/sys/kernel/hostname": "kvm03\n",
+        "/var/lib/libvirt/images/": None,
+        "/run/": None,
+        **TOOLS,
     }
     for number, name in enumerate(sorted(devices)):
         address = name if ":" in name else f"0000:{0x41 + number:02x}:00.0"
@@ -99,7 +106,11 @@ def machine(root, variables):
         if item.get("realtime") is False:
             files[f"/sys/class/net/{item['bridge']}/bridge/"] = None
     for guest in guests:
-        files.update({disk["path"]: "" for disk in guest.get("disks", []) if isinstance(disk, dict) and "path" in disk})
+        for disk in guest.get("disks", []):
+            if isinstance(disk, dict) and "path" in disk:
+                files.update({f"{posixpath.dirname(disk['path'])}/": None} if "size_gib" in disk else {disk["path"]: ""})
+            if isinstance(disk, dict) and "base" in disk:
+                files[disk["base"]] = qcow2()
     return fill(root, files)
 
 
@@ -127,6 +138,12 @@ def _plan(root, variables):
 
 def _call(module, **arguments):
     out = io.StringIO()
-    with patch_module_args(arguments), redirect_stdout(out), suppress(SystemExit):
+    tools = ImageTools(arguments["fsroot"])  # no program of this machine's is run
+    with (
+        patch_module_args(arguments),
+        patch.object(_common, "runner_of", lambda _module: tools),
+        redirect_stdout(out),
+        suppress(SystemExit),
+    ):
         module.main()
     return json.loads(out.getvalue())

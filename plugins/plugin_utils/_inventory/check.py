@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER
 
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
@@ -133,7 +134,9 @@ class Check:
             limit = int(limit)
         except (TypeError, ValueError):
             limit = _ANY_PRIORITY  # not known yet, or refused for itself
-        return read_host(networks, guests, site=self._site(host), priority_limit=limit)
+        folder = self._value(host, "rt_guest_image_folder", IMAGE_FOLDER)
+        folder = folder if isinstance(folder, str) and folder.startswith("/") else IMAGE_FOLDER  # the role refuses it
+        return read_host(networks, guests, site=self._site(host), priority_limit=limit, image_folder=folder)
 
     def _site(self, host: str) -> str:
         site = self._value(host, "realtime_site", "")

@@ -13,11 +13,12 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import unknown_keys
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Guest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER, Guest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import KEYS, parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import Network, parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 
+from .._seeds import seed_faults
 from .variables import in_few_words
 
 
@@ -37,7 +38,7 @@ class HostGuests:
     refusals: Sequence[str]
 
 
-def read_host(networks: Any, guests: Any, *, site: str, priority_limit: int) -> HostGuests:
+def read_host(networks: Any, guests: Any, *, site: str, priority_limit: int, image_folder: str = IMAGE_FOLDER) -> HostGuests:
     """Return a host's guests; ``networks`` and ``guests`` are the variables' values, in which ``Later`` may stand for a list or an item."""
     known, refusals = _networks(networks)
     if isinstance(guests, Later):
@@ -46,7 +47,8 @@ def read_host(networks: Any, guests: Any, *, site: str, priority_limit: int) -> 
         return HostGuests((), [*refusals, wrong])
     if known is None:
         return HostGuests((), [*refusals, *filter(None, map(_unknown_keys, guests, itertools.count()))])
-    rules = _Rules(known, site, priority_limit)
+    refusals += seed_faults([item for item in guests if not isinstance(item, Later)])
+    rules = _Rules(known, site, priority_limit, image_folder)
     try:
         if not any(isinstance(item, Later) for item in guests):
             return HostGuests(rules.parse(guests), refusals)
@@ -62,9 +64,10 @@ class _Rules:
     networks: Mapping[str, Network]
     site: str
     limit: int
+    image_folder: str
 
     def parse(self, items: Sequence[Any]) -> list[Guest]:
-        return parse_guests(items, self.networks, site=self.site, priority_limit=self.limit)
+        return parse_guests(items, self.networks, site=self.site, priority_limit=self.limit, image_folder=self.image_folder)
 
 
 def _one_by_one(items: Sequence[Any], rules: _Rules, refusals: Sequence[str]) -> HostGuests:

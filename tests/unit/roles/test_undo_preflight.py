@@ -16,8 +16,15 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize("role", [role for role, spec in SPECS.items() if "undo" in spec])
+#: Their undo is its own preflight, by a variable.
+OWN = [role for role, spec in SPECS.items() if f"{role}_preflight" in spec.get("undo", {}).get("options", {})]
+
+
+@pytest.mark.parametrize("role", [role for role, spec in SPECS.items() if "undo" in spec and role not in OWN])
 def test_the_preflight_takes_all_that_undo_takes_but_the_limit(role):
     """The limit is the playbook's, after it has shown the plan."""
-    undo, preflight = (SPECS[role][entry].get("options", {}) for entry in ("undo", "undo_preflight"))
-    assert preflight == {name: option for name, option in undo.items() if name != "realtime_max_disruption"}
+    undo, preflight = (
+        {name: option for name, option in SPECS[role][entry].get("options", {}).items() if name != "realtime_max_disruption"}
+        for entry in ("undo", "undo_preflight")
+    )
+    assert preflight == undo

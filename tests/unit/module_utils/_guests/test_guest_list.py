@@ -328,7 +328,7 @@ REFUSED = {
     ),
     "key-odd": ({5: 2}, "unknown key 5; known are"),
     "disk-text": ({"disks": ["/a"]}, r"disks\[0\]: '/a' is not a mapping with a path"),
-    "disk-key": ({"disks": [{"path": "/a", "size": 1}]}, r"disks\[0\]: unknown key size; known are path, pool, format, base"),
+    "disk-key": ({"disks": [{"path": "/a", "size": 1}]}, r"disks\[0\]: unknown key size, did you mean size_gib\?"),
     "disk-nowhere": ({"disks": [{}]}, r"disks\[0\]: path is missing; give it, or base or size_gib for an image that is made"),
     "disk-relative": ({"disks": [{"path": "a.qcow2"}]}, "path 'a.qcow2' must be the absolute path of a file or block device"),
     "disk-folder": ({"disks": [{"path": "/images/"}]}, "must be the absolute path"),
