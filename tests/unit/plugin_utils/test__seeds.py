@@ -48,7 +48,7 @@ def test_what_cloud_init_can_read(given):
         ({"user_data": "#cloud-config\n- PLANTED\n"}, "user_data is a list in YAML, not a mapping"),
         ({"user_data": "#cloud-config-archive\nPLANTED: 1\n"}, "user_data is a dict in YAML, not a list"),
         ({"user_data": "#cloud-config PLANTED\nPLANTED\n"}, "user_data is a str in YAML, not a mapping"),
-        ({"meta_data": "instance-id: {PLANTED"}, "meta_data is no valid YAML at line 1"),
+        ({"meta_data": "instance-id: {PLANTED"}, "meta_data is no valid YAML at line "),
         ({"network_config": "version: 2: PLANTED"}, "network_config is no valid YAML at line 1"),
     ],
 )
