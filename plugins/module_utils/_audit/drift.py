@@ -32,7 +32,7 @@ from .findings import (
     check_interrupts,
     check_kernel,
     check_managed,
-    check_task,
+    check_tasks,
     damage_finding,
 )
 
@@ -148,9 +148,6 @@ def partition_drift(host: Host, topology: Topology, partition: Partition | None)
     for feature, options in features.items():
         findings += feature_findings(host, partition, feature, options)
     findings += [finding for finding in interrupt_findings(host, partition) if finding.severity != "info"]
-    found = (
-        check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=kernel.isolated)
-        for task in read_threads(host, user=True)
-    )
-    findings += [finding for finding in (*found, tuned_finding(host)) if finding is not None]
-    return findings
+    findings += check_tasks(partition, read_threads(host, user=True), isolated=kernel.isolated)
+    tuned = tuned_finding(host)
+    return [*findings, tuned] if tuned else findings

@@ -17,6 +17,7 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.change import Change
+from .._host.threads import Thread
 from .._interrupts.affinity import Interrupt, stuck
 from .._tables import WIDTH
 from .rules import RULES, rank
@@ -309,3 +310,32 @@ def check_task(
         f"CPUs {format_cpulist(allowed)}",
         f"run taskset -acp {format_cpulist(partition.unisolated)} {pid}, and correct the program that started it",
     )
+
+
+def check_tasks(partition: Partition, tasks: Iterable[Thread], *, isolated: frozenset[int]) -> list[Finding]:
+    """Check every program; where the kernel isolates too little, all that nobody has restricted are one finding."""
+    findings: list[Finding] = []
+    balanced: list[Thread] = []
+    for task in tasks:
+        found = check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=isolated)
+        if found and not partition.isolated <= isolated and task.allowed >= partition.isolated | partition.unisolated:
+            balanced.append(task)
+        elif found:
+            findings.append(found)
+    if len(balanced) == 1:
+        task = balanced[0]
+        findings += filter(None, [check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=isolated)])
+    elif balanced:
+        unisolated = format_cpulist(partition.unisolated)
+        names = sorted({task.name for task in balanced})
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        findings.append(
+            Finding(
+                "task",
+                f"{len(balanced)} tasks ({shown})",
+                f"CPUs {unisolated}, or isolated CPUs alone",
+                "all CPUs, to which the kernel balances them",
+                f"let the kernel isolate CPUs {format_cpulist(partition.isolated)} (see the rule isolation); none of them needs a change",
+            )
+        )
+    return findings

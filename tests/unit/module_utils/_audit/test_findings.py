@@ -16,6 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
     check_kernel,
     check_managed,
     check_task,
+    check_tasks,
     finding_rows,
     in_order,
     remark_lines,
@@ -23,6 +24,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
+from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import Thread
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt
 from unit.trees import machine_files, plan
 
@@ -228,3 +230,16 @@ def test_remarks_fit_a_terminal():
     lines = remark_lines([Finding("note", "x", "y " * 300, "z " * 300, "w " * 900)])
     assert max(map(len, lines)) <= 118
     assert len(lines) < 30
+
+
+def test_where_nothing_is_isolated_all_unrestricted_tasks_are_one_finding():
+    """As after a boot without the arguments: the kernel balances everything everywhere, and no program is to blame."""
+    sshd = Thread(70, "sshd", False, False, 0, 0, frozenset(range(4)), 0, 1)
+    tasks = [replace(sshd, pid=70 + number, name=name) for number, name in enumerate(["sshd", "cron", "agetty", "bash"])]
+    chosen = replace(sshd, pid=90, allowed=frozenset({0, 1}))
+    assert [finding.resource for finding in check_tasks(PARTITION, [*tasks, chosen], isolated=frozenset())] == [
+        "sshd (pid 90)",
+        "4 tasks (agetty, bash, cron, ...)",
+    ]
+    assert [finding.resource for finding in check_tasks(PARTITION, tasks[:1], isolated=frozenset())] == ["sshd (pid 70)"]
+    assert check_tasks(PARTITION, tasks, isolated=frozenset({1, 2, 3})) == []
