@@ -52,7 +52,6 @@ class ActionModule(ActionBase):
         document = plan_document(Fleet(nodes, now, options["title"]))
         files = _write(options["folder"], document, nodes) if options["folder"] else []
         lines = [*plan_lines(document), "", *summary(document, files)]
-        show(lines)
         plans = document["nodes"]
         result.update(
             changed=False,
@@ -60,7 +59,7 @@ class ActionModule(ActionBase):
             disruption=document["disruption"],
             refused=[host for host, plan in plans.items() if plan["refused"] or (plan["lost"] and not _unreachable(nodes[host]))],
             unchanged=[host for host, plan in plans.items() if is_unchanged(plan)],
-            text=lines,
+            text=show(lines),
         )
         return result
 

@@ -35,8 +35,7 @@ class ActionModule(ActionBase):
         hostvars = (task_vars or {})["hostvars"]
         nodes = {host: Node(_results(variables_of(hostvars, host), options["results"])) for host in options["states"]}
         lines = answer({host: bounded([text])[0] for host, text in options["states"].items()}, plan_document(Fleet(nodes)))
-        show(lines)
-        result.update(changed=False, text=lines)
+        result.update(changed=False, text=show(lines))
         return result
 
 

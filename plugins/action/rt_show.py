@@ -26,6 +26,5 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
         lines = [part for line in bounded(plain_data(options["lines"])) for part in paragraph(line)]
-        show(lines)
-        result.update(changed=False, text=lines)
+        result.update(changed=False, text=show(lines))
         return result

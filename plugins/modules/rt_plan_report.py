@@ -106,7 +106,7 @@ unchanged:
   type: list
   elements: str
 text:
-  description: The text that was shown.
+  description: The text, if it was not printed because the callback prints JSON; else empty.
   returned: success
   type: list
   elements: str

@@ -40,7 +40,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 text:
-  description: The text that was shown.
+  description: The text, if it was not printed because the callback prints JSON; else empty.
   returned: success
   type: list
   elements: str

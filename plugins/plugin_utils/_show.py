@@ -11,7 +11,9 @@ from ansible import constants
 from ansible.utils.display import Display
 
 
-def show(lines: Sequence[str]) -> None:
-    """Print lines, unless the callback prints a document for other programs (JSON), which they would break."""
-    if "json" not in str(constants.DEFAULT_STDOUT_CALLBACK):
-        Display().display("\n".join(["", *lines, ""]))
+def show(lines: Sequence[str]) -> list[str]:
+    """Print lines, and return none; return them where the callback prints a document for other programs (JSON), which they would break."""
+    if "json" in str(constants.DEFAULT_STDOUT_CALLBACK):
+        return list(lines)
+    Display().display("\n".join(["", *lines, ""]))
+    return []

@@ -43,7 +43,8 @@ def answer(states: Mapping[str, str], document: Mapping[str, Any]) -> list[str]:
         found.setdefault(text, []).append(host)
     rows = [(named(hosts), text) for text, hosts in found.items()]
     rows += [(f"guest {name} on {host}", f"waits for a restart ({', '.join(parts)})") for host, name, parts in _restarts(nodes)]
-    return [*guest_lines(nodes), *([""] if guest_lines(nodes) else []), *_lines("Result", [*rows, *_left(nodes)])]
+    guests = guest_lines(nodes, "happened")
+    return [*guests, *([""] if guests else []), *_lines("Result", [*rows, *_left(nodes)])]
 
 
 def _restarts(nodes: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:

@@ -110,8 +110,8 @@ def _resource(change: Mapping[str, Any], times: int) -> str:
 # -- guests ----------------------------------------------------------------------------------------
 
 
-def guest_lines(nodes: Mapping[str, Any]) -> list[str]:
-    """Return the guests of a fleet as a table: where they run, on which CPUs, with which memory and ports."""
+def guest_lines(nodes: Mapping[str, Any], happens: str = "happens") -> list[str]:
+    """Return the guests of a fleet as a table: where they run, on which CPUs, with which memory and ports; ``happens`` heads what happens to them."""
     rows = [
         [guest["name"], host, happening(guest), cpus(guest), guest["emulator"] or "-", memory(guest), ports(guest)]
         for host, node in nodes.items()
@@ -119,7 +119,7 @@ def guest_lines(nodes: Mapping[str, Any]) -> list[str]:
     ]
     if not rows:
         return []
-    header = ["guest", "node", "happens", "vCPU -> CPU", "emulator", "memory", "ports"]
+    header = ["guest", "node", happens, "vCPU -> CPU", "emulator", "memory", "ports"]
     left = [column for column, name in enumerate(header) if name != "node" or any(nodes)]
     table = text_table([header[column] for column in left], [[row[column] for column in left] for row in rows])
     marks = ["* real-time vCPU"] if any("*" in row[3] for row in rows) else []

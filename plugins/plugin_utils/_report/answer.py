@@ -24,10 +24,14 @@ def report_answer(view: Mapping[str, Any], files: Iterable[str]) -> list[str]:
     ]
     unwell = [node for node in nodes if node["state"] not in ("ok", "new", "findings")]
     rows += [(node["host"], node["reason"]) for node in unwell[:_MOST] if node["reason"]]
-    rows += [("findings", "; ".join(f"{row['rule']} on {', '.join(row['nodes'])}" for row in view["rules"]))]
+    rows += [(f"{row['severity'] or 'finding'} {row['rule']}", _finding(row)) for row in view["rules"]]
     rows += [("guests", str(totals["guests"])), ("realtime CPUs", _free(totals)), ("latency", _latency(totals))]
     rows += [("written", path) for path in files]
     return ["== Report ==", *(line for name, text in rows if text for line in paragraph(f"{name}: {text}"))]
+
+
+def _finding(row: Mapping[str, Any]) -> str:
+    return f"on {', '.join(row['nodes'])}{'; what must hold: ' if row['meaning'] else ''}{row['meaning']}"
 
 
 def _names(nodes: Sequence[Mapping[str, Any]], state: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain, reason_of
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
@@ -130,6 +131,7 @@ def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
         subject = item.get("resource") or item.get("subject") or ""
         repair = item.get("repair") or item.get("remedy") or ""
         keys = {key: str(item.get(key) or "") for key in ("rule", "severity", "expected", "actual", "source")}
+        keys["meaning"] = meaning_of(keys["rule"])
         found.append({**keys, "subject": str(subject), "repair": str(repair)})
     return sorted(found, key=lambda item: (_RANK.get(item["severity"].lower(), 1), item["rule"], item["subject"]))
 
@@ -375,6 +377,11 @@ def _totals(nodes: Sequence[Mapping[str, Any]], latency: Sequence[Mapping[str, A
     }
 
 
+def meaning_of(rule: str) -> str:
+    """Return what must hold by a rule; nothing for a rule of another release."""
+    return RULES[rule].meaning if rule in RULES else ""
+
+
 def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rules that are broken, with the nodes on which they are."""
     found: dict[tuple[str, str], list[str]] = {}
@@ -382,7 +389,13 @@ def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for finding in node["findings"]:
             found.setdefault((finding["rule"], finding["severity"]), []).append(node["host"])
     rows = [
-        {"rule": rule, "severity": severity, "findings": len(hosts), "nodes": sorted(set(hosts), key=natural)}
+        {
+            "rule": rule,
+            "meaning": meaning_of(rule),
+            "severity": severity,
+            "findings": len(hosts),
+            "nodes": sorted(set(hosts), key=natural),
+        }
         for (rule, severity), hosts in found.items()
     ]
     return sorted(rows, key=lambda row: (_RANK.get(row["severity"].lower(), 1), -row["findings"], row["rule"]))

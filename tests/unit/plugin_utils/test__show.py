@@ -16,5 +16,6 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._show import show
 )
 def test_lines_are_shown_as_they_are(monkeypatch, capsys, callback, said):
     monkeypatch.setattr(constants, "DEFAULT_STDOUT_CALLBACK", callback)
-    show(["a  b", "c"])
+    left = show(["a  b", "c"])
     assert capsys.readouterr().out == said
+    assert left == ([] if said else ["a  b", "c"])

@@ -35,7 +35,7 @@ def test_the_answer_of_a_fleet():
         "1 not configured: h3",
         "1 unreachable: h4",
         r"h4: no route to \x1b[2J host",
-        "findings: interrupt on h2",
+        "finding interrupt: on h2; what must hold: No movable interrupt may fire on an isolated CPU.",
         f"guests: {2 * len(SPECS)}",
         next(line for line in lines if line.startswith("realtime CPUs: ")),
         "latency: 1 of 1 passed, 0 failed",
