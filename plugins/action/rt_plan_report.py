@@ -20,6 +20,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.page import plan_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.picture import planned_map
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
+from ansible_collections.realtime.kvm.plugins.plugin_utils._project import results_folder
 from ansible_collections.realtime.kvm.plugins.plugin_utils._show import show
 
 SPEC = {
@@ -29,7 +30,7 @@ SPEC = {
     "looked_variable": {"type": "str", "required": True},
     "refused_variable": {"type": "str", "required": True},
     "packages_variable": {"type": "str", "required": True},
-    "folder": {"type": "str", "default": ""},
+    "folder": {"type": "str"},
     "title": {"type": "str", "default": "Plan"},
 }
 LIMIT = "realtime_max_disruption"
@@ -49,8 +50,9 @@ class ActionModule(ActionBase):
         hostvars = (task_vars or {})["hostvars"]
         nodes = {host: _node(hostvars, host, options) for host in options["hosts"]}
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        folder = _folder(options["folder"], task_vars or {})
         document = plan_document(Fleet(nodes, now, options["title"]))
-        files = _write(options["folder"], document, nodes) if options["folder"] else []
+        files = _write(folder, document, nodes) if folder else []
         lines = [*plan_lines(document), "", *summary(document, files)]
         plans = document["nodes"]
         result.update(
@@ -93,9 +95,18 @@ def _unreachable(node: Node) -> bool:
     return node.lost == UNREACHABLE
 
 
+def _folder(given: str | None, variables: Mapping[str, Any]) -> str:
+    """Return the folder of the files; an empty text, where it is given, means none."""
+    if given == "":
+        return ""
+    try:
+        return results_folder(os.path.expanduser(given or ""), variables, "plan", "realtime_plan_folder")
+    except ValueError as error:
+        raise AnsibleActionFail(f'{error}, or to "" to write no files. Nothing was changed on any node') from None
+
+
 def _write(folder: str, document: Mapping[str, Any], nodes: Mapping[str, Node]) -> list[str]:
     """Write page and JSON, and return their paths; their names do not depend on any answer."""
-    folder = os.path.abspath(os.path.expanduser(folder))
     maps = {host: planned_map(host, node.results, document["nodes"][host]) for host, node in nodes.items()}
     texts = {"plan.html": plan_page(document, maps), "plan.json": json.dumps(document, indent=1) + "\n"}
     try:

@@ -12,7 +12,10 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   partition:
-    description: The partition to work from; the node's own document when not given.
+    description:
+      - The partition to work from; the node's own partition file when not given.
+      - A module that changes the node refuses one that is not that of the file, so that all parts of a node have the same partition.
+        In check mode, or with O(fsroot), it may be any.
     type: dict
 """
 
@@ -81,11 +84,24 @@ options:
         type: str
         choices: [running, present, stopped, absent]
         default: running
+      uuid:
+        description: Its UUID; derived from the site and its name for a new guest, and that of its domain for an existing one, unless given. It never changes.
+        type: str
+      guest_os:
+        description:
+          - The system in the guest. V(linux) and V(windows) need an ordinary vCPU for their own housekeeping.
+          - V(other), a real-time operating system or a soft PLC, may have one vCPU, or all of its vCPUs, real-time.
+          - V(windows) gets C(hyperv), and a new guest the hardware clock in local time.
+        type: str
+        choices: [linux, windows, other]
+        default: linux
       memory_mib:
         description: Memory in MiB. Needed unless the guest is absent.
         type: int
       hugepages:
-        description: Page size of its memory. V(2M) for real-time guests and V(none) for others unless given; V(1G) needs a reboot of the node to reserve.
+        description:
+          - Page size of its memory. Unless given, a domain that has huge pages keeps their size; else V(2M) for real-time guests and V(none) for others.
+          - V(1G) needs a reboot of the node to reserve.
         type: str
         choices: ["2M", "1G", none]
       vcpus:
@@ -93,7 +109,10 @@ options:
         type: int
         default: 1
       realtime_vcpus:
-        description: List of its real-time vCPUs, such as V(1-3). At least one vCPU must stay ordinary. Empty for a guest that is not real-time.
+        description:
+          - List of its real-time vCPUs, such as V(1-3). Empty for a guest that is not real-time. A list that begins with an exclusion means all others
+            (V(^0), as in Nova's C(hw:cpu_realtime_mask)). A list that leaves no vCPU is refused.
+          - At least one vCPU must stay ordinary, except with O(guests[].guest_os=other).
         type: str
         default: ""
       policy:
@@ -133,9 +152,10 @@ options:
         description: Real-time C(policy) and C(priority) of the emulator thread, for device emulation in a control loop. Needs O(guests[].emulator=own).
         type: dict
       io_threads:
-        description: Number of I/O threads; the virtio disks take turns on them.
+        description:
+          - Number of I/O threads; the virtio disks take turns on them.
+          - Unless given, none for a new guest, and those of its domain for an existing one.
         type: int
-        default: 0
       io_thread_scheduler:
         description: Real-time C(policy) and C(priority) of the I/O threads. Needs O(guests[].emulator=own).
         type: dict
@@ -162,6 +182,25 @@ options:
             description: Whether the guest may not write it.
             type: bool
             default: false
+          cache:
+            description:
+              - How QEMU uses the host's page cache. A new disk has V(none), past it, since the kernel writes it back in bursts on housekeeping CPUs, and a
+                host's crash then loses nothing that the guest has flushed. It needs a file system with O_DIRECT.
+              - Unless given, an existing disk keeps its own.
+            type: str
+            choices: [none, writeback, writethrough, directsync, unsafe]
+          io:
+            description:
+              - How QEMU submits requests. V(native) (Linux AIO) needs O(guests[].disks[].cache=none) or V(directsync); V(threads) uses threads on the
+                emulator's CPUs.
+              - A new block device has V(native), a new image QEMU's own choice, since V(native) blocks where the file has holes. Unless given, an existing disk
+                keeps its own.
+            type: str
+            choices: [native, threads, io_uring]
+          discard:
+            description: Whether what the guest discards is freed in the image. A new disk has V(unmap); unless given, an existing one keeps its own.
+            type: str
+            choices: [unmap, ignore]
       seed:
         description: Path of an existing cloud-init seed image (label C(cidata)), attached as a CD-ROM.
         type: str
@@ -176,12 +215,22 @@ options:
             type: str
             required: true
           mac:
-            description: Its address; derived from the names of node, guest and network unless given.
+            description: Its address. Unless given, an existing interface keeps its own, and a new one's is derived from the names of site, guest and network.
             type: str
           queues:
             description: Queue pairs of the interface.
             type: int
             default: 1
+          rx_queue_size:
+            description:
+              - Length of each receive queue. A new interface on a real-time network has V(1024), QEMU's longest, which hold what arrives while the guest's
+                cycle runs; others have QEMU's V(256). Unless given, an existing one keeps its own.
+            type: int
+            choices: [256, 512, 1024]
+          tx_queue_size:
+            description: Length of each transmit queue; as O(guests[].networks[].rx_queue_size), but only real-time networks take more than V(256).
+            type: int
+            choices: [256, 512, 1024]
       agent:
         description:
           - Whether it has the channel of the QEMU guest agent, the virtio serial port C(org.qemu.guest_agent.0). The agent itself is
@@ -189,20 +238,69 @@ options:
           - V(false) removes a channel that V(true) has added before; a channel that another user has added stays.
         type: bool
         default: false
+      serial_log:
+        description: Whether virtlogd keeps what the guest writes to its first serial port, in C(/var/log/libvirt/qemu/NAME-serial.log), which it rotates.
+        type: bool
+        default: false
+      watchdog:
+        description:
+          - Gives the guest a watchdog (i6300esb), and says what happens when its system has not fed it in time. No watchdog unless given; one that an
+            administrator has added stays.
+        type: str
+        choices: [reset, poweroff, shutdown, pause, inject-nmi, none]
+      tpm:
+        description: Whether it has a TPM 2.0, emulated by C(swtpm) on the node. V(false) removes one that V(true) has added, not its state.
+        type: bool
+        default: false
       firmware:
-        description: Firmware.
+        description: Its firmware. V(bios) for a new guest; unless given, an existing one keeps its own, with its variables.
         type: str
         choices: [bios, uefi]
-        default: bios
+      secure_boot:
+        description:
+          - Whether its UEFI firmware starts only what is signed, with Microsoft's keys enrolled; V(true) means O(guests[].firmware=uefi).
+          - Chosen when the guest is made; a value that differs from its domain's is refused, since the variables of the firmware belong to it.
+        type: bool
       machine:
         description: QEMU's machine type of a new guest; an existing one keeps its own.
         type: str
         default: q35
       cpu_mode:
-        description: CPU model of the guest.
+        description: CPU model of the guest. V(host-passthrough) for a new guest; unless given, an existing one keeps its own.
         type: str
         choices: [host-passthrough, host-model]
-        default: host-passthrough
+      invariant_tsc:
+        description:
+          - V(true) requires the invariant TSC, by which the guest can keep time (C(tsc=) arguments), and refuses a node without one. V(false) hides it.
+          - Unless given, a new real-time guest with O(guests[].cpu_mode=host-passthrough) sees that of its node (C(migratable='off')), and an existing
+            guest keeps its own.
+        type: bool
+      dedicated_hint:
+        description:
+          - Whether the guest is told that its vCPUs are never preempted for long (C(hint-dedicated)), so that it spins where it would otherwise ask the host.
+          - V(true) for a new real-time guest with O(guests[].cpu_mode=host-passthrough), each of whose vCPUs has its CPU; unless given, an existing one
+            keeps its own.
+        type: bool
+      hyperv:
+        description:
+          - Whether the guest sees Hyper-V's interfaces, which Windows uses in place of devices that cost exits. V(true) for O(guests[].guest_os=windows).
+          - V(false) removes them; unless given, they stay.
+        type: bool
+      clock:
+        description: What its hardware clock shows. A new guest has V(utc), or V(localtime) for Windows; unless given, an existing one keeps its own.
+        type: str
+        choices: [utc, localtime]
+      on_crash:
+        description: What libvirt does when the guest's system crashes, which a panic device then reports. libvirt's V(destroy) for a new guest unless given.
+        type: str
+        choices: [destroy, restart, preserve]
+      xml:
+        description:
+          - One C(<domain>) element with libvirt XML that the other keys do not cover, such as C(cachetune), C(hostdev) or QEMU arguments. Each element is
+            merged into that of the domain; what it does not name stays. A device needs an alias of its own (C(<alias name='ua-...'/>)), by
+            which later runs know and remove it.
+          - What other keys decide is refused by name. An element that is removed here, and is no device, stays in the domain.
+        type: str
       autostart:
         description: Whether it starts with the node; V(true) for O(guests[].state=running) unless given.
         type: bool

@@ -154,7 +154,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 partition:
-  description: The partition document that the node has (or would get).
+  description: The partition file that the node has (or would get).
   returned: success, unless O(state=recovered)
   type: dict
   contains:
@@ -199,6 +199,10 @@ kernel:
   type: dict
 deferred:
   description: Whether the run-time settings wait for a reboot; the boot service then makes them.
+  returned: success, unless O(state=recovered)
+  type: bool
+documented:
+  description: Whether the document had this partition before the run. Other modules refuse to change a node whose document has another one.
   returned: success, unless O(state=recovered)
   type: bool
 not_at_runtime:

@@ -118,16 +118,16 @@ installed:
   type: bool
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import run
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuestAnsibleModule(
         argument_spec={
             **GUESTS,
             **LIMIT,

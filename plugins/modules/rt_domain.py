@@ -50,6 +50,10 @@ options:
         guest is not started until the switch has its ports; the run then fails and says what is missing.
     type: int
     default: 60
+  remove_ports:
+    description: Whether the ports that the switch has for guests whose C(state) is V(absent) are removed as well.
+    type: bool
+    default: true
   stop_running:
     description: Whether O(state=absent) shuts running guests down. Otherwise the run refuses and names them.
     type: bool
@@ -58,6 +62,13 @@ options:
     description: The highest priority (1-40) that a guest's thread may have, one below that of ksoftirqd and ktimers, as given to M(realtime.kvm.cpu_partition).
     type: int
     default: 1
+  site:
+    description:
+      - The inventory's name for the plant. A new guest's UUID and MACs are derived from it and from the guest's name, so they stay the same when its
+        node is replaced.
+      - Inventories whose guests share a network need different ones.
+    type: str
+    default: ""
   hugepages:
     description: Huge pages that are yet to be reserved, by NUMA node and size, as M(realtime.kvm.kvm_host) plans them. Used in check mode only.
     type: dict
@@ -123,8 +134,8 @@ unlisted:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import run
@@ -132,7 +143,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain imp
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuestAnsibleModule(
         argument_spec={
             **GUESTS,
             **LIMIT,
@@ -142,7 +153,9 @@ def main() -> None:
             "force_off": {"type": "bool", "default": False},
             "switch_timeout_s": {"type": "int", "default": 60},
             "stop_running": {"type": "bool", "default": False},
+            "remove_ports": {"type": "bool", "default": True},
             "priority_limit": {"type": "int", "default": 1},
+            "site": {"type": "str", "default": ""},
             "hugepages": {"type": "dict"},
             "fsroot": {"type": "path", "default": "/"},
         },

@@ -32,7 +32,7 @@ options:
   results:
     description:
       - Names of the variables in which each host keeps the results of the modules, by layer. The layers are V(partition), V(power), V(interrupts),
-        V(host), V(switch), V(kernel), V(guests) and V(packages).
+        V(host), V(switch), V(kernel), V(guests) and V(packages), for an undo also V(origins) and V(firmware).
       - A host without such a variable was not asked for that layer.
     type: dict
     required: true
@@ -49,9 +49,10 @@ options:
     type: str
     required: true
   folder:
-    description: Folder on the controller for C(plan.html) and C(plan.json); it is made, and files there are replaced. Empty means that no file is written.
+    description:
+      - Folder on the controller for C(plan.html) and C(plan.json); it is made, and files there are replaced. Empty means that no file is written.
+      - A relative folder is below the project's, as M(realtime.kvm.rt_latency_run) finds it; without this option it is C(results/plan) there.
     type: str
-    default: ""
   title:
     description: Title of the page.
     type: str

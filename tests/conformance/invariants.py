@@ -137,16 +137,16 @@ def _explicit(partition, intent):
 
 
 def _document(topology, partition):
-    """The document says the same as the partition: lists, masks and nodes."""
+    """The partition file says the same as the partition: lists, masks and nodes."""
     document = to_document(partition)
     for name in SETS:
         entry, cpus = document["sets"][name], set(partition.sets[name])
         if _cpus(entry["cpus"]) != cpus:
-            yield f"the document lists {entry['cpus']} as {name}"
+            yield f"the partition file lists {entry['cpus']} as {name}"
         if int(entry["mask"].replace(",", ""), 16) != sum(1 << cpu for cpu in cpus):
-            yield f"the document masks {name} as {entry['mask']}"
+            yield f"the partition file masks {name} as {entry['mask']}"
         nodes = {int(node): _cpus(text) for node, text in entry["nodes"].items()}
         if nodes != {node: cpus & members for node, members in topology.nodes.items() if cpus & members}:
-            yield f"the document places {name} on {entry['nodes']}"
+            yield f"the partition file places {name} on {entry['nodes']}"
     if _cpus(document["idle"]["cpus"]) != set(partition.idle):
-        yield f"the document lists {document['idle']['cpus']} as idle"
+        yield f"the partition file lists {document['idle']['cpus']} as idle"

@@ -52,7 +52,7 @@ def test_a_list_that_is_none_is_refused_by_its_name(nodes, name):
     code, said, calls = nodes.run("realtime.kvm.plan", {}, **{name: {"name": "plc1"}})
     assert code != 0
     assert made(calls) == []
-    assert f"argument '{name}' is of type dict and we were unable to convert to list" in said
+    assert f"{name} is no list; give a list, [] for none, or leave it out" in said
 
 
 def test_a_node_that_is_refused_stops_all_and_both_are_named(nodes):
@@ -74,7 +74,7 @@ def test_a_refusal_and_a_node_that_is_lost_are_both_named(nodes):
 
 
 def test_another_word_is_refused(nodes):
-    code, said, calls = nodes.run("realtime.kvm.guests", {}, realtime_unreachable="ignore")
+    code, said, calls = nodes.run("realtime.kvm.guests", {}, realtime_unreachable="{{ 'ignore' }}")
     assert code != 0
     assert "realtime_unreachable: 'ignore' is neither refuse nor skip. Nothing was changed on any node." in said
     assert made(calls) == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compares a node with its partition document; the differences are findings. Edge, read-only."""
+"""Compares a node with its partition file; the differences are findings. Edge, read-only."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _CLOSE = ("topology-changed", "file-damaged", "isolation", "kernel", "boot-run")
 
 
 def document_missing() -> Finding:
-    """Return the finding for a node without a document."""
-    return Finding("document-missing", DOCUMENT, "a partition document", "absent", "run the site playbook")
+    """Return the finding for a node without a partition file."""
+    return Finding("document-missing", DOCUMENT, "a partition file", "absent", "run the site playbook")
 
 
 def read_wanted_kernel(host: Host) -> dict[str, Any] | None:
@@ -103,9 +103,7 @@ def with_gate(host: Host, findings: list[Finding]) -> list[Finding]:
         actual = f"open, since {OVERRIDE} exists{', although ' * bool(why)}{why}"
         told.append(Finding("guest-gate", "real-time guests", "kept off a node that is not ready", actual, f"rm {OVERRIDE}"))
     elif why and not causes:
-        told.append(
-            Finding("guest-gate", "real-time guests", "may start", f"none starts: {why}", f"boot as documented, or {ALLOW}")
-        )
+        told.append(Finding("guest-gate", "real-time guests", "may start", f"none starts: {why}", f"boot as planned, or {ALLOW}"))
     return told
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cpu_partition: the partition of a node, its document, its run-time settings and its boot service."""
+"""cpu_partition: the partition of a node, its partition file, its run-time settings and its boot service."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _advice(name: str, value: Any) -> str:
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
-    """Plan the partition: its document, its boot service and its run-time values."""
+    """Plan the partition: its partition file, its boot service and its run-time values."""
     host, runner = edges.host, edges.runner
     if parameters["state"] == "recovered":
         plan_recovery(host)
@@ -97,8 +97,9 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         plan_slices(host, partition)
     else:
         host.restore_files(only=DROP_INS.values())
+    documented = _is_documented(host, partition)
     document = json.dumps(to_document(partition), indent=1, sort_keys=True) + "\n"
-    host.set_file(DOCUMENT, document.encode(), reason="the partition document")
+    host.set_file(DOCUMENT, document.encode(), reason="the partition file")
     plan_service(host)
     check_priority_limit(parameters["priority_limit"])
     seconds = check_seconds(parameters["hardware_watchdog_s"])
@@ -114,9 +115,19 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         "policies": policies,
         "hardware_watchdog": hardware_watchdog,
         "deferred": waits,
+        "documented": documented,
         "not_at_runtime": _not_at_runtime(host, partition),
     }
     return Outcome(results, after=partial(_settle, edges, topology, partition, options))
+
+
+def _is_documented(host: Host, partition: Partition) -> bool:
+    """Whether the node's document has had this partition before, so that other modules can work from it without this one."""
+    try:
+        found = read_partition(host)
+    except PartitionError:
+        return False  # it is written again
+    return found is not None and found.is_same(partition)
 
 
 def _policies_before(host: Host) -> dict[str, str]:
@@ -181,6 +192,7 @@ def _undo(host: Host, runner: Runner) -> Outcome:
             "policies": [],
             "hardware_watchdog": "",
             "deferred": False,
+            "documented": partition is not None,
             "not_at_runtime": [],
         }
     )

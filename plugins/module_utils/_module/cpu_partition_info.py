@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cpu_partition_info: a node's CPUs, and how the node differs from its document."""
+"""cpu_partition_info: a node's CPUs, and how the node differs from its partition file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     results = {
         **describe_node(host, topology, partition),
         "drift": [finding.to_dict() for finding in drift],
-        "drift_table": finding_lines(drift) or ["the machine agrees with its document"],
+        "drift_table": finding_lines(drift) or ["the machine agrees with its partition file"],
     }
     return Outcome(results)
 

@@ -13,7 +13,9 @@ from .._boot.planned_arguments import page_arguments
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
-from .._guests.guest import Guest, parse_guests
+from .._guests.found import with_pages
+from .._guests.guest import Guest
+from .._guests.guest_list import parse_guests
 from .._guests.kvm import (
     check_device,
     check_processor,
@@ -75,13 +77,13 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     if parameters["state"] == "absent":
         return _undo(edges)
     networks = parse_networks(parameters["networks"])
-    node = host.value("/proc/sys/kernel/hostname") or platform.node()
-    guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=99)
+    guests = parse_guests(parameters["guests"], networks, priority_limit=99)
     if parameters["halt_poll_ns"] < -1:
         raise HostError(f"kvm_host_halt_poll_ns: {parameters['halt_poll_ns']} is not a number of nanoseconds; -1 leaves it alone")
     partition, topology = require_current_partition(host, parameters["partition"])
     _check_node(host, partition, guests)
     existing = edges.libvirt.existing(host)
+    guests = with_pages(guests, existing)
     placements = place(partition, topology, guests, existing, memory_mib=guest_memory_mib(host))
     memory = read_memory(host)
     needs = plan_pages(

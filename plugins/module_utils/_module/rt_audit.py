@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_audit: compares the machine with its document and the guests' specs, and looks for every known conflict.
+"""rt_audit: compares the machine with its partition file and the guests' specs, and looks for every known conflict.
 
 Each fault must have one finding. So once a rule has reported a thread or a file, rules that would follow from it stay
 quiet; ``unchecked`` lists what could not be compared for that reason.
@@ -22,7 +22,7 @@ from .._audit.drift import (
     tuned_finding,
     with_gate,
 )
-from .._audit.findings import Finding, check_document, damage_finding, finding_lines, in_order
+from .._audit.findings import PLACES, Finding, check_document, damage_finding, finding_lines, in_order
 from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
 from .._audit.kernel import (
     check_arguments,
@@ -104,7 +104,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         "findings": [finding.to_dict() for finding in findings],
         "findings_table": finding_lines(findings) or ["no finding: the machine is as it should be"],
         "remarks": [finding.to_dict() for finding in remarks],
-        "remarks_table": finding_lines(remarks),
+        "remarks_table": finding_lines(remarks, PLACES),
         "unchecked": audit.parts.missing,
     }
     return Outcome(results)

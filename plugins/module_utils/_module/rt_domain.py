@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,9 @@ from .._cpus.pages import PAGE_MIB
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
 from .._guests.domain_xml import describe, is_ours
-from .._guests.guest import Guest, parse_guests
+from .._guests.found import as_found, with_pages
+from .._guests.guest import Guest
+from .._guests.guest_list import parse_guests
 from .._guests.kvm import check_slices
 from .._guests.libvirt import Connection, Domain, NoConnection
 from .._guests.network import parse_networks
@@ -27,6 +28,9 @@ from .._host.host import Host
 from .._memory.pools import guest_memory_mib
 from .._runtime.gate import explain, overridden, why_closed
 from .._runtime.priorities import check_priority_limit
+from .._switch.daemon import find_daemon
+from .._switch.gone import ports_of_gone
+from .._switch.ovsdb import Once
 from .._switch.ready import require_switch, switch_sockets
 from ._common import Outcome, check_seconds
 from ._switch_edges import SwitchEdges
@@ -38,25 +42,31 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     check_seconds(parameters, shutdown_timeout_s=1, switch_timeout_s=0)
     if parameters["state"] == "absent":
         return _remove_all(edges, parameters)
-    node = host.value("/proc/sys/kernel/hostname") or platform.node()
     check_priority_limit(parameters["priority_limit"])
     networks = parse_networks(parameters["networks"])
-    guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=parameters["priority_limit"])
+    guests = parse_guests(parameters["guests"], networks, site=parameters["site"], priority_limit=parameters["priority_limit"])
     partition, topology = require_current_partition(host, parameters["partition"])
     connection = edges.libvirt.connect(host) or NoConnection()
     domains = connection.domains()
+    existing = [describe(domain.tree, running=domain.running) for domain in domains.values()]
+    trees = {name: domain.tree for name, domain in domains.items()}
+    guests = [as_found(guest, trees.get(guest.name)) for guest in with_pages(guests, existing)]
     check_domains(guests, domains)
     listed = [guest.name for guest in guests if guest.state != "absent"]
-    check_slices(host, partition, [domains[name].tree for name in listed if name in domains])
+    check_slices(host, partition, [trees[name] for name in listed if name in trees])
     placements = place(
         partition,
         topology,
         guests,
-        [describe(domain.tree, running=domain.running) for domain in domains.values()],
+        existing,
         memory_mib=guest_memory_mib(host),
         polling=polling_cpus(host),
     )
-    plans = [plan_guest(host, guest, placements[guest.name], domains, node) for guest in guests if guest.state != "absent"]
+    plans = [
+        plan_guest(host, guest, placements[guest.name], domains, parameters["site"])
+        for guest in guests
+        if guest.state != "absent"
+    ]
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
@@ -69,6 +79,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     changes.stop([*(guest.name for guest in removed if domains[guest.name].running), *stopped])  # frees their CPUs
     for guest in removed:
         changes.remove(guest, plans)
+    if parameters.get("remove_ports"):
+        _remove_ports(edges, {guest.name for guest in guests if guest.state == "absent"})
     for plan in plans:
         changes.define(plan)
     live = [plan for plan in plans if plan.guest.name not in changes.stopping and plan not in restarting]
@@ -111,6 +123,30 @@ def _changes(edges: SwitchEdges, connection: Connection, domains: Mapping[str, D
         require_switch(host, read, plan.guest.name, switch_sockets(plan.tree), parameters["switch_timeout_s"])
 
     return Changes(host, connection, domains, timeout_s=timeout_s, force_off=parameters["force_off"], ready=ready)
+
+
+def _remove_ports(edges: SwitchEdges, names: Collection[str]) -> None:
+    """Plan to remove the switch's ports of guests that are removed; without their guest they would be polled for nothing."""
+    if not names:
+        return
+    host = edges.host
+    ovsdb = edges.ovsdb(host, edges.runner)
+    removals, operations = ports_of_gone(ovsdb.read(), names)
+    if removals and not ovsdb.running():
+        ports = ", ".join(change.resource.rpartition("/")[2] for change in removals)
+        host.notes.append(
+            f"ports {ports} stay on the switch, since ovsdb-server does not run; run the ovs_dpdk role when it does"
+        )
+        return
+
+    def transact() -> None:
+        number = ovsdb.transact(operations)
+        if find_daemon(host):
+            ovsdb.settle(number)
+
+    act = Once(transact)
+    for change in removals:
+        host.follow_up(change, act)
 
 
 def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:

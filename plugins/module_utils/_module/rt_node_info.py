@@ -54,7 +54,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         "booted": clock.boot,
         "topology": parts.read("topology", lambda: describe_cpus(read_topology(host)), {}),
         "kernel": parts.read("kernel", lambda: _kernel(host), {}),
-        "partition": parts.read("partition document", lambda: _partition(host, parts), {}),
+        "partition": parts.read("partition file", lambda: _partition(host, parts), {}),
         "partition_since": _modified(host, DOCUMENT),
         "memory": parts.read("memory", lambda: _memory(host, parts), {}),
         "guests": parts.read("libvirt", lambda: _guests(edges, parts, clock), []),
@@ -118,7 +118,7 @@ def _kernel(host: Host) -> dict[str, Any]:
 def _partition(host: Host, parts: Parts) -> dict[str, Any]:
     partition = read_partition(host)
     if partition is None:
-        parts.absent("partition document", f"{DOCUMENT} does not exist: the cpu_partition role has not run here")
+        parts.absent("partition file", f"{DOCUMENT} does not exist: the cpu_partition role has not run here")
         return {}
     return to_document(partition)
 

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "list", parents=[shared], help="every CPU: its set, who owns it, what runs there, timer interrupts"
     )
     listing.add_argument("--seconds", type=float, default=1.0, help="how long timer interrupts are counted (0: not)")
-    verbs.add_parser("status", parents=[shared], help="compare the node with its document; exit status 1 if it differs")
+    verbs.add_parser("status", parents=[shared], help="compare the node with its partition file; exit status 1 if it differs")
     run = verbs.add_parser("run", parents=[shared], help="run a command on a CPU of a set")
     run.add_argument("set", choices=SETS)
     run.add_argument("--cpu", type=int, help="this CPU of the set (default: the first that is free)")
@@ -166,7 +166,7 @@ def _status(host: Host, partition: Partition, options: argparse.Namespace) -> in
         trial = trial_of(host, feature)
         FEATURES[feature].plan(trial, partition, values)
         findings += [change_finding(change, FEATURES[feature].role) for change in trial.changes]
-    lines = finding_lines(in_order(findings)) or ["the machine agrees with its document"]
+    lines = finding_lines(in_order(findings)) or ["the machine agrees with its partition file"]
     _say(options, {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings]}, lines)
     return 1 if findings else 0
 

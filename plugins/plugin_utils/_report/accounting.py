@@ -80,13 +80,13 @@ class Account:
     def _read_partition(self) -> tuple[Partition | None, str]:
         document = self.info.get("partition") or {}
         if not document:
-            return None, "this node has no partition document"
+            return None, "this node has no partition file"
         try:
             partition = partition_from_document(document)
         except PartitionError as error:
             return None, str(error)
         if self.topology is None or partition.topology_digest != self.topology.digest():
-            return partition, "the partition document describes another topology than the node has; run the cpu_partition role"
+            return partition, "the partition file describes another topology than the node has; run the cpu_partition role"
         return partition, ""
 
     # -- rows ---------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from .view import STATES, mib
 
 #: How many reasons of nodes that are not well are given.
 _MOST = 20
+#: The most places of a rule that are named.
+_PLACES = 3
 
 
 def report_answer(view: Mapping[str, Any], files: Iterable[str]) -> list[str]:
@@ -24,14 +26,32 @@ def report_answer(view: Mapping[str, Any], files: Iterable[str]) -> list[str]:
     ]
     unwell = [node for node in nodes if node["state"] not in ("ok", "new", "findings")]
     rows += [(node["host"], node["reason"]) for node in unwell[:_MOST] if node["reason"]]
-    rows += [(f"{row['severity'] or 'finding'} {row['rule']}", _finding(row)) for row in view["rules"]]
-    rows += [("guests", str(totals["guests"])), ("realtime CPUs", _free(totals)), ("latency", _latency(totals))]
+    lines = _lines(rows)
+    for row in view["rules"]:
+        lines += [*_lines([(f"{row['severity'] or 'finding'} {row['rule']}", _finding(row))]), *_places(row, nodes)]
+    rows = [("guests", str(totals["guests"])), ("realtime CPUs", _free(totals)), ("latency", _latency(totals))]
     rows += [("written", path) for path in files]
-    return ["== Report ==", *(line for name, text in rows if text for line in paragraph(f"{name}: {text}"))]
+    return ["== Report ==", *lines, *_lines(rows)]
+
+
+def _lines(rows: Iterable[tuple[str, str]]) -> list[str]:
+    return [line for name, text in rows if text for line in paragraph(f"{name}: {text}")]
 
 
 def _finding(row: Mapping[str, Any]) -> str:
     return f"on {', '.join(row['nodes'])}{'; what must hold: ' if row['meaning'] else ''}{row['meaning']}"
+
+
+def _places(row: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the first places of a rule, each with what is there and what to do."""
+    key = (row["rule"], row["severity"])
+    found = [(node["host"], item) for node in nodes for item in node["findings"] if (item["rule"], item["severity"]) == key]
+    lines = []
+    for host, item in found[:_PLACES]:
+        wanted = f", expected {item['expected']}" if item["expected"] else ""
+        remedy = f"; remedy: {item['repair']}" if item["repair"] else ""
+        lines += paragraph(f"{host}, {item['subject']}: {item['actual']}{wanted}{remedy}", "  ", "    ")
+    return [*lines, *([f"  and {len(found) - _PLACES} more, in the report"] if len(found) > _PLACES else [])]
 
 
 def _names(nodes: Sequence[Mapping[str, Any]], state: str) -> str:

@@ -21,6 +21,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natur
 
 from .accounting import SUMS, Account, Holding, sums
 from .facts import memory_of, since_of
+from .firmware import firmware_of
 from .latency import histogram, maximum_text, series, trend, verdict_text
 from .map import cpu_map, segments
 
@@ -32,11 +33,11 @@ _MOST_REASONS, _MOST_WORDS = 50, 2000
 #: No counter and no amount of a machine is larger.
 _MOST = 1 << 64
 #: The part of rt_node_info's result that a node lacks which was never configured.
-DOCUMENT = "partition document"
+DOCUMENT = "partition file"
 _MISSING = [{"part": str, "state": str, "reason": str}]
 STATES = {
-    "ok": ("✔", "as its document says"),
-    "findings": ("▲", "differs from its document"),
+    "ok": ("✔", "as planned"),
+    "findings": ("▲", "differs from its plan"),
     "half": ("◐", "half-configured"),
     "new": ("○", "not configured"),
     "failed": ("✖", "could not be read"),
@@ -51,7 +52,7 @@ _RANK = {word: rank for rank, words in enumerate(_SEVERITIES) for word in words}
 class Input:
     """The input of a report."""
 
-    nodes: Mapping[str, Mapping[str, Any]]  # by host: info, verify, unreachable, error
+    nodes: Mapping[str, Mapping[str, Any]]  # by host: info, verify, firmware, unreachable, error
     generated: str
     results: Sequence[Mapping[str, Any]] = ()
     rejected: Sequence[Mapping[str, str]] = ()  # file and reason
@@ -154,7 +155,7 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if serious:
         return "half", "; ".join(f"{item['part']}: {item['reason']}" for item in serious)
     if "findings" not in verify:
-        return "half", str(verify.get("error") or "it was not compared with its document")
+        return "half", str(verify.get("error") or "it was not compared with its partition file")
     if findings:
         return "findings", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
     return "ok", ""
@@ -172,6 +173,7 @@ def _node(number: int, host: str, node: Mapping[str, Any], books: Books, latency
         "reason": reason,
         "findings": findings,
         "latency": latency,
+        "firmware": firmware_of(node.get("firmware")),
         "known": host in books.shown,
         "realtime": {"capacity": 0, "used": 0, "stranded": 0, "free": 0},
         "largest": {"vcpus": 0, "memory_mib": 0},
@@ -411,7 +413,12 @@ def accounting_document(given: Input, books: Books) -> dict[str, Any]:
         node = given.nodes[host]
         account = books.accounts.get(host)
         state, reason = state_of(node, findings_of(node.get("verify")), books.broken.get(host, ""))
-        entry: dict[str, Any] = {"state": state, "reason": reason}
+        firmware = firmware_of(node.get("firmware"))
+        entry: dict[str, Any] = {
+            "state": state,
+            "reason": reason,
+            "firmware": {key: firmware[key] for key in ("state", "outcome")},
+        }
         if account is not None:
             entry.update(read=account.info.get("read", ""), capacity=account.capacity)
             entry["holdings"] = [_plain(row) for row in account.holdings]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a node differs from its document: each difference by rule, and a node without one."""
+"""How a node differs from its plan: each difference by rule, and a node without one."""
 
 from __future__ import annotations
 

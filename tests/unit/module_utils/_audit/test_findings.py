@@ -18,6 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
     check_task,
     finding_lines,
     in_order,
+    remark_lines,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
@@ -222,3 +223,28 @@ def test_an_unrestricted_task_is_no_wanderer_where_the_kernel_isolates(allowed, 
 def test_shared_cpus_are_ordinary():
     partition = replace(PARTITION, sets={**PARTITION.sets, "realtime": frozenset({2, 3}), "shared": frozenset({1})})
     assert check_task(partition, "bash", 7, frozenset({0, 1})) is None
+
+
+def test_remarks_say_what_where_and_what_to_do():
+    remarks = [
+        Finding("pmd-remote", f"port plc{number}.control", "NUMA node 1", "polled on NUMA node 0", "add a dataplane CPU")
+        for number in range(7)
+    ]
+    lines = remark_lines([*remarks, Finding("note", "power", "", "the \x1b[2J device", "see the role")])
+    assert lines == [
+        "remark pmd-remote: Ports are polled from their own NUMA node.",
+        *(
+            f"  port plc{number}.control: polled on NUMA node 0, expected NUMA node 1. Remedy: add a dataplane CPU"
+            for number in range(5)
+        ),
+        "  and 2 more",
+        "remark note: The modules have nothing to note beside their changes.",
+        r"  power: the \x1b[2J device. Remedy: see the role",
+    ]
+    assert remark_lines([]) == []
+
+
+def test_remarks_fit_a_terminal():
+    lines = remark_lines([Finding("note", "x", "y " * 300, "z " * 300, "w " * 900)])
+    assert max(map(len, lines)) <= 118
+    assert len(lines) < 30

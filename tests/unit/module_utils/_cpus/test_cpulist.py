@@ -122,10 +122,10 @@ def test_a_set_is_printed_as_the_kernel_does(cpus, text):
 
 @pytest.mark.parametrize("text", ["0-65535," * 3000, "^0-65535," * 3000, "0-65535:1/1," * 2000, "1," * 40_000])
 def test_a_list_that_would_take_for_ever_is_refused_at_once(text):
-    started = time.monotonic()
+    started = time.process_time()  # the CPU's time: a busy machine does not count
     with pytest.raises(CpuListError) as error:
         parse_cpulist(text)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert len(str(error.value)) < 200
 
 

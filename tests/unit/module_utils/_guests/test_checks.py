@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.checks import check_domains, check_node, check_pages
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError, parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.plan import GuestPlan
@@ -22,7 +23,7 @@ THEIRS = f"<domain type='kvm'><name>plc1</name><devices><interface type='network
 
 
 def guest_of(**more):
-    return parse_guests([{**LIST, **more}], NETWORKS, node="n", priority_limit=1)[0]
+    return parse_guests([{**LIST, **more}], NETWORKS, site="n", priority_limit=1)[0]
 
 
 def domain(tree, name="plc1", *, persistent=True):

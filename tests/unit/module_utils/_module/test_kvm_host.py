@@ -27,7 +27,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import 
 from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK
 from ansible_collections.realtime.kvm.plugins.modules import kernel_arguments, kvm_host
 from unit.menus import MakeConfig
-from unit.trees import fill, machine_files, memory_files, snapshot
+from unit.trees import documented, fill, machine_files, memory_files, snapshot
 
 SHAPE = {"nodes": 2, "cores": 4, "threads": 1}
 TOPOLOGY = build_topology(machine_files(**SHAPE))
@@ -174,9 +174,9 @@ def test_without_guests_a_node_needs_no_kvm(call, snap):
             r"^kvm_host: /etc/systemd/system/machine\.slice\.d/rt\.conf \(AllowedCPUs=2-3,6-7\) limits guests to CPUs 2-3,6-7, but they need 0,2-7",
         ),
         ({"guests": [PLC1]}, {"/proc/cpuinfo": CPU.replace("constant_tsc", "")}, r"^kvm_host: the processor's time stamp counter is not constant"),
-        ({"partition": {"schema": 1}}, {}, r"the partition document is damaged"),
+        ({"partition": {"schema": 1}}, {}, r"the partition file is damaged"),
         ({"partition": None}, {}, r"^kvm_host: there is no partition on this node .*; run the cpu_partition role first"),
-        ({"partition": {**PARTITION, "topology_digest": "other"}}, {}, r"the partition document describes another topology than the node has now"),
+        ({"partition": {**PARTITION, "topology_digest": "other"}}, {}, r"the partition file describes another topology than the node has now"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_any_change(call, snap, arguments, files, said):
@@ -221,6 +221,7 @@ class Commands:
 def _node(tmp_path, monkeypatch):
     files = {
         **machine(),
+        **documented(PARTITION),
         "/dev/kvm": "",
         "/usr/sbin/grub-mkconfig": "",
         "/etc/default/grub.d/": None,

@@ -117,11 +117,11 @@ def test_a_snapshot_is_planned_for_and_never_written(call, node, monkeypatch):
         ({"networks": [{"name": "a b"}]}, r"^realtime_networks\[0\]: name 'a b' must be"),
         ({"guests": [{**PLC, "vcpus": 20}]}, "^realtime_guests: plc1 asks for 20 realtime CPUs"),
         ({"guests": [{"memory_mib": 5}]}, "missing required arguments: name"),
-        ({"guests": [{**PLC, "sockets": 1}]}, "Unsupported parameters for .* guests.sockets"),
+        ({"guests": [{**PLC, "sockets": 1}]}, "realtime_guests: plc1: unknown key sockets; known are name"),
         ({"guests": [{**PLC, "memory_mib": "much"}]}, "memory_mib.* unable to convert to int"),
         ({"guests": [{**PLC, "state": "on"}]}, "value of state must be one of: running, present, stopped, absent"),
         ({"priority_limit": 0}, "^realtime_priority_limit: 0 is not in"),
-        ({"partition": {"schema": 7}}, "^rt_domain: the partition document was written by a newer release .schema 7"),
+        ({"partition": {"schema": 7}}, "^rt_domain: the partition file was written by a newer release .schema 7"),
     ],
 )
 def test_refusals_reach_the_user_in_words(call, arguments, said):

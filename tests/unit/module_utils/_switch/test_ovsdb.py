@@ -169,7 +169,7 @@ def test_hostile_answers_are_refused_in_words(root, answer):
 def test_an_answer_that_drips_ends_with_its_time(root):
     class Drip:
         def __iter__(self):
-            for _piece in range(20):
+            for _piece in range(1000):
                 time.sleep(0.1)
                 yield b" "
 
@@ -177,7 +177,7 @@ def test_an_answer_that_drips_ends_with_its_time(root):
     started = time.monotonic()
     with pytest.raises(HostError, match=r"did not answer on .* within 1 s: timed out"):
         database(root).read()
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
 
 
 def test_a_server_that_says_nothing(root):

@@ -19,7 +19,7 @@ def test_the_answer_of_a_fleet():
     untouched = {
         **node_info("h3", []),
         "partition": {},
-        "missing": [{"part": "partition document", "state": "absent", "reason": "none"}],
+        "missing": [{"part": "partition file", "state": "absent", "reason": "none"}],
     }
     nodes = {
         "h10": {"info": node_info("h10", SPECS), "verify": {"findings": []}},

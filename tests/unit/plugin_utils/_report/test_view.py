@@ -34,7 +34,11 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
         ({"info": {"missing": []}, "verify": {"findings": []}}, "ok", ""),
         ({"info": {"missing": []}, "verify": {"findings": [FINDING]}}, "findings", "1 finding"),
         ({"info": {"missing": []}}, "half", "not compared"),
-        ({"info": {"missing": []}, "verify": {"error": "the document is damaged"}}, "half", "the document is damaged"),
+        (
+            {"info": {"missing": []}, "verify": {"error": "the partition file is damaged"}},
+            "half",
+            "the partition file is damaged",
+        ),
         ({"info": {"missing": [{"part": "libvirt", "state": "absent", "reason": "-"}]}, "verify": {"findings": []}}, "ok", ""),
         (
             {"info": {"missing": [{"part": "libvirt", "state": "broken", "reason": "is off"}]}, "verify": {"findings": []}},
@@ -42,14 +46,14 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
             "libvirt: is off",
         ),
         (
-            {"info": {"missing": [{"part": "partition document", "state": "absent", "reason": "none"}]}},
+            {"info": {"missing": [{"part": "partition file", "state": "absent", "reason": "none"}]}},
             "new",
             "none",
         ),
         (
-            {"info": {"missing": [{"part": "partition document", "state": "broken", "reason": "damaged"}]}},
+            {"info": {"missing": [{"part": "partition file", "state": "broken", "reason": "damaged"}]}},
             "half",
-            "partition document: damaged",
+            "partition file: damaged",
         ),
     ],
 )
@@ -93,7 +97,7 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
             "info": {
                 **node_info("bare", []),
                 "partition": {},
-                "missing": [{"part": "partition document", "state": "absent", "reason": "no file"}],
+                "missing": [{"part": "partition file", "state": "absent", "reason": "no file"}],
             }
         },
         "future": {"info": {**node_info("future", []), "format": 2}},
@@ -108,7 +112,7 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
         "has format 2",
         "cannot be used",
         "1 finding",
-        "as its document says",
+        "as planned",
     ):
         assert words in text
     document = accounting_document(Input(nodes, NOW), account_fleet(nodes))
@@ -217,3 +221,11 @@ def test_of_a_verdict_the_page_shows_a_bounded_part():
     long = latency("a", started=NOW, result="fail")
     long["verdict"]["reasons"] = ["x" * 10000] * 1000
     assert len(render_page(report_view(Input({}, NOW, (long,)), account_fleet({})))) < 1 << 20
+
+
+def test_nodes_are_in_natural_order_everywhere():
+    nodes = {name: {"error": "it did not answer", "unreachable": True} for name in ("kvm10", "kvm2", "kvm1")}
+    given = Input(nodes, "2026-11-28T04:05:06Z", [], [], "x")
+    books = account_fleet(nodes)
+    assert [node["host"] for node in report_view(given, books)["nodes"]] == ["kvm1", "kvm2", "kvm10"]
+    assert list(accounting_document(given, books)["nodes"]) == ["kvm1", "kvm2", "kvm10"]
