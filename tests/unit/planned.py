@@ -71,7 +71,7 @@ _HOST = {
 _SWITCH = {"socket_memory_mib": 0, "pmd_sleep_max_us": 0, "dpdk_extra": "", "socket_group": "", "restart_with_guests": False}
 _DOMAIN = {
     "state": "present", "restart": False, "shutdown_timeout_s": 120, "force_off": False, "stop_running": False, "priority_limit": 1,
-    "switch_timeout_s": 60,
+    "switch_timeout_s": 60, "site": "",
 }  # fmt: skip
 
 

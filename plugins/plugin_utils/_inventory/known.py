@@ -25,6 +25,9 @@ PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
 #: Empty, as a survey sends a question without an answer, these have their default.
 EMPTY_IS_DEFAULT = frozenset({"realtime_unreachable", "realtime_update_serial", "rt_kernel_reboot_serial"})
 
+#: A number of cores for every NUMA node, or numbers by node; the argument specs can only call them raw.
+COUNTS = frozenset(f"cpu_partition_{name}_cores_per_node" for name in ("housekeeping", "dataplane", "shared"))
+
 #: What roles and playbooks set themselves, beside ``<role>_result``. Statistics of a job are extra variables of the next one in a workflow.
 SET = frozenset(
     {

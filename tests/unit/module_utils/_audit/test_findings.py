@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings import (
+    PLACES,
     Finding,
     change_finding,
     check_document,
@@ -18,7 +19,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
     check_task,
     finding_lines,
     in_order,
-    remark_lines,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
@@ -225,26 +225,24 @@ def test_shared_cpus_are_ordinary():
     assert check_task(partition, "bash", 7, frozenset({0, 1})) is None
 
 
-def test_remarks_say_what_where_and_what_to_do():
+def test_remarks_of_one_rule_show_the_first_places():
     remarks = [
         Finding("pmd-remote", f"port plc{number}.control", "NUMA node 1", "polled on NUMA node 0", "add a dataplane CPU")
         for number in range(7)
     ]
-    lines = remark_lines([*remarks, Finding("note", "power", "", "the \x1b[2J device", "see the role")])
-    assert lines == [
-        "remark pmd-remote: Ports are polled from their own NUMA node.",
-        *(
-            f"  port plc{number}.control: polled on NUMA node 0, expected NUMA node 1. Remedy: add a dataplane CPU"
-            for number in range(5)
-        ),
+    lines = finding_lines([*remarks, Finding("note", "power", "", "the \x1b[2J device", "see the role")], PLACES)
+    assert lines[0] == "info: Ports are polled from their own NUMA node. (pmd-remote)"
+    assert lines[1:11:2] == [f"  port plc{number}.control: polled on NUMA node 0; expected: NUMA node 1" for number in range(5)]
+    assert lines[2:11:2] == ["    remedy: add a dataplane CPU"] * 5
+    assert lines[11:] == [
         "  and 2 more",
-        "remark note: The modules have nothing to note beside their changes.",
-        r"  power: the \x1b[2J device. Remedy: see the role",
+        "info: The modules have nothing to note beside their changes. (note)",
+        r"  power: the \x1b[2J device",
+        "    remedy: see the role",
     ]
-    assert remark_lines([]) == []
 
 
 def test_remarks_fit_a_terminal():
-    lines = remark_lines([Finding("note", "x", "y " * 300, "z " * 300, "w " * 900)])
+    lines = finding_lines([Finding("note", "x", "y " * 300, "z " * 300, "w " * 900)])
     assert max(map(len, lines)) <= 118
-    assert len(lines) < 30
+    assert len(lines) < 40

@@ -30,18 +30,26 @@ def test_the_answer_of_a_fleet():
     lines = answer_of(nodes, [latency("h2", started=NOW)])
     assert lines == [
         "== Report ==",
-        "1 as its document says: h10",
-        "1 differs from its document: h2",
+        "1 as planned: h10",
+        "1 differs from its plan: h2",
         "1 not configured: h3",
         "1 unreachable: h4",
         r"h4: no route to \x1b[2J host",
         "finding interrupt: on h2; what must hold: No movable interrupt may fire on an isolated CPU.",
+        "  h2, IRQ 24: CPUs 5, expected CPUs 0; remedy: irq_affinity role",
         f"guests: {2 * len(SPECS)}",
         next(line for line in lines if line.startswith("realtime CPUs: ")),
         "latency: 1 of 1 passed, 0 failed",
         "written: /x/report.html",
     ]
-    assert " free; the largest real-time guest that fits has " in lines[8]
+    assert " free; the largest real-time guest that fits has " in lines[9]
+
+
+def test_a_rule_that_is_broken_in_many_places_names_the_first():
+    findings = [{**FINDING, "resource": f"IRQ {number}"} for number in range(5)]
+    lines = answer_of({"h1": {"info": node_info("h1", SPECS), "verify": {"findings": findings}}})
+    assert [line.split(":")[0] for line in lines if line.startswith("  h1, ")] == ["  h1, IRQ 0", "  h1, IRQ 1", "  h1, IRQ 2"]
+    assert "  and 2 more, in the report" in lines
 
 
 def test_the_answer_of_no_node_at_all():
