@@ -21,14 +21,13 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_f
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
 from ansible_collections.realtime.kvm.plugins.plugin_utils._project import results_folder
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.answer import report_answer
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.files import accounting_document, csv_rows
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import check_result
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     Books,
     Input,
     account_fleet,
-    accounting_document,
-    csv_rows,
     report_view,
 )
 

@@ -57,7 +57,7 @@ print(json.dumps({{
     "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
     "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
     "held": [], "packages": [], "stays": [], "remove_by_hand": "",
-    "findings": [], "findings_table": [], "remarks": [], "remarks_lines": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
+    "findings": [], "findings_table": [], "remarks": [], "remarks_table": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
     "trial": {{"state": "none", "reason": ""}},
     **answers.get("results", {{}}).get(name, {{}}),
     **(answers.get("after_reboot", {{}}).get(name, {{}}) if rebooted else {{}}),

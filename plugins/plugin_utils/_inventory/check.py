@@ -11,11 +11,12 @@ from functools import cached_property, partial
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
 from .known import Known
-from .refusals import Refusals, named, natural
+from .refusals import Refusals, named
 from .templates import Worked, is_plain
 from .variables import Names, Values
 

@@ -20,12 +20,29 @@ from ansible_collections.realtime.kvm.plugins.module_utils._tables import PURPOS
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from .accounting import SUMS
 from .latency import BOTTOM, HEIGHT, LEFT, TOP
 from .latency import WIDTH as CHART
 from .map import CELL, LETTERS, WIDTH
-from .view import STATES, SUM_TITLES, mib
+from .view import STATES, mib
 
 FOLDER = Path(__file__).with_name("templates")
+SUM_TITLES = dict(
+    zip(
+        SUMS,
+        (
+            "Own CPUs",
+            "Guests",
+            "Nodes",
+            "Shared vCPUs",
+            "Memory",
+            "Huge pages",
+            "Ports",
+            "Devices",
+            "Interrupts",
+        ),
+    )
+)
 
 
 def _digest(text: str) -> str:

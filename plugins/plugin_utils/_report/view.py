@@ -19,13 +19,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import 
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
-from .accounting import SUMS, Account, Holding, sums
+from .accounting import Account, Holding, sums
 from .facts import memory_of, since_of
 from .firmware import firmware_of
 from .latency import histogram, maximum_text, series, trend, verdict_text
 from .map import cpu_map, segments
 
-FORMAT = 1
 #: Of what rt_node_info returns.
 INFO_FORMAT = 1
 #: Bounds of what is shown of a verdict: reasons, and characters of each.
@@ -401,64 +400,3 @@ def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for (rule, severity), hosts in found.items()
     ]
     return sorted(rows, key=lambda row: (_RANK.get(row["severity"].lower(), 1), -row["findings"], row["rule"]))
-
-
-# -- files beside the page -------------------------------------------------------------------------
-
-
-def accounting_document(given: Input, books: Books) -> dict[str, Any]:
-    """Return the accounting as plain data: the JSON file."""
-    nodes = {}
-    for host in sorted(given.nodes, key=natural):
-        node = given.nodes[host]
-        account = books.accounts.get(host)
-        state, reason = state_of(node, findings_of(node.get("verify")), books.broken.get(host, ""))
-        firmware = firmware_of(node.get("firmware"))
-        entry: dict[str, Any] = {
-            "state": state,
-            "reason": reason,
-            "firmware": {key: firmware[key] for key in ("state", "outcome")},
-        }
-        if account is not None:
-            entry.update(read=account.info.get("read", ""), capacity=account.capacity)
-            entry["holdings"] = [_plain(row) for row in account.holdings]
-        nodes[host] = entry
-    holdings = books.holdings
-    sums_by = {"owners": sums(holdings, "owner"), "projects": sums(holdings, "project")}
-    return {"format": FORMAT, "generated": given.generated, **sums_by, "nodes": nodes}
-
-
-def _plain(row: Holding) -> dict[str, Any]:
-    """Return a row without the node, which is shown above it, and without empty values."""
-    return {key: value for key, value in zip(Holding._fields[1:], row[1:]) if value != ""}
-
-
-def csv_rows(books: Books) -> list[list[str]]:
-    """Return the accounting as rows of text under a header: the CSV file."""
-    return [list(Holding._fields), *([_cell(value) for value in row] for row in books.holdings)]
-
-
-def _cell(value: Any) -> str:
-    """Return a cell; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-SUM_TITLES = dict(
-    zip(
-        SUMS,
-        (
-            "Own CPUs",
-            "Guests",
-            "Nodes",
-            "Shared vCPUs",
-            "Memory",
-            "Huge pages",
-            "Ports",
-            "Devices",
-            "Interrupts",
-        ),
-    )
-)

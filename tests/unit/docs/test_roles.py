@@ -92,8 +92,6 @@ def test_one_table_names_the_module_of_each_role():
         called[role] = set(re.findall(r"^ +realtime\.kvm\.(\w+):", text, re.MULTILINE))
     assert sorted(documented) == ROLES
     everything = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
-    assert set().union(*documented.values()) == everything - OF_PLAYBOOKS, (
-        "each module is in the table; playbooks call that one"
-    )
+    assert set().union(*documented.values()) == everything - OF_PLAYBOOKS, "each module is in the table; playbooks call that one"
     for role, modules in called.items():
         assert modules - {"cpu_partition_info", "kernel_arguments", "bmc_reset", *OF_PLAYBOOKS} <= documented[role], role

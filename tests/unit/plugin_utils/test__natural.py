@@ -19,6 +19,10 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natur
         ["10.0.0.2", "10.0.0.10"],
         ["", "a", "a01", "a1", "A2", "b"],
         ["n", "n1", "n1a", "n1b", "n2"],
+        ["10", "a", "a1", "a1b", "a2"],
+        ["n", "n1", "n1.example", "n1.example2", "n02"],
+        ["", "0"],
+        ["x1\u00b2", "x2"],
     ],
 )
 def test_numbers_count_by_their_value(names):

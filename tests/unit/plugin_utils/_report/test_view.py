@@ -10,12 +10,11 @@ import re
 import time
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.files import accounting_document, csv_rows
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     Input,
     account_fleet,
-    accounting_document,
-    csv_rows,
     findings_of,
     report_view,
     state_of,
