@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
         hostvars = (task_vars or {})["hostvars"]
         nodes = {host: _node(hostvars, host, options) for host in options["hosts"]}
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        folder = _folder(options["folder"], task_vars or {})
+        folder = folder_of_files(options["folder"], task_vars or {})
         document = plan_document(Fleet(nodes, now, options["title"]))
         files = _write(folder, document, nodes) if folder else []
         lines = [*plan_lines(document), "", *summary(document, files)]
@@ -95,7 +95,7 @@ def _unreachable(node: Node) -> bool:
     return node.lost == UNREACHABLE
 
 
-def _folder(given: str | None, variables: Mapping[str, Any]) -> str:
+def folder_of_files(given: str | None, variables: Mapping[str, Any]) -> str:
     """Return the folder of the files; an empty text, where it is given, means none."""
     if given == "":
         return ""
