@@ -68,7 +68,7 @@ drift:
     remedy: {description: The command or action that repairs it., type: str}
     source: {description: The source of the rule., type: str}
 drift_table:
-  description: The differences as lines of a table for people.
+  description: The differences as lines of text for people.
   returned: success
   type: list
   elements: str

@@ -123,7 +123,7 @@ findings:
     remedy: {description: The command or action that repairs it., type: str}
     source: {description: The source of the rule., type: str}
 findings_table:
-  description: The findings as lines of a table for people.
+  description: The findings as lines of text for people. For each rule what must hold, then each place where it does not, and the remedy.
   returned: success
   type: list
   elements: str
@@ -132,8 +132,8 @@ remarks:
   returned: success
   type: list
   elements: dict
-remarks_lines:
-  description: The same as lines for people - the rule, each place with what is there, and the remedy.
+remarks_table:
+  description: The remarks in the same form; empty without remarks.
   returned: success
   type: list
   elements: str

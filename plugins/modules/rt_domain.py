@@ -147,8 +147,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 domains:
-  description: The guests listed, each with its C(vcpus) (vCPU to CPU), C(floating) and C(emulator) CPUs, C(nodes) of its memory,
-    C(disks) (target to path) and C(macs).
+  description:
+    - The guests listed, each with its C(vcpus) (vCPU to CPU), C(realtime_vcpus), C(floating) and C(emulator) CPUs, C(disks)
+        (target to path), C(macs) by network, and its memory
+      (C(memory_mib), size of its C(hugepages), C(nodes), MiB in C(memory_by_node)).
   returned: success
   type: list
   elements: dict

@@ -81,11 +81,12 @@ files:
   type: list
   elements: str
 nodes:
-  description: For each host its C(state) (V(ok), V(findings), V(half), V(failed), V(unreachable)) and the C(reason).
+  description: For each host its C(state) (V(ok), V(findings), V(half), V(new), V(failed), V(unreachable)) and the
+    C(reason).
   returned: success
   type: dict
 summary:
-  description: The same as lines of text, with the first findings of each node, where they are and what to do.
+  description: What the report says in a few lines of text. How the nodes are, what is found and free, and the files.
   returned: success
   type: list
   elements: str

@@ -116,15 +116,18 @@ def _counts(topology, partition, intent):
         wanted["realtime"] = int(intent.realtime)
     for node, members in topology.nodes.items():
         cores = _node_cores(topology, members)
-        for name, count in wanted.items():
+        for name, counts in wanted.items():
+            count = counts if isinstance(counts, int) else counts.get(node, 0)
             if members and name not in intent.cpus:
                 got = sum(1 for core in cores if core & partition.sets[name])
                 if got != count:
                     yield f"node {node} has {got} {name} cores, {count} were asked for"
         if members and "housekeeping" not in intent.cpus and members & (partition.sets["realtime"] | partition.sets["dataplane"]):
             got = sum(1 for core in cores if core <= partition.sets["housekeeping"])
-            if got < intent.housekeeping_cores_per_node:
-                yield f"node {node} has {got} housekeeping cores, {intent.housekeeping_cores_per_node} were asked for"
+            least = intent.housekeeping_cores_per_node
+            least = least if isinstance(least, int) else least.get(node, 1)
+            if got < least:
+                yield f"node {node} has {got} housekeeping cores, {least} were asked for"
 
 
 def _explicit(partition, intent):

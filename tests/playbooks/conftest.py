@@ -49,7 +49,7 @@ if left_off and name == "cpu_partition" and state == "present":  # until a call 
         sys.exit(1)
 with open({log!r}) as stream:
     rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line).get("check") for line in stream)
-disruption = answers.get(name)
+disruption = answers.get(name) if given.get("priority_limit") != answers.get("calm", -1) else None
 changes = [{{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}}] if disruption else []
 kernel = {{"release": "6.1", "matches": True, "tokens": []}}
 print(json.dumps({{
@@ -57,7 +57,7 @@ print(json.dumps({{
     "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
     "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
     "held": [], "packages": [], "stays": [], "remove_by_hand": "",
-    "findings": [], "findings_table": [], "remarks": [], "remarks_lines": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
+    "findings": [], "findings_table": [], "remarks": [], "remarks_table": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
     "trial": {{"state": "none", "reason": ""}},
     **answers.get("results", {{}}).get(name, {{}}),
     **(answers.get("after_reboot", {{}}).get(name, {{}}) if rebooted else {{}}),
@@ -70,7 +70,9 @@ PACKAGES = """---
 
 - name: Say that it was done
   ansible.builtin.set_fact:
-    packages_result: {changed: "{{ not packages_preflight }}"}
+    packages_result:
+      changed: "{{ not packages_preflight }}"
+      stdout: "{{ packages_names | map('regex_replace', '$', ' (1.0 x)') | map('regex_replace', '^', 'Inst ') | join('\\n') }}"
 """
 #: Whatever changes a node has a stand-in, since the node is this machine. bios_baseline talks to the BMC that a test names.
 CHANGING = {
@@ -156,6 +158,7 @@ class Nodes:
 
     def __init__(self, folder, collections):
         self.folder, self.collections = folder, collections
+        self.lines = []  # of the last run
         self.log, self.answers, self.attempts = folder / "log", folder / "answers.json", folder / "attempts"
         self.base = collections / "ansible_collections" / "realtime" / "kvm"
         for name in MODULES:
@@ -193,6 +196,7 @@ class Nodes:
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "ansible_become": False,
+            "realtime_plan_folder": str(self.folder / "plan"),
         }
         guests = {} if "realtime_guests" in variables else {"node1": guests_of("plc1"), "node2": guests_of("plc2")}
         hosts = {"node1": {}, "node2": {}, **guests, **{name: {"ansible_connection": "realtime.kvm.down"} for name in down}}
@@ -219,6 +223,7 @@ class Nodes:
             timeout=900,  # beside a lab
             check=False,
         )
+        self.lines = (done.stdout + done.stderr).splitlines()
         said = " ".join((done.stdout + done.stderr).split())
         assert "Traceback" not in said
         return done.returncode, said, [json.loads(line) for line in self.log.read_text().splitlines()]

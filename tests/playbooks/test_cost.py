@@ -12,7 +12,7 @@ AUDIT = {
     "managed_interrupts": [],
     "smi": {"count": 0, "reason": ""},
 }
-GUESTS_OF_ONE = "{{ [{'name': 'plc1'}] if inventory_hostname == 'node1' else [] }}"
+GUESTS_OF_ONE = "{{ [{'name': 'plc1', 'memory_mib': 64}] if inventory_hostname == 'node1' else [] }}"
 PACKAGE = "<linux-image-rt-amd64>"
 
 

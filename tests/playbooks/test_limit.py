@@ -25,6 +25,7 @@ def test_a_plan_above_the_limit_is_shown_and_no_node_is_touched(nodes, playbook,
     code, said, calls = nodes.run(which, {"rt_domain": "guest", "ovs_dpdk": "stall"}, realtime_max_disruption="none")
     assert code != 0
     assert "guest rt_domain a -> b" in said, "the plan is shown"
+    assert said.index("== What the run disturbs == ") < said.index("the plan needs more: ")
     for node in ("node1", "node2"):
         assert f"{node}: realtime_max_disruption is none, but the plan needs more: " in said
     assert {call["module"] for call in calls} == modules
@@ -59,9 +60,9 @@ SEQUENCE = "\x1b]0;owned\x07"
             "rt_audit",
             {
                 "findings": [{"severity": "error", "rule": SEQUENCE}],
-                "remarks": [{"rule": SEQUENCE}],
-                "remarks_lines": [SEQUENCE],
                 "findings_table": [SEQUENCE],
+                "remarks_table": [SEQUENCE],
+                "unchecked": [{"part": SEQUENCE, "reason": SEQUENCE}],
                 "kernel": {"release": SEQUENCE, "realtime": True, "isolated": ""},
                 "managed_interrupts": [],
                 "smi": {"count": 0, "reason": ""},
@@ -72,7 +73,10 @@ SEQUENCE = "\x1b]0;owned\x07"
 def test_no_answer_writes_to_the_terminal(nodes, playbook, module, answer):
     code, said, _calls = nodes.run(f"realtime.kvm.{playbook}", {"results": {module: answer}}, realtime_max_disruption="none")
     assert code != 0
-    assert "the plan needs more: \\x1b]0;owned\\x07 (reboot)" in said or "is not as it should be: 1 finding, shown above" in said
+    assert (
+        "the plan needs more: \\x1b]0;owned\\x07 (reboot)" in said
+        or "is not as it should be: 1 finding (\\x1b]0;owned\\x07), see above" in said
+    )
     assert "\x1b" not in said
 
 

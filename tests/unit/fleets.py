@@ -9,13 +9,12 @@ import math
 import random
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import describe_cpus, to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import place
-from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_node_info import describe_cpus
 from property.machines import regular
 
 OWNERS = ("automation", "protection", "robotics", "quality")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from .._cpus.topology import Topology
 from .._host.host import Host
 from .._host.kernel import read_kernel
 from .._host.paths import DOCUMENT, config_path
-from .._host.threads import describe_policy, read_threads
+from .._host.threads import Thread, describe_policy, read_threads
 from .._host.trial import trial_of
 from .._host.tuning_daemons import tuned_state
 from .._interrupts.affinity import printable
@@ -32,7 +32,7 @@ from .findings import (
     check_interrupts,
     check_kernel,
     check_managed,
-    check_tasks,
+    check_task,
     damage_finding,
 )
 
@@ -151,3 +151,32 @@ def partition_drift(host: Host, topology: Topology, partition: Partition | None)
     findings += check_tasks(partition, read_threads(host, user=True), isolated=kernel.isolated)
     tuned = tuned_finding(host)
     return [*findings, tuned] if tuned else findings
+
+
+def check_tasks(partition: Partition, tasks: Iterable[Thread], *, isolated: frozenset[int]) -> list[Finding]:
+    """Check every program; where the kernel isolates too little, all that nobody has restricted are one finding."""
+    findings: list[Finding] = []
+    balanced: list[Thread] = []
+    for task in tasks:
+        found = check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=isolated)
+        if found and not partition.isolated <= isolated and task.allowed >= partition.isolated | partition.unisolated:
+            balanced.append(task)
+        elif found:
+            findings.append(found)
+    if len(balanced) == 1:
+        task = balanced[0]
+        findings += filter(None, [check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=isolated)])
+    elif balanced:
+        unisolated = format_cpulist(partition.unisolated)
+        names = sorted({task.name for task in balanced})
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        findings.append(
+            Finding(
+                "task",
+                f"{len(balanced)} tasks ({shown})",
+                f"CPUs {unisolated}, or isolated CPUs alone",
+                "all CPUs, to which the kernel balances them",
+                f"let the kernel isolate CPUs {format_cpulist(partition.isolated)} (see the rule isolation); none of them needs a change",
+            )
+        )
+    return findings

@@ -7,27 +7,24 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from textwrap import wrap
 from typing import Any
 
 from .._boot.arguments import compare
-from .._cpus.answers import plain
 from .._cpus.cmdline import key_of
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.change import Change
-from .._host.threads import Thread
 from .._interrupts.affinity import Interrupt, stuck
-from .._tables import WIDTH
+from .._tables import paragraph
 from .rules import RULES, rank
 
 #: The most characters of a text of several lines that a finding shows.
 _SHOWN = 300
 #: The most characters of a list of numbers that a finding shows.
 _LISTED = 40
-#: The most places of one rule that the lines of remarks show.
-_PLACES = 5
+#: The most places of one rule of remarks that people are shown.
+PLACES = 5
 
 
 @dataclass(frozen=True)
@@ -59,29 +56,24 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda finding: rank(finding.severity))
 
 
-def finding_rows(findings: Iterable[Finding]) -> list[list[str]]:
-    """Return the cells of a table for people, its header first; an empty list without findings."""
-    rows = [[item.severity, item.rule, item.resource, item.expected, item.actual, item.remedy] for item in findings]
-    return [["severity", "rule", "what", "expected", "actual", "remedy"], *rows] if rows else []
+def finding_lines(findings: Iterable[Finding], places: int | None = None) -> list[str]:
+    """Return findings as text for people: what must hold, then each place where it does not, and the remedy.
 
-
-def remark_lines(findings: Iterable[Finding]) -> list[str]:
-    """Return remarks as lines for people: what holds, where it does not, and what to do; rules with many places show the first."""
+    Of each rule the first ``places`` are shown, or all.
+    """
     by_rule: dict[str, list[Finding]] = {}
     for item in findings:
         by_rule.setdefault(item.rule, []).append(item)
-    lines = []
-    for rule, items in by_rule.items():
-        lines += _wrapped(f"remark {rule}: {RULES[rule].meaning}", "", "  ")
-        for item in items[:_PLACES]:
-            wanted = f", expected {item.expected}" if item.expected else ""
-            lines += _wrapped(f"{item.resource}: {item.actual}{wanted}. Remedy: {item.remedy}", "  ", "    ")
-        lines += [f"  and {len(items) - _PLACES} more"] if len(items) > _PLACES else []
+    lines: list[str] = []
+    for rule, found in by_rule.items():
+        lines += paragraph(f"{RULES[rule].severity}: {RULES[rule].meaning} ({rule})")
+        for item in found[:places]:
+            wanted = f"; expected: {item.expected}" if item.expected else ""
+            lines += paragraph(f"{item.resource}: {item.actual}{wanted}", "  ", "    ")
+            lines += paragraph(f"remedy: {item.remedy}", "    ", "      ")
+        more = len(found) - len(found[:places])
+        lines += [f"  and {more} more"] if more else []
     return lines
-
-
-def _wrapped(text: str, first: str, rest: str) -> list[str]:
-    return wrap(plain(text, _SHOWN * 4), WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
 def rule_of(change: Change) -> str:
@@ -310,32 +302,3 @@ def check_task(
         f"CPUs {format_cpulist(allowed)}",
         f"run taskset -acp {format_cpulist(partition.unisolated)} {pid}, and correct the program that started it",
     )
-
-
-def check_tasks(partition: Partition, tasks: Iterable[Thread], *, isolated: frozenset[int]) -> list[Finding]:
-    """Check every program; where the kernel isolates too little, all that nobody has restricted are one finding."""
-    findings: list[Finding] = []
-    balanced: list[Thread] = []
-    for task in tasks:
-        found = check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=isolated)
-        if found and not partition.isolated <= isolated and task.allowed >= partition.isolated | partition.unisolated:
-            balanced.append(task)
-        elif found:
-            findings.append(found)
-    if len(balanced) == 1:
-        task = balanced[0]
-        findings += filter(None, [check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=isolated)])
-    elif balanced:
-        unisolated = format_cpulist(partition.unisolated)
-        names = sorted({task.name for task in balanced})
-        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        findings.append(
-            Finding(
-                "task",
-                f"{len(balanced)} tasks ({shown})",
-                f"CPUs {unisolated}, or isolated CPUs alone",
-                "all CPUs, to which the kernel balances them",
-                f"let the kernel isolate CPUs {format_cpulist(partition.isolated)} (see the rule isolation); none of them needs a change",
-            )
-        )
-    return findings

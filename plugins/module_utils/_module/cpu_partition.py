@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from .._boot.planned_arguments import ArgumentPolicy, isolation_arguments
+from .._cpus.counts import parse_counts
 from .._cpus.cpulist import format_cpulist
-from .._cpus.document import to_document
+from .._cpus.document import describe_cpus, to_document
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.planning import Intent, plan_partition
 from .._cpus.topology import Topology
@@ -51,14 +52,10 @@ def intent_from(parameters: dict[str, Any]) -> Intent:
     realtime = parameters["realtime"]
     if isinstance(realtime, bool) or not isinstance(realtime, (int, str)):
         raise PartitionError(f"cpu_partition_realtime: {realtime!r} is neither 'rest' nor a number of cores per NUMA node")
-    for name in ("housekeeping_cores_per_node", "dataplane_cores_per_node", "shared_cores_per_node"):
-        if parameters[name] < 0:
-            raise PartitionError(f"cpu_partition_{name}: {parameters[name]} is negative; give a number of cores from 0 on")
+    counts = ("housekeeping_cores_per_node", "dataplane_cores_per_node", "shared_cores_per_node")
     return Intent(
-        housekeeping_cores_per_node=parameters["housekeeping_cores_per_node"],
-        dataplane_cores_per_node=parameters["dataplane_cores_per_node"],
+        **{name: parse_counts(f"cpu_partition_{name}", parameters[name]) for name in counts},
         dataplane_devices=tuple(parameters["dataplane_devices"]),
-        shared_cores_per_node=parameters["shared_cores_per_node"],
         realtime=str(realtime),
         smt=parameters["smt"],
         isolation=parameters["isolation"],
@@ -114,6 +111,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     plan_reload(host, runner, due=any(change.resource in units for change in host.changes))
     results = {
         **describe(host, topology, partition),
+        "topology": describe_cpus(topology),
         "policies": policies,
         "hardware_watchdog": hardware_watchdog,
         "deferred": waits,
@@ -187,6 +185,7 @@ def _undo(host: Host, runner: Runner) -> Outcome:
     return Outcome(
         {
             "partition": to_document(partition) if partition else {},
+            "topology": {},
             "table": [],
             "kernel": {"release": kernel.release, "realtime": kernel.realtime},
             "realtime_guests": realtime_guests(host),

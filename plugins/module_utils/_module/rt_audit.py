@@ -22,7 +22,7 @@ from .._audit.drift import (
     tuned_finding,
     with_gate,
 )
-from .._audit.findings import Finding, check_document, damage_finding, finding_rows, in_order, remark_lines
+from .._audit.findings import PLACES, Finding, check_document, damage_finding, finding_lines, in_order
 from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
 from .._audit.kernel import (
     check_arguments,
@@ -60,7 +60,6 @@ from .._host.paths import DOCUMENT, config_path
 from .._host.sysfs import read_topology
 from .._runtime.features import FEATURES
 from .._runtime.options import read_options
-from .._tables import text_table
 from ._common import Outcome
 from ._dry_runs import (
     Found,
@@ -100,13 +99,12 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     found = in_order(audit.findings)
     findings = [finding for finding in found if finding.severity != "info"]
     remarks = [finding for finding in found if finding.severity == "info"]
-    rows = finding_rows(findings)
     results = {
         **describe_node(edges.host, audit.topology, audit.document),
         "findings": [finding.to_dict() for finding in findings],
-        "findings_table": text_table(rows[0], rows[1:]) if rows else ["no finding: the machine is as it should be"],
+        "findings_table": finding_lines(findings) or ["no finding: the machine is as it should be"],
         "remarks": [finding.to_dict() for finding in remarks],
-        "remarks_lines": remark_lines(remarks),
+        "remarks_table": finding_lines(remarks, PLACES),
         "unchecked": audit.parts.missing,
     }
     return Outcome(results)

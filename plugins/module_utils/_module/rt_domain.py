@@ -10,6 +10,7 @@ from typing import Any
 
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
+from .._cpus.pages import PAGE_MIB
 from .._guests.bases import Bases
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
@@ -229,17 +230,21 @@ def _pending_restarts(plans: Sequence[GuestPlan], restarting: Sequence[GuestPlan
 
 
 def _result(plan: GuestPlan) -> dict[str, Any]:
-    placement = plan.placement
+    placement, page = plan.placement, PAGE_MIB.get(plan.guest.hugepages, 1)
     return {
         "name": plan.guest.name,
         "state": plan.guest.state,
         "realtime": plan.guest.realtime,
+        "vcpu_count": plan.guest.vcpus,
+        "realtime_vcpus": format_cpulist(plan.guest.realtime_vcpus),
         "vcpus": {str(vcpu): format_cpulist(cpus) for vcpu, cpus in sorted(placement.vcpus.items())},
         "floating": format_cpulist(placement.floating),
         "emulator": format_cpulist(placement.emulator),
         "nodes": list(placement.nodes),
         "memory_mib": plan.guest.memory_mib,
         "disks": {disk.target: disk.path for disk in plan.guest.disks},
+        "hugepages": plan.guest.hugepages,
+        "memory_by_node": {str(node): mib for node, mib in placement.memory_by_node(plan.guest.memory_mib, page).items()},
         "macs": {attachment.network.name: attachment.mac for attachment in plan.guest.networks},
     }
 

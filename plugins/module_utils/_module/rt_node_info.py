@@ -7,16 +7,14 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
-from .._cpus.document import to_document
+from .._cpus.document import describe_cpus, to_document
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
-from .._cpus.topology import Topology
 from .._guests.domain_owner import owner_of
 from .._guests.domain_xml import whole
 from .._guests.libvirt import Domain
@@ -104,30 +102,6 @@ def _modified(host: Host, path: str) -> str:
 
 
 # -- parts -----------------------------------------------------------------------------------------
-
-
-def describe_cpus(topology: Topology) -> dict[str, Any]:
-    """Return a topology as plain data, CPU by CPU."""
-    return {
-        "digest": topology.digest(),
-        "cpus": {
-            str(number): {
-                "package": cpu.package,
-                "die": cpu.die,
-                "cluster": cpu.cluster,
-                "node": cpu.node,
-                "siblings": format_cpulist(cpu.siblings),
-                "l3": cpu.l3,
-                "efficiency": cpu.efficiency,
-            }
-            for number, cpu in sorted(topology.cpus.items())
-        },
-        "nodes": {str(node): format_cpulist(cpus) for node, cpus in sorted(topology.nodes.items())},
-        "possible": format_cpulist(topology.possible),
-        "present": format_cpulist(topology.present),
-        "online": format_cpulist(topology.online),
-        "devices": [asdict(device) for device in topology.devices],
-    }
 
 
 def _kernel(host: Host) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
 from .known import Known
-from .refusals import Refusals, named, natural
+from .refusals import Refusals, named
 from .templates import Worked, is_plain
 from .variables import Names, Values
 

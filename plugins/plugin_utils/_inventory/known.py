@@ -15,6 +15,7 @@ from ansible.module_utils.common.yaml import yaml_load
 #: What playbooks read beside the variables of roles. Raw ones are a number or a share of nodes, which playbooks/tasks/batch.yml checks.
 PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
     "realtime_known_variables": {"type": "list", "elements": "str"},
+    "realtime_plan_folder": {"type": "str"},
     "realtime_reboot_allowed": {"type": "bool"},
     "realtime_unreachable": {"type": "str", "choices": ["refuse", "skip"]},
     "realtime_update_serial": {"type": "raw"},
@@ -24,15 +25,20 @@ PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
 #: Empty, as a survey sends a question without an answer, these have their default.
 EMPTY_IS_DEFAULT = frozenset({"realtime_unreachable", "realtime_update_serial", "rt_kernel_reboot_serial"})
 
+#: A number of cores for every NUMA node, or numbers by node; the argument specs can only call them raw.
+COUNTS = frozenset(f"cpu_partition_{name}_cores_per_node" for name in ("housekeeping", "dataplane", "shared"))
+
 #: What roles and playbooks set themselves, beside ``<role>_result``. Statistics of a job are extra variables of the next one in a workflow.
 SET = frozenset(
     {
         "packages_holds_result",
+        "packages_planned",
         "packages_undo_result",
         "packages_update_result",
         "realtime_bios",
         "realtime_drift",
         "realtime_latency",
+        "realtime_plan_result",
         "realtime_update_due",
         "realtime_update_kernel",
         "realtime_update_reboots",

@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 #: Of one run; whoever mends these is told the rest by the next.
 MOST = 40
 #: Names before a line.
 _MOST_HOSTS = 3
 _MOST_TEXT = 500
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Return the key by which kvm2 comes before kvm10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 class Refusals:

@@ -12,9 +12,11 @@ from functools import cached_property
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.counts import parse_counts
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import closest
 
-from .known import EMPTY_IS_DEFAULT, INTERNAL_ROLES, Known
+from .known import COUNTS, EMPTY_IS_DEFAULT, INTERNAL_ROLES, Known
 
 #: A prefix that is misspelt itself: the whole name must be nearly the same, since names of other programs are checked too.
 _NEARLY = 0.9
@@ -89,11 +91,21 @@ class Values:
     def _say(self, name: str, value: Any) -> str:
         if name in EMPTY_IS_DEFAULT and (value is None or value == ""):
             return ""
+        if name in COUNTS:
+            return _count(name, value)
         option = self._options[name]
         errors = ArgumentSpecValidator({name: option}).validate({name: value}).error_messages
         if errors and option.get("no_log"):
             return f"{name} is not of type {option.get('type', 'str')}"  # the reason may quote it
         return f"{name} {in_few_words(name, errors[0])}" if errors else ""
+
+
+def _count(name: str, value: Any) -> str:
+    try:
+        parse_counts(name, value)
+    except PartitionError as error:
+        return str(error)
+    return ""
 
 
 def in_few_words(name: str, error: str) -> str:

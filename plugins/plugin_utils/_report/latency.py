@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import natural
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 VERDICTS = ("pass", "fail", "inconclusive")
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 220, 52, 30, 12

@@ -13,29 +13,32 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain, reason_of
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import natural
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
-from .accounting import SUMS, Account, Holding, sums
+from .accounting import Account, Holding, sums
 from .facts import memory_of, since_of
 from .firmware import firmware_of
 from .latency import histogram, maximum_text, series, trend, verdict_text
 from .map import cpu_map, segments
 
-FORMAT = 1
 #: Of what rt_node_info returns.
 INFO_FORMAT = 1
 #: Bounds of what is shown of a verdict: reasons, and characters of each.
 _MOST_REASONS, _MOST_WORDS = 50, 2000
 #: No counter and no amount of a machine is larger.
 _MOST = 1 << 64
+#: The part of rt_node_info's result that a node lacks which was never configured.
+DOCUMENT = "partition file"
 _MISSING = [{"part": str, "state": str, "reason": str}]
 STATES = {
     "ok": ("✔", "as planned"),
     "findings": ("▲", "differs from its plan"),
     "half": ("◐", "half-configured"),
+    "new": ("○", "not configured"),
     "failed": ("✖", "could not be read"),
     "unreachable": ("✖", "unreachable"),
 }
@@ -68,14 +71,11 @@ class Books:
         return [row for account in self.accounts.values() for row in account.holdings]
 
 
-def _by_name(item: tuple[str, Any]) -> Any:
-    return natural(item[0])
-
-
 def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
     """Return the accounting of the nodes with a usable result."""
     books = Books()
-    for host, node in sorted(nodes.items(), key=_by_name):
+    for host in sorted(nodes, key=natural):
+        node = nodes[host]
         info = node.get("info")
         if not info:
             continue
@@ -131,6 +131,7 @@ def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
         subject = item.get("resource") or item.get("subject") or ""
         repair = item.get("repair") or item.get("remedy") or ""
         keys = {key: str(item.get(key) or "") for key in ("rule", "severity", "expected", "actual", "source")}
+        keys["meaning"] = meaning_of(keys["rule"])
         found.append({**keys, "subject": str(subject), "repair": str(repair)})
     return sorted(found, key=lambda item: (_RANK.get(item["severity"].lower(), 1), item["rule"], item["subject"]))
 
@@ -146,7 +147,10 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if not info:
         return "failed", str(node.get("error") or "it returned no result")
     missing = info.get("missing") or []
-    serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition file"]
+    untouched = [item["reason"] for item in missing if item["part"] == DOCUMENT and item["state"] == "absent"]
+    if untouched:
+        return "new", untouched[0]
+    serious = [item for item in missing if item["state"] == "broken"]
     if serious:
         return "half", "; ".join(f"{item['part']}: {item['reason']}" for item in serious)
     if "findings" not in verify:
@@ -327,8 +331,8 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
     for item in latency:
         by_host.setdefault(item["host"], []).append(item)
     nodes = [
-        _node(number, host, node, books, by_host.get(host, []))
-        for number, (host, node) in enumerate(sorted(given.nodes.items(), key=_by_name))
+        _node(number, host, given.nodes[host], books, by_host.get(host, []))
+        for number, host in enumerate(sorted(given.nodes, key=natural))
     ]
     ids = {node["host"]: node["id"] for node in nodes}
     holdings = books.holdings
@@ -351,7 +355,7 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
 
 def _listed(node: Mapping[str, Any], guest: Mapping[str, Any]) -> list[Any]:
     """Return a guest as a row of the table of all guests; the page has them as JSON."""
-    keys = ("owner", "project", "class", "state", "own", "shared", "memory", "ports", "since")
+    keys = ("own", "state", "shared", "memory", "ports", "owner", "project", "class", "since")
     return [guest["name"], node["host"], *(guest[key] for key in keys), guest["memory_mib"], node["id"]]
 
 
@@ -374,6 +378,11 @@ def _totals(nodes: Sequence[Mapping[str, Any]], latency: Sequence[Mapping[str, A
     }
 
 
+def meaning_of(rule: str) -> str:
+    """Return what must hold by a rule; nothing for a rule of another release."""
+    return RULES[rule].meaning if rule in RULES else ""
+
+
 def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rules that are broken, with the nodes on which they are."""
     found: dict[tuple[str, str], list[str]] = {}
@@ -381,86 +390,13 @@ def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for finding in node["findings"]:
             found.setdefault((finding["rule"], finding["severity"]), []).append(node["host"])
     rows = [
-        {"rule": rule, "severity": severity, "findings": len(hosts), "nodes": sorted(set(hosts), key=natural)}
+        {
+            "rule": rule,
+            "meaning": meaning_of(rule),
+            "severity": severity,
+            "findings": len(hosts),
+            "nodes": sorted(set(hosts), key=natural),
+        }
         for (rule, severity), hosts in found.items()
     ]
     return sorted(rows, key=lambda row: (_RANK.get(row["severity"].lower(), 1), -row["findings"], row["rule"]))
-
-
-#: The most findings of a node that the summary of a run names.
-_NAMED = 3
-
-
-def summary_lines(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the state of each node as lines for people; for findings what they are, where, and what to do."""
-    lines = []
-    for node in nodes:
-        lines.append(f"{node['host']}: {node['state_text']}{': ' if node['reason'] else ''}{node['reason']}")
-        for finding in node["findings"][:_NAMED]:
-            remedy = f"; {finding['repair']}" if finding["repair"] else ""
-            lines.append(
-                f"  {finding['severity']} {finding['rule']}: {finding['subject']}: {finding['actual']}, expected {finding['expected']}{remedy}"
-            )
-        if len(node["findings"]) > _NAMED:
-            lines.append(f"  and {len(node['findings']) - _NAMED} more, in the report")
-    return lines
-
-
-# -- files beside the page -------------------------------------------------------------------------
-
-
-def accounting_document(given: Input, books: Books) -> dict[str, Any]:
-    """Return the accounting as plain data: the JSON file."""
-    nodes = {}
-    for host, node in sorted(given.nodes.items(), key=_by_name):
-        account = books.accounts.get(host)
-        state, reason = state_of(node, findings_of(node.get("verify")), books.broken.get(host, ""))
-        firmware = firmware_of(node.get("firmware"))
-        entry: dict[str, Any] = {
-            "state": state,
-            "reason": reason,
-            "firmware": {key: firmware[key] for key in ("state", "outcome")},
-        }
-        if account is not None:
-            entry.update(read=account.info.get("read", ""), capacity=account.capacity)
-            entry["holdings"] = [_plain(row) for row in account.holdings]
-        nodes[host] = entry
-    holdings = books.holdings
-    sums_by = {"owners": sums(holdings, "owner"), "projects": sums(holdings, "project")}
-    return {"format": FORMAT, "generated": given.generated, **sums_by, "nodes": nodes}
-
-
-def _plain(row: Holding) -> dict[str, Any]:
-    """Return a row without the node, which is shown above it, and without empty values."""
-    return {key: value for key, value in zip(Holding._fields[1:], row[1:]) if value != ""}
-
-
-def csv_rows(books: Books) -> list[list[str]]:
-    """Return the accounting as rows of text under a header: the CSV file."""
-    return [list(Holding._fields), *([_cell(value) for value in row] for row in books.holdings)]
-
-
-def _cell(value: Any) -> str:
-    """Return a cell; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-SUM_TITLES = dict(
-    zip(
-        SUMS,
-        (
-            "Guests",
-            "Nodes",
-            "Own CPUs",
-            "Shared vCPUs",
-            "Memory",
-            "Huge pages",
-            "Ports",
-            "Devices",
-            "Interrupts",
-        ),
-    )
-)

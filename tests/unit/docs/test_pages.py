@@ -58,12 +58,13 @@ def test_links_lead_somewhere(page):
 def test_variables_that_pages_name_exist(page):
     """A name that looks like a variable of this collection is one, or is what a role exports."""
     known = read_known(FOLDER).names | {"realtime_partition"}
-    known |= {"realtime_nodes", "cpu_partition_info", "rt_latency_run", *ROLES}
+    known |= {"realtime_nodes", "cpu_partition_info", "rt_latency_run", "rt_plan_report", "rt_recap", "rt_show", *ROLES}
     known |= {
         "realtime_vcpus",
         "bios_baseline_info",
         "bios_record",
         "bios_baseline",
+        "packages_planned",
         "packages_undo_result",
     }  # a guest's key, modules, a result
     known.add("realtime_kvm_trial")  # a variable of GRUB's environment block

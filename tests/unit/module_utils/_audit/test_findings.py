@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings import (
+    PLACES,
     Finding,
     change_finding,
     check_document,
@@ -16,15 +17,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
     check_kernel,
     check_managed,
     check_task,
-    check_tasks,
-    finding_rows,
+    finding_lines,
     in_order,
-    remark_lines,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
-from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import Thread
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt
 from unit.trees import machine_files, plan
 
@@ -138,8 +136,28 @@ def test_findings_carry_severity_and_source_and_stand_worst_first():
     assert error.to_dict() == {
         "severity": "error", "rule": "setting", "resource": "r", "expected": "e", "actual": "a", "remedy": "m", "source": "docs/settings.md",
     }  # fmt: skip
-    assert finding_rows([]) == []
-    assert finding_rows([error])[1] == ["error", "setting", "r", "e", "a", "m"]
+
+
+def test_findings_as_text_say_what_must_hold_where_it_does_not_and_the_remedy():
+    assert finding_lines([]) == []
+    same = Finding("setting", "/proc/sys/vm/stat_interval", "120", "1", "run the cpu_partition role")
+    other = Finding("setting", "\x1b[2J", "x" * 300, "a", "m")
+    remark = Finding(
+        "pmd-remote", "plc1.control", "a poll-mode thread on NUMA node 0", "CPU 9 on node 1", "add dataplane CPUs on that node"
+    )
+    lines = finding_lines([same, other, remark])
+    assert lines[:3] == [
+        "error: Kernel settings have the values of the roles. (setting)",
+        "  /proc/sys/vm/stat_interval: 1; expected: 120",
+        "    remedy: run the cpu_partition role",
+    ]
+    assert lines[-3:] == [
+        "info: Ports are polled from their own NUMA node. (pmd-remote)",
+        "  plc1.control: CPU 9 on node 1; expected: a poll-mode thread on NUMA node 0",
+        "    remedy: add dataplane CPUs on that node",
+    ]
+    assert max(map(len, lines)) <= 118
+    assert all(line.isprintable() for line in lines)
 
 
 def test_a_finding_of_an_unknown_rule_has_no_severity():
@@ -207,39 +225,24 @@ def test_shared_cpus_are_ordinary():
     assert check_task(partition, "bash", 7, frozenset({0, 1})) is None
 
 
-def test_remarks_say_what_where_and_what_to_do():
+def test_remarks_of_one_rule_show_the_first_places():
     remarks = [
         Finding("pmd-remote", f"port plc{number}.control", "NUMA node 1", "polled on NUMA node 0", "add a dataplane CPU")
         for number in range(7)
     ]
-    lines = remark_lines([*remarks, Finding("note", "power", "", "the \x1b[2J device", "see the role")])
-    assert lines == [
-        "remark pmd-remote: Ports are polled from their own NUMA node.",
-        *(
-            f"  port plc{number}.control: polled on NUMA node 0, expected NUMA node 1. Remedy: add a dataplane CPU"
-            for number in range(5)
-        ),
+    lines = finding_lines([*remarks, Finding("note", "power", "", "the \x1b[2J device", "see the role")], PLACES)
+    assert lines[0] == "info: Ports are polled from their own NUMA node. (pmd-remote)"
+    assert lines[1:11:2] == [f"  port plc{number}.control: polled on NUMA node 0; expected: NUMA node 1" for number in range(5)]
+    assert lines[2:11:2] == ["    remedy: add a dataplane CPU"] * 5
+    assert lines[11:] == [
         "  and 2 more",
-        "remark note: The modules have nothing to note beside their changes.",
-        r"  power: the \x1b[2J device. Remedy: see the role",
+        "info: The modules have nothing to note beside their changes. (note)",
+        r"  power: the \x1b[2J device",
+        "    remedy: see the role",
     ]
-    assert remark_lines([]) == []
 
 
 def test_remarks_fit_a_terminal():
-    lines = remark_lines([Finding("note", "x", "y " * 300, "z " * 300, "w " * 900)])
+    lines = finding_lines([Finding("note", "x", "y " * 300, "z " * 300, "w " * 900)])
     assert max(map(len, lines)) <= 118
-    assert len(lines) < 30
-
-
-def test_where_nothing_is_isolated_all_unrestricted_tasks_are_one_finding():
-    """As after a boot without the arguments: the kernel balances everything everywhere, and no program is to blame."""
-    sshd = Thread(70, "sshd", False, False, 0, 0, frozenset(range(4)), 0, 1)
-    tasks = [replace(sshd, pid=70 + number, name=name) for number, name in enumerate(["sshd", "cron", "agetty", "bash"])]
-    chosen = replace(sshd, pid=90, allowed=frozenset({0, 1}))
-    assert [finding.resource for finding in check_tasks(PARTITION, [*tasks, chosen], isolated=frozenset())] == [
-        "sshd (pid 90)",
-        "4 tasks (agetty, bash, cron, ...)",
-    ]
-    assert [finding.resource for finding in check_tasks(PARTITION, tasks[:1], isolated=frozenset())] == ["sshd (pid 70)"]
-    assert check_tasks(PARTITION, tasks, isolated=frozenset({1, 2, 3})) == []
+    assert len(lines) < 40

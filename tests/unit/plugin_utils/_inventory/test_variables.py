@@ -111,13 +111,19 @@ def test_hosts_are_silenced_one_by_one():
         (
             "cpu_partition_shared_cores_per_node",
             "two",
-            "cpu_partition_shared_cores_per_node is of type str, which cannot be converted to int: ",
+            "cpu_partition_shared_cores_per_node: 'two' is neither a number of cores nor a number by NUMA node",
         ),
         (
             "cpu_partition_shared_cores_per_node",
             None,
-            "cpu_partition_shared_cores_per_node is of type NoneType, which cannot be ",
+            "cpu_partition_shared_cores_per_node: None is neither a number of cores nor a number by NUMA node",
         ),
+        (
+            "cpu_partition_housekeeping_cores_per_node",
+            {"0": 2, "first": 1},
+            "cpu_partition_housekeeping_cores_per_node: 'first' is not a NUMA node",
+        ),
+        ("rt_kernel_trial_timeout", "long", "rt_kernel_trial_timeout is of type str, which cannot be converted to int: "),
         ("rt_guest_restart", "", "rt_guest_restart is of type str, which cannot be converted to bool: "),
         (
             "cpu_partition_dataplane_devices",
@@ -141,6 +147,8 @@ def test_a_wrong_value_is_refused(name, value, said):
     ("name", "value"),
     [
         ("cpu_partition_shared_cores_per_node", "2"),
+        ("cpu_partition_housekeeping_cores_per_node", {0: 2, 1: 1}),
+        ("cpu_partition_dataplane_cores_per_node", {"0": "1"}),
         ("cpu_partition_realtime", "rest"),
         ("cpu_partition_realtime", 4),
         ("cpu_partition_dataplane_devices", "ens1f0,ens1f1"),

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.files import accounting_document
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.firmware import STATES, firmware_of
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     Input,
     account_fleet,
-    accounting_document,
     report_view,
 )
 from unit.fleets import guest_spec, node_info

@@ -10,16 +10,14 @@ import re
 import time
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.files import accounting_document, csv_rows
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     Input,
     account_fleet,
-    accounting_document,
-    csv_rows,
     findings_of,
     report_view,
     state_of,
-    summary_lines,
 )
 from unit.fleets import foreign, large, latency, node_info
 from unit.hostile import places, replaced
@@ -48,8 +46,13 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
         ),
         (
             {"info": {"missing": [{"part": "partition file", "state": "absent", "reason": "none"}]}},
+            "new",
+            "none",
+        ),
+        (
+            {"info": {"missing": [{"part": "partition file", "state": "broken", "reason": "damaged"}]}},
             "half",
-            "partition file: none",
+            "partition file: damaged",
         ),
     ],
 )
@@ -57,6 +60,16 @@ def test_state_of_a_node(node, state, reason):
     found = state_of(node, findings_of(node.get("verify")))
     assert found[0] == state
     assert reason in found[1]
+
+
+def test_nodes_stand_as_people_count():
+    nodes = {name: {"info": node_info(name, SPECS), "verify": {"findings": [FINDING]}} for name in ("h10", "h2", "h1")}
+    books = account_fleet(nodes)
+    view = report_view(Input(nodes, NOW), books)
+    assert [node["host"] for node in view["nodes"]] == ["h1", "h2", "h10"]
+    assert view["rules"][0]["nodes"] == ["h1", "h2", "h10"]
+    assert list(accounting_document(Input(nodes, NOW), books)["nodes"]) == ["h1", "h2", "h10"]
+    assert list(dict.fromkeys(row[0] for row in csv_rows(books)[1:])) == ["h1", "h2", "h10"]
 
 
 def test_findings_come_worst_first_and_old_and_new_names_are_known():
@@ -103,7 +116,7 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
         assert words in text
     document = accounting_document(Input(nodes, NOW), account_fleet(nodes))
     assert {host: node["state"] for host, node in document["nodes"].items()} == {
-        "good": "ok", "drifted": "findings", "gone": "unreachable", "silent": "failed", "bare": "half", "future": "failed", "damaged": "failed",
+        "good": "ok", "drifted": "findings", "gone": "unreachable", "silent": "failed", "bare": "new", "future": "failed", "damaged": "failed",
     }  # fmt: skip
 
 
@@ -215,14 +228,3 @@ def test_nodes_are_in_natural_order_everywhere():
     books = account_fleet(nodes)
     assert [node["host"] for node in report_view(given, books)["nodes"]] == ["kvm1", "kvm2", "kvm10"]
     assert list(accounting_document(given, books)["nodes"]) == ["kvm1", "kvm2", "kvm10"]
-
-
-def test_the_summary_says_what_where_and_what_to_do():
-    findings = [{**FINDING, "resource": f"CPU {number}"} for number in range(5)]
-    nodes = {"kvm1": {"info": node_info("kvm1", []), "verify": {"findings": findings}}}
-    lines = summary_lines(report_view(Input(nodes, "2026-11-28T04:05:06Z", [], [], "x"), account_fleet(nodes))["nodes"])
-    assert lines[0] == "kvm1: differs from its plan: 5 findings"
-    assert len(lines) == 5
-    assert all(f"CPU {number}: " in line for number, line in enumerate(lines[1:4]))
-    assert (FINDING.get("remedy") or FINDING["repair"]) in lines[1]
-    assert lines[4] == "  and 2 more, in the report"
