@@ -54,6 +54,10 @@ options:
     description: How many nanoseconds KVM spins for an idle vCPU before its CPU sleeps; V(-1) leaves the kernel's choice.
     type: int
     default: -1
+  tool:
+    description: Whether a tool of the node (C(rtpart) and its boot service) that is of another release is replaced. M(realtime.kvm.cpu_partition) does so too.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.guests
@@ -144,6 +148,7 @@ def main() -> None:
             "hugepages_reserve": {"type": "dict", "default": {}},
             "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
             "halt_poll_ns": {"type": "int", "default": -1},
+            "tool": {"type": "bool", "default": True},
             "fsroot": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,

@@ -100,7 +100,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     plan = _Plan(needs, {key: _pool(host, need) for key, need in needs.items()}, placements)
     _check_pages(host, partition, plan)
 
-    if host.exists(ARCHIVE):  # perhaps of an older release, which does not make pages
+    if parameters.get("tool", True) and host.exists(ARCHIVE):  # perhaps of an older release, which does not make pages
         host.set_file(ARCHIVE, build_archive(), reason="boot service")
     host.set_file(HOOK, hook_text(ARCHIVE).encode(), mode=0o755, reason="libvirt asks it before a guest starts and after it ends")
     plan_libvirt_restart(host, runner, HOOK)
