@@ -43,7 +43,7 @@ def _faults(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _fault(text: str, wanted: type) -> str:
     try:
-        found = yaml.load(text, Loader=_LOADER)
+        found = yaml.load(text.encode(), Loader=_LOADER)  # bytes, since it takes no text with the tags that Ansible adds
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.template import trust_as_template
 from ansible_collections.realtime.kvm.plugins.filter.seeds import FilterModule
 
 seed_faults = FilterModule().filters()["seed_faults"]
@@ -27,6 +28,7 @@ def faults(**given):
         {"user_data": "#cloud-config-archive\n- type: text/cloud-config\n"},
         {"meta_data": "instance-id: 1", "network_config": "version: 2\n"},
         {"meta_data": None},
+        {"user_data": trust_as_template("#cloud-config\nhostname: a\n")},  # as Ansible has texts of an inventory
     ],
 )
 def test_what_cloud_init_can_read(given):
