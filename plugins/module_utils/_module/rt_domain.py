@@ -11,6 +11,7 @@ from typing import Any
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
+from .._guests.backing import check_backing
 from .._guests.bases import Bases
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
@@ -67,6 +68,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     guests = with_paths(guests, trees, partial(_pool_folder, connection))
     check_domains(guests, domains)
     listed = [guest.name for guest in guests if guest.state != "absent"]
+    gone = {guest.name for guest in guests} - set(listed)
     check_slices(host, partition, [trees[name] for name in listed if name in trees])
     placements = place(
         partition,
@@ -83,6 +85,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     ]
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
     check_disks(host, plans)
+    check_backing(host, plans, {name: domains[name] for name in domains if name not in gone})
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
     _check_gate(host, [*starting, *restarting])
