@@ -105,9 +105,10 @@ options:
         type: str
         choices: ["2M", "1G", none]
       vcpus:
-        description: Number of vCPUs. Each vCPU of a real-time guest has its own realtime CPU.
+        description:
+          - Number of vCPUs. Each vCPU of a real-time guest has its own realtime CPU.
+          - V(1) for a new guest; unless given, an existing one keeps its number. Required where O(guests[].realtime_vcpus) is given beside O(guests[].adopt).
         type: int
-        default: 1
       realtime_vcpus:
         description:
           - List of its real-time vCPUs, such as V(1-3). Empty for a guest that is not real-time. A list that begins with an exclusion means all others

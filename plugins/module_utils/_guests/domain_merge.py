@@ -156,12 +156,13 @@ def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement) -> None:
     if (element.text or "").strip() != str(guest.vcpus):
         element.text = str(guest.vcpus)
         drop(tree, "vcpus")
-    if element.get("current") is not None:  # some are switched off, one by one
+    current = element.get("current") if not guest.vcpus_given and not guest.realtime else None
+    if element.get("current") != current:  # some are switched off, one by one
         drop(tree, "vcpus")
     cpuset = format_cpulist(placement.floating) if not placement.vcpus else None
     if cpuset is not None and parse_or_empty(element.get("cpuset")) == placement.floating:
         cpuset = element.get("cpuset")
-    set_attributes(element, placement="static", cpuset=cpuset, current=None)
+    set_attributes(element, placement="static", cpuset=cpuset, current=current)
     _merge_io_threads(tree, guest)
 
 

@@ -14,13 +14,19 @@ from .network import port_name, socket_path
 from .pinning import Existing
 
 
-def with_pages(guests: Sequence[Guest], existing: Iterable[Existing]) -> list[Guest]:
-    """Return the guests with the page size that their domains have, where the list names none.
+def with_sizes(guests: Sequence[Guest], existing: Iterable[Existing]) -> list[Guest]:
+    """Return the guests with the number of vCPUs and the page size that their domains have, where the list names none.
 
     A guest that stops being real-time gives its huge pages back.
     """
     known = {domain.name: domain for domain in existing}
-    return [_with_pages(guest, known.get(guest.name)) for guest in guests]
+    return [_with_pages(_with_vcpus(guest, known.get(guest.name)), known.get(guest.name)) for guest in guests]
+
+
+def _with_vcpus(guest: Guest, domain: Existing | None) -> Guest:
+    if domain is None or guest.vcpus_given or guest.state == "absent" or not domain.vcpu_count:
+        return guest
+    return replace(guest, vcpus=domain.vcpu_count)
 
 
 def _with_pages(guest: Guest, domain: Existing | None) -> Guest:

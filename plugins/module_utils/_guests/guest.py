@@ -127,6 +127,7 @@ class Guest:
     hugepages: str = "none"
     hugepages_given: bool = False
     vcpus: int = 1
+    vcpus_given: bool = False  # otherwise an existing guest keeps its number
     realtime_vcpus: frozenset[int] = frozenset()
     schedulers: Mapping[int, Scheduler] = field(default_factory=dict)  # of the real-time vCPUs
     numa: str = "strict"

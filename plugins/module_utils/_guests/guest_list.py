@@ -150,6 +150,8 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         return Guest(name=name, state=state, remove_disks=read.get("remove_disks", False))
     vcpus = read.number("vcpus", 1, 1, MAX_VCPUS)
     system = read.choice("guest_os", "linux", SYSTEMS)
+    if read.get("adopt", False) and str(read.get("realtime_vcpus", "")).strip() and not read.has("vcpus"):
+        raise GuestError(f"{read.where}: realtime_vcpus beside adopt needs vcpus, the number that its domain has; add it")
     realtime = _realtime_vcpus(read, vcpus, system)
     hugepages = read.choice("hugepages", "2M" if realtime else "none", HUGEPAGES)
     io_threads = read.number("io_threads", 0, 0, 16) if read.has("io_threads") else None
@@ -161,6 +163,7 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         hugepages=hugepages,
         hugepages_given=read.has("hugepages"),
         vcpus=vcpus,
+        vcpus_given=read.has("vcpus"),
         realtime_vcpus=realtime,
         schedulers=_vcpu_schedulers(read, realtime, limit),
         numa=read.choice("numa", "strict", _CHOICES["numa"]),

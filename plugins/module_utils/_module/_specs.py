@@ -60,7 +60,7 @@ _GUESTS = {
     "guest_os": _text("linux", "windows", "other", default="linux"),
     "memory_mib": {"type": "int"},
     "hugepages": _text("2M", "1G", "none"),
-    "vcpus": {"type": "int", "default": 1},
+    "vcpus": {"type": "int"},
     "realtime_vcpus": _text(default=""),
     "policy": _text("fifo", "rr"),
     "priority": {"type": "int"},

@@ -17,7 +17,7 @@ from .._guests.checks import check_domains, check_node, check_pages
 from .._guests.disk_checks import check_disks
 from .._guests.disk_paths import with_paths
 from .._guests.domain_xml import describe, is_ours
-from .._guests.found import as_found, with_pages
+from .._guests.found import as_found, with_sizes
 from .._guests.guest import IMAGE_FOLDER, Guest, GuestError
 from .._guests.guest_list import parse_guests
 from .._guests.kvm import check_slices
@@ -63,7 +63,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     domains = connection.domains()
     existing = [describe(domain.tree, running=domain.running) for domain in domains.values()]
     trees = {name: domain.tree for name, domain in domains.items()}
-    guests = [as_found(guest, trees.get(guest.name)) for guest in with_pages(guests, existing)]
+    guests = [as_found(guest, trees.get(guest.name)) for guest in with_sizes(guests, existing)]
     guests = with_paths(guests, trees, partial(_pool_folder, connection))
     check_domains(guests, domains)
     listed = [guest.name for guest in guests if guest.state != "absent"]

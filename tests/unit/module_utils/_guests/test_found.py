@@ -8,13 +8,13 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.found import as_found, io_thread_ids, with_pages
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.found import as_found, io_thread_ids, with_sizes
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
 from unit.domains import MAC, changed, guest_of, made, merged, placement_of
 
 
 def found_in(tree, **more):
-    guest = as_found(with_pages([guest_of(**more)], [describe(tree)])[0], tree)
+    guest = as_found(with_sizes([guest_of(**more)], [describe(tree)])[0], tree)
     return guest, merge(tree, guest, placement_of(guest))
 
 
@@ -24,6 +24,33 @@ def test_pages_that_are_not_named_stay(size):
     tree = made(**more)
     guest, after = found_in(tree, **{**more, "hugepages": None})
     assert (guest.hugepages, changed(tree, after)) == (size, [])
+
+
+SOME_OFF = '<vcpu placement="static" current="2" cpuset="0-3">4</vcpu><vcpus><vcpu id="0" enabled="yes" /></vcpus>'
+
+
+@pytest.mark.parametrize(
+    ("vcpu", "count"),
+    [
+        ('<vcpu placement="static" cpuset="0-3">4</vcpu>', 4),
+        ('<vcpu placement="static" cpuset="0-3">8</vcpu><cpu><topology sockets="1" cores="8" threads="1" /></cpu>', 8),
+        (SOME_OFF, 4),
+    ],
+)
+def test_vcpus_that_are_not_named_stay(vcpu, count):
+    more = {"realtime_vcpus": None, "hugepages": None, "networks": [], "io_threads": None, "cpu_mode": None, "vcpus": None}
+    text = to_text(made(**{**more, "vcpus": 1})).replace('<cpu mode="host-passthrough" />', "")
+    tree = parse(text.replace('<vcpu placement="static" cpuset="0-3">1</vcpu>', vcpu))
+    guest, after = found_in(tree, **more)
+    assert (guest.vcpus, changed(tree, after)) == (count, [])
+    assert "vcpu" in changed(tree, found_in(tree, **{**more, "vcpus": count + 1})[1])
+
+
+def test_vcpus_that_are_named_are_all_switched_on():
+    more = {"realtime_vcpus": None, "hugepages": None, "networks": [], "io_threads": None, "cpu_mode": None}
+    tree = parse(to_text(made(**more)).replace('<vcpu placement="static" cpuset="0-3">4</vcpu>', SOME_OFF))
+    after = found_in(tree, **more)[1]
+    assert (after.find("vcpu").get("current"), after.find("vcpus")) == (None, None)
 
 
 def test_pages_of_single_cells_stay():

@@ -238,6 +238,7 @@ REFUSED = {
     "mask-none": ({"realtime_vcpus": "0,^0"}, "leaves no vCPU"),
     "mask-far": ({"realtime_vcpus": "^3"}, "realtime_vcpus '\\^3' names vCPU 3, but the guest has vCPUs 0-1"),
     "mask-one-vcpu": ({"vcpus": 1, "realtime_vcpus": "^0"}, "leaves no vCPU"),
+    "mask-adopted": ({"adopt": True, "vcpus": None}, "realtime_vcpus beside adopt needs vcpus, the number that its domain has"),
     "mask-junk": ({"realtime_vcpus": "^"}, "realtime_vcpus: "),
     "guest-os": ({"guest_os": "rtos"}, "guest_os 'rtos' is not one of linux, windows, other"),
     "windows-all": ({"guest_os": "windows", "realtime_vcpus": "0-1"}, "housekeeping of Windows in the guest"),
