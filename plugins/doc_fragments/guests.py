@@ -179,7 +179,10 @@ options:
             description: A storage pool of libvirt whose folder holds the image. Its type must be C(dir).
             type: str
           format:
-            description: V(raw) for block devices and for C(.raw), C(.img) and C(.iso) files, V(qcow2) for others unless given.
+            description:
+              - V(raw) for block devices and for C(.raw), C(.img) and C(.iso) files, V(qcow2) for others unless given.
+              - An image that the domain has keeps its own.
+              - Another format for an image that the domain has is refused, and so is one that is raw by its name and begins like qcow2.
             type: str
             choices: [qcow2, raw]
           base:
@@ -209,14 +212,14 @@ options:
                 a boot). A larger one is refused, never shrunk.
             type: int
           bus:
-            description: The bus on which the guest sees it.
+            description:
+              - The bus on which the guest sees it. V(virtio) for a new disk.
+              - An image that the domain has from somebody else keeps bus and place unless given, and another bus is refused.
             type: str
             choices: [virtio, scsi, sata]
-            default: virtio
           read_only:
-            description: Whether the guest may not write it.
+            description: Whether the guest may not write it. V(false) for a new disk; unless given, an existing one keeps its own.
             type: bool
-            default: false
           cache:
             description:
               - How QEMU uses the host's page cache. A new disk has V(none), past it, since the kernel writes it back in bursts on housekeeping CPUs, and a
@@ -272,12 +275,13 @@ options:
             type: str
             required: true
           mac:
-            description: Its address. Unless given, an existing interface keeps its own, and a new one's is derived from the names of site, guest and network.
+            description:
+              - Its address. Unless given, an existing interface on that network keeps its own, whoever added it, and a new one's is derived from the names of
+                site, guest and network.
             type: str
           queues:
-            description: Queue pairs of the interface.
+            description: Queue pairs of the interface. V(1) for a new one and on real-time networks; unless given, an existing one keeps its own.
             type: int
-            default: 1
           rx_queue_size:
             description:
               - Length of each receive queue. A new interface on a real-time network has V(1024), QEMU's longest, which hold what arrives while the guest's

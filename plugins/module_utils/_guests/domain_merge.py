@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.pages import PAGE_MIB
-from .domain_devices import merge_devices, wanted_devices
+from .domain_devices import given_devices, merge_devices
 from .domain_platform import drop_bare_cpu, merge_platform
 from .domain_xml import (
     DEVICE,
@@ -46,7 +46,7 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     """
     tree = clone(current)
     fragment = fragment_of(guest)
-    _merge_metadata(tree, guest)
+    _merge_metadata(tree, guest, given_devices(guest, current))
     if guest.description:
         set_text(tree, "description", guest.description)
     _merge_memory(tree, guest, live)
@@ -61,10 +61,10 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     return tree
 
 
-def _merge_metadata(tree: ET.Element, guest: Guest) -> None:
+def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]]) -> None:
     mark = ET.Element(OURS, owner=guest.owner, project=guest.project)
     mark.set("class", guest.guest_class)
-    for device, name in wanted_devices(guest):
+    for device, name in given:
         ET.SubElement(mark, DEVICE, kind=device, id=name)
     old = tree.find(f"metadata/{OURS}")
     if old is not None and _same_mark(old, mark):

@@ -384,7 +384,7 @@ def _attachments(read: Reader, name: str, networks: Mapping[str, Network], site:
             Attachment(
                 network,
                 mac,
-                given.number("queues", 1, 1, 64),
+                given.number("queues", 1, 1, 64) if given.has("queues") else None,
                 mac_given=given.has("mac"),
                 rx_queue_size=_queue_size(given, "rx_queue_size", network),
                 tx_queue_size=_queue_size(given, "tx_queue_size", network),

@@ -20,6 +20,7 @@ from .._guests.domain_xml import describe, is_ours
 from .._guests.found import as_found, with_sizes
 from .._guests.guest import IMAGE_FOLDER, Guest, GuestError
 from .._guests.guest_list import parse_guests
+from .._guests.known_disks import with_known_disks
 from .._guests.kvm import check_slices
 from .._guests.libvirt import Connection, Domain, NoConnection, PoolError
 from .._guests.made_images import MadeImages
@@ -65,6 +66,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     trees = {name: domain.tree for name, domain in domains.items()}
     guests = [as_found(guest, trees.get(guest.name)) for guest in with_sizes(guests, existing)]
     guests = with_paths(guests, trees, partial(_pool_folder, connection))
+    guests = [with_known_disks(guest, trees.get(guest.name)) for guest in guests]
     check_domains(guests, domains)
     listed = [guest.name for guest in guests if guest.state != "absent"]
     check_slices(host, partition, [trees[name] for name in listed if name in trees])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import MAX_NAME, Disk, Guest, GuestError, Scheduler
@@ -106,7 +106,8 @@ def test_schedulers_of_single_vcpus():
     ],
 )
 def test_disks(disk, found):
-    assert one(disks=[disk]).disks == (found,)
+    given = {f"{key}_given": key in disk for key in ("format", "bus", "read_only")}
+    assert one(disks=[disk]).disks == (replace(found, **given),)
     assert found.block is disk["path"].startswith("/dev/")
 
 
