@@ -340,7 +340,7 @@ options:
         description:
           - Whether the guest is told that its vCPUs are never preempted for long (C(hint-dedicated)), so that it spins where it would otherwise ask the host.
           - V(true) for a new real-time guest with O(guests[].cpu_mode=host-passthrough), each of whose vCPUs has its CPU; unless given, an existing one
-            keeps its own.
+            keeps its own, and loses it when it stops being real-time.
         type: bool
       hyperv:
         description:
@@ -359,7 +359,7 @@ options:
         description:
           - One C(<domain>) element with libvirt XML that the other keys do not cover, such as C(cachetune), C(hostdev) or QEMU arguments. Each element is
             merged into that of the domain; what it does not name stays. A device needs an alias of its own (C(<alias name='ua-...'/>)), by
-            which later runs know and remove it.
+            which later runs know and remove it; that of another device is refused.
           - What other keys decide is refused by name. An element that is removed here, and is no device, stays in the domain.
         type: str
       autostart:

@@ -33,7 +33,7 @@ from .domain_xml import (
     set_text,
     whole,
 )
-from .fragment import fragment_of, merge_fragment
+from .fragment import check_aliases, fragment_of, merge_fragment
 from .guest import Guest
 from .pinning import Placement
 
@@ -46,14 +46,17 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     """
     tree = clone(current)
     fragment = fragment_of(guest)
+    if fragment is not None and not live:
+        check_aliases(current, fragment, our_devices(current), f"realtime_guests: {guest.name}")
     _merge_metadata(tree, guest, given_devices(guest, current))
     if guest.description:
         set_text(tree, "description", guest.description)
     _merge_memory(tree, guest, live)
     _merge_vcpus(tree, guest, placement)
+    demoted = not guest.realtime and tree.find("cputune/vcpusched") is not None  # real-time until now
     _merge_cputune(tree, guest, placement)
     _merge_numatune(tree, placement)
-    merge_platform(tree, guest, placement.threads, live=live)
+    merge_platform(tree, guest, placement.threads, live=live, demoted=demoted)
     drop_bare_cpu(tree)
     merge_devices(tree, guest, previous=our_devices(current))
     if fragment is not None:

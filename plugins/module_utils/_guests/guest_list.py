@@ -12,7 +12,7 @@ from typing import Any
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from .._cpus.pages import PAGE_MIB
 from .cloud_init import check_networks, read_cloud_init
-from .fragment import read_fragment
+from .fragment import fragment_macs, read_fragment
 from .guest import (
     HUGEPAGES,
     IMAGE_FOLDER,
@@ -417,8 +417,9 @@ def _check_unique(guests: Sequence[Guest]) -> None:
             continue
         if guest.uuid and uuids.setdefault(guest.uuid, guest.name) != guest.name:
             raise GuestError(f"realtime_guests: {guest.name} and {uuids[guest.uuid]} have the same uuid {guest.uuid}")
-        for attachment in guest.networks:
-            other = macs.setdefault(attachment.mac, guest.name)
-            if other != guest.name or [a.mac for a in guest.networks].count(attachment.mac) > 1:
-                raise GuestError(f"realtime_guests: {guest.name} and {other} have the same MAC {attachment.mac}")
+        own = [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
+        for mac in own:
+            other = macs.setdefault(mac, guest.name)
+            if other != guest.name or own.count(mac) > 1:
+                raise GuestError(f"realtime_guests: {guest.name} and {other} have the same MAC {mac}")
     check_shared_disks(guests)

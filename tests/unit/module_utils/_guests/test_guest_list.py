@@ -481,3 +481,13 @@ def test_the_modules_defaults_are_those_of_a_guest():
     guest = parse({**defaults, "name": "a", "memory_mib": 64})[0]
     assert guest == parse({"name": "a", "memory_mib": 64})[0]
     assert guest == Guest(name="a", memory_mib=64)
+
+
+def test_addresses_in_xml_are_compared_too():
+    mac = "52:54:00:00:00:0A"
+    xml = f"<domain><devices><interface type='network'><mac address='{mac}'/><alias name='ua-n'/></interface></devices></domain>"
+    other = {**PLC, "name": "plc2", "networks": [{"network": "control", "mac": mac}]}
+    assert "plc2 and plc1 have the same MAC 52:54:00:00:00:0a" in refusal({**PLC, "xml": xml}, other)
+    assert "plc1 and plc1 have the same MAC 52:54:00:00:00:0a" in refusal({**PLC, "xml": xml, "networks": other["networks"]})
+    assert "plc2 and plc1 have the same MAC" in refusal({**PLC, "xml": xml}, {**PLC, "name": "plc2", "xml": xml})
+    parse({**PLC, "xml": xml}, {"name": "plc2", "state": "absent"})
