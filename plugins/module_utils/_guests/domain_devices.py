@@ -10,6 +10,7 @@ from .extras import extra_devices, has_extra, merge_extras
 from .fragment import fragment_aliases, fragment_of
 from .guest import QUEUE_SIZES, Attachment, Disk, Guest
 from .hiding import clean
+from .known_disks import path_of
 from .network import DEFAULT_MTU, port_name, socket_path
 
 #: The serial port that QEMU's guest agent listens on, and libvirt looks for, by this name.
@@ -40,15 +41,10 @@ def _has(guest: Guest, tree: ET.Element, device: tuple[str, str]) -> bool:
         old = next(
             (disk for disk in tree.findall("devices/disk") for item in disk.findall("target") if item.get("dev") == name), None
         )
-        return old is not None and _path_of(old) in [disk.path for disk in guest.disks if disk.target == name]
+        return old is not None and path_of(old) in [disk.path for disk in guest.disks if disk.target == name]
     if kind == "interface":
         return any((mac.get("address") or "").lower() == name for mac in tree.findall("devices/interface/mac"))
     return has_extra(guest, tree, device)
-
-
-def _path_of(disk: ET.Element) -> str | None:
-    source = disk.find("source")
-    return None if source is None else source.get("file") or source.get("dev")
 
 
 def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]) -> None:
@@ -73,7 +69,7 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
         foreign = old is not None and ("disk", disk.target) not in previous
         if old is not None and foreign:
             _check_foreign_disk(old, disk, guest)
-        kept = old is not None and foreign and _path_of(old) == disk.path
+        kept = old is not None and foreign and path_of(old) == disk.path
         element = old if old is not None else _new_disk(devices, disk)
         _merge_disk(element, disk, kept=kept)
         if guest.io_threads is not None:

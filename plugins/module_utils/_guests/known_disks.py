@@ -25,7 +25,7 @@ def with_known_disks(guest: Guest, tree: ET.Element | None) -> Guest:
     there, own = disks_by_path(tree), own_disks(tree)
     disks = [_as_found(guest, disk, there.get(disk.path), own) for disk in guest.disks]
     taken = {disk.target for disk, listed in zip(disks, guest.disks, strict=True) if disk.target != listed.target}
-    targets = {name for disk in tree.findall("devices/disk") for name in [_target_of(disk)]} | {
+    targets = {name for disk in tree.findall("devices/disk") for name in [target_of(disk)]} | {
         disk.target for disk in guest.disks
     }
     for number, disk in enumerate(disks):
@@ -39,15 +39,24 @@ def with_known_disks(guest: Guest, tree: ET.Element | None) -> Guest:
 def disks_by_path(tree: ET.Element) -> dict[str, ET.Element]:
     """Return a domain's disks and drives on files and devices of the node, by path; of two with one path, the first."""
     found: dict[str, ET.Element] = {}
-    for disk in tree.findall("devices/disk"):
-        source = disk.find("source")
-        path = "" if source is None else source.get("file") or source.get("dev") or ""
-        if path and _target_of(disk):
-            found.setdefault(path, disk)
+    for disk in disks_of(tree):
+        found.setdefault(path_of(disk), disk)
     return found
 
 
-def _target_of(disk: ET.Element) -> str:
+def disks_of(tree: ET.Element) -> list[ET.Element]:
+    """Return a domain's disks and drives on files and devices of the node."""
+    return [disk for disk in tree.findall("devices/disk") if path_of(disk) and target_of(disk)]
+
+
+def path_of(disk: ET.Element) -> str:
+    """Return the path of a disk's file or device, empty for another kind."""
+    source = disk.find("source")
+    return "" if source is None else source.get("file") or source.get("dev") or ""
+
+
+def target_of(disk: ET.Element) -> str:
+    """Return the target of a disk (``vda``), its identity in a domain."""
     target = disk.find("target")
     return "" if target is None else target.get("dev", "")
 
@@ -65,7 +74,7 @@ def _as_found(guest: Guest, disk: Disk, old: ET.Element | None, own: Mapping[str
         disk = replace(disk, format=format_of(old))
     if not disk.read_only_given and not disk.cdrom:
         disk = replace(disk, read_only=old.find("readonly") is not None)
-    target = _target_of(old)
+    target = target_of(old)
     if target in own:
         return disk
     bus = old.find("target").get("bus", disk.bus)  # type: ignore[union-attr]
@@ -80,7 +89,7 @@ def _as_found(guest: Guest, disk: Disk, old: ET.Element | None, own: Mapping[str
 def _place(disk: Disk, old: ET.Element | None, own: Mapping[str, ET.Element], targets: Collection[str]) -> str:
     """Return another target for a disk whose own by the list's order one of the domain's disks has: the one that it has, or a free one."""
     prefix = disk.target[:-1]
-    before = "" if old is None else _target_of(old)
+    before = "" if old is None else target_of(old)
     if before in own and before.startswith(prefix):
         return before
     free = [f"{prefix}{letter}" for letter in string.ascii_lowercase if f"{prefix}{letter}" not in targets]

@@ -14,7 +14,7 @@ from .._cpus.pages import PAGE_MIB
 from .._guests.bases import Bases
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
-from .._guests.disk_checks import check_disks
+from .._guests.disk_checks import check_disks, check_files
 from .._guests.disk_paths import with_paths
 from .._guests.domain_xml import describe, is_ours
 from .._guests.found import as_found, with_sizes
@@ -85,6 +85,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     ]
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
     check_disks(host, plans)
+    known = {guest.name for guest in guests}
+    check_files(host, plans, {name: domain for name, domain in domains.items() if name not in known})
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
     _check_gate(host, [*starting, *restarting])
@@ -109,7 +111,6 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         changes.restart(plan)
     for plan in starting:
         changes.start(plan)
-    known = {guest.name for guest in guests}
     results = {
         "domains": [_result(plan) for plan in plans],
         "restart_required": _pending_restarts(plans, restarting),

@@ -191,3 +191,51 @@ def test_other_devices_never_go_with_their_keys(node):
     )
     node.converge({**THEIRS, "tpm": True, "watchdog": "reset", "on_crash": "restart"})
     assert device_changes(node.converge(THEIRS)) == []
+
+
+# -- one file by two paths -------------------------------------------------------------------------
+
+OTHER_PLC = {**PLC, "name": "plc2", "disks": [{"path": "/images/link.qcow2"}]}
+
+
+@pytest.fixture(name="linked", params=["symbolic", "hard"])
+def _linked(node, request):
+    link, image = node.root / "images/link.qcow2", node.root / "images/plc1.qcow2"
+    if request.param == "hard":
+        link.hardlink_to(image)
+    else:
+        link.symlink_to("plc1.qcow2")
+    return node
+
+
+def test_one_file_is_not_the_disk_of_two_guests_that_write_it(linked):
+    words = "disk /images/link.qcow2 is the same file as disk /images/plc1.qcow2 of plc1, and two cannot write one; give each"
+    assert f"plc2: {words}" in linked.refuse(PLC, OTHER_PLC)
+    assert f"plc1: {words}" in linked.refuse({**PLC, "disks": [*PLC["disks"], *OTHER_PLC["disks"]]})
+    read = [{**disk, "read_only": True} for disk in (*PLC["disks"], *OTHER_PLC["disks"])]
+    assert words in linked.refuse({**PLC, "disks": read[:1]}, OTHER_PLC)
+    linked.converge({**PLC, "disks": read[:1]}, {**OTHER_PLC, "disks": read[1:]})
+
+
+def test_one_file_is_not_attached_beside_what_the_domain_has(linked):
+    linked.foreign(devices=disk("file='/images/plc1.qcow2'", target="sda", bus="sata"))
+    guest = {**THEIRS, "disks": OTHER_PLC["disks"]}
+    assert (
+        "theirs: disk /images/link.qcow2 is the same file as /images/plc1.qcow2, which its domain has as sda, and two cannot write one; give that path"
+    ) in linked.refuse(guest)
+    linked.converge({**THEIRS, "disks": PLC["disks"]})
+
+
+def test_a_file_of_a_running_domain_of_others_is_refused(linked):
+    linked.foreign(devices=disk("file='/images/plc1.qcow2'"), running=True)
+    words = "is the same file as /images/plc1.qcow2, which the running domain theirs has, and two cannot write one; give another image"
+    assert f"plc1: disk /images/plc1.qcow2 {words}" in linked.refuse(PLC)
+    assert f"plc2: disk /images/link.qcow2 {words}" in linked.refuse(OTHER_PLC)
+    linked.libvirt.live.clear()
+    linked.converge(PLC)
+
+
+def test_what_all_read_may_have_many_users(node):
+    node.foreign(devices=disk("file='/images/plc1.qcow2'", more="<readonly/>"), running=True)
+    node.converge({**PLC, "disks": [{"path": "/images/plc1.qcow2", "read_only": True}]})
+    assert "running domain theirs" in node.refuse({**PLC, "disks": [{"path": "/images/plc1.qcow2", "read_only": False}]})
