@@ -32,7 +32,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
     read_schedulers,
     to_text,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.found import as_found, with_pages
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.found import as_found, with_sizes
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Disk, Guest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
@@ -290,7 +290,7 @@ def test_adopting_changes_what_the_list_names_alone(name):
         if (tree.findtext("vcpu") or "1").strip() not in map(str, range(1, 513)):
             continue
         item = {"name": "guest", "memory_mib": memory_of(tree), "vcpus": int((tree.findtext("vcpu") or "1").strip())}
-        guest = as_found(with_pages(parse_guests([item], NETWORKS), [dataclasses.replace(describe(tree), name="guest")])[0], tree)
+        guest = as_found(with_sizes(parse_guests([item], NETWORKS), [dataclasses.replace(describe(tree), name="guest")])[0], tree)
         after = merge(tree, guest, Placement("guest", (), {}, frozenset({0, 1}), frozenset({0, 1, 2})))
         found = {item.element for item in differences(tree, after)}
         found -= {"metadata", "vcpu", "vcpus", "cputune", "numatune", "memory", "currentMemory"}

@@ -21,7 +21,7 @@ def with_sizes(guests: Sequence[Guest], existing: Iterable[Existing]) -> list[Gu
     A guest that stops being real-time gives its huge pages back.
     """
     known = {domain.name: domain for domain in existing}
-    return [_with_pages(_with_vcpus(guest, known.get(guest.name)), known.get(guest.name)) for guest in guests]
+    return [_with_sizes(_with_vcpus(guest, known.get(guest.name)), known.get(guest.name)) for guest in guests]
 
 
 def _with_vcpus(guest: Guest, domain: Existing | None) -> Guest:
@@ -30,7 +30,7 @@ def _with_vcpus(guest: Guest, domain: Existing | None) -> Guest:
     return replace(guest, vcpus=domain.vcpu_count)
 
 
-def _with_pages(guest: Guest, domain: Existing | None) -> Guest:
+def _with_sizes(guest: Guest, domain: Existing | None) -> Guest:
     if domain is None or guest.hugepages_given or guest.state == "absent" or domain.hugepages == guest.hugepages:
         return guest
     if (domain.hugepages == "none" and guest.realtime) or (domain.realtime and not guest.realtime):
