@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from .domain_xml import DomainError, drop, ensure, number_of, our_devices, set_attributes
+from .domain_xml import DomainError, drop, drop_empty, ensure, number_of, our_devices, set_attributes
 from .extras import extra_devices, has_extra, merge_extras
 from .fragment import fragment_aliases, fragment_of
 from .guest import QUEUE_SIZES, Attachment, Disk, Guest
@@ -152,8 +152,10 @@ def _merge_disk(element: ET.Element, disk: Disk, *, kept: bool) -> None:
     if not kept:
         set_attributes(element, device="cdrom" if disk.cdrom else "disk")
     driver = ensure(element, "driver")
-    set_attributes(driver, name="qemu", type=disk.format)
+    if not kept or disk.format != driver.get("type", "raw"):
+        set_attributes(driver, name="qemu", type=disk.format)
     _set_given(driver, cache=disk.cache, io=disk.io, discard=disk.discard)
+    drop_empty(element, "driver")
     source = ensure(element, "source")
     set_attributes(source, **({"dev": disk.path, "file": None} if disk.block else {"file": disk.path, "dev": None}))
     target = ensure(element, "target")

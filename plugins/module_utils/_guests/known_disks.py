@@ -52,7 +52,9 @@ def disks_of(tree: ET.Element) -> list[ET.Element]:
 def path_of(disk: ET.Element) -> str:
     """Return the path of a disk's file or device, empty for another kind."""
     source = disk.find("source")
-    return "" if source is None else source.get("file") or source.get("dev") or ""
+    if source is None or disk.get("type", "file") not in ("file", "block"):
+        return ""
+    return source.get("file") or source.get("dev") or ""
 
 
 def target_of(disk: ET.Element) -> str:
