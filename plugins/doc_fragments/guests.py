@@ -387,8 +387,8 @@ options:
         default: false
       remove_disks:
         description:
-          - Whether O(guests[].state=absent) also deletes the guest's writable image files, its seed of O(guests[].cloud_init), UEFI variables, TPM state and
-            saved state. A base stays.
+          - Whether O(guests[].state=absent) also deletes the writable image files that this collection gave the guest, its seed of O(guests[].cloud_init), UEFI
+            variables, TPM state and saved state. A base stays, and so does an image that an adopted domain had.
           - An image that another domain uses, by any path or as a backing file, is refused, as is one whose users are not all known.
         type: bool
         default: false

@@ -10,9 +10,9 @@ write, the outputs (``.x86_64-latest.xml``) what libvirt makes of it and shows.
 from __future__ import annotations
 
 import dataclasses
-import posixpath
 import functools
 import json
+import posixpath
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter

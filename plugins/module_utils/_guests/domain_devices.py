@@ -173,14 +173,22 @@ def _set_given(element: ET.Element, **wanted: str | int | None) -> None:
     set_attributes(element, **{key: str(value) for key, value in wanted.items() if value is not None})
 
 
-def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
-    kind = "vhostuser" if attachment.vhost_user else "bridge"
+def _become(element: ET.Element, kind: str) -> None:
+    """Make an interface one of a kind."""
+    if element.get("type") == "network" and kind == "bridge":  # one of libvirt's on a bridge: the same settings
+        element.set("type", kind)
+        set_attributes(ensure(element, "source"), network=None, portgroup=None, portid=None)
     if element.get("type") not in (kind, None):  # libvirt refuses settings of the old kind beside another kind
         for child in [item for item in element if item.tag not in ("mac", "model", "boot", "address", "alias", "link", "rom")]:
             element.remove(child)
     if element.get("type") != kind:
         element.attrib.clear()
         element.set("type", kind)
+
+
+def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
+    kind = "vhostuser" if attachment.vhost_user else "bridge"
+    _become(element, kind)
     mac = ensure(element, "mac")
     if (mac.get("address") or "").lower() != attachment.mac:
         mac.set("address", attachment.mac)

@@ -169,6 +169,18 @@ def test_an_interface_stays_as_it_is(node, mac):
     assert meaning(node.tree("theirs").find("devices")) == before, "it never goes with its key"
 
 
+def test_an_interface_of_libvirts_network_of_that_name_keeps_its_settings(node):
+    node.foreign(devices=NIC.replace("type='bridge'", "type='network'").replace("bridge='br0'", "network='office' portgroup='x'"))
+    node.converge({**THEIRS, "networks": [{"network": "office"}]})
+    interface = node.tree("theirs").find("devices/interface")
+    assert (interface.get("type"), at(interface, "source"), at(interface, "driver")) == (
+        "bridge",
+        {"bridge": "br0"},
+        {"name": "vhost", "queues": "4"},
+    )
+    assert at(interface, "model") == {"type": "e1000"}
+
+
 def test_the_queues_that_the_list_names_are_set(node):
     node.foreign(devices=NIC)
     for queues, has in ((2, "2"), (None, "2"), (1, None)):
