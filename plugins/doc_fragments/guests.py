@@ -105,9 +105,10 @@ options:
         type: str
         choices: ["2M", "1G", none]
       vcpus:
-        description: Number of vCPUs. Each vCPU of a real-time guest has its own realtime CPU.
+        description:
+          - Number of vCPUs. Each vCPU of a real-time guest has its own realtime CPU.
+          - V(1) for a new guest; unless given, an existing one keeps its number. Required where O(guests[].realtime_vcpus) is given beside O(guests[].adopt).
         type: int
-        default: 1
       realtime_vcpus:
         description:
           - List of its real-time vCPUs, such as V(1-3). Empty for a guest that is not real-time. A list that begins with an exclusion means all others
@@ -178,7 +179,10 @@ options:
             description: A storage pool of libvirt whose folder holds the image. Its type must be C(dir).
             type: str
           format:
-            description: V(raw) for block devices and for C(.raw), C(.img) and C(.iso) files, V(qcow2) for others unless given.
+            description:
+              - V(raw) for block devices and for C(.raw), C(.img) and C(.iso) files, V(qcow2) for others unless given.
+              - An image that the domain has keeps its own.
+              - Another format for an image that the domain has is refused, and so is one that is raw by its name and begins like qcow2.
             type: str
             choices: [qcow2, raw]
           base:
@@ -208,14 +212,14 @@ options:
                 a boot). A larger one is refused, never shrunk.
             type: int
           bus:
-            description: The bus on which the guest sees it.
+            description:
+              - The bus on which the guest sees it. V(virtio) for a new disk.
+              - An image that the domain has from somebody else keeps bus and place unless given, and another bus is refused.
             type: str
             choices: [virtio, scsi, sata]
-            default: virtio
           read_only:
-            description: Whether the guest may not write it.
+            description: Whether the guest may not write it. V(false) for a new disk; unless given, an existing one keeps its own.
             type: bool
-            default: false
           cache:
             description:
               - How QEMU uses the host's page cache. A new disk has V(none), past it, since the kernel writes it back in bursts on housekeeping CPUs, and a
@@ -271,12 +275,13 @@ options:
             type: str
             required: true
           mac:
-            description: Its address. Unless given, an existing interface keeps its own, and a new one's is derived from the names of site, guest and network.
+            description:
+              - Its address. Unless given, an existing interface on that network keeps its own, whoever added it, and a new one's is derived from the names of
+                site, guest and network.
             type: str
           queues:
-            description: Queue pairs of the interface.
+            description: Queue pairs of the interface. V(1) for a new one and on real-time networks; unless given, an existing one keeps its own.
             type: int
-            default: 1
           rx_queue_size:
             description:
               - Length of each receive queue. A new interface on a real-time network has V(1024), QEMU's longest, which hold what arrives while the guest's
@@ -335,7 +340,7 @@ options:
         description:
           - Whether the guest is told that its vCPUs are never preempted for long (C(hint-dedicated)), so that it spins where it would otherwise ask the host.
           - V(true) for a new real-time guest with O(guests[].cpu_mode=host-passthrough), each of whose vCPUs has its CPU; unless given, an existing one
-            keeps its own.
+            keeps its own, and loses it when it stops being real-time.
         type: bool
       hyperv:
         description:
@@ -354,7 +359,7 @@ options:
         description:
           - One C(<domain>) element with libvirt XML that the other keys do not cover, such as C(cachetune), C(hostdev) or QEMU arguments. Each element is
             merged into that of the domain; what it does not name stays. A device needs an alias of its own (C(<alias name='ua-...'/>)), by
-            which later runs know and remove it.
+            which later runs know and remove it; that of another device is refused.
           - What other keys decide is refused by name. An element that is removed here, and is no device, stays in the domain.
         type: str
       autostart:
@@ -382,8 +387,8 @@ options:
         default: false
       remove_disks:
         description:
-          - Whether O(guests[].state=absent) also deletes the guest's writable image files, its seed of O(guests[].cloud_init), UEFI variables, TPM state and
-            saved state. A base stays.
+          - Whether O(guests[].state=absent) also deletes the writable image files that this collection gave the guest, its seed of O(guests[].cloud_init), UEFI
+            variables, TPM state and saved state. A base stays, and so does an image that an adopted domain had.
           - An image that another domain uses, by any path or as a backing file, is refused, as is one whose users are not all known.
         type: bool
         default: false

@@ -13,11 +13,9 @@ from .._cpus.errors import HostError
 from .._host.host import Host
 from .folders import owner_name, owners, resolve_guarded
 from .guest import Guest, GuestError, Recipe
-from .images import Identity, disk_files, identity_of
+from .images import Identity, begins_like_qcow, disk_files, identity_of
 from .libvirt import Domain
 from .qemu_img import ImageError, QemuImg
-
-_QCOW = b"QFI\xfb"
 
 
 @dataclass(frozen=True)
@@ -64,19 +62,12 @@ class Bases:
             )
         if not self._tool.installed:
             return Base(path, 0, info.st_blocks * 512)
-        if not recipe.base_format_given and recipe.base_format == "raw" and self._begins_like_qcow(path):
+        if not recipe.base_format_given and recipe.base_format == "raw" and begins_like_qcow(self._host, path):
             raise GuestError(
                 f"{where} is taken for raw by its name, but begins like a qcow2 image, as many clouds' .img files do; give base_format: qcow2 "
                 "(or raw, if it is raw)"
             )
         return self._read(where, path, recipe.base_format)
-
-    def _begins_like_qcow(self, path: str) -> bool:
-        try:
-            with open(self._host.path(path), "rb") as stream:
-                return stream.read(len(_QCOW)) == _QCOW
-        except OSError as error:
-            raise HostError(f"{path} cannot be read: {error.strerror}") from None
 
     def _read(self, where: str, path: str, image: str) -> Base:
         try:

@@ -10,6 +10,7 @@ from .._cpus.pages import PAGE_MIB
 from .._host.host import Host
 from .._host.kernel import read_machine
 from .domain_xml import describe, is_ours
+from .fragment import fragment_macs
 from .guest import Guest, GuestError
 from .libvirt import Domain
 from .plan import GuestPlan
@@ -37,9 +38,10 @@ def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> Non
                 f"realtime_guests: {guest.name}: a transient domain of this name runs; "
                 "define it (virsh define) or shut it down first"
             )
-        for attachment in guest.networks if guest.state != "absent" else ():
-            if attachment.mac in macs:
-                raise GuestError(f"realtime_guests: {guest.name}: MAC {attachment.mac} is used by domain {macs[attachment.mac]}")
+        own = [] if guest.state == "absent" else [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
+        for mac in own:
+            if mac in macs:
+                raise GuestError(f"realtime_guests: {guest.name}: MAC {mac} is used by domain {macs[mac]}")
 
 
 def _other_macs(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[str, str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from .domain_xml import DomainError, drop, ensure, number_of, set_attributes
-from .extras import extra_devices, merge_extras
+from .domain_xml import DomainError, drop, drop_empty, ensure, number_of, our_devices, set_attributes
+from .extras import extra_devices, has_extra, merge_extras
 from .fragment import fragment_aliases, fragment_of
 from .guest import QUEUE_SIZES, Attachment, Disk, Guest
 from .hiding import clean
+from .known_disks import path_of
 from .network import DEFAULT_MTU, port_name, socket_path
 
 #: The serial port that QEMU's guest agent listens on, and libvirt looks for, by this name.
@@ -22,6 +23,28 @@ def wanted_devices(guest: Guest) -> list[tuple[str, str]]:
     aliases = [("alias", alias) for alias in fragment_aliases(fragment_of(guest))]
     disks = [("disk", disk.target) for disk in guest.disks]
     return disks + [("interface", item.mac) for item in guest.networks] + channels + extra_devices(guest) + aliases
+
+
+def given_devices(guest: Guest, current: ET.Element) -> list[tuple[str, str]]:
+    """Return the devices that the list gives a domain, without those that somebody else gave it: these never go with their keys.
+
+    The channel of an agent holds nothing of a guest, so the key agent takes it over.
+    """
+    previous = our_devices(current)
+    return [device for device in wanted_devices(guest) if device in previous or not _has(guest, current, device)]
+
+
+def _has(guest: Guest, tree: ET.Element, device: tuple[str, str]) -> bool:
+    """Whether a domain has a device as it is wanted."""
+    kind, name = device
+    if kind == "disk":
+        old = next(
+            (disk for disk in tree.findall("devices/disk") for item in disk.findall("target") if item.get("dev") == name), None
+        )
+        return old is not None and path_of(old) in [disk.path for disk in guest.disks if disk.target == name]
+    if kind == "interface":
+        return any((mac.get("address") or "").lower() == name for mac in tree.findall("devices/interface/mac"))
+    return has_extra(guest, tree, device)
 
 
 def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]) -> None:
@@ -43,10 +66,12 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
             devices.remove(device)
     for number, disk in enumerate(guest.disks):
         old = disks.get(disk.target)
-        if old is not None and ("disk", disk.target) not in previous:
+        foreign = old is not None and ("disk", disk.target) not in previous
+        if old is not None and foreign:
             _check_foreign_disk(old, disk, guest)
+        kept = old is not None and foreign and path_of(old) == disk.path
         element = old if old is not None else _new_disk(devices, disk)
-        _merge_disk(element, disk)
+        _merge_disk(element, disk, kept=kept)
         if guest.io_threads is not None:
             set_attributes(ensure(element, "driver"), iothread=_io_thread(guest, number, disk))
     for attachment in guest.networks:
@@ -118,23 +143,28 @@ def _check_foreign_disk(old: ET.Element, disk: Disk, guest: Guest) -> None:
         )
 
 
-def _merge_disk(element: ET.Element, disk: Disk) -> None:
+def _merge_disk(element: ET.Element, disk: Disk, *, kept: bool) -> None:
+    """Merge a disk; one that somebody else attached (``kept``) stays the kind of device that it is."""
     kind = "block" if disk.block else "file"
     if element.get("type") != kind:
         drop(element, "source")
-    set_attributes(element, type=kind, device="cdrom" if disk.cdrom else "disk")
+    set_attributes(element, type=kind)
+    if not kept:
+        set_attributes(element, device="cdrom" if disk.cdrom else "disk")
     driver = ensure(element, "driver")
-    set_attributes(driver, name="qemu", type=disk.format)
+    if not kept or disk.format != driver.get("type", "raw"):
+        set_attributes(driver, name="qemu", type=disk.format)
     _set_given(driver, cache=disk.cache, io=disk.io, discard=disk.discard)
+    drop_empty(element, "driver")
     source = ensure(element, "source")
     set_attributes(source, **({"dev": disk.path, "file": None} if disk.block else {"file": disk.path, "dev": None}))
     target = ensure(element, "target")
     if target.get("bus") != disk.bus:  # its address belongs to the old bus
         drop(element, "address")
     set_attributes(target, dev=disk.target, bus=disk.bus)
-    if disk.read_only or disk.cdrom:
+    if disk.read_only or (disk.cdrom and not kept):
         ensure(element, "readonly")
-    else:
+    elif not disk.cdrom:
         drop(element, "readonly")
 
 
@@ -143,14 +173,22 @@ def _set_given(element: ET.Element, **wanted: str | int | None) -> None:
     set_attributes(element, **{key: str(value) for key, value in wanted.items() if value is not None})
 
 
-def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
-    kind = "vhostuser" if attachment.vhost_user else "bridge"
+def _become(element: ET.Element, kind: str) -> None:
+    """Make an interface one of a kind."""
+    if element.get("type") == "network" and kind == "bridge":  # one of libvirt's on a bridge: the same settings
+        element.set("type", kind)
+        set_attributes(ensure(element, "source"), network=None, portgroup=None, portid=None)
     if element.get("type") not in (kind, None):  # libvirt refuses settings of the old kind beside another kind
         for child in [item for item in element if item.tag not in ("mac", "model", "boot", "address", "alias", "link", "rom")]:
             element.remove(child)
     if element.get("type") != kind:
         element.attrib.clear()
         element.set("type", kind)
+
+
+def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
+    kind = "vhostuser" if attachment.vhost_user else "bridge"
+    _become(element, kind)
     mac = ensure(element, "mac")
     if (mac.get("address") or "").lower() != attachment.mac:
         mac.set("address", attachment.mac)
@@ -162,13 +200,15 @@ def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) 
         if source.get("bridge") != attachment.network.bridge and element.find("virtualport") is not None:
             drop(element, "virtualport", "vlan")  # they make it a port of the old bridge's switch
         set_attributes(source, bridge=attachment.network.bridge)
-    set_attributes(ensure(element, "model"), type="virtio")
+    model = ensure(element, "model")
+    if model.get("type") is None or (attachment.vhost_user and not model.get("type", "").startswith("virtio")):
+        set_attributes(model, type="virtio")  # the only one that shares memory with a switch
     if attachment.rx_queue_size or attachment.tx_queue_size:
         _set_given(ensure(element, "driver"), rx_queue_size=attachment.rx_queue_size, tx_queue_size=attachment.tx_queue_size)
-    driver = element.find("driver")
-    if attachment.queues > 1:
-        set_attributes(ensure(element, "driver"), queues=str(attachment.queues))
-    elif driver is not None:
+    driver, queues = element.find("driver"), attachment.switch_queues if attachment.vhost_user else attachment.queues
+    if queues is not None and queues > 1:
+        set_attributes(ensure(element, "driver"), queues=str(queues))
+    elif driver is not None and queues is not None:
         set_attributes(driver, queues=None)
         if not len(driver) and not driver.attrib:
             element.remove(driver)

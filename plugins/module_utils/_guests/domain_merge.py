@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.pages import PAGE_MIB
-from .domain_devices import merge_devices, wanted_devices
+from .domain_devices import given_devices, merge_devices
 from .domain_platform import drop_bare_cpu, merge_platform
 from .domain_xml import (
     DEVICE,
@@ -33,7 +33,7 @@ from .domain_xml import (
     set_text,
     whole,
 )
-from .fragment import fragment_of, merge_fragment
+from .fragment import check_aliases, fragment_of, merge_fragment
 from .guest import Guest
 from .pinning import Placement
 
@@ -46,14 +46,17 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     """
     tree = clone(current)
     fragment = fragment_of(guest)
-    _merge_metadata(tree, guest)
+    if fragment is not None and not live:
+        check_aliases(current, fragment, our_devices(current), f"realtime_guests: {guest.name}")
+    _merge_metadata(tree, guest, given_devices(guest, current))
     if guest.description:
         set_text(tree, "description", guest.description)
     _merge_memory(tree, guest, live)
     _merge_vcpus(tree, guest, placement)
+    demoted = not guest.realtime and tree.find("cputune/vcpusched") is not None  # real-time until now
     _merge_cputune(tree, guest, placement)
     _merge_numatune(tree, placement)
-    merge_platform(tree, guest, placement.threads, live=live)
+    merge_platform(tree, guest, placement.threads, live=live, demoted=demoted)
     drop_bare_cpu(tree)
     merge_devices(tree, guest, previous=our_devices(current))
     if fragment is not None:
@@ -61,10 +64,10 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     return tree
 
 
-def _merge_metadata(tree: ET.Element, guest: Guest) -> None:
+def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]]) -> None:
     mark = ET.Element(OURS, owner=guest.owner, project=guest.project)
     mark.set("class", guest.guest_class)
-    for device, name in wanted_devices(guest):
+    for device, name in given:
         ET.SubElement(mark, DEVICE, kind=device, id=name)
     old = tree.find(f"metadata/{OURS}")
     if old is not None and _same_mark(old, mark):
@@ -156,12 +159,13 @@ def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement) -> None:
     if (element.text or "").strip() != str(guest.vcpus):
         element.text = str(guest.vcpus)
         drop(tree, "vcpus")
-    if element.get("current") is not None:  # some are switched off, one by one
+    current = element.get("current") if not guest.vcpus_given and not guest.realtime else None
+    if element.get("current") != current:  # some are switched off, one by one
         drop(tree, "vcpus")
     cpuset = format_cpulist(placement.floating) if not placement.vcpus else None
     if cpuset is not None and parse_or_empty(element.get("cpuset")) == placement.floating:
         cpuset = element.get("cpuset")
-    set_attributes(element, placement="static", cpuset=cpuset, current=None)
+    set_attributes(element, placement="static", cpuset=cpuset, current=current)
     _merge_io_threads(tree, guest)
 
 

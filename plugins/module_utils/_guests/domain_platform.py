@@ -13,8 +13,8 @@ from .guest import Guest
 _HYPERV = ("relaxed", "vapic", "vpindex", "runtime", "synic", "stimer", "frequencies", "tlbflush", "ipi")
 
 
-def merge_platform(tree: ET.Element, guest: Guest, threads: int, *, live: bool) -> None:
-    """Merge everything but memory, CPUs' places and devices; ``threads``: of each of the guest's cores."""
+def merge_platform(tree: ET.Element, guest: Guest, threads: int, *, live: bool, demoted: bool) -> None:
+    """Merge everything but memory, CPUs' places and devices; ``threads``: of each of the guest's cores; ``demoted``: real-time until now."""
     system = ensure(tree, "os")
     kind = system.find("type")
     x86 = kind is None or kind.get("arch", "x86_64") == "x86_64"
@@ -27,7 +27,7 @@ def merge_platform(tree: ET.Element, guest: Guest, threads: int, *, live: bool) 
         set_attributes(cpu, mode=guest.cpu_mode, match=None, check=None, migratable=None)
         drop(cpu, "model", "vendor")
     _merge_topology(cpu, guest, threads)
-    _merge_features(tree, guest)
+    _merge_features(tree, guest, demoted=demoted)
     if guest.clock and ensure(tree, "clock").get("offset") != guest.clock:
         ensure(tree, "clock").attrib.clear()
         set_attributes(ensure(tree, "clock"), offset=guest.clock)
@@ -41,8 +41,11 @@ def merge_platform(tree: ET.Element, guest: Guest, threads: int, *, live: bool) 
     if x86:
         set_attributes(ensure(features, "pmu"), state="off")
         set_attributes(ensure(features, "vmport"), state="off")
-    if x86 and not live and all(item.get("name") != "tsc-deadline" for item in cpu.findall("feature")):
-        ET.SubElement(cpu, "feature", policy="require", name="tsc-deadline")
+    if x86 and not live:
+        timer = cpu.find("feature[@name='tsc-deadline']")
+        timer = timer if timer is not None else ET.SubElement(cpu, "feature", policy="require", name="tsc-deadline")
+        if timer.get("policy") != "force":  # it has the feature then too
+            set_attributes(timer, policy="require")
 
 
 def _check_identity(tree: ET.Element, guest: Guest) -> None:
@@ -86,7 +89,11 @@ def _merge_firmware(tree: ET.Element, system: ET.Element, guest: Guest) -> None:
         set_attributes(ensure(ensure(tree, "features"), "smm"), state="on")
 
 
-def _merge_features(tree: ET.Element, guest: Guest) -> None:
+def _merge_features(tree: ET.Element, guest: Guest, *, demoted: bool) -> None:
+    kvm = tree.find("features/kvm")
+    if guest.dedicated_hint is None and demoted and kvm is not None:  # its vCPUs share CPUs now
+        drop(kvm, "hint-dedicated")
+        drop_empty(ensure(tree, "features"), "kvm")
     if guest.dedicated_hint is not None:
         hint = ensure(ensure(ensure(tree, "features"), "kvm"), "hint-dedicated")
         set_attributes(hint, state="on" if guest.dedicated_hint else "off")

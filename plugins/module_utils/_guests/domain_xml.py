@@ -226,6 +226,7 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
         cells=cells,
         threads=number_of(tree, topology, "threads", 1),
         realtime=tree.find("cputune/vcpusched") is not None,
+        vcpu_count=whole(tree.findtext("vcpu")) or 0,
     )
 
 

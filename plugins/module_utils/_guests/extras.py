@@ -31,6 +31,15 @@ def extra_devices(guest: Guest) -> list[tuple[str, str]]:
     return [device for device, given in wanted.items() if given]
 
 
+def has_extra(guest: Guest, tree: ET.Element, device: tuple[str, str]) -> bool:
+    """Whether a domain has one of these devices."""
+    if device == ("serial", "log"):
+        log = tree.find("devices/serial/log")
+        return log is not None and log.get("file") == serial_log_path(guest.name)
+    places = {"watchdog": f"devices/watchdog[@model='{_WATCHDOG}']", "tpm": "devices/tpm", "panic": "devices/panic"}
+    return device[0] in places and tree.find(places[device[0]]) is not None
+
+
 def merge_extras(devices: ET.Element, guest: Guest, gone: set[tuple[str, str]]) -> None:
     """Merge these devices; ``gone`` are those that an earlier run gave the domain and the list names no more."""
     if guest.watchdog:

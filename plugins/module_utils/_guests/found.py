@@ -10,20 +10,27 @@ from dataclasses import replace
 from .._cpus.pages import PAGE_MIB
 from .domain_xml import our_devices, whole
 from .guest import Attachment, Guest, GuestError
+from .hiding import clean
 from .network import port_name, socket_path
 from .pinning import Existing
 
 
-def with_pages(guests: Sequence[Guest], existing: Iterable[Existing]) -> list[Guest]:
-    """Return the guests with the page size that their domains have, where the list names none.
+def with_sizes(guests: Sequence[Guest], existing: Iterable[Existing]) -> list[Guest]:
+    """Return the guests with the number of vCPUs and the page size that their domains have, where the list names none.
 
     A guest that stops being real-time gives its huge pages back.
     """
     known = {domain.name: domain for domain in existing}
-    return [_with_pages(guest, known.get(guest.name)) for guest in guests]
+    return [_with_sizes(_with_vcpus(guest, known.get(guest.name)), known.get(guest.name)) for guest in guests]
 
 
-def _with_pages(guest: Guest, domain: Existing | None) -> Guest:
+def _with_vcpus(guest: Guest, domain: Existing | None) -> Guest:
+    if domain is None or guest.vcpus_given or guest.state == "absent" or not domain.vcpu_count:
+        return guest
+    return replace(guest, vcpus=domain.vcpu_count)
+
+
+def _with_sizes(guest: Guest, domain: Existing | None) -> Guest:
     if domain is None or guest.hugepages_given or guest.state == "absent" or domain.hugepages == guest.hugepages:
         return guest
     if (domain.hugepages == "none" and guest.realtime) or (domain.realtime and not guest.realtime):
@@ -64,19 +71,35 @@ def io_thread_ids(tree: ET.Element) -> tuple[int, ...]:
 
 
 def _as_found(guest: Guest, attachment: Attachment, tree: ET.Element) -> Attachment:
-    """Return an attachment with the address of the guest's interface on its network."""
+    """Return an attachment with the address of the domain's interface on its network: this collection's, or else somebody's."""
     if attachment.mac_given:
         return attachment
     ours = {name for kind, name in our_devices(tree) if kind == "interface"}
-    socket = socket_path(port_name(guest.name, attachment.network.name))
-    there = []
+    there = [address for address in _on(guest, attachment, tree) if address in ours]
+    if there:
+        return replace(attachment, mac=there[0]) if len(there) == 1 else attachment
+    named = {item.mac for item in guest.networks if item.mac_given}
+    theirs = [address for address in _on(guest, attachment, tree) if address not in named]
+    if attachment.mac in theirs or not theirs:
+        return attachment
+    if len(theirs) > 1:
+        raise GuestError(
+            f"realtime_guests: {guest.name}: its domain has {len(theirs)} interfaces on network {attachment.network.name} "
+            f"({clean(', '.join(theirs))}), and networks names none of them; give mac, one of these or a new one"
+        )
+    return replace(attachment, mac=theirs[0])
+
+
+def _on(guest: Guest, attachment: Attachment, tree: ET.Element) -> list[str]:
+    """Return the addresses of a domain's interfaces on a network."""
+    network, found = attachment.network, []
+    socket = socket_path(port_name(guest.name, network.name))
     for interface in tree.findall("devices/interface"):
         mac, source = interface.find("mac"), interface.find("source")
         address = "" if mac is None else mac.get("address", "").lower()
-        if (
-            address in ours
-            and source is not None
-            and (source.get("path") == socket or source.get("bridge") == attachment.network.bridge)
-        ):
-            there.append(address)
-    return replace(attachment, mac=there[0]) if len(there) == 1 else attachment
+        if not address or source is None:
+            continue
+        by_name = interface.get("type") == "network" and source.get("network") == network.name
+        if source.get("path") == socket or source.get("bridge") == network.bridge or by_name:
+            found.append(address)
+    return found

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import copy
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from .domain_xml import DomainError, canonical, clone, parse
 from .guest import Guest, GuestError
+from .hiding import clean
 
 #: What tells elements of one name apart; others are there once, or are replaced together.
 _IDENTITY = {
@@ -23,7 +24,13 @@ _IDENTITY = {
     "memorytune": ("vcpus",),
     "monitor": ("vcpus",),
     "controller": ("type", "index"),
+    "sysinfo": ("type",),
+    "entry": ("name",),
+    "seclabel": ("model",),
+    "parameter": ("name",),
 }
+#: Lists of which one element says nothing of another, also where there is one of each.
+_LISTS = ("device",)  # of blkiotune
 _PINS = "the list decides CPUs and policies (realtime_vcpus, emulator, io_threads)"
 #: Elements that the inventory's other keys decide.
 _MANAGED = {
@@ -66,6 +73,8 @@ _ATTRIBUTES = {
     ("cpu", "migratable"): "invariant_tsc",
     ("clock", "offset"): "clock",
 }
+#: Features of the CPU that keys decide.
+_FEATURES = {"invtsc": "invariant_tsc", "tsc-deadline": "realtime_vcpus"}
 _AGENT = "org.qemu.guest_agent.0"
 
 
@@ -108,8 +117,9 @@ def _check_element(path: str, element: ET.Element, where: str) -> None:
         if (path, name) in _ATTRIBUTES:
             place = f"{path or 'domain'} with {name}="
             raise GuestError(f"{where}: xml holds {place}, which {_said(_ATTRIBUTES[path, name])}; remove it from xml")
-    if path == "cpu/feature" and element.get("name") == "invtsc":
-        raise GuestError(f"{where}: xml holds cpu/feature invtsc, which the key invariant_tsc decides; remove it from xml")
+    key = _FEATURES.get(element.get("name", "")) if path == "cpu/feature" else None
+    if key:
+        raise GuestError(f"{where}: xml holds cpu/feature {element.get('name')}, which the key {key} decides; remove it from xml")
 
 
 def _said(key: str) -> str:
@@ -120,8 +130,8 @@ def _check_device(device: ET.Element, where: str) -> None:
     kind, source = str(device.tag), device.get("type", "")
     if kind == "emulator":
         return
-    if kind == "disk" and source in ("file", "block"):
-        raise GuestError(f"{where}: xml holds a disk of type {source}; list it in disks")
+    if kind == "disk" and source in ("file", "block", ""):  # libvirt takes one without a type for a file
+        raise GuestError(f"{where}: xml holds a disk {f'of type {source}' if source else 'without a type'}; list it in disks")
     if kind == "interface" and source in ("vhostuser", "bridge"):
         raise GuestError(f"{where}: xml holds an interface of type {source}; list it in networks")
     target = device.find("target")
@@ -152,15 +162,34 @@ def fragment_aliases(fragment: ET.Element | None) -> list[str]:
     return [] if fragment is None else [alias for device in fragment.findall("devices/*") for alias in [_alias(device)] if alias]
 
 
+def check_aliases(tree: ET.Element, fragment: ET.Element, previous: Collection[tuple[str, str]], where: str) -> None:
+    """Refuse an alias by which the domain has a device that earlier runs did not add: it would be changed, and go with the fragment."""
+    ours = {name for kind, name in previous if kind == "alias"}
+    there = {_alias(device): str(device.tag) for device in tree.findall("devices/*")}
+    for alias in fragment_aliases(fragment):
+        if alias in there and alias not in ours:
+            raise GuestError(
+                f"{where}: xml names alias {clean(alias)}, by which its domain has a device <{there[alias]}> that xml did not add; choose another alias"
+            )
+
+
+def fragment_macs(guest: Guest) -> list[str]:
+    """Return the addresses of the interfaces in a guest's fragment."""
+    fragment = fragment_of(guest)
+    found = [] if fragment is None else fragment.findall("devices/*/mac")
+    return [address for mac in found for address in [mac.get("address", "").strip().lower()] if address]
+
+
 def merge_fragment(tree: ET.Element, fragment: ET.Element, *, live: bool = False) -> None:
     """Merge the fragment into a domain; a running guest shows its CPU model and its QEMU arguments in another form."""
-    for wanted in fragment:
-        if live and (wanted.tag == "cpu" or "}" in wanted.tag):
+    for tag in dict.fromkeys(str(wanted.tag) for wanted in fragment):
+        if live and (tag == "cpu" or "}" in tag):
             continue
-        if wanted.tag == "devices":
-            _merge_devices(tree, wanted)
+        if tag == "devices":
+            for wanted in fragment.findall(tag):
+                _merge_devices(tree, wanted)
         else:
-            _merge_child(tree, wanted, alone=len(fragment.findall(wanted.tag)) == 1)
+            _merge_all(tree, tag, fragment.findall(tag))
 
 
 def _merge_devices(tree: ET.Element, wanted: ET.Element) -> None:
@@ -177,16 +206,25 @@ def _merge_devices(tree: ET.Element, wanted: ET.Element) -> None:
         elif alias:
             devices.append(copy.deepcopy(device))
         else:
-            _merge_child(devices, device, alone=True)
+            _merge_all(devices, str(device.tag), [device])
 
 
-def _merge_child(parent: ET.Element, wanted: ET.Element, *, alone: bool) -> None:
-    keys = _IDENTITY.get(wanted.tag, ())
-    there = [item for item in parent.findall(wanted.tag) if all(item.get(key) == wanted.get(key) for key in keys)]
-    if there and (keys or alone):
-        _merge_into(there[0], wanted)
-    else:
-        parent.append(copy.deepcopy(wanted))
+def _merge_all(parent: ET.Element, tag: str, wanted: list[ET.Element]) -> None:
+    """Merge a parent's elements of one name: each into the one of its identity; one into the only one; else the whole list is replaced."""
+    there, keys = parent.findall(tag), _IDENTITY.get(tag, ())
+    if keys and all(item.get(key) is not None for item in wanted for key in keys):
+        for item in wanted:
+            same = [old for old in parent.findall(tag) if all(old.get(key) == item.get(key) for key in keys)]
+            if same:
+                _merge_into(same[0], item)
+            else:
+                parent.append(copy.deepcopy(item))
+    elif len(wanted) == 1 and len(there) == 1 and tag not in _LISTS:
+        _merge_into(there[0], wanted[0])
+    elif list(map(canonical, there)) != list(map(canonical, wanted)):
+        for old in there:
+            parent.remove(old)
+        parent.extend(copy.deepcopy(item) for item in wanted)
 
 
 def _merge_into(element: ET.Element, wanted: ET.Element) -> None:
@@ -194,14 +232,5 @@ def _merge_into(element: ET.Element, wanted: ET.Element) -> None:
         element.set(name, value)
     if (wanted.text or "").strip() and (element.text or "").strip() != (wanted.text or "").strip():
         element.text = wanted.text
-    for tag in dict.fromkeys(child.tag for child in wanted):
-        children = wanted.findall(tag)
-        if len(children) == 1 or tag in _IDENTITY:
-            for child in children:
-                _merge_child(element, child, alone=True)
-            continue
-        there = element.findall(tag)  # a list, such as QEMU's arguments: as a whole
-        if list(map(canonical, there)) != list(map(canonical, children)):
-            for child in there:
-                element.remove(child)
-            element.extend(copy.deepcopy(child) for child in children)
+    for tag in dict.fromkeys(str(child.tag) for child in wanted):
+        _merge_all(element, tag, wanted.findall(tag))

@@ -83,6 +83,9 @@ class Disk:
     path_given: bool = True  # otherwise made of the guest's name; a disk that exists keeps its own
     recipe: Recipe | None = None  # None: the image must be there, unless it is
     seed: bool = False  # made of what the first boot is told
+    format_given: bool = False  # otherwise by its name, and that of its domain for a disk that exists; so are the two that follow
+    bus_given: bool = False
+    read_only_given: bool = False
 
     @property
     def block(self) -> bool:
@@ -96,10 +99,15 @@ class Attachment:
 
     network: Network
     mac: str
-    queues: int
+    queues: int | None  # None: one, or those of an interface that exists
     mac_given: bool = True  # otherwise derived; an interface that exists keeps its own
     rx_queue_size: int | None = None
     tx_queue_size: int | None = None
+
+    @property
+    def switch_queues(self) -> int:
+        """The queue pairs that the switch serves."""
+        return self.queues or 1
 
     @property
     def vhost_user(self) -> bool:
@@ -127,6 +135,7 @@ class Guest:
     hugepages: str = "none"
     hugepages_given: bool = False
     vcpus: int = 1
+    vcpus_given: bool = False  # otherwise an existing guest keeps its number
     realtime_vcpus: frozenset[int] = frozenset()
     schedulers: Mapping[int, Scheduler] = field(default_factory=dict)  # of the real-time vCPUs
     numa: str = "strict"

@@ -132,6 +132,9 @@ def _disk(disk: Reader, name: str, folder: str, bus: str, target: str) -> Disk:
         pool=disk.text("pool"),
         path_given=disk.has("path"),
         recipe=recipe,
+        format_given=disk.has("format"),
+        bus_given=disk.has("bus"),
+        read_only_given=disk.has("read_only"),
     )
 
 

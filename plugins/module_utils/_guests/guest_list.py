@@ -12,7 +12,7 @@ from typing import Any
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from .._cpus.pages import PAGE_MIB
 from .cloud_init import check_networks, read_cloud_init
-from .fragment import read_fragment
+from .fragment import fragment_macs, read_fragment
 from .guest import (
     HUGEPAGES,
     IMAGE_FOLDER,
@@ -150,6 +150,8 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         return Guest(name=name, state=state, remove_disks=read.get("remove_disks", False))
     vcpus = read.number("vcpus", 1, 1, MAX_VCPUS)
     system = read.choice("guest_os", "linux", SYSTEMS)
+    if read.get("adopt", False) and str(read.get("realtime_vcpus", "")).strip() and not read.has("vcpus"):
+        raise GuestError(f"{read.where}: realtime_vcpus beside adopt needs vcpus, the number that its domain has; add it")
     realtime = _realtime_vcpus(read, vcpus, system)
     hugepages = read.choice("hugepages", "2M" if realtime else "none", HUGEPAGES)
     io_threads = read.number("io_threads", 0, 0, 16) if read.has("io_threads") else None
@@ -161,6 +163,7 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         hugepages=hugepages,
         hugepages_given=read.has("hugepages"),
         vcpus=vcpus,
+        vcpus_given=read.has("vcpus"),
         realtime_vcpus=realtime,
         schedulers=_vcpu_schedulers(read, realtime, limit),
         numa=read.choice("numa", "strict", _CHOICES["numa"]),
@@ -381,7 +384,7 @@ def _attachments(read: Reader, name: str, networks: Mapping[str, Network], site:
             Attachment(
                 network,
                 mac,
-                given.number("queues", 1, 1, 64),
+                given.number("queues", 1, 1, 64) if given.has("queues") else None,
                 mac_given=given.has("mac"),
                 rx_queue_size=_queue_size(given, "rx_queue_size", network),
                 tx_queue_size=_queue_size(given, "tx_queue_size", network),
@@ -414,8 +417,9 @@ def _check_unique(guests: Sequence[Guest]) -> None:
             continue
         if guest.uuid and uuids.setdefault(guest.uuid, guest.name) != guest.name:
             raise GuestError(f"realtime_guests: {guest.name} and {uuids[guest.uuid]} have the same uuid {guest.uuid}")
-        for attachment in guest.networks:
-            other = macs.setdefault(attachment.mac, guest.name)
-            if other != guest.name or [a.mac for a in guest.networks].count(attachment.mac) > 1:
-                raise GuestError(f"realtime_guests: {guest.name} and {other} have the same MAC {attachment.mac}")
+        own = [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
+        for mac in own:
+            other = macs.setdefault(mac, guest.name)
+            if other != guest.name or own.count(mac) > 1:
+                raise GuestError(f"realtime_guests: {guest.name} and {other} have the same MAC {mac}")
     check_shared_disks(guests)

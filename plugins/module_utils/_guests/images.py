@@ -207,6 +207,16 @@ def _names_in(host: Host, image: str) -> list[str]:
         raise HostError(f"the header of {image} names a backing file in a way that cannot be read") from None
 
 
+def begins_like_qcow(host: Host, path: str) -> bool:
+    """Whether a file or block device begins as a qcow2 image does."""
+    try:
+        handle = os.open(host.path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            return _is_storage(os.fstat(handle)) and stream.read(len(_QCOW)) == _QCOW
+    except OSError as error:
+        raise HostError(f"{path} cannot be read: {error.strerror}") from None
+
+
 def _is_storage(info: os.stat_result) -> bool:
     return stat.S_ISREG(info.st_mode) or stat.S_ISBLK(info.st_mode)
 

@@ -38,8 +38,8 @@ _DISKS = {
     "base_mode": _text("copy", "overlay"),
     "base_format": _text("qcow2", "raw"),
     "size_gib": {"type": "int"},
-    "bus": _text("virtio", "scsi", "sata", default="virtio"),
-    "read_only": {"type": "bool", "default": False},
+    "bus": _text("virtio", "scsi", "sata"),
+    "read_only": {"type": "bool"},
     "cache": _text("none", "writeback", "writethrough", "directsync", "unsafe"),
     "io": _text("native", "threads", "io_uring"),
     "discard": _text("unmap", "ignore"),
@@ -49,7 +49,7 @@ _CLOUD_INIT = {key: {"type": "raw", "no_log": True} for key in ("user_data", "me
 _INTERFACES = {
     "network": {"type": "str", "required": True},
     "mac": {"type": "str"},
-    "queues": {"type": "int", "default": 1},
+    "queues": {"type": "int"},
     "rx_queue_size": {"type": "int", "choices": [256, 512, 1024]},
     "tx_queue_size": {"type": "int", "choices": [256, 512, 1024]},
 }
@@ -60,7 +60,7 @@ _GUESTS = {
     "guest_os": _text("linux", "windows", "other", default="linux"),
     "memory_mib": {"type": "int"},
     "hugepages": _text("2M", "1G", "none"),
-    "vcpus": {"type": "int", "default": 1},
+    "vcpus": {"type": "int"},
     "realtime_vcpus": _text(default=""),
     "policy": _text("fifo", "rr"),
     "priority": {"type": "int"},

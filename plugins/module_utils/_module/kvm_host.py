@@ -13,7 +13,7 @@ from .._boot.planned_arguments import page_arguments
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
-from .._guests.found import with_pages
+from .._guests.found import with_sizes
 from .._guests.guest import Guest
 from .._guests.guest_list import parse_guests
 from .._guests.kvm import (
@@ -84,7 +84,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     partition, topology = require_current_partition(host, parameters["partition"])
     _check_node(host, partition, guests)
     existing = edges.libvirt.existing(host)
-    guests = with_pages(guests, existing)
+    guests = with_sizes(guests, existing)
     placements = place(partition, topology, guests, existing, memory_mib=guest_memory_mib(host))
     memory = read_memory(host)
     needs = plan_pages(

@@ -57,6 +57,12 @@ def test_a_domain_of_others_may_be_adopted_unless_it_is_transient():
         check_domains([guest_of(adopt=True)], domain(parse(THEIRS), persistent=False))
 
 
+def test_an_address_in_xml_that_an_unlisted_domain_has_is_refused():
+    xml = f"<domain><devices><interface type='network'><mac address='{MAC.upper()}'/><alias name='ua-n'/></interface></devices></domain>"
+    with pytest.raises(GuestError, match=rf"^realtime_guests: plc2: MAC {MAC} is used by domain plc1$"):
+        check_domains([guest_of(name="plc2", networks=[], xml=xml)], domain(parse(THEIRS)))
+
+
 def test_an_address_that_an_unlisted_domain_has_is_refused_unless_the_guest_goes():
     wish = {"name": "plc2", "networks": [{"network": "control", "mac": MAC}]}
     others = domain(parse(THEIRS))

@@ -17,6 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list im
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.plan import GuestPlan
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from unit.image_tools import qcow2
 from unit.trees import fill, writable
 
 
@@ -76,7 +77,7 @@ def test_what_a_guest_could_write_as_raw_is_no_qcow2(host, before):
     ("disk", "domain"),
     [
         ({"format": "raw"}, had("raw")),
-        ({"format": "raw"}, had("qcow2")),
+        ({"format": "raw"}, had("qcow2", "/images/other.qcow2")),
         ({}, had("qcow2")),
         ({}, had("raw", "/images/other.raw")),
         (
@@ -88,6 +89,37 @@ def test_what_a_guest_could_write_as_raw_is_no_qcow2(host, before):
 )
 def test_other_formats_are_no_danger(host, disk, domain):
     check_disks(host, plans({"path": "/images/a.qcow2", **disk}, domain=domain))
+
+
+@pytest.mark.parametrize(
+    ("disk", "domain", "words"),
+    [
+        ({"format": "raw"}, had("qcow2"), "format raw for disk /images/a.qcow2, which its domain has as qcow2"),
+        ({"format": "qcow2"}, had("vmdk"), "format qcow2 for disk /images/a.qcow2, which its domain has as vmdk"),
+        ({"format": "raw"}, had("qcow2").replace("vda", "sda"), "which its domain has as qcow2"),
+    ],
+)
+def test_the_format_of_an_image_that_the_domain_has_is_never_another(host, disk, domain, words):
+    with pytest.raises(GuestError) as error:
+        check_disks(host, plans({"path": "/images/a.qcow2", **disk}, domain=domain))
+    assert words in str(error.value)
+    assert "the guest would not find its data there. Leave format out" in str(error.value)
+
+
+@pytest.mark.parametrize("more", [{}, {"size_gib": 8}])
+def test_a_qcow2_image_is_not_taken_for_raw_by_its_name(tmp_path, more):
+    host = writable(fill(tmp_path, {"/images/a.img": qcow2(), "/images/b.img": "QFI"}))
+    with pytest.raises(GuestError) as error:
+        check_disks(host, plans({"path": "/images/a.img", **more}))
+    assert str(error.value) == (
+        "realtime_guests: plc1: disk /images/a.img is taken for raw by its name, but begins like a qcow2 image, as many clouds' .img files do; "
+        "give format: qcow2 (or raw, if it is raw)"
+    )
+    for image in ("qcow2", "raw"):
+        check_disks(host, plans({"path": "/images/a.img", "format": image, **more}))
+    check_disks(host, plans({"path": "/images/b.img"}))
+    check_disks(host, plans({"path": "/images/a.img"}, domain=had("raw", "/images/a.img")))
+    check_disks(host, plans(seed="/images/a.img"))
 
 
 # -- O_DIRECT --------------------------------------------------------------------------------------

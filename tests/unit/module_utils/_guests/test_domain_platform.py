@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import DomainError, parse, to_text
-from unit.domains import at, changed, made, merged
+from unit.domains import ORDINARY, at, changed, edited, made, merged
 
 KEYS = {
     "clock": ({"clock": "localtime"}, ["clock"]),
@@ -83,3 +83,25 @@ def test_a_loader_of_another_kind_is_no_bios():
     assert changed(tree, merged(tree)) == []
     with pytest.raises(DomainError, match=r"firmware uefi, but its domain loads '/usr/share/seabios/bios.bin'"):
         merged(tree, firmware="uefi")
+
+
+@pytest.mark.parametrize(
+    ("policy", "after"), [("disable", "require"), ("optional", "require"), ("forbid", "require"), ("force", "force")]
+)
+def test_a_real_time_guest_has_the_timer_whatever_somebody_said(policy, after):
+    tree = edited('policy="require" name="tsc-deadline"', f'policy="{policy}" name="tsc-deadline"')
+    found = merged(tree)
+    assert at(found, "cpu/feature") == {"policy": after, "name": "tsc-deadline"}
+    assert changed(found, merged(found)) == []
+
+
+def test_a_guest_that_stops_being_real_time_is_no_longer_told_that_its_vcpus_have_cpus():
+    hint = '<hint-dedicated state="on" />'
+    assert merged(made(), **ORDINARY).find("features/kvm") is None
+    tree = edited(hint, f"{hint}<hidden state='on' />")
+    after = merged(tree, **ORDINARY)
+    assert [item.tag for item in after.find("features/kvm")] == ["hidden"]
+    assert changed(after, merged(after, **ORDINARY)) == []
+    assert at(merged(tree, **ORDINARY, dedicated_hint=True), "features/kvm/hint-dedicated") == {"state": "on"}, "named"
+    never = edited("<acpi />", f"<acpi /><kvm>{hint}</kvm>", **ORDINARY)
+    assert changed(never, merged(never, **ORDINARY)) == [], "an ordinary guest's own stays"

@@ -8,13 +8,13 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.found import as_found, io_thread_ids, with_pages
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.found import as_found, io_thread_ids, with_sizes
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
 from unit.domains import MAC, changed, guest_of, made, merged, placement_of
 
 
 def found_in(tree, **more):
-    guest = as_found(with_pages([guest_of(**more)], [describe(tree)])[0], tree)
+    guest = as_found(with_sizes([guest_of(**more)], [describe(tree)])[0], tree)
     return guest, merge(tree, guest, placement_of(guest))
 
 
@@ -24,6 +24,33 @@ def test_pages_that_are_not_named_stay(size):
     tree = made(**more)
     guest, after = found_in(tree, **{**more, "hugepages": None})
     assert (guest.hugepages, changed(tree, after)) == (size, [])
+
+
+SOME_OFF = '<vcpu placement="static" current="2" cpuset="0-3">4</vcpu><vcpus><vcpu id="0" enabled="yes" /></vcpus>'
+
+
+@pytest.mark.parametrize(
+    ("vcpu", "count"),
+    [
+        ('<vcpu placement="static" cpuset="0-3">4</vcpu>', 4),
+        ('<vcpu placement="static" cpuset="0-3">8</vcpu><cpu><topology sockets="1" cores="8" threads="1" /></cpu>', 8),
+        (SOME_OFF, 4),
+    ],
+)
+def test_vcpus_that_are_not_named_stay(vcpu, count):
+    more = {"realtime_vcpus": None, "hugepages": None, "networks": [], "io_threads": None, "cpu_mode": None, "vcpus": None}
+    text = to_text(made(**{**more, "vcpus": 1})).replace('<cpu mode="host-passthrough" />', "")
+    tree = parse(text.replace('<vcpu placement="static" cpuset="0-3">1</vcpu>', vcpu))
+    guest, after = found_in(tree, **more)
+    assert (guest.vcpus, changed(tree, after)) == (count, [])
+    assert "vcpu" in changed(tree, found_in(tree, **{**more, "vcpus": count + 1})[1])
+
+
+def test_vcpus_that_are_named_are_all_switched_on():
+    more = {"realtime_vcpus": None, "hugepages": None, "networks": [], "io_threads": None, "cpu_mode": None}
+    tree = parse(to_text(made(**more)).replace('<vcpu placement="static" cpuset="0-3">4</vcpu>', SOME_OFF))
+    after = found_in(tree, **more)[1]
+    assert (after.find("vcpu").get("current"), after.find("vcpus")) == (None, None)
 
 
 def test_pages_of_single_cells_stay():
@@ -86,9 +113,50 @@ def test_an_address_that_was_derived_otherwise_stays():
     assert found_in(tree, networks=[{"network": "control", "mac": "52:54:00:00:00:09"}])[0].networks[0].mac == "52:54:00:00:00:09"
 
 
-def test_an_interface_of_somebody_else_gives_its_address_to_nobody():
-    tree = parse(to_text(made()).replace('kind="interface"', 'kind="other"'))
-    assert found_in(tree, networks=[{"network": "control"}])[0].networks[0].mac != MAC
+OFFICE = [{"network": "office"}]
+NIC = "<interface type='{}'><mac address='52:54:00:00:00:{}'/><source {}/><model type='e1000'/></interface>"
+
+
+def with_nics(*nics):
+    more = {"networks": [], "disks": []}
+    return more, parse(to_text(made(**more)).replace("</devices>", "".join(NIC.format(*nic) for nic in nics) + "</devices>"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "mac"),
+    [
+        ("bridge", "bridge='br0'", True),
+        ("network", "network='office'", True),
+        ("network", "network='default' bridge='br0'", True),
+        ("bridge", "bridge='br1'", False),
+        ("bridge", "network='office'", False),
+        ("network", "network='default'", False),
+    ],
+)
+def test_an_interface_of_somebody_else_on_the_network_is_the_one_that_is_meant(kind, source, mac):
+    more, tree = with_nics((kind, "07", source))
+    guest, after = found_in(tree, **{**more, "networks": OFFICE})
+    assert (guest.networks[0].mac == "52:54:00:00:00:07") is mac
+    assert len(after.findall("devices/interface")) == (1 if mac else 2)
+    again, twice = found_in(after, **{**more, "networks": OFFICE})
+    assert (again.networks, changed(after, twice)) == (guest.networks, [])
+    assert len(found_in(after, **more)[1].findall("devices/interface")) == 1, "theirs stays, ours goes"
+
+
+def test_of_two_interfaces_on_the_network_one_must_be_named():
+    more, tree = with_nics(("bridge", "07", "bridge='br0'"), ("bridge", "08", "bridge='br0'"))
+    with pytest.raises(
+        GuestError,
+        match=r"^realtime_guests: plc1: its domain has 2 interfaces on network office \(52:54:00:00:00:07, 52:54:00:00:00:08\), .*; give mac",
+    ):
+        found_in(tree, **{**more, "networks": OFFICE})
+    for mac, count in (("52:54:00:00:00:08", 2), ("52:54:00:00:00:09", 3)):
+        after = found_in(tree, **{**more, "networks": [{"network": "office", "mac": mac}]})[1]
+        assert len(after.findall("devices/interface")) == count
+    own = made(**{**more, "networks": OFFICE}).find("devices/interface/mac").get("address")
+    more, tree = with_nics(("bridge", "07", "bridge='br0'"), ("bridge", "08", "bridge='br0'"))
+    tree.findall("devices/interface/mac")[1].set("address", own)
+    assert found_in(tree, **{**more, "networks": OFFICE})[0].networks[0].mac == own, "the derived address is there already"
 
 
 ADOPTED = {

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import differences, parse, to_text
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import canonical, differences, parse, to_text
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.fragment import read_fragment
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
 from unit.domains import at, changed, made, merged
@@ -113,6 +113,11 @@ MANAGED = {
     "tpm": ("<devices><tpm model='tpm-tis'/></devices>", "the key tpm decides"),
     "balloon": ("<devices><memballoon model='virtio'/></devices>", "devices/memballoon"),
     "disk": ("<devices><disk type='file'><alias name='ua-a'/></disk></devices>", "a disk of type file; list it in disks"),
+    "disk without a type": ("<devices><disk><alias name='ua-a'/></disk></devices>", "a disk without a type; list it in disks"),
+    "timer": (
+        "<cpu><feature name='tsc-deadline' policy='disable'/></cpu>",
+        "cpu/feature tsc-deadline, which the key realtime_vcpus decides",
+    ),
     "interface": ("<devices><interface type='bridge'/></devices>", "an interface of type bridge; list it in networks"),
     "agent": ("<devices><channel type='unix'><target name='org.qemu.guest_agent.0'/></channel></devices>", "set agent: true"),
     "no alias": ("<devices><hostdev mode='subsystem'/></devices>", "a device <hostdev> without an alias of its own"),
@@ -157,3 +162,86 @@ def test_a_running_guest_is_not_held_against_what_it_shows_in_another_form():
     )
     live = made()
     assert changed(live, merged(live, live=True, xml=xml)) == []
+
+
+# -- aliases of somebody else ----------------------------------------------------------------------
+
+RNG = "<rng model='virtio'><backend model='random'>/dev/urandom</backend><alias name='ua-default'/></rng>"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("<interface type='ethernet'><mac address='52:54:00:00:00:07'/><alias name='ua-default'/></interface>", RNG),
+        ("<disk type='network'><target dev='vdq'/><alias name='ua-default'/></disk>", RNG),
+        (RNG, RNG),
+        ("<hostdev><alias name='ua-default'/></hostdev>", "<hostdev managed='yes'><alias name='ua-default'/></hostdev>"),
+    ],
+)
+def test_an_alias_of_somebody_elses_device_is_refused(theirs, ours):
+    tree = parse(to_text(made()).replace("</devices>", f"{theirs}</devices>"))
+    kind = theirs[1:].partition(" ")[0].partition(">")[0]
+    with pytest.raises(
+        GuestError,
+        match=f"^realtime_guests: plc1: xml names alias ua-default, by which its domain has a device <{kind}> that xml did not add; choose",
+    ):
+        merged(tree, xml=domain(f"<devices>{ours}</devices>"))
+    assert changed(tree, merged(tree)) == []
+
+
+def test_an_alias_of_ours_is_known_again():
+    xml = domain(f"<devices>{RNG}</devices>")
+    tree = merged(made(), xml=xml)
+    assert changed(tree, merged(tree, xml=xml)) == []
+    assert merged(tree).find("devices/rng") is None
+
+
+# -- several elements of one name ------------------------------------------------------------------
+
+SMBIOS = "<sysinfo type='smbios'><bios><entry name='vendor'>a</entry><entry name='version'>1</entry></bios></sysinfo>"
+FWCFG = "<sysinfo type='fwcfg'><entry name='opt/a'>b</entry></sysinfo>"
+DAC, APPARMOR = "<seclabel type='none' model='dac'/>", "<seclabel type='none' model='apparmor'/>"
+STATIC = "<seclabel type='static' model='dac' relabel='yes'><label>+1:+1</label></seclabel>"
+IO_A, IO_B = (
+    f"<device><path>/dev/{name}</path><{what}>9</{what}></device>"
+    for name, what in (("sda", "weight"), ("sdb", "read_bytes_sec"))
+)
+STRINGS = "<sysinfo type='smbios'><oemStrings>{}</oemStrings></sysinfo>"
+ENTRY = "<entry>{}</entry>"
+SEVERAL = {
+    "both": ("", SMBIOS + FWCFG, SMBIOS + FWCFG),
+    "one beside another": (SMBIOS, FWCFG, SMBIOS + FWCFG),
+    "one entry": (
+        SMBIOS,
+        "<sysinfo type='smbios'><bios><entry name='version'>2</entry></bios></sysinfo>",
+        SMBIOS.replace(">1<", ">2<"),
+    ),
+    "entries without a name": (
+        STRINGS.format(ENTRY.format("a") + ENTRY.format("b")), STRINGS.format(ENTRY.format("c")), STRINGS.format(ENTRY.format("c")),
+    ),
+    "labels": ("", DAC + APPARMOR, DAC + APPARMOR),
+    "a label beside another": (STATIC, APPARMOR, STATIC + APPARMOR),
+    "a label without a model over one": (DAC, "<seclabel type='dynamic'/>", "<seclabel type='dynamic' model='dac'/>"),
+    "a label without a model over two": (DAC + APPARMOR, "<seclabel type='none'/>", "<seclabel type='none'/>"),
+    "one of a list over two": ("<keywrap><c n='1'/><c n='2'/></keywrap>", "<keywrap><c n='2'/></keywrap>", "<keywrap><c n='2'/></keywrap>"),
+    "one over one": ("<keywrap><c n='1' m='1'/></keywrap>", "<keywrap><c n='2'/></keywrap>", "<keywrap><c n='2' m='1'/></keywrap>"),
+    "two over one": ("<keywrap><c n='1'/></keywrap>", "<keywrap><c n='2'/><c n='3'/></keywrap>", "<keywrap><c n='2'/><c n='3'/></keywrap>"),
+    "devices of blkiotune": (f"<blkiotune>{IO_A}</blkiotune>", f"<blkiotune>{IO_B}</blkiotune>", f"<blkiotune>{IO_B}</blkiotune>"),
+    "two titles": ("<title>a</title>", "<title>b</title><title>c</title>", "<title>b</title><title>c</title>"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_of_several_elements_of_one_name_each_is_known_or_all_are_replaced(name):
+    before, inner, after = SEVERAL[name]
+    tree = parse(to_text(made()).replace("</domain>", f"{before}</domain>"))
+    found = merged(tree, xml=domain(inner))
+    tags = {element.tag for element in parse(domain(after))}
+    assert [canonical(item) for item in found if item.tag in tags] == [canonical(item) for item in parse(domain(after))]
+    assert changed(found, merged(found, xml=domain(inner))) == []
+
+
+def test_the_order_of_booting_is_replaced():
+    tree = parse(to_text(made()).replace('<boot dev="hd" />', '<boot dev="hd" /><boot dev="network" />'))
+    after = merged(tree, xml=domain("<os><boot dev='network'/></os>"))
+    assert [item.get("dev") for item in after.findall("os/boot")] == ["network"]

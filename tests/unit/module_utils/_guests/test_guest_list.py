@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import MAX_NAME, Disk, Guest, GuestError, Scheduler
@@ -106,7 +106,8 @@ def test_schedulers_of_single_vcpus():
     ],
 )
 def test_disks(disk, found):
-    assert one(disks=[disk]).disks == (found,)
+    given = {f"{key}_given": key in disk for key in ("format", "bus", "read_only")}
+    assert one(disks=[disk]).disks == (replace(found, **given),)
     assert found.block is disk["path"].startswith("/dev/")
 
 
@@ -238,6 +239,7 @@ REFUSED = {
     "mask-none": ({"realtime_vcpus": "0,^0"}, "leaves no vCPU"),
     "mask-far": ({"realtime_vcpus": "^3"}, "realtime_vcpus '\\^3' names vCPU 3, but the guest has vCPUs 0-1"),
     "mask-one-vcpu": ({"vcpus": 1, "realtime_vcpus": "^0"}, "leaves no vCPU"),
+    "mask-adopted": ({"adopt": True, "vcpus": None}, "realtime_vcpus beside adopt needs vcpus, the number that its domain has"),
     "mask-junk": ({"realtime_vcpus": "^"}, "realtime_vcpus: "),
     "guest-os": ({"guest_os": "rtos"}, "guest_os 'rtos' is not one of linux, windows, other"),
     "windows-all": ({"guest_os": "windows", "realtime_vcpus": "0-1"}, "housekeeping of Windows in the guest"),
@@ -479,3 +481,13 @@ def test_the_modules_defaults_are_those_of_a_guest():
     guest = parse({**defaults, "name": "a", "memory_mib": 64})[0]
     assert guest == parse({"name": "a", "memory_mib": 64})[0]
     assert guest == Guest(name="a", memory_mib=64)
+
+
+def test_addresses_in_xml_are_compared_too():
+    mac = "52:54:00:00:00:0A"
+    xml = f"<domain><devices><interface type='network'><mac address='{mac}'/><alias name='ua-n'/></interface></devices></domain>"
+    other = {**PLC, "name": "plc2", "networks": [{"network": "control", "mac": mac}]}
+    assert "plc2 and plc1 have the same MAC 52:54:00:00:00:0a" in refusal({**PLC, "xml": xml}, other)
+    assert "plc1 and plc1 have the same MAC 52:54:00:00:00:0a" in refusal({**PLC, "xml": xml, "networks": other["networks"]})
+    assert "plc2 and plc1 have the same MAC" in refusal({**PLC, "xml": xml}, {**PLC, "name": "plc2", "xml": xml})
+    parse({**PLC, "xml": xml}, {"name": "plc2", "state": "absent"})
