@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Modules whose guests carry what their first boots are told, which no result and no log shows."""
+"""Modules whose guests carry what their first boots are told, and XML that may hold passwords; no result and no log shows them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SecretiveAnsibleModule(AnsibleModule):
     """Ansible hides the values of ``no_log`` options, but not all forms of them.
 
     * It takes each value in a mapping for a secret, and cuts a 1 or an ``a`` out of every result. So a mapping is carried as one text, and what is
-      too short to mean anything to cloud-init not at all.
+      too short to mean anything to cloud-init or libvirt not at all.
     * It shows what an unknown key holds, which may be a misspelt one. So that goes.
     * Its log gets a list of guests as one text, in which a line break is written otherwise than in the secret. So the secrets are taken out before.
     """
@@ -47,6 +47,8 @@ def _in_one_text(guest: Any) -> Any:
     if not isinstance(guest, Mapping):
         return guest
     known = {key: item if key in _GUEST else None for key, item in guest.items()}
+    if known.get("xml") is not None:
+        known["xml"] = _xml(known["xml"])
     given = known.get("cloud_init")
     if given is not None:
         # Ansible's refusal of what is no mapping would quote it
@@ -62,3 +64,10 @@ def _text(content: Any) -> Any:
         return content
     text = content if isinstance(content, str) else text_of(content) if isinstance(content, (Mapping, list)) else ""
     return text if len(text) >= _LEAST else "too short"
+
+
+def _xml(given: Any) -> str:
+    """Return the XML as one text; what is none, or too short for a domain, as a text that is refused without being shown."""
+    if not isinstance(given, str):
+        return "no text of XML"
+    return given if not given.strip() or len(given) >= _LEAST else "too short"
