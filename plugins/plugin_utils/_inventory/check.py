@@ -76,7 +76,7 @@ class Check:
             for text in found.refusals if asked else ():
                 self.refusals.add(host, self._worker(host).hide(text))
             for told, text in identities.clashes(Owner(host, found.guests, self._site(host), asked)):
-                self.refusals.add(told, text)
+                self.refusals.add(told, self._worker(host).hide(self._worker(told).hide(text)))
 
     def warnings(self) -> list[str]:
         """Return what the check could not do."""
