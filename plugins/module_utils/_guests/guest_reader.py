@@ -57,8 +57,22 @@ class Reader:
 
     def path(self, key: str) -> str:
         path = self.text(key, most=MAX_PATH)
-        if not path.startswith("/") or path.startswith("//") or path != posixpath.normpath(path) or path == "/":
-            raise GuestError(
-                f"{self.where}: {key} {path!r} must be the absolute path of a file or block device, without . and .."
-            )
+        if wrong := path_fault(path, "a file or block device"):
+            raise GuestError(f"{self.where}: {key} {wrong}")
         return path
+
+
+#: Of each name in a path (Linux, NAME_MAX).
+_NAME_BYTES = 255
+
+
+def path_fault(path: str, kind: str) -> str:
+    """Return what is wrong with the path of a file or folder, as what follows its key; an empty text for a sound one."""
+    if not path.startswith("/") or path.startswith("//") or path != posixpath.normpath(path) or path == "/":
+        return f"{path!r} must be the absolute path of {kind}, without . and .. and without / at its end"
+    if len(path) > MAX_PATH or CONTROL.search(path):
+        return f"has {len(path)} characters, or control characters; at most {MAX_PATH} are accepted, and none of these"
+    for name in path.split("/"):
+        if (size := len(name.encode(errors="replace"))) > _NAME_BYTES:
+            return f"holds the name {name[:20]}..., which has {size} bytes; file systems take at most {_NAME_BYTES}, so give it a shorter one"
+    return ""

@@ -334,6 +334,12 @@ REFUSED = {
     "disk-folder": ({"disks": [{"path": "/images/"}]}, "must be the absolute path"),
     "disk-root": ({"disks": [{"path": "/"}]}, "must be the absolute path"),
     "disk-dots": ({"disks": [{"path": "/images/../a"}]}, "must be the absolute path .* without . and .."),
+    "disk-name": (
+        {"disks": [{"path": f"/images/{'é' * 130}"}]},
+        r"path holds the name é{20}\.\.\., which has 260 bytes; file systems take at most 255, so give it a shorter one",
+    ),
+    "base-name": ({"disks": [{"base": f"/{'a' * 256}/b"}]}, r"base holds the name a{20}\.\.\., which has 256 bytes"),
+    "seed-name": ({"seed": f"/images/{'a' * 256}"}, r"seed holds the name a{20}\.\.\., which has 256 bytes"),
     "disk-slashes": ({"disks": [{"path": "//a"}]}, "must be the absolute path"),
     "disk-control": ({"disks": [{"path": "/a\tb"}]}, r"disks\[0\]: path holds a control character"),
     "disk-long": ({"disks": [{"path": "/" + "a" * 4095}]}, "path has 4096 characters; at most 4095"),
