@@ -11,6 +11,10 @@ from .._cpus.suggest import unknown_keys
 from .guest import CONTROL, MAX_PATH, GuestError
 
 
+#: Passwords may be in it.
+_UNQUOTED = ("xml",)
+
+
 class Reader:
     """Typed look-ups in one guest's mapping; None counts as not given."""
 
@@ -23,7 +27,8 @@ class Reader:
         for key, value in self._items.items():
             if not isinstance(value, keys[key]) or (isinstance(value, bool) and bool not in keys[key]):
                 wanted = " or ".join(kind.__name__ for kind in keys[key])
-                raise GuestError(f"{where}: {key} {value!r} must be of type {wanted}")
+                shown = "" if key in _UNQUOTED else f"{value!r} "
+                raise GuestError(f"{where}: {key} {shown}must be of type {wanted}")
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._items.get(key, default)

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
 from .._guests.cloud_init import KEYS, text_of
+from ._converted import finite
 from ._specs import GUESTS
 
 
@@ -19,16 +20,23 @@ class SecretiveAnsibleModule(AnsibleModule):
     * It takes each value in a mapping for a secret, and cuts a 1 or an ``a`` out of every result. So a mapping is carried as one text, and what is
       too short to mean anything to cloud-init or libvirt not at all.
     * It shows what an unknown key holds, which may be a misspelt one. So that goes.
+    * It collects no secret of a list in which anything has a wrong type. So they are collected here.
+    * It has no words for infinity where it wants an integer. So that is carried as text.
     * Its log gets a list of guests as one text, in which a line break is written otherwise than in the secret. So the secrets are taken out before.
     """
 
     params: dict[str, Any]
+    #: The parameters before Ansible converts them; where it cannot, it drops some.
+    given: Mapping[str, Any]
 
     def _load_params(self) -> None:
         super()._load_params()
         guests = self.params.get("guests")
         if isinstance(guests, list):
             self.params["guests"] = [_in_one_text(guest) for guest in guests]
+            self.no_log_values.update(text for guest in self.params["guests"] for text in _secrets(guest))
+        self.params = finite(self.params, self.argument_spec)
+        self.given = dict(self.params)
 
     def _log_invocation(self) -> None:
         shown, self.params = self.params, remove_values(self.params, self.no_log_values)
@@ -57,6 +65,14 @@ def _in_one_text(guest: Any) -> Any:
             {key: _text(item) if key in KEYS else None for key, item in given.items()} if mapping else "no mapping"
         )
     return known
+
+
+def _secrets(guest: Any) -> Iterator[str]:
+    if isinstance(guest, Mapping):
+        given = guest.get("cloud_init")
+        for text in (guest.get("xml"), *(given.values() if isinstance(given, Mapping) else ())):
+            if isinstance(text, str) and text.strip():
+                yield text
 
 
 def _text(content: Any) -> Any:

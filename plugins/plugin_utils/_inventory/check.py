@@ -134,7 +134,7 @@ class Check:
         limit = self._value(host, "realtime_priority_limit", 1)
         try:
             limit = int(limit)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             limit = _ANY_PRIORITY  # not known yet, or refused for itself
         folder = self._value(host, "rt_guest_image_folder", IMAGE_FOLDER)
         wrong = path_fault(folder, "a folder") if isinstance(folder, str) and folder else ""

@@ -79,6 +79,15 @@ def test_what_is_no_list_of_guests_is_refused_by_ansible(capsys, tmp_path, logge
         assert json.loads(capsys.readouterr().out)["failed"]
 
 
+@pytest.mark.parametrize("wrong", [{"disks": ["/x"]}, {"networks": "control"}, {"vcpus": float("inf")}, {"realtime_vcpu": 1}, {"agent": "x"}])
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_shows_them_beside_a_value_of_a_wrong_type(capsys, tmp_path, logged, name, wrong):
+    secrets = {"xml": "<domain><graphics passwd='PLANTED'/></domain>", "cloud_init": {"user_data": {"password": "PLANTED"}}}
+    said = say(capsys, tmp_path, name, {"name": "plc1", "memory_mib": 64, **wrong, **secrets})
+    assert "PLANTED" not in said + "".join(logged)
+    assert "plc1" in json.loads(said)["msg"]
+
+
 XML = {
     "in a domain": "<domain><devices><graphics type='vnc' passwd='PLANTED'><alias name='ua-v'/></graphics></devices></domain>",
     "on several lines": "<domain>\n  <devices>\n <graphics type='vnc' passwd='PLANTED'/>\n</devices>\n</domain>\n",

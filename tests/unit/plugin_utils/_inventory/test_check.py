@@ -242,3 +242,16 @@ def test_the_folder_of_images_is_a_path_that_a_node_can_have():
         f"kvm1, kvm6: {fault}",
         f"kvm2: rt_guest_image_folder: holds the name {'a' * 20}..., which has 256 bytes; file systems take at most 255, so give it a shorter one",
     ]
+
+
+def test_infinity_hides_no_other_refusal():
+    hosts = {
+        "kvm1": {"realtime_priority_limit": float("inf"), "realtime_guests": [plc(vcpus=float("inf")), plc("plc2", vcpu=1)]},
+        "kvm2": {"realtime_priority_limit": trust_as_template("{{ x }}"), "x": float("inf"), "realtime_guests": [plc("plc3", vcpu=1)]},
+    }
+    assert [line.partition(" ")[2].rpartition(",")[0][:60] or line for line in lines(hosts)] == [
+        "realtime_priority_limit holds a number that is infinite or n",
+        "kvm1: realtime_guests: plc1: vcpus inf must be of type int",
+        "realtime_guests: plc2: unknown key vcpu",
+        "realtime_guests: plc3: unknown key vcpu",
+    ]
