@@ -65,7 +65,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     trees = {name: domain.tree for name, domain in domains.items()}
     guests = [as_found(guest, trees.get(guest.name)) for guest in with_pages(guests, existing)]
     guests = with_paths(guests, trees, partial(_pool_folder, connection))
-    check_domains(guests, domains)
+    check_domains(guests, domains, parameters["site"])
     listed = [guest.name for guest in guests if guest.state != "absent"]
     check_slices(host, partition, [trees[name] for name in listed if name in trees])
     placements = place(

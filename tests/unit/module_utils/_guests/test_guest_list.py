@@ -155,6 +155,13 @@ def test_windows_sees_hyper_v_unless_it_must_not():
     assert one(guest_os="windows", hyperv=False).hyperv is False
 
 
+def test_a_given_uuid_that_is_derived_from_another_name_is_refused():
+    other = {"name": "other", "memory_mib": 64, "uuid": derive_uuid("n", "plc1")}
+    assert "other and plc1 have the same uuid" in refusal(PLC, other)
+    assert "plc1 and other have the same uuid" in refusal(other, PLC)
+    parse_guests([{**PLC, "adopt": True}, other], {}, site="n")
+
+
 def test_two_guests_with_one_uuid_are_refused():
     uuid = "4a5c2f0e-6b1d-4d0f-9b43-6f2d1f3c7a10"
     assert f"plc2 and plc1 have the same uuid {uuid}" in refusal(
