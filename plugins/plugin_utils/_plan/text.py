@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import MOST_ROWS, paragraph, text_table
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import MOST_ROWS, columns, paragraph, text_table
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import BEFORE_TEXT, few
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import mib
 
@@ -207,7 +207,7 @@ def _words(text: str) -> list[str]:
     lines: list[str] = []
     line = ""
     for part in text.split(", "):
-        if line and len(line) + len(part) > 110:
+        if line and columns(line) + columns(part) > 110:
             lines += paragraph(f"{line},", "  ", "  ")
             line = part
         else:
