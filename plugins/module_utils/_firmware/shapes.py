@@ -14,7 +14,20 @@ from .odata import link, listed
 from .registry import Value, is_true
 
 #: What iLO 4 has beside its attributes.
-_NOT_ATTRIBUTES = {"Actions", "Links", "Oem", "links", "Id", "Name", "Description", "Type", "Modified", "AttributeRegistry", "BaseConfig", "SettingsResult"}
+_NOT_ATTRIBUTES = {
+    "Actions",
+    "Links",
+    "Oem",
+    "links",
+    "Id",
+    "Name",
+    "Description",
+    "Type",
+    "Modified",
+    "AttributeRegistry",
+    "BaseConfig",
+    "SettingsResult",
+}
 #: Where pending settings are if the BIOS does not say it.
 USUAL_SETTINGS = ("Settings", "SD")
 #: Manufacturers whose BMCs can refuse all settings, in lower case.
@@ -56,7 +69,9 @@ def attributes_of(document: Mapping[str, Any], *, flat: bool, damaged: bool = Fa
     found = document if flat else document.get("Attributes")
     if not isinstance(found, Mapping):
         return {}
-    kept = {name: value if isinstance(value, (str, int)) else None for name, value in found.items() if damaged or _is_value(value)}
+    kept = {
+        name: value if isinstance(value, (str, int)) else None for name, value in found.items() if damaged or _is_value(value)
+    }
     return {name: value for name, value in kept.items() if not flat or _is_attribute(name)}
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from .._cpus.suggest import unknown_keys
 from .guest import CONTROL, MAX_PATH, GuestError
 
-
 #: Passwords may be in it.
 _UNQUOTED = ("xml",)
 

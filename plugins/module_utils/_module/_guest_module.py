@@ -14,7 +14,6 @@ from ._converted import converted
 from ._secretive import SecretiveAnsibleModule
 from ._specs import GUESTS
 
-
 #: The limit of a node is for the module's body to compare with.
 _ANY_PRIORITY = 99
 

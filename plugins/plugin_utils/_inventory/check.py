@@ -140,7 +140,9 @@ class Check:
         wrong = path_fault(folder, "a folder") if isinstance(folder, str) and folder else ""
         if wrong and host in self._hosts:
             self.refusals.add(host, self._worker(host).hide(f"rt_guest_image_folder: {wrong}"))
-        folder = folder if isinstance(folder, str) and folder and not wrong else IMAGE_FOLDER  # not known yet, or refused for itself
+        folder = (
+            folder if isinstance(folder, str) and folder and not wrong else IMAGE_FOLDER
+        )  # not known yet, or refused for itself
         return read_host(networks, guests, site=self._site(host), priority_limit=limit, image_folder=folder)
 
     def _site(self, host: str) -> str:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import WIDTH, columns, paragraph, plan_table, text_table, wrapped
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import (
+    WIDTH,
+    columns,
+    paragraph,
+    plan_table,
+    text_table,
+    wrapped,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from property.machines import regular
@@ -64,7 +71,7 @@ def test_a_paragraph_of_any_text_fits_and_loses_nothing(text, first):
 
 
 def test_wide_signs_take_two_columns_and_marks_none():
-    assert [columns(text) for text in ("", "ab", "計画", "e\u0301", "ｱ", "Ａ", "ö")] == [0, 2, 4, 1, 1, 2, 1]
+    assert [columns(text) for text in ("", "ab", "計画", "e\u0301", "ｱ", "\uff21", "ö")] == [0, 2, 4, 1, 1, 2, 1]
     lines = paragraph("計" * 118)
     assert [columns(line) for line in lines] == [116, 118, 6]
     assert text_table(["a", "b"], [["計画", "1"], ["xxxx", "2"], ["e\u0301", "3"]])[2:] == ["計画  1", "xxxx  2", "e\u0301     3"]

@@ -66,7 +66,15 @@ def test_an_attribute_whose_value_is_none_of_an_attribute_is_there():
     values = {"a": [], "b": {}, "c": [1], "d": 1.5, "e": "x", "f": 0, "g": False, "h": None}
     found = {"a": None, "b": None, "c": None, "d": None, "e": "x", "f": 0, "g": False, "h": None}
     assert shapes.attributes_of({"Attributes": values}, flat=False, damaged=True) == found
-    flat = {"@odata.type": "#HpBios.1.2.0.HpBios", "links": {}, "Oem": {}, "Actions": {}, "@Redfish.Settings": {}, "Name": [], **values}
+    flat = {
+        "@odata.type": "#HpBios.1.2.0.HpBios",
+        "links": {},
+        "Oem": {},
+        "Actions": {},
+        "@Redfish.Settings": {},
+        "Name": [],
+        **values,
+    }
     assert shapes.attributes_of(flat, flat=True, damaged=True) == found
 
 

@@ -70,7 +70,9 @@ def test_a_uuid_that_another_domain_has_is_refused_unless_that_goes(given):
     uuid = derive_uuid("n", "plc2")
     others = domain(parse(f"<domain type='kvm'><name>old</name><uuid> {uuid.upper()} </uuid></domain>"), "old")
     wish = guest_of(name="plc2", **given)
-    with pytest.raises(GuestError, match=rf"^realtime_guests: plc2: uuid {uuid} is that of domain old, which is on this node; give"):
+    with pytest.raises(
+        GuestError, match=rf"^realtime_guests: plc2: uuid {uuid} is that of domain old, which is on this node; give"
+    ):
         check_domains([wish], others, "n")
     gone = made()
     gone.find("uuid").text = uuid

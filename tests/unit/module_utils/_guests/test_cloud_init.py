@@ -178,7 +178,10 @@ def test_a_network_by_name_is_its_mac():
             {"network_config": "version: 2\nethernets:\n  a:\n    match:\n      name: PLANTED\n      network: control\n"},
             "network_config is a text with a network in match",
         ),
-        ({"network_config": '{version: 2, ethernets: {a: {"match": {"network": control}}}}'}, "is a text with a network in match"),
+        (
+            {"network_config": '{version: 2, ethernets: {a: {"match": {"network": control}}}}'},
+            "is a text with a network in match",
+        ),
         (
             {"network_config": {"version": 2, "wifis": {"PLANTED": {"match": {"network": "control"}}}}},
             "match names a network outside ethernets, where its MAC is not worked out; move the interface to ethernets (version: 2)",

@@ -430,7 +430,8 @@ def test_types(key):
     for value in wrong:
         message = refusal({**PLC, key: value})
         assert re.match(
-            f"realtime_guests: plc1: {key} {'' if key == 'xml' else '.* '}must be of type {' or '.join(kind.__name__ for kind in kinds)}", message
+            f"realtime_guests: plc1: {key} {'' if key == 'xml' else '.* '}must be of type {' or '.join(kind.__name__ for kind in kinds)}",
+            message,
         )
 
 

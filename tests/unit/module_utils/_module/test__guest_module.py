@@ -68,7 +68,10 @@ def test_other_refusals_stay_those_of_ansible(capsys):
     [
         ({"guests": [{**GUEST, "vcpus": "many"}]}, "realtime_guests: plc1: vcpus 'many' must be of type int"),
         ({"guests": [{**GUEST, "vcpus": float("inf")}]}, "realtime_guests: plc1: vcpus 'inf (no number)' must be of type int"),
-        ({"guests": [{**GUEST, "vcpus": "-Infinity"}]}, "realtime_guests: plc1: vcpus '-Infinity (no number)' must be of type int"),
+        (
+            {"guests": [{**GUEST, "vcpus": "-Infinity"}]},
+            "realtime_guests: plc1: vcpus '-Infinity (no number)' must be of type int",
+        ),
         ({"guests": [{**GUEST, "disks": ["/x"]}]}, "realtime_guests: plc1: disks[0]: '/x' is not a mapping with a path"),
         ({"guests": [{**GUEST, "disks": "/x"}]}, "realtime_guests: plc1: disks '/x' must be of type list"),
         (

@@ -79,7 +79,9 @@ def test_what_is_no_list_of_guests_is_refused_by_ansible(capsys, tmp_path, logge
         assert json.loads(capsys.readouterr().out)["failed"]
 
 
-@pytest.mark.parametrize("wrong", [{"disks": ["/x"]}, {"networks": "control"}, {"vcpus": float("inf")}, {"realtime_vcpu": 1}, {"agent": "x"}])
+@pytest.mark.parametrize(
+    "wrong", [{"disks": ["/x"]}, {"networks": "control"}, {"vcpus": float("inf")}, {"realtime_vcpu": 1}, {"agent": "x"}]
+)
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_shows_them_beside_a_value_of_a_wrong_type(capsys, tmp_path, logged, name, wrong):
     secrets = {"xml": "<domain><graphics passwd='PLANTED'/></domain>", "cloud_init": {"user_data": {"password": "PLANTED"}}}

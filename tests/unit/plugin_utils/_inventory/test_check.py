@@ -247,7 +247,11 @@ def test_the_folder_of_images_is_a_path_that_a_node_can_have():
 def test_infinity_hides_no_other_refusal():
     hosts = {
         "kvm1": {"realtime_priority_limit": float("inf"), "realtime_guests": [plc(vcpus=float("inf")), plc("plc2", vcpu=1)]},
-        "kvm2": {"realtime_priority_limit": trust_as_template("{{ x }}"), "x": float("inf"), "realtime_guests": [plc("plc3", vcpu=1)]},
+        "kvm2": {
+            "realtime_priority_limit": trust_as_template("{{ x }}"),
+            "x": float("inf"),
+            "realtime_guests": [plc("plc3", vcpu=1)],
+        },
     }
     assert [line.partition(" ")[2].rpartition(",")[0][:60] or line for line in lines(hosts)] == [
         "realtime_priority_limit holds a number that is infinite or n",

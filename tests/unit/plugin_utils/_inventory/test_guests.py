@@ -51,14 +51,20 @@ def test_sound_guests_are_read():
             {**PLC, "networks": ["control"]},
             r"realtime_guests: plc1: networks\[0\]: 'control' is not a mapping with the name of a network",
         ),
-        ({**PLC, "networks": {"network": "control"}}, "realtime_guests: plc1: networks {'network': 'control'} must be of type list"),
+        (
+            {**PLC, "networks": {"network": "control"}},
+            "realtime_guests: plc1: networks {'network': 'control'} must be of type list",
+        ),
         ({**PLC, "disks": ["/x"]}, r"realtime_guests: plc1: disks\[0\]: '/x' is not a mapping with a path"),
         ({**PLC, "disks": "/x"}, "realtime_guests: plc1: disks '/x' must be of type list"),
         ({**PLC, "vcpus": "4", "disks": [1]}, r"realtime_guests: plc1: disks\[0\]: 1 is not a mapping with a path"),
         ({**PLC, "memory_mib": float("inf")}, "realtime_guests: plc1: memory_mib inf must be of type int"),
         ({**PLC, "vcpus": float("nan")}, "realtime_guests: plc1: vcpus nan must be of type int"),
         ({**PLC, "disks": [{"size_gib": float("inf")}]}, r"realtime_guests: plc1: disks\[0\]: size_gib inf must be of type int"),
-        ({**PLC, "cloud_init": {"userdata": {}}}, "realtime_guests: plc1: cloud_init: unknown key userdata, did you mean user_data?"),
+        (
+            {**PLC, "cloud_init": {"userdata": {}}},
+            "realtime_guests: plc1: cloud_init: unknown key userdata, did you mean user_data?",
+        ),
         ({**PLC, "xml": {"passwd": "x"}}, r"realtime_guests: plc1: xml cannot be read: "),
         # 52:54:00:12:34:56 without quotes is a number in base 60
         (
@@ -82,7 +88,11 @@ def test_all_wrong_guests_are_refused_at_once():
 
 @pytest.mark.parametrize(
     ("given", "key", "value"),
-    [({"memory_mib": "2048", "disks": ['{"path": "/a", "read_only": "no"}']}, "memory_mib", 2048), ({"agent": "yes"}, "agent", True), ({"description": 5}, "description", "5")],
+    [
+        ({"memory_mib": "2048", "disks": ['{"path": "/a", "read_only": "no"}']}, "memory_mib", 2048),
+        ({"agent": "yes"}, "agent", True),
+        ({"description": 5}, "description", "5"),
+    ],
 )
 def test_what_ansible_converts_for_the_module_is_converted(given, key, value):
     found = read({**PLC, **given})

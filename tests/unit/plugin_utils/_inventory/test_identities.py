@@ -17,7 +17,9 @@ CONTROL = Network("control", "br-control")
 
 
 def guest(name, *macs, state="running", uuid=None, adopt=False):
-    return SimpleNamespace(name=name, state=state, uuid=uuid, adopt=adopt, networks=tuple(Attachment(CONTROL, mac, 1) for mac in macs))
+    return SimpleNamespace(
+        name=name, state=state, uuid=uuid, adopt=adopt, networks=tuple(Attachment(CONTROL, mac, 1) for mac in macs)
+    )
 
 
 def clashes(*owners):

@@ -106,7 +106,9 @@ def test_a_secret_is_hidden_however_a_message_writes_it(secret):
 
 @pytest.mark.usefixtures("vault")
 def test_a_short_secret_is_hidden_where_it_is_a_word():
-    assert worked(x=vaulted("1")).hide("realtime_guests[1]: vcpus '1' is 10") == "realtime_guests[********]: vcpus '********' is 10"
+    assert (
+        worked(x=vaulted("1")).hide("realtime_guests[1]: vcpus '1' is 10") == "realtime_guests[********]: vcpus '********' is 10"
+    )
 
 
 MADE = ["{{ vault_x }}", "{{ vault_x | b64encode }} x", "{{ vault_x[:6] }}", "{{ other | upper }}", "{{ hostvars.h2.vault_x }}"]
@@ -130,7 +132,9 @@ def test_a_refusal_of_a_key_with_a_vault_shows_no_part_of_its_value(text):
         )
         assert "sword" not in found.hide("realtime_guests[0]: machine 'sword' is none")
         whole = next(iter(found._vaulted["plc1", "machine"]))
-        assert found.hide(f"realtime_guests: plc1: machine {whole!r} is none") == "realtime_guests: plc1: machine '********' is none"
+        assert (
+            found.hide(f"realtime_guests: plc1: machine {whole!r} is none") == "realtime_guests: plc1: machine '********' is none"
+        )
         assert "a vault is involved" in found.hide(f"realtime_guests: plc1: machine {whole!r} begins with {whole[:4]}")
         for shown in (
             "realtime_guests: plc1: numa 'x' is not one of strict, spread",
