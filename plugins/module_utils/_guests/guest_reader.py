@@ -74,8 +74,10 @@ def path_fault(path: str, kind: str) -> str:
     """Return what is wrong with the path of a file or folder, as what follows its key; an empty text for a sound one."""
     if not path.startswith("/") or path.startswith("//") or path != posixpath.normpath(path) or path == "/":
         return f"{path!r} must be the absolute path of {kind}, without . and .. and without / at its end"
-    if len(path) > MAX_PATH or CONTROL.search(path):
-        return f"has {len(path)} characters, or control characters; at most {MAX_PATH} are accepted, and none of these"
+    if CONTROL.search(path):
+        return "holds a control character, which XML cannot carry"
+    if len(path) > MAX_PATH:
+        return f"has {len(path)} characters; at most {MAX_PATH} are accepted"
     for name in path.split("/"):
         if (size := len(name.encode(errors="replace"))) > _NAME_BYTES:
             return f"holds the name {name[:20]}..., which has {size} bytes; file systems take at most {_NAME_BYTES}, so give it a shorter one"

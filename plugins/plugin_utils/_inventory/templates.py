@@ -21,7 +21,7 @@ _STARTS = ("{{", "{%", "{#")
 _REACHES = {"hostvars", "vars", "lookup", "query", "q", "unvault"}
 _VARIABLE = re.compile(r"\s*\{\{\s*(\w+)\s*\}\}\s*")
 #: How a refusal begins: with the item of a list, by name or number, and its key.
-_PLACE = re.compile(r"realtime_(?:guests|networks)(?:: (?P<name>[^\s:]+)|\[\d+\]): (?P<key>[a-z_]+)")
+_PLACE = re.compile(r"realtime_(?:guests|networks)(?:: (?P<name>[^\s:]+)|(?P<number>\[\d+\])): (?P<key>[a-z_]+)")
 #: Their refusals quote no value.
 _QUOTE_NOTHING = {"cloud_init", "xml"}
 #: Shorter secrets are parts of common words, and hidden where they are words of their own.
@@ -47,16 +47,16 @@ class Worked:
         self._templar = templar  # made where a host needs one
         self._variables = variables
         self._secrets: set[str] = set()
-        self._vaulted: dict[tuple[str, str], set[str]] = {}  # by name and key: what was made with a vault
+        self._vaulted: dict[tuple[str, str], set[str]] = {}  # by name or number of an item, and key: what was made with a vault
         self._involved_names: dict[str, bool] = {}
 
     def value(self, raw: Any) -> Any:
         """Return a value; a list item by item, so that one template hides only its own item."""
         if isinstance(raw, (list, tuple)):
-            return raw if is_plain(raw) else [self._item(item) for item in raw]
+            return raw if is_plain(raw) else [self._item(item, number) for number, item in enumerate(raw)]
         return self._item(raw)
 
-    def _item(self, raw: Any) -> Any:
+    def _item(self, raw: Any, number: int = 0) -> Any:
         if is_plain(raw):
             return raw
         try:
@@ -66,7 +66,7 @@ class Worked:
         except (AnsibleError, RecursionError):
             return Later(raw)
         self._secrets.update(_secrets(found))
-        self._note(raw, found)
+        self._note(raw, found, number)
         return found
 
     def hide(self, text: str) -> str:
@@ -77,29 +77,24 @@ class Worked:
         secrets = self._secrets.union(_secrets(self._variables))
         hidden = _without(text, secrets)
         place = _PLACE.match(text)
-        made = self._made(place["name"], place["key"]) if place else None
-        if place is None or made is None or ": unknown key " in text:
+        made = self._vaulted.get((place["name"] or place["number"], place["key"])) if place else None
+        if place is None or made is None or place["key"] in _QUOTE_NOTHING or ": unknown key " in text:
             return hidden
         reason = _without(text[place.end() :], secrets)
         if HIDDEN in reason and not _holds_part(reason, made):
             return hidden
         return (
-            f"{_without(place[0], secrets)} is refused; a vault is involved in its value, so the reason, which may quote it, is not shown. Compare it with "
+            f"{_without(place[0], secrets)} is refused; a vault may be involved in its value, so the reason, which may quote it, is not shown. Compare it with "
             "what the documentation of realtime_guests and realtime_networks says of this key"
         )
 
-    def _made(self, name: str | None, key: str) -> set[str] | None:
-        """Return the texts that were made with a vault for a key, None where none has a part in it."""
-        found = [texts for (item, known), texts in self._vaulted.items() if known == key and name in (None, item)]
-        return set().union(*found) if found and key not in _QUOTE_NOTHING else None
-
-    def _note(self, raw: Any, found: Any) -> None:
+    def _note(self, raw: Any, found: Any, number: int) -> None:
         """Remember in which keys of an item, or of a list of items, a vault is involved, and what became of it."""
         raw = self._behind(raw)
         if isinstance(found, (list, tuple)):
             same = isinstance(raw, (list, tuple)) and len(raw) == len(found)
-            for before, after in zip(raw if same else [raw] * len(found), found):
-                self._note(before, after)
+            for at, after in enumerate(found):
+                self._note(raw[at] if same else raw, after, at)
         if not isinstance(found, dict):
             return
         if isinstance(raw, dict):
@@ -109,7 +104,8 @@ class Worked:
             keys = keys or ({*found} if self._involves(raw) else set())
         for key in keys & found.keys():
             texts = set(self._made_of(raw[key] if isinstance(raw, dict) else raw, found[key]))
-            self._vaulted.setdefault((str(found.get("name")), str(key)), set()).update(texts)
+            for place in (str(found.get("name")), f"[{number}]"):
+                self._vaulted.setdefault((place, str(key)), set()).update(texts)
             self._secrets.update(texts)
 
     def _behind(self, raw: Any) -> Any:
