@@ -262,7 +262,8 @@ options:
           network_config:
             description:
               - A mapping or YAML with C(version) 2 (netplan) or 1. Without it, cloud-init asks for an address by DHCP on one interface.
-              - In a mapping of version 2, C(network) in C(match) names a network of the guest and stands for the MAC of its interface there.
+              - In a mapping of version 2, C(network) in C(match) below C(ethernets) names a network of the guest and stands for the MAC of its
+                interface there. In a text it is refused.
             type: raw
       networks:
         description: The networks it is attached to.

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
+from unicodedata import category, east_asian_width
 
 from ._cpus.answers import plain
 from ._cpus.cpulist import format_cpulist
@@ -23,26 +24,45 @@ _GAP, _LEAST = 2, 5
 _COLUMNS = 4
 
 
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a sign of Chinese, Japanese or Korean, none for a mark on another."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(sign: str) -> int:
+    return 0 if category(sign) in ("Mn", "Me") else 2 if east_asian_width(sign) in "WF" else 1
+
+
+def _cut(text: str, width: int) -> tuple[str, str]:
+    """Return the beginning of a text that fits, at least one sign, and the rest."""
+    used = 0
+    for at, sign in enumerate(text):
+        used += _columns(sign)
+        if used > width and at:
+            return text[:at], text[at:]
+    return text, ""
+
+
 def wrapped(text: str, width: int) -> list[str]:
     """Return the lines of a text: broken after a space, comma, semicolon or slash, and inside a word only if it is wider than a line."""
     lines, line = [], ""
     for word in re.split(r"(?<=[\s,;/])", text):
-        if line and len(line) + len(word.rstrip()) > width:
+        if line and columns(line) + columns(word.rstrip()) > width:
             lines.append(line.rstrip())
             line = ""
         line += word
-        while len(line.rstrip()) > width:
-            lines.append(line[:width])
-            line = line[width:]
+        while columns(line.rstrip()) > width:
+            part, line = _cut(line, width)
+            lines.append(part)
     return [*lines, line.rstrip()] if line.strip() or not lines else lines
 
 
 def paragraph(text: str, first: str = "", rest: str = "  ") -> list[str]:
     """Return a text from outside as lines that fit: printable, the first one after ``first``, the others after ``rest``."""
     shown = plain(text, MOST_WORDS)
-    if len(first) + len(shown) <= WIDTH:
+    if columns(first) + columns(shown) <= WIDTH:
         return [f"{first}{shown}".rstrip()]
-    lines = wrapped(shown, WIDTH - max(len(first), len(rest)))
+    lines = wrapped(shown, WIDTH - max(columns(first), columns(rest)))
     return [f"{rest if number else first}{line}".rstrip() for number, line in enumerate(lines)]
 
 
@@ -52,7 +72,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str
     The table fits ``WIDTH``: the widest columns are narrowed, and their cells have several lines.
     """
     cells = [[plain(cell, MOST_WORDS) for cell in row] for row in [header, *rows[:MOST_ROWS]]]
-    widths = _fitted([max(len(row[column]) for row in cells) for column in range(len(header))])
+    widths = _fitted([max(columns(row[column]) for row in cells) for column in range(len(header))])
     lines = [_row(row, widths) for row in cells]
     more = [f"... and {len(rows) - MOST_ROWS} more"] if len(rows) > MOST_ROWS else []
     rule = (" " * _GAP).join("-" * width for width in widths)
@@ -74,11 +94,11 @@ def _fitted(widths: list[int]) -> list[int]:
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    columns = [wrapped(cell, width) for cell, width in zip(cells, widths)]
+    parted = [wrapped(cell, width) for cell, width in zip(cells, widths)]
     gap = " " * _GAP
     return [
-        gap.join(part.ljust(width) for part, width in zip(parts, widths)).rstrip()
-        for parts in zip_longest(*columns, fillvalue="")
+        gap.join(part + " " * (width - columns(part)) for part, width in zip(parts, widths)).rstrip()
+        for parts in zip_longest(*parted, fillvalue="")
     ]
 
 
@@ -107,8 +127,8 @@ def plan_table(partition: Partition, topology: Topology) -> list[str]:
         f"{len(nodes)} NUMA node{'s' if len(nodes) > 1 else ''}, "
         f"{topology.threads_per_core} thread{'s' if topology.threads_per_core > 1 else ''} per core"
     )
-    columns = ["CPUs by NUMA node"] if wide else [f"node {node}" for node in nodes]
-    lines = [size, *text_table(["set", "CPUs", *columns, "who runs there"], rows)]
+    by_nodes = ["CPUs by NUMA node"] if wide else [f"node {node}" for node in nodes]
+    lines = [size, *text_table(["set", "CPUs", *by_nodes, "who runs there"], rows)]
     if topology.offline:
         lines.append(f"offline, not used: {format_cpulist(topology.offline)}")
     return lines + [line for warning in partition.warnings for line in paragraph(f"note: {warning}")]

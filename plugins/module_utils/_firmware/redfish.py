@@ -62,8 +62,8 @@ class Redfish(Connection):
             raise RedfishError(f"{self.who()} has no Bios for system {last(path)}; its Redfish does not serve BIOS settings")
         bios = self.get(place).body
         flat = is_flat(bios)
-        current = attributes_of(bios, flat=flat)
-        if not current:
+        current = attributes_of(bios, flat=flat, damaged=True)
+        if not any(value is not None for value in current.values()):
             raise RedfishError(
                 f"{self.who()} serves no BIOS attributes at {shown(place)}; power the system on once, so that the BIOS reports them"
             )

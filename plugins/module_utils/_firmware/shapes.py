@@ -14,7 +14,20 @@ from .odata import link, listed
 from .registry import Value, is_true
 
 #: What iLO 4 has beside its attributes.
-_NOT_ATTRIBUTES = {"Id", "Name", "Description", "Type", "Modified", "AttributeRegistry", "BaseConfig", "SettingsResult"}
+_NOT_ATTRIBUTES = {
+    "Actions",
+    "Links",
+    "Oem",
+    "links",
+    "Id",
+    "Name",
+    "Description",
+    "Type",
+    "Modified",
+    "AttributeRegistry",
+    "BaseConfig",
+    "SettingsResult",
+}
 #: Where pending settings are if the BIOS does not say it.
 USUAL_SETTINGS = ("Settings", "SD")
 #: Manufacturers whose BMCs can refuse all settings, in lower case.
@@ -48,13 +61,22 @@ def is_flat(bios: Mapping[str, Any]) -> bool:
     return "Attributes" not in bios and "HpBios." in kind
 
 
-def attributes_of(document: Mapping[str, Any], *, flat: bool) -> dict[str, Value]:
-    """Return attributes whose values are text, whole numbers or truths; others cannot be compared or set."""
+def attributes_of(document: Mapping[str, Any], *, flat: bool, damaged: bool = False) -> dict[str, Value]:
+    """Return attributes whose values are text, whole numbers or truths; others cannot be compared or set.
+
+    ``damaged``: these too, without a value. An attribute that is there is not absent: no machine complies with a wanted one by such an answer.
+    """
     found = document if flat else document.get("Attributes")
     if not isinstance(found, Mapping):
         return {}
-    kept = {name: value for name, value in found.items() if value is None or isinstance(value, (str, int))}
+    kept = {
+        name: value if isinstance(value, (str, int)) else None for name, value in found.items() if damaged or _is_value(value)
+    }
     return {name: value for name, value in kept.items() if not flat or _is_attribute(name)}
+
+
+def _is_value(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int))
 
 
 def _is_attribute(name: str) -> bool:

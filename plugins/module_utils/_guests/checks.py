@@ -12,14 +12,15 @@ from .._host.kernel import read_machine
 from .domain_xml import describe, is_ours
 from .fragment import fragment_macs
 from .guest import Guest, GuestError
+from .guest_list import derive_uuid
 from .libvirt import Domain
 from .plan import GuestPlan
 from .programs import SWTPM
 
 
-def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> None:
-    """Refuse to take over foreign domains, and names or addresses that other domains have."""
-    macs = _other_macs(guests, domains)
+def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain], site: str = "") -> None:
+    """Refuse to take over foreign domains, and names, UUIDs or addresses that other domains have; ``site``: of the inventory."""
+    macs, uuids = _other_macs(guests, domains), _uuids_that_stay(guests, domains)
     for guest in guests:
         domain = domains.get(guest.name)
         if domain is not None and not is_ours(domain.tree) and not guest.adopt:
@@ -38,8 +39,14 @@ def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> Non
                 f"realtime_guests: {guest.name}: a transient domain of this name runs; "
                 "define it (virsh define) or shut it down first"
             )
-        own = [] if guest.state == "absent" else [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
-        for mac in own:
+        own = derive_uuid(site, guest.name) if guest.uuid is None else guest.uuid
+        if domain is None and guest.state != "absent" and own in uuids:
+            raise GuestError(
+                f"realtime_guests: {guest.name}: uuid {own} is that of domain {uuids[own]}, which is on this node; give the guest another uuid, or the "
+                "name of this domain and adopt: true where they are one"
+            )
+        addresses = [] if guest.state == "absent" else [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
+        for mac in addresses:
             if mac in macs:
                 raise GuestError(f"realtime_guests: {guest.name}: MAC {mac} is used by domain {macs[mac]}")
 
@@ -52,6 +59,13 @@ def _other_macs(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[
         if name not in listed
         for mac in domain.tree.findall("devices/interface/mac")
     }
+
+
+def _uuids_that_stay(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[str, str]:
+    """Return the UUIDs of the domains that this run does not remove."""
+    gone = {guest.name for guest in guests if guest.state == "absent"}
+    found = {(domain.tree.findtext("uuid") or "").strip().lower(): name for name, domain in domains.items() if name not in gone}
+    return {uuid: name for uuid, name in found.items() if uuid}
 
 
 def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[str]) -> None:

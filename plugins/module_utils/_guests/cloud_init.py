@@ -33,8 +33,16 @@ HEADERS = (
 MAX_TEXT = 1 << 18
 #: What JSON may hold as it is and YAML may not (YAML 1.1, "Character Set").
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_INSTANCE = re.compile(r"""^\s*["']?instance-id["']?\s*:""", re.MULTILINE)
-_VERSION = re.compile(r"""\bversion["']?\s*:""")
+#: Of YAML: comments, a key on a line of its own, and a version in braces.
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
+_KEY = re.compile(r"""([ \t]*)["']?([\w-]+)["']?[ \t]*:(?:[ \t]+(.*))?$""")
+_VERSION = re.compile(r"""[{,]\s*["']?version["']?\s*:\s*([^\s,}]*)""")
+#: How YAML writes nothing.
+_EMPTY = ("", "~", "null", "Null", "NULL", "''", '""', "|", ">", "{}", "[]")
+_VERSIONS = (1, 2)
+#: ``match: {network: NAME}``, in braces or on lines of its own.
+_IN_BRACES = re.compile(r"""(?<![\w-])["']?match["']?\s*:\s*\{[^{}]*?(?<![\w-])["']?network["']?\s*:""")
+_BLOCK = re.compile(r"""^([ \t]*)["']?match["']?[ \t]*:[ \t]*\n((?:\1[ \t]+\S[^\n]*(?:\n|$))+)""", re.MULTILINE)
 
 
 def read_cloud_init(read: Reader) -> CloudInit | None:
@@ -53,10 +61,17 @@ def read_cloud_init(read: Reader) -> CloudInit | None:
             f"{where}: user_data does not begin as cloud-init knows it; the first line must be #cloud-config (or #!, #include, ... for other kinds), "
             "or give a mapping"
         )
-    if isinstance(meta, str) and not _INSTANCE.search(meta):
-        raise GuestError(
-            f"{where}: meta_data has no instance-id, without which cloud-init takes no seed; add it, or give a mapping"
-        )
+    if isinstance(meta, str):
+        instance = _keys(meta).get("instance-id", "").strip()
+        if instance in _EMPTY or instance.startswith(("{", "[")):
+            raise GuestError(
+                f"{where}: meta_data has no instance-id, without which cloud-init takes no seed; add it at the beginning of a line, with its text "
+                "behind it, or give a mapping"
+            )
+    elif meta is not None:
+        given_id = meta.get("instance-id")
+        if given_id is not None and (isinstance(given_id, (bool, Mapping, list)) or not str(given_id).strip()):
+            raise GuestError(f"{where}: meta_data: instance-id must be a text; give one, or leave it out for the guest's UUID")
     if network is not None:
         _check_version(network, f"{where}: network_config")
     return CloudInit(user, meta, network)
@@ -94,14 +109,52 @@ def _content(given: Any, where: str) -> str | dict[str, Any]:
 
 def _check_version(network: str | Mapping[str, Any], where: str) -> None:
     if isinstance(network, str):
-        known = bool(_VERSION.search(network))
+        known = _version_of(network) in map(str, _VERSIONS)
     else:
         below = network.get("network", network)
-        known = isinstance(below, Mapping) and below.get("version") in (1, 2)
+        version = below.get("version") if isinstance(below, Mapping) else None
+        known = isinstance(version, int) and not isinstance(version, bool) and version in _VERSIONS
     if not known:
         raise GuestError(
-            f"{where} has no version, without which cloud-init does not know its form; give version: 2 (netplan's), or 1"
+            f"{where} has no version, without which cloud-init does not know its form; give version: 2 (netplan's), or 1, as a number"
         )
+    if isinstance(network, str) and _matches_network(_COMMENT.sub("", network)):
+        raise GuestError(
+            f"{where} is a text with a network in match, of which the MAC is worked out in a mapping alone; give it as a mapping (without the | behind "
+            "network_config), or match by macaddress or name"
+        )
+
+
+def _matches_network(text: str) -> bool:
+    return bool(_IN_BRACES.search(text)) or any("network" in _keys(block[2]) for block in _BLOCK.finditer(text))
+
+
+def _version_of(text: str) -> str:
+    """Return the version that a text of YAML gives, at its top or below ``network``; an empty text where there is none."""
+    keys = _keys(text)
+    if "version" in keys:
+        return keys["version"].strip()
+    below = keys.get("network")
+    if below is None or below.lstrip().startswith("{"):
+        found = _VERSION.search(below or _COMMENT.sub("", text)) if below or text.lstrip().startswith("{") else None
+        return found[1] if found else ""
+    return _keys(below).get("version", "").strip()
+
+
+def _keys(text: str) -> dict[str, str]:
+    """Return the keys at the top of a text of YAML; each has what follows it, on its line and on those further in."""
+    found: dict[str, str] = {}
+    indent, last = None, ""
+    for line in _COMMENT.sub("", text).splitlines():
+        key = _KEY.match(line)
+        if not line.strip() or line.startswith(("---", "%")):
+            continue
+        if key and indent in (None, key[1]):
+            indent, last = key[1], key[2]
+            found[last] = key[3] or ""
+        elif last:
+            found[last] += f"\n{line}"
+    return found
 
 
 # -- networks by name ------------------------------------------------------------------------------
@@ -131,8 +184,23 @@ def _network_config(guest: Guest) -> str | Mapping[str, Any] | None:
         return {**{key: item for key, item in match.items() if key != "network"}, "macaddress": mac}
 
     if isinstance(given.get("network"), Mapping):
-        return {**given, "network": _with_macs(given["network"], named)}
-    return _with_macs(given, named)
+        found: Mapping[str, Any] = {**given, "network": _with_macs(given["network"], named)}
+    else:
+        found = _with_macs(given, named)
+    if _names_network(found):
+        raise GuestError(
+            f"realtime_guests: {guest.name}: cloud_init: network_config: match names a network outside ethernets, where its MAC is not worked out; "
+            "move the interface to ethernets (version: 2), or match by macaddress or name"
+        )
+    return found
+
+
+def _names_network(value: Any) -> bool:
+    """Whether a ``match`` with a network is left anywhere."""
+    if isinstance(value, Mapping):
+        match = value.get("match")
+        return (isinstance(match, Mapping) and "network" in match) or any(map(_names_network, value.values()))
+    return isinstance(value, list) and any(map(_names_network, value))
 
 
 def _with_macs(config: Mapping[str, Any], named: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Mapping[str, Any]:

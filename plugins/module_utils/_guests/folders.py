@@ -15,6 +15,7 @@ from .guest import GuestError
 #: The users that QEMU runs as (Debian and Ubuntu, RHEL family); libvirt gives a running guest's images to them.
 QEMU_USERS = ("libvirt-qemu", "qemu")
 _LINKS = 40
+_SHOWN = 200  # characters of a path in a message
 
 
 def open_folder(host: Host, path: str, where: str, *, guarded: bool = False) -> tuple[int, str]:
@@ -54,6 +55,12 @@ def open_folder(host: Host, path: str, where: str, *, guarded: bool = False) -> 
     except NotADirectoryError:
         os.close(handle)
         raise FileNotFoundError(path) from None
+    except FileNotFoundError:
+        os.close(handle)
+        raise
+    except OSError as error:
+        os.close(handle)
+        raise _refused(where, path, error) from None
     except BaseException:
         os.close(handle)
         raise
@@ -69,6 +76,8 @@ def stat_guarded(host: Host, path: str, where: str) -> tuple[os.stat_result, os.
         return os.fstat(folder), os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return os.fstat(folder), None
+    except OSError as error:
+        raise _refused(where, path, error) from None
     finally:
         os.close(folder)
 
@@ -91,9 +100,19 @@ def resolve_guarded(host: Host, path: str, where: str) -> tuple[str, os.stat_res
                     f"{where}, since it is a link of {owner_name(info.st_uid)}, who can change it; give the path of the file itself"
                 )
             path = posixpath.join(real or "/", os.readlink(name, dir_fd=folder))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _refused(where, path, error) from None
         finally:
             os.close(folder)
     raise GuestError(f"{where}, since its links lead round in a circle")
+
+
+def _refused(where: str, path: str, error: OSError) -> GuestError:
+    return GuestError(
+        f"{where}, since {path if len(path) < _SHOWN else f'{path[:_SHOWN]}...'} cannot be looked at ({error.strerror}); give another path, or repair it"
+    )
 
 
 def _parts(path: str) -> list[str]:

@@ -111,6 +111,11 @@ def derive_uuid(site: str, guest: str) -> str:
     return str(uuid.uuid5(_UUIDS, f"{site}/{guest}"))
 
 
+def uuid_of(guest: Guest, site: str) -> str:
+    """Return the UUID that a guest has or will have, an empty text where only its domain tells: an adopted one keeps its own."""
+    return guest.uuid or ("" if guest.adopt else derive_uuid(site, guest.name))
+
+
 def parse_guests(
     items: Sequence[Mapping[str, Any]],
     networks: Mapping[str, Network],
@@ -131,7 +136,7 @@ def parse_guests(
         if not isinstance(item, Mapping):
             raise GuestError(f"realtime_guests[{number}]: {item!r} is not a mapping with at least a name")
         guests.append(_parse(item, f"realtime_guests[{number}]", networks, site, priority_limit, image_folder))
-    _check_unique(guests)
+    _check_unique(guests, site)
     return guests
 
 
@@ -404,7 +409,7 @@ def _queue_size(given: Reader, key: str, network: Network) -> int | None:
     return size
 
 
-def _check_unique(guests: Sequence[Guest]) -> None:
+def _check_unique(guests: Sequence[Guest], site: str) -> None:
     """Refuse two guests with the same name, UUID, MAC, or disk that one of them writes."""
     names: set[str] = set()
     uuids: dict[str, str] = {}
@@ -415,11 +420,12 @@ def _check_unique(guests: Sequence[Guest]) -> None:
         names.add(guest.name)
         if guest.state == "absent":
             continue
-        if guest.uuid and uuids.setdefault(guest.uuid, guest.name) != guest.name:
-            raise GuestError(f"realtime_guests: {guest.name} and {uuids[guest.uuid]} have the same uuid {guest.uuid}")
-        own = [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
-        for mac in own:
+        own = uuid_of(guest, site)
+        if own and uuids.setdefault(own, guest.name) != guest.name:
+            raise GuestError(f"realtime_guests: {guest.name} and {uuids[own]} have the same uuid {own}")
+        addresses = [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
+        for mac in addresses:
             other = macs.setdefault(mac, guest.name)
-            if other != guest.name or own.count(mac) > 1:
+            if other != guest.name or addresses.count(mac) > 1:
                 raise GuestError(f"realtime_guests: {guest.name} and {other} have the same MAC {mac}")
     check_shared_disks(guests)

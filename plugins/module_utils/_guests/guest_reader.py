@@ -10,6 +10,9 @@ from typing import Any
 from .._cpus.suggest import unknown_keys
 from .guest import CONTROL, MAX_PATH, GuestError
 
+#: Passwords may be in it.
+_UNQUOTED = ("xml",)
+
 
 class Reader:
     """Typed look-ups in one guest's mapping; None counts as not given."""
@@ -23,7 +26,8 @@ class Reader:
         for key, value in self._items.items():
             if not isinstance(value, keys[key]) or (isinstance(value, bool) and bool not in keys[key]):
                 wanted = " or ".join(kind.__name__ for kind in keys[key])
-                raise GuestError(f"{where}: {key} {value!r} must be of type {wanted}")
+                shown = "" if key in _UNQUOTED else f"{value!r} "
+                raise GuestError(f"{where}: {key} {shown}must be of type {wanted}")
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._items.get(key, default)
@@ -57,8 +61,24 @@ class Reader:
 
     def path(self, key: str) -> str:
         path = self.text(key, most=MAX_PATH)
-        if not path.startswith("/") or path.startswith("//") or path != posixpath.normpath(path) or path == "/":
-            raise GuestError(
-                f"{self.where}: {key} {path!r} must be the absolute path of a file or block device, without . and .."
-            )
+        if wrong := path_fault(path, "a file or block device"):
+            raise GuestError(f"{self.where}: {key} {wrong}")
         return path
+
+
+#: Of each name in a path (Linux, NAME_MAX).
+_NAME_BYTES = 255
+
+
+def path_fault(path: str, kind: str) -> str:
+    """Return what is wrong with the path of a file or folder, as what follows its key; an empty text for a sound one."""
+    if not path.startswith("/") or path.startswith("//") or path != posixpath.normpath(path) or path == "/":
+        return f"{path!r} must be the absolute path of {kind}, without . and .. and without / at its end"
+    if CONTROL.search(path):
+        return "holds a control character, which XML cannot carry"
+    if len(path) > MAX_PATH:
+        return f"has {len(path)} characters; at most {MAX_PATH} are accepted"
+    for name in path.split("/"):
+        if (size := len(name.encode(errors="replace"))) > _NAME_BYTES:
+            return f"holds the name {name[:20]}..., which has {size} bytes; file systems take at most {_NAME_BYTES}, so give it a shorter one"
+    return ""

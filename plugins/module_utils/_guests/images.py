@@ -63,6 +63,8 @@ def identify(host: Host, path: str, guest: str) -> Identity | None:
         info = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise GuestError(f"{where}, since it cannot be looked at ({error.strerror})") from None
     finally:
         os.close(folder)
     if not stat.S_ISREG(info.st_mode):

@@ -89,7 +89,7 @@ _GUESTS = {
     "hyperv": {"type": "bool"},
     "clock": _text("utc", "localtime"),
     "on_crash": _text("destroy", "restart", "preserve"),
-    "xml": {"type": "str"},
+    "xml": {"type": "str", "no_log": True},  # passwords of consoles may be in it
     "autostart": {"type": "bool"},
     "owner": _text(default=""),
     "project": _text(default=""),

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from .._guests.domain_xml import describe, is_ours
 from .._guests.found import as_found, with_sizes
 from .._guests.guest import IMAGE_FOLDER, Guest, GuestError
 from .._guests.guest_list import parse_guests
+from .._guests.guest_reader import path_fault
 from .._guests.known_disks import with_known_disks
 from .._guests.kvm import check_slices
 from .._guests.libvirt import Connection, Domain, NoConnection, PoolError
@@ -68,7 +68,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     guests = [as_found(guest, trees.get(guest.name)) for guest in with_sizes(guests, existing)]
     guests = with_paths(guests, trees, partial(_pool_folder, connection))
     guests = [with_known_disks(guest, trees.get(guest.name)) for guest in guests]
-    check_domains(guests, domains)
+    check_domains(guests, domains, parameters["site"])
     listed = [guest.name for guest in guests if guest.state != "absent"]
     gone = {guest.name for guest in guests} - set(listed)
     check_slices(host, partition, [trees[name] for name in listed if name in trees])
@@ -124,10 +124,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
 
 def _image_folder(parameters: Mapping[str, Any]) -> str:
     folder = str(parameters.get("image_folder") or IMAGE_FOLDER)
-    if not folder.startswith("/") or folder.startswith("//") or posixpath.normpath(folder) != folder or folder == "/":
-        raise GuestError(
-            f"rt_guest_image_folder: {folder!r} must be the absolute path of a folder, without . and .. and / at its end"
-        )
+    if wrong := path_fault(folder, "a folder"):
+        raise GuestError(f"rt_guest_image_folder: {wrong}")
     return folder
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_reader import path_fault
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 from .guests import HostGuests, Later, read_host
@@ -76,7 +77,7 @@ class Check:
             for text in found.refusals if asked else ():
                 self.refusals.add(host, self._worker(host).hide(text))
             for told, text in identities.clashes(Owner(host, found.guests, self._site(host), asked)):
-                self.refusals.add(told, text)
+                self.refusals.add(told, self._worker(host).hide(self._worker(told).hide(text)))
 
     def warnings(self) -> list[str]:
         """Return what the check could not do."""
@@ -133,10 +134,15 @@ class Check:
         limit = self._value(host, "realtime_priority_limit", 1)
         try:
             limit = int(limit)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             limit = _ANY_PRIORITY  # not known yet, or refused for itself
         folder = self._value(host, "rt_guest_image_folder", IMAGE_FOLDER)
-        folder = folder if isinstance(folder, str) and folder.startswith("/") else IMAGE_FOLDER  # the role refuses it
+        wrong = path_fault(folder, "a folder") if isinstance(folder, str) and folder else ""
+        if wrong and host in self._hosts:
+            self.refusals.add(host, self._worker(host).hide(f"rt_guest_image_folder: {wrong}"))
+        folder = (
+            folder if isinstance(folder, str) and folder and not wrong else IMAGE_FOLDER
+        )  # not known yet, or refused for itself
         return read_host(networks, guests, site=self._site(host), priority_limit=limit, image_folder=folder)
 
     def _site(self, host: str) -> str:

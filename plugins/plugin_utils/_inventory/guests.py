@@ -16,6 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER, Guest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import KEYS, parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import Network, parse_networks
+from ansible_collections.realtime.kvm.plugins.module_utils._module._converted import converted
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 
 from .._seeds import seed_faults
@@ -95,14 +96,13 @@ def _read(item: Any, rules: _Rules) -> tuple[Any, str]:
     except RefusalError as error:
         if not isinstance(item, Mapping):
             return None, str(error)
-        checked = ArgumentSpecValidator(GUESTS["guests"]["options"]).validate(item)
+        item = converted(item, GUESTS["guests"]["options"])
         try:
-            rules.parse([checked.validated_parameters])
+            rules.parse([item])
         except RefusalError as second:
             return None, str(second)
-        if checked.error_messages:
-            return None, f"{_where(item, 0)} {in_few_words('', checked.error_messages[0])}"
-        return checked.validated_parameters, ""
+        errors = ArgumentSpecValidator(GUESTS["guests"]["options"]).validate(item).error_messages
+        return (None, f"{_where(item, 0)} {in_few_words('', errors[0])}") if errors else (item, "")
     return item, ""
 
 
@@ -133,15 +133,12 @@ def _networks(value: Any) -> tuple[Mapping[str, Network] | None, list[str]]:
 
 
 def _read_network(item: Any) -> tuple[Any, str]:
-    converted = item
-    if isinstance(item, Mapping):
-        checked = ArgumentSpecValidator(GUESTS["networks"]["options"]).validate(item)
-        converted = checked.validated_parameters
+    item = converted(item, GUESTS["networks"]["options"])
     try:
-        parse_networks([converted])
+        parse_networks([item])
     except RefusalError as error:
         return None, str(error)
-    return converted, ""
+    return item, ""
 
 
 def _no_list(name: str, value: Any) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Guest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import uuid_of
 
 try:
     from netaddr import EUI
@@ -53,7 +54,7 @@ class Identities:
             if named[0] is not owner:
                 yield from _told(named, me, _ONE_NAME)
                 continue
-            for what, key, shown in _identities(guest):
+            for what, key, shown in _identities(guest, owner.site):
                 other = self._owners.setdefault(key, me)
                 if other[0] is not owner:
                     yield from _told(other, me, f"{what} {shown} is also that of {{guest}} on {{host}}")
@@ -72,9 +73,9 @@ def _told(first: tuple[Owner, str], second: tuple[Owner, str], text: str) -> Ite
         yield host.host, f"realtime_guests: {guest}: {text.format(host=other.host, guest=of_other)}"
 
 
-def _identities(guest: Guest) -> Iterator[tuple[str, Any, str]]:
+def _identities(guest: Guest, site: str) -> Iterator[tuple[str, Any, str]]:
     """Yield kind, key and text of what only this guest may have."""
-    if guest.uuid:
-        yield "uuid", guest.uuid.lower(), guest.uuid
+    if own := uuid_of(guest, site):
+        yield "uuid", own.lower(), own if guest.uuid else f"{own}, derived from its name,"
     for attachment in guest.networks:
         yield "MAC", int(EUI(attachment.mac)), attachment.mac

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
-from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import BEFORE_TEXT, few, natural
 
 #: Of one run; whoever mends these is told the rest by the next.
 MOST = 40
@@ -42,5 +42,4 @@ class Refusals:
 
 def named(hosts: Sequence[str]) -> str:
     """Return a few names, and how many more there are."""
-    more = len(hosts) - _MOST_HOSTS
-    return ", ".join(hosts[:_MOST_HOSTS]) + (f" and {more} more" if more > 0 else "")
+    return few(hosts, BEFORE_TEXT, _MOST_HOSTS)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -20,6 +21,11 @@ from .known import COUNTS, EMPTY_IS_DEFAULT, INTERNAL_ROLES, Known
 
 #: A prefix that is misspelt itself: the whole name must be nearly the same, since names of other programs are checked too.
 _NEARLY = 0.9
+#: A class of Python in a message of Ansible's; those of tagged values hold the name of the type.
+_CLASS = re.compile(r"<class '(?:\w+\.)*_?(?:AnsibleTagged)?(\w+)'>")
+
+
+_ENDLESS = "holds a number that is infinite or none (.inf, .nan); give another"
 
 
 class Names:
@@ -94,10 +100,21 @@ class Values:
         if name in COUNTS:
             return _count(name, value)
         option = self._options[name]
-        errors = ArgumentSpecValidator({name: option}).validate({name: value}).error_messages
+        try:
+            errors = ArgumentSpecValidator({name: option}).validate({name: value}).error_messages
+        except OverflowError:
+            return f"{name} {_ENDLESS}"
+        if not errors and _endless(value):
+            return f"{name} {_ENDLESS}"
         if errors and option.get("no_log"):
             return f"{name} is not of type {option.get('type', 'str')}"  # the reason may quote it
         return f"{name} {in_few_words(name, errors[0])}" if errors else ""
+
+
+def _endless(value: Any) -> bool:
+    if isinstance(value, (dict, list, tuple)):
+        return any(map(_endless, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _count(name: str, value: Any) -> str:
@@ -111,5 +128,6 @@ def _count(name: str, value: Any) -> str:
 def in_few_words(name: str, error: str) -> str:
     """Return a message of Ansible's validator as what follows the name of the option."""
     text = re.sub(rf"^(argument '{re.escape(name)}'|value of {re.escape(name)}) ", "", error)
+    text = _CLASS.sub(lambda found: found[1].lower(), text)
     text = text.replace(" and we were unable to convert to ", ", which cannot be converted to ")
     return text if text != error and not error.startswith("Elements") else f"is refused: {text}"

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import paragraph
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import BEFORE_TEXT, few
 
 from .document import is_unchanged
-from .text import guest_lines, named
+from .text import guest_lines
 
 
 def summary(document: Mapping[str, Any], files: Iterable[str] = ()) -> list[str]:
@@ -23,10 +24,10 @@ def summary(document: Mapping[str, Any], files: Iterable[str] = ()) -> list[str]
     unchanged = [host for host, node in planned.items() if is_unchanged(node)]
     packages = {item["name"] for node in planned.values() for item in node["packages"]}
     rows = [
-        ("refused", named(refused)),
-        ("needs a reboot", named(host for host, node in planned.items() if node["reboot"])),
-        ("changes", named(host for host, node in planned.items() if not node["reboot"] and host not in unchanged)),
-        ("nothing to change", named(unchanged)),
+        ("refused", few(refused)),
+        ("needs a reboot", few([host for host, node in planned.items() if node["reboot"]])),
+        ("changes", few([host for host, node in planned.items() if not node["reboot"] and host not in unchanged])),
+        ("nothing to change", few(unchanged)),
         ("guests", str(guests) if guests else ""),
         ("packages", str(len(packages)) if packages else ""),
         *_left(planned),
@@ -41,8 +42,8 @@ def answer(states: Mapping[str, str], document: Mapping[str, Any]) -> list[str]:
     found: dict[str, list[str]] = {}
     for host, text in states.items():
         found.setdefault(text, []).append(host)
-    rows = [(named(hosts), text) for text, hosts in found.items()]
-    rows += [(f"guest {name} on {host}", f"waits for a restart ({', '.join(parts)})") for host, name, parts in _restarts(nodes)]
+    rows = [(few(hosts, BEFORE_TEXT), text) for text, hosts in found.items()]
+    rows += [(f"guest {name} on {host}", f"waits for a restart ({few(parts)})") for host, name, parts in _restarts(nodes)]
     guests = guest_lines(nodes, "happened")
     return [*guests, *([""] if guests else []), *_lines("Result", [*rows, *_left(nodes)])]
 
@@ -53,7 +54,7 @@ def _restarts(nodes: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:
 
 def _left(nodes: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the guests that no inventory lists any more; they are left as they are."""
-    return [(f"not listed any more on {host}", ", ".join(node["unlisted"])) for host, node in nodes.items() if node["unlisted"]]
+    return [(f"not listed any more on {host}", few(node["unlisted"])) for host, node in nodes.items() if node["unlisted"]]
 
 
 def _lines(title: str, rows: Sequence[tuple[str, str]]) -> list[str]:

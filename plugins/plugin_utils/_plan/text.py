@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import MOST_ROWS, paragraph, text_table
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import MOST_ROWS, columns, paragraph, text_table
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import BEFORE_TEXT, few
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import mib
 
 from .changes import families, worst_first
@@ -36,11 +37,6 @@ def _title(text: str) -> list[str]:
     return [f"== {text} =="]
 
 
-def named(hosts: Iterable[str]) -> str:
-    """Return names of nodes for a message."""
-    return ", ".join(hosts)
-
-
 def _grouped(pairs: Iterable[tuple[Any, str]]) -> list[tuple[Any, list[str]]]:
     """Return what nodes share, each with its nodes, in the order in which it comes first."""
     found: dict[Any, list[str]] = {}
@@ -50,7 +46,8 @@ def _grouped(pairs: Iterable[tuple[Any, str]]) -> list[tuple[Any, list[str]]]:
 
 
 def _lead(hosts: Sequence[str]) -> str:
-    return f"{named(hosts)}: " if any(hosts) else ""
+    """Return what comes before a text of nodes: not all names of a large fleet, since the text must not be cut for them."""
+    return f"{few(hosts, BEFORE_TEXT)}: " if any(hosts) else ""
 
 
 # -- what is refused, what is disturbed ------------------------------------------------------------
@@ -74,7 +71,7 @@ def _disruption(nodes: Mapping[str, Any]) -> list[str]:
         return []
     limits = {node["limit"] for node in nodes.values()} - {DISRUPTIONS[-1]}
     header = ["disruption", "nodes", "allowed", "changes", "what"]
-    rows = [[worst, named(hosts), limit, count, what] for (worst, limit, count, what), hosts in sorted(groups, key=_worst_group)]
+    rows = [[worst, few(hosts), limit, count, what] for (worst, limit, count, what), hosts in sorted(groups, key=_worst_group)]
     left = [column for column, name in enumerate(header) if (name != "nodes" or any(nodes)) and (name != "allowed" or limits)]
     table = text_table([header[column] for column in left], [[row[column] for column in left] for row in rows])
     above = _grouped((text, host) for host, node in nodes.items() for text in node["above_limit"])
@@ -210,7 +207,7 @@ def _words(text: str) -> list[str]:
     lines: list[str] = []
     line = ""
     for part in text.split(", "):
-        if line and len(line) + len(part) > 110:
+        if line and columns(line) + columns(part) > 110:
             lines += paragraph(f"{line},", "  ", "  ")
             line = part
         else:
@@ -245,7 +242,7 @@ def _alike(nodes: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _details(hosts: Sequence[str], node: Mapping[str, Any]) -> list[str]:
-    lines = paragraph(f"== {named(hosts)} ==", rest="   ") if any(hosts) else []
+    lines = paragraph(f"== {few(hosts)} ==", rest="   ") if any(hosts) else []
     lines += [line for text in node["table"] for line in paragraph(text)] + [""] * bool(node["table"])
     if node["changes"]:
         lines += _arguments(node["kernel_arguments"])

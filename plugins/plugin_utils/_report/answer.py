@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import paragraph
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import BEFORE_TEXT, few
 
 from .view import STATES, mib
 
@@ -39,7 +40,7 @@ def _lines(rows: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _finding(row: Mapping[str, Any]) -> str:
-    return f"on {', '.join(row['nodes'])}{'; what must hold: ' if row['meaning'] else ''}{row['meaning']}"
+    return f"on {few(row['nodes'], BEFORE_TEXT)}{'; what must hold: ' if row['meaning'] else ''}{row['meaning']}"
 
 
 def _places(row: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -55,7 +56,7 @@ def _places(row: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> list[
 
 
 def _names(nodes: Sequence[Mapping[str, Any]], state: str) -> str:
-    return ", ".join(node["host"] for node in nodes if node["state"] == state)
+    return few([node["host"] for node in nodes if node["state"] == state])
 
 
 def _free(totals: Mapping[str, Any]) -> str:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import WIDTH, paragraph, plan_table, text_table, wrapped
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import (
+    WIDTH,
+    columns,
+    paragraph,
+    plan_table,
+    text_table,
+    wrapped,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from property.machines import regular
@@ -51,7 +58,7 @@ cells = st.text(st.characters(codec="utf-8"), max_size=300)
 @settings(deadline=None, max_examples=60)
 def test_a_table_of_any_text_fits_and_is_printable(rows):
     lines = text_table([f"c{number}" for number in range(len(rows[0]))], rows)
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(columns, lines)) <= WIDTH
     assert all(line.isprintable() for line in lines)
 
 
@@ -59,8 +66,18 @@ def test_a_table_of_any_text_fits_and_is_printable(rows):
 @settings(deadline=None, max_examples=100)
 def test_a_paragraph_of_any_text_fits_and_loses_nothing(text, first):
     lines = paragraph(text, first, "    ")
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(columns, lines)) <= WIDTH
     assert all(line.isprintable() for line in lines)
+
+
+def test_wide_signs_take_two_columns_and_marks_none():
+    assert [columns(text) for text in ("", "ab", "計画", "e\u0301", "ｱ", "\uff21", "ö")] == [0, 2, 4, 1, 1, 2, 1]
+    lines = paragraph("計" * 118)
+    assert [columns(line) for line in lines] == [116, 118, 6]
+    assert text_table(["a", "b"], [["計画", "1"], ["xxxx", "2"], ["e\u0301", "3"]])[2:] == ["計画  1", "xxxx  2", "e\u0301     3"]
+    assert wrapped("計画計", 3) == ["計", "画", "計"]
+    table = text_table(["a", "b"], [["計" * 100, "画 " * 100]])
+    assert max(map(columns, table)) <= WIDTH
 
 
 def test_lines_are_broken_behind_commas_and_slashes_and_words_only_if_they_must():

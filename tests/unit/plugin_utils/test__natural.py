@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few, natural
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,19 @@ def test_any_text_has_a_place():
     odd = ["9" * 5000, "\u0662", "²", "\x00", "ß1", "1" * 18, "1" * 19]
     backwards = odd[::-1]
     assert sorted(backwards, key=natural) == sorted(odd, key=natural)
+
+
+@pytest.mark.parametrize(
+    ("names", "room", "most", "said"),
+    [
+        ([], 9, 9, ""),
+        (["a"], 9, 9, "a"),
+        (["h1", "h2", "h3"], 10, 9, "h1, h2, h3"),
+        (["h1", "h2", "h3"], 9, 9, "h1, h2 and 1 more"),
+        (["h1", "h2", "h3"], 9, 1, "h1 and 2 more"),
+        (["a" * 20, "b"], 9, 9, "aaaaaa... and 1 more"),
+        (["a\nb"], 9, 9, "a\\nb"),
+    ],
+)
+def test_a_few_names_and_a_count(names, room, most, said):
+    assert few(names, room, most) == said

@@ -62,6 +62,22 @@ def test_attributes_of_ilo_4_are_fields_of_the_bios():
     assert shapes.attributes_of({"Attributes": None}, flat=False) == {}
 
 
+def test_an_attribute_whose_value_is_none_of_an_attribute_is_there():
+    values = {"a": [], "b": {}, "c": [1], "d": 1.5, "e": "x", "f": 0, "g": False, "h": None}
+    found = {"a": None, "b": None, "c": None, "d": None, "e": "x", "f": 0, "g": False, "h": None}
+    assert shapes.attributes_of({"Attributes": values}, flat=False, damaged=True) == found
+    flat = {
+        "@odata.type": "#HpBios.1.2.0.HpBios",
+        "links": {},
+        "Oem": {},
+        "Actions": {},
+        "@Redfish.Settings": {},
+        "Name": [],
+        **values,
+    }
+    assert shapes.attributes_of(flat, flat=True, damaged=True) == found
+
+
 @pytest.mark.parametrize(("manager", "place"), [(MANAGER, "/m/DellAttributes/iDRAC.Embedded.1"), (SMC, "/lock"), ({}, "")])
 def test_where_a_lockdown_is_told(manager, place):
     assert shapes.lock_of(manager) == place

@@ -10,7 +10,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.checks import
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, to_text
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import derive_uuid, parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.plan import GuestPlan
@@ -69,6 +69,24 @@ def test_an_address_that_an_unlisted_domain_has_is_refused_unless_the_guest_goes
     with pytest.raises(GuestError, match=rf"^realtime_guests: plc2: MAC {MAC} is used by domain plc1$"):
         check_domains([guest_of(**wish)], others)
     check_domains([guest_of(name="plc2", state="absent")], others)
+
+
+@pytest.mark.parametrize("given", [{"uuid": derive_uuid("n", "plc2")}, {}])
+def test_a_uuid_that_another_domain_has_is_refused_unless_that_goes(given):
+    uuid = derive_uuid("n", "plc2")
+    others = domain(parse(f"<domain type='kvm'><name>old</name><uuid> {uuid.upper()} </uuid></domain>"), "old")
+    wish = guest_of(name="plc2", **given)
+    with pytest.raises(
+        GuestError, match=rf"^realtime_guests: plc2: uuid {uuid} is that of domain old, which is on this node; give"
+    ):
+        check_domains([wish], others, "n")
+    gone = made()
+    gone.find("uuid").text = uuid
+    check_domains([wish, guest_of(state="absent")], domain(gone), "n")
+    check_domains([wish], domain(parse("<domain type='kvm'><name>old</name></domain>"), "old"), "n")
+    if not given:
+        check_domains([wish], others, "south")
+        check_domains([wish], domain(parse(f"<domain type='kvm'><name>plc2</name><uuid>{uuid}</uuid></domain>"), "plc3"), "south")
 
 
 # -- the node --------------------------------------------------------------------------------------

@@ -91,6 +91,25 @@ def test_a_date_of_yaml_is_a_text():
     assert json.loads(text_of({"day": datetime.date(2026, 1, 2)})) == {"day": "2026-01-02"}
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"network_config": "---\n# mine\nnetwork:\n  ethernets: {}\n  version: 2  # netplan's\n"},
+        {"network_config": "  version: 1\n  config: disabled\n"},
+        {"network_config": "{version: 2, ethernets: {}}"},
+        {"network_config": "network: {ethernets: {}, version: 2}\n"},
+        {"network_config": '"version": 2\nethernets:\n  a:\n    match:\n      macaddress: x\n    set-name: network\n'},
+        {"network_config": "version: 2\nethernets:\n  a:\n    match: {name: x}\n  network:\n    dhcp4: true\n"},
+        {"network_config": "version: 2\nethernets:\n  a:\n    match:\n      name: x\n  network:\n    dhcp4: true\n"},
+        {"network_config": "version: 2\n# match: {network: x}\nethernets: {}\n"},
+        {"meta_data": "---\n'instance-id': a b  # mine\n"},
+        {"meta_data": {"instance-id": 5}},
+    ],
+)
+def test_what_cloud_init_takes_is_accepted(given):
+    parse(given, "control")
+
+
 def test_a_network_by_name_is_its_mac():
     card = {"match": {"network": "control"}, "addresses": ["192.0.2.1/24"]}
     other = {"match": {"macaddress": "52:54:00:00:00:01"}}
@@ -133,6 +152,44 @@ def test_a_network_by_name_is_its_mac():
         ({"user_data": {"a": "PLANTED\ud800"}}, "user_data holds half a character"),
         ({"user_data": "#cloud-config\n" + "P" * MAX_TEXT}, f"at most {MAX_TEXT} are accepted"),
         ({"meta_data": "local-hostname: PLANTED"}, "meta_data has no instance-id, without which cloud-init takes no seed"),
+        ({"meta_data": "foo:\n  instance-id: PLANTED\n"}, "meta_data has no instance-id"),
+        ({"meta_data": "instance-id:\n"}, "meta_data has no instance-id"),
+        ({"meta_data": "instance-id: ''  # PLANTED\n"}, "meta_data has no instance-id"),
+        ({"meta_data": "# instance-id: PLANTED\nb: c\n"}, "meta_data has no instance-id"),
+        ({"meta_data": "instance-id: {PLANTED: 1}\n"}, "meta_data has no instance-id"),
+        ({"meta_data": {"instance-id": ""}}, "meta_data: instance-id must be a text; give one, or leave it out"),
+        ({"meta_data": {"instance-id": {"PLANTED": 1}}}, "meta_data: instance-id must be a text"),
+        ({"meta_data": {"instance-id": False}}, "meta_data: instance-id must be a text"),
+        ({"network_config": "# version: 2\nethernets: {}\n"}, "network_config has no version"),
+        ({"network_config": "ethernets: {PLANTED: {}}  # version: 2\n"}, "network_config has no version"),
+        ({"network_config": "version: 3\n"}, "network_config has no version"),
+        ({"network_config": "network:\n  version: 3\n"}, "network_config has no version"),
+        ({"network_config": "foo:\n  version: 2\n"}, "network_config has no version"),
+        ({"network_config": "network:\n  foo:\n    version: 2\n"}, "network_config has no version"),
+        ({"network_config": "version: '2'\n"}, "network_config has no version"),
+        ({"network_config": {"version": True}}, "network_config has no version"),
+        ({"network_config": {"version": 2.0}}, "network_config has no version"),
+        ({"network_config": {"version": "2"}}, "give version: 2 (netplan's), or 1, as a number"),
+        (
+            {"network_config": "version: 2\nethernets:\n  a:\n    match: {network: control}\n    dhcp4: true\n"},
+            "network_config is a text with a network in match, of which the MAC is worked out in a mapping alone; give it as a mapping",
+        ),
+        (
+            {"network_config": "version: 2\nethernets:\n  a:\n    match:\n      name: PLANTED\n      network: control\n"},
+            "network_config is a text with a network in match",
+        ),
+        (
+            {"network_config": '{version: 2, ethernets: {a: {"match": {"network": control}}}}'},
+            "is a text with a network in match",
+        ),
+        (
+            {"network_config": {"version": 2, "wifis": {"PLANTED": {"match": {"network": "control"}}}}},
+            "match names a network outside ethernets, where its MAC is not worked out; move the interface to ethernets (version: 2)",
+        ),
+        (
+            {"network_config": {"version": 1, "config": [{"name": "PLANTED", "match": {"network": "control"}}]}},
+            "match names a network outside ethernets",
+        ),
         ({"network_config": {"ethernets": {"PLANTED": {}}}}, "network_config has no version"),
         ({"network_config": {"version": 3}}, "network_config has no version"),
         ({"network_config": {"network": ["PLANTED"]}}, "network_config has no version"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import folders
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.folders import (
     owner_name,
@@ -16,6 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.folders impor
     stat_guarded,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.images import identify, remove_image
 from unit.trees import fill, writable
 
 
@@ -76,6 +78,29 @@ def test_a_link_into_a_folder_of_others_is_refused(host):
     os.symlink("/home/b", host.path("/images/b"))
     with pytest.raises(GuestError, match="since not only root can change the names in home"):
         resolve_guarded(host, "/images/b", "x")
+
+
+LONG = "é" * 128
+
+
+def test_a_name_that_no_file_system_takes_is_refused_in_words(host):
+    said = r"^x, since /.* cannot be looked at \(File name too long\); give another path, or repair it$"
+    os.symlink(f"/images/{LONG}", host.path("/images/long"))
+    for look, path in (
+        (stat_guarded, f"/images/{LONG}"),
+        (stat_guarded, f"/{LONG}/a"),
+        (resolve_guarded, f"/images/{LONG}"),
+        (resolve_guarded, "/images/long"),
+        (resolve_guarded, f"/images/{LONG}{LONG}{LONG}/a"),
+    ):
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(GuestError, match=said):
+            look(host, path, "x")
+        assert len(os.listdir("/proc/self/fd")) == before, "no handle stays open"
+    with pytest.raises(GuestError, match=r"^realtime_guests: plc1: disk .* is not removed, since it cannot be looked at"):
+        identify(host, f"/images/{LONG}", "plc1")
+    with pytest.raises(HostError, match="cannot be removed: File name too long"):
+        remove_image(host, f"/images/{LONG}", "plc1", (1, 2))
 
 
 def test_users():

@@ -156,6 +156,13 @@ def test_windows_sees_hyper_v_unless_it_must_not():
     assert one(guest_os="windows", hyperv=False).hyperv is False
 
 
+def test_a_given_uuid_that_is_derived_from_another_name_is_refused():
+    other = {"name": "other", "memory_mib": 64, "uuid": derive_uuid("n", "plc1")}
+    assert "other and plc1 have the same uuid" in refusal(PLC, other)
+    assert "plc1 and other have the same uuid" in refusal(other, PLC)
+    parse_guests([{**PLC, "adopt": True}, other], {}, site="n")
+
+
 def test_two_guests_with_one_uuid_are_refused():
     uuid = "4a5c2f0e-6b1d-4d0f-9b43-6f2d1f3c7a10"
     assert f"plc2 and plc1 have the same uuid {uuid}" in refusal(
@@ -336,6 +343,12 @@ REFUSED = {
     "disk-folder": ({"disks": [{"path": "/images/"}]}, "must be the absolute path"),
     "disk-root": ({"disks": [{"path": "/"}]}, "must be the absolute path"),
     "disk-dots": ({"disks": [{"path": "/images/../a"}]}, "must be the absolute path .* without . and .."),
+    "disk-name": (
+        {"disks": [{"path": f"/images/{'é' * 130}"}]},
+        r"path holds the name é{20}\.\.\., which has 260 bytes; file systems take at most 255, so give it a shorter one",
+    ),
+    "base-name": ({"disks": [{"base": f"/{'a' * 256}/b"}]}, r"base holds the name a{20}\.\.\., which has 256 bytes"),
+    "seed-name": ({"seed": f"/images/{'a' * 256}"}, r"seed holds the name a{20}\.\.\., which has 256 bytes"),
     "disk-slashes": ({"disks": [{"path": "//a"}]}, "must be the absolute path"),
     "disk-control": ({"disks": [{"path": "/a\tb"}]}, r"disks\[0\]: path holds a control character"),
     "disk-long": ({"disks": [{"path": "/" + "a" * 4095}]}, "path has 4096 characters; at most 4095"),
@@ -419,7 +432,8 @@ def test_types(key):
     for value in wrong:
         message = refusal({**PLC, key: value})
         assert re.match(
-            f"realtime_guests: plc1: {key} .* must be of type {' or '.join(kind.__name__ for kind in kinds)}", message
+            f"realtime_guests: plc1: {key} {'' if key == 'xml' else '.* '}must be of type {' or '.join(kind.__name__ for kind in kinds)}",
+            message,
         )
 
 

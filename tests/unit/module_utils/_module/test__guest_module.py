@@ -59,7 +59,35 @@ def test_every_module_with_guests_names_the_guest(module, capsys):
 
 def test_other_refusals_stay_those_of_ansible(capsys):
     assert "Unsupported parameters for" in refusal(rt_domain, capsys, guest=[GUEST])
-    assert "unable to convert to int" in refusal(rt_domain, capsys, guests=[{**GUEST, "vcpus": "many"}])
+    assert "in the sub parameter field 'guests' must be a list" in refusal(rt_domain, capsys, guests=5)
+    assert "unable to convert to dict" in refusal(rt_domain, capsys, guests=[GUEST], partition="many")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"guests": [{**GUEST, "vcpus": "many"}]}, "realtime_guests: plc1: vcpus 'many' must be of type int"),
+        ({"guests": [{**GUEST, "vcpus": float("inf")}]}, "realtime_guests: plc1: vcpus 'inf (no number)' must be of type int"),
+        (
+            {"guests": [{**GUEST, "vcpus": "-Infinity"}]},
+            "realtime_guests: plc1: vcpus '-Infinity (no number)' must be of type int",
+        ),
+        ({"guests": [{**GUEST, "disks": ["/x"]}]}, "realtime_guests: plc1: disks[0]: '/x' is not a mapping with a path"),
+        ({"guests": [{**GUEST, "disks": "/x"}]}, "realtime_guests: plc1: disks '/x' must be of type list"),
+        (
+            {"guests": [{**GUEST, "networks": ["control"]}], "networks": [{"name": "control", "vlan": "5"}]},
+            "realtime_guests: plc1: networks[0]: 'control' is not a mapping with the name of a network",
+        ),
+        (
+            {"guests": [{**GUEST, "cloud_init": {"userdata": {}}}]},
+            "realtime_guests: plc1: cloud_init: unknown key userdata, did you mean user_data?",
+        ),
+        ({"networks": [{"name": "control", "vlan": "x"}]}, "realtime_networks: control: vlan 'x' has the wrong type (str)"),
+    ],
+)
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_a_value_of_a_wrong_type_is_refused_by_guest_and_key(module, capsys, arguments, said):
+    assert refusal(module, capsys, **arguments) == said
 
 
 def test_it_is_the_module_that_ansible_knows():

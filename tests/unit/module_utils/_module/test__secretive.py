@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets of first boots, planted in every form: no result, log or message of a module that takes guests shows them or suffers from them."""
+"""Secrets of first boots and in XML, planted in every form: no result, log or message of a module that takes guests shows them or suffers from them."""
 
 from __future__ import annotations
 
@@ -77,3 +77,41 @@ def test_what_is_no_list_of_guests_is_refused_by_ansible(capsys, tmp_path, logge
         with patch_module_args({"guests": guests, "fsroot": str(tmp_path)}), pytest.raises(SystemExit):
             MODULES["rt_domain"].main()
         assert json.loads(capsys.readouterr().out)["failed"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"disks": ["/x"]}, {"networks": "control"}, {"vcpus": float("inf")}, {"realtime_vcpu": 1}, {"agent": "x"}]
+)
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_shows_them_beside_a_value_of_a_wrong_type(capsys, tmp_path, logged, name, wrong):
+    secrets = {"xml": "<domain><graphics passwd='PLANTED'/></domain>", "cloud_init": {"user_data": {"password": "PLANTED"}}}
+    said = say(capsys, tmp_path, name, {"name": "plc1", "memory_mib": 64, **wrong, **secrets})
+    assert "PLANTED" not in said + "".join(logged)
+    assert "plc1" in json.loads(said)["msg"]
+
+
+XML = {
+    "in a domain": "<domain><devices><graphics type='vnc' passwd='PLANTED'><alias name='ua-v'/></graphics></devices></domain>",
+    "on several lines": "<domain>\n  <devices>\n <graphics type='vnc' passwd='PLANTED'/>\n</devices>\n</domain>\n",
+    "broken": "<domain><graphics passwd='PLANTED'",
+    "mapping": {"domain": {"passwd": "PLANTED", "a": "e"}},
+    "list": ["PLANTED", "1"],
+    "short": "e",
+    "number": 1,
+}
+
+
+@pytest.mark.parametrize("memory", [64, 1])
+@pytest.mark.parametrize("form", XML)
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_shows_xml_with_a_password(capsys, tmp_path, logged, name, form, memory):
+    said = say(capsys, tmp_path, name, {"name": "plc1", "memory_mib": memory, "xml": XML[form]})
+    assert "PLANTED" not in said + "".join(logged)
+    assert logged
+    assert json.loads(said)["invocation"]["module_args"]["guests"][0]["name"] == "plc1", "no letter is cut out of other values"
+
+
+def test_xml_that_is_none_is_refused(capsys, tmp_path):
+    for given in ("e", 1, ["a"]):
+        said = json.loads(say(capsys, tmp_path, "rt_domain", {"name": "plc1", "memory_mib": 64, "xml": given}))
+        assert said["msg"].startswith("realtime_guests: plc1: xml cannot be read")

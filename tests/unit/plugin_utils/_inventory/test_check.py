@@ -225,3 +225,37 @@ def test_variables_of_the_play_win_and_are_checked_themselves():
 def test_without_guests_only_variables_are_checked():
     hosts = {"kvm1": {"realtime_guests": "x", "realtime_networks": "", "rt_guest_undo_runing": True}}
     assert lines(hosts, guests=False) == ["kvm1: unknown variable rt_guest_undo_runing, did you mean rt_guest_undo_running?"]
+
+
+def test_the_folder_of_images_is_a_path_that_a_node_can_have():
+    named = {"rt_guest_image_folder": trust_as_template("{{ 'images' }}"), "realtime_guests": [plc()]}
+    hosts = {
+        "kvm1": {"rt_guest_image_folder": "images", "realtime_guests": [plc()]},
+        "kvm2": {"rt_guest_image_folder": f"/{'a' * 256}"},
+        "kvm3": {"rt_guest_image_folder": "/srv/images", "realtime_guests": [plc("plc3")]},
+        "kvm4": {"rt_guest_image_folder": ""},
+        "kvm5": {"rt_guest_image_folder": trust_as_template("{{ ansible_facts.x }}")},
+        "kvm6": {**named, "realtime_guests": [plc("plc6")]},
+    }
+    fault = "rt_guest_image_folder: 'images' must be the absolute path of a folder, without . and .. and without / at its end"
+    assert lines(hosts) == [
+        f"kvm1, kvm6: {fault}",
+        f"kvm2: rt_guest_image_folder: holds the name {'a' * 20}..., which has 256 bytes; file systems take at most 255, so give it a shorter one",
+    ]
+
+
+def test_infinity_hides_no_other_refusal():
+    hosts = {
+        "kvm1": {"realtime_priority_limit": float("inf"), "realtime_guests": [plc(vcpus=float("inf")), plc("plc2", vcpu=1)]},
+        "kvm2": {
+            "realtime_priority_limit": trust_as_template("{{ x }}"),
+            "x": float("inf"),
+            "realtime_guests": [plc("plc3", vcpu=1)],
+        },
+    }
+    assert [line.partition(" ")[2].rpartition(",")[0][:60] or line for line in lines(hosts)] == [
+        "realtime_priority_limit holds a number that is infinite or n",
+        "kvm1: realtime_guests: plc1: vcpus inf must be of type int",
+        "realtime_guests: plc2: unknown key vcpu",
+        "realtime_guests: plc3: unknown key vcpu",
+    ]

@@ -47,6 +47,25 @@ def test_sound_guests_are_read():
         ({"memory_mib": 64}, r"realtime_guests\[1\]: name None must be 1 to 50 letters"),
         ("plc1", r"realtime_guests\[1\]: 'plc1' is not a mapping"),
         (None, r"realtime_guests\[1\]: None is not a mapping"),
+        (
+            {**PLC, "networks": ["control"]},
+            r"realtime_guests: plc1: networks\[0\]: 'control' is not a mapping with the name of a network",
+        ),
+        (
+            {**PLC, "networks": {"network": "control"}},
+            "realtime_guests: plc1: networks {'network': 'control'} must be of type list",
+        ),
+        ({**PLC, "disks": ["/x"]}, r"realtime_guests: plc1: disks\[0\]: '/x' is not a mapping with a path"),
+        ({**PLC, "disks": "/x"}, "realtime_guests: plc1: disks '/x' must be of type list"),
+        ({**PLC, "vcpus": "4", "disks": [1]}, r"realtime_guests: plc1: disks\[0\]: 1 is not a mapping with a path"),
+        ({**PLC, "memory_mib": float("inf")}, "realtime_guests: plc1: memory_mib inf must be of type int"),
+        ({**PLC, "vcpus": float("nan")}, "realtime_guests: plc1: vcpus nan must be of type int"),
+        ({**PLC, "disks": [{"size_gib": float("inf")}]}, r"realtime_guests: plc1: disks\[0\]: size_gib inf must be of type int"),
+        (
+            {**PLC, "cloud_init": {"userdata": {}}},
+            "realtime_guests: plc1: cloud_init: unknown key userdata, did you mean user_data?",
+        ),
+        ({**PLC, "xml": {"passwd": "x"}}, r"realtime_guests: plc1: xml cannot be read: "),
         # 52:54:00:12:34:56 without quotes is a number in base 60
         (
             {**PLC, "networks": [{"network": "control", "mac": 41144712896}]},
@@ -69,7 +88,11 @@ def test_all_wrong_guests_are_refused_at_once():
 
 @pytest.mark.parametrize(
     ("given", "key", "value"),
-    [({"memory_mib": "2048"}, "memory_mib", 2048), ({"agent": "yes"}, "agent", True), ({"description": 5}, "description", "5")],
+    [
+        ({"memory_mib": "2048", "disks": ['{"path": "/a", "read_only": "no"}']}, "memory_mib", 2048),
+        ({"agent": "yes"}, "agent", True),
+        ({"description": 5}, "description", "5"),
+    ],
 )
 def test_what_ansible_converts_for_the_module_is_converted(given, key, value):
     found = read({**PLC, **given})
@@ -103,6 +126,7 @@ def test_what_is_no_list_is_refused(name, value, shown):
         ({"name": "control", "vlan": 5000}, "realtime_networks: control: vlan 5000 is not in 1-4094"),
         ({"nam": "x"}, "realtime_networks[1]: name None must be"),
         ("control", "realtime_networks[1]: 'control' is not a mapping"),
+        ({"name": "control", "vlan": float("inf")}, "realtime_networks: control: vlan inf has the wrong type"),
     ],
 )
 def test_a_wrong_network_is_refused_and_guests_are_looked_at_for_their_keys(network, said):

@@ -9,14 +9,17 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Attachment, Guest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import derive_uuid
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import Network
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.identities import Identities, Owner
 
 CONTROL = Network("control", "br-control")
 
 
-def guest(name, *macs, state="running", uuid=None):
-    return SimpleNamespace(name=name, state=state, uuid=uuid, networks=tuple(Attachment(CONTROL, mac, 1) for mac in macs))
+def guest(name, *macs, state="running", uuid=None, adopt=False):
+    return SimpleNamespace(
+        name=name, state=state, uuid=uuid, adopt=adopt, networks=tuple(Attachment(CONTROL, mac, 1) for mac in macs)
+    )
 
 
 def clashes(*owners):
@@ -62,6 +65,17 @@ def test_guests_as_they_are_now_are_accepted():
 )
 def test_the_later_host_is_told(first, second, said):
     assert clashes(owner("a", first), owner("b", second)) == [("b", said)]
+
+
+def test_a_given_uuid_may_not_be_one_that_is_derived_from_a_name():
+    derived = derive_uuid("n", "plc1")
+    new, other = guest("plc1"), guest("other", uuid=derived)
+    said = f"realtime_guests: other: uuid {derived} is also that of plc1 on a"
+    assert clashes(owner("a", new, site="n"), owner("b", other, site="n")) == [("b", said)]
+    said = f"realtime_guests: plc1: uuid {derived}, derived from its name, is also that of other on a"
+    assert clashes(owner("a", other, site="s"), owner("b", new, site="n")) == [("b", said)]
+    assert clashes(owner("a", guest("plc1", adopt=True), site="n"), owner("b", other, site="n")) == [], "it keeps its domain's"
+    assert clashes(owner("a", new, site="s"), owner("b", other, site="n")) == []
 
 
 def test_one_name_is_told_once_though_all_else_is_the_same_too():

@@ -45,3 +45,10 @@ def test_lines_are_bounded_and_printable():
     assert lines[-1] == "... and 7 more"
     assert max(map(len, lines)) == 500
     assert not any("\x1b" in line for line in lines)
+
+
+def test_long_names_leave_room_for_the_text():
+    refusals = Refusals()
+    for number in range(5):
+        refusals.add(f"h{number}{'x' * 250}", "THE TEXT")
+    assert refusals.lines() == [f"h0{'x' * 115}... and 4 more: THE TEXT"]

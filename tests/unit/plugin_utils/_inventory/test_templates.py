@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret, VaultSecretsContext
@@ -87,6 +89,72 @@ def test_what_comes_from_a_vault_is_worked_out_and_hidden():
         {"mac": "swordfish", "owner": "hunter2"}
     ]
     assert found.hide("mac 'swordfish' of hunter2 is none") == "mac '********' of ******** is none"
+
+
+ODD = ["S3cr\\et", "Multi\nLineSecret", "Qu'o\"te", "MiXed'\t"]
+
+
+@pytest.mark.usefixtures("vault")
+@pytest.mark.parametrize("secret", ODD)
+def test_a_secret_is_hidden_however_a_message_writes_it(secret):
+    found = worked(vault_x=vaulted(secret))
+    for text in (secret, repr(secret), json.dumps(secret), repr(f"{secret} '\" x"), repr({"a": [secret]}), f"{secret.lower()!r}"):
+        shown = found.hide(text).lower()
+        assert "********" in shown
+        assert not [part for part in ("s3cr", "multi", "line", "qu'", "mixed", "te'") if part in shown]
+
+
+@pytest.mark.usefixtures("vault")
+def test_a_short_secret_is_hidden_where_it_is_a_word():
+    assert (
+        worked(x=vaulted("1")).hide("realtime_guests[1]: vcpus '1' is 10") == "realtime_guests[********]: vcpus '********' is 10"
+    )
+
+
+MADE = ["{{ vault_x }}", "{{ vault_x | b64encode }} x", "{{ vault_x[:6] }}", "{{ other | upper }}", "{{ hostvars.h2.vault_x }}"]
+
+
+@pytest.mark.usefixtures("vault")
+@pytest.mark.parametrize("text", MADE)
+def test_a_refusal_of_a_key_with_a_vault_shows_no_part_of_its_value(text):
+    item = {"name": "plc1", "machine": template(text), "numa": "x", "cloud_init": template("{{ vault_x }}")}
+    found = worked(vault_x=vaulted("swordfish"), other=template("{{ vault_x }}"), hostvars={"h2": {"vault_x": "swordfish"}})
+    for lists in ([item], template("{{ made }}")):
+        found = worked(
+            vault_x=vaulted("swordfish"),
+            other=template("{{ vault_x }}"),
+            hostvars={"h2": {"vault_x": "swordfish"}},
+            made=[item],
+        )
+        found.value(lists)
+        assert found.hide("realtime_guests: plc1: machine 'sword' is none").startswith(
+            "realtime_guests: plc1: machine is refused; a vault may be involved in its value"
+        )
+        assert "sword" not in found.hide("realtime_guests[0]: machine 'sword' is none")
+        whole = next(iter(found._vaulted["plc1", "machine"]))
+        assert (
+            found.hide(f"realtime_guests: plc1: machine {whole!r} is none") == "realtime_guests: plc1: machine '********' is none"
+        )
+        assert "a vault may be involved" in found.hide(f"realtime_guests: plc1: machine {whole!r} begins with {whole[:4]}")
+        for shown in (
+            "realtime_guests: plc1: numa 'x' is not one of strict, spread",
+            "realtime_guests: plc1: cloud_init: user_data does not begin as cloud-init knows it",
+            "realtime_guests: plc2: machine 'x' is not a machine type",
+            "realtime_guests[1]: machine 'x' is not a machine type",
+            "realtime_guests: plc1: machine: unknown key a, did you mean b?",
+        ):
+            assert found.hide(shown) == shown
+
+
+@pytest.mark.usefixtures("vault")
+def test_what_a_template_makes_of_items_with_a_vault():
+    found = worked(base={"name": "plc1", "owner": vaulted("swordfish")})
+    found.value(template("{{ [base | combine({'machine': 'x y'})] }}"))
+    assert found.hide("realtime_guests: plc1: machine 'x y' is none") == "realtime_guests: plc1: machine 'x y' is none"
+    assert "a vault may be involved" in found.hide("realtime_guests: plc1: owner 'x' is none")
+    found = worked(base=vaulted("swordfish"))
+    found.value(template("{{ [{'name': 'plc1', 'owner': base | b64encode}] }}"))
+    assert "a vault may be involved" in found.hide("realtime_guests: plc1: owner 'x' is none")
 
 
 @pytest.mark.usefixtures("vault")

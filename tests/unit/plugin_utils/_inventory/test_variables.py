@@ -135,6 +135,11 @@ def test_hosts_are_silenced_one_by_one():
         ("realtime_max_disruption", "", "realtime_max_disruption must be one of: none, stall, guest, reboot, got: "),
         ("realtime_unreachable", "ignore", "realtime_unreachable must be one of: refuse, skip, got: ignore"),
         ("realtime_reboot_allowed", "perhaps", "realtime_reboot_allowed is of type str, which cannot be converted to bool: "),
+        ("realtime_priority_limit", float("inf"), "realtime_priority_limit holds a number that is infinite or none (.inf, .nan)"),
+        ("realtime_priority_limit", "-Infinity", "realtime_priority_limit holds a number that is infinite or none (.inf, .nan)"),
+        ("rt_report_interval", float("nan"), "rt_report_interval holds a number that is infinite or none (.inf, .nan)"),
+        ("rt_latency_guests", [{"name": "a", "cpus": float("inf")}], "rt_latency_guests holds a number that is infinite or none"),
+        ("cpu_partition_shared_cores_per_node", float("inf"), "cpu_partition_shared_cores_per_node: inf is neither a number"),
         ("realtime_known_variables", {}, "realtime_known_variables is of type dict, which cannot be converted to list: "),
     ],
 )
@@ -188,6 +193,8 @@ def test_a_secret_value_is_not_quoted():
         ("argument 'x' is of type str and we were unable to convert to int: no", "is of type str, which cannot be converted to int: no"),
         ("Elements value for option 'x' is of type str and we were unable to convert to dict: no",
          "is refused: Elements value for option 'x' is of type str, which cannot be converted to dict: no"),
+        ("argument 'x' is of type dict and we were unable to convert to list: <class 'a.b._AnsibleTaggedDict'> cannot be converted to a list",
+         "is of type dict, which cannot be converted to list: dict cannot be converted to a list"),
         ("something else", "is refused: something else"),
     ],
 )  # fmt: skip

@@ -56,3 +56,11 @@ def test_what_a_run_has_come_to(node):
 
 def test_a_run_without_guests():
     assert answer({"h1": "done"}, plan_document(Fleet({"h1": Node({})}))) == ["== Result ==", "h1: done"]
+
+
+def test_a_large_fleet_is_counted_and_its_state_is_said():
+    hosts = [f"kvm{number:03}.plant-north.example.com" for number in range(60)]
+    document = plan_document(Fleet({host: Node({}) for host in hosts}))
+    said = " ".join(line.strip() for line in answer(dict.fromkeys(hosts, "was rebooted"), document))
+    assert said == f"== Result == {', '.join(hosts[:3])} and 57 more: was rebooted"
+    assert " ".join(line.strip() for line in summary(document)).endswith(f"{hosts[11]} and 48 more")

@@ -168,3 +168,20 @@ def test_kernel_arguments_are_shown_where_something_changes():
     shown = text_of(h1=Node({"kernel": {"arguments": arguments, "changes": [change("/boot")]}}))
     assert "skew_tick=1      why" in shown
     assert text_of(h1=Node({"kernel": {"arguments": arguments, "changes": []}}))[-1] == "nothing to change"
+
+
+FLEET = [f"kvm{number:03}.plant-north.example.com" for number in range(60)]
+
+
+def test_the_names_of_a_large_fleet_cost_no_text():
+    reboot = {"kernel": {"changes": [change("running kernel and arguments", disruption="reboot")], "running_guests": ["old"]}}
+    new = [{"name": "p1", "before": "", "after": "1"}]
+    lines = text_of(**{host: Node(reboot, new, refused=["no room; REMEDY"], limit="none") for host in FLEET})
+    names = ", ".join(FLEET[:3])
+    assert " ".join(line.strip() for line in section(lines, "Refused, or not planned")) == f"{names} and 57 more: no room; REMEDY"
+    assert "above realtime_max_disruption: running kernel and arguments (reboot)" in " ".join(
+        line.strip() for line in section(lines, "What the run disturbs")
+    )
+    assert " ".join(line.strip() for line in section(lines, "Packages")) == f"{names} and 57 more: 1 to install: p1"
+    lost = text_of(**{host: Node({}, lost="it cannot be reached") for host in FLEET})
+    assert "it cannot be reached" in " ".join(line.strip() for line in lost)

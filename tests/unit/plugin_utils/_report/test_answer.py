@@ -54,3 +54,11 @@ def test_a_rule_that_is_broken_in_many_places_names_the_first():
 
 def test_the_answer_of_no_node_at_all():
     assert answer_of({}) == ["== Report ==", "guests: 0", "written: /x/report.html"]
+
+
+def test_what_must_hold_is_said_of_a_large_fleet_too():
+    hosts = [f"kvm{number:03}.plant-north.example.com" for number in range(60)]
+    lines = answer_of({host: {"info": node_info(host, SPECS), "verify": {"findings": [FINDING]}} for host in hosts})
+    said = " ".join(line.strip() for line in lines)
+    assert "and 57 more; what must hold: No movable interrupt may fire on an isolated CPU." in said
+    assert said.startswith(f"== Report == 60 differs from its plan: {hosts[0]}, ")
