@@ -151,6 +151,7 @@ RUNS = {"release": "6.1-rt", "matches": True, "tokens": []}
     [
         ({"running": RUNS, "following": {"release": "6.1-rt", "tokens": [], "kvm": True}}, [], False),
         ({"running": RUNS, "following": None}, [], False),
+        ({"running": RUNS, "following": None, "matching_kernels": []}, [], True),  # it was removed since the boot
         ({"running": RUNS, "following": {"release": "6.1-rt", "tokens": [], "kvm": False}}, [], True),
         ({"running": {**RUNS, "matches": False}, "following": None}, [], True),
         ({"running": RUNS, "following": None}, ["linux-image-mine"], True),
@@ -160,6 +161,7 @@ def test_the_package_manager_is_not_asked_for_a_kernel_that_runs(nodes, kernel, 
     book = nodes.folder / "book.yml"
     role = {"ansible.builtin.import_role": {"name": "realtime.kvm.rt_kernel"}}
     book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
+    kernel = {"matching_kernels": ["6.1-rt"], **kernel}
     code, said, _calls = nodes.run(str(book), {"results": {"kernel_arguments": kernel}}, rt_kernel_packages=given)
     assert code == 0, said
     assert ("present" in re.findall(r'"msg": "<[^>]*> (\w+)"', said)) is asked

@@ -100,9 +100,10 @@ def test_playbooks_that_configure_no_guest_refuse_variables_only(nodes, playbook
 
 def test_a_machine_of_other_playbooks_has_variables_of_its_own_also_where_firmware_is_compared(nodes):
     others = {"others": {"hosts": {"db1": {"power_supply": 2}, "bmc1": {"bios_address": "", "bios_profil": "latency"}}}}
-    said = refused(nodes, "realtime.kvm.bios", {"kvm1": {}}, groups=others)
-    assert "bmc1: unknown variable bios_profil" in said
-    assert "db1: " not in said
+    said = refused(nodes, "realtime.kvm.bios", {"kvm1": {"bios_profil": "latency"}}, groups=others)
+    assert "kvm1: unknown variable bios_profil" in said
+    assert "db1" not in said
+    assert "bmc1" not in said, "only the group realtime_nodes is looked at"
 
 
 def test_variables_of_a_wrapper_and_of_the_command_line_are_checked(nodes):

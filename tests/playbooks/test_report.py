@@ -88,7 +88,8 @@ def test_files_are_written_and_hosts_that_told_nothing_are_reported(report, tmp_
     assert sorted(os.listdir(tmp_path / "out")) == ["accounting.csv", "accounting.json", "report.html"]
     assert [Path(path).name for path in result["files"]] == ["report.html", "accounting.json", "accounting.csv"]
     document = json.loads((tmp_path / "out" / "accounting.json").read_text())
-    assert document["nodes"]["gone"] == {"state": "unreachable", "reason": "no route to host"}
+    told_nothing = {"state": "not asked", "outcome": ""}
+    assert document["nodes"]["gone"] == {"state": "unreachable", "reason": "no route to host", "firmware": told_nothing}
     with open(tmp_path / "out" / "accounting.csv", newline="") as stream:
         users = {row["user"] for row in csv.DictReader(stream) if row["node"] == "good" and row["kind"] == "cpu"}
     assert {"plc1", "the switch", "operating system"} <= users

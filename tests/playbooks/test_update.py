@@ -224,7 +224,7 @@ def test_which_batches_are_refused(nodes):
 
 def test_an_empty_batch_has_its_default(nodes):
     given = json.dumps({"rt_kernel_reboot_serial": ""})
-    code, said, calls = nodes.run("realtime.kvm.site", {"results": {"rt_audit": AUDIT}}, "-e", given)
+    code, said, calls = nodes.run("realtime.kvm.site", {"cpu_power": "stall", "results": {"rt_audit": AUDIT}}, "-e", given)
     assert code == 0, said
     assert steps(calls)
 
@@ -252,7 +252,9 @@ def test_site_holds_where_it_is_asked_to_and_undo_always_releases(nodes):
         ({"realtime_hold_packages": True}, "present"),
         ({"realtime_hold_packages": False}, "absent"),
     ):
-        code, said, calls = nodes.run("realtime.kvm.site", {}, "--tags", "packages", "--limit", "node1", **given)
+        code, said, calls = nodes.run(
+            "realtime.kvm.site", {"package_holds": "none"}, "--tags", "packages", "--limit", "node1", **given
+        )
         assert code == 0, said
         holds = [(call["check"], call["state"]) for call in calls if call["module"] == "package_holds"]
         assert holds == ([(True, state), (False, state)] if state else [])
