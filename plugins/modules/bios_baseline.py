@@ -100,7 +100,7 @@ attributes:
       type: str
     stage: {description: "The reboot that applies it, from 1; 0 for none.", type: int}
     topic: {description: Its subject., type: str}
-    origin: {description: V(baseline), V(override) or V(record)., type: str}
+    origin: {description: "V(baseline), V(override) or V(record).", type: str}
     reason: {description: Why it has the wanted value., type: str}
     cost: {description: What it costs., type: str}
     source: {description: The source of the recommendation., type: str}

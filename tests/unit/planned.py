@@ -100,8 +100,9 @@ def racked(capture, folder, guests=()):
     return root
 
 
-def planned(root, guests=(), networks=NETWORKS, **intent):
+def planned(root, guests=(), networks=None, **intent):
     """The results of all layers for the machine below ``root``, and the refusals."""
+    networks = NETWORKS if networks is None else networks
     results, refused = {}, []
 
     def run(layer, body, owner, parameters):
@@ -126,7 +127,8 @@ def planned(root, guests=(), networks=NETWORKS, **intent):
     return results, refused
 
 
-def planned_node(capture, folder, guests=GUESTS, packages=PACKAGES, **intent):
+def planned_node(capture, folder, guests=None, packages=None, **intent):
     """What the plan of a captured machine is made from."""
+    guests = GUESTS if guests is None else guests
     results, refused = planned(racked(capture, folder, guests), guests, **intent)
-    return Node(results, packages, refused)
+    return Node(results, PACKAGES if packages is None else packages, refused)

@@ -22,10 +22,10 @@ class HostVars(dict):
     raw_get = dict.__getitem__
 
 
-def act(monkeypatch, hosts, /, *, play=None, extra=None, own=None, **arguments):
+def act(monkeypatch, everyone, /, *, play=None, extra=None, own=None, **arguments):
     """Run the action on the first host, which has the play's variables too."""
     monkeypatch.setattr(rt_inventory, "load_extra_vars", lambda _loader: extra or {})
-    first = next(iter(hosts))
+    first = next(iter(everyone))
     task = SimpleNamespace(
         args=arguments,
         check_mode=False,
@@ -36,12 +36,12 @@ def act(monkeypatch, hosts, /, *, play=None, extra=None, own=None, **arguments):
     connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nonexistent"))
     action = rt_inventory.ActionModule(task, connection, None, DataLoader(), None, None)
     variables = {
-        **hosts[first],
+        **everyone[first],
         **(play or {}),
         **(own or {}),
         "inventory_hostname": first,
-        "hostvars": HostVars(hosts),
-        "groups": {"all": list(hosts), "realtime_nodes": list(hosts)},
+        "hostvars": HostVars(everyone),
+        "groups": {"all": list(everyone), "realtime_nodes": list(everyone)},
         "ansible_play_hosts_all": [first],
     }
     return action.run(task_vars=variables)

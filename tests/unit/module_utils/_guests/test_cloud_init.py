@@ -116,7 +116,7 @@ def test_a_network_by_name_is_its_mac():
     config = {"version": 2, "ethernets": {"a": card, "b": other, "c": {"dhcp4": True}, "d": None}}
     mac = derive_mac("n", "plc1", "control")
     for given, found in (
-        (config, lambda text: json.loads(text)),
+        (config, json.loads),
         ({"network": config}, lambda text: json.loads(text)["network"]),
     ):
         cards = found(files({"network_config": given}, "control")["network-config"])["ethernets"]

@@ -240,27 +240,6 @@ def test_a_base_that_a_guest_writes_is_refused(node, mode):
         assert "which destroys the overlay" in node.refuse(guest(disk))
 
 
-def test_what_lies_behind_the_disk_of_another_guest_is_no_disk_to_write(node):
-    """Also where the entry from which the overlay was made has become a path."""
-    node.run(guest({"base": BASE, "base_mode": "overlay"}, name="plc2"))
-    other = guest({"path": f"{FOLDER}/plc2-vda.qcow2"}, name="plc2")
-    message = node.refuse(other, guest({"path": BASE}))
-    assert message.startswith(
-        f"realtime_guests: plc1: disk {BASE} is behind {FOLDER}/plc2-vda.qcow2, a disk of plc2, which the first write destroys"
-    )
-    node.converge(other, guest({"path": BASE, "read_only": True}))
-    node.converge(gone(name="plc2"), guest({"path": BASE}))
-
-
-def test_a_snapshot_taken_by_hand_is_not_taken_back(node):
-    node.run(guest({"path": BASE}))
-    put(node.root, f"{FOLDER}/plc1.snapshot", qcow2(4 * GIB, backing=BASE))
-    node.edit(f'file="{BASE}"', f'file="{FOLDER}/plc1.snapshot"')
-    message = node.refuse(guest({"path": BASE}))
-    assert f"disk {BASE} is behind {FOLDER}/plc1.snapshot, on which its domain runs since a snapshot was taken" in message
-    assert f"Give path: {FOLDER}/plc1.snapshot, or merge both first (virsh blockcommit plc1 " in message
-
-
 def test_what_does_not_fit_is_refused_by_file_system_over_all_guests(node, monkeypatch):
     class Full:
         f_frsize, f_flag, f_bavail = 1, 0, 9 << 20

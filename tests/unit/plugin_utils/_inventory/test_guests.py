@@ -16,8 +16,8 @@ PLC = {"name": "plc1", "memory_mib": 2048, "vcpus": 4, "realtime_vcpus": "1-3"}
 NUMBER = "is of type str, which cannot be converted to int"
 
 
-def read(*guests, networks=NETWORKS, limit=1):
-    return read_host(networks, list(guests), site="north", priority_limit=limit)
+def read(*guests, networks=None, limit=1):
+    return read_host(NETWORKS if networks is None else networks, list(guests), site="north", priority_limit=limit)
 
 
 def test_sound_guests_are_read():
