@@ -6,18 +6,18 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # The first Python on this machine that is new enough for the control node; PYTHON=... chooses another.
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
-    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
+PYTHON ?= $(shell tests/tools/packages.sh find-python)
 VENV ?= .venv
 # What .venv is made of: ranges for people, .ci/requirements.lock (exact releases and their digests) for CI.
 REQUIREMENTS ?= requirements-dev.txt
+# Whether packages that this machine lacks are installed: yes, or no, which names them.
+export DEMO_INSTALL ?= yes
 # The nodes of the lab that demo and lab start, separated by commas.
 NODES ?= node1
 # The files below plugins/module_utils that mutation changes; empty: all that tests/tools/mutation.py names.
 FILES ?=
 # The nodes of test-site.
 SITE_NODES ?= node1,node2,node3
-comma := ,
 INVENTORY ?= inventories/lab/hosts.yml
 
 # Every tool comes from the venv and uses this tree as realtime.kvm, never an installed copy.
@@ -29,31 +29,57 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/collections
 WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 
 SUITES = $(wildcard tests/unit tests/property tests/conformance)
+# .venv for the tests; demo and try need only a part of it, so they make a smaller one unless it exists.
 STAMP = $(VENV)/.complete
+ANSIBLE = $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/.ansible)
 say = @printf '\n== %s\n'
 
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@printf '\n  NODES=%s  the nodes of lab and demo     PYTHON=%s\n' '$(NODES)' '$(PYTHON)'
+	@printf '\n  %s\n' 'NODES=$(NODES)  the nodes of lab and demo     PYTHON=$(PYTHON)' \
+	    'DEMO_INSTALL=no  names the packages that this machine lacks, and installs none'
+
+# See it work
+
+.PHONY: try
+try: ## plan captured real servers, without a virtual machine: a minute
+	@command -v python3 >/dev/null || tests/tools/packages.sh install python
+	@python3 -m demo.run try
+
+.PHONY: demo
+demo: ## a stock Debian in QEMU becomes a real-time node with guests
+	@command -v python3 >/dev/null || tests/tools/packages.sh install python
+	@python3 -m demo.run demo '$(NODES)'
 
 # Tools
 
 .PHONY: venv
-venv: $(STAMP) ## create .venv with everything the other targets need (again only if the requirements change)
+venv: $(STAMP) ## create .venv with everything that the other targets need
 
-$(STAMP): $(REQUIREMENTS)
+$(STAMP): $(REQUIREMENTS) requirements.txt requirements-run.txt
 	$(say) "venv: $(VENV), about half a minute"
-	@test -n '$(PYTHON)' || { \
-	    echo 'No Python 3.11 or newer found. Install one, or name it: make venv PYTHON=/path/to/python3.12' >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-	    echo '$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
-	@$(PYTHON) -m venv --clear $(VENV)
+	$(new-venv)
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input -r $(REQUIREMENTS)
 	@touch $@
 
+.PHONY: ansible
+ansible: $(ANSIBLE) # the part of .venv that demo and try need
+
+$(VENV)/.ansible: requirements.txt requirements-run.txt
+	$(new-venv)
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input -r requirements-run.txt
+	@touch $@
+
+define new-venv
+@tests/tools/packages.sh install python
+@python=$$(PYTHON='$(PYTHON)' tests/tools/packages.sh find-python); test -n "$$python" || { \
+    echo 'No Python 3.11 or newer found. Install one, or name it: make venv PYTHON=/path/to/python3.12' >&2; exit 1; }; \
+"$$python" -m venv --clear $(VENV)
+endef
+
 .PHONY: lock
-lock: $(STAMP) ## write .ci/requirements.lock again, with the newest releases that requirements-dev.txt allows
+lock: $(STAMP) ## write .ci/requirements.lock again, with the newest allowed releases
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-input 'uv>=0.9,<1'
 	@{ head -n 1 .ci/requirements.lock; $(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --upgrade requirements-dev.txt; } >.ci/requirements.new && mv .ci/requirements.new .ci/requirements.lock
@@ -66,7 +92,7 @@ unit: $(STAMP) ## pytest: unit, property and conformance tests
 	@python -m pytest -q -n $(WORKERS) --dist worksteal $(SUITES)
 
 .PHONY: lint
-lint: $(STAMP) ## ruff, mypy, ansible-lint (production, with yamllint), changelog and docs lint
+lint: $(STAMP) ## ruff, mypy, ansible-lint with yamllint, changelog and docs lint
 	$(say) "lint: ruff"
 	@ruff check --quiet --output-format concise
 	@ruff format --check --quiet --output-format concise || { echo 'Not formatted: run `make format`.'; exit 1; }
@@ -91,7 +117,7 @@ sanity: $(STAMP) ## ansible-test sanity on a copy of the working tree
 	@tests/tools/sanity.sh
 
 .PHONY: mutation
-mutation: $(VENV)/.mutation ## change the logic that matters most bit by bit and see which changes its tests miss (an hour; FILES=...)
+mutation: $(VENV)/.mutation ## which changes of the logic do its tests miss? (an hour; FILES=...)
 	$(say) "mutation: mutmut"
 	@python tests/tools/mutation.py $(FILES)
 
@@ -100,22 +126,27 @@ $(VENV)/.mutation: requirements-mutation.txt $(STAMP)
 	@touch $@
 
 .PHONY: test
-test: $(STAMP) ## unit, lint and sanity at the same time: five minutes on two idle cores
+test: ## unit, lint and sanity at the same time: about six minutes on two idle cores
+	@tests/tools/packages.sh install python test
+	$(say) "test: unit, lint and sanity; $(if $(wildcard .cache/test-took),$$(cat .cache/test-took) the last time,about six minutes on two idle cores)"
+	@$(MAKE) --no-print-directory $(STAMP)
 	@# each part runs, even if another one failed; what lint and sanity print appears when unit is done
 	@# these two go first, since one process each is their slowest part; unit fills what they leave, and all end together
 	@mkdir -p .cache; \
 	for part in lint sanity; do \
 	    { $(MAKE) --no-print-directory $$part && echo passed || echo failed; } >.cache/$$part.log 2>&1 & \
 	done; \
-	failed=; nice -n 5 $(MAKE) --no-print-directory unit || failed+=" unit"; wait; \
+	started=$$SECONDS failed=; nice -n 5 $(MAKE) --no-print-directory unit || failed+=" unit"; wait; \
 	for part in lint sanity; do \
 	    sed '$$d' .cache/$$part.log; tail -n 1 .cache/$$part.log | grep -qx passed || failed+=" $$part"; \
 	done; \
-	test -z "$$failed" || { printf '\n== failed:%s\n' "$$failed" >&2; exit 1; }
+	took=$$((SECONDS - started)); \
+	test -z "$$failed" || { printf '\n== failed:%s\n' "$$failed" >&2; exit 1; }; \
+	echo "$$(((took + 59) / 60)) minutes" >.cache/test-took
 	$(say) "passed: unit, lint, sanity.  Next: make test-playbooks (stand-ins), make test-lab (virtual nodes), make demo"
 
 .PHONY: test-playbooks
-test-playbooks: $(STAMP) ## Ansible runs the playbooks on stand-ins for modules, measurements and BMCs: three minutes
+test-playbooks: $(STAMP) ## playbooks on stand-ins for modules and BMCs: three minutes
 	$(say) "test-playbooks: pytest tests/playbooks"
 	@python -m pytest -q -n $(WORKERS) --dist worksteal tests/playbooks
 
@@ -126,7 +157,7 @@ test-lab: $(STAMP) ## every role on the lab: molecule, one scenario per role
 	@LAB_NODES=node1 tests/tools/test_lab.sh
 
 .PHONY: test-site
-test-site: $(STAMP) ## site.yml, refusals, interruptions and undo on three nodes of the lab: about an hour under emulation
+test-site: $(STAMP) ## site.yml, interruptions and undo on three nodes: an hour if emulated
 	@trap 'ansible-playbook -i $(INVENTORY) molecule/lab/destroy.yml >/dev/null' EXIT; \
 	ansible-playbook -i $(INVENTORY) molecule/lab/create.yml -e lab_nodes=$(SITE_NODES); \
 	printf '\n== %s\n' "test-site: tests/integration on $(SITE_NODES)"; \
@@ -134,24 +165,18 @@ test-site: $(STAMP) ## site.yml, refusals, interruptions and undo on three nodes
 
 .PHONY: lab
 lab: $(STAMP) ## start the lab's nodes (NODES=node1,node2)
+	@tests/tools/packages.sh install lab
 	$(say) "lab: $(NODES)"
 	@ansible-playbook -i $(INVENTORY) molecule/lab/create.yml -e 'lab_nodes=$(NODES)'
 
-.PHONY: demo
-demo: lab ## start the lab's nodes and run site.yml: plan, disruptions, verification, running guests
-	$(say) "demo: disks for the guests"
-	@ansible-playbook -i $(INVENTORY) molecule/lab/guests.yml -e 'lab_nodes=$(NODES)'
-	$(say) "demo: site.yml on $(NODES)"
-	@ansible-playbook -i $(INVENTORY) site.yml --limit '$(NODES)'
-	$(say) "demo: done. Log in: ssh -F .lab/ssh_config $(firstword $(subst $(comma), ,$(NODES)))   Delete it: make lab-destroy"
-
 .PHONY: lab-destroy
-lab-destroy: $(STAMP) ## stop the lab's nodes and delete them
+lab-destroy: $(ANSIBLE) ## delete the lab's nodes; PURGE=yes deletes their images too
 	$(say) "lab-destroy"
-	@ansible-playbook -i $(INVENTORY) molecule/lab/destroy.yml
+	@ansible-playbook -i $(INVENTORY) molecule/lab/destroy.yml$(if $(filter yes,$(PURGE)), -e lab_purge=true)
+	@test ! -d .lab || echo "$$(du -sh .lab | cut -f1) of images stay in .lab for the next time. Delete them too: make lab-destroy PURGE=yes"
 
 .PHONY: bench
-bench: lab ## print every module's payload, count the remote executions of site.yml per host, cold and unchanged, and time the planner
+bench: lab ## what a run costs: payloads, remote executions, seconds
 	$(say) "bench: $(NODES)"
 	@LAB_NODES='$(NODES)' tests/bench/run.sh
 

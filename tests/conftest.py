@@ -14,7 +14,12 @@ hypothesis.settings.load_profile("untimed")
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say what was left out because captures are absent, and how to get them."""
+    """Say how much of the documentation was run, and what was left out because captures are absent, and how to get them."""
+    if any("test_shown.py" in report.nodeid for report in terminalreporter.stats.get("passed", ())):
+        from unit.shown import counted
+
+        terminalreporter.section("documentation")
+        terminalreporter.write_line(f"{counted()} were run or checked.")
     skipped = [report for report in terminalreporter.stats.get("skipped", ()) if ABSENT in str(report.longrepr)]
     if skipped:
         terminalreporter.section("captures of real machines")

@@ -22,13 +22,16 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._latency import (
     begun,
     check_given,
     complaints,
+    lacking,
     over_ssh,
     plan_runs,
     progress,
     refused,
     result_of,
+    to_install,
     verdicts,
 )
+from ansible_collections.realtime.kvm.plugins.plugin_utils._project import results_folder, why_unwritable
 
 SPEC = {
     "state": {"type": "str", "choices": ["planned", "started", "polled", "kept", "absent", "judged"], "required": True},
@@ -52,13 +55,14 @@ SPEC = {
     "run": {"type": "dict"},
     "seen": {"type": "dict"},
     "results": {"type": "list", "elements": "dict", "default": []},
-    "folder": {"type": "path"},
+    "folder": {"type": "path", "default": ""},
+    "install": {"type": "bool", "default": False},
     "gate": {"type": "str", "choices": ["physical", "always", "never"], "default": "physical"},
 }
 REQUIRED = [
     ("state", "started", ["run"]),
     ("state", "polled", ["run", "seen"]),
-    ("state", "kept", ["run", "seen", "folder"]),
+    ("state", "kept", ["run", "seen"]),
     ("state", "absent", ["run"]),
 ]
 
@@ -89,6 +93,7 @@ class ActionModule(ActionBase):
         return result
 
     def _plan(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        self._folder(options, variables)  # before hours of measurement rather than after
         host, inventory, check_mode = variables["inventory_hostname"], variables["groups"]["all"], self._task.check_mode
         platform = None
         if over_ssh(options["guests"], inventory):
@@ -106,8 +111,9 @@ class ActionModule(ActionBase):
         clock, stamp = time.monotonic(), datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         answer = self._ask(options["run"]["arguments"], "started", variables)
         if answer.get("failed"):
-            return refused(answer)
-        return begun(answer, clock, stamp, check_mode=self._task.check_mode)
+            lacks = lacking(options["run"], answer) if options["install"] else []
+            return to_install(answer, lacks) if lacks else refused(answer)
+        return {**begun(answer, clock, stamp, check_mode=self._task.check_mode), "lacks": []}
 
     def _poll(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Ask how far a run is; one that has ended is not asked again, and its result stays that of its end."""
@@ -121,10 +127,7 @@ class ActionModule(ActionBase):
         refuse_facts_as_variables(variables, "rt_latency_results")
         found = result_of(options["run"], options["seen"])
         text = _text_of(found, options["run"])
-        try:
-            folder = folder_of(options["folder"], variables["inventory_hostname"])
-        except ValueError as error:
-            raise LatencyError(f"rt_latency_results: {error}") from None
+        folder = self._folder(options, variables)
         name = free_name(folder, options["seen"]["own"]["stamp"], ".json")
         if not self._task.check_mode:
             try:
@@ -139,6 +142,20 @@ class ActionModule(ActionBase):
             "results": results,
             "verdicts": verdicts(results),
         }
+
+    def _folder(self, options: dict[str, Any], variables: dict[str, Any]) -> str:
+        """Return the folder of the host's results; ``LatencyError`` where it cannot be found or written."""
+        try:
+            base = results_folder(options["folder"] or "", variables, "latency", "rt_latency_results")
+        except ValueError as error:
+            raise LatencyError(str(error)) from None
+        try:
+            folder = folder_of(base, variables["inventory_hostname"])
+        except ValueError as error:
+            raise LatencyError(f"rt_latency_results: {error}") from None
+        if why := why_unwritable(folder):
+            raise LatencyError(f"rt_latency_results: {folder} cannot be written: {why}")
+        return folder
 
     def _remove(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer = self._ask(options["run"]["arguments"], "absent", variables)

@@ -16,17 +16,18 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import MOST_TEXT, AnswerError, decode
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import bounded
 from ansible_collections.realtime.kvm.plugins.plugin_utils._facts import refuse_facts_as_variables
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
+from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
+from ansible_collections.realtime.kvm.plugins.plugin_utils._project import results_folder
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.answer import report_answer
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.files import accounting_document, csv_rows
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import check_result
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     Books,
     Input,
     account_fleet,
-    accounting_document,
-    csv_rows,
     report_view,
 )
 
@@ -34,8 +35,9 @@ SPEC = {
     "hosts": {"type": "list", "elements": "str", "required": True},
     "node_variable": {"type": "str", "required": True},
     "verify_variable": {"type": "str", "required": True},
-    "folder": {"type": "path", "required": True},
-    "latency_folder": {"type": "path"},
+    "firmware_variable": {"type": "str"},
+    "folder": {"type": "path", "default": ""},
+    "latency_folder": {"type": "path", "default": ""},
     "title": {"type": "str", "default": "Real-time nodes"},
 }
 
@@ -51,14 +53,18 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
         refuse_facts_as_variables(task_vars or {}, "rt_report_folder")
+        try:
+            folder = results_folder(options["folder"] or "", task_vars or {}, "report", "rt_report_folder")
+            latency = results_folder(options["latency_folder"] or "", task_vars or {}, "latency", "rt_report_latency_folder")
+        except ValueError as error:
+            raise AnsibleActionFail(str(error)) from None
         hostvars = (task_vars or {})["hostvars"]
-        nodes = {host: _node(hostvars, host, options) for host in _plain(options["hosts"])}
-        results, rejected = read_results(options["latency_folder"]) if options["latency_folder"] else ([], [])
+        nodes = {host: _node(hostvars, host, options) for host in plain_data(options["hosts"])}
+        results, rejected = read_results(latency)
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         given = Input(nodes, now, results, rejected, options["title"])
         books = account_fleet(nodes)
         view = report_view(given, books)
-        folder = os.path.abspath(options["folder"])
         texts = {"report.html": render_page(view), "accounting.json": _json(given, books), "accounting.csv": _csv(books)}
         files = [os.path.join(folder, name) for name in texts]
         if not self._task.check_mode:
@@ -67,14 +73,11 @@ class ActionModule(ActionBase):
             except OSError as error:
                 raise AnsibleActionFail(f"rt_report_folder: {folder} cannot be written: {error.strerror or error}") from None
         states = {node["host"]: {"state": node["state"], "reason": node["reason"]} for node in view["nodes"]}
-        summary = bounded(
-            [f"{host}: {item['state']}{': ' if item['reason'] else ''}{item['reason']}" for host, item in states.items()]
-        )
         result.update(
             changed=True,
             files=files,
             nodes=states,
-            summary=summary,
+            summary=report_answer(view, files),
             findings=view["totals"]["findings"],
             rejected=view["rejected"],
         )
@@ -83,20 +86,17 @@ class ActionModule(ActionBase):
 
 def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a host's data; a host that was never read has none."""
-    variables = hostvars.raw_get(host) if hasattr(hostvars, "raw_get") else hostvars[host]
-    read, verified = _plain(variables.get(options["node_variable"])), _plain(variables.get(options["verify_variable"]))
+    variables = variables_of(hostvars, host)
+    read, verified = (plain_data(variables.get(options[name])) for name in ("node_variable", "verify_variable"))
     read = read if isinstance(read, Mapping) else {}
     node: dict[str, Any] = {"info": read.get("node"), "unreachable": bool(read.get("unreachable")), "error": _reason(read)}
+    if options["firmware_variable"]:
+        node["firmware"] = plain_data(variables.get(options["firmware_variable"]))
     if isinstance(verified, Mapping) and not verified.get("skipped"):
         node["verify"] = (
-            verified if "findings" in verified else {"error": _reason(verified) or "it was not compared with its document"}
+            verified if "findings" in verified else {"error": _reason(verified) or "it was not compared with its partition file"}
         )
     return node
-
-
-def _plain(value: Any) -> Any:
-    """Return plain data, without the tags that Ansible adds to every value."""
-    return json.loads(json.dumps(value, default=str))
 
 
 def _reason(result: Mapping[str, Any]) -> str:

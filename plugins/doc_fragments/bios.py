@@ -84,6 +84,11 @@ options:
         cannot be switched off.
     type: dict
     default: {}
+  restore:
+    description:
+      - Recorded values (M(realtime.kvm.bios_record)) to restore, in place of baseline and overrides. A node may have changed its record, so only attributes
+        that the baseline or O(overrides) name are set, to values that the registry has; virtualization features are never switched off.
+    type: dict
 requirements:
   - ansible-core on the host that the module runs on, usually by C(delegate_to=localhost)
 """

@@ -12,7 +12,10 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   partition:
-    description: The partition to work from; the node's own document when not given.
+    description:
+      - The partition to work from; the node's own partition file when not given.
+      - A module that changes the node refuses one that is not that of the file, so that all parts of a node have the same partition.
+        In check mode, or with O(fsroot), it may be any.
     type: dict
 """
 
@@ -81,19 +84,36 @@ options:
         type: str
         choices: [running, present, stopped, absent]
         default: running
+      uuid:
+        description: Its UUID; derived from the site and its name for a new guest, and that of its domain for an existing one, unless given. It never changes.
+        type: str
+      guest_os:
+        description:
+          - The system in the guest. V(linux) and V(windows) need an ordinary vCPU for their own housekeeping.
+          - V(other), a real-time operating system or a soft PLC, may have one vCPU, or all of its vCPUs, real-time.
+          - V(windows) gets C(hyperv), and a new guest the hardware clock in local time.
+        type: str
+        choices: [linux, windows, other]
+        default: linux
       memory_mib:
         description: Memory in MiB. Needed unless the guest is absent.
         type: int
       hugepages:
-        description: Page size of its memory. V(2M) for real-time guests and V(none) for others unless given; V(1G) needs a reboot of the node to reserve.
+        description:
+          - Page size of its memory. Unless given, a domain that has huge pages keeps their size; else V(2M) for real-time guests and V(none) for others.
+          - V(1G) needs a reboot of the node to reserve.
         type: str
         choices: ["2M", "1G", none]
       vcpus:
-        description: Number of vCPUs. Each vCPU of a real-time guest has its own realtime CPU.
+        description:
+          - Number of vCPUs. Each vCPU of a real-time guest has its own realtime CPU.
+          - V(1) for a new guest; unless given, an existing one keeps its number. Required where O(guests[].realtime_vcpus) is given beside O(guests[].adopt).
         type: int
-        default: 1
       realtime_vcpus:
-        description: List of its real-time vCPUs, such as V(1-3). At least one vCPU must stay ordinary. Empty for a guest that is not real-time.
+        description:
+          - List of its real-time vCPUs, such as V(1-3). Empty for a guest that is not real-time. A list that begins with an exclusion means all others
+            (V(^0), as in Nova's C(hw:cpu_realtime_mask)). A list that leaves no vCPU is refused.
+          - At least one vCPU must stay ordinary, except with O(guests[].guest_os=other).
         type: str
         default: ""
       policy:
@@ -133,38 +153,118 @@ options:
         description: Real-time C(policy) and C(priority) of the emulator thread, for device emulation in a control loop. Needs O(guests[].emulator=own).
         type: dict
       io_threads:
-        description: Number of I/O threads; the virtio disks take turns on them.
+        description:
+          - Number of I/O threads; the virtio disks take turns on them.
+          - Unless given, none for a new guest, and those of its domain for an existing one.
         type: int
-        default: 0
       io_thread_scheduler:
         description: Real-time C(policy) and C(priority) of the I/O threads. Needs O(guests[].emulator=own).
         type: dict
       disks:
-        description: Existing images or block devices.
+        description:
+          - Images and block devices. An image that exists is used as it is; with O(guests[].disks[].base) or O(guests[].disks[].size_gib), one that does not
+            exist is made.
+          - A disk without a path is known by its place in the list; add others behind it, or give it the path that it has.
         type: list
         elements: dict
         default: []
         suboptions:
           path:
-            description: Absolute path on the node.
+            description:
+              - Absolute path on the node; the name of a file with O(guests[].disks[].pool).
+              - May be left out for a disk that is made. It is then C(NAME-TARGET.FORMAT) (C(plc1-vda.qcow2)) in the pool's folder or in the folder of images
+                (C(rt_guest_image_folder)). An existing disk keeps its own.
             type: str
-            required: true
+          pool:
+            description: A storage pool of libvirt whose folder holds the image. Its type must be C(dir).
+            type: str
           format:
-            description: V(raw) for block devices and for C(.raw), C(.img) and C(.iso) files, V(qcow2) for others unless given.
+            description:
+              - V(raw) for block devices and for C(.raw), C(.img) and C(.iso) files, V(qcow2) for others unless given.
+              - An image that the domain has keeps its own.
+              - Another format for an image that the domain has is refused, and so is one that is raw by its name and begins like qcow2.
             type: str
             choices: [qcow2, raw]
+          base:
+            description:
+              - Absolute path of an image on the node from which the disk is made, where it does not exist. It belongs to root, in a folder that only root
+                can write; no guest writes it, and it has no base itself. It is never changed or removed.
+              - An image that exists is never made again, whatever becomes of the base.
+            type: str
+          base_mode:
+            description:
+              - V(copy) (unless given) copies all that is in the base. The disk is independent of it from then on. It takes time and space for all of the
+                data; what was a hole in the base is allocated when the guest first writes there.
+              - V(overlay) keeps the differences from the base. It is made at once and small, but is lost with its base. Each first write to a cluster
+                (64 KiB) reads it from the base and allocates it, so that write takes longer.
+            type: str
+            choices: [copy, overlay]
+          base_format:
+            description:
+              - Format of the base; guessed by its name as that of the disk unless given. Never by what is in it, which whoever wrote it decides.
+              - A base of another format is refused, and so is one that is raw by its name and begins like qcow2, as C(.img) files of many clouds do.
+            type: str
+            choices: [qcow2, raw]
+          size_gib:
+            description:
+              - Size in GiB that the guest sees; that of the base unless given. Without a base, an image that does not exist is made empty.
+              - A smaller disk is grown, while its guest runs too (libvirt's blockResize; the guest still has to grow its file system, as cloud-init does at
+                a boot). A larger one is refused, never shrunk.
+            type: int
           bus:
-            description: The bus on which the guest sees it.
+            description:
+              - The bus on which the guest sees it. V(virtio) for a new disk.
+              - An image that the domain has from somebody else keeps bus and place unless given, and another bus is refused.
             type: str
             choices: [virtio, scsi, sata]
-            default: virtio
           read_only:
-            description: Whether the guest may not write it.
+            description: Whether the guest may not write it. V(false) for a new disk; unless given, an existing one keeps its own.
             type: bool
-            default: false
+          cache:
+            description:
+              - How QEMU uses the host's page cache. A new disk has V(none), past it, since the kernel writes it back in bursts on housekeeping CPUs, and a
+                host's crash then loses nothing that the guest has flushed. It needs a file system with O_DIRECT.
+              - Unless given, an existing disk keeps its own.
+            type: str
+            choices: [none, writeback, writethrough, directsync, unsafe]
+          io:
+            description:
+              - How QEMU submits requests. V(native) (Linux AIO) needs O(guests[].disks[].cache=none) or V(directsync); V(threads) uses threads on the
+                emulator's CPUs.
+              - A new block device has V(native), a new image QEMU's own choice, since V(native) blocks where the file has holes. Unless given, an existing disk
+                keeps its own.
+            type: str
+            choices: [native, threads, io_uring]
+          discard:
+            description: Whether what the guest discards is freed in the image. A new disk has V(unmap); unless given, an existing one keeps its own.
+            type: str
+            choices: [unmap, ignore]
       seed:
-        description: Path of an existing cloud-init seed image (label C(cidata)), attached as a CD-ROM.
+        description: Path of an existing cloud-init seed image (label C(cidata)), attached as a CD-ROM. Not beside O(guests[].cloud_init).
         type: str
+      cloud_init:
+        description:
+          - What cloud-init in the guest does at its first boot. A seed image (C(NAME-seed.iso), label C(cidata)) is made from it with xorriso in the folder
+            of images, readable for root, and attached as the read-only virtio disk C(vdz), for Windows as a CD-ROM. An empty mapping gives the guest its name.
+          - A change makes a new image, which the guest sees at its next start; cloud-init then acts on it only if C(instance-id) in C(meta_data) is another.
+          - No result, difference or log shows what is in it.
+        type: dict
+        suboptions:
+          user_data:
+            description:
+              - A mapping of C(#cloud-config), or a text that begins with C(#cloud-config) or another header that cloud-init knows (C(#!), C(#include), MIME).
+            type: raw
+          meta_data:
+            description:
+              - A mapping or YAML. Where a mapping does not give them, C(instance-id) is the guest's UUID and C(local-hostname) its name, with C(-) for C(_).
+                A text must have an C(instance-id).
+            type: raw
+          network_config:
+            description:
+              - A mapping or YAML with C(version) 2 (netplan) or 1. Without it, cloud-init asks for an address by DHCP on one interface.
+              - In a mapping of version 2, C(network) in C(match) below C(ethernets) names a network of the guest and stands for the MAC of its
+                interface there. In a text it is refused.
+            type: raw
       networks:
         description: The networks it is attached to.
         type: list
@@ -176,12 +276,23 @@ options:
             type: str
             required: true
           mac:
-            description: Its address; derived from the names of node, guest and network unless given.
+            description:
+              - Its address. Unless given, an existing interface on that network keeps its own, whoever added it, and a new one's is derived from the names of
+                site, guest and network.
             type: str
           queues:
-            description: Queue pairs of the interface.
+            description: Queue pairs of the interface. V(1) for a new one and on real-time networks; unless given, an existing one keeps its own.
             type: int
-            default: 1
+          rx_queue_size:
+            description:
+              - Length of each receive queue. A new interface on a real-time network has V(1024), QEMU's longest, which hold what arrives while the guest's
+                cycle runs; others have QEMU's V(256). Unless given, an existing one keeps its own.
+            type: int
+            choices: [256, 512, 1024]
+          tx_queue_size:
+            description: Length of each transmit queue; as O(guests[].networks[].rx_queue_size), but only real-time networks take more than V(256).
+            type: int
+            choices: [256, 512, 1024]
       agent:
         description:
           - Whether it has the channel of the QEMU guest agent, the virtio serial port C(org.qemu.guest_agent.0). The agent itself is
@@ -189,20 +300,69 @@ options:
           - V(false) removes a channel that V(true) has added before; a channel that another user has added stays.
         type: bool
         default: false
+      serial_log:
+        description: Whether virtlogd keeps what the guest writes to its first serial port, in C(/var/log/libvirt/qemu/NAME-serial.log), which it rotates.
+        type: bool
+        default: false
+      watchdog:
+        description:
+          - Gives the guest a watchdog (i6300esb), and says what happens when its system has not fed it in time. No watchdog unless given; one that an
+            administrator has added stays.
+        type: str
+        choices: [reset, poweroff, shutdown, pause, inject-nmi, none]
+      tpm:
+        description: Whether it has a TPM 2.0, emulated by C(swtpm) on the node. V(false) removes one that V(true) has added, not its state.
+        type: bool
+        default: false
       firmware:
-        description: Firmware.
+        description: Its firmware. V(bios) for a new guest; unless given, an existing one keeps its own, with its variables.
         type: str
         choices: [bios, uefi]
-        default: bios
+      secure_boot:
+        description:
+          - Whether its UEFI firmware starts only what is signed, with Microsoft's keys enrolled; V(true) means O(guests[].firmware=uefi).
+          - Chosen when the guest is made; a value that differs from its domain's is refused, since the variables of the firmware belong to it.
+        type: bool
       machine:
         description: QEMU's machine type of a new guest; an existing one keeps its own.
         type: str
         default: q35
       cpu_mode:
-        description: CPU model of the guest.
+        description: CPU model of the guest. V(host-passthrough) for a new guest; unless given, an existing one keeps its own.
         type: str
         choices: [host-passthrough, host-model]
-        default: host-passthrough
+      invariant_tsc:
+        description:
+          - V(true) requires the invariant TSC, by which the guest can keep time (C(tsc=) arguments), and refuses a node without one. V(false) hides it.
+          - Unless given, a new real-time guest with O(guests[].cpu_mode=host-passthrough) sees that of its node (C(migratable='off')), and an existing
+            guest keeps its own.
+        type: bool
+      dedicated_hint:
+        description:
+          - Whether the guest is told that its vCPUs are never preempted for long (C(hint-dedicated)), so that it spins where it would otherwise ask the host.
+          - V(true) for a new real-time guest with O(guests[].cpu_mode=host-passthrough), each of whose vCPUs has its CPU; unless given, an existing one
+            keeps its own, and loses it when it stops being real-time.
+        type: bool
+      hyperv:
+        description:
+          - Whether the guest sees Hyper-V's interfaces, which Windows uses in place of devices that cost exits. V(true) for O(guests[].guest_os=windows).
+          - V(false) removes them; unless given, they stay.
+        type: bool
+      clock:
+        description: What its hardware clock shows. A new guest has V(utc), or V(localtime) for Windows; unless given, an existing one keeps its own.
+        type: str
+        choices: [utc, localtime]
+      on_crash:
+        description: What libvirt does when the guest's system crashes, which a panic device then reports. libvirt's V(destroy) for a new guest unless given.
+        type: str
+        choices: [destroy, restart, preserve]
+      xml:
+        description:
+          - One C(<domain>) element with libvirt XML that the other keys do not cover, such as C(cachetune), C(hostdev) or QEMU arguments. Each element is
+            merged into that of the domain; what it does not name stays. A device needs an alias of its own (C(<alias name='ua-...'/>)), by
+            which later runs know and remove it; that of another device is refused.
+          - What other keys decide is refused by name. An element that is removed here, and is no device, stays in the domain.
+        type: str
       autostart:
         description: Whether it starts with the node; V(true) for O(guests[].state=running) unless given.
         type: bool
@@ -228,7 +388,8 @@ options:
         default: false
       remove_disks:
         description:
-          - Whether O(guests[].state=absent) also deletes the guest's writable image files, UEFI variables, TPM state and saved state.
+          - Whether O(guests[].state=absent) also deletes the writable image files that this collection gave the guest, its seed of O(guests[].cloud_init), UEFI
+            variables, TPM state and saved state. A base stays, and so does an image that an adopted domain had.
           - An image that another domain uses, by any path or as a backing file, is refused, as is one whose users are not all known.
         type: bool
         default: false

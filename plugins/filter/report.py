@@ -10,7 +10,12 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import printed
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import bounded, disruptions_above, plan_report
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import bounded
+from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.changes import disruptions_above
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, plan_document
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.packages import planned_packages
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
 
 
 def _results(value: Any) -> Mapping[str, Mapping[str, Any]]:
@@ -23,11 +28,18 @@ def _results(value: Any) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _plan_report(value: Any) -> str:
-    results = _results(value)
-    try:
-        return plan_report(results)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _not_a_result("plan_report", error) from None
+    document = plan_document(Fleet({"": Node(plain_data(_results(value)))}))
+    if document["nodes"][""]["refused"]:
+        raise AnsibleFilterError(
+            f"realtime.kvm.plan_report: expected results of realtime.kvm modules, {document['nodes']['']['refused'][0]}"
+        )
+    return "\n".join(plan_lines(document))
+
+
+def _planned_packages(value: Any) -> list[dict[str, str]]:
+    if not isinstance(value, Mapping):
+        raise AnsibleFilterError(f"realtime.kvm.planned_packages: expected a result of apt or dnf, not {type(value).__name__}")
+    return planned_packages(plain_data(value))
 
 
 def _disruptions_above(value: Any, limit: str) -> list[str]:
@@ -59,4 +71,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"plan_report": _plan_report, "disruptions_above": _disruptions_above, "printable": _printable}
+        return {
+            "plan_report": _plan_report,
+            "disruptions_above": _disruptions_above,
+            "planned_packages": _planned_packages,
+            "printable": _printable,
+        }

@@ -18,6 +18,8 @@ description:
     this module does not make; run it again after the reboot for the next stage.
   - Writes only what differs, with C(If-Match) where the BMC has ETags and C(OnReset) where it asks for an apply time, and reads back what the BMC has
     accepted. An attribute that the BMC has not accepted is an error that names it, and what was staged.
+  - Values are written as the machine shows them, by their names or by their display names in the attribute registry.
+  - A BMC that refuses its own ETag gets it in other forms, and at last none, each time after its pending settings were read again and had not changed.
   - Settings of another user that wait for the reboot are overwritten only with O(overwrite_pending=true).
 options:
   overwrite_pending:
@@ -26,6 +28,12 @@ options:
     default: false
   without_registry:
     description: Whether to write although the BMC has no attribute registry, so that neither values nor locks can be checked.
+    type: bool
+    default: false
+  without_locked:
+    description:
+      - Whether to write the rest although some wanted settings are locked and nothing in the plan unlocks them. Otherwise the run refuses and names them.
+      - A machine in lockdown mode is refused in any case.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -92,7 +100,7 @@ attributes:
       type: str
     stage: {description: "The reboot that applies it, from 1; 0 for none.", type: int}
     topic: {description: Its subject., type: str}
-    origin: {description: V(baseline) or V(override)., type: str}
+    origin: {description: "V(baseline), V(override) or V(record).", type: str}
     reason: {description: Why it has the wanted value., type: str}
     cost: {description: What it costs., type: str}
     source: {description: The source of the recommendation., type: str}
@@ -103,6 +111,11 @@ stages:
   type: list
   elements: dict
   sample: [{"SysProfile": "Custom"}, {"MemPatrolScrub": "Disabled"}]
+planned:
+  description: What all stages change, what waits for the reboot already included; as in RV(ignore:changes).
+  returned: success
+  type: list
+  elements: dict
 reboots:
   description: How many reboots the whole plan needs.
   returned: success
@@ -111,10 +124,25 @@ reboot_required:
   description: Whether the node must reboot before it is as planned.
   returned: success
   type: bool
+state:
+  description:
+    - V(compliant); V(differs) (some settings are to be set, or wait for the reboot); V(locked) (some cannot be set); V(unsupported) (the machine has no
+      such value, or no such attribute). Of several the first of V(differs), V(locked), V(unsupported).
+  returned: success
+  type: str
+outcome:
+  description: The state and its cause, as a sentence.
+  returned: success
+  type: str
+  sample: "locked: the system is in lockdown mode (Lockdown.1.SystemLockdown is Enabled)"
 compliant:
-  description: Whether every attribute has its wanted value.
+  description: Whether every wanted setting has its wanted value. Never true while one is unsupported or locked.
   returned: success
   type: bool
+lockdown:
+  description: Why the BMC accepts no setting at all; empty where it does.
+  returned: success
+  type: str
 conflicts:
   description: Attributes for which another user has staged another value.
   returned: success
@@ -122,6 +150,11 @@ conflicts:
   elements: str
 blocked:
   description: Attributes that are locked and cannot be unlocked by the plan.
+  returned: success
+  type: list
+  elements: str
+unnamed:
+  description: Attributes in O(restore) that are left alone, since neither the baseline nor O(overrides) names them.
   returned: success
   type: list
   elements: str
@@ -136,6 +169,10 @@ foreign_pending:
   type: dict
 rollback:
   description: The present values of the attributes that the plan sets; as O(overrides) with O(profile=none) they undo it.
+  returned: success
+  type: dict
+former:
+  description: The present values of the attributes that the next stage writes.
   returned: success
   type: dict
 bmc_messages:
@@ -175,7 +212,7 @@ disruption:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT
-from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import ARGUMENTS, run, run_bios
+from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_baseline import ARGUMENTS, STAGE_ARGUMENTS, run, run_bios
 
 
 def main() -> None:
@@ -184,8 +221,7 @@ def main() -> None:
         argument_spec={
             **ARGUMENTS,
             **LIMIT,
-            "overwrite_pending": {"type": "bool", "default": False},
-            "without_registry": {"type": "bool", "default": False},
+            **STAGE_ARGUMENTS,
         },
         supports_check_mode=True,
     )

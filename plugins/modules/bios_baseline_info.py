@@ -86,7 +86,7 @@ attributes:
       type: str
     stage: {description: "The reboot that applies it, from 1; 0 for none.", type: int}
     topic: {description: Its subject., type: str}
-    origin: {description: V(baseline) or V(override)., type: str}
+    origin: {description: "V(baseline), V(override) or V(record).", type: str}
     reason: {description: Why it has the wanted value., type: str}
     cost: {description: What it costs., type: str}
     source: {description: The source of the recommendation., type: str}
@@ -97,6 +97,11 @@ stages:
   type: list
   elements: dict
   sample: [{"SysProfile": "Custom"}, {"MemPatrolScrub": "Disabled"}]
+planned:
+  description: What all stages change, what waits for the reboot already included; as in RV(ignore:changes).
+  returned: success
+  type: list
+  elements: dict
 reboots:
   description: How many reboots the whole plan needs.
   returned: success
@@ -105,10 +110,25 @@ reboot_required:
   description: Whether the node must reboot before it is as planned.
   returned: success
   type: bool
+state:
+  description:
+    - V(compliant); V(differs) (some settings are to be set, or wait for the reboot); V(locked) (some cannot be set); V(unsupported) (the machine has no
+      such value, or no such attribute). Of several the first of V(differs), V(locked), V(unsupported).
+  returned: success
+  type: str
+outcome:
+  description: The state and its cause, as a sentence.
+  returned: success
+  type: str
+  sample: "locked: the system is in lockdown mode (Lockdown.1.SystemLockdown is Enabled)"
 compliant:
-  description: Whether every attribute has its wanted value.
+  description: Whether every wanted setting has its wanted value. Never true while one is unsupported or locked.
   returned: success
   type: bool
+lockdown:
+  description: Why the BMC accepts no setting at all; empty where it does.
+  returned: success
+  type: str
 conflicts:
   description: Attributes for which another user has staged another value.
   returned: success
@@ -116,6 +136,11 @@ conflicts:
   elements: str
 blocked:
   description: Attributes that are locked and cannot be unlocked by the plan.
+  returned: success
+  type: list
+  elements: str
+unnamed:
+  description: Attributes in O(restore) that are left alone, since neither the baseline nor O(overrides) names them.
   returned: success
   type: list
   elements: str
@@ -130,6 +155,10 @@ foreign_pending:
   type: dict
 rollback:
   description: The present values of the attributes that the plan sets; as O(overrides) with O(profile=none) they undo it.
+  returned: success
+  type: dict
+former:
+  description: The present values of the attributes that the next stage writes.
   returned: success
   type: dict
 bmc_messages:

@@ -31,12 +31,16 @@ options:
     choices: [present, absent, recovered]
     default: present
   housekeeping_cores_per_node:
-    description: Cores of each NUMA node that stay with the operating system. The boot CPU's core is always among them.
-    type: int
+    description:
+      - Cores of each NUMA node that stay with the operating system. The boot CPU's core is always among them.
+      - "A number for every node, or numbers by node, such as V({0: 2, 1: 1}). A node that is not named gives 1."
+    type: raw
     default: 1
   dataplane_cores_per_node:
-    description: Cores of each NUMA node for the switch's poll-mode threads.
-    type: int
+    description:
+      - Cores of each NUMA node for the switch's poll-mode threads.
+      - A number for every node, or numbers by node; a node that is not named gives none.
+    type: raw
     default: 0
   dataplane_devices:
     description:
@@ -46,8 +50,10 @@ options:
     elements: str
     default: []
   shared_cores_per_node:
-    description: Cores of each NUMA node for the vCPUs of guests that are not real-time.
-    type: int
+    description:
+      - Cores of each NUMA node for the vCPUs of guests that are not real-time.
+      - A number for every node, or numbers by node; a node that is not named gives none.
+    type: raw
     default: 0
   realtime:
     description: V(rest) gives all remaining cores to real-time vCPUs; a number gives that many cores of each NUMA node.
@@ -133,6 +139,10 @@ EXAMPLES = r"""
     dataplane_devices: [ens1f0, "0000:81:00.0"]
     shared_cores_per_node: 2
 
+- name: Give two cores of the first NUMA node to the system, since most guests' emulator threads run there, and one of every other
+  realtime.kvm.cpu_partition:
+    housekeeping_cores_per_node: {0: 2}
+
 - name: Plan for a machine from its captured sysfs, before it is racked
   realtime.kvm.cpu_partition:
     fsroot: "{{ snapshot_directory }}"
@@ -144,7 +154,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 partition:
-  description: The partition document that the node has (or would get).
+  description: The partition file that the node has (or would get).
   returned: success, unless O(state=recovered)
   type: dict
   contains:
@@ -158,6 +168,10 @@ partition:
     idle: {description: SMT siblings that are left unused., type: dict}
     numa_nodes: {description: The node's NUMA nodes that have CPUs., type: dict}
     warnings: {description: Assumptions of the planner., type: list, elements: str}
+topology:
+  description: The node's CPUs, one by one, and its NUMA nodes, as M(realtime.kvm.rt_node_info) returns them; empty with O(state=absent).
+  returned: success, unless O(state=recovered)
+  type: dict
 table:
   description: The plan as lines of a table for people.
   returned: success, unless O(state=recovered)
@@ -185,6 +199,10 @@ kernel:
   type: dict
 deferred:
   description: Whether the run-time settings wait for a reboot; the boot service then makes them.
+  returned: success, unless O(state=recovered)
+  type: bool
+documented:
+  description: Whether the document had this partition before the run. Other modules refuse to change a node whose document has another one.
   returned: success, unless O(state=recovered)
   type: bool
 not_at_runtime:
@@ -217,10 +235,10 @@ def main() -> None:
         argument_spec={
             **LIMIT,
             "state": {"type": "str", "choices": ["present", "absent", "recovered"], "default": "present"},
-            "housekeeping_cores_per_node": {"type": "int", "default": 1},
-            "dataplane_cores_per_node": {"type": "int", "default": 0},
+            "housekeeping_cores_per_node": {"type": "raw", "default": 1},
+            "dataplane_cores_per_node": {"type": "raw", "default": 0},
             "dataplane_devices": {"type": "list", "elements": "str", "default": []},
-            "shared_cores_per_node": {"type": "int", "default": 0},
+            "shared_cores_per_node": {"type": "raw", "default": 0},
             "realtime": {"type": "raw", "default": "rest"},
             "smt": {"type": "str", "choices": ["together", "single"], "default": "single"},
             "isolation": {"type": "str", "choices": ["boot", "runtime"], "default": "boot"},

@@ -14,7 +14,7 @@ version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Reads the topology, the partition document and the values of the running kernel, in one remote execution, and lists the differences.
+  - Reads the topology, the partition file and the values of the running kernel, in one remote execution, and lists the differences.
   - Changes nothing.
 extends_documentation_fragment:
   - realtime.kvm.attributes.info
@@ -26,7 +26,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Compare the machine with its document
+- name: Compare the machine with its partition file
   realtime.kvm.cpu_partition_info:
   register: node
 
@@ -42,7 +42,7 @@ topology:
   returned: success
   type: dict
 partition:
-  description: The node's partition document as M(realtime.kvm.cpu_partition) returns it; empty if the node has none.
+  description: The node's partition file as M(realtime.kvm.cpu_partition) returns it; empty if the node has none.
   returned: success
   type: dict
 table:
@@ -55,7 +55,7 @@ kernel:
   returned: success
   type: dict
 drift:
-  description: Every difference between the document and the machine.
+  description: Every difference between the partition file and the machine.
   returned: success
   type: list
   elements: dict
@@ -68,7 +68,7 @@ drift:
     remedy: {description: The command or action that repairs it., type: str}
     source: {description: The source of the rule., type: str}
 drift_table:
-  description: The differences as lines of a table for people.
+  description: The differences as lines of text for people.
   returned: success
   type: list
   elements: str

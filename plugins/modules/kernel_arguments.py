@@ -38,7 +38,10 @@ options:
     type: bool
     default: true
   partition:
-    description: The partition to work from; the node's own document when not given.
+    description:
+      - The partition to work from; the node's own partition file when not given.
+      - A module that changes the node refuses one that is not that of the file, so that all parts of a node have the same partition.
+        In check mode, or with O(fsroot), it may be any.
     type: dict
   arguments:
     description:

@@ -54,6 +54,10 @@ options:
     description: How many nanoseconds KVM spins for an idle vCPU before its CPU sleeps; V(-1) leaves the kernel's choice.
     type: int
     default: -1
+  tool:
+    description: Whether a tool of the node (C(rtpart) and its boot service) that is of another release is replaced. M(realtime.kvm.cpu_partition) does so too.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.guests
@@ -113,21 +117,28 @@ deferred:
   returned: success
   type: bool
 installed:
-  description: Whether libvirt answers, and its Python library, QEMU and the guests' firmware are installed.
+  description: Whether libvirt answers, and its Python library, QEMU and the RV(extras) are installed.
   returned: success
   type: bool
+extras:
+  description:
+    - What the listed guests need beside libvirt and QEMU. C(firmware) is needed for UEFI and secure boot, C(seed) (xorriso) for C(cloud_init), and
+      C(tpm) (swtpm) for a TPM.
+  returned: success
+  type: list
+  elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import run
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuestAnsibleModule(
         argument_spec={
             **GUESTS,
             **LIMIT,
@@ -137,6 +148,7 @@ def main() -> None:
             "hugepages_reserve": {"type": "dict", "default": {}},
             "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
             "halt_poll_ns": {"type": "int", "default": -1},
+            "tool": {"type": "bool", "default": True},
             "fsroot": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,

@@ -2,24 +2,24 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare a node with its document, the inventory and the known conflicts."""
+"""Compare a node with its partition file, the inventory and the known conflicts."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: rt_audit
-short_description: Compare a node with its document, the inventory and the known conflicts
+short_description: Compare a node with its partition file, the inventory and the known conflicts
 version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Compares every claim of the partition document and of the guests' specs with the machine, in one remote execution. That is arguments, kernel, boot
+  - Compares every claim of the partition file and of the guests' specs with the machine, in one remote execution. That is arguments, kernel, boot
     loader and boot service, CPU sets and cpuset partitions, kernel threads, workqueues and other settings, interrupts, governor and idle states that
     CPUs enter, huge pages by NUMA node, the switch's settings, ports and poll-mode threads, each guest's definition, threads, memory and lock, other tuning
     daemons, and programs that run where they should not.
   - The modules that change guests, switch and memory find their differences, in check mode.
-  - On a node without a document the CPUs that its kernel isolates count as realtime CPUs, and the rules for conflicts are applied to them.
+  - On a node without a partition file the CPUs that its kernel isolates count as realtime CPUs, and the rules for conflicts are applied to them.
   - Every rule is in docs/audit.md of this collection, with its meaning and its source. A part that cannot be read is a finding or is
     listed in RV(unchecked); all other parts are checked.
   - Changes nothing.
@@ -123,7 +123,7 @@ findings:
     remedy: {description: The command or action that repairs it., type: str}
     source: {description: The source of the rule., type: str}
 findings_table:
-  description: The findings as lines of a table for people.
+  description: The findings as lines of text for people. For each rule what must hold, then each place where it does not, and the remedy.
   returned: success
   type: list
   elements: str
@@ -132,6 +132,11 @@ remarks:
   returned: success
   type: list
   elements: dict
+remarks_table:
+  description: The remarks in the same form; empty without remarks.
+  returned: success
+  type: list
+  elements: str
 unchecked:
   description: Parts that could not be checked, each with C(part), C(state) (V(absent) or V(broken)) and C(reason).
   returned: success
@@ -142,7 +147,7 @@ topology:
   returned: success
   type: dict
 partition:
-  description: The node's partition document; empty if it has none.
+  description: The node's partition file; empty if it has none.
   returned: success
   type: dict
 table:
@@ -170,8 +175,8 @@ smi:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
@@ -193,7 +198,7 @@ SWITCH = {
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuestAnsibleModule(
         argument_spec={
             "networks": GUESTS["networks"],
             "guests": GUESTS["guests"],

@@ -50,6 +50,10 @@ options:
         guest is not started until the switch has its ports; the run then fails and says what is missing.
     type: int
     default: 60
+  remove_ports:
+    description: Whether the ports that the switch has for guests whose C(state) is V(absent) are removed as well.
+    type: bool
+    default: true
   stop_running:
     description: Whether O(state=absent) shuts running guests down. Otherwise the run refuses and names them.
     type: bool
@@ -58,6 +62,19 @@ options:
     description: The highest priority (1-40) that a guest's thread may have, one below that of ksoftirqd and ktimers, as given to M(realtime.kvm.cpu_partition).
     type: int
     default: 1
+  site:
+    description:
+      - The inventory's name for the plant. A new guest's UUID and MACs are derived from it and from the guest's name, so they stay the same when its
+        node is replaced.
+      - Inventories whose guests share a network need different ones.
+    type: str
+    default: ""
+  image_folder:
+    description:
+      - The folder of images that are made (O(guests[].disks[].base), O(guests[].disks[].size_gib), O(guests[].cloud_init)) and have no path of their own.
+      - An image that a guest has stays where it is when this changes.
+    type: str
+    default: /var/lib/libvirt/images
   hugepages:
     description: Huge pages that are yet to be reserved, by NUMA node and size, as M(realtime.kvm.kvm_host) plans them. Used in check mode only.
     type: dict
@@ -91,6 +108,30 @@ EXAMPLES = r"""
           - network: control
         owner: automation
         project: line-4
+
+- name: A guest made from an image, which its first boot gives a name, a key and an address
+  realtime.kvm.rt_domain:
+    networks:
+      - name: control
+    guests:
+      - name: plc2
+        memory_mib: 2048
+        vcpus: 2
+        realtime_vcpus: "1"
+        disks:
+          - base: /var/lib/libvirt/images/debian-13-genericcloud-amd64.qcow2
+            size_gib: 20
+        cloud_init:
+          user_data:
+            ssh_authorized_keys: ["{{ lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub') }}"]
+          network_config:
+            version: 2
+            ethernets:
+              control:
+                match: {network: control}
+                addresses: [192.0.2.12/24]
+        networks:
+          - network: control
       - name: historian
         memory_mib: 4096
         vcpus: 2
@@ -106,7 +147,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 domains:
-  description: The guests listed, each with its C(vcpus) (vCPU to CPU), C(floating) and C(emulator) CPUs, C(nodes) of its memory and C(macs).
+  description:
+    - The guests listed, each with its C(vcpus) (vCPU to CPU), C(realtime_vcpus), C(floating) and C(emulator) CPUs, C(disks)
+        (target to path), C(macs) by network, and its memory
+      (C(memory_mib), size of its C(hugepages), C(nodes), MiB in C(memory_by_node)).
   returned: success
   type: list
   elements: dict
@@ -121,8 +165,9 @@ unlisted:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import run
@@ -130,7 +175,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain imp
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuestAnsibleModule(
         argument_spec={
             **GUESTS,
             **LIMIT,
@@ -140,7 +185,10 @@ def main() -> None:
             "force_off": {"type": "bool", "default": False},
             "switch_timeout_s": {"type": "int", "default": 60},
             "stop_running": {"type": "bool", "default": False},
+            "remove_ports": {"type": "bool", "default": True},
             "priority_limit": {"type": "int", "default": 1},
+            "site": {"type": "str", "default": ""},
+            "image_folder": {"type": "str", "default": IMAGE_FOLDER},
             "hugepages": {"type": "dict"},
             "fsroot": {"type": "path", "default": "/"},
         },

@@ -92,13 +92,13 @@ options:
     description:
       - For a run inside a guest that is reached by SSH, the facts of its node, which is RV(platform) of a run there (O(state=absent) in check
         mode changes nothing). C(virtual) is whether the node is a virtual machine (true unless given), C(host) its name, C(partition_digest) the
-        digest of its document.
+        digest of its partition file.
     type: dict
   host:
     description: This node's name in the result; the node's own unless given.
     type: str
   partition:
-    description: The partition, as M(realtime.kvm.cpu_partition) returns it; by default the node's document.
+    description: The partition, as M(realtime.kvm.cpu_partition) returns it; by default the node's partition file.
     type: dict
 extends_documentation_fragment:
   - realtime.kvm.attributes.info

@@ -105,8 +105,17 @@ options:
     elements: dict
     default: []
   folder:
-    description: The folder on the controller that keeps results, below it one folder for each host. Required with O(state=kept).
+    description:
+      - With O(state=kept), the folder on the controller that keeps results, below it one folder for each host; V(planned) refuses one that cannot be
+        written. A relative folder is below the project's; an empty one is C(results/latency) there.
+      - The project's folder is that of the playbook, or the one above with the C(ansible.cfg) in use. For playbooks of the installed collection it is the
+        folder of that C(ansible.cfg), else that of the inventory. Where none of these shows it, the run is refused.
     type: path
+    default: ""
+  install:
+    description: With O(state=started), whether a node that lacks programs is reported in RV(lacks) rather than refused, so that the role can install them.
+    type: bool
+    default: false
   gate:
     description: With O(state=judged), whose verdicts count. V(physical) leaves virtual machines out, which measure no platform.
     type: str
@@ -152,7 +161,7 @@ EXAMPLES = r"""
     state: kept
     run: "{{ plan.runs[0] }}"
     seen: "{{ seen }}"
-    folder: results/latency
+    folder: results/latency # below the project's folder
 """
 
 RETURN = r"""
@@ -179,6 +188,15 @@ result:
   description: The run in the format that is kept on the controller (docs/latency.md).
   returned: when O(state) is V(polled) and RV(finished)
   type: dict
+lacks:
+  description: The programs that the node lacks; it has not started then. Never those of a guest.
+  returned: when O(state) is V(started)
+  type: list
+  elements: str
+package_manager:
+  description: What installs them, C(apt), C(dnf), or empty for neither.
+  returned: when O(state) is V(started) and RV(lacks) is not empty
+  type: str
 own:
   description: What the controller knows of the run by itself - when it started it and, once it has ended, how long it took. It names the file.
   returned: when O(state) is V(started) or V(polled)

@@ -14,7 +14,7 @@ version_added: 1.0.0
 author:
   - realtime.kvm contributors (@realtime-kvm)
 description:
-  - Reads in one remote execution the CPUs, the partition document, memory and huge pages, every domain of libvirt (also foreign and ordinary ones),
+  - Reads in one remote execution the CPUs, the partition file, memory and huge pages, every domain of libvirt (also foreign and ordinary ones),
     the ports and poll-mode threads of the switch, and how often interrupts fire on each CPU. Changes nothing and is safe on a live node.
   - C(missing) names each part that does not exist or cannot be read; all other parts are returned.
 options:
@@ -49,8 +49,8 @@ node:
     booted: {description: When the node was booted., type: str}
     topology: {description: "Every online CPU with package, die, NUMA node and siblings, the NUMA nodes, and the network devices.", type: dict}
     kernel: {description: "Release, command line, isolated CPUs, and whether it is a PREEMPT_RT kernel.", type: dict}
-    partition: {description: The partition document; empty if the node has none., type: dict}
-    partition_since: {description: When the document was last written., type: str}
+    partition: {description: The partition file; empty if the node has none., type: dict}
+    partition_since: {description: When the partition file was last written., type: str}
     memory:
       description: For each NUMA node the memory in MiB (total, free, most for guests) and the huge pages by size (have, free).
       type: dict

@@ -31,13 +31,21 @@ options:
     description: Name of the variable in which each host keeps the result of its verification; a host without it was not compared.
     type: str
     required: true
+  firmware_variable:
+    description: Name of the variable in which each host keeps its result of M(realtime.kvm.bios_baseline_info); a host without it was not asked.
+    type: str
   folder:
-    description: Folder on the controller for C(report.html), C(accounting.json) and C(accounting.csv); it is made, and files there are replaced.
+    description:
+      - Folder on the controller for C(report.html), C(accounting.json) and C(accounting.csv); it is made, and files there are replaced.
+      - A relative folder is below the project's, as M(realtime.kvm.rt_latency_run) finds it; an empty one is C(results/report) there.
     type: path
-    required: true
+    default: ""
   latency_folder:
-    description: Folder on the controller that holds stored latency results. Other files are named in the report and stay.
+    description:
+      - Folder on the controller that holds stored latency results; it need not exist. Other files are named in the report and stay.
+      - Relative and empty as O(folder); the default is C(results/latency).
     type: path
+    default: ""
   title:
     description: Title of the page.
     type: str
@@ -73,11 +81,12 @@ files:
   type: list
   elements: str
 nodes:
-  description: For each host its C(state) (V(ok), V(findings), V(half), V(failed), V(unreachable)) and the C(reason).
+  description: For each host its C(state) (V(ok), V(findings), V(half), V(new), V(failed), V(unreachable)) and the
+    C(reason).
   returned: success
   type: dict
 summary:
-  description: The same as lines of text.
+  description: What the report says in a few lines of text. How the nodes are, what is found and free, and the files.
   returned: success
   type: list
   elements: str

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import CpuListError, parse_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._latency.job import interval_for
+from ansible_collections.realtime.kvm.plugins.module_utils._latency.job import PACKAGES, interval_for
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import (
     LIMITS_US,
     PROFILES,
@@ -143,6 +143,28 @@ def progress(run: Mapping[str, Any], seen: Mapping[str, Any], answer: Mapping[st
 def refused(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return the refusal of a node or a guest: its words and nothing else of its answer."""
     return {"failed": True, "msg": plain(str(answer.get("msg") or "it gave no reason"), _MOST_WORDS)}
+
+
+def lacking(run: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
+    """Return the programs that a node lacks, by its refusal to start a run; a guest is nobody's to install in."""
+    named = answer.get("lacks")
+    if run["machine"] != run["arguments"]["host"] or run["arguments"].get("guest") or not isinstance(named, list):
+        return []
+    return [program for program in PACKAGES if program in named]
+
+
+def to_install(answer: Mapping[str, Any], programs: Sequence[str]) -> dict[str, Any]:
+    """Return what would run once the programs are installed, from a refusal for lack of them."""
+    command, load = _words(answer.get("command")), _words(answer.get("load_command")) or "none"
+    seconds = plain(str(answer.get("seconds")), 20)
+    what = f"{', '.join(programs)} {'is' if len(programs) == 1 else 'are'} not installed yet; after that, it runs for {seconds} s: {command}; load: {load}"
+    manager = answer.get("package_manager")
+    return {
+        "finished": False,
+        "summary": what,
+        "package_manager": manager if manager in ("apt", "dnf") else "",
+        "lacks": list(programs),
+    }
 
 
 def _words(value: Any) -> str:

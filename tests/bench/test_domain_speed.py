@@ -9,7 +9,8 @@ import time
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     canonical,
     describe,
@@ -17,7 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
     parse,
     to_text,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import place
 from property.machines import regular
@@ -55,14 +56,14 @@ def test_200_unchanged_guests_take_150_ms(capsys):
     ]
     topology = build_topology(regular(nodes=2, cores=16, threads=2).files())
     partition = plan_partition(topology, Intent(smt="together", dataplane_cores_per_node=1))
-    guests = parse_guests(items, networks, node="node1")
+    guests = parse_guests(items, networks, site="n")
     placements = place(partition, topology, guests)
     texts = [shown(merge(new_domain(guest, "node1", "x86_64"), guest, placements[guest.name])) for guest in guests]
     rounds, reading = [], []
     for _round in range(ROUNDS):
         start = time.perf_counter()
         trees = [parse(text) for text in texts]
-        again = place(partition, topology, parse_guests(items, networks, node="node1"), [describe(tree) for tree in trees])
+        again = place(partition, topology, parse_guests(items, networks, site="n"), [describe(tree) for tree in trees])
         middle = time.perf_counter()
         after = [merge(tree, guest, again[guest.name]) for tree, guest in zip(trees, guests)]
         found = [difference for tree, new in zip(trees, after) for difference in differences(tree, new)]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Planning a large host, from the text of its files to the document, takes less than a blink."""
+"""Planning a large host, from the text of its files to the partition file, takes less than a blink."""
 
 from __future__ import annotations
 

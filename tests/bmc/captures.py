@@ -21,10 +21,13 @@ ARCHIVES = {
     "hpe": ("redfish-bmc", "hpe.tar.xz"),
     "lenovo": ("redfish-bmc", "lenovo.tar.xz"),
     "nvidia": ("redfish-bmc", "nvidia_viking.tar.xz"),
+    "supermicro": ("redfish-bmc", "supermicro.tar.xz"),
+    "dell_locked": ("redfish-bmc", "dell_locked.tar.xz"),
     "dmtf": ("redfish-other", "dmtf-public-rackmount1.tar.xz"),
 }
 _WANTED = re.compile(
-    r"/(Systems(/[^/]+(/Bios(/.*)?)?)?|Registries(/[^/]*(Bios|bios)[^/]*)?|.*BiosAttributeRegistry[^/]*)/index\.json$",
+    r"/(Systems(/[^/]+(/Bios(/.*)?)?)?|Registries(/[^/]*(Bios|bios)[^/]*)?|.*BiosAttributeRegistry[^/]*|Managers/[^/]+"
+    r"|.*/SysLockdown|.*/DellAttributes/iDRAC[^/]*)/index\.json$",
     re.IGNORECASE,
 )
 
@@ -42,7 +45,7 @@ def _load(name: str) -> str:
             if not member.isfile() or not _WANTED.search(member.name):
                 continue
             path = "/" + "/".join(Path(member.name).parent.parts[1:])
-            if not path.startswith("/redfish"):
+            if not path.startswith(("/redfish", "/registries")):
                 path = f"/redfish/v1{path}"
             tree[path] = json.load(archive.extractfile(member))
     return json.dumps(tree)

@@ -23,7 +23,7 @@ def call(capsys, bmc: Bmc, module, *, check: bool = False, **arguments):
         "password": PASSWORD,
         "ca_path": str(bmc.certificate),
         "baselines": baselines(),
-        "timeout": 5,
+        "timeout": 20,  # a machine with a lab on it may be slow
         "wait": 5,
         **arguments,
     }

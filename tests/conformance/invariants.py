@@ -116,15 +116,18 @@ def _counts(topology, partition, intent):
         wanted["realtime"] = int(intent.realtime)
     for node, members in topology.nodes.items():
         cores = _node_cores(topology, members)
-        for name, count in wanted.items():
+        for name, counts in wanted.items():
+            count = counts if isinstance(counts, int) else counts.get(node, 0)
             if members and name not in intent.cpus:
                 got = sum(1 for core in cores if core & partition.sets[name])
                 if got != count:
                     yield f"node {node} has {got} {name} cores, {count} were asked for"
         if members and "housekeeping" not in intent.cpus and members & (partition.sets["realtime"] | partition.sets["dataplane"]):
             got = sum(1 for core in cores if core <= partition.sets["housekeeping"])
-            if got < intent.housekeeping_cores_per_node:
-                yield f"node {node} has {got} housekeeping cores, {intent.housekeeping_cores_per_node} were asked for"
+            least = intent.housekeeping_cores_per_node
+            least = least if isinstance(least, int) else least.get(node, 1)
+            if got < least:
+                yield f"node {node} has {got} housekeeping cores, {least} were asked for"
 
 
 def _explicit(partition, intent):
@@ -134,16 +137,16 @@ def _explicit(partition, intent):
 
 
 def _document(topology, partition):
-    """The document says the same as the partition: lists, masks and nodes."""
+    """The partition file says the same as the partition: lists, masks and nodes."""
     document = to_document(partition)
     for name in SETS:
         entry, cpus = document["sets"][name], set(partition.sets[name])
         if _cpus(entry["cpus"]) != cpus:
-            yield f"the document lists {entry['cpus']} as {name}"
+            yield f"the partition file lists {entry['cpus']} as {name}"
         if int(entry["mask"].replace(",", ""), 16) != sum(1 << cpu for cpu in cpus):
-            yield f"the document masks {name} as {entry['mask']}"
+            yield f"the partition file masks {name} as {entry['mask']}"
         nodes = {int(node): _cpus(text) for node, text in entry["nodes"].items()}
         if nodes != {node: cpus & members for node, members in topology.nodes.items() if cpus & members}:
-            yield f"the document places {name} on {entry['nodes']}"
+            yield f"the partition file places {name} on {entry['nodes']}"
     if _cpus(document["idle"]["cpus"]) != set(partition.idle):
-        yield f"the document lists {document['idle']['cpus']} as idle"
+        yield f"the partition file lists {document['idle']['cpus']} as idle"

@@ -5,94 +5,26 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._host import holds, updates
-from unit.trees import fill, writable
+from conformance.apt_root import NEEDS_APT, AptRoot
 
-pytestmark = pytest.mark.skipif(
-    not all(shutil.which(name) for name in ("apt-get", "apt-mark", "dpkg-deb")), reason="apt and dpkg are not installed"
-)
-FOLDERS = (
-    "var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "etc/apt/apt.conf.d",
-    "etc/apt/preferences.d", "etc/apt/sources.list.d", "etc/apt/trusted.gpg.d", "var/log/apt",
-)  # fmt: skip
-CONTROL = "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n"
-#: The log and the scripts stay off this machine.
-DPKG = ("--root={root}", "--log={root}/log", "--force-script-chrootless")
-CONFIG = """
-Dir "{root}"; Dir::State::status "{root}/var/lib/dpkg/status"; Dir::Log "{root}/var/log/apt"; Dir::Bin::dpkg "/usr/bin/dpkg";
-APT::Sandbox::User "root"; DPkg::Options {{ {options} }}; DPkg::Chroot-Directory "/";
-"""
-
-
-class Node:
-    """A scratch root with two packages at version 1, and a source that has version 2."""
-
-    def __init__(self, folder):
-        self.root, self.source = folder / "root", folder / "source"
-        self.source.mkdir()
-        fill(self.root, {**{f"/{name}/": None for name in FOLDERS}, "/usr/bin/apt-mark": "", "/etc/apt/apt.conf.d/": None})
-        fill(self.root, {"/var/lib/dpkg/status": "", "/var/lib/dpkg/available": ""})
-        self.dpkg = [option.format(root=self.root) for option in DPKG]
-        config = folder / "apt.conf"
-        config.write_text(CONFIG.format(root=self.root, options=" ".join(f'"{option}";' for option in self.dpkg)))
-        self.environment = {**os.environ, "APT_CONFIG": str(config)}
-        index = ""
-        for name in ("openvswitch-switch", "vendor-driver"):
-            self._do("dpkg", *self.dpkg, "--install", str(self._package(name, "1")))
-            package = self._package(name, "2")
-            told = self._do("sha256sum", str(package)).split()[0]
-            index += CONTROL.format(name=name, version="2")
-            index += f"Filename: ./{package.name}\nSize: {package.stat().st_size}\nSHA256: {told}\n\n"
-        (self.source / "Packages").write_text(index)
-        (self.root / "etc/apt/sources.list").write_text(f"deb [trusted=yes] file:{self.source} ./\n")
-
-    def _package(self, name, version):
-        folder = self.source / f"{name}-{version}"
-        fill(folder, {"/DEBIAN/control": CONTROL.format(name=name, version=version), f"/usr/share/{name}": version})
-        path = self.source / f"{name}-{version}.deb"
-        self._do("dpkg-deb", "--build", str(folder), str(path))
-        return path
-
-    def _do(self, *command):
-        code, out, err = self.runner(command)
-        assert code == 0, err
-        return out
-
-    def runner(self, command):
-        command = list(command)
-        if command[0] == "dpkg-query":
-            command.insert(1, f"--admindir={self.root}/var/lib/dpkg")
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
-        return done.returncode, done.stdout, done.stderr
-
-    def make(self, owner, plan):
-        host = writable(self.root, owner)
-        with host.locked():
-            plan(host)
-            host.commit()
-        return host
-
-    def update(self):
-        return self.make("package_update", lambda host: updates.plan_updates(host, self.runner, refresh=True))
-
-    @property
-    def selections(self):
-        return holds.selections(self.runner)
+pytestmark = NEEDS_APT
 
 
 @pytest.fixture(name="node")
 def _node(tmp_path):
-    return Node(tmp_path)
+    names = ("openvswitch-switch", "vendor-driver")
+    return AptRoot(tmp_path, {(name, "1"): "" for name in names}, {(name, "2"): "" for name in names})
+
+
+def update(node):
+    return node.make("package_update", lambda host: updates.plan_updates(host, node.runner, refresh=True))
 
 
 def test_what_the_administrator_holds_is_updated_and_stays_held(node):
     node.runner(["apt-mark", "hold", "vendor-driver"])
-    assert [(change.resource, change.after) for change in node.update().changes] == [
+    assert [(change.resource, change.after) for change in update(node).changes] == [
         ("package:openvswitch-switch", "2"),
         ("package:vendor-driver", "2"),
     ]
@@ -104,7 +36,7 @@ def test_undo_after_an_update_leaves_what_the_administrator_held(node, mine):
     node.runner(["apt-mark", mine, "openvswitch-switch"])
     before = node.selections
     node.make("package_holds", lambda host: holds.hold(host, node.runner))
-    node.update()
+    update(node)
     node.make("package_holds", lambda host: holds.hold(host, node.runner))
     assert node.selections["openvswitch-switch"] == "hold"
     node.make("package_holds", lambda host: holds.release(host, node.runner))

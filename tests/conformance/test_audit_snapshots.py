@@ -54,7 +54,7 @@ def by_hand(root, isolated):
     return found
 
 
-MISSING = ("document-missing", "/etc/ansible/facts.d/realtime_partition.fact", "a partition document", "absent")
+MISSING = ("document-missing", "/etc/ansible/facts.d/realtime_partition.fact", "a partition file", "absent")
 NO_STATES = "given beside idle=poll, with which no idle state is entered"
 POLL = (
     "idle-poll",

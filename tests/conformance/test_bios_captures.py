@@ -10,7 +10,9 @@ from bmc.captures import load, other, tree_of
 from bmc.modules import apply_all, info, stage
 from bmc.replay import Bmc, make_certificate
 
-CAPTURES = ("dell", "hpe", "lenovo", "nvidia", "dmtf", "mx740c", "sushy", "zt", "ilo5")
+CAPTURES = ("dell", "hpe", "lenovo", "nvidia", "supermicro", "dmtf", "mx740c", "sushy", "zt", "ilo5")
+#: Those that have attributes of a baseline and take settings.
+SETTABLE = [name for name in CAPTURES if name != "zt"]
 
 
 def ilo5() -> dict[str, dict]:
@@ -48,7 +50,7 @@ def _serve(certificate):
 
     def serve(name):
         bmc = Bmc(tree(name), certificate)
-        bmc.machine.only_sparse = name in ("dell", "mx740c")
+        bmc.machine.only_sparse = name in ("dell", "dell_locked", "mx740c", "supermicro")
         running.append(bmc)
         return bmc
 
@@ -164,10 +166,48 @@ def test_pending_settings_of_another_user_are_shown(capsys, serve):
 
 
 def test_opaque_names_are_listed_as_absent(capsys, serve):
-    result = info(capsys, serve("zt"))
+    bmc = serve("zt")
+    result = info(capsys, bmc)
     assert result["baseline"]["name"] == "generic"
-    assert (result["attributes"], result["compliant"], result["stages"]) == ([], True, [])
+    assert (result["attributes"], result["state"], result["compliant"], result["stages"]) == ([], "unsupported", False, [])
     assert "ProcTurboMode" in result["absent"]
+    failed = stage(capsys, bmc)
+    assert failed["failed"], "an apply that can apply nothing says so"
+    assert "none of the attributes of the baseline exists here" in failed["msg"]
+
+
+def test_supermicro_shows_display_names(capsys, serve):
+    """SYS-821GE-TNHR, BIOS 1.4: the registry's values are numbers, all 336 enumerations show the text for people."""
+    bmc = serve("supermicro")
+    result = info(capsys, bmc)
+    assert (result["baseline"]["name"], result["state"]) == ("supermicro", "differs")
+    assert "unsupported" not in {one["state"] for one in result["attributes"]}
+    assert result["absent"] == []
+    assert result["stages"] == [
+        {
+            "PackageCState_3D25": "C0/C1 state",
+            "CPUC6Report_3D22": "Disable",
+            "EnhancedHaltState_C1E__3D23": "Disable",
+            "PatrolScrub_3C41": "Disabled",
+        }
+    ]
+
+
+@pytest.mark.parametrize("intent", [{"smt": "single"}, {"numa": "2"}, {"numa": "4"}, {"numa": "1"}, {"turbo": "off"}], ids=str)
+def test_supermicro_has_all_values_of_its_baseline(capsys, serve, intent):
+    assert info(capsys, serve("supermicro"), **intent)["state"] == "differs"
+
+
+def test_a_dell_in_lockdown_fails_its_apply(capsys, serve):
+    """PowerEdge R750, BIOS 1.13.2: every attribute is read-only, and SysProfile immutable, while system lockdown is on."""
+    bmc = serve("dell_locked")
+    result = info(capsys, bmc)
+    assert (result["state"], result["stages"]) == ("locked", [])
+    assert result["outcome"] == "locked: the system is in lockdown mode (Lockdown.1.SystemLockdown is Enabled)"
+    failed = stage(capsys, bmc)
+    assert failed["failed"]
+    assert "so its BMC refuses ProcCStates, ProcC1E" in failed["msg"]
+    assert bmc.machine.patches == []
 
 
 def test_intel_proliant(capsys, serve):
@@ -196,7 +236,7 @@ def test_a_report_writes_nothing_and_is_cheap(capsys, serve, name):
     result = info(capsys, bmc)
     assert (result["changed"], bmc.machine.patches) == (False, [])
     assert {method for method, _path in bmc.machine.requests} == {"GET"}
-    assert result["requests"] == len(bmc.machine.requests) <= 9
+    assert result["requests"] == len(bmc.machine.requests) <= 11
     for one in result["attributes"]:
         assert one["reason"]
         assert one["cost"]
@@ -206,7 +246,7 @@ def test_a_report_writes_nothing_and_is_cheap(capsys, serve, name):
 # -- apply, reset, read again ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CAPTURES)
+@pytest.mark.parametrize("name", SETTABLE)
 @pytest.mark.parametrize("profile", ["latency", "balanced"])
 @pytest.mark.parametrize("intent", [{}, {"smt": "single", "numa": "2", "turbo": "off"}], ids=["defaults", "single"])
 def test_apply_reset_and_nothing_is_left(capsys, serve, name, profile, intent):
@@ -225,7 +265,10 @@ def test_apply_reset_and_nothing_is_left(capsys, serve, name, profile, intent):
 
     again = stage(capsys, bmc, **options)
     assert (again["changed"], again["stages"], again["changes"]) == (False, [], [])
-    assert again["compliant"], again["attributes"]
+    unsupported = states(again, "unsupported")
+    assert (again["compliant"], again["state"]) == (not unsupported, "unsupported" if unsupported else "compliant"), again[
+        "attributes"
+    ]
     after = bmc.machine.bios["Attributes"]
     for one in predicted["attributes"]:
         if one["state"] != "unsupported":

@@ -15,9 +15,10 @@ import uuid
 import xml.etree.ElementTree as ET
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import canonical, differences, parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from captures import need_whole
@@ -34,6 +35,19 @@ MAC = "52:54:00:00:00:01"
 SWITCH = {"networks": [{"network": "control", "mac": MAC}]}
 BRIDGE = {"networks": [{"network": "office", "mac": MAC, "queues": 2}]}
 REALTIME = {"vcpus": 4, "realtime_vcpus": "1-3"}
+
+FRAGMENT = """<domain xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
+  <!-- half of the cache -->
+  <cputune><shares>2048</shares></cputune>
+  <features><kvm><hidden state="on"/></kvm></features>
+  <clock><timer name="kvmclock" present="no"/></clock>
+  <cpu><feature policy="disable" name="vmx"/><cache mode="passthrough"/></cpu>
+  <devices>
+    <rng model="virtio"><backend model="random">/dev/urandom</backend><alias name="ua-rng"/></rng>
+    <hostdev mode="subsystem" type="pci" managed="yes"><source><address domain="0" bus="3" slot="0" function="1"/></source><alias name="ua-nic"/></hostdev>
+  </devices>
+  <qemu:commandline><qemu:arg value="-overcommit"/><qemu:arg value="cpu-pm=on"/></qemu:commandline>
+</domain>"""
 
 GUESTS = {
     "real-time": {**REALTIME, **SWITCH, "disks": [{"path": "/images/a.qcow2"}], "io_threads": 1, "owner": "o&<x>\"'"},
@@ -65,12 +79,32 @@ GUESTS = {
     "ordinary with UEFI": {"firmware": "uefi", "vcpus": 3},
     "real-time with an agent": {**REALTIME, **SWITCH, "agent": True},
     "ordinary with an agent": {**BRIDGE, "agent": True},
+    "other system": {"vcpus": 1, "realtime_vcpus": "0", "guest_os": "other", **SWITCH},
+    "windows": {**REALTIME, **SWITCH, "guest_os": "windows", "tpm": True, "firmware": "uefi", "secure_boot": True},
+    "secure boot": {"firmware": "uefi", "secure_boot": True},
+    "no secure boot": {"firmware": "uefi", "secure_boot": False},
+    "devices": {"watchdog": "reset", "tpm": True, "serial_log": True, "on_crash": "restart", "uuid": UUID},
+    "named": {
+        **REALTIME,
+        "invariant_tsc": True,
+        "dedicated_hint": False,
+        "hyperv": True,
+        "clock": "localtime",
+        "networks": [{"network": "control", "mac": MAC, "rx_queue_size": 512, "tx_queue_size": 256}],
+        "disks": [
+            {"path": "/a", "cache": "directsync", "io": "native", "discard": "ignore"},
+            {"path": "/dev/vdz", "io": "io_uring"},
+        ],
+    },
+    "fragment": {**REALTIME, **SWITCH, "xml": FRAGMENT},
+    "made disk and seed": {"disks": [{"size_gib": 1}], "cloud_init": {}},
+    "made disk and seed of Windows": {"disks": [{"size_gib": 1, "bus": "sata"}], "cloud_init": {}, "guest_os": "windows"},
     "odd paths": {"disks": [{"path": "/a b/<x>&'\",=\u00e4.raw"}]},
 }
 
 
 def guest_of(wishes):
-    return parse_guests([{"name": NAME, "memory_mib": 256, **wishes}], NETWORKS, node=NAME, priority_limit=1)[0]
+    return parse_guests([{"name": NAME, "memory_mib": 256, **wishes}], NETWORKS, site=NAME, priority_limit=1)[0]
 
 
 def placement_of(guest):

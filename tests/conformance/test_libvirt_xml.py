@@ -12,12 +12,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import posixpath
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     DomainError,
     canonical,
@@ -31,7 +33,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
     read_schedulers,
     to_text,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Disk, Guest, parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.found import as_found, with_sizes
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Disk, Guest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.known_disks import disks_by_path, with_known_disks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from captures import absent, folder, need_whole
@@ -277,6 +282,29 @@ def test_what_is_not_ours_is_all_still_there(name):
             if path == "memoryBacking" and guest.hugepages == "none":
                 continue
             assert before - now == Counter(), f"{what}: {path}"
+
+
+@each_accepted()
+def test_adopting_changes_what_the_list_names_alone(name):
+    """Memory, images and addresses as they are, and nothing else named: only owner, CPUs' places and memory's nodes change."""
+    for file, text in texts(name).items():
+        tree = whole(parse(text))
+        if (tree.findtext("vcpu") or "1").strip() not in map(str, range(1, 513)):
+            continue
+        disks = [{"path": path} for path in disks_by_path(tree) if posixpath.normpath(path) == path and path[0] == "/" != path[1]]
+        item = {"name": "guest", "memory_mib": memory_of(tree), "disks": disks}
+        guest = as_found(with_sizes(parse_guests([item], NETWORKS), [dataclasses.replace(describe(tree), name="guest")])[0], tree)
+        guest = with_known_disks(guest, tree)
+        assert guest.vcpus == int((tree.findtext("vcpu") or "1").strip()), file
+        after = merge(tree, guest, Placement("guest", (), {}, frozenset({0, 1}), frozenset({0, 1, 2})))
+        found = {item.element for item in differences(tree, after)}
+        found -= {"metadata", "vcpu", "vcpus", "cputune", "numatune", "memory", "currentMemory"}
+        found = {item for item in found if not item.startswith("devices/memory")}  # modules, bound to nodes
+        if tree.find("cputune/vcpusched") is not None:
+            found -= {"memoryBacking"}  # it is real-time no more
+        if tree.find("cpu/topology") is not None:
+            found -= {"cpu"}  # a topology of another number of vCPUs
+        assert found == set(), file
 
 
 def _foreign(element, decided):

@@ -1,17 +1,22 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report in a real browser: no error, no request, tables that sort and filter, folded nodes that open, usable without JavaScript."""
+"""Report and plan in a real browser: no error, no request, tables that sort and filter, folded nodes that open, usable without JavaScript."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, plan_document
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.page import plan_page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.picture import planned_map
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import Input, account_fleet, report_view
+from conformance.snapshots import snapshot_of
 from unit.browser import click, column, requests, start, type_into
 from unit.fleets import guest_spec, large, latency, node_info
+from unit.planned import planned_node
 from waiting import wait_until
 
 
@@ -146,6 +151,44 @@ def test_the_page_is_no_wider_than_a_phone(browse):
     )
     assert wide == []
     assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_a_guest_and_its_cpus_are_on_a_phones_screen(browse):
+    """Name, node and own CPUs are read without moving the table aside, in the list of all guests and at each node."""
+    driver = browse(page_of(small(), RESULTS), width=390)
+    for table, shown in (("#t-guests", 3), ("#node-0 table[class~=filter]", 2)):
+        head = f"{table} thead th:nth-child({shown})"
+        assert driver.execute_script("return document.querySelector(arguments[0]).textContent", head).startswith("Own CPUs")
+        cells = f"{table} tr > :nth-child({shown})"
+        right = driver.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map(e => e.getBoundingClientRect().right)", cells
+        )
+        assert right
+        assert max(right) <= 390
+
+
+@pytest.mark.parametrize("count", [2, 6], ids=["open", "folded"])
+def test_the_page_of_a_plan(browse, tmp_path, count):
+    """On a phone: no error, no request, nothing wider than the screen, guests' CPUs on it; nodes open, tables sort."""
+    node = planned_node(snapshot_of("openshift/worker1.internal").root(), tmp_path)
+    nodes = {f"kvm{number}": node for number in range(1, count + 1)}
+    document = plan_document(Fleet(nodes, "2026-11-23T10:15:00Z", "Plan"))
+    maps = {host: planned_map(host, node.results, document["nodes"][host]) for host in nodes}
+    driver = browse(plan_page(document, maps), width=390)
+    if count > 4:
+        click(driver, "details.node summary")
+    drawn = "return document.querySelectorAll('details.node[open] svg.core').length"
+    assert wait_until(lambda: driver.execute_script(drawn) >= 40)
+    assert driver.get_log("browser") == []
+    assert requests(driver) == []
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+    cells = "#t-guests tr > :nth-child(3)"
+    right = driver.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].map(e => e.getBoundingClientRect().right)", cells
+    )
+    assert max(right) <= 390
+    click(driver, "#t-guests th:nth-child(1) button")
+    assert column(driver, "t-guests", 1)[:count] == ["historian"] * count
 
 
 def test_texts_have_contrast_in_light_and_dark(browse):

@@ -115,11 +115,11 @@ def sabotage(pair: tuple[str, str], rule: str, resource: str, *, site: bool = Fa
 _INTERRUPT = "$(awk -F: '/virtio0-config/ {print $1 + 0; exit}' /proc/interrupts)"
 
 SABOTAGES = {
-    # the document, and what the roles keep
+    # the partition file, and what the roles keep
     "document gone": sabotage((f"mv {DOCUMENT} /root/", f"mv /root/realtime_partition.fact {DOCUMENT}"), "document-missing", DOCUMENT, site=True),
     "document damaged": sabotage(kept(DOCUMENT, f"echo '{{' > {DOCUMENT}"), "file-damaged", DOCUMENT),  # site: the same as one that is gone
-    "document of other CPUs": sabotage(
-        kept(DOCUMENT, f"sed -i 's/\"topology_digest\": \"/&0/' {DOCUMENT}"), "topology-changed", "partition document"
+    "partition file of other CPUs": sabotage(
+        kept(DOCUMENT, f"sed -i 's/\"topology_digest\": \"/&0/' {DOCUMENT}"), "topology-changed", "partition file"
     ),
     "journal damaged": sabotage(
         kept("/var/lib/realtime-kvm/journal.json", "echo '{' > /var/lib/realtime-kvm/journal.json"), "file-damaged", "/var/lib/realtime-kvm/journal.json"
@@ -362,7 +362,7 @@ def test_site_repairs_what_is_its_own() -> None:
     assert len(ours) >= 30
     for case in ours.values():
         ssh(NODE, case.harm)
-    assert len(findings()) >= 2  # without its document much is not known to be wrong
+    assert len(findings()) >= 2  # without its partition file much is not known to be wrong
     playbook("verify.yml", nodes=NODE, ok=False)
     playbook("site.yml", nodes=NODE, timeout=1500)
     assert findings() == []

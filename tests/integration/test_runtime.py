@@ -244,7 +244,7 @@ def test_rtpart_does_what_its_manual_says() -> None:
     probe, free = WANT.probe, WANT.ordinary
     rows = json.loads(ssh(NODE, "rtpart list --json"))["cpus"]
     assert {row["cpu"] for row in rows if row["owner"] == "held (isolated)"} == ISOLATED
-    assert ssh(NODE, "rtpart status") == "the machine agrees with its document\n"
+    assert ssh(NODE, "rtpart status") == "the machine agrees with its partition file\n"
     ran = ssh(
         NODE,
         f"rtpart run realtime --cpu {probe} -f 10 -- "
@@ -268,7 +268,7 @@ def test_rtpart_does_what_its_manual_says() -> None:
     ssh(NODE, "echo member > /sys/fs/cgroup/realtime-kvm.dataplane/cpuset.cpus.partition")
     assert "cpuset:dataplane" in ssh(NODE, "rtpart status; test $? = 1")
     assert run(**RUNTIME)["changed"]
-    assert ssh(NODE, "rtpart status") == "the machine agrees with its document\n"
+    assert ssh(NODE, "rtpart status") == "the machine agrees with its partition file\n"
 
 
 def test_undo_leaves_nothing_behind_also_after_kills() -> None:
@@ -344,7 +344,7 @@ def test_a_boot_makes_it_again_and_undo_knows_what_is_stale() -> None:
     assert reboot(NODE)
     assert holders() == {name: (wanted, "isolated") for name, wanted in SETS.items()}
     assert run(**RUNTIME)["changes"] == []
-    assert ssh(NODE, "rtpart status") == "the machine agrees with its document\n"
+    assert ssh(NODE, "rtpart status") == "the machine agrees with its partition file\n"
     run(state="absent")
     assert holders() == {}
     left = "ls -d /etc/realtime-kvm /var/lib/realtime-kvm /etc/systemd/system/*/realtime-kvm* /usr/local/*/realtime-kvm* 2>/dev/null; true"

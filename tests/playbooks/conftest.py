@@ -34,6 +34,9 @@ with open({log!r}, "a") as stream:
 with open({answers!r}) as stream:
     answers = json.load(stream)
 left_off, state = answers.get("left_off"), given.get("state", "present")
+if answers.get("running") and name == "rt_domain" and state == "absent" and not given.get("stop_running"):
+    print(json.dumps({{"failed": True, "changed": False, "msg": "guests plc1 are running; set rt_guest_undo_running: true"}}))
+    sys.exit(1)
 failed = answers.get("fail", {{}}).get(f"{{name}} {{state}}")
 if failed and (name != "package_update" or not check):
     print(json.dumps({{"failed": True, "changed": False, "msg": failed}}))
@@ -46,15 +49,15 @@ if left_off and name == "cpu_partition" and state == "present":  # until a call 
         sys.exit(1)
 with open({log!r}) as stream:
     rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line).get("check") for line in stream)
-disruption = answers.get(name)
+disruption = answers.get(name) if given.get("priority_limit") != answers.get("calm", -1) else None
 changes = [{{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}}] if disruption else []
 kernel = {{"release": "6.1", "matches": True, "tokens": []}}
 print(json.dumps({{
     "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {{}}, "table": [], "installed": True,
     "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
     "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
-    "held": [],
-    "findings": [], "findings_table": [], "remarks": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
+    "held": [], "packages": [], "stays": [], "remove_by_hand": "",
+    "findings": [], "findings_table": [], "remarks": [], "remarks_table": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
     "trial": {{"state": "none", "reason": ""}},
     **answers.get("results", {{}}).get(name, {{}}),
     **(answers.get("after_reboot", {{}}).get(name, {{}}) if rebooted else {{}}),
@@ -67,7 +70,9 @@ PACKAGES = """---
 
 - name: Say that it was done
   ansible.builtin.set_fact:
-    packages_result: {changed: "{{ not packages_preflight }}"}
+    packages_result:
+      changed: "{{ not packages_preflight }}"
+      stdout: "{{ packages_names | map('regex_replace', '$', ' (1.0 x)') | map('regex_replace', '^', 'Inst ') | join('\\n') }}"
 """
 #: Whatever changes a node has a stand-in, since the node is this machine. bios_baseline talks to the BMC that a test names.
 CHANGING = {
@@ -80,6 +85,7 @@ MODULES = sorted(CHANGING | {"rt_audit", "reboot"})
 REBOOT = "ansible.builtin.reboot:"
 
 
+#: A node that does not answer; each attempt to reach it is counted.
 DOWN = r"""
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.connection import ConnectionBase
@@ -91,6 +97,8 @@ class Connection(ConnectionBase):
     transport = "realtime.kvm.down"
 
     def _connect(self):
+        with open("COUNT", "a") as stream:
+            stream.write("x")
         raise AnsibleConnectionFailure("no route to host")
 
     def exec_command(self, cmd, in_data=None, sudoable=True):
@@ -140,22 +148,31 @@ def _galaxy(folder, *arguments):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def guests_of(*names, **keys):
+    """A host's guests, which a whole inventory may have once."""
+    return {"realtime_guests": [{"name": name, "memory_mib": 64, **keys} for name in names]}
+
+
 class Nodes:
     """Two nodes that are this machine, and runs of playbooks on them."""
 
     def __init__(self, folder, collections):
         self.folder, self.collections = folder, collections
-        self.log, self.answers = folder / "log", folder / "answers.json"
+        self.lines = []  # of the last run
+        self.log, self.answers, self.attempts = folder / "log", folder / "answers.json", folder / "attempts"
         self.base = collections / "ansible_collections" / "realtime" / "kvm"
         for name in MODULES:
-            text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers))
-            (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
-
+            self.stand_in(name)
         (self.base / "roles" / "packages" / "tasks" / "apt.yml").write_text(PACKAGES)
         (self.base / "plugins" / "connection").mkdir(exist_ok=True)
-        (self.base / "plugins" / "connection" / "down.py").write_text(DOWN)
+        (self.base / "plugins" / "connection" / "down.py").write_text(DOWN.replace("COUNT", str(self.attempts)))
         for path in (self.base / "roles" / "rt_kernel" / "tasks").glob("*.yml"):
             path.write_text(path.read_text().replace(REBOOT, "realtime.kvm.reboot:"))  # else this machine reboots
+
+    def stand_in(self, name):
+        """Replace a module by its stand-in."""
+        text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers))
+        (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
 
     def environment(self):
         return environment(self.folder, self.collections)
@@ -167,19 +184,25 @@ class Nodes:
         book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
         return self.run(str(book), answers, *arguments, **variables)
 
-    def run(self, playbook, answers, *arguments, down=(), **variables):
-        """Run a playbook; return its code, what it said, and the calls of modules. Nodes that are ``down`` do not answer."""
+    def run(self, playbook, answers, *arguments, down=(), inventory=None, **variables):
+        """Run a playbook; return its code, what it said, and the calls of modules. Nodes that are ``down`` do not answer.
+
+        An ``inventory`` of the test's own takes the place of the two nodes.
+        """
+        self.attempts.write_text("")
         self.answers.write_text(json.dumps(answers))
         self.log.write_text("")
         known = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "ansible_become": False,
-            "realtime_guests": [{"name": "plc1"}],
+            "realtime_plan_folder": str(self.folder / "plan"),
         }
-        inventory = self.folder / "hosts.yml"
-        hosts = {"node1": {}, "node2": {}, **{name: {"ansible_connection": "realtime.kvm.down"} for name in down}}
-        inventory.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": hosts, "vars": {**known, **variables}}}))
+        guests = {} if "realtime_guests" in variables else {"node1": guests_of("plc1"), "node2": guests_of("plc2")}
+        hosts = {"node1": {}, "node2": {}, **guests, **{name: {"ansible_connection": "realtime.kvm.down"} for name in down}}
+        if inventory is None:
+            inventory = self.folder / "hosts.yml"
+            inventory.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": hosts, "vars": {**known, **variables}}}))
         command = [
             sys.executable,
             "-m",
@@ -200,6 +223,7 @@ class Nodes:
             timeout=900,  # beside a lab
             check=False,
         )
+        self.lines = (done.stdout + done.stderr).splitlines()
         said = " ".join((done.stdout + done.stderr).split())
         assert "Traceback" not in said
         return done.returncode, said, [json.loads(line) for line in self.log.read_text().splitlines()]

@@ -10,44 +10,19 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import yaml
+from bmc.dialects import ETAGS
 from bmc.replay import PASSWORD, USER, Bmc, make_certificate
-from bmc.small import tree
-
-ROOT = Path(__file__).resolve().parents[2]
-RESTART = """---
-- name: Restart | Reset the stand-in
-  ansible.builtin.uri:
-    url: "https://{{ bios_address }}/redfish/v1/Systems/1/Actions/ComputerSystem.Reset"
-    method: POST
-    body_format: json
-    body: {ResetType: GracefulRestart, Why: "{{ __rt_kernel_restart_reason }}"}
-    url_username: "{{ bios_username }}"
-    url_password: "{{ bios_password }}"
-    force_basic_auth: true
-    ca_path: "{{ bios_ca_file }}"
-    status_code: 204
-  delegate_to: localhost
-"""
+from bmc.small import locked, supermicro, tree
+from playbooks.bios_runs import UNDO, Run, collection_in
 
 
 @pytest.fixture(scope="module", name="collections")
 def _collections(tmp_path_factory):
-    """The collection, with a stand-in for the role that reboots."""
-    path = tmp_path_factory.mktemp("collections")
-    base = path / "ansible_collections" / "realtime" / "kvm"
-    (base / "roles" / "rt_kernel" / "tasks").mkdir(parents=True)
-    for name in ("galaxy.yml", "meta", "plugins", "playbooks", "roles/bios"):
-        (base / name).symlink_to(ROOT / name)
-    (base / "roles" / "rt_kernel" / "tasks" / "restart.yml").write_text(RESTART)
-    return path
+    return collection_in(tmp_path_factory.mktemp("collections"))
 
 
 @pytest.fixture(scope="module", name="certificate")
@@ -63,36 +38,6 @@ def _bmcs(certificate):
         bmc.close()
 
 
-class Run:
-    """One run of the playbook."""
-
-    def __init__(self, folder, collections, hosts, arguments=(), **variables):
-        inventory = folder / "hosts.yml"
-        inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": variables}}))
-        environment = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(folder / "none.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(collections),
-            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            "ANSIBLE_HOME": str(folder / "home"),
-            "ANSIBLE_INJECT_FACT_VARS": str(variables.pop("inject_facts", False)),
-            "HOME": str(folder),
-        }
-        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), "realtime.kvm.bios", *arguments]
-        answer = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
-        self.code, self.text = answer.returncode, answer.stdout + answer.stderr
-        assert "Traceback" not in self.text
-        self.recap = {
-            host: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
-            for host, line in re.findall(r"^(\w+)\s+: (ok=.*)$", self.text, re.MULTILINE)
-        }
-
-    def changed(self):
-        return {host: counts["changed"] for host, counts in self.recap.items()}
-
-
 @pytest.fixture(name="run")
 def _run(tmp_path, collections, bmcs, certificate):
     def run(*arguments, hosts=None, **variables):
@@ -103,6 +48,7 @@ def _run(tmp_path, collections, bmcs, certificate):
             "bios_ca_file": str(certificate),
             "bios_timeout": 20,
             "bios_settle_timeout": 6,
+            "bios_record": False,
             # a connection to a node would fail
             "ansible_host": "192.0.2.1",
             "ansible_ssh_common_args": "-o ConnectTimeout=1",
@@ -247,3 +193,151 @@ def test_no_password_of_a_wrong_type_in_any_output(run):
     done = run("-vvvv", bios_password={"secret": "Wr0ng-but-secret!"})
     assert done.code != 0
     assert "Wr0ng-but-secret!" not in done.text
+
+
+# -- machines of other ways ------------------------------------------------------------------------
+
+
+@pytest.fixture(name="serve")
+def _serve(certificate):
+    running = []
+
+    def serve(documents):
+        running.append(Bmc(documents, certificate))
+        return running[-1]
+
+    yield serve
+    for bmc in running:
+        bmc.close()
+
+
+def test_a_supermicro_is_set_and_the_second_run_changes_nothing(run, serve):
+    """Its registry has numbers, its BIOS shows the texts for people."""
+    bmc = serve(supermicro())
+    bmc.machine.only_sparse = True
+    hosts = {"node1": {"bios_address": bmc.address}}
+    first = run(hosts=hosts, bios_apply=True)
+    assert first.code == 0, first.text
+    assert "node1: compliant" in first.text
+    assert bmc.machine.attributes["PackageCState_3D25"] == "C0/C1 state"
+    again = run(hosts=hosts, bios_apply=True)
+    assert (again.code, again.changed(), bmc.machine.resets) == (0, {"node1": 0}, 1), again.text
+
+
+def test_a_bmc_that_quotes_etags_twice_is_set(run, bmcs):
+    for bmc in bmcs:
+        bmc.machine.etags = ETAGS["quoted twice, nothing in the document"]
+    done = run(bios_apply=True)
+    assert done.code == 0, done.text
+    assert [bmc.machine.resets for bmc in bmcs] == [2, 2]
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]])
+def test_a_dell_in_lockdown_keeps_all_from_being_changed(run, bmcs, serve, check):
+    dell = serve(locked())
+    hosts = {"node1": {"bios_address": bmcs[0].address}, "node2": {"bios_address": dell.address}}
+    report = run(hosts=hosts)
+    assert report.code == 0, report.text
+    assert "state: locked: the system is in lockdown mode (Lockdown.1.SystemLockdown is Enabled)" in report.text
+    done = run(*check, hosts=hosts, bios_apply=True)
+    assert done.code != 0
+    assert "bios_apply: the system is in lockdown mode (Lockdown.1.SystemLockdown is Enabled), so its BMC refuses" in done.text
+    assert [bmc.machine.patches for bmc in (bmcs[0], dell)] == [[], []]
+
+
+def test_an_unsupported_value_is_the_outcome(run, bmcs):
+    bmcs[0].machine.entry("MemPatrolScrub")["Value"] = [{"ValueName": "Standard"}]
+    hosts = {"node1": {"bios_address": bmcs[0].address}}
+    for _run in range(2):
+        done = run(hosts=hosts, bios_apply=True)
+        assert done.code == 0, done.text
+        assert "node1: unsupported: MemPatrolScrub (the registry has none of Disabled; it has Standard)" in done.text
+        assert '"compliant": false' in done.text
+
+
+# -- former values ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="node")
+def _node(run, bmcs, tmp_path):
+    """Runs on a node that answers; ``node.record()`` is what it has kept."""
+    (tmp_path / "undo.yml").write_text(UNDO)
+    folder = tmp_path / "node1"
+    folder.mkdir()
+
+    def go(*arguments, **variables):
+        own = {"bios_address": bmcs[0].address, "ansible_connection": "local", "ansible_remote_tmp": str(folder)}
+        own |= {"ansible_become": False, "ansible_python_interpreter": sys.executable, "ansible_host": "127.0.0.1"}
+        return run(*arguments, hosts={"node1": own}, **{"bios_record": True, **variables})
+
+    def record():
+        path = folder / "var/lib/realtime-kvm/firmware.json"
+        return json.loads(path.read_text())["settings"] if path.exists() else None
+
+    go.record = record
+    go.undo = lambda *arguments, **variables: go(*arguments, playbook=str(tmp_path / "undo.yml"), **variables)
+    return go
+
+
+def test_former_values_are_recorded_and_restored_on_request(node, bmcs):
+    machine = bmcs[0].machine
+    before = dict(machine.attributes)
+    node("--check", bios_apply=True)
+    assert node.record() is None
+    done = node(bios_apply=True)
+    assert (done.code, done.changed()) == (0, {"node1": 2}), done.text
+    former = {name: before[name] for name in ("SysProfile", "CorrEccSmi", "ProcCStates", "ProcC1E", "MemPatrolScrub")}
+    assert node.record() == former
+    again = node(bios_apply=True)
+    assert (again.changed(), node.record()) == ({"node1": 0}, former), again.text
+
+    left = node.undo()
+    assert (left.code, left.changed()) == (0, {"node1": 0}), left.text
+    assert "node1: 5 firmware settings stay as they are; bios_undo: true restores their former values" in left.text
+    planned = node.undo("--check", bios_undo=True)
+    assert planned.code == 0, planned.text
+    assert (node.record(), machine.resets, len(machine.patches)) == (former, 2, 2)
+    assert "plan: bios:" in planned.text
+
+    undone = node.undo(bios_undo=True)
+    assert undone.code == 0, undone.text
+    assert dict(machine.attributes) == before
+    assert node.record() is None
+    assert "former firmware settings: restored" in undone.text
+    twice = node.undo(bios_undo=True)
+    assert (twice.code, twice.changed(), machine.pending) == (0, {"node1": 0}, {}), twice.text
+
+
+def test_without_leave_to_reboot_the_record_stays_until_they_are_back(node, bmcs):
+    node(bios_apply=True, bios_overrides={"NumLock": False}, bios_profile="none")
+    staged = node.undo(bios_undo=True, bios_overrides={"NumLock": False}, realtime_reboot_allowed=False)
+    assert (staged.code, bmcs[0].machine.pending, node.record()) == (0, {"NumLock": True}, {"NumLock": True}), staged.text
+    bmcs[0].machine.reset()
+    done = node.undo(bios_undo=True, bios_overrides={"NumLock": False}, realtime_reboot_allowed=False)
+    assert (done.code, done.changed(), node.record()) == (0, {"node1": 0}, None), done.text
+
+
+def test_only_what_the_bmc_has_accepted_is_recorded(node, bmcs):
+    bmcs[0].machine.refuse_partly = {"CorrEccSmi": "not with this memory"}
+    done = node(bios_apply=True)
+    assert done.code != 0
+    assert "has not accepted CorrEccSmi" in done.text
+    assert node.record() == {"SysProfile": "PerfPerWattOptimizedDapc"}
+
+
+def test_nothing_is_staged_where_nothing_can_be_recorded(run, bmcs):
+    done = run(bios_apply=True, bios_record=True)
+    assert done.code != 0
+    assert (
+        "bios_record: the former firmware values of node1 cannot be recorded on it, so undo could not restore them, and nothing was staged"
+        in done.text
+    )
+    assert [bmc.machine.patches for bmc in bmcs] == [[], []]
+
+
+def test_a_record_of_another_machine_is_not_restored(node, bmcs):
+    node(bios_apply=True)
+    bmcs[0].machine.get("/redfish/v1/Systems/1")["Model"] = "PowerEdge R999"
+    done = node.undo(bios_undo=True)
+    assert done.code != 0
+    assert "were recorded on a Dell Inc., but its BMC is that of a Dell Inc. PowerEdge R999" in " ".join(done.text.split())

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -139,3 +141,27 @@ def test_a_run_waits_for_a_node_that_still_judges_an_earlier_boot(boot, nodes, e
         asked = [call for call in calls if call["module"] == "kernel_arguments" and call.get("from_partition") is False]
         assert bool(asked) == waits, said
         assert all(call["check"] for call in calls if call["module"] == "kernel_arguments")
+
+
+RUNS = {"release": "6.1-rt", "matches": True, "tokens": []}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "given", "asked"),
+    [
+        ({"running": RUNS, "following": {"release": "6.1-rt", "tokens": [], "kvm": True}}, [], False),
+        ({"running": RUNS, "following": None}, [], False),
+        ({"running": RUNS, "following": None, "matching_kernels": []}, [], True),  # it was removed since the boot
+        ({"running": RUNS, "following": {"release": "6.1-rt", "tokens": [], "kvm": False}}, [], True),
+        ({"running": {**RUNS, "matches": False}, "following": None}, [], True),
+        ({"running": RUNS, "following": None}, ["linux-image-mine"], True),
+    ],
+)
+def test_the_package_manager_is_not_asked_for_a_kernel_that_runs(nodes, kernel, given, asked):
+    book = nodes.folder / "book.yml"
+    role = {"ansible.builtin.import_role": {"name": "realtime.kvm.rt_kernel"}}
+    book.write_text(yaml.safe_dump([{"hosts": "node1", "gather_facts": False, "tasks": [role]}]))
+    kernel = {"matching_kernels": ["6.1-rt"], **kernel}
+    code, said, _calls = nodes.run(str(book), {"results": {"kernel_arguments": kernel}}, rt_kernel_packages=given)
+    assert code == 0, said
+    assert ("present" in re.findall(r'"msg": "<[^>]*> (\w+)"', said)) is asked

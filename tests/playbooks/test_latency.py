@@ -43,6 +43,13 @@ with open({answers!r}) as stream:
 answer = {{**answers["answer"], "changed": False, "platform": {{"host": call["host"], "virtual": False, "partition_digest": "d"}}}}
 if call["state"] == "started":
     answer = {{"seconds": 1, "command": ["tool"], "load_command": ["load"], **answer}}
+if call["state"] == "started" and answers["lacks"]:
+    with open({packages!r}) as stream:
+        installed = stream.read().split()
+    lacks = [name for name, package in answers["lacks"].items() if package not in installed]
+    if lacks:
+        print(json.dumps({{**answer, "failed": True, "msg": "it lacks " + lacks[0], "lacks": lacks, "package_manager": answers["manager"]}}))
+        sys.exit(1)
 if call["state"] == "polled":
     mine = [line["state"] for line in lines if line["machine"] == machine and line.get("guest") == call.get("guest")]
     ended = mine[::-1].index("started") >= answers["questions"].get(machine, 1)
@@ -56,6 +63,29 @@ print(json.dumps(answer))
 """
 
 
+#: In place of package_origins, which records what this machine has.
+RECORD = """#!/usr/bin/python
+# WANT_JSON
+import json, sys
+with open(sys.argv[1]) as stream:
+    given = json.load(stream)
+print(json.dumps({"changed": False, "failed": given["role"] != "rt_latency"}))
+"""
+#: In place of apt: writes down what would be installed, or was.
+PACKAGES = """---
+- name: Say what would be installed
+  ansible.builtin.debug:
+    msg: "would install <{{{{ packages_names | join(' ') }}}}>"
+  when: ansible_check_mode
+
+- name: Install
+  ansible.builtin.copy:
+    content: "{{{{ packages_names | join(' ') }}}}"
+    dest: {packages}
+  when: not ansible_check_mode
+"""
+
+
 class Site:
     """A copy of the collection, an inventory of machines that are this one, and runs of the playbook latency."""
 
@@ -65,7 +95,7 @@ class Site:
         for name in ("meta", "plugins", "playbooks", "roles"):
             shutil.copytree(ROOT / name, self.base / name)
         self.replace("_INTERVAL_S = (10, 300)", "_INTERVAL_S = (1, 300)")
-        self.log, self.answers, self.kept = folder / "log", folder / "answers.json", folder / "kept"
+        self.log, self.answers, self.kept, self.packages = (folder / name for name in ("log", "answers.json", "kept", "packages"))
 
     def replace(self, old, new):
         path = self.base / "plugins" / "module_utils" / "_latency" / "job.py"
@@ -76,12 +106,19 @@ class Site:
     def stand_in(self, **answers):
         """Let a stand-in answer in place of the module."""
         result = latency("", started="2026-11-28T04:05:06Z")
-        self.answers.write_text(json.dumps({"questions": {}, "results": {}, "answer": {}, "result": result, **answers}))
-        module = MODULE.format(log=str(self.log), answers=str(self.answers))
+        self.packages.write_text("")
+        (self.base / "roles" / "packages" / "tasks" / "apt.yml").write_text(PACKAGES.format(packages=self.packages))
+        (self.base / "plugins" / "modules" / "package_origins.py").write_text(RECORD)  # it would write to this machine's journal
+        self.answers.write_text(
+            json.dumps({"lacks": {}, "manager": "apt", "questions": {}, "results": {}, "answer": {}, "result": result, **answers})
+        )
+        module = MODULE.format(log=str(self.log), answers=str(self.answers), packages=str(self.packages))
         (self.base / "plugins" / "modules" / "rt_latency.py").write_text(module)
         self.log.write_text("")
 
-    def run(self, nodes, *arguments, others=MappingProxyType({}), path="", **variables):
+    def run(
+        self, nodes, *arguments, others=MappingProxyType({}), path="", playbook="realtime.kvm.latency", cwd=None, **variables
+    ):
         """Run the playbook; return its code and what it said."""
         known = {
             "ansible_connection": "local",
@@ -103,11 +140,11 @@ class Site:
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
             "ANSIBLE_HOME": str(self.folder / "home"),
         }
-        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), "realtime.kvm.latency"]
+        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), playbook]
         done = subprocess.run(
             [*command, "-e", "ansible_become=false", *arguments],
             env=environment,
-            cwd=self.folder,
+            cwd=cwd or self.folder,
             capture_output=True,
             text=True,
             timeout=900,
@@ -231,6 +268,57 @@ def test_check_mode_asks_only_what_would_run(site):
         ("started", True, "oslat"),
     ]
     assert not site.kept.exists()
+
+
+def test_tools_that_the_node_lacks_are_installed_once_and_then_it_measures(site):
+    site.stand_in(lacks={"cyclictest": "rt-tests", "stress-ng": "stress-ng"})
+    code, said = site.run({"n1": {}}, rt_latency_tools=["cyclictest", "oslat"])
+    assert code == 0, said
+    assert sorted(site.packages.read_text().split()) == ["rt-tests", "stress-ng"]
+    assert [call["state"] for call in site.calls()] == ["started", "started", "polled", "absent", "started", "polled", "absent"]
+    assert len(site.files()) == 2
+
+
+@pytest.mark.parametrize("manager", ["", "{{ lookup('pipe', 'false') }}"])
+def test_a_node_without_a_known_package_manager_is_refused_by_name(site, manager):
+    site.stand_in(lacks={"cyclictest": "rt-tests"}, manager=manager)
+    code, said = site.run({"n1": {}})
+    assert code != 0
+    assert "rt_latency: n1 lacks cyclictest, and has neither apt nor dnf" in said
+
+
+def test_check_mode_says_what_would_be_installed_and_run(site):
+    site.stand_in(lacks={"cyclictest": "rt-tests"})
+    code, said = site.run({"n1": {}}, "--check")
+    assert code == 0, said
+    assert "would install <rt-tests>" in said
+    assert "cyclictest is not installed yet; after that, it runs for 1 s: tool; load: load" in said
+    assert [call["check"] for call in site.calls()] == [True]
+    assert site.packages.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    "variables", [{"rt_latency_install": False}, {"rt_latency_node": False, "rt_latency_guests": [{"name": "plc1", "cpus": "1"}]}]
+)
+def test_nothing_is_installed_in_a_guest_or_against_the_operator_s_will(site, variables):
+    site.stand_in(lacks={"cyclictest": "rt-tests"})
+    code, said = site.run({"n1": {}}, **variables)
+    assert code != 0
+    assert "it lacks cyclictest" in said
+    assert site.packages.read_text() == ""
+
+
+@pytest.mark.parametrize("by", ["name", "file"])
+def test_results_are_kept_in_the_project_whatever_the_working_directory_is(site, by):
+    """As cron and AWX start it."""
+    site.stand_in()
+    playbook = "realtime.kvm.latency"
+    if by == "file":
+        playbook = str(site.folder / "measure.yml")
+        Path(playbook).write_text("- ansible.builtin.import_playbook: realtime.kvm.latency\n")
+    code, said = site.run({"n1": {}}, playbook=playbook, cwd="/", rt_latency_results="")
+    assert code == 0, said
+    assert len(list((site.folder / "results" / "latency" / "n1").iterdir())) == 1
 
 
 @pytest.mark.skipif(

@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 MODULES = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "kvm_host", "ovs_dpdk", "rt_domain")
-UNDO = {*MODULES, "package_holds"}
+UNDO = {*MODULES, "package_holds", "package_origins"}
 GUESTS = {"kvm_host", "ovs_dpdk", "rt_domain"}
 
 
@@ -25,6 +25,7 @@ def test_a_plan_above_the_limit_is_shown_and_no_node_is_touched(nodes, playbook,
     code, said, calls = nodes.run(which, {"rt_domain": "guest", "ovs_dpdk": "stall"}, realtime_max_disruption="none")
     assert code != 0
     assert "guest rt_domain a -> b" in said, "the plan is shown"
+    assert said.index("== What the run disturbs == ") < said.index("the plan needs more: ")
     for node in ("node1", "node2"):
         assert f"{node}: realtime_max_disruption is none, but the plan needs more: " in said
     assert {call["module"] for call in calls} == modules
@@ -58,8 +59,10 @@ SEQUENCE = "\x1b]0;owned\x07"
             "verify",
             "rt_audit",
             {
-                "findings": [{"severity": "error"}],
+                "findings": [{"severity": "error", "rule": SEQUENCE}],
                 "findings_table": [SEQUENCE],
+                "remarks_table": [SEQUENCE],
+                "unchecked": [{"part": SEQUENCE, "reason": SEQUENCE}],
                 "kernel": {"release": SEQUENCE, "realtime": True, "isolated": ""},
                 "managed_interrupts": [],
                 "smi": {"count": 0, "reason": ""},
@@ -70,7 +73,10 @@ SEQUENCE = "\x1b]0;owned\x07"
 def test_no_answer_writes_to_the_terminal(nodes, playbook, module, answer):
     code, said, _calls = nodes.run(f"realtime.kvm.{playbook}", {"results": {module: answer}}, realtime_max_disruption="none")
     assert code != 0
-    assert "the plan needs more: \\x1b]0;owned\\x07 (reboot)" in said or "The node is not as it should be:" in said
+    assert (
+        "the plan needs more: \\x1b]0;owned\\x07 (reboot)" in said
+        or "is not as it should be: 1 finding (\\x1b]0;owned\\x07), see above" in said
+    )
     assert "\x1b" not in said
 
 
@@ -95,7 +101,7 @@ def test_a_plan_of_one_node_keeps_all_from_being_changed(nodes):
 
 @pytest.mark.parametrize("guests", [True, False])
 def test_a_node_without_guests_is_planned_without_them(nodes, guests):
-    code, said, calls = nodes.run("realtime.kvm.plan", {}, realtime_guests=[{"name": "plc1"}] if guests else [])
+    code, said, calls = nodes.run("realtime.kvm.plan", {}, **({} if guests else {"realtime_guests": []}))
     assert code == 0, said
     assert {call["module"] for call in calls} == (set(MODULES) if guests else set(MODULES) - GUESTS)
     assert "nothing to change" in said
@@ -112,7 +118,10 @@ def test_the_switch_is_planned_with_the_limit_before_its_packages(nodes, planned
     code, said, calls = nodes.run(str(book), answers, realtime_max_disruption="stall", realtime_networks=[{"name": "control"}])
     assert code == 0, said
     before = [(True, None)] * planned + [(True, "stall")] * (not (planned and installed))
-    assert [(call["check"], call.get("max_disruption")) for call in calls] == [*before, (False, "stall")]
+    switch = [call for call in calls if call["module"] == "ovs_dpdk"]
+    assert [(call["check"], call.get("max_disruption")) for call in switch] == [*before, (False, "stall")]
+    record = [(call["role"], call.get("state", "present")) for call in calls if call["module"] == "package_origins"]
+    assert record == [("ovs_dpdk", "present")] * (not installed), "before its packages, what is there"
 
 
 def test_undo_reboots_no_node_above_the_limit(nodes):

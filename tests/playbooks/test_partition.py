@@ -100,8 +100,52 @@ def test_playbooks_that_go_on_to_change_the_node_recover_and_the_others_do_not()
     recover = {}
     for path in (ROOT / "playbooks").glob("*.yml"):
         for play in yaml.safe_load(path.read_text(encoding="utf-8")):
-            roles = [task.get("ansible.builtin.import_role", {}) for task in play.get("tasks", [])]
+            tasks = [inner for task in play.get("tasks", []) for inner in task.get("block", [task])]
+            roles = [task.get("ansible.builtin.import_role", {}) for task in tasks]
             preflight = {"name": "realtime.kvm.cpu_partition", "tasks_from": "preflight"} in roles
             if preflight or play.get("ansible.builtin.import_playbook") == "realtime.kvm.plan":
                 recover[path.stem] = play.get("vars", {}).get("__cpu_partition_recover", False)
     assert recover == {"site": True, "partition": True, "plan": False}
+
+
+OTHER = {"results": {"cpu_partition": {"documented": False}}}
+
+
+@pytest.mark.parametrize(
+    ("playbook", "chosen"),
+    [
+        ("site", ["--tags", "rt_kernel"]),
+        ("site", ["--skip-tags", "cpu_partition"]),
+        ("site", ["--tags", "power", "--check"]),
+        ("partition", ["--tags", "irq_affinity"]),
+    ],
+    ids=str,
+)
+def test_a_role_alone_is_refused_while_its_plan_is_not_the_nodes_partition(nodes, playbook, chosen):
+    code, said, calls = nodes.run(f"realtime.kvm.{playbook}", OTHER, *chosen, cpu_partition_isolation="runtime")
+    assert code != 0
+    assert "node1: the planned partition is not the one on the node" in said
+    assert f"{' '.join(chosen[:2])} leaves out cpu_partition, which makes it. Nothing was changed on any node." in said.replace(
+        "--tags all ", ""
+    )
+    assert "Run it without --tags, or with cpu_partition among them" in said
+    assert [call for call in calls if not call["check"]] == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "chosen"),
+    [(OTHER, []), (OTHER, ["--tags", "cpu_partition,power"]), (OTHER, ["--tags", "plan"]), ({}, ["--tags", "power"])],
+    ids=str,
+)
+def test_a_run_that_makes_the_partition_or_needs_none_goes_on(nodes, answers, chosen):
+    code, said, calls = nodes.run(
+        "realtime.kvm.partition",
+        {"cpu_power": "stall", **answers},
+        *chosen,
+        "--skip-tags",
+        "verify",
+        cpu_partition_isolation="runtime",
+    )
+    assert code == 0, said[-500:]
+    assert "leaves out cpu_partition" not in said
+    assert ("cpu_power" in {call["module"] for call in calls if not call["check"]}) == (chosen != ["--tags", "plan"])

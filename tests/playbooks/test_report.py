@@ -74,7 +74,7 @@ def test_files_are_written_and_hosts_that_told_nothing_are_reported(report, tmp_
         "gone": {"told": {"unreachable": True, "msg": "Task failed: no route to host"}},
         "failed": {"told": {"failed": True, "msg": "python3 is too old"}},
         "silent": {},
-        "unsure": {**good("unsure"), "verified": {"failed": True, "msg": "the document is damaged"}},
+        "unsure": {**good("unsure"), "verified": {"failed": True, "msg": "the partition file is damaged"}},
         "skipped": {**good("skipped"), "verified": {"skipped": True}},
     }
     _output, result = report(hosts)
@@ -82,13 +82,14 @@ def test_files_are_written_and_hosts_that_told_nothing_are_reported(report, tmp_
     assert states == {
         "good": ("ok", ""), "drifted": ("findings", "1 finding"), "gone": ("unreachable", "no route to host"),
         "failed": ("failed", "python3 is too old"), "silent": ("failed", "it returned no result"),
-        "unsure": ("half", "the document is damaged"), "skipped": ("half", "it was not compared with its document"),
+        "unsure": ("half", "the partition file is damaged"), "skipped": ("half", "it was not compared with its partition file"),
     }  # fmt: skip
     assert result["findings"] == 1
     assert sorted(os.listdir(tmp_path / "out")) == ["accounting.csv", "accounting.json", "report.html"]
     assert [Path(path).name for path in result["files"]] == ["report.html", "accounting.json", "accounting.csv"]
     document = json.loads((tmp_path / "out" / "accounting.json").read_text())
-    assert document["nodes"]["gone"] == {"state": "unreachable", "reason": "no route to host"}
+    told_nothing = {"state": "not asked", "outcome": ""}
+    assert document["nodes"]["gone"] == {"state": "unreachable", "reason": "no route to host", "firmware": told_nothing}
     with open(tmp_path / "out" / "accounting.csv", newline="") as stream:
         users = {row["user"] for row in csv.DictReader(stream) if row["node"] == "good" and row["kind"] == "cpu"}
     assert {"plc1", "the switch", "operating system"} <= users

@@ -28,11 +28,11 @@ def test_no_node_is_changed_and_the_line_to_type_is_said(nodes, playbook):
 
 def test_on_request_the_others_go_on_and_the_recap_says_so(nodes):
     arguments = ("-e", "realtime_unreachable=skip", "--tags", "always,cpu_partition,rt_guest,recap")
-    code, said, calls = nodes.run("realtime.kvm.site", {}, *arguments, down=["node3"])
+    code, said, calls = nodes.run("realtime.kvm.site", {"cpu_partition": "none"}, *arguments, down=["node3"])
     assert code == 4, "Ansible's own code for a node that could not be reached"
     assert made(calls).count("cpu_partition") == 2
     assert made(calls).count("rt_domain") == 2
-    assert '"node1: done", "node2: done", "node3: skipped, since it cannot be reached; it is as it was"' in said
+    assert "== Result == node1, node2: done node3: skipped, since it cannot be reached; it is as it was" in said
     assert said.count("UNREACHABLE!") == 1, "it is asked once"
 
 
@@ -52,7 +52,7 @@ def test_a_list_that_is_none_is_refused_by_its_name(nodes, name):
     code, said, calls = nodes.run("realtime.kvm.plan", {}, **{name: {"name": "plc1"}})
     assert code != 0
     assert made(calls) == []
-    assert f"argument '{name}' is of type dict and we were unable to convert to list" in said
+    assert f"{name} is no list; give a list, [] for none, or leave it out" in said
 
 
 def test_a_node_that_is_refused_stops_all_and_both_are_named(nodes):
@@ -60,12 +60,21 @@ def test_a_node_that_is_refused_stops_all_and_both_are_named(nodes):
     arguments = ("-e", "realtime_unreachable=skip")
     code, said, calls = nodes.run("realtime.kvm.plan", {}, *arguments, down=["node3"], cpu_partition_smt=wrong)
     assert code != 0
+    assert "Nothing was changed on any node. Refused, see the plan above: node2." in said
+    assert "node3: it cannot be reached, and nothing was planned" in said
+    assert made(calls) == []
+
+
+def test_a_refusal_and_a_node_that_is_lost_are_both_named(nodes):
+    wrong = "{{ 'sideways' if inventory_hostname == 'node2' else 'single' }}"
+    code, said, calls = nodes.run("realtime.kvm.plan", {}, down=["node3"], cpu_partition_smt=wrong)
+    assert code != 0
     assert "Nothing was changed on any node. Refused, see above: node2. Cannot be reached: node3." in said
-    assert {call["module"] for call in calls} == {"cpu_partition"}
+    assert {call["module"] for call in calls} == {"cpu_partition"}, "a node that is down ends the run at once"
 
 
 def test_another_word_is_refused(nodes):
-    code, said, calls = nodes.run("realtime.kvm.guests", {}, realtime_unreachable="ignore")
+    code, said, calls = nodes.run("realtime.kvm.guests", {}, realtime_unreachable="{{ 'ignore' }}")
     assert code != 0
     assert "realtime_unreachable: 'ignore' is neither refuse nor skip. Nothing was changed on any node." in said
     assert made(calls) == []
@@ -122,6 +131,7 @@ def test_facts_of_the_machine_and_local_facts_are_no_variables_of_this_collectio
         "packages": {},
         "services": {},
     }
-    code, said, calls = nodes.run("realtime.kvm.guests", {"results": {"kvm_host": {"ansible_facts": facts}}})
+    answers = {"kvm_host": "none", "results": {"kvm_host": {"ansible_facts": facts}}}
+    code, said, calls = nodes.run("realtime.kvm.guests", answers)
     assert code == 0, said
     assert made(calls)

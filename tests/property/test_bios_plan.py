@@ -6,10 +6,18 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.baseline import Request, Requests
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.plan import MAX_STAGES, make_plan
-from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import Attribute, Condition, Dependency, Registry
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.registry import (
+    Attribute,
+    Choice,
+    Condition,
+    Dependency,
+    Registry,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.spelling import as_shown, translated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +28,11 @@ VALUES = ("x", "y", "z")
 @st.composite
 def machines(draw):
     """A registry with locks and maps at random, current and pending values, and requests."""
-    attributes = {name: Attribute(name, "Enumeration", VALUES, read_only=draw(st.integers(0, 9)) == 0) for name in NAMES}
+    choices = tuple(Choice(value, f"Text of {value}") for value in VALUES)
+    names = {value: value for value in VALUES}
+    attributes = {
+        name: Attribute(name, "Enumeration", choices, VALUES, names, read_only=draw(st.integers(0, 9)) == 0) for name in NAMES
+    }
     dependencies = []
     for _number in range(draw(st.integers(0, 8))):
         source, target = draw(st.permutations(NAMES))[:2]
@@ -92,6 +104,25 @@ def test_a_run_that_ends_between_stages_goes_on_with_the_next(machine):
     missing = {item.request.name for item in final.items if item.state not in ("ok", "blocked") and item.request.gate != "needed"}
     if not whole.of_state("blocked"):
         assert not (reached & missing), (whole.stages, final.stages)
+
+
+@settings(deadline=None, max_examples=200)
+@given(machines())
+def test_a_machine_that_shows_texts_for_people_is_planned_as_one_that_shows_names(machine):
+    registry, current, pending, requests = machine
+    shown = as_shown(registry, texts(current))
+    asked = [
+        replace(one, accepted=tuple(shown.attributes[one.name].known(value) for value in one.accepted))
+        for one in requests.requests
+    ]
+    plan = make_plan(requests, current, pending, registry)
+    other = make_plan(Requests(tuple(asked), ()), texts(current), translated(shown, pending), shown)
+    assert list(other.stages) == [texts(stage) for stage in plan.stages]
+    assert [(item.state, item.stage) for item in other.items] == [(item.state, item.stage) for item in plan.items]
+
+
+def texts(values):
+    return {name: f"Text of {value}" for name, value in values.items()}
 
 
 @given(machines())

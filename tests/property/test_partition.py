@@ -92,11 +92,16 @@ def cases(draw):
     wild = draw(st.sampled_from([False, False, True]))
     few = st.sampled_from([0, 1, 2, -1] if wild else [0, 0, 0, 1])
     devices = [*machine.ports, *(["0000:00:00.0", "ens7"] if wild else [])]
+    named = st.sampled_from([*machine.nodes, *([41] if wild else [])])
+
+    def counts(one):
+        return st.one_of(one, one, st.dictionaries(named, one, min_size=1, max_size=3))
+
     intent = Intent(
-        housekeeping_cores_per_node=draw(st.sampled_from([2, 3, 0] if wild else [1])),
-        dataplane_cores_per_node=draw(few),
+        housekeeping_cores_per_node=draw(counts(st.sampled_from([2, 3, 0] if wild else [1, 1, 1, 2]))),
+        dataplane_cores_per_node=draw(counts(few)),
         dataplane_devices=tuple(draw(st.lists(st.sampled_from(devices), max_size=2))) if devices else (),
-        shared_cores_per_node=draw(few),
+        shared_cores_per_node=draw(counts(few)),
         realtime=draw(st.sampled_from(["2", "some", "3-4"] if wild else ["rest", "rest", "0", "1"])),
         smt=draw(st.sampled_from(["together", "single"])),
         isolation=draw(st.sampled_from(["boot", "runtime"])),

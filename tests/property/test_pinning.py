@@ -17,9 +17,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PA
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, place
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.siblings import SiblingsError
@@ -105,7 +106,7 @@ def cases(draw):
 
 
 def guests_of(items):
-    return parse_guests(items, NETWORKS, node="n", priority_limit=1)
+    return parse_guests(items, NETWORKS, site="n", priority_limit=1)
 
 
 def attempt(*arguments, **more):

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import differences, parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 
@@ -15,13 +16,14 @@ NETWORKS = parse_networks([{"name": "control"}, {"name": "office", "realtime": F
 MAC = "52:54:00:00:00:01"
 PLC = {
     "name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3", "io_threads": 1, "owner": "automation",
+    "hugepages": "2M", "cpu_mode": "host-passthrough",
     "disks": [{"path": "/images/plc1.qcow2"}, {"path": "/images/data.raw"}], "networks": [{"network": "control", "mac": MAC}],
 }  # fmt: skip
 ORDINARY = {"realtime_vcpus": None, "hugepages": "none"}
 
 
 def guest_of(**more):
-    return parse_guests([{**PLC, **more}], NETWORKS, node="n", priority_limit=1)[0]
+    return parse_guests([{**PLC, **more}], NETWORKS, site="n", priority_limit=1)[0]
 
 
 def placement_of(guest):
@@ -76,7 +78,7 @@ KEPT = {
     ),
     "address": ('<target dev="vda" bus="virtio" />', '<target dev="vda" bus="virtio" /><address type="pci" bus="0x07" slot="0x00" />'),
     "disk tuning": ('<target dev="vda" bus="virtio" />', '<target dev="vda" bus="virtio" /><iotune><read_iops_sec>9</read_iops_sec></iotune>'),
-    "disk cache": ('type="qcow2"', 'type="qcow2" cache="none" discard="unmap"'),
+    "disk cache": ('cache="none"', 'cache="writethrough"'),
     "interface tuning": ('<model type="virtio" />', '<model type="virtio" /><link state="down" /><mtu size="9000" />'),
     "driver options": ('<model type="virtio" />', '<model type="virtio" /><driver rx_queue_size="1024" packed="on" />'),
     "shares": ("<cputune>", "<cputune><shares>2048</shares><period>100000</period>"),

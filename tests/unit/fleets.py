@@ -9,13 +9,12 @@ import math
 import random
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import describe_cpus, to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import place
-from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_node_info import describe_cpus
 from property.machines import regular
 
 OWNERS = ("automation", "protection", "robotics", "quality")
@@ -39,7 +38,7 @@ def node_info(name, specs, *, seed=0, off=(), intent=None, pages=8192, **shape):
     machine = regular(**{"nodes": 2, "cores": 8, "threads": 2, "packages": 1, **shape})
     topology = build_topology(machine.files())
     partition = plan_partition(topology, intent or Intent(smt="together", dataplane_cores_per_node=1, shared_cores_per_node=1))
-    guests = parse_guests(specs, parse_networks([{"name": "control"}]), node=name)
+    guests = parse_guests(specs, parse_networks([{"name": "control"}]), site=name)
     memory = dict.fromkeys(topology.nodes, 65536)
     placements = place(partition, topology, guests, memory_mib=memory)
     polling = sorted(partition.sets["dataplane"])

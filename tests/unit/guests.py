@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
@@ -14,11 +16,13 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.network impor
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import BOOT_STATE
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PID_FILE
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import VHOST
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database, Row
+from unit.image_tools import TOOLS, ImageTools
 from unit.libvirts import FakeLibvirt, FakeLibvirtOf
-from unit.trees import fill, machine_files, memory_files, plan, snapshot, task, writable
+from unit.trees import documented, fill, machine_files, memory_files, plan, snapshot, task, writable
 
 SHAPE = {"nodes": 1, "cores": 10, "threads": 1}
 #: Housekeeping 0, dataplane 1, realtime 2-9.
@@ -26,7 +30,7 @@ PARTITION = to_document(plan(Intent(smt="together", dataplane_cores_per_node=1),
 NETWORKS = [{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}]
 DEFAULTS = {
     "state": "present", "restart": False, "shutdown_timeout_s": 1, "force_off": False, "stop_running": False, "priority_limit": 1,
-    "switch_timeout_s": 0, "hugepages": None, "partition": PARTITION, "networks": NETWORKS, "guests": [],
+    "site": "n", "switch_timeout_s": 0, "hugepages": None, "partition": PARTITION, "networks": NETWORKS, "guests": [],
 }  # fmt: skip
 PLC = {
     "name": "plc1", "memory_mib": 256, "vcpus": 2, "realtime_vcpus": "1", "disks": [{"path": "/images/plc1.qcow2"}],
@@ -79,17 +83,22 @@ class Node:
                 "/sys/class/net/br0/bridge/": None,
                 **{f"/images/{name}.qcow2": "" for name in ("plc1", "plc2", "plc3", "historian")},
                 "/var/lib/": None,
+                **documented(PARTITION),
+                BOOT_STATE: json.dumps({"cpu_partition": ""}),
+                "/run/": None,
+                **TOOLS,
                 **switch_files(),
             },
         )
         self.libvirt = FakeLibvirt(root)
         self.edge = FakeLibvirtOf(self.libvirt)
+        self.tools = ImageTools(root)
         self.ports = Ports("plc1", "plc2", "plc3", "plc4")
 
     def run(self, *guests, check=False, **parameters):
         host = writable(self.root, "rt_domain", check_mode=check)
         self.libvirt.calls.clear()
-        edges = SwitchEdges(host, lambda _command: (0, "", ""), self.edge, self.ports)
+        edges = SwitchEdges(host, self.tools, self.edge, self.ports)
         return carry_out(edges, rt_domain.run, {**DEFAULTS, "guests": list(guests), **parameters})
 
     def converge(self, *guests, **parameters):
@@ -115,7 +124,7 @@ class Node:
                 self.run(*guests, check=check, **parameters)
             messages.append(str(error.value))
         assert self.libvirt.calls == []
-        now = {path: found for path, found in snapshot(self.root).items() if "realtime-kvm" not in path}
+        now = {path: found for path, found in snapshot(self.root).items() if "/var/lib/realtime-kvm" not in path}
         assert (now, self.libvirt.definitions, self.libvirt.live) == before
         assert messages[0] == messages[1]
         return messages[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, parse, read_schedulers
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain, Libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain, Libvirt, PoolError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import PID_DIR
 from unit.trees import fill
 
@@ -38,6 +38,7 @@ class FakeLibvirt:
         self.started_with_node: set[str] = set()
         self.live: dict[str, str] = {}
         self.transient: set[str] = set()
+        self.pools: dict[str, str] = {}  # folders by name
         self.deaf: set[str] = set()  # do not shut down when they are asked to
         self.calls: list[str] = []
         self.kill_at = -1
@@ -100,6 +101,21 @@ class FakeLibvirt:
         self._called(f"pin {name} {role} {format_cpulist(cpus)}")
         assert max(cpus) < total
         self._thread(name, role, cpus=frozenset(cpus))
+
+    def grow_disk(self, name, target, size):
+        self._called(f"grow {name} {target} {size}")
+        tree = parse(self.live[name])
+        (path,) = [
+            disk.find("source").get("file") for disk in tree.findall("devices/disk") if disk.find("target").get("dev") == target
+        ]
+        full = Path(f"{self.root}{path}")
+        content = full.read_bytes()
+        full.write_bytes(content[:24] + size.to_bytes(8, "big") + content[32:])
+
+    def pool_folder(self, name):
+        if name not in self.pools:
+            raise PoolError(f"libvirt has no storage pool {name}")
+        return self.pools[name]
 
     # -- running guests ----------------------------------------------------------------------------
 

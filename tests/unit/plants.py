@@ -70,7 +70,7 @@ _HOST = {"socket_memory_mib": 64, "switch_pages": "2M", "hugepages_reserve": {},
 _SWITCH = {"socket_memory_mib": 64, "pmd_sleep_max_us": 0, "dpdk_extra": "", "socket_group": ""}
 _DOMAIN = {
     "state": "present", "restart": False, "shutdown_timeout_s": 1, "force_off": False, "stop_running": False, "priority_limit": 1,
-    "switch_timeout_s": 0, "hugepages": None, "partition": None,
+    "site": "n", "switch_timeout_s": 0, "hugepages": None, "partition": None,
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.diff import plan_switch
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import (
@@ -31,7 +31,7 @@ def networks(*items):
 
 def guests(known, *items):
     return parse_guests(
-        [{"memory_mib": 64, "vcpus": 2, "realtime_vcpus": "1", **item} for item in items], known, node="n", priority_limit=1
+        [{"memory_mib": 64, "vcpus": 2, "realtime_vcpus": "1", **item} for item in items], known, site="n", priority_limit=1
     )
 
 

@@ -36,6 +36,7 @@ SHIPPED = {
     "meta",
     "playbooks",
     "plugins",
+    "requirements.txt",
     "roles",
 }
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import stat
 import sys
@@ -12,14 +14,18 @@ import traceback
 from pathlib import Path
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._host import files as host_files
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from property.machines import regular
 
 KILLED = 99
 #: Audit events of system calls that change files; an event comes just before its call.
-_STEPS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod")
+_STEPS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.truncate")
 
 
 def fill(root, files):
@@ -68,6 +74,12 @@ def plan(intent=None, **shape):
     return plan_partition(build_topology(machine_files(**shape)), intent or Intent())
 
 
+def documented(partition):
+    """The partition's document, as a file of the node; the partition is one, or the document itself."""
+    document = to_document(partition) if isinstance(partition, Partition) else partition
+    return {DOCUMENT: json.dumps(document)}
+
+
 def texts(partition):
     return {name: format_cpulist(cpus) for name, cpus in partition.sets.items() if cpus}
 
@@ -89,6 +101,19 @@ def refuse_writes(monkeypatch, paths, number):
     monkeypatch.setattr("builtins.open", refusing)
 
 
+def refuse_reads(monkeypatch, *paths, number=errno.EIO):
+    """Let the kernel refuse to read these files; return a function that ends it."""
+    real, refused = host_files.read_file, set(paths)
+
+    def read(full, most=None):
+        if any(full.endswith(path) for path in refused):
+            raise OSError(number, os.strerror(number))
+        return real(full, most)
+
+    monkeypatch.setattr(host_files, "read_file", read)
+    return refused.clear
+
+
 def snapshot(root):
     """Everything below a root: its kind, its mode and its content."""
     found = {}
@@ -100,6 +125,8 @@ def snapshot(root):
                 content = ("link", os.readlink(full))
             elif stat.S_ISDIR(info.st_mode):
                 content = ("directory", stat.S_IMODE(info.st_mode))
+            elif info.st_size > 1 << 26:  # a sparse image of a disk
+                content = ("file", stat.S_IMODE(info.st_mode), info.st_size, info.st_blocks)
             else:
                 content = ("file", stat.S_IMODE(info.st_mode), Path(full).read_bytes())
             found[full[len(str(root)) :]] = content

@@ -50,7 +50,7 @@ SABOTAGES = {
     ),
     "CPU offline": (
         "echo 0 > /sys/devices/system/cpu/cpu11/online",
-        ("topology-changed", "partition document"),
+        ("topology-changed", "partition file"),
         # virtio_net then spreads its interrupts over all CPUs, which the boot service puts right
         "echo 1 > /sys/devices/system/cpu/cpu11/online && systemctl restart realtime-kvm.service",
     ),
@@ -58,7 +58,7 @@ SABOTAGES = {
 
 
 #: A look at the node takes a third of a minute under emulation, so what touches different things is broken at once. Without
-#: its document, or with another topology, a node is compared with something else: these two stand alone.
+#: its partition file, or with another topology, a node is compared with something else: these two stand alone.
 ALONE = ("document gone", "CPU offline")
 BATCHES = {"different things": [name for name in SABOTAGES if name not in ALONE], **{name: [name] for name in ALONE}}
 

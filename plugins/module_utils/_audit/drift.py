@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compares a node with its partition document; the differences are findings. Edge, read-only."""
+"""Compares a node with its partition file; the differences are findings. Edge, read-only."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from .._cpus.topology import Topology
 from .._host.host import Host
 from .._host.kernel import read_kernel
 from .._host.paths import DOCUMENT, config_path
-from .._host.threads import describe_policy, read_threads
+from .._host.threads import Thread, describe_policy, read_threads
 from .._host.trial import trial_of
 from .._host.tuning_daemons import tuned_state
 from .._interrupts.affinity import printable
@@ -44,8 +44,8 @@ _CLOSE = ("topology-changed", "file-damaged", "isolation", "kernel", "boot-run")
 
 
 def document_missing() -> Finding:
-    """Return the finding for a node without a document."""
-    return Finding("document-missing", DOCUMENT, "a partition document", "absent", "run the site playbook")
+    """Return the finding for a node without a partition file."""
+    return Finding("document-missing", DOCUMENT, "a partition file", "absent", "run the site playbook")
 
 
 def read_wanted_kernel(host: Host) -> dict[str, Any] | None:
@@ -103,9 +103,7 @@ def with_gate(host: Host, findings: list[Finding]) -> list[Finding]:
         actual = f"open, since {OVERRIDE} exists{', although ' * bool(why)}{why}"
         told.append(Finding("guest-gate", "real-time guests", "kept off a node that is not ready", actual, f"rm {OVERRIDE}"))
     elif why and not causes:
-        told.append(
-            Finding("guest-gate", "real-time guests", "may start", f"none starts: {why}", f"boot as documented, or {ALLOW}")
-        )
+        told.append(Finding("guest-gate", "real-time guests", "may start", f"none starts: {why}", f"boot as planned, or {ALLOW}"))
     return told
 
 
@@ -150,9 +148,35 @@ def partition_drift(host: Host, topology: Topology, partition: Partition | None)
     for feature, options in features.items():
         findings += feature_findings(host, partition, feature, options)
     findings += [finding for finding in interrupt_findings(host, partition) if finding.severity != "info"]
-    found = (
-        check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=kernel.isolated)
-        for task in read_threads(host, user=True)
-    )
-    findings += [finding for finding in (*found, tuned_finding(host)) if finding is not None]
+    findings += check_tasks(partition, read_threads(host, user=True), isolated=kernel.isolated)
+    tuned = tuned_finding(host)
+    return [*findings, tuned] if tuned else findings
+
+
+def check_tasks(partition: Partition, tasks: Iterable[Thread], *, isolated: frozenset[int]) -> list[Finding]:
+    """Check every program; where the kernel isolates too little, all that nobody has restricted are one finding."""
+    findings: list[Finding] = []
+    balanced: list[Thread] = []
+    for task in tasks:
+        found = check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=isolated)
+        if found and not partition.isolated <= isolated and task.allowed >= partition.isolated | partition.unisolated:
+            balanced.append(task)
+        elif found:
+            findings.append(found)
+    if len(balanced) == 1:
+        task = balanced[0]
+        findings += filter(None, [check_task(partition, task.name, task.pid, task.allowed, last=task.cpu, isolated=isolated)])
+    elif balanced:
+        unisolated = format_cpulist(partition.unisolated)
+        names = sorted({task.name for task in balanced})
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        findings.append(
+            Finding(
+                "task",
+                f"{len(balanced)} tasks ({shown})",
+                f"CPUs {unisolated}, or isolated CPUs alone",
+                "all CPUs, to which the kernel balances them",
+                f"let the kernel isolate CPUs {format_cpulist(partition.isolated)} (see the rule isolation); none of them needs a change",
+            )
+        )
     return findings

@@ -16,12 +16,15 @@ from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._host.change import Change
 from .._interrupts.affinity import Interrupt, stuck
+from .._tables import paragraph
 from .rules import RULES, rank
 
 #: The most characters of a text of several lines that a finding shows.
 _SHOWN = 300
 #: The most characters of a list of numbers that a finding shows.
 _LISTED = 40
+#: The most places of one rule of remarks that people are shown.
+PLACES = 5
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,24 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda finding: rank(finding.severity))
 
 
-def finding_rows(findings: Iterable[Finding]) -> list[list[str]]:
-    """Return the cells of a table for people, its header first; an empty list without findings."""
-    rows = [[item.severity, item.rule, item.resource, item.expected, item.actual, item.remedy] for item in findings]
-    return [["severity", "rule", "what", "expected", "actual", "remedy"], *rows] if rows else []
+def finding_lines(findings: Iterable[Finding], places: int | None = None) -> list[str]:
+    """Return findings as text for people: what must hold, then each place where it does not, and the remedy.
+
+    Of each rule the first ``places`` are shown, or all.
+    """
+    by_rule: dict[str, list[Finding]] = {}
+    for item in findings:
+        by_rule.setdefault(item.rule, []).append(item)
+    lines: list[str] = []
+    for rule, found in by_rule.items():
+        lines += paragraph(f"{RULES[rule].severity}: {RULES[rule].meaning} ({rule})")
+        for item in found[:places]:
+            wanted = f"; expected: {item.expected}" if item.expected else ""
+            lines += paragraph(f"{item.resource}: {item.actual}{wanted}", "  ", "    ")
+            lines += paragraph(f"remedy: {item.remedy}", "    ", "      ")
+        more = len(found) - len(found[:places])
+        lines += [f"  and {more} more"] if more else []
+    return lines
 
 
 def rule_of(change: Change) -> str:
@@ -91,7 +108,7 @@ def _brief(text: str | None, other: str | None) -> str:
 
 
 def check_document(partition: Partition, topology: Topology) -> list[Finding]:
-    """The document must describe the CPUs that the node has now."""
+    """The partition file must describe the CPUs that the node has now."""
     if partition.topology_digest == topology.digest():
         return []
     known = frozenset().union(*partition.sets.values()) | partition.idle
@@ -101,7 +118,7 @@ def check_document(partition: Partition, topology: Topology) -> list[Finding]:
     return [
         Finding(
             "topology-changed",
-            "partition document",
+            "partition file",
             f"online CPUs {format_cpulist(known)} (digest {partition.topology_digest})",
             f"{actual} (digest {topology.digest()})",
             "restore the CPUs, or run the cpu_partition role to plan again",

@@ -314,7 +314,7 @@ def _overlaps(
 
 
 def check_polling(pmds: Iterable[Actor], partition: Partition, *, documented: bool) -> list[Finding]:
-    """Each poll-mode thread is bound to one dataplane CPU; without a document the dataplane CPUs are unknown."""
+    """Each poll-mode thread is bound to one dataplane CPU; without a partition file the dataplane CPUs are unknown."""
     findings = []
     allowed = partition.sets["dataplane"] if documented else frozenset(range(1 << 16))
     for pmd in pmds:

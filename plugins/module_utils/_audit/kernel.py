@@ -22,7 +22,7 @@ _SITE = "run the site playbook, which plans the CPU sets and reboots the node in
 
 
 def presumed_partition(topology: Topology, isolated: frozenset[int]) -> Partition:
-    """Return the partition of a machine without a document: the CPUs that its kernel isolates count as realtime CPUs."""
+    """Return the partition of a machine without a partition file: the CPUs that its kernel isolates count as realtime CPUs."""
     own = isolated & topology.online
     sets = {name: frozenset[int]() for name in SETS}
     sets.update(housekeeping=topology.online - own, realtime=own)

@@ -207,7 +207,7 @@ def irqbalance_findings(host: Host, actors: Sequence[Actor], partition: Partitio
 
 
 def daemon_findings(host: Host, actors: Sequence[Actor], partition: Partition, *, documented: bool) -> list[Finding]:
-    """Daemons that change settings of real-time nodes; of tuned, without a document, only another choice of CPUs."""
+    """Daemons that change settings of real-time nodes; of tuned, without a partition file, only another choice of CPUs."""
     running = {actor.name for actor in actors}
     findings = [
         Finding(

@@ -34,8 +34,8 @@ class Rule:
 
 
 _TABLE = (
-    # the document, and what the roles keep on the node
-    Rule("document-missing", "error", "The node has a partition document.", "docs/partition.md", _SITE),
+    # the partition file, and what the roles keep on the node
+    Rule("document-missing", "error", "The node has a partition file.", "docs/partition.md", _SITE),
     Rule(
         "file-damaged",
         "error",
@@ -43,7 +43,9 @@ _TABLE = (
         "docs/undo-and-recovery.md",
         "site; a damaged journal by hand",
     ),
-    Rule("topology-changed", "error", "The document was made for the CPUs that the node has now.", "docs/partition.md", _SITE),
+    Rule(
+        "topology-changed", "error", "The partition file was made for the CPUs that the node has now.", "docs/partition.md", _SITE
+    ),
     Rule("unconfigured", "warning", "Every role that the node needs has left its options there.", "docs/concepts.md", _SITE),
     Rule(
         "boot-service",
@@ -62,7 +64,7 @@ _TABLE = (
     Rule(
         "guest-gate",
         "warning",
-        "Real-time guests are kept off a node whose kernel or boot is not as documented, and may start on others.",
+        "Real-time guests are kept off a node whose kernel or boot is not as planned, and may start on others.",
         "docs/undo-and-recovery.md",
     ),
     Rule("boot-service-old", "warning", "The boot service is of the collection's own release.", "docs/settings.md", _SITE),

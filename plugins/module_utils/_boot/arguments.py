@@ -54,20 +54,21 @@ class Conflict:
         return f"{self.where} has {self.foreign}, the plan needs {self.wanted}"
 
 
-def parse_arguments(tokens: Iterable[str]) -> list[str]:
-    """Check tokens typed by the operator and return them; ``KernelArgumentError`` names a malformed one."""
+def parse_arguments(tokens: Iterable[str], variable: str = "rt_kernel_arguments") -> list[str]:
+    """Check tokens typed by the operator and return them; ``KernelArgumentError`` names a malformed one and its place in ``variable``."""
     checked = []
-    for token in tokens:
+    for number, token in enumerate(tokens):
+        where = f"{variable}[{number}]: "
         if not isinstance(token, str):
-            raise KernelArgumentError(f"kernel argument {token!r} is not text; quote it in YAML")
+            raise KernelArgumentError(f"{where}kernel argument {token!r} is not text; quote it in YAML")
         if not _SAFE.fullmatch(token) or token.startswith(("=", "-")):
             raise KernelArgumentError(
-                f"kernel argument {token!r}: one token of letters, digits and _.,:=/+@%^*- is accepted "
+                f"{where}kernel argument {token!r}: one token of letters, digits and _.,:=/+@%^*- is accepted "
                 "(one list entry per argument)"
             )
         if not re.search("[A-Za-z]", token.split("=", 1)[0]):
             raise KernelArgumentError(
-                f"kernel argument {token!r} has no name (the kernel passes it to init); "
+                f"{where}kernel argument {token!r} has no name (the kernel passes it to init); "
                 "write the arguments as a YAML list, since text is split at its commas"
             )
         checked.append(token)

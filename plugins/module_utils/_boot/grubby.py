@@ -17,7 +17,7 @@ from .._cpus.errors import HostError
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.lines import add_lines, restore_lines
-from .._host.resolve import rewrite
+from .._host.resolve import read_text, rewrite_text, rewriting
 from .._host.runner import run_checked
 from .arguments import family_of, is_list_key, merge
 from .grub_files import BootEntry, newest_matching, parse_grubby
@@ -145,18 +145,16 @@ class Grubby:
 
     def _plan_next_kernel(self, wanted: Sequence[str]) -> None:
         """Plan that kernels installed later have the arguments too."""
-        text = self.host.read(NEXT_KERNEL)
+        text = read_text(self.host, NEXT_KERNEL)
         tokens = without_trial(split_tokens(text or ""))
         merged = merge(tokens, wanted, self.ours)
         if text is None or merged == split_tokens(text):
             return
-        change = Change(NEXT_KERNEL, text, " ".join(merged) + "\n", "none", "arguments of kernels installed later")
+        after = " ".join(merged) + "\n"
+        change = rewriting(NEXT_KERNEL, text, after, reason="arguments of kernels installed later")
         ours = [token for token in wanted if token not in tokens]
         original = json.dumps({"text": text, "ours": ours})
-        self.host.change(change, partial(self._write_next_kernel, change.after), kind="grubby", original=original)
-
-    def _write_next_kernel(self, text: str | None) -> None:
-        rewrite(self.host, NEXT_KERNEL, (text or "").encode())
+        self.host.change(change, partial(rewrite_text, self.host, NEXT_KERNEL, after), kind="grubby", original=original)
 
     def _index(self, identity: str) -> str:
         found = [index for index, entry in self._listed().items() if entry.identity == identity]
@@ -216,15 +214,15 @@ class Grubby:
         self.host.restore(change, resource, partial(self._set_tokens, entry, tokens))
 
     def _restore_next_kernel(self) -> None:
-        text, original = self.host.read(NEXT_KERNEL), self.originals.get(NEXT_KERNEL, {}).get("text", "")
+        text, original = read_text(self.host, NEXT_KERNEL), self.originals.get(NEXT_KERNEL, {}).get("text", "")
         rest = merge(without_trial(split_tokens(text or "")), [], self.ours)
         after = original if rest == split_tokens(original) else " ".join(rest) + "\n"
         changes = text is not None and split_tokens(text) != split_tokens(after)
-        change = Change(NEXT_KERNEL, text, after, reason="restored") if changes else None
+        change = rewriting(NEXT_KERNEL, text, after, reason="restored") if changes else None
         if NEXT_KERNEL in self.originals:
-            self.host.restore(change, NEXT_KERNEL, partial(self._write_next_kernel, after))
+            self.host.restore(change, NEXT_KERNEL, partial(rewrite_text, self.host, NEXT_KERNEL, after))
         elif change:  # made since, from an entry
-            self.host.follow_up(change, partial(self._write_next_kernel, after))
+            self.host.follow_up(change, partial(rewrite_text, self.host, NEXT_KERNEL, after))
 
     def _restore_default(self) -> BootEntry | None:
         current = self._entry(self.default)

@@ -133,7 +133,7 @@ class BootTrial:
         return {"state": CONFIRMED if boot == DEFAULT else ARMED, "reason": ""}
 
     def _custom(self) -> str:
-        return (self.host.read_bytes(self.custom) or b"").decode("utf-8", "surrogateescape")
+        return (self.host.read_whole(self.custom) or b"").decode("utf-8", "surrogateescape")
 
     def _block(self) -> bytes:
         return self.host.read_bytes(self.environment) or b""

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The partition as the JSON document that is kept on the node. Pure."""
+"""Partition and topology as plain data: the JSON document that is kept on the node, and results of modules. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from .cpulist import format_cpulist
 from .masks import format_mask
 from .partition import SCHEMA, SETS, Partition
+from .topology import Topology
 
 
 def to_document(partition: Partition) -> dict[str, Any]:
@@ -28,4 +30,28 @@ def to_document(partition: Partition) -> dict[str, Any]:
         "idle": {"cpus": format_cpulist(partition.idle)},
         "numa_nodes": {str(node): format_cpulist(cpus) for node, cpus in sorted(partition.nodes.items())},
         "warnings": list(partition.warnings),
+    }
+
+
+def describe_cpus(topology: Topology) -> dict[str, Any]:
+    """Return a topology as plain data, CPU by CPU."""
+    return {
+        "digest": topology.digest(),
+        "cpus": {
+            str(number): {
+                "package": cpu.package,
+                "die": cpu.die,
+                "cluster": cpu.cluster,
+                "node": cpu.node,
+                "siblings": format_cpulist(cpu.siblings),
+                "l3": cpu.l3,
+                "efficiency": cpu.efficiency,
+            }
+            for number, cpu in sorted(topology.cpus.items())
+        },
+        "nodes": {str(node): format_cpulist(cpus) for node, cpus in sorted(topology.nodes.items())},
+        "possible": format_cpulist(topology.possible),
+        "present": format_cpulist(topology.present),
+        "online": format_cpulist(topology.online),
+        "devices": [asdict(device) for device in topology.devices],
     }

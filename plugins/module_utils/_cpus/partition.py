@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .answers import answering, plain
-from .cpulist import parse_cpulist
+from .cpulist import format_cpulist, parse_cpulist
 from .errors import RefusalError
 
 SCHEMA = 1
@@ -52,10 +52,19 @@ class Partition:
         """Where ordinary work may run: housekeeping and shared CPUs."""
         return self.sets["housekeeping"] | self.sets["shared"]
 
+    def is_same(self, other: Partition) -> bool:
+        """Whether every CPU of the same machine has the same job; warnings are for people."""
+        return replace(self, warnings=()) == replace(other, warnings=())
+
+    def describe(self) -> str:
+        """Return the sets and the mode in a few words, for messages."""
+        sets = [f"{name} {format_cpulist(self.sets[name])}" for name in SETS if self.sets[name]]
+        return f"{', '.join(sets)} (isolation {self.isolation}, smt {self.smt})"
+
 
 def partition_from_document(document: Mapping[str, Any]) -> Partition:
     """Return a document's partition; ``PartitionError`` when it is damaged or has another schema."""
-    with answering(lambda reason: PartitionError(f"the partition document is damaged ({reason}); {_REPAIR}")):
+    with answering(lambda reason: PartitionError(f"the partition file is damaged ({reason}); {_REPAIR}")):
         _check_schema(document["schema"])
         partition = Partition(
             isolation=document["isolation"],
@@ -76,16 +85,14 @@ def _check_schema(schema: Any) -> None:
         return
     if isinstance(schema, int) and schema > SCHEMA:
         raise PartitionError(
-            f"the partition document was written by a newer release (schema {schema}, this release knows {SCHEMA}); run that release "
+            f"the partition file was written by a newer release (schema {schema}, this release knows {SCHEMA}); run that release "
             "or a newer one, or undo with it first"
         )
-    raise PartitionError(
-        f"the partition document has schema {plain(repr(schema), 40)}, this collection knows {SCHEMA}; {_REPAIR}"
-    )
+    raise PartitionError(f"the partition file has schema {plain(repr(schema), 40)}, this collection knows {SCHEMA}; {_REPAIR}")
 
 
 def _check_document(partition: Partition) -> None:
-    """Raise ``ValueError`` when a document contradicts itself, as one edited by hand may."""
+    """Raise ``ValueError`` when a partition file contradicts itself, as one edited by hand may."""
     if not all(isinstance(text, str) for text in (partition.topology_digest, *partition.warnings)):
         raise ValueError("topology_digest or a warning is no text")
     if partition.smt not in SMT_MODES or partition.isolation not in ISOLATION_MODES:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from .counts import Counts, check_counts, on_node
 from .cpulist import CpuListError, format_cpulist, parse_cpulist
 from .partition import ISOLATED_SETS, ISOLATION_MODES, SETS, SMT_MODES, Partition, PartitionError
 from .topology import Device, Topology
@@ -15,10 +16,10 @@ from .topology import Device, Topology
 class Intent:
     """The operator's request; the names are those of the module's options."""
 
-    housekeeping_cores_per_node: int = 1
-    dataplane_cores_per_node: int = 0
+    housekeeping_cores_per_node: Counts = 1
+    dataplane_cores_per_node: Counts = 0
     dataplane_devices: tuple[str, ...] = ()
-    shared_cores_per_node: int = 0
+    shared_cores_per_node: Counts = 0
     realtime: str = "rest"  # or a number of cores per NUMA node
     smt: str = "single"
     isolation: str = "boot"
@@ -43,14 +44,14 @@ class _Planner:
         self.sets: dict[str, set[int]] = {name: set() for name in SETS}
         self.idle: set[int] = set()
         self.warnings: list[str] = []
-        self._check_intent()
+        self._check_intent(barren)
         self.explicit = self._explicit_sets()
         self._check_barren(barren)
         self.free = {node: self._cores_in_order(node) for node in self.nodes}
 
     # -- input -------------------------------------------------------------------------------------
 
-    def _check_intent(self) -> None:
+    def _check_intent(self, barren: frozenset[int]) -> None:
         intent = self.intent
         for variable, value, choices in (
             ("cpu_partition_smt", intent.smt, SMT_MODES),
@@ -58,15 +59,11 @@ class _Planner:
         ):
             if value not in choices:
                 raise PartitionError(f"{variable}: {value!r} is neither {' nor '.join(choices)}")
-        if intent.housekeeping_cores_per_node < 1 and "housekeeping" not in intent.cpus:
-            raise PartitionError(
-                "cpu_partition_housekeeping_cores_per_node: at least 1 is needed; "
-                "interrupts, emulator threads and the kernel itself run on housekeeping CPUs"
-            )
+        if "housekeeping" not in intent.cpus:
+            check_counts("cpu_partition_housekeeping_cores_per_node", intent.housekeeping_cores_per_node, 1, self.nodes)
         for name in ("dataplane", "shared"):
-            count = getattr(intent, f"{name}_cores_per_node")
-            if count < 0:
-                raise PartitionError(f"cpu_partition_{name}_cores_per_node: {count} is not a number of cores; use 0 for no cores")
+            counts = getattr(intent, f"{name}_cores_per_node")
+            check_counts(f"cpu_partition_{name}_cores_per_node", counts, 0, self.nodes, barren)
 
     def _explicit_sets(self) -> dict[str, frozenset[int]]:
         explicit: dict[str, frozenset[int]] = {}
@@ -170,7 +167,7 @@ class _Planner:
         self._give(name, chosen)
 
     def _dataplane_cores(self) -> dict[int, int]:
-        wanted = dict.fromkeys(self.served, self.intent.dataplane_cores_per_node)
+        wanted = {node: on_node(self.intent.dataplane_cores_per_node, node, 0) for node in self.served}
         if not self.intent.dataplane_devices:
             return wanted
         counted = dict.fromkeys(self.served, 0)
@@ -216,7 +213,7 @@ class _Planner:
         if "housekeeping" not in self.explicit:
             for node in self.nodes:
                 if (self.free[node] and node in self.served) or self._hosts_isolated(node):
-                    count = intent.housekeeping_cores_per_node
+                    count = on_node(intent.housekeeping_cores_per_node, node, 1)
                     self._take("housekeeping", node, count, "cpu_partition_housekeeping_cores_per_node")
         if "dataplane" not in self.explicit:
             variable = "cpu_partition_dataplane_devices" if intent.dataplane_devices else "cpu_partition_dataplane_cores_per_node"
@@ -224,7 +221,8 @@ class _Planner:
                 self._take("dataplane", node, count, variable)
         if "shared" not in self.explicit:
             for node in self.served:
-                self._take("shared", node, intent.shared_cores_per_node, "cpu_partition_shared_cores_per_node")
+                count = on_node(intent.shared_cores_per_node, node, 0)
+                self._take("shared", node, count, "cpu_partition_shared_cores_per_node")
         if "realtime" not in self.explicit:
             self._give_realtime()
         self._give_what_is_left()

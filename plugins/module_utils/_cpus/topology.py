@@ -95,7 +95,7 @@ class Topology:
         return sorted({self.cpus[cpu].node for cpu in cpus})
 
     def digest(self) -> str:
-        """A short digest of everything a plan depends on; a document with another digest is out of date."""
+        """A short digest of everything a plan depends on; a partition file with another digest is out of date."""
         facts = [
             (cpu.number, cpu.package, cpu.die, cpu.node, cpu.l3, sorted(cpu.siblings), cpu.efficiency)
             for _number, cpu in sorted(self.cpus.items())

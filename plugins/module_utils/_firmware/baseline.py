@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .registry import BiosError, Registry, Value, check_value, names, same
+from .registry import Attribute, BiosError, Registry, Value, as_text, check_value, names, same
 
 PROFILES = ("latency", "balanced", "none")
 FOLLOWS = ("smt", "numa", "turbo")
@@ -31,8 +31,8 @@ MATCHES = ("exact", "suffix", "glob")
 GATES = ("needed", "always")
 GENERIC = "generic"
 
-#: The suffix that a BIOS build appends to a name: underscores and a few hexadecimal digits (PackageCState_3D25).
-_SUFFIX = re.compile(r"_+[0-9A-F]{3,5}")
+#: The suffix that a BIOS build appends to a name: underscores or a hash, and a few hexadecimal digits (PackageCState_3D25, QuietBoot#002E).
+_SUFFIX = re.compile(r"(_+|#)[0-9A-F]{3,5}")
 _KEYS = {"name", "match", "topic", "gate", "follows", "map", "latency", "balanced", "known", "reason", "cost", "source"}
 
 
@@ -122,10 +122,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Requests:
-    """All requests for one machine, and the attributes that it does not have."""
+    """All requests for one machine, and the attributes that it does not have: ``missing`` are those whose values are wanted here.
+
+    Many attributes of a baseline exist in one generation only; they are wanted where there are, unless a machine has none of all.
+    """
 
     requests: tuple[Request, ...]
     absent: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 def parse_baselines(documents: Sequence[Any]) -> list[Baseline]:
@@ -210,7 +214,7 @@ def make_requests(baseline: Baseline, intent: Intent, current: Mapping[str, Valu
     rest = dict(intent.overrides)
     for setting in baseline.settings:
         found = setting.found(current)
-        if not found and (intent.profile in setting.wanted or setting.mapped):
+        if not found and intent.profile != "none" and (intent.profile in setting.wanted or setting.mapped):
             absent.append(setting.name)
         for name in found:
             key = name if name in rest else setting.name
@@ -224,13 +228,50 @@ def make_requests(baseline: Baseline, intent: Intent, current: Mapping[str, Valu
         if setting.match != "exact":
             for name in [setting.name, *found]:
                 rest.pop(name, None)
+    missing = [] if requests or intent.profile == "none" else list(absent)
     for name, value in rest.items():
         if name not in current:
             absent.append(name)
+            missing += [name] if value is not None else []
         elif value is not None:
             checked = check_value(registry.attributes.get(name) if registry else None, current[name], value, _where(name))
             requests[name] = Request(name, (checked,), "requested by the inventory", origin="override")
-    return Requests(tuple(requests.values()), tuple(absent))
+    return Requests(tuple(requests.values()), tuple(absent), tuple(missing))
+
+
+def restore_requests(
+    baseline: Baseline,
+    overrides: Mapping[str, Any],
+    former: Mapping[str, Any],
+    current: Mapping[str, Value],
+    registry: Registry | None,
+) -> tuple[Requests, tuple[str, ...]]:
+    """Return the requests that restore recorded values, and the attributes that are none of this collection's business.
+
+    The record is a node's answer: only attributes that the baseline or the inventory's overrides name are set by it, and never to
+    values that the registry does not have, or that take from guests what they need.
+    """
+    requests: list[Request] = []
+    foreign, missing = [], []
+    for name, value in former.items():
+        setting = next((one for one in baseline.settings if one.found([name])), None)
+        if setting is None and name not in overrides:
+            foreign.append(name)
+        elif name not in current:
+            missing.append(name)
+        else:
+            requests.append(_former(setting, name, value, current, registry))
+    return Requests(tuple(requests), tuple(missing), tuple(missing)), tuple(foreign)
+
+
+def _former(setting: Setting | None, name: str, value: Any, current: Mapping[str, Value], registry: Registry | None) -> Request:
+    request = Request(name, (), "its value before this collection changed it", origin="record")
+    try:
+        checked = check_value(registry.attributes.get(name) if registry else None, current[name], value, "the recorded value")
+        kept = _override(setting, name, checked, current, registry) if setting else None
+    except BiosError as error:
+        return replace(request, unsupported=str(error))
+    return replace(request, accepted=(checked,), topic=kept.topic if kept else "")
 
 
 def _where(name: str) -> str:
@@ -240,8 +281,9 @@ def _where(name: str) -> str:
 def _override(setting: Setting, name: str, value: Any, current: Mapping[str, Value], registry: Registry | None) -> Request | None:
     if value is None:
         return None
-    checked = check_value(registry.attributes.get(name) if registry else None, current[name], value, _where(name))
-    needed = {one for values in setting.wanted.values() for one in values}
+    attribute = registry.attributes.get(name) if registry else None
+    checked = check_value(attribute, current[name], value, _where(name))
+    needed = set(_written({one: None for values in setting.wanted.values() for one in values}, attribute))
     if setting.topic == "virtualization" and checked not in needed:
         raise BiosError(
             f"{_where(name)} is {checked!r}, which removes what guests need ({setting.reason}); "
@@ -275,13 +317,19 @@ def _request(
     else:
         return None
     attribute = registry.attributes.get(name) if registry else None
-    if attribute and attribute.type == "Enumeration" and accepted:
-        allowed = tuple(value for value in accepted if value in attribute.values)
-        if not allowed:
-            why = f"the registry has none of {names(map(str, accepted))}; it has {names(attribute.values)}"
-            return _made(setting, name, (), reason, current, why)
-        accepted = allowed
-    return _made(setting, name, accepted, reason, current, "")
+    allowed = _written(accepted, attribute)
+    if accepted and not allowed and attribute:
+        why = f"the registry has none of {names(map(as_text, accepted))}; it has {names(map(as_text, attribute.values))}"
+        return _made(setting, name, (), reason, current, why)
+    return _made(setting, name, allowed, reason, current, "")
+
+
+def _written(values: Iterable[Value], attribute: Attribute | None) -> tuple[Value, ...]:
+    """Return values as the machine writes them, without those that its registry does not have."""
+    if attribute is None or attribute.type not in ("Enumeration", "Boolean", "Integer"):
+        return tuple(values)
+    known = [attribute.known(value) for value in values]
+    return tuple(dict.fromkeys(value for value in known if value is not None))
 
 
 def _made(

@@ -6,6 +6,7 @@ Credentials are sent only to the given address: redirects and links to another h
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import math
@@ -13,6 +14,7 @@ import re
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,12 +29,15 @@ from ansible.module_utils.urls import NoSSLError, SSLValidationError, open_url
 from .._cpus.answers import AnswerError, answering, decode, plain
 from .._cpus.errors import RefusalError
 from .._host.deadline import LateError, within
+from .etags import ANY, usable
 from .odata import messages_of
 from .secrets import forms_of, without
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 #: The BMC is busy or starting; the request is repeated.
 _BUSY = (429, 502, 503, 504)
+#: Messages of a BMC that is not ready yet: iDRAC, iLO.
+_UNREADY = re.compile(r"SYS518|iLO[0-9.]*InvalidOperationForSystemState")
 #: Bounds of one answer: bytes, and values. The largest registry of the captures has 1.2 MB and 24,000 values.
 _LIMIT = 8 << 20
 _VALUES = 200_000
@@ -72,10 +77,10 @@ class Access:
 
 @dataclass(frozen=True)
 class Answer:
-    """A document, its ETag and the HTTP status."""
+    """A document, its ETags (of the header, of the document) and the HTTP status."""
 
     body: Mapping[str, Any]
-    etag: str
+    etags: tuple[str, str]
     status: int
 
 
@@ -121,7 +126,7 @@ class Connection:
                 ) from None
             except _BusyError as error:
                 pause = error.after or min(pause * 2, 10)
-                if error.status not in again or waited + pause > self.access.wait:
+                if not (error.undone or error.status in again) or waited + pause > self.access.wait:
                     raise RedfishError(
                         f"{str(error).rstrip('.')}; requests were repeated for {waited:.0f} s. Try again, or restart the BMC",
                         error.status,
@@ -162,7 +167,7 @@ class Connection:
         headers = {"Accept": "application/json", "OData-Version": "4.0"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if etag and len(etag) <= 200 and etag.isascii() and etag.isprintable():
+        if etag == ANY or usable(etag):
             headers["If-Match"] = etag
         for _redirect in range(3):
             self.requests += 1
@@ -186,6 +191,10 @@ class Connection:
                 if error.code in _REDIRECTS:
                     url = self._url(urljoin(url, self._clean(error.headers.get("Location", ""))))
                     continue
+                if error.code == 406 and method == "GET" and "Accept-Encoding" not in headers:
+                    # urllib asks for identity, which some HPE BMCs refuse for their registries
+                    headers["Accept-Encoding"] = "gzip"
+                    continue
                 raise self._refusal(error, method, path) from None
             except (
                 URLError,
@@ -203,15 +212,15 @@ class Connection:
     def _answer(self, stream: Any, path: str) -> Answer:
         try:
             content = stream.read(_LIMIT + 1)
-        except (http.client.HTTPException, EOFError, ValueError) as error:
+        except (http.client.HTTPException, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
             raise _DamagedError(
                 f"{self.who()} cut its answer to {shown(path)} short ({type(error).__name__}); try again, or restart the BMC"
             ) from None
         except (OSError, URLError) as error:
             raise self._unreachable(error) from None
         body = self._parse(content, path, str(stream.headers.get("Content-Type", ""))) if content.strip() else {}
-        etag = self._clean(stream.headers.get("ETag")) or body.get("@odata.etag") or ""
-        return Answer(body, str(etag), int(stream.status))
+        etags = str(self._clean(stream.headers.get("ETag")) or ""), str(body.get("@odata.etag") or "")
+        return Answer(body, etags, int(stream.status))
 
     def _parse(self, content: bytes, path: str, kind: str) -> Mapping[str, Any]:
         if len(content) > _LIMIT:
@@ -240,6 +249,8 @@ class Connection:
         words = "; ".join(text for text, _names in messages_of(body))
         said = f": {words}" if words else ""
         code = int(error.code)
+        # some say in words alone that they are not ready, and have done nothing (OpenStack sushy, Connector.check_retry_on_exception)
+        unready = code in (400, 500) and _UNREADY.search(json.dumps(body))
         if code == 401:
             text = (
                 f"{self.who()} refuses the credentials (HTTP 401); "
@@ -252,12 +263,13 @@ class Connection:
             )
         elif code == 412:
             text = f"{self.who()} reports that {shown(path)} was changed meanwhile (HTTP 412); run again to read it again"
-        elif code in _BUSY:
+        elif code in _BUSY or unready:
             after = str(error.headers.get("Retry-After", ""))
             return _BusyError(
                 f"{self.who()} is busy (HTTP {code} for {shown(path)}){said}",
                 code,
                 int(after) if re.fullmatch("[0-9]{1,4}", after) else 0,
+                bool(unready),
             )
         else:
             text = f"{self.who()} answers {method} {shown(path)} with HTTP {code}{said}"
@@ -308,10 +320,13 @@ class Connection:
 
 
 class _BusyError(Exception):
-    def __init__(self, message: str, status: int, after: int) -> None:
+    """``after``: seconds that the BMC asks for; ``undone``: it says that it has done nothing."""
+
+    def __init__(self, message: str, status: int, after: int, undone: bool) -> None:
         super().__init__(message)
         self.status = status
         self.after = after
+        self.undone = undone
 
 
 class _DamagedError(Exception):

@@ -23,7 +23,8 @@ def uri(value: Any) -> str:
 
 
 def link(value: Any) -> str:
-    return str(value.get("@odata.id") or "") if isinstance(value, dict) else ""
+    """Return where a link leads; iLO 4 has other names for that."""
+    return str(value.get("@odata.id") or value.get("href") or value.get("extref") or "") if isinstance(value, dict) else ""
 
 
 def last(path: str) -> str:
@@ -49,8 +50,10 @@ def messages_of(body: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     error = body.get("error")
     lists = [body.get("@Message.ExtendedInfo"), error.get("@Message.ExtendedInfo") if isinstance(error, dict) else None]
     lists += [value for key, value in body.items() if key.endswith("@Message.ExtendedInfo") and key != "@Message.ExtendedInfo"]
+    # iDRAC sends a message alone in the place of a list (OpenStack sushy, fix-extended-info-error-handling)
+    lists = [[one] if isinstance(one, dict) else one for one in lists]
     for entry in [one for entries in lists if isinstance(entries, list) for one in entries if isinstance(one, dict)]:
-        text = plain(str(entry.get("Message") or entry.get("MessageId") or ""), _MOST_WORDS)
+        text = plain(str(entry.get("Message") or entry.get("MessageId") or entry.get("MessageID") or ""), _MOST_WORDS)
         attributes = [str(one).rsplit("/", 1)[-1] for one in listed(entry.get("RelatedProperties"))]
         found.append((text, attributes + [str(one) for one in listed(entry.get("MessageArgs"))]))
     if not found and isinstance(error, dict) and error.get("message"):

@@ -70,6 +70,8 @@ class BiosPlan:
     absent: tuple[str, ...]
     foreign: Mapping[str, Value] = field(default_factory=dict)
     waiting: Mapping[str, Value] = field(default_factory=dict)  # values of the first stage that are already pending
+    missing: tuple[str, ...] = ()  # wanted attributes that the machine does not have
+    lockdown: str = ""  # why the BMC accepts no setting at all
 
     @property
     def writes(self) -> dict[str, Value]:
@@ -80,6 +82,18 @@ class BiosPlan:
     @property
     def reboots(self) -> int:
         return len(self.stages)
+
+    @property
+    def state(self) -> str:
+        """The machine in a word: ``compliant``, ``differs`` (it can be set), ``locked`` (it cannot), ``unsupported`` (it does not exist here).
+
+        Of several the first of: differs, locked, unsupported.
+        """
+        if self.of_state("differs", "comes", "staged", "conflict"):
+            return "differs"
+        if self.of_state("blocked"):
+            return "locked"
+        return "unsupported" if self.of_state("unsupported") or self.missing else "compliant"
 
     def of_state(self, *states: str) -> list[Item]:
         return [item for item in self.items if item.state in states]
@@ -92,12 +106,16 @@ def make_plan(
     registry: Registry | None,
     *,
     overwrite: bool = False,
+    lockdown: str = "",
 ) -> BiosPlan:
     """Plan a machine. ``pending`` has the values that wait for a reboot and differ from the current ones.
 
     A pending value that is not the wanted one belongs to another user: without ``overwrite`` its attribute is left alone.
+    ``lockdown`` says why the BMC accepts no setting; an empty text where it does.
     """
     active = [request for request in requests.requests if request.accepted and not request.unsupported]
+    if lockdown:
+        return _locked_plan(requests, active, current, pending, lockdown)
     conflicts = {
         request.name
         for request in active
@@ -123,7 +141,19 @@ def make_plan(
             item = replace(item, wanted=final[request.name], stage=_comes(request, current, stages, registry))
         items.append(item)
     foreign = {name: value for name, value in pending.items() if name not in waiting}
-    return BiosPlan(tuple(items), tuple(stages), requests.absent, foreign, waiting)
+    return BiosPlan(tuple(items), tuple(stages), requests.absent, foreign, waiting, requests.missing)
+
+
+def _locked_plan(
+    requests: Requests, active: Sequence[Request], current: Mapping[str, Value], pending: Mapping[str, Value], lockdown: str
+) -> BiosPlan:
+    """Return the plan of a machine whose BMC accepts nothing; what waits there would not be applied either."""
+    due = [request for request in active if request.gate != "needed" and not request.satisfied(current[request.name])]
+    blocked = {request.name: "locked, as all settings are in lockdown mode" for request in due}
+    items = tuple(_item(request, current, pending, {}, set(), blocked, [], {}) for request in requests.requests)
+    wanted = {request.name for request in active if request.name in pending and request.satisfied(pending[request.name])}
+    foreign = {name: value for name, value in pending.items() if name not in wanted}
+    return BiosPlan(items, (), requests.absent, foreign, {}, requests.missing, lockdown)
 
 
 def _waits(name: str, value: Value, pending: Mapping[str, Value]) -> bool:

@@ -8,6 +8,7 @@ properties, or other attributes' values, when conditions on current values hold.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
@@ -19,6 +20,9 @@ Value = Union[str, int, bool, None]
 
 #: The longest chain of effects that is followed; registries have chains of two or three.
 _DEPTH = 16
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+#: Operators of HPE's registries before Redfish had them (iLO 4), as DSP0268 names them.
+_OPERATORS = {"==": "EQU", "!=": "NEQ", ">": "GTR", ">=": "GEQ", "<": "LSS", "<=": "LEQ"}
 
 
 class BiosError(RefusalError):
@@ -26,18 +30,39 @@ class BiosError(RefusalError):
 
 
 @dataclass(frozen=True)
+class Choice:
+    """One value of an enumeration: the registry's name (``ValueName``) and its text for people (``ValueDisplayName``)."""
+
+    name: Value
+    display: str = ""
+
+
+@dataclass(frozen=True)
 class Attribute:
-    """One attribute as the registry describes it."""
+    """One attribute as the registry describes it.
+
+    ``values`` are those of an enumeration or a truth, and ``spellings`` has all ways to write them; as in the registry, until
+    ``spelling.as_shown`` has seen how the machine writes them.
+    """
 
     name: str
     type: str = "String"  # Enumeration, String, Integer, Boolean, Password
-    values: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    values: tuple[Value, ...] = ()
+    spellings: Mapping[str, Value] = field(default_factory=dict)
+    numbers_as_text: bool = False
     lower: int | None = None
     upper: int | None = None
     max_length: int | None = None
     read_only: bool = False
     gray_out: bool = False
     immutable: bool = False
+
+    def known(self, value: Any) -> Value:
+        """Return a value as the machine writes it, None where the registry does not have it."""
+        if self.type == "Integer" and (number := whole_number(value)) is not None:
+            return str(number) if self.numbers_as_text else number
+        return self.spellings.get(as_text(value))
 
 
 @dataclass(frozen=True)
@@ -91,6 +116,18 @@ def same(one: Value, other: Value) -> bool:
     return one == other
 
 
+def as_text(value: Any) -> str:
+    """Return a value as text, truths as JSON writes them."""
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+
+
+def whole_number(value: Any) -> int | None:
+    """Return a whole number, also one that is written as text; None for anything else."""
+    if isinstance(value, str):
+        return int(value) if _NUMBER.fullmatch(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def is_true(value: Any) -> bool:
     """Return a flag that some BMCs write as text."""
     return value is True or (isinstance(value, str) and value.lower() == "true")
@@ -104,13 +141,14 @@ def _holds(condition: Condition, values: Mapping[str, Value]) -> bool:
         return same(value, condition.value)
     if condition.operator == "NEQ":
         return not same(value, condition.value)
-    if isinstance(value, bool) or not isinstance(value, int) or not isinstance(condition.value, int):
+    number, limit = whole_number(value), whole_number(condition.value)
+    if number is None or limit is None:
         return False
     return {
-        "GTR": value > condition.value,
-        "GEQ": value >= condition.value,
-        "LSS": value < condition.value,
-        "LEQ": value <= condition.value,
+        "GTR": number > limit,
+        "GEQ": number >= limit,
+        "LSS": number < limit,
+        "LEQ": number <= limit,
     }.get(condition.operator, False)
 
 
@@ -198,10 +236,15 @@ def parse_registry(document: Mapping[str, Any]) -> Registry:
 
 
 def _attribute(entry: Mapping[str, Any]) -> Attribute:
+    choices = tuple(_choice(value) for value in listed(entry.get("Value")) if isinstance(value, Mapping))
+    kind = str(entry.get("Type", "String")).capitalize()
+    both: Mapping[str, Value] = {"true": True, "false": False} if kind == "Boolean" else {}
     return Attribute(
-        name=str(entry.get("AttributeName", "")),
-        type=str(entry.get("Type", "String")),
-        values=tuple(str(value.get("ValueName", "")) for value in listed(entry.get("Value")) if isinstance(value, Mapping)),
+        name=str(entry.get("AttributeName") or entry.get("Name") or ""),  # the latter: iLO 4
+        type=kind,
+        choices=choices,
+        values=tuple(choice.name for choice in choices) or tuple(both.values()),
+        spellings={as_text(choice.name): choice.name for choice in choices} or both,
         lower=_number(entry.get("LowerBound")),
         upper=_number(entry.get("UpperBound")),
         max_length=_number(entry.get("MaxLength")),
@@ -209,6 +252,11 @@ def _attribute(entry: Mapping[str, Any]) -> Attribute:
         gray_out=is_true(entry.get("GrayOut")),
         immutable=is_true(entry.get("Immutable")),
     )
+
+
+def _choice(value: Mapping[str, Any]) -> Choice:
+    name, display = value.get("ValueName"), value.get("ValueDisplayName")
+    return Choice(name if isinstance(name, (str, int)) else "", as_text(display) if isinstance(display, (str, int)) else "")
 
 
 def _number(value: Any) -> int | None:
@@ -225,7 +273,7 @@ def _dependency(entry: Mapping[str, Any]) -> Dependency | None:
     conditions = tuple(
         Condition(
             str(one.get("MapFromAttribute", "")),
-            str(one.get("MapFromCondition", "EQU")),
+            _OPERATORS.get(str(one.get("MapFromCondition", "EQU")), str(one.get("MapFromCondition", "EQU"))),
             one.get("MapFromValue"),
             str(one.get("MapFromProperty", "CurrentValue")),
         )
@@ -240,27 +288,31 @@ def _dependency(entry: Mapping[str, Any]) -> Dependency | None:
 
 
 def check_value(attribute: Attribute | None, current: Value, value: Any, where: str) -> Value:
-    """Return a wanted value in the attribute's own type.
+    """Return a wanted value in the attribute's own type, written as the machine writes it.
 
     ``attribute`` is None without a registry: then the current value determines the type. Raises BiosError with ``where`` first.
     """
     kind = attribute.type if attribute else _kind(current)
+    known = attribute.known(value) if attribute else None
     if kind == "Password":
         raise BiosError(f"{where} is a password, which this collection does not set; use the BMC's own tools")
     if kind == "Boolean":
-        if isinstance(value, bool):
-            return value
+        if isinstance(value, bool) or known is not None:
+            return value if known is None else known
         raise BiosError(f"{where} is {value!r}, but the attribute is a Boolean: true or false")
     if kind == "Integer":
-        if isinstance(value, bool) or not isinstance(value, int):
+        number = whole_number(value)
+        if number is None:
             raise BiosError(f"{where} is {value!r}, but the attribute is an Integer{_bounds(attribute)}")
-        if attribute and not _within(value, attribute):
+        if attribute and not _within(number, attribute):
             raise BiosError(f"{where} is {value}, but the registry allows{_bounds(attribute)}")
-        return value
+        return number if known is None else known
+    if attribute and kind == "Enumeration" and known is not None:
+        return known
     if not isinstance(value, str):
         hint = "; quote it, YAML reads it as something else" if isinstance(value, bool) else ""
         raise BiosError(f"{where} is {value!r}, but the attribute needs text{_choices(attribute)}{hint}")
-    if attribute and kind == "Enumeration" and value not in attribute.values:
+    if attribute and kind == "Enumeration":
         raise BiosError(f"{where} is {value!r}, which is not in the registry{_choices(attribute)}")
     if attribute and attribute.max_length is not None and len(value) > attribute.max_length:
         raise BiosError(f"{where} has {len(value)} characters, but the registry allows {attribute.max_length}")
@@ -285,7 +337,7 @@ def _bounds(attribute: Attribute | None) -> str:
 
 
 def _choices(attribute: Attribute | None) -> str:
-    return f": {', '.join(attribute.values)}" if attribute and attribute.values else ""
+    return f": {', '.join(map(as_text, attribute.values))}" if attribute and attribute.values else ""
 
 
 def names(items: Iterable[str]) -> str:

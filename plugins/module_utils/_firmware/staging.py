@@ -3,21 +3,29 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .._host.change import Change, results_of
-from .baseline import Baseline, Intent, choose_baseline, make_requests, parse_baselines
+from .baseline import Baseline, Intent, choose_baseline, make_requests, parse_baselines, restore_requests
 from .connection import Access, RedfishError
 from .odata import messages_of
 from .plan import BiosPlan, Item, make_plan
-from .redfish import Firmware, Redfish
+from .redfish import NO_SETTINGS, Firmware, Redfish
 from .registry import BiosError, Value, names, same
+from .spelling import translated
 
 #: How often, and at which interval in seconds, an asynchronous BMC is asked whether it has accepted the values.
 _SETTLE, _PAUSE = 5, 2.0
+#: What ends a lockdown. Source: message RAC1201 of iDRAC9, SMC.1.0 of Supermicro's BMCs.
+_UNLOCK = (
+    "Switch the lockdown off in the BMC (iDRAC: Dashboard, More Actions, Turn off System Lockdown Mode, or racadm set "
+    "iDRAC.Lockdown.SystemLockdownMode 0; Supermicro: Configuration, System Lockdown), run this again, and switch it on afterwards"
+)
 #: Seconds between two reads after a reboot.
 _SETTLE_PAUSE = 5.0
 
@@ -31,6 +39,7 @@ class Node:
     baseline: Baseline
     plan: BiosPlan
     parameters: Mapping[str, Any]
+    foreign: tuple[str, ...] = ()  # recorded attributes that neither baseline nor overrides name
 
 
 class PartlyError(BiosError):
@@ -68,15 +77,24 @@ def read(parameters: Mapping[str, Any], connect: Callable[[Access], Redfish]) ->
         parameters["turbo"],
         parameters["overrides"],
     )
-    requests = make_requests(baseline, intent, firmware.current, firmware.registry)
-    plan = make_plan(
+    former = parameters["restore"]
+    foreign: tuple[str, ...] = ()
+    if former is None:
+        requests = make_requests(baseline, intent, firmware.current, firmware.registry)
+    else:
+        requests, foreign = restore_requests(baseline, intent.overrides, former, firmware.current, firmware.registry)
+    plan = partial(
+        make_plan,
         requests,
         firmware.current,
         firmware.pending,
         firmware.registry,
         overwrite=bool(parameters.get("overwrite_pending")),
     )
-    return Node(bmc, firmware, baseline, plan, parameters)
+    made = plan()
+    if made.state in ("differs", "locked") and (said := bmc.lockdown(firmware)):
+        made = plan(lockdown=f"the system is in lockdown mode ({said})")
+    return Node(bmc, firmware, baseline, made, parameters, foreign)
 
 
 def _settled(bmc: Redfish, parameters: Mapping[str, Any]) -> Firmware:
@@ -89,7 +107,8 @@ def _settled(bmc: Redfish, parameters: Mapping[str, Any]) -> Firmware:
             if time.monotonic() >= deadline:
                 raise
         else:
-            holds = all(same(firmware.current.get(name), value) for name, value in expected.items())
+            held = translated(firmware.registry, expected)
+            holds = all(same(firmware.current.get(name), value) for name, value in held.items())
             if holds or time.monotonic() >= deadline:
                 return firmware
         time.sleep(_SETTLE_PAUSE)
@@ -105,10 +124,11 @@ def validate(node: Node) -> None:
             f"bios_overwrite_pending: settings of another user wait for the reboot ({listed}); nothing was changed. "
             "Apply or remove them first, or set bios_overwrite_pending: true"
         )
+    _validate_locks(node)
     if not plan.writes:
         return
     if not firmware.settings:
-        raise BiosError("the BMC names no settings object (@Redfish.Settings), so its BIOS cannot be set; update its firmware")
+        raise BiosError(f"{NO_SETTINGS}, so its BIOS cannot be set; update its firmware")
     if firmware.registry is None and not node.parameters["without_registry"]:
         raise BiosError(
             "bios_without_registry: without an attribute registry the values and the order that this BIOS allows are "
@@ -122,42 +142,98 @@ def validate(node: Node) -> None:
         )
 
 
+def _validate_locks(node: Node) -> None:
+    """Refuse what is locked and what does not exist, unless the rest may be applied alone."""
+    plan = node.plan
+    blocked = plan.of_state("blocked")
+    listed = ", ".join(item.request.name for item in blocked)
+    if plan.lockdown and blocked:
+        raise BiosError(f"bios_apply: {plan.lockdown}, so its BMC refuses {listed}; nothing was changed. {_UNLOCK}")
+    if blocked and not node.parameters["without_locked"]:
+        causes = "; ".join(f"{item.request.name}: {item.note}" for item in blocked)
+        if "Immutable" in causes and "dell" in node.firmware.manufacturer.lower():
+            causes += "; an iDRAC reports Immutable for all settings while its system lockdown is on"
+        raise BiosError(
+            f"bios_without_locked: {len(blocked)} of the wanted settings cannot be set ({causes}); nothing was changed. Remove the locks, leave "
+            "these settings alone (bios_overrides with the value null), or set bios_without_locked: true to apply the rest"
+        )
+    useless = not any(item.request.accepted for item in plan.items) and (plan.missing or plan.of_state("unsupported"))
+    if useless and node.parameters["restore"] is None:
+        raise BiosError(
+            f"bios_apply: {outcome_of(node)}; nothing can be applied. Give values for this machine in bios_baselines or bios_overrides"
+        )
+
+
+def outcome_of(node: Node) -> str:
+    """Return the state of a machine as one sentence for people, with the attributes that are the cause."""
+    plan = node.plan
+    if plan.state == "differs":
+        count = len(plan.of_state("differs", "comes", "staged", "conflict"))
+        return f"differs: {_counted(count, 'setting')}, {_counted(plan.reboots, 'reboot')}"
+    if plan.lockdown and plan.state == "locked":
+        return f"locked: {plan.lockdown}"
+    if plan.state == "locked":
+        return f"locked: {names(item.request.name for item in plan.of_state('blocked'))}"
+    if plan.state == "unsupported":
+        unknown = [f"{item.request.name} ({item.note})" for item in plan.of_state("unsupported")]
+        every = not plan.items and node.parameters["profile"] != "none" and node.parameters["restore"] is None
+        absent = (
+            ["none of the attributes of the baseline exists here"]
+            if every
+            else [f"{name} (not on this machine)" for name in plan.missing]
+        )
+        return f"unsupported: {names([*unknown, *absent])}"
+    return "compliant"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def stage(node: Node) -> bool:
     """Write the first stage, read back what the BMC has accepted, and return whether that waits for a reboot."""
     firmware, writes = node.firmware, node.plan.writes
-    body: dict[str, Any] = {"Attributes": writes}
-    if firmware.apply_times:
-        body["@Redfish.SettingsApplyTime"] = {"ApplyTime": "OnReset"}
+    more: dict[str, Any] = {}
+    # iDRAC stages without a job that applies it unless OnReset is asked for (iDRAC-Redfish-Scripting #84)
+    if firmware.apply_times or "dell" in firmware.manufacturer.lower():
+        more["@Redfish.SettingsApplyTime"] = {"ApplyTime": "OnReset"}
     failure: RedfishError | None = None
     said: Mapping[str, Any] = {}
     status = 0
     try:
-        answer = node.bmc.patch(firmware.settings, body, firmware.etag)
+        answer = node.bmc.stage(firmware, writes, more)
         said, status = answer.body, answer.status
     except RedfishError as error:
         failure, said, status = error, error.body, error.status
-    after = node.bmc.read(registry=False)
+    again = partial(node.bmc.read, firmware.registry, registry=False)
+    after = again()
     for _round in range(_SETTLE if status == 202 else 0):
         if all(_has(after, name, value) for name, value in writes.items()):
             break
         time.sleep(_PAUSE)
-        after = node.bmc.read(registry=False)
+        after = again()
     missing = [name for name, value in writes.items() if not _has(after, name, value)]
     if not missing:
         return any(not same(after.current.get(name), value) for name, value in node.plan.stages[0].items())
+    if failure is None and not after.readable:
+        raise BiosError(
+            f"the BMC {node.bmc.base} has taken the values of {names(missing)}, but does not let its pending settings be read "
+            f"({firmware.settings}), so whether they wait for the reboot is unknown; update its firmware"
+        )
     taken = [change for change in changes_of(node.plan) if change.resource.split(":", 1)[1] not in missing]
     messages = messages_of(said)
     words = [text for text, about in messages if set(about) & set(missing)]
+    locked = f". {_UNLOCK}" if re.search("lockdown", f"{failure} {said}", re.IGNORECASE) else ""
     if failure and not words:
         if not taken:
-            raise failure
+            raise RedfishError(f"{str(failure).rstrip('.')}{locked}", failure.status, failure.body) if locked else failure
         words = [str(failure)]
     words = words or [text for text, _about in messages if "success" not in text.lower()]
     cause = f": {'; '.join(word.rstrip('.') for word in words)}" if words else "; it gives no reason"
     staged = [change.resource.split(":", 1)[1] for change in taken]
     raise PartlyError(
         f"the BMC {node.bmc.base} has not accepted {names(missing)}{cause}. Staged for the next reboot: "
-        f"{names(staged)}. Leave a refused attribute alone (bios_overrides with the value null), or give it a value "
+        f"{names(staged)}{locked}. Leave a refused attribute alone (bios_overrides with the value null), or give it a value "
         "that the BMC accepts",
         results_of(taken),
     )

@@ -24,12 +24,13 @@ def follow(cells: Mapping[int, Cell], nodes: Iterable[int], homes: Mapping[int, 
     """Return the cells of a guest whose memory is on ``nodes``; ``homes`` are the NUMA nodes of its pinned vCPUs.
 
     A cell with its own nodes gets those of its vCPUs, so that each cell of a spread guest stays beside them; where the guest
-    has no memory there, or its vCPUs float, it gets all of the guest's nodes.
+    has no memory there, it gets all of the guest's nodes. One whose vCPUs float keeps its own, if the guest has memory there.
     """
     found = {}
     for number, cell in cells.items():
         near = {homes[vcpu] for vcpu in cell.vcpus if vcpu in homes}
-        allowed = tuple(node for node in nodes if node in near) or tuple(nodes)
+        kept = cell.nodes if not near and set(cell.nodes) <= set(nodes) else ()
+        allowed = tuple(node for node in nodes if node in near) or kept or tuple(nodes)
         found[number] = replace(cell, nodes=allowed if cell.nodes else ())
     return found
 

@@ -17,10 +17,12 @@ from .._isolation.moves import Moves
 from .backup import BACKUPS, keep_backup
 from .domain_xml import differences, is_ours, our_devices, parse, pretty, shape, to_text
 from .guest import Guest, GuestError
-from .images import Identity, backing_files, disk_files, identify, loop_files, remove_image, used_files
+from .images import Identity, backing_files, disk_files, identify, identity_of, loop_files, remove_image, used_files
 from .libvirt import Connection, Domain
+from .made_images import plan_cleaning
 from .plan import GuestPlan
 from .roles import WORKER
+from .seeds import made_seed
 from .threads import ThreadDifference, guest_pid
 from .workers import move_worker
 
@@ -127,6 +129,8 @@ class Changes:
         self.connection.remove(name, everything=everything)
 
     def _remove_disks(self, guest: Guest, plans: Sequence[GuestPlan]) -> None:
+        for path in self._own_disks(guest.name):
+            plan_cleaning(self.host, path)
         found = {path: identify(self.host, path, guest.name) for path in self._own_disks(guest.name)}
         going = {
             path: identity for path, identity in found.items() if identity is not None
@@ -146,14 +150,17 @@ class Changes:
             self.host.follow_up(change, partial(remove_image, self.host, path, guest.name, identity))
 
     def _own_disks(self, name: str) -> list[str]:
-        """Return the image files that this collection gave a guest to write to."""
+        """Return the image files that this collection gave a guest to write to, and its seed if it has made that."""
         tree = self.domains[name].tree
         ours = {item for kind, item in our_devices(tree) if kind == "disk"}
         paths = []
-        for disk in tree.findall("devices/disk[@device='disk']"):
+        for disk in tree.findall("devices/disk"):
             target, source = disk.find("target"), disk.find("source")
             path = source.get("file") if source is not None else None
-            if path is not None and target is not None and target.get("dev") in ours and disk.find("readonly") is None:
+            if path is None or target is None or target.get("dev") not in ours:
+                continue
+            written = disk.get("device") == "disk" and disk.find("readonly") is None
+            if written or made_seed(self.host, name, path):
                 paths.append(path)
         return paths
 
@@ -172,6 +179,10 @@ class Changes:
                 yield from (
                     (known, (f"domain {plan.guest.name}", path)) for known, path in backing_files(self.host, planned.path)
                 )
+                base = planned.recipe.base if planned.recipe else ""
+                found = identity_of(self.host, base) if base else None
+                if found is not None:
+                    yield found, (f"domain {plan.guest.name}, which is made from it,", base)
         for name, domain in self.domains.items():
             for tree in [] if name == guest else [domain.tree, *([domain.live_tree()] if domain.running else [])]:
                 yield from ((identity, (f"domain {name}", path)) for identity, path in used_files(self.host, tree))

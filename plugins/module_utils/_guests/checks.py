@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node must have before guests are changed: names, addresses, disks, bridges, huge pages. Edge, read-only."""
+"""What a node must have before guests are changed: names, addresses, bridges, TPM, TSC, huge pages. Edge, read-only."""
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .._cpus.pages import PAGE_MIB
 from .._host.host import Host
+from .._host.kernel import read_machine
 from .domain_xml import describe, is_ours
+from .fragment import fragment_macs
 from .guest import Guest, GuestError
+from .guest_list import derive_uuid
 from .libvirt import Domain
 from .plan import GuestPlan
+from .programs import SWTPM
 
 
-def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> None:
-    """Refuse to take over foreign domains, and names or addresses that other domains have."""
-    macs = _other_macs(guests, domains)
+def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain], site: str = "") -> None:
+    """Refuse to take over foreign domains, and names, UUIDs or addresses that other domains have; ``site``: of the inventory."""
+    macs, uuids = _other_macs(guests, domains), _uuids_that_stay(guests, domains)
     for guest in guests:
         domain = domains.get(guest.name)
         if domain is not None and not is_ours(domain.tree) and not guest.adopt:
@@ -37,9 +39,16 @@ def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> Non
                 f"realtime_guests: {guest.name}: a transient domain of this name runs; "
                 "define it (virsh define) or shut it down first"
             )
-        for attachment in guest.networks if guest.state != "absent" else ():
-            if attachment.mac in macs:
-                raise GuestError(f"realtime_guests: {guest.name}: MAC {attachment.mac} is used by domain {macs[attachment.mac]}")
+        own = derive_uuid(site, guest.name) if guest.uuid is None else guest.uuid
+        if domain is None and guest.state != "absent" and own in uuids:
+            raise GuestError(
+                f"realtime_guests: {guest.name}: uuid {own} is that of domain {uuids[own]}, which is on this node; give the guest another uuid, or the "
+                "name of this domain and adopt: true where they are one"
+            )
+        addresses = [] if guest.state == "absent" else [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
+        for mac in addresses:
+            if mac in macs:
+                raise GuestError(f"realtime_guests: {guest.name}: MAC {mac} is used by domain {macs[mac]}")
 
 
 def _other_macs(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[str, str]:
@@ -52,24 +61,19 @@ def _other_macs(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[
     }
 
 
+def _uuids_that_stay(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[str, str]:
+    """Return the UUIDs of the domains that this run does not remove."""
+    gone = {guest.name for guest in guests if guest.state == "absent"}
+    found = {(domain.tree.findtext("uuid") or "").strip().lower(): name for name, domain in domains.items() if name not in gone}
+    return {uuid: name for uuid, name in found.items() if uuid}
+
+
 def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[str]) -> None:
-    """Refuse guests whose disks or bridges the node does not have."""
+    """Refuse guests whose bridges, TPM or TSC the node does not have."""
     for guest in guests:
         if guest.state == "absent":
             continue
-        for disk in guest.disks:
-            try:
-                mode = os.stat(host.path(disk.path)).st_mode
-            except OSError as error:
-                raise GuestError(
-                    f"realtime_guests: {guest.name}: disk {disk.path} is not on this node ({error.strerror}); "
-                    "put the image there first, "
-                    "since guests use existing images"
-                ) from None
-            if not (stat.S_ISBLK(mode) if disk.block else stat.S_ISREG(mode)):
-                raise GuestError(
-                    f"realtime_guests: {guest.name}: disk {disk.path} is no {'block device' if disk.block else 'regular file'}"
-                )
+        _check_platform(host, guest)
         for attachment in guest.networks if guest.name in networks_needed else ():
             network = attachment.network
             if not network.realtime and not host.exists(f"/sys/class/net/{network.bridge}/bridge"):
@@ -78,6 +82,19 @@ def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[
                     "which this node does not have; "
                     "make it with the node's own network configuration, or give the network realtime: true"
                 )
+
+
+def _check_platform(host: Host, guest: Guest) -> None:
+    if guest.tpm and not host.exists(SWTPM):
+        what = f"realtime_guests: {guest.name}: tpm needs {SWTPM}, which this node does not have; the kvm_host role installs it"
+        if not host.dry:
+            raise GuestError(what)
+        host.notes.append(what)
+    if guest.invariant_tsc and not read_machine(host).tsc_invariant:
+        raise GuestError(
+            f"realtime_guests: {guest.name}: invariant_tsc, but this node's TSC is not invariant (constant_tsc and nonstop_tsc in /proc/cpuinfo), "
+            "so its guests' is not either; remove the key, or let the hypervisor of a virtual node show it (QEMU: -cpu host,+invtsc)"
+        )
 
 
 def check_pages(

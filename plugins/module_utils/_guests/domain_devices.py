@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from .domain_xml import DomainError, drop, ensure, number_of, set_attributes
-from .guest import Disk, Guest
+from .domain_xml import DomainError, drop, drop_empty, ensure, number_of, our_devices, set_attributes
+from .extras import extra_devices, has_extra, merge_extras
+from .fragment import fragment_aliases, fragment_of
+from .guest import QUEUE_SIZES, Attachment, Disk, Guest
 from .hiding import clean
-from .network import port_name, socket_path
+from .known_disks import path_of
+from .network import DEFAULT_MTU, port_name, socket_path
 
 #: The serial port that QEMU's guest agent listens on, and libvirt looks for, by this name.
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
@@ -17,11 +20,35 @@ AGENT_CHANNEL = "org.qemu.guest_agent.0"
 def wanted_devices(guest: Guest) -> list[tuple[str, str]]:
     """Return kind and identity of the devices that the inventory gives a guest."""
     channels = [("channel", AGENT_CHANNEL)] if guest.agent else []
-    return [("disk", disk.target) for disk in guest.disks] + [("interface", item.mac) for item in guest.networks] + channels
+    aliases = [("alias", alias) for alias in fragment_aliases(fragment_of(guest))]
+    disks = [("disk", disk.target) for disk in guest.disks]
+    return disks + [("interface", item.mac) for item in guest.networks] + channels + extra_devices(guest) + aliases
+
+
+def given_devices(guest: Guest, current: ET.Element) -> list[tuple[str, str]]:
+    """Return the devices that the list gives a domain, without those that somebody else gave it: these never go with their keys.
+
+    The channel of an agent holds nothing of a guest, so the key agent takes it over.
+    """
+    previous = our_devices(current)
+    return [device for device in wanted_devices(guest) if device in previous or not _has(guest, current, device)]
+
+
+def _has(guest: Guest, tree: ET.Element, device: tuple[str, str]) -> bool:
+    """Whether a domain has a device as it is wanted."""
+    kind, name = device
+    if kind == "disk":
+        old = next(
+            (disk for disk in tree.findall("devices/disk") for item in disk.findall("target") if item.get("dev") == name), None
+        )
+        return old is not None and path_of(old) in [disk.path for disk in guest.disks if disk.target == name]
+    if kind == "interface":
+        return any((mac.get("address") or "").lower() == name for mac in tree.findall("devices/interface/mac"))
+    return has_extra(guest, tree, device)
 
 
 def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]) -> None:
-    """Merge disks, interfaces and channel; ``previous`` are those that earlier runs gave the domain, which may be removed."""
+    """Merge disks, interfaces and other devices; ``previous`` are those that earlier runs gave the domain, which may be removed."""
     devices = ensure(tree, "devices")
     disks = {target.get("dev", ""): disk for disk in devices.findall("disk") for target in disk.findall("target")}
     interfaces = {
@@ -30,22 +57,31 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
     channels = {
         target.get("name", ""): item for item in devices.findall("channel") for target in item.findall("target[@type='virtio']")
     }
-    present = {"disk": disks, "interface": interfaces, "channel": channels}
-    for kind, name in sorted(previous.difference(wanted_devices(guest))):
-        gone = present.get(kind, {}).get(name)
-        if gone is not None:
-            devices.remove(gone)
+    aliases = {alias.get("name", ""): item for item in devices for alias in item.findall("alias")}
+    present = {"disk": disks, "interface": interfaces, "channel": channels, "alias": aliases}
+    gone = previous.difference(wanted_devices(guest))
+    for kind, name in sorted(gone):
+        device = present.get(kind, {}).get(name)
+        if device is not None:
+            devices.remove(device)
     for number, disk in enumerate(guest.disks):
         old = disks.get(disk.target)
-        if old is not None and ("disk", disk.target) not in previous:
+        foreign = old is not None and ("disk", disk.target) not in previous
+        if old is not None and foreign:
             _check_foreign_disk(old, disk, guest)
-        _merge_disk(old if old is not None else ET.SubElement(devices, "disk"), disk, _io_thread(guest, number, disk))
+        kept = old is not None and foreign and path_of(old) == disk.path
+        element = old if old is not None else _new_disk(devices, disk)
+        _merge_disk(element, disk, kept=kept)
+        if guest.io_threads is not None:
+            set_attributes(ensure(element, "driver"), iothread=_io_thread(guest, number, disk))
     for attachment in guest.networks:
         old = interfaces.get(attachment.mac)
-        _merge_interface(old if old is not None else _new_interface(devices), guest, attachment.network.name)
+        _merge_interface(old if old is not None else _new_interface(devices, attachment), guest, attachment)
     if guest.agent:
         _merge_channel(devices, channels.get(AGENT_CHANNEL))
-    _check_io_threads(tree, guest)
+    merge_extras(devices, guest, gone)
+    if guest.io_threads is not None:
+        _check_io_threads(tree, guest)
     if guest.realtime:  # ballooning would reclaim locked memory
         balloons = devices.findall("memballoon")
         if len(balloons) != 1 or balloons[0].get("model") != "none":
@@ -53,10 +89,27 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
             ET.SubElement(devices, "memballoon", model="none")
 
 
-def _new_interface(devices: ET.Element) -> ET.Element:
-    """Return a new interface; no boot from it, so the firmware need not run its ROM, which takes seconds."""
+def _new_disk(devices: ET.Element, disk: Disk) -> ET.Element:
+    """Return a new disk past the host's page cache, whose writing back would come in bursts; a block device needs no thread for that."""
+    element = ET.SubElement(devices, "disk")
+    if not disk.cdrom:
+        driver = ET.SubElement(element, "driver", cache="none", discard="unmap")
+        if disk.block:
+            driver.set("io", "native")
+    return element
+
+
+def _new_interface(devices: ET.Element, attachment: Attachment) -> ET.Element:
+    """Return a new interface; no boot from it, so the firmware need not run its ROM, which takes seconds.
+
+    On the switch it has QEMU's longest queues, which hold what arrives while the guest's cycle runs, and the network's MTU.
+    """
     interface = ET.SubElement(devices, "interface")
     ET.SubElement(interface, "rom", enabled="no")
+    if attachment.vhost_user:
+        ET.SubElement(interface, "driver", rx_queue_size=str(QUEUE_SIZES[-1]), tx_queue_size=str(QUEUE_SIZES[-1]))
+        if attachment.network.mtu != DEFAULT_MTU:
+            ET.SubElement(interface, "mtu", size=str(attachment.network.mtu))
     return interface
 
 
@@ -70,7 +123,7 @@ def _check_io_threads(tree: ET.Element, guest: Guest) -> None:
     used = [number_of(tree, item, "iothread") for item in tree.findall("devices/*/driver[@iothread]")]
     used += [number_of(tree, item, "id") for item in tree.findall("devices/*/driver/iothreads/iothread")]
     most = max(used, default=0)
-    if most > guest.io_threads:
+    if most > (guest.io_threads or 0):
         raise DomainError(
             f"realtime_guests: {guest.name}: a device of its domain uses I/O thread {most}, "
             f"but io_threads is {guest.io_threads}; "
@@ -90,49 +143,72 @@ def _check_foreign_disk(old: ET.Element, disk: Disk, guest: Guest) -> None:
         )
 
 
-def _merge_disk(element: ET.Element, disk: Disk, io_thread: str | None) -> None:
+def _merge_disk(element: ET.Element, disk: Disk, *, kept: bool) -> None:
+    """Merge a disk; one that somebody else attached (``kept``) stays the kind of device that it is."""
     kind = "block" if disk.block else "file"
     if element.get("type") != kind:
         drop(element, "source")
-    set_attributes(element, type=kind, device="cdrom" if disk.cdrom else "disk")
+    set_attributes(element, type=kind)
+    if not kept:
+        set_attributes(element, device="cdrom" if disk.cdrom else "disk")
     driver = ensure(element, "driver")
-    set_attributes(driver, name="qemu", type=disk.format, iothread=io_thread)
+    if not kept or disk.format != driver.get("type", "raw"):
+        set_attributes(driver, name="qemu", type=disk.format)
+    _set_given(driver, cache=disk.cache, io=disk.io, discard=disk.discard)
+    drop_empty(element, "driver")
     source = ensure(element, "source")
     set_attributes(source, **({"dev": disk.path, "file": None} if disk.block else {"file": disk.path, "dev": None}))
     target = ensure(element, "target")
     if target.get("bus") != disk.bus:  # its address belongs to the old bus
         drop(element, "address")
     set_attributes(target, dev=disk.target, bus=disk.bus)
-    if disk.read_only or disk.cdrom:
+    if disk.read_only or (disk.cdrom and not kept):
         ensure(element, "readonly")
-    else:
+    elif not disk.cdrom:
         drop(element, "readonly")
 
 
-def _merge_interface(element: ET.Element, guest: Guest, name: str) -> None:
-    attachment = next(item for item in guest.networks if item.network.name == name)
-    kind = "vhostuser" if attachment.vhost_user else "bridge"
-    if element.get("type") != kind:  # libvirt refuses settings of the old kind beside another kind
+def _set_given(element: ET.Element, **wanted: str | int | None) -> None:
+    """Set the attributes that the inventory names; others stay."""
+    set_attributes(element, **{key: str(value) for key, value in wanted.items() if value is not None})
+
+
+def _become(element: ET.Element, kind: str) -> None:
+    """Make an interface one of a kind."""
+    if element.get("type") == "network" and kind == "bridge":  # one of libvirt's on a bridge: the same settings
+        element.set("type", kind)
+        set_attributes(ensure(element, "source"), network=None, portgroup=None, portid=None)
+    if element.get("type") not in (kind, None):  # libvirt refuses settings of the old kind beside another kind
         for child in [item for item in element if item.tag not in ("mac", "model", "boot", "address", "alias", "link", "rom")]:
             element.remove(child)
+    if element.get("type") != kind:
         element.attrib.clear()
         element.set("type", kind)
+
+
+def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
+    kind = "vhostuser" if attachment.vhost_user else "bridge"
+    _become(element, kind)
     mac = ensure(element, "mac")
     if (mac.get("address") or "").lower() != attachment.mac:
         mac.set("address", attachment.mac)
     source = ensure(element, "source")
     if attachment.vhost_user:  # QEMU listens, the switch connects: either can restart without the other
-        set_attributes(source, type="unix", path=socket_path(port_name(guest.name, name)), mode="server")
+        set_attributes(source, type="unix", path=socket_path(port_name(guest.name, attachment.network.name)), mode="server")
         drop(source, "reconnect")  # for clients only
     else:
         if source.get("bridge") != attachment.network.bridge and element.find("virtualport") is not None:
             drop(element, "virtualport", "vlan")  # they make it a port of the old bridge's switch
         set_attributes(source, bridge=attachment.network.bridge)
-    set_attributes(ensure(element, "model"), type="virtio")
-    driver = element.find("driver")
-    if attachment.queues > 1:
-        set_attributes(ensure(element, "driver"), queues=str(attachment.queues))
-    elif driver is not None:
+    model = ensure(element, "model")
+    if model.get("type") is None or (attachment.vhost_user and not model.get("type", "").startswith("virtio")):
+        set_attributes(model, type="virtio")  # the only one that shares memory with a switch
+    if attachment.rx_queue_size or attachment.tx_queue_size:
+        _set_given(ensure(element, "driver"), rx_queue_size=attachment.rx_queue_size, tx_queue_size=attachment.tx_queue_size)
+    driver, queues = element.find("driver"), attachment.switch_queues if attachment.vhost_user else attachment.queues
+    if queues is not None and queues > 1:
+        set_attributes(ensure(element, "driver"), queues=str(queues))
+    elif driver is not None and queues is not None:
         set_attributes(driver, queues=None)
         if not len(driver) and not driver.attrib:
             element.remove(driver)

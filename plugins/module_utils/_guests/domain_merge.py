@@ -9,14 +9,13 @@ node numbers where guest nodes are meant).
 
 from __future__ import annotations
 
-import math
-import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.pages import PAGE_MIB
-from .domain_devices import merge_devices, wanted_devices
+from .domain_devices import given_devices, merge_devices
+from .domain_platform import drop_bare_cpu, merge_platform
 from .domain_xml import (
     DEVICE,
     OURS,
@@ -29,35 +28,14 @@ from .domain_xml import (
     kib_of,
     kib_of_page,
     our_devices,
+    pages_of,
     set_attributes,
     set_text,
     whole,
 )
+from .fragment import check_aliases, fragment_of, merge_fragment
 from .guest import Guest
 from .pinning import Placement
-
-_UUIDS = uuid.UUID("4a5c2f0e-6b1d-5d0f-9b43-6f2d1f3c7a10")
-
-
-def new_domain(guest: Guest, node: str, arch: str) -> ET.Element:
-    """Return a new guest's domain before ``merge``; its UUID is derived from node and name."""
-    tree = ET.Element("domain", type="kvm")
-    ET.SubElement(tree, "name").text = guest.name
-    ET.SubElement(tree, "uuid").text = str(uuid.uuid5(_UUIDS, f"{node}/{guest.name}"))
-    system = ET.SubElement(tree, "os")
-    kind = ET.SubElement(system, "type", arch=arch, machine=guest.machine)
-    kind.text = "hvm"
-    ET.SubElement(system, "boot", dev="hd")
-    features = ET.SubElement(tree, "features")
-    ET.SubElement(features, "acpi")
-    if arch == "x86_64":
-        ET.SubElement(features, "apic")
-    devices = ET.SubElement(tree, "devices")
-    if guest.realtime:  # emulated frames would load the emulator thread without use
-        ET.SubElement(devices, "controller", type="usb", index="0", model="none")
-    ET.SubElement(ET.SubElement(devices, "serial", type="pty"), "target", port="0")
-    ET.SubElement(ET.SubElement(devices, "console", type="pty"), "target", type="serial", port="0")
-    return tree
 
 
 def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool = False) -> ET.Element:
@@ -67,22 +45,29 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     another form (an expanded CPU model, a balloon's size).
     """
     tree = clone(current)
-    _merge_metadata(tree, guest)
+    fragment = fragment_of(guest)
+    if fragment is not None and not live:
+        check_aliases(current, fragment, our_devices(current), f"realtime_guests: {guest.name}")
+    _merge_metadata(tree, guest, given_devices(guest, current))
     if guest.description:
         set_text(tree, "description", guest.description)
     _merge_memory(tree, guest, live)
     _merge_vcpus(tree, guest, placement)
+    demoted = not guest.realtime and tree.find("cputune/vcpusched") is not None  # real-time until now
     _merge_cputune(tree, guest, placement)
     _merge_numatune(tree, placement)
-    _merge_platform(tree, guest, placement, live)
+    merge_platform(tree, guest, placement.threads, live=live, demoted=demoted)
+    drop_bare_cpu(tree)
     merge_devices(tree, guest, previous=our_devices(current))
+    if fragment is not None:
+        merge_fragment(tree, fragment, live=live)
     return tree
 
 
-def _merge_metadata(tree: ET.Element, guest: Guest) -> None:
+def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]]) -> None:
     mark = ET.Element(OURS, owner=guest.owner, project=guest.project)
     mark.set("class", guest.guest_class)
-    for device, name in wanted_devices(guest):
+    for device, name in given:
         ET.SubElement(mark, DEVICE, kind=device, id=name)
     old = tree.find(f"metadata/{OURS}")
     if old is not None and _same_mark(old, mark):
@@ -114,10 +99,10 @@ def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
     backing = tree.find("memoryBacking")
     backing = backing if backing is not None else ET.SubElement(tree, "memoryBacking")
     _merge_hugepages(backing, guest)
-    for tag, needed in (("nosharepages", guest.realtime), ("locked", guest.realtime)):
-        if not needed:
+    for tag in ("nosharepages", "locked"):
+        if not guest.realtime and tree.find("cputune/vcpusched") is not None:  # it was real-time until now
             drop(backing, tag)
-        elif backing.find(tag) is None:
+        elif guest.realtime and backing.find(tag) is None:
             ET.SubElement(backing, tag)
     if guest.shared_memory:
         if guest.hugepages == "none":  # anonymous memory cannot be shared with the switch
@@ -152,9 +137,15 @@ def _merge_hugepages(backing: ET.Element, guest: Guest) -> None:
     if guest.hugepages == "none":
         drop(backing, "hugepages")
         return
+    allocation = backing.find("allocation")
+    if allocation is not None and allocation.get("mode") == "ondemand":  # libvirt refuses it beside huge pages
+        set_attributes(allocation, mode=None)
+        drop_empty(backing, "allocation")
     source = backing.find("source")
     if source is not None and source.get("type") == "anonymous":  # libvirt refuses this beside huge pages
         backing.remove(source)
+    if pages is not None and not guest.hugepages_given and pages_of(pages) == guest.hugepages:
+        return  # perhaps with pages for single cells
     wanted = PAGE_MIB[guest.hugepages] * 1024
     items = pages.findall("page") if pages is not None else []
     if len(items) == 1 and kib_of_page(pages) == wanted and items[0].get("nodeset") is None:  # type: ignore[arg-type]
@@ -168,17 +159,20 @@ def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement) -> None:
     if (element.text or "").strip() != str(guest.vcpus):
         element.text = str(guest.vcpus)
         drop(tree, "vcpus")
-    if element.get("current") is not None:  # some are switched off, one by one
+    current = element.get("current") if not guest.vcpus_given and not guest.realtime else None
+    if element.get("current") != current:  # some are switched off, one by one
         drop(tree, "vcpus")
     cpuset = format_cpulist(placement.floating) if not placement.vcpus else None
     if cpuset is not None and parse_or_empty(element.get("cpuset")) == placement.floating:
         cpuset = element.get("cpuset")
-    set_attributes(element, placement="static", cpuset=cpuset, current=None)
+    set_attributes(element, placement="static", cpuset=cpuset, current=current)
     _merge_io_threads(tree, guest)
 
 
 def _merge_io_threads(tree: ET.Element, guest: Guest) -> None:
-    threads = {str(number) for number in range(1, guest.io_threads + 1)}
+    threads = {str(number) for number in guest.io_thread_ids}
+    if guest.io_threads is None:
+        return
     if not threads:
         drop(tree, "iothreads", "iothreadids")
     elif (tree.findtext("iothreads") or "").strip() != str(guest.io_threads):
@@ -197,8 +191,7 @@ def _wanted_cputune(guest: Guest, placement: Placement) -> list[ET.Element]:
     ]
     emulator = format_cpulist(placement.emulator)
     elements.append(ET.Element("emulatorpin", cpuset=emulator))
-    threads = range(1, guest.io_threads + 1)
-    elements += [ET.Element("iothreadpin", iothread=str(thread), cpuset=emulator) for thread in threads]
+    elements += [ET.Element("iothreadpin", iothread=str(thread), cpuset=emulator) for thread in guest.io_thread_ids]
     if guest.emulator_scheduler:
         scheduler = guest.emulator_scheduler
         elements.append(ET.Element("emulatorsched", scheduler=scheduler.policy, priority=str(scheduler.priority)))
@@ -208,7 +201,7 @@ def _wanted_cputune(guest: Guest, placement: Placement) -> list[ET.Element]:
         scheduler = guest.io_thread_scheduler
         elements += [
             ET.Element("iothreadsched", iothreads=str(thread), scheduler=scheduler.policy, priority=str(scheduler.priority))
-            for thread in threads
+            for thread in guest.io_thread_ids
         ]
     return elements
 
@@ -268,43 +261,3 @@ def _bind(element: ET.Element, nodes: tuple[int, ...]) -> None:
     if parse_or_empty(element.get("nodeset")) != frozenset(nodes):
         element.set("nodeset", format_cpulist(nodes))
     set_attributes(element, mode="strict")
-
-
-def _merge_platform(tree: ET.Element, guest: Guest, placement: Placement, live: bool) -> None:
-    system = ensure(tree, "os")
-    kind = system.find("type")
-    x86 = kind is None or kind.get("arch", "x86_64") == "x86_64"
-    if guest.firmware == "uefi":
-        if system.get("firmware") != "efi" and system.find("loader") is None:
-            system.set("firmware", "efi")
-    elif system.get("firmware") == "efi":
-        set_attributes(system, firmware=None)
-        drop(system, "firmware", "loader", "nvram")
-    features = ensure(tree, "features")
-    if features.find("acpi") is None:  # a guest is asked to shut down by ACPI
-        ET.SubElement(features, "acpi")
-    cpu = ensure(tree, "cpu")
-    if not live and cpu.get("mode") != guest.cpu_mode:  # libvirt refuses settings of the old mode beside another mode
-        set_attributes(cpu, mode=guest.cpu_mode, match=None, check=None, migratable=None)
-        drop(cpu, "model", "vendor")
-    _merge_topology(cpu, guest, placement.threads)
-    if not guest.realtime:
-        return
-    if x86:
-        set_attributes(ensure(features, "pmu"), state="off")
-        set_attributes(ensure(features, "vmport"), state="off")
-    if x86 and not live and all(item.get("name") != "tsc-deadline" for item in cpu.findall("feature")):
-        ET.SubElement(cpu, "feature", policy="require", name="tsc-deadline")
-
-
-def _merge_topology(cpu: ET.Element, guest: Guest, threads: int) -> None:
-    """Give a real-time guest the cores that its vCPUs have; remove a topology that does not match the number of vCPUs."""
-    topology = cpu.find("topology")
-    given = topology.attrib if topology is not None else {}
-    adds_up = math.prod(whole(count) or 0 for count in given.values()) == guest.vcpus
-    cores = str(guest.vcpus // threads)
-    if guest.realtime and not (adds_up and given.get("cores") == cores and given.get("threads", "1") == str(threads)):
-        drop(cpu, "topology")
-        ET.SubElement(cpu, "topology", sockets="1", cores=cores, threads=str(threads))
-    elif not adds_up:
-        drop(cpu, "topology")

@@ -221,10 +221,12 @@ def describe(tree: ET.Element, *, running: bool = False) -> Existing:
         io_threads=frozenset().union(*(parse_or_empty(pin.get("cpuset")) for pin in tree.findall("cputune/iothreadpin"))),
         floating=floating,
         memory_mib=kib(tree.find("memory")) // 1024,
-        hugepages="none" if pages is None else "1G" if kib_of_page(pages) >= 1 << 20 else "2M",
+        hugepages="none" if pages is None else pages_of(pages),
         nodes=_nodes_of(tree.find("numatune/memory")) or tuple(sorted({node for cell in cells.values() for node in cell.nodes})),
         cells=cells,
         threads=number_of(tree, topology, "threads", 1),
+        realtime=tree.find("cputune/vcpusched") is not None,
+        vcpu_count=whole(tree.findtext("vcpu")) or 0,
     )
 
 
@@ -242,6 +244,11 @@ def read_cells(tree: ET.Element) -> dict[int, Cell]:
         size = kib_of(item.get("memory"), item.get("unit"))
         found[number] = Cell(parse_or_empty(item.get("cpus")), size // 1024, bound.get(number, ()))
     return found
+
+
+def pages_of(pages: ET.Element) -> str:
+    """Return the page size of a hugepages element as the inventory writes it."""
+    return "1G" if kib_of_page(pages) >= 1 << 20 else "2M"
 
 
 def kib_of_page(pages: ET.Element) -> int:

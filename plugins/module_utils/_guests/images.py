@@ -10,24 +10,20 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pwd
 import re
 import stat
 import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .._cpus.errors import HostError
 from .._host.host import Host
+from .folders import open_folder, owner_name, owners
 from .guest import GuestError
 from .hiding import clean
 from .mentions import mentions
 
-#: The users that QEMU runs as (Debian and Ubuntu, RHEL family); libvirt gives a running guest's images to them.
-QEMU_USERS = ("libvirt-qemu", "qemu")
-_LINKS = 40
 _CHAIN = 200
 _QCOW = b"QFI\xfb"
 #: Formats that may have a backing file which this file does not read.
@@ -60,20 +56,22 @@ def identify(host: Host, path: str, guest: str) -> Identity | None:
     """Return the regular file at a path, or None if it does not exist; refuse a file whose folder or owner cannot be trusted."""
     where = f"realtime_guests: {guest}: disk {path} is not removed"
     try:
-        folder, name = _open_folder(host, path, where)
+        folder, name = open_folder(host, path, where)
     except FileNotFoundError:
         return None
     try:
         info = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise GuestError(f"{where}, since it cannot be looked at ({error.strerror})") from None
     finally:
         os.close(folder)
     if not stat.S_ISREG(info.st_mode):
         raise GuestError(f"{where}, since it is no regular file; remove it by hand, or leave remove_disks out")
-    if info.st_uid not in _owners():
+    if info.st_uid not in owners():
         raise GuestError(
-            f"{where}, since it belongs to {_user(info.st_uid)}, neither to root nor to QEMU; change its owner, or remove it by hand"
+            f"{where}, since it belongs to {owner_name(info.st_uid)}, neither to root nor to QEMU; change its owner, or remove it by hand"
         )
     return _of(info)
 
@@ -82,7 +80,7 @@ def remove_image(host: Host, path: str, guest: str, identity: Identity) -> None:
     """Remove the file if it is still the one that was looked at."""
     where = f"{guest}: disk {path} was not removed"
     try:
-        folder, name = _open_folder(host, path, where)
+        folder, name = open_folder(host, path, where)
     except FileNotFoundError:
         return
     try:
@@ -95,69 +93,6 @@ def remove_image(host: Host, path: str, guest: str, identity: Identity) -> None:
         raise HostError(f"{path} cannot be removed: {error.strerror}") from None
     finally:
         os.close(folder)
-
-
-def _open_folder(host: Host, path: str, where: str) -> tuple[int, str]:
-    """Return a handle of the folder of a path, and the name in it. A link on the way must be one that only root can make."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(host.path("/"), flags)
-    parts, links = _parts(path), 0
-    try:
-        while len(parts) > 1:
-            part = parts.pop(0)
-            info = os.stat(part, dir_fd=handle, follow_symlinks=False)
-            if stat.S_ISLNK(info.st_mode):
-                links += 1
-                if links > _LINKS or info.st_uid not in _trusted() or not _guarded(os.fstat(handle)):
-                    raise GuestError(
-                        f"{where}, since {part} on the way to it is a link that not only root can change; give the path without links"
-                    )
-                target = os.readlink(part, dir_fd=handle)
-                parts = [*_parts(target), *parts]
-                if not target.startswith("/"):
-                    continue
-                part = host.path("/")
-            below = os.open(part, flags, dir_fd=handle)
-            os.close(handle)
-            handle = below
-        if not parts:
-            raise FileNotFoundError(path)
-        return handle, parts[0]
-    except NotADirectoryError:
-        os.close(handle)
-        raise FileNotFoundError(path) from None
-    except BaseException:
-        os.close(handle)
-        raise
-
-
-def _parts(path: str) -> list[str]:
-    return [part for part in path.split("/") if part not in ("", ".")]
-
-
-def _guarded(folder: os.stat_result) -> bool:
-    """Whether only root can change the names in a folder."""
-    open_to_all = folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not folder.st_mode & stat.S_ISVTX
-    return folder.st_uid in _trusted() and not open_to_all
-
-
-def _trusted() -> set[int]:
-    return {0, os.geteuid()}
-
-
-def _owners() -> set[int]:
-    users = _trusted()
-    for name in QEMU_USERS:
-        with suppress(KeyError):
-            users.add(pwd.getpwnam(name).pw_uid)
-    return users
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
 
 
 # -- who uses a file -------------------------------------------------------------------------------
@@ -196,7 +131,7 @@ def loop_files(host: Host) -> Iterator[tuple[Identity, str, str]]:
     """Yield the file under each loop device of the node, with its path and the device; what is on the device is not looked for."""
     for place in host.glob("/sys/block/loop*/loop/backing_file"):
         path = host.value(place) or ""
-        identity = _identity(host, path) if path.startswith("/") else None
+        identity = identity_of(host, path) if path.startswith("/") else None
         if identity is not None:
             yield identity, path, f"/dev/{place.split('/')[3]}"
 
@@ -210,7 +145,7 @@ def disk_files(host: Host, disk: ET.Element) -> Iterator[tuple[Identity, str]]:
         raise HostError(f"which file the volume {source.get('pool')}/{source.get('volume')} is, is not known here")
     path = source.get("file") or source.get("dev") or ""
     plain = driver is None or driver.get("type") in _PLAIN  # a raw image holds what its guest likes
-    identity = _identity(host, path) if path.startswith("/") else None
+    identity = identity_of(host, path) if path.startswith("/") else None
     if plain and identity is not None:
         yield identity, path
     elif identity is not None:
@@ -222,7 +157,7 @@ def backing_files(host: Host, path: str) -> Iterator[tuple[Identity, str]]:
     waiting, seen = [path], set()
     while waiting:
         image = waiting.pop()
-        identity = _identity(host, image)
+        identity = identity_of(host, image)
         if identity is None or identity in seen:
             continue
         seen.add(identity)
@@ -233,7 +168,8 @@ def backing_files(host: Host, path: str) -> Iterator[tuple[Identity, str]]:
             waiting += _local(name, image, host)
 
 
-def _identity(host: Host, path: str) -> Identity | None:
+def identity_of(host: Host, path: str) -> Identity | None:
+    """Return the file behind a path, None if there is none; ``HostError`` where that cannot be known."""
     info = _info(host, path)
     return None if info is None else _of(info)
 
@@ -271,6 +207,16 @@ def _names_in(host: Host, image: str) -> list[str]:
         return names + (_extensions(head, offset) if version >= 3 else [])
     except (ValueError, struct.error):
         raise HostError(f"the header of {image} names a backing file in a way that cannot be read") from None
+
+
+def begins_like_qcow(host: Host, path: str) -> bool:
+    """Whether a file or block device begins as a qcow2 image does."""
+    try:
+        handle = os.open(host.path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            return _is_storage(os.fstat(handle)) and stream.read(len(_QCOW)) == _QCOW
+    except OSError as error:
+        raise HostError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _is_storage(info: os.stat_result) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Collection, Iterable
@@ -37,6 +38,10 @@ _NO_DOMAIN = 42
 
 class UnknownDomainError(HostError):
     """libvirt does not know the domain, or no more."""
+
+
+class PoolError(HostError):
+    """A storage pool is not known, or its images are no files in a folder."""
 
 
 @dataclass
@@ -223,6 +228,28 @@ class Connection:
         else:
             self._call(name, f"move {role}", lambda: handle.pinVcpuFlags(int(role[4:]), bitmap, live))
 
+    def grow_disk(self, name: str, target: str, size: int) -> None:
+        """Grow the disk of a running guest, which sees it at once; ``size`` in bytes."""
+        handle = self.lookup(name)
+        flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        self._call(name, f"grow its disk {target}", lambda: handle.blockResize(target, size, flags), LONG_S)
+
+    def pool_folder(self, name: str) -> str:
+        """Return the folder of a storage pool; refuse one that is not known, and one whose volumes are no files in a folder."""
+        try:
+            pool = within(CALL_S, lambda: self.handle.storagePoolLookupByName(name))
+            tree = parse(within(CALL_S, lambda: pool.XMLDesc(0)))
+        except LateError:
+            raise HostError(f"libvirt did not describe storage pool {name} within {CALL_S:g} s; restart its service") from None
+        except libvirt.libvirtError as error:
+            raise PoolError(
+                f"libvirt has no storage pool {name} ({_reason(error)}); virsh pool-list --all names those it has"
+            ) from None
+        kind, folder = tree.get("type"), posixpath.normpath((tree.findtext("target/path") or "").strip())
+        if kind != "dir" or not folder.startswith("/"):
+            raise PoolError(f"storage pool {name} has type {kind}; only pools of type dir, folders of this node, are known here")
+        return folder
+
     def set_scheduler(self, name: str, difference: ThreadDifference) -> None:
         """Give a thread of a running guest its policy; libvirt has no call for that."""
         set_scheduler(name, difference)
@@ -265,6 +292,12 @@ class NoConnection(Connection):
     def domains(self) -> dict[str, Domain]:
         """Return no domain."""
         return {}
+
+    def pool_folder(self, name: str) -> str:
+        """Refuse: there is no pool."""
+        raise PoolError(
+            f"this node has no libvirt yet, and so no storage pool {name}; run the kvm_host role and make the pool first, or give the whole path"
+        )
 
 
 class Libvirt:

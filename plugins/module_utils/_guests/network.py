@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._cpus.errors import RefusalError
+from .._cpus.suggest import unknown_keys
 
 #: Where QEMU listens for the switch; only root and QEMU's group may enter.
 SOCKET_DIR = "/run/realtime-kvm/vhost"
@@ -17,6 +18,9 @@ SOCKET_DIR = "/run/realtime-kvm/vhost"
 MAX_NAME = 15
 #: unix(7): sun_path has 108 bytes with the final zero.
 MAX_SOCKET_PATH = 107
+
+#: Of Ethernet, in bytes (RFC 894).
+DEFAULT_MTU = 1500
 
 DRIVERS = ("vfio-pci", "keep")
 STATES = ("present", "absent")
@@ -41,7 +45,7 @@ class Network:
     vlan: int | None = None  # access VLAN of the guests' ports
     device: str | None = None  # interface name or PCI address of the physical port
     driver: str = "vfio-pci"
-    mtu: int = 1500  # bytes
+    mtu: int = DEFAULT_MTU  # bytes
     queues: int = 1  # receive queues of the physical port
     state: str = "present"
 
@@ -80,11 +84,9 @@ def _parse(item: Mapping[str, Any], where: str) -> Network:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise NetworkError(f"{where}: name {name!r} must be 1 to {MAX_NAME} characters a-z, 0-9 and -, the first a letter")
     where = f"realtime_networks: {name}"
-    unknown = sorted(set(item) - set(Network.__dataclass_fields__))
+    unknown = set(item) - set(Network.__dataclass_fields__)
     if unknown:
-        raise NetworkError(
-            f"{where}: unknown key {', '.join(map(str, unknown))}; known are {', '.join(Network.__dataclass_fields__)}"
-        )
+        raise NetworkError(f"{where}: {unknown_keys(unknown, Network.__dataclass_fields__)}")
     given = {key: value for key, value in item.items() if value is not None}
     network = Network(**{"bridge": f"br-{name}", **given})
     _check_types(network, where)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .._host.host import Host
-from .domain_merge import merge, new_domain
+from .domain_merge import merge
+from .domain_new import new_domain
 from .domain_xml import Difference, differences
 from .guest import Guest
 from .libvirt import Domain
@@ -35,10 +36,10 @@ class GuestPlan:
         return self.domain is not None and self.domain.running
 
 
-def plan_guest(host: Host, guest: Guest, placement: Placement, domains: Mapping[str, Domain], node: str) -> GuestPlan:
+def plan_guest(host: Host, guest: Guest, placement: Placement, domains: Mapping[str, Domain], site: str) -> GuestPlan:
     """Compare a guest's definition and, where it runs, its threads with the wanted ones."""
     domain = domains.get(guest.name)
-    tree = merge(domain.tree if domain else new_domain(guest, node, platform.machine()), guest, placement)
+    tree = merge(domain.tree if domain else new_domain(guest, site, platform.machine()), guest, placement)
     plan = GuestPlan(guest, placement, domain, tree, differences(domain.tree if domain else None, tree))
     if domain is not None and domain.running:
         live = domain.live_tree()

@@ -93,7 +93,7 @@ def thread_differences(threads: list[GuestThread], guest: Guest, placement: Plac
 def wanted_threads(guest: Guest, placement: Placement) -> tuple[Mapping[str, frozenset[int]], Mapping[str, Scheduler]]:
     """Return the CPUs and the scheduler of each thread of a guest."""
     cpus = {f"vcpu{vcpu}": placement.vcpus.get(vcpu, placement.floating) for vcpu in range(guest.vcpus)}
-    io_threads = [f"iothread{number}" for number in range(1, guest.io_threads + 1)]
+    io_threads = [f"iothread{number}" for number in guest.io_thread_ids]
     cpus.update(dict.fromkeys(["emulator", WORKER, *io_threads], placement.emulator))
     schedulers = {f"vcpu{vcpu}": scheduler for vcpu, scheduler in guest.schedulers.items()}
     if guest.emulator_scheduler:

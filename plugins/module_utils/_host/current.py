@@ -17,7 +17,7 @@ def check_current(partition: Partition, topology: Topology) -> None:
     """Raise ``PartitionError`` when a partition describes other CPUs than the machine has now."""
     if partition.topology_digest != topology.digest():
         raise PartitionError(
-            "the partition document describes another topology than the node has now (CPUs were added, removed, renumbered or "
+            "the partition file describes another topology than the node has now (CPUs were added, removed, renumbered or "
             "are off); nothing is changed by it. Restore the CPUs, or run the cpu_partition role (site playbook), which plans again"
         )
 

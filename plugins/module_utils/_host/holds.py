@@ -16,7 +16,7 @@ from .._cpus.errors import HostError
 from .change import Change
 from .files import read_link
 from .host import Host, Runner
-from .resolve import rewrite
+from .resolve import read_text, rewrite_text, rewriting
 from .runner import Transaction, run_checked
 
 #: Whose update replaces a kernel, or restarts a daemon that guests need. By package manager.
@@ -126,12 +126,12 @@ def _hold_dnf(host: Host, runner: Runner, patterns: Sequence[str]) -> list[str]:
     out = run_checked(runner, ["rpm", "-qa", "--qf", "%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"])
     rows = sorted(tuple(line.split("\t")) for line in out.splitlines() if line.count("\t") == 1)
     locks = [f"{name}-{version}.*\n" for name, version in rows if _wanted(name, patterns)]
-    before = host.read(LOCKS)
+    before = read_text(host, LOCKS)
     others = _without_ours(before or "")
     after = others + ("" if not others or others.endswith("\n") else "\n") + f"{_BEGIN}\n{''.join(locks)}{_END}\n"
     if before != after:
-        change = Change(LOCKS, before, after, reason="realtime_hold_packages")
-        host.change(change, partial(rewrite, host, LOCKS, after.encode()), kind="hold", original={"absent": before is None})
+        change = rewriting(LOCKS, before, after, reason="realtime_hold_packages")
+        host.change(change, partial(rewrite_text, host, LOCKS, after), kind="hold", original={"absent": before is None})
     return sorted({name for name, _version in rows if _wanted(name, patterns)})
 
 
@@ -161,11 +161,11 @@ def _require_reader(host: Host) -> None:
 
 def _release_dnf(host: Host) -> None:
     for resource, original in host.entries("hold").items():
-        before = host.read(LOCKS)
+        before = read_text(host, LOCKS)
         after = None if before is None else _without_ours(before)
         text = None if not after and original["absent"] else after
-        change = None if before == text else Change(resource, before, text, reason="restored")
-        host.restore(change, resource, partial(rewrite, host, LOCKS, None if text is None else text.encode()))
+        change = None if before == text else rewriting(resource, before, text, reason="restored")
+        host.restore(change, resource, partial(rewrite_text, host, LOCKS, text))
 
 
 def _without_ours(text: str) -> str:
@@ -177,7 +177,7 @@ def _without_ours(text: str) -> str:
     if [lines[number].strip() for number in marks] != [_BEGIN, _END]:
         raise HostError(
             f'{LOCKS}: the lines of this collection stand between "{_BEGIN}" and "{_END}", but one of these two is missing or '
-            "there again, so they cannot be told from others; put one pair around them, or remove both and them"
+            "there again, so they cannot be distinguished from others; put one pair around them, or remove both and them"
         )
     begin, end = marks
     return "".join(lines[:begin] + lines[end + 1 :])

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import glob
 import hashlib
 import os
@@ -20,12 +21,15 @@ from typing import Any
 from .._cpus.errors import HostError
 from . import files
 from .change import Change, Planner, Step, worse
+from .identity import identity, is_another
 from .journal import JOURNAL, LOCK, STATE_DIR, Journal, NoJournal
 from .locks import LockedError, cpus_locked, release, take_lock
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: Owners whose runs move CPUs between cgroups, as libvirt's hook does.
 _MOVES_CPUS = ("cpu_partition",)
+#: How the kernel refuses a write to what has gone since it was planned.
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
 
 def _nothing() -> None:
@@ -81,6 +85,16 @@ class Host(Planner):
         except OSError:  # kernel files of absent features: EINVAL, EIO, ENODEV, EOPNOTSUPP, EPERM
             return None
 
+    def read_whole(self, path: str) -> bytes | None:
+        """Return the content of a file that is going to be replaced, None where there is none; ``HostError`` where it cannot be read.
+
+        It must not count as absent: what somebody else wrote in it would be lost, and undo would remove it.
+        """
+        content = self.read_bytes(path)
+        if content is None and os.path.exists(self.path(path)):
+            raise HostError(f"{path} exists, but cannot be read, so it is not replaced; repair it or move it away")
+        return content
+
     def read(self, path: str) -> str | None:
         content = self.read_bytes(path)
         return None if content is None else content.decode(errors="replace")
@@ -115,6 +129,8 @@ class Host(Planner):
         self.changes.append(change)
         before = change.before if original is None else original
         entry = {"owner": self.owner, "kind": kind, "before": before, "disruption": change.disruption}
+        if of := identity(self.root, change.resource):
+            entry["of"] = of
         self._steps.append(Step(change, make, change.resource, entry))
 
     def keep(self, resource: str, kind: str, original: Any) -> None:
@@ -239,18 +255,21 @@ class Host(Planner):
             with open(self.path(path), "w") as stream:
                 stream.write(value)
         except OSError as error:
-            raise HostError(f"{path}: the kernel refused {value!r}: {error.strerror}") from None
+            why = f"{path}: the kernel refused {value!r}: {error.strerror}"
+            if error.errno in _GONE:
+                why += " (it was there a moment ago: has its CPU or device been removed meanwhile?); run it again"
+            raise HostError(why) from None
 
     def set_file(
         self, path: str, content: bytes | None, *, mode: int = 0o644, disruption: str = "none", reason: str = ""
     ) -> None:
         """Plan that a file holds ``content`` (None: does not exist)."""
-        before = self.read_bytes(path)
+        link = files.read_link(self.path(path))
+        before = self.read_whole(path) if link is None else self.read_bytes(path)
         if before == content:
             return
         change = Change(path, _printable(before), _printable(content), disruption, reason)
         make = partial(self.write_file, path, content, mode)
-        link = files.read_link(self.path(path))
         if link is not None:  # the write replaces the link, so the link is the original, not its target
             self.change(change, make, kind="link", original={"link": link})
             return
@@ -341,7 +360,20 @@ class Host(Planner):
         for resource, original in sorted(self.entries("value").items(), key=lambda entry: (entry[0] in last, entry[0])):
             if resource in planned or (only is not None and resource not in only):
                 continue
+            was, now = self.journal.entries[resource].get("of", []), identity(self.root, resource)
+            if is_another(was, now):
+                self.notes.append(
+                    f"{resource} is that of {', '.join(now)} now, not of {', '.join(map(str, was))}, so its former value {original} is not restored"
+                )
+                self.restore(None, resource, _nothing)
+                continue
             current = self.value(resource)
+            if current is None and self.exists(resource):
+                self.notes.append(
+                    f"{resource} cannot be read now (is its CPU off?), so its former value {original} is not restored; run undo again when "
+                    "it can be read, or reboot"
+                )
+                continue
             gone = current is None  # the device or the feature no longer exists
             change = None if gone or current == original else Change(resource, current, original, reason="restored")
             self.restore(change, resource, partial(self.write_value, resource, original), until_boot=True)

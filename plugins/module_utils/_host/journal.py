@@ -16,6 +16,7 @@ from .._cpus.answers import AnswerError, decode, differs
 from .._cpus.errors import HostError
 from . import files
 from .change import DISRUPTIONS, worse
+from .identity import is_another
 from .originals import wrong_entries
 
 STATE_DIR = "/var/lib/realtime-kvm"
@@ -106,6 +107,8 @@ class Journal:
         changed = False
         for resource, entry in wanted:
             known = self.entries.get(resource)
+            if known is not None and is_another(known.get("of"), entry.get("of", [])):
+                known = None  # the original of a device that has gone
             if known is None:
                 self._remember_directories(resource, str(entry["kind"]))
                 self.entries[resource] = {**entry, "boot_id": self.boot_id}

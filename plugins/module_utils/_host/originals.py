@@ -110,4 +110,7 @@ _FORMS: dict[str, Any] = {
     "hold": _wrong_hold,
     "after": type(None),
     "held": type(None),
+    "daemons": {str: {"enabled": bool, "active": bool}},
+    "package": str,
+    "packages": [str],
 }

@@ -22,7 +22,7 @@ from .package_locks import LOCKS, package_manager_at_work
 from .runner import Transaction, run_checked
 
 #: The administrator's configuration files stay; needrestart only lists, since the node reboots.
-_APT = ("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "apt-get", "--yes", "--option=DPkg::Lock::Timeout=300")
+APT = ("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "apt-get", "--yes", "--option=DPkg::Lock::Timeout=300")
 _UPGRADE = (
     "--ignore-hold", "--allow-change-held-packages", "--option=Dpkg::Options::=--force-confdef", "--option=Dpkg::Options::=--force-confold",
     "dist-upgrade",
@@ -89,7 +89,7 @@ def _listed(host: Host, runner: Runner) -> list[tuple[str, str | None, str | Non
     return found
 
 
-def _run_apt(host: Host, runner: Runner, command: Sequence[str]) -> None:
+def run_apt(host: Host, runner: Runner, command: Sequence[str]) -> None:
     """Run apt-get or dpkg; while another program holds a lock, try again for some minutes, then name who holds it."""
     end = time.monotonic() + _WAIT_S
     while True:
@@ -112,7 +112,7 @@ def plan_updates(host: Host, runner: Runner, *, refresh: bool) -> None:
     """Plan the updates; ``refresh``: the package sources are read first, which changes the manager's cache alone."""
     apt = manager(host) == "apt"
     if refresh and apt:
-        _run_apt(host, runner, [*_APT, "update"])
+        run_apt(host, runner, [*APT, "update"])
     elif refresh:
         run_checked(runner, [*_DNF, "makecache"])
     listed = sorted(_listed(host, runner), key=lambda row: row[0])
@@ -139,9 +139,9 @@ def _install(host: Host, runner: Runner, apt: bool, unfinished: bool) -> None:
     try:
         if unfinished:
             with suppress(HostError):  # what needs a package that is not there yet is finished by the next command, or refused
-                _run_apt(host, runner, Transaction(_CONFIGURE))
+                run_apt(host, runner, Transaction(_CONFIGURE))
         if apt:
-            _run_apt(host, runner, Transaction([*_APT, *_UPGRADE]))
+            run_apt(host, runner, Transaction([*APT, *_UPGRADE]))
         else:
             run_checked(runner, Transaction([*_DNF, "upgrade"]))
     finally:  # a failed run has installed a part

@@ -29,12 +29,10 @@ def plan_irqbalance(host: Host, runner: Runner, partition: Partition) -> None:
     host.set_file(IRQBALANCE_DROP_IN, drop_in.encode(), reason="irqbalance keeps off isolated CPUs")
     plan_reload(host, runner, due=IRQBALANCE_DROP_IN in {change.resource for change in host.changes})
     running = _irqbalance_environment(host)
-    if running is not None and banned not in running:
-        before = next((line for line in running if line.startswith("IRQBALANCE_BANNED")), "no banned CPUs")
-        change = Change(
-            "service:irqbalance", f"running with {before}", f"running with {banned}", reason="restarted to read its list"
-        )
-        host.follow_up(change, partial(systemctl, runner, "try-restart", "irqbalance.service"))
+    before = next((line for line in running or () if line.startswith("IRQBALANCE_BANNED")), "no banned CPUs")
+    _plan_restart(
+        host, runner, before, banned, due=running is not None and banned not in running, reason="restarted to read its list"
+    )
 
 
 def undo_irqbalance(host: Host, runner: Runner) -> None:
@@ -43,9 +41,18 @@ def undo_irqbalance(host: Host, runner: Runner) -> None:
     ours = host.value(_IRQBALANCE_ENVIRONMENT)
     host.restore_files(only=(_IRQBALANCE_ENVIRONMENT, IRQBALANCE_DROP_IN))
     plan_reload(host, runner, due=touched)
-    if touched and ours in (_irqbalance_environment(host) or []):
-        change = Change("service:irqbalance", f"running with {ours}", "running without it", reason="restored")
-        host.follow_up(change, partial(systemctl, runner, "try-restart", "irqbalance.service"))
+    due = touched and ours in (_irqbalance_environment(host) or [])
+    _plan_restart(host, runner, ours or "our list", "no list of ours", due=due, reason="restored")
+
+
+def _plan_restart(host: Host, runner: Runner, before: str, after: str, *, due: bool, reason: str) -> None:
+    """Plan to restart an irqbalance that runs with another list; a run that is cut off before leaves that to the next."""
+    host.afterwards(
+        "service:irqbalance",
+        partial(systemctl, runner, "try-restart", "irqbalance.service"),
+        due=due,
+        change=Change("service:irqbalance", f"running with {before}", f"running with {after}", reason=reason),
+    )
 
 
 def _irqbalance_environment(host: Host) -> list[str] | None:

@@ -73,16 +73,19 @@ def plan_watcher(host: Host, runner: Runner, partition: Partition, *, waits: boo
     host.set_link(WATCHER_LINK, WATCHER_UNIT, reason="the watcher starts at boot")
     if host.captured or not host.exists(_SYSTEMD):
         return
-    cpus = watcher_cpus(host)
-    if waits or (same and cpus is not None and cpus <= partition.housekeeping):
+    if waits:
         if not same:
             host.perform(partial(reload_systemd, host, runner))
         return
+    cpus = watcher_cpus(host)
     before = "stopped" if cpus is None else f"running on CPUs {format_cpulist(cpus)}" if same else "running with another unit"
-    change = Change(
-        WATCHER, before, f"running on CPUs {format_cpulist(partition.housekeeping)}", reason="kernel events are heard"
+    after = f"running on CPUs {format_cpulist(partition.housekeeping)}"
+    host.afterwards(
+        WATCHER,
+        partial(_start, host, runner),
+        due=not same or cpus is None or not cpus <= partition.housekeeping,
+        change=Change(WATCHER, before, after, reason="kernel events are heard"),
     )
-    host.follow_up(change, partial(_start, host, runner))
 
 
 def _start(host: Host, runner: Runner) -> None:
@@ -103,5 +106,7 @@ def undo_watcher(host: Host, runner: Runner, restore: Callable[[], None] | None 
     else:
         host.restore_links()
         host.restore_files(only=[WATCHER_UNIT])
+    if f"after:{WATCHER}" in host.entries("after"):  # of a run that was cut off
+        host.restore(None, f"after:{WATCHER}", lambda: None)
     if ours:
         host.perform(partial(reload_systemd, host, runner))

@@ -2,7 +2,7 @@
 """Isolation without a reboot: reads the cgroup tree and makes the isolated partitions. Edge.
 
 The modules, libvirt's hook and the boot service use it. So it keeps no state of its own: the wanted state follows from
-the document and from the running threads.
+the partition file and from the running threads.
 """
 
 from __future__ import annotations

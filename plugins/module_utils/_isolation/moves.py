@@ -2,7 +2,7 @@
 """Isolated CPUs change owners when guests or the switch start, move or end. Edge.
 
 Modules, libvirt's hook and the switch's unit call it, so a lock of their own orders them. Nothing is journalled here: the
-wanted state follows from the document and from the running threads.
+wanted state follows from the partition file and from the running threads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def exclusively(host: Host, caller: str) -> Iterator[None]:
 
 
 def settle(host: Host, partition: Partition) -> None:
-    """Make the partitions that follow from the document and the running threads."""
+    """Make the partitions that follow from the partition file and the running threads."""
     plan_partitions(host, partition, read_online(host), journal=False)
     host.commit()
     chase_threads(host, partition)

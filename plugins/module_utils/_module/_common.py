@@ -125,7 +125,7 @@ def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Ma
         _warn(module, edges.planner)
         module.fail_json(**{**always, **failure(edges.planner, owner, error)})
     except UNEXPECTED as error:
-        if not edges.planner.committed:
+        if not edges.planner.committed and not isinstance(error, OSError):  # of a file that somebody named, or a node's own
             raise
         unexpected = HostError(f"unexpected {type(error).__name__}: {error}")
         module.fail_json(exception=traceback.format_exc(), **{**always, **failure(edges.planner, owner, unexpected)})

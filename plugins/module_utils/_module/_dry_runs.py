@@ -157,7 +157,7 @@ def link_findings(edges: SwitchEdges, running: Collection[str]) -> list[Finding]
 def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | None) -> Found:
     """Compare definitions, states and threads of guests with the inventory."""
     given = {
-        "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": pages,
+        "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": pages, "site": "",
         "restart": False, "shutdown_timeout_s": 120, "force_off": False, "stop_running": False, "switch_timeout_s": 0,
     }  # fmt: skip
     trial, result = _run(edges, "rt_domain", rt_domain.run, given)
@@ -305,7 +305,7 @@ def watcher_findings(host: Host, runner: Runner, partition: Partition) -> list[F
 
 
 def unconfigured(partition: Partition, present: Iterable[str], specs: Specs) -> list[Finding]:
-    """Name the roles that have not run on a node with a document; ``present`` are the features with options on the node."""
+    """Name the roles that have not run on a node with a partition file; ``present`` are the features with options on the node."""
     if not partition.isolated:
         return []
     roles = {"cpu_partition": "cpu_partition", "cpu_power": "power", "irq_affinity": "irq_affinity"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -19,7 +19,8 @@ from .._firmware.connection import Access
 from .._firmware.plan import STATES
 from .._firmware.redfish import Redfish
 from .._firmware.registry import Value, names, same
-from .._firmware.staging import Node, changes_of, read, reboots_for, stage, text_of, validate
+from .._firmware.spelling import translated
+from .._firmware.staging import Node, changes_of, outcome_of, read, reboots_for, stage, text_of, validate
 from .._host.change import Planner
 from .._tables import bounded, text_table
 from ._common import Body, Outcome, finish
@@ -44,6 +45,13 @@ ARGUMENTS: dict[str, Any] = {
     "numa": {"type": "str", "choices": ["keep", "1", "2", "4"], "default": "keep"},
     "turbo": {"type": "str", "choices": ["keep", "off"], "default": "keep"},
     "overrides": {"type": "dict", "default": {}},
+    "restore": {"type": "dict"},
+}
+#: What bios_baseline has beside them.
+STAGE_ARGUMENTS: dict[str, Any] = {
+    "overwrite_pending": {"type": "bool", "default": False},
+    "without_registry": {"type": "bool", "default": False},
+    "without_locked": {"type": "bool", "default": False},
 }
 INFO_ARGUMENTS: dict[str, Any] = {**ARGUMENTS, "expect": {"type": "dict", "default": {}}, "settle": {"type": "int", "default": 0}}
 
@@ -118,8 +126,8 @@ def run_bios(module: AnsibleModule, body: Body) -> None:
 def describe(node: Node) -> dict[str, Any]:
     """Return a machine's firmware, baseline and plan as plain data."""
     report = _without(secrets_of(node.parameters), _describe(node))
-    kept = ("system", "baseline", "compliant", "reboots", "absent", "foreign_pending", "rollback")
-    fine = ("ok", "kept", "unsupported")
+    kept = ("system", "baseline", "state", "outcome", "compliant", "reboots", "absent", "foreign_pending", "rollback")
+    fine = ("ok", "kept")
     different = [one for one in report["attributes"] if one["state"] not in fine]
     return {**report, "summary": {**{key: report[key] for key in kept}, "differences": different}}
 
@@ -133,7 +141,7 @@ def _without(secrets: set[str], value: Any) -> Any:
 
 def _describe(node: Node) -> dict[str, Any]:
     firmware, plan = node.firmware, node.plan
-    expected = node.parameters.get("expect") or {}
+    expected = translated(firmware.registry, node.parameters.get("expect") or {})
     writes = {name: value for stage in plan.stages for name, value in stage.items()}
     guarded = {item.request.name for item in plan.items if item.request.topic == "virtualization"}
     return {
@@ -149,14 +157,20 @@ def _describe(node: Node) -> dict[str, Any]:
         "registry": firmware.registry.identity if firmware.registry else "",
         "attributes": [item.to_dict() for item in plan.items],
         "stages": [dict(stage) for stage in plan.stages],
+        "planned": [asdict(change) for change in reboots_for(plan)],
         "reboots": plan.reboots,
         "reboot_required": bool(plan.stages),
-        "compliant": not plan.of_state("differs", "comes", "staged", "conflict", "blocked"),
+        "state": plan.state,
+        "outcome": outcome_of(node),
+        "compliant": plan.state == "compliant",
+        "lockdown": plan.lockdown,
+        "unnamed": list(node.foreign),
         "conflicts": [item.request.name for item in plan.of_state("conflict")],
         "blocked": [item.request.name for item in plan.of_state("blocked")],
         "absent": list(plan.absent),
         "foreign_pending": _shown(plan.foreign),
         "rollback": {name: firmware.current[name] for name in writes if name not in guarded},
+        "former": {name: firmware.current[name] for name in plan.writes if name not in guarded},
         "not_taken": [name for name, value in expected.items() if not same(firmware.current.get(name), value)],
         "bmc_messages": list(firmware.messages),
         "notes": _notes(node),
@@ -176,13 +190,24 @@ def _notes(node: Node) -> list[str]:
     notes = list(node.firmware.notes)
     if plan.foreign:
         notes.append(f"settings that this run did not request wait for the next reboot: {names(sorted(plan.foreign))}")
-    notes += [f"{item.request.name} cannot be set: {item.note}" for item in plan.of_state("blocked")]
+    if plan.lockdown:
+        notes.append(f"{plan.lockdown}, so its BMC refuses all settings")
+    else:
+        notes += [f"{item.request.name} cannot be set: {item.note}" for item in plan.of_state("blocked")]
+    notes += [f"{item.request.name} is not as wanted: {item.note}" for item in plan.of_state("unsupported")]
+    notes += [f"{name} is wanted, but this machine does not have it" for name in plan.missing if plan.items]
+    notes += [
+        f"{name} is recorded, but neither the baseline nor bios_overrides names it, so it is left alone" for name in node.foreign
+    ]
+    if plan.missing and not plan.items and node.parameters["restore"] is None:
+        notes.append("this machine has no attribute of the baseline, so its firmware was not compared")
     return notes
 
 
 def table(node: Node) -> list[str]:
     """Return the report of a machine as text."""
     firmware, plan = node.firmware, node.plan
+    notes = [f"lockdown: {plan.lockdown}"] if plan.lockdown else []
     head = (
         f"{firmware.manufacturer or 'unknown manufacturer'} {firmware.model}, BIOS {firmware.version or 'unknown'}; "
         f"baseline {node.baseline.name}, profile {node.parameters['profile']}"
@@ -194,7 +219,7 @@ def table(node: Node) -> list[str]:
         why = "; ".join(part for part in (item.note, item.request.reason) if part)
         rows.append([item.request.name, f"{text_of(item.current)}{waits}", text_of(item.wanted), STATES[item.state], when, why])
     lines = [
-        *bounded([head]),
+        *bounded([head, *notes]),
         *(
             text_table(["attribute", "is", "should be", "", "when", "why"], rows)
             if rows
@@ -210,5 +235,5 @@ def table(node: Node) -> list[str]:
             "disruption class reboot"
         )
     else:
-        lines.append("nothing to do")
-    return lines
+        lines.append("nothing to do" if plan.state == "compliant" else "nothing can be set")
+    return [*lines, *bounded([f"state: {outcome_of(node)}"])]

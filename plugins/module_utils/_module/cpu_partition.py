@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cpu_partition: the partition of a node, its document, its run-time settings and its boot service."""
+"""cpu_partition: the partition of a node, its partition file, its run-time settings and its boot service."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from .._boot.planned_arguments import ArgumentPolicy, isolation_arguments
+from .._cpus.counts import parse_counts
 from .._cpus.cpulist import format_cpulist
-from .._cpus.document import to_document
+from .._cpus.document import describe_cpus, to_document
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.planning import Intent, plan_partition
 from .._cpus.topology import Topology
@@ -51,14 +52,10 @@ def intent_from(parameters: dict[str, Any]) -> Intent:
     realtime = parameters["realtime"]
     if isinstance(realtime, bool) or not isinstance(realtime, (int, str)):
         raise PartitionError(f"cpu_partition_realtime: {realtime!r} is neither 'rest' nor a number of cores per NUMA node")
-    for name in ("housekeeping_cores_per_node", "dataplane_cores_per_node", "shared_cores_per_node"):
-        if parameters[name] < 0:
-            raise PartitionError(f"cpu_partition_{name}: {parameters[name]} is negative; give a number of cores from 0 on")
+    counts = ("housekeeping_cores_per_node", "dataplane_cores_per_node", "shared_cores_per_node")
     return Intent(
-        housekeeping_cores_per_node=parameters["housekeeping_cores_per_node"],
-        dataplane_cores_per_node=parameters["dataplane_cores_per_node"],
+        **{name: parse_counts(f"cpu_partition_{name}", parameters[name]) for name in counts},
         dataplane_devices=tuple(parameters["dataplane_devices"]),
-        shared_cores_per_node=parameters["shared_cores_per_node"],
         realtime=str(realtime),
         smt=parameters["smt"],
         isolation=parameters["isolation"],
@@ -74,7 +71,7 @@ def _advice(name: str, value: Any) -> str:
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
-    """Plan the partition: its document, its boot service and its run-time values."""
+    """Plan the partition: its partition file, its boot service and its run-time values."""
     host, runner = edges.host, edges.runner
     if parameters["state"] == "recovered":
         plan_recovery(host)
@@ -100,8 +97,9 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         plan_slices(host, partition)
     else:
         host.restore_files(only=DROP_INS.values())
+    documented = _is_documented(host, partition)
     document = json.dumps(to_document(partition), indent=1, sort_keys=True) + "\n"
-    host.set_file(DOCUMENT, document.encode(), reason="the partition document")
+    host.set_file(DOCUMENT, document.encode(), reason="the partition file")
     plan_service(host)
     check_priority_limit(parameters["priority_limit"])
     seconds = check_seconds(parameters["hardware_watchdog_s"])
@@ -113,12 +111,23 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     plan_reload(host, runner, due=any(change.resource in units for change in host.changes))
     results = {
         **describe(host, topology, partition),
+        "topology": describe_cpus(topology),
         "policies": policies,
         "hardware_watchdog": hardware_watchdog,
         "deferred": waits,
+        "documented": documented,
         "not_at_runtime": _not_at_runtime(host, partition),
     }
     return Outcome(results, after=partial(_settle, edges, topology, partition, options))
+
+
+def _is_documented(host: Host, partition: Partition) -> bool:
+    """Whether the node's document has had this partition before, so that other modules can work from it without this one."""
+    try:
+        found = read_partition(host)
+    except PartitionError:
+        return False  # it is written again
+    return found is not None and found.is_same(partition)
 
 
 def _policies_before(host: Host) -> dict[str, str]:
@@ -176,12 +185,14 @@ def _undo(host: Host, runner: Runner) -> Outcome:
     return Outcome(
         {
             "partition": to_document(partition) if partition else {},
+            "topology": {},
             "table": [],
             "kernel": {"release": kernel.release, "realtime": kernel.realtime},
             "realtime_guests": realtime_guests(host),
             "policies": [],
             "hardware_watchdog": "",
             "deferred": False,
+            "documented": partition is not None,
             "not_at_runtime": [],
         }
     )

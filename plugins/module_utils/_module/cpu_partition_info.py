@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cpu_partition_info: a node's CPUs, and how the node differs from its document."""
+"""cpu_partition_info: a node's CPUs, and how the node differs from its partition file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .._audit.drift import partition_drift
-from .._audit.findings import finding_rows, in_order
+from .._audit.findings import finding_lines, in_order
 from .._cpus.cpulist import format_cpulist
 from .._cpus.document import to_document
 from .._cpus.partition import Partition
@@ -19,7 +19,7 @@ from .._host.sysfs import read_topology
 from .._host.threads import realtime_guests
 from .._interrupts.interrupts import stuck_interrupts
 from .._latency.smi import read_smi_count
-from .._tables import plan_table, text_table
+from .._tables import plan_table
 from ._common import Edges, Outcome
 
 
@@ -30,11 +30,10 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     topology = read_topology(host)
     partition = read_partition(host)
     drift = in_order(partition_drift(host, topology, partition))
-    rows = finding_rows(drift)
     results = {
         **describe_node(host, topology, partition),
         "drift": [finding.to_dict() for finding in drift],
-        "drift_table": text_table(rows[0], rows[1:]) if rows else ["the machine agrees with its document"],
+        "drift_table": finding_lines(drift) or ["the machine agrees with its partition file"],
     }
     return Outcome(results)
 

@@ -87,7 +87,7 @@ def _host_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
     if tokens is None:
         tokens = page_arguments((read_options(host, PAGES) or {"pages": {}})["pages"])
     reason = "pages of 1 GiB for guests and switch; later so much memory in one piece is rarely free"
-    return [Argument(token, reason, "no other program can use the memory") for token in parse_arguments(tokens)]
+    return [Argument(token, reason, "no other program can use the memory") for token in parse_arguments(tokens, "host_arguments")]
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:

@@ -13,7 +13,9 @@ from .._boot.planned_arguments import page_arguments
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
-from .._guests.guest import Guest, parse_guests
+from .._guests.found import with_sizes
+from .._guests.guest import Guest
+from .._guests.guest_list import parse_guests
 from .._guests.kvm import (
     check_device,
     check_processor,
@@ -27,6 +29,7 @@ from .._guests.kvm import (
 )
 from .._guests.network import parse_networks
 from .._guests.pinning import Existing, Placement, place
+from .._guests.programs import QEMU_IMG, SWTPM, XORRISO
 from .._guests.threads import guest_pid
 from .._host.current import require_current_partition
 from .._host.host import Host
@@ -75,13 +78,13 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     if parameters["state"] == "absent":
         return _undo(edges)
     networks = parse_networks(parameters["networks"])
-    node = host.value("/proc/sys/kernel/hostname") or platform.node()
-    guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=99)
+    guests = parse_guests(parameters["guests"], networks, priority_limit=99)
     if parameters["halt_poll_ns"] < -1:
         raise HostError(f"kvm_host_halt_poll_ns: {parameters['halt_poll_ns']} is not a number of nanoseconds; -1 leaves it alone")
     partition, topology = require_current_partition(host, parameters["partition"])
     _check_node(host, partition, guests)
     existing = edges.libvirt.existing(host)
+    guests = with_sizes(guests, existing)
     placements = place(partition, topology, guests, existing, memory_mib=guest_memory_mib(host))
     memory = read_memory(host)
     needs = plan_pages(
@@ -97,7 +100,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     plan = _Plan(needs, {key: _pool(host, need) for key, need in needs.items()}, placements)
     _check_pages(host, partition, plan)
 
-    if host.exists(ARCHIVE):  # perhaps of an older release, which does not make pages
+    if parameters.get("tool", True) and host.exists(ARCHIVE):  # perhaps of an older release, which does not make pages
         host.set_file(ARCHIVE, build_archive(), reason="boot service")
     host.set_file(HOOK, hook_text(ARCHIVE).encode(), mode=0o755, reason="libvirt asks it before a guest starts and after it ends")
     plan_libvirt_restart(host, runner, HOOK)
@@ -213,18 +216,35 @@ def _result(edges: GuestEdges, plan: _Plan, guests: Sequence[Guest] = ()) -> dic
         "policies": [],
         "deferred": False,
         "installed": _complete(edges, guests),
+        "extras": _extras(guests),
     }
 
 
+#: What only some guests need beside libvirt and QEMU, and the files that show it.
+_EXTRAS = {"firmware": "/usr/share/qemu/firmware/*.json", "seed": XORRISO, "tpm": SWTPM}
+
+
+def _extras(guests: Sequence[Guest]) -> list[str]:
+    """Return what these guests need beside libvirt and QEMU."""
+    present = [guest for guest in guests if guest.state != "absent"]
+    needed = {
+        "firmware": any(guest.firmware == "uefi" or guest.secure_boot for guest in present),
+        "seed": any(guest.cloud_init is not None for guest in present),
+        "tpm": any(guest.tpm for guest in present),
+    }
+    return [name for name, is_needed in needed.items() if is_needed]
+
+
 def _complete(edges: GuestEdges, guests: Sequence[Guest]) -> bool:
-    """Whether libvirt answers, and QEMU and the guests' firmware are installed."""
+    """Whether libvirt answers, and QEMU and what the guests need beside it are installed."""
     host = edges.host
     programs = (f"/usr/bin/qemu-system-{platform.machine()}", "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm")
-    uefi = any(guest.firmware == "uefi" for guest in guests)
+    made = any(disk.recipe for guest in guests for disk in guest.disks)
     return (
         edges.libvirt.installed(host)
         and any(host.exists(program) for program in programs)
-        and (not uefi or bool(host.glob("/usr/share/qemu/firmware/*.json")))
+        and (not made or host.exists(QEMU_IMG))
+        and all(host.glob(_EXTRAS[name]) for name in _extras(guests))
     )
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,11 +11,13 @@ from typing import Any
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
-from .._guests.guest import Guest, parse_guests
+from .._guests.guest import Guest
+from .._guests.guest_list import parse_guests
 from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, PinningError, place
 from .._host.change import Change
 from .._host.current import require_current_partition
+from .._host.daemons import record_daemons
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
 from .._host.runner import plan_reload
@@ -106,8 +107,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     if parameters["state"] == "absent":
         return _undo(node)
     networks = parse_networks(parameters["networks"])
-    name = host.value("/proc/sys/kernel/hostname") or platform.node()
-    guests = parse_guests(parameters["guests"], networks, node=name, priority_limit=99)
+    guests = parse_guests(parameters["guests"], networks, priority_limit=99)
     if any(_is_there(network) for network in networks.values()):
         partition, _topology = require_current_partition(host, parameters["partition"])
         return _configure(node, partition, networks, guests)
@@ -308,6 +308,8 @@ def _transact(node: _Node, operations: Sequence[Mapping[str, Any]], waits: bool)
 
 def _plan_start(node: _Node, switch: Switch, reasons: Sequence[str]) -> None:
     host = node.host
+    if node.daemon is None:
+        record_daemons(host, node.runner, "ovs_dpdk")  # where its packages were installed before, nothing else has
     begin = partial(start, host, node.runner, after=partial(_note_start, node, switch))
     # a package that has yet to be installed starts the daemon, which is then restarted
     if node.daemon is None and (is_installed(host) or not is_debian(host)):

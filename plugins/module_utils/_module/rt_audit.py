@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rt_audit: compares the machine with its document and the guests' specs, and looks for every known conflict.
+"""rt_audit: compares the machine with its partition file and the guests' specs, and looks for every known conflict.
 
 Each fault must have one finding. So once a rule has reported a thread or a file, rules that would follow from it stay
 quiet; ``unchecked`` lists what could not be compared for that reason.
@@ -22,7 +22,7 @@ from .._audit.drift import (
     tuned_finding,
     with_gate,
 )
-from .._audit.findings import Finding, check_document, damage_finding, finding_rows, in_order
+from .._audit.findings import PLACES, Finding, check_document, damage_finding, finding_lines, in_order
 from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
 from .._audit.kernel import (
     check_arguments,
@@ -60,7 +60,6 @@ from .._host.paths import DOCUMENT, config_path
 from .._host.sysfs import read_topology
 from .._runtime.features import FEATURES
 from .._runtime.options import read_options
-from .._tables import text_table
 from ._common import Outcome
 from ._dry_runs import (
     Found,
@@ -99,12 +98,13 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     audit.look()
     found = in_order(audit.findings)
     findings = [finding for finding in found if finding.severity != "info"]
-    rows = finding_rows(findings)
+    remarks = [finding for finding in found if finding.severity == "info"]
     results = {
         **describe_node(edges.host, audit.topology, audit.document),
         "findings": [finding.to_dict() for finding in findings],
-        "findings_table": text_table(rows[0], rows[1:]) if rows else ["no finding: the machine is as it should be"],
-        "remarks": [finding.to_dict() for finding in found if finding.severity == "info"],
+        "findings_table": finding_lines(findings) or ["no finding: the machine is as it should be"],
+        "remarks": [finding.to_dict() for finding in remarks],
+        "remarks_table": finding_lines(remarks, PLACES),
         "unchecked": audit.parts.missing,
     }
     return Outcome(results)

@@ -3,22 +3,33 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
+from .._cpus.pages import PAGE_MIB
+from .._guests.backing import check_backing
+from .._guests.bases import Bases
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_node, check_pages
+from .._guests.disk_checks import check_disks, check_files
+from .._guests.disk_paths import with_paths
 from .._guests.domain_xml import describe, is_ours
-from .._guests.guest import Guest, parse_guests
+from .._guests.found import as_found, with_sizes
+from .._guests.guest import IMAGE_FOLDER, Guest, GuestError
+from .._guests.guest_list import parse_guests
+from .._guests.guest_reader import path_fault
+from .._guests.known_disks import with_known_disks
 from .._guests.kvm import check_slices
-from .._guests.libvirt import Connection, Domain, NoConnection
+from .._guests.libvirt import Connection, Domain, NoConnection, PoolError
+from .._guests.made_images import MadeImages
 from .._guests.network import parse_networks
 from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
+from .._guests.qemu_img import QemuImg
+from .._guests.seeds import Seeds
 from .._guests.threads import guest_pid, polling_cpus
 from .._guests.workers import settle_workers
 from .._host.current import require_current_partition
@@ -26,6 +37,9 @@ from .._host.host import Host
 from .._memory.pools import guest_memory_mib
 from .._runtime.gate import explain, overridden, why_closed
 from .._runtime.priorities import check_priority_limit
+from .._switch.daemon import find_daemon
+from .._switch.gone import ports_of_gone
+from .._switch.ovsdb import Once
 from .._switch.ready import require_switch, switch_sockets
 from ._common import Outcome, check_seconds
 from ._switch_edges import SwitchEdges
@@ -37,37 +51,61 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     check_seconds(parameters, shutdown_timeout_s=1, switch_timeout_s=0)
     if parameters["state"] == "absent":
         return _remove_all(edges, parameters)
-    node = host.value("/proc/sys/kernel/hostname") or platform.node()
     check_priority_limit(parameters["priority_limit"])
     networks = parse_networks(parameters["networks"])
-    guests = parse_guests(parameters["guests"], networks, node=node, priority_limit=parameters["priority_limit"])
+    guests = parse_guests(
+        parameters["guests"],
+        networks,
+        site=parameters["site"],
+        priority_limit=parameters["priority_limit"],
+        image_folder=_image_folder(parameters),
+    )
     partition, topology = require_current_partition(host, parameters["partition"])
     connection = edges.libvirt.connect(host) or NoConnection()
     domains = connection.domains()
-    check_domains(guests, domains)
+    existing = [describe(domain.tree, running=domain.running) for domain in domains.values()]
+    trees = {name: domain.tree for name, domain in domains.items()}
+    guests = [as_found(guest, trees.get(guest.name)) for guest in with_sizes(guests, existing)]
+    guests = with_paths(guests, trees, partial(_pool_folder, connection))
+    guests = [with_known_disks(guest, trees.get(guest.name)) for guest in guests]
+    check_domains(guests, domains, parameters["site"])
     listed = [guest.name for guest in guests if guest.state != "absent"]
-    check_slices(host, partition, [domains[name].tree for name in listed if name in domains])
+    gone = {guest.name for guest in guests} - set(listed)
+    check_slices(host, partition, [trees[name] for name in listed if name in trees])
     placements = place(
         partition,
         topology,
         guests,
-        [describe(domain.tree, running=domain.running) for domain in domains.values()],
+        existing,
         memory_mib=guest_memory_mib(host),
         polling=polling_cpus(host),
     )
-    plans = [plan_guest(host, guest, placements[guest.name], domains, node) for guest in guests if guest.state != "absent"]
+    plans = [
+        plan_guest(host, guest, placements[guest.name], domains, parameters["site"])
+        for guest in guests
+        if guest.state != "absent"
+    ]
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
+    check_disks(host, plans)
+    known = {guest.name for guest in guests}
+    check_files(host, plans, {name: domain for name, domain in domains.items() if name not in known})
+    check_backing(host, plans, {name: domains[name] for name in domains if name not in gone})
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
     _check_gate(host, [*starting, *restarting])
     check_pages(host, [*starting, *restarting], parameters["hugepages"], restarting)
 
+    images = _plan_images(
+        edges, connection, domains, plans, _image_folder(parameters)
+    )  # first: they fail before a guest is stopped
     removed = [guest for guest in guests if guest.state == "absent" and guest.name in domains]
     stopped = [plan.guest.name for plan in plans if plan.guest.state == "stopped" and plan.running]
     changes = _changes(edges, connection, domains, parameters)
     changes.stop([*(guest.name for guest in removed if domains[guest.name].running), *stopped])  # frees their CPUs
     for guest in removed:
         changes.remove(guest, plans)
+    if parameters.get("remove_ports"):
+        _remove_ports(edges, {guest.name for guest in guests if guest.state == "absent"})
     for plan in plans:
         changes.define(plan)
     live = [plan for plan in plans if plan.guest.name not in changes.stopping and plan not in restarting]
@@ -76,13 +114,40 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         changes.restart(plan)
     for plan in starting:
         changes.start(plan)
-    known = {guest.name for guest in guests}
     results = {
         "domains": [_result(plan) for plan in plans],
         "restart_required": _pending_restarts(plans, restarting),
         "unlisted": sorted(name for name, domain in domains.items() if name not in known and is_ours(domain.tree)),
     }
-    return Outcome(results, after=partial(_look, host, connection, plans, removed) if host.changes else None)
+    return Outcome(results, after=partial(_look, host, connection, plans, removed, images) if host.changes else None)
+
+
+def _image_folder(parameters: Mapping[str, Any]) -> str:
+    folder = str(parameters.get("image_folder") or IMAGE_FOLDER)
+    if wrong := path_fault(folder, "a folder"):
+        raise GuestError(f"rt_guest_image_folder: {wrong}")
+    return folder
+
+
+def _pool_folder(connection: Connection, guest: Guest, pool: str) -> str:
+    try:
+        return connection.pool_folder(pool)
+    except PoolError as error:
+        raise GuestError(f"realtime_guests: {guest.name}: {error}") from None
+
+
+def _plan_images(
+    edges: SwitchEdges, connection: Connection, domains: Mapping[str, Domain], plans: Sequence[GuestPlan], image_folder: str
+) -> MadeImages:
+    """Plan images and seeds that are made, and disks that grow."""
+    host = edges.host
+    tool = QemuImg(host, edges.runner)
+    made = MadeImages(host, tool, grow=connection.grow_disk, image_folder=image_folder)
+    made.plan(plans, Bases(host, tool, domains, [plan.guest for plan in plans]))
+    seeds = Seeds(host, edges.runner, image_folder=image_folder)
+    for plan in plans:
+        seeds.plan(plan)
+    return made
 
 
 def _check_gate(host: Host, starting: Sequence[GuestPlan]) -> None:
@@ -112,7 +177,33 @@ def _changes(edges: SwitchEdges, connection: Connection, domains: Mapping[str, D
     return Changes(host, connection, domains, timeout_s=timeout_s, force_off=parameters["force_off"], ready=ready)
 
 
-def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest]) -> dict[str, Any]:
+def _remove_ports(edges: SwitchEdges, names: Collection[str]) -> None:
+    """Plan to remove the switch's ports of guests that are removed; without their guest they would be polled for nothing."""
+    if not names:
+        return
+    host = edges.host
+    ovsdb = edges.ovsdb(host, edges.runner)
+    removals, operations = ports_of_gone(ovsdb.read(), names)
+    if removals and not ovsdb.running():
+        ports = ", ".join(change.resource.rpartition("/")[2] for change in removals)
+        host.notes.append(
+            f"ports {ports} stay on the switch, since ovsdb-server does not run; run the ovs_dpdk role when it does"
+        )
+        return
+
+    def transact() -> None:
+        number = ovsdb.transact(operations)
+        if find_daemon(host):
+            ovsdb.settle(number)
+
+    act = Once(transact)
+    for change in removals:
+        host.follow_up(change, act)
+
+
+def _look(
+    host: Host, connection: Connection, plans: Sequence[GuestPlan], removed: Sequence[Guest], images: MadeImages
+) -> dict[str, Any]:
     """Compare libvirt and the kernel with the plan after the changes; a difference is an error that names the guest."""
     for plan in plans:
         pid = guest_pid(host, plan.guest.name) if plan.guest.realtime and plan.guest.state == "running" else None
@@ -121,6 +212,7 @@ def _look(host: Host, connection: Connection, plans: Sequence[GuestPlan], remove
     domains = connection.domains()
     wrong = {plan.guest.name: unfinished(host, plan, domains.get(plan.guest.name)) for plan in plans}
     wrong.update({guest.name: "libvirt still knows it" for guest in removed if guest.name in domains})
+    wrong.update(images.unfinished())
     differing = [f"{name}: {what}" for name, what in wrong.items() if what]
     if differing:
         raise HostError(
@@ -142,16 +234,21 @@ def _pending_restarts(plans: Sequence[GuestPlan], restarting: Sequence[GuestPlan
 
 
 def _result(plan: GuestPlan) -> dict[str, Any]:
-    placement = plan.placement
+    placement, page = plan.placement, PAGE_MIB.get(plan.guest.hugepages, 1)
     return {
         "name": plan.guest.name,
         "state": plan.guest.state,
         "realtime": plan.guest.realtime,
+        "vcpu_count": plan.guest.vcpus,
+        "realtime_vcpus": format_cpulist(plan.guest.realtime_vcpus),
         "vcpus": {str(vcpu): format_cpulist(cpus) for vcpu, cpus in sorted(placement.vcpus.items())},
         "floating": format_cpulist(placement.floating),
         "emulator": format_cpulist(placement.emulator),
         "nodes": list(placement.nodes),
         "memory_mib": plan.guest.memory_mib,
+        "disks": {disk.target: disk.path for disk in plan.guest.disks},
+        "hugepages": plan.guest.hugepages,
+        "memory_by_node": {str(node): mib for node, mib in placement.memory_by_node(plan.guest.memory_mib, page).items()},
         "macs": {attachment.network.name: attachment.mac for attachment in plan.guest.networks},
     }
 

@@ -16,10 +16,11 @@ from .._cpus.document import to_document
 from .._cpus.partition import Partition
 from .._guests.domain_xml import describe, parse, read_schedulers
 from .._guests.libvirt import CALL_S
-from .._host.change import Change, Planner
+from .._host.change import Change, Planner, check_limit
 from .._host.current import check_current
 from .._host.deadline import within
 from .._host.document import read_partition, require_partition
+from .._host.packages import package_manager
 from .._host.sysfs import read_topology
 from .._latency.job import (
     MARGIN_S,
@@ -269,16 +270,33 @@ def _occupied(place: Place, partition: Partition | None, cpus: Iterable[int]) ->
     return {cpu: name for cpu, name in occupants(place.host, partition.isolated).items() if cpu in wanted}
 
 
+class MissingError(LatencyError):
+    """Programs are missing; ``results`` names them, with what would run."""
+
+    def __init__(self, message: str, results: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.results = results
+
+
 def _check_programs(place: Place, job: Job) -> tuple[str, bool]:
     """Refuse if a program or a tracer is missing; return the tool's version and whether it writes JSON."""
     where = f"guest {place.machine.name}" if place.inside else place.machine.name
     found = locate(place.machine, job.programs())
-    for program in job.programs():
-        if program not in found:
-            remedy = " or set load: none" if program == "stress-ng" else ""
-            raise LatencyError(
-                f"{where}: {program} is not installed; install the package {PACKAGES[program]}{',' + remedy if remedy else ''}"
-            )
+    missing = [program for program in job.programs() if program not in found]
+    if missing:
+        check_limit(
+            [_disturbance(place, job)], place.parameters.get("max_disruption")
+        )  # nothing is installed for a run that is refused
+        remedy = ", or set load: none" if "stress-ng" in missing else ""
+        packages = ", ".join(dict.fromkeys(PACKAGES[program] for program in missing))
+        facts: dict[str, Any] = {
+            "lacks": missing,
+            "command": job.command(),
+            "load_command": job.load_command(),
+            "seconds": job.seconds,
+        }
+        facts["package_manager"] = "" if place.inside else package_manager(place.host)
+        raise MissingError(f"{where}: {', '.join(missing)} is not installed; install the package {packages}{remedy}", facts)
     tracers = [place.files[path] for path in place.files if path.endswith("/available_tracers")]
     wanted = TRACERS.get(job.tool)
     if wanted and tracers and wanted not in tracers[0].split():

@@ -7,16 +7,14 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
-from .._cpus.document import to_document
+from .._cpus.document import describe_cpus, to_document
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
-from .._cpus.topology import Topology
 from .._guests.domain_owner import owner_of
 from .._guests.domain_xml import whole
 from .._guests.libvirt import Domain
@@ -56,7 +54,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         "booted": clock.boot,
         "topology": parts.read("topology", lambda: describe_cpus(read_topology(host)), {}),
         "kernel": parts.read("kernel", lambda: _kernel(host), {}),
-        "partition": parts.read("partition document", lambda: _partition(host, parts), {}),
+        "partition": parts.read("partition file", lambda: _partition(host, parts), {}),
         "partition_since": _modified(host, DOCUMENT),
         "memory": parts.read("memory", lambda: _memory(host, parts), {}),
         "guests": parts.read("libvirt", lambda: _guests(edges, parts, clock), []),
@@ -106,30 +104,6 @@ def _modified(host: Host, path: str) -> str:
 # -- parts -----------------------------------------------------------------------------------------
 
 
-def describe_cpus(topology: Topology) -> dict[str, Any]:
-    """Return a topology as plain data, CPU by CPU."""
-    return {
-        "digest": topology.digest(),
-        "cpus": {
-            str(number): {
-                "package": cpu.package,
-                "die": cpu.die,
-                "cluster": cpu.cluster,
-                "node": cpu.node,
-                "siblings": format_cpulist(cpu.siblings),
-                "l3": cpu.l3,
-                "efficiency": cpu.efficiency,
-            }
-            for number, cpu in sorted(topology.cpus.items())
-        },
-        "nodes": {str(node): format_cpulist(cpus) for node, cpus in sorted(topology.nodes.items())},
-        "possible": format_cpulist(topology.possible),
-        "present": format_cpulist(topology.present),
-        "online": format_cpulist(topology.online),
-        "devices": [asdict(device) for device in topology.devices],
-    }
-
-
 def _kernel(host: Host) -> dict[str, Any]:
     kernel = read_kernel(host)
     return {
@@ -144,7 +118,7 @@ def _kernel(host: Host) -> dict[str, Any]:
 def _partition(host: Host, parts: Parts) -> dict[str, Any]:
     partition = read_partition(host)
     if partition is None:
-        parts.absent("partition document", f"{DOCUMENT} does not exist: the cpu_partition role has not run here")
+        parts.absent("partition file", f"{DOCUMENT} does not exist: the cpu_partition role has not run here")
         return {}
     return to_document(partition)
 

@@ -189,7 +189,7 @@ def _prepare(host: Host, guest: str, xml: str) -> str:
         if not pinned or not _runtime_document(host):
             return ""
     except PartitionError as error:
-        _log(f"{guest}: {error}")  # by such a document no CPU is moved; the gate has refused a real-time guest
+        _log(f"{guest}: {error}")  # by such a partition file no CPU is moved; the gate has refused a real-time guest
         return ""
     with exclusively(host, f"libvirt's hook for {guest}"):
         partition = _runtime_partition(host)

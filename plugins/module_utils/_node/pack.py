@@ -8,7 +8,9 @@ import io
 import posixpath
 import re
 import zipfile
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 
 PACKAGE = "realtime_kvm"
 _BASE = __package__.rpartition(".")[0]
@@ -24,9 +26,14 @@ def sources(*entries: str) -> dict[str, str]:
         if name not in found:
             found[name] = inspect.getsource(import_module(f"{_BASE}.{name}"))
             for dots, module, names in _IMPORT.findall(found[name]):
-                folder = name.split(".")[: -len(dots)]
-                missing += [".".join([*folder, file]) for file in ([module] if module else names.split(", "))]
+                whence = [*name.split(".")[: -len(dots)], *([module] if module else [])]
+                missing += [".".join([*whence, file]) for file in names.split(", ")] if _is_folder(whence) else [".".join(whence)]
     return found
+
+
+def _is_folder(name: Sequence[str]) -> bool:
+    spec = find_spec(".".join([_BASE, *name]))
+    return spec is not None and spec.submodule_search_locations is not None
 
 
 def pack(entry: str, *others: str, main: str = "") -> bytes:

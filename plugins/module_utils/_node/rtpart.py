@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .._audit.findings import change_finding, check_document, damage_finding, finding_rows, in_order
+from .._audit.findings import change_finding, check_document, damage_finding, finding_lines, in_order
 from .._cpus.answers import plain, printed
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "list", parents=[shared], help="every CPU: its set, who owns it, what runs there, timer interrupts"
     )
     listing.add_argument("--seconds", type=float, default=1.0, help="how long timer interrupts are counted (0: not)")
-    verbs.add_parser("status", parents=[shared], help="compare the node with its document; exit status 1 if it differs")
+    verbs.add_parser("status", parents=[shared], help="compare the node with its partition file; exit status 1 if it differs")
     run = verbs.add_parser("run", parents=[shared], help="run a command on a CPU of a set")
     run.add_argument("set", choices=SETS)
     run.add_argument("--cpu", type=int, help="this CPU of the set (default: the first that is free)")
@@ -101,13 +101,13 @@ def _list(host: Host, partition: Partition, options: argparse.Namespace) -> int:
     rows = []
     for cpu in sorted(read_online(host)):
         name = next((key for key in SETS if cpu in partition.sets[key]), "idle")
-        held = next((f"held ({held.state})" for held in holders.values() if cpu in held.cpus), "-")
+        held = next((_described("held", held.state) for held in holders.values() if cpu in held.cpus), "-")
         user = users.get(cpu)
         rows.append(
             {
                 "cpu": cpu,
                 "set": name,
-                "owner": f"{user.owner} ({user.state})" if user else held if cpu in partition.isolated else "-",
+                "owner": _described(user.owner, user.state) if user else held if cpu in partition.isolated else "-",
                 "tasks": tasks.get(cpu, []),
                 "timer_per_second": timer.get(cpu),
             }
@@ -124,6 +124,11 @@ def _list(host: Host, partition: Partition, options: argparse.Namespace) -> int:
     ]
     _say(options, {"cpus": rows}, text_table(["CPU", "set", "owner", "timer/s", "tasks bound to it"], table))
     return 0
+
+
+def _described(who: str, state: str) -> str:
+    """Return an owner with what cpuset.cpus.partition shows of its cgroup; a member of its parent's partition has none of its own."""
+    return who if state == "member" else f"{who} ({state})"
 
 
 def _timer_rates(host: Host, seconds: float) -> dict[int, float]:
@@ -161,8 +166,7 @@ def _status(host: Host, partition: Partition, options: argparse.Namespace) -> in
         trial = trial_of(host, feature)
         FEATURES[feature].plan(trial, partition, values)
         findings += [change_finding(change, FEATURES[feature].role) for change in trial.changes]
-    rows = finding_rows(in_order(findings))
-    lines = text_table(rows[0], rows[1:]) if rows else ["the machine agrees with its document"]
+    lines = finding_lines(in_order(findings)) or ["the machine agrees with its partition file"]
     _say(options, {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings]}, lines)
     return 1 if findings else 0
 

@@ -52,7 +52,7 @@ timer per second (counted for a second, or S seconds), and the programs that are
 Needs no root.
 .TP
 .B status
-Compares the node with its document and the options of the roles. Exit status 1 if something differs. Needs no root.
+Compares the node with its partition file and the options of the roles. Exit status 1 if something differs. Needs no root.
 .TP
 .B run
 Runs COMMAND on the CPUs of SET. In an isolated set (realtime, dataplane) it gets the first CPU that no guest, poll-mode

@@ -94,7 +94,7 @@ class Watcher:
         return moves, [*host.notes, *lost]
 
     def _current(self, host: Host) -> Partition:
-        """Return the partition; a document that is the same as at the last look is not compared with the machine again."""
+        """Return the partition; a partition file that is the same as at the last look is not compared with the machine again."""
         document = host.read(DOCUMENT)
         if self._partition is None or document != self._document:
             self._partition = None

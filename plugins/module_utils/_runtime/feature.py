@@ -40,7 +40,7 @@ def why_waiting(host: Host, partition: Partition) -> str:
     bare = partition.isolated - isolated
     return (
         f"the running kernel does not isolate CPUs {format_cpulist(bare)} (isolated: {format_cpulist(isolated) or 'none'}), "
-        "which the partition document isolates by the kernel's arguments"
+        "which the partition file isolates by the kernel's arguments"
     ) * bool(bare)
 
 

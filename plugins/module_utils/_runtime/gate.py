@@ -41,7 +41,7 @@ _NEEDED = ("cpu_partition",)
 def why_closed(host: Host, cpus: frozenset[int] | None = None) -> str:
     """Return why real-time guests must not start, with an empty text where they may.
 
-    ``cpus``: those on which a guest's real-time threads may run; None: all that the document isolates.
+    ``cpus``: those on which a guest's real-time threads may run; None: all that the partition file isolates.
     """
     try:
         partition = read_partition(host)
@@ -56,7 +56,7 @@ def why_closed(host: Host, cpus: frozenset[int] | None = None) -> str:
 def explain(why: str) -> str:
     """Return a reason with what to do about it."""
     return (
-        f"{why}. A real-time guest would stop the node's own work on its CPUs, so none starts. Boot the node as documented, or "
+        f"{why}. A real-time guest would stop the node's own work on its CPUs, so none starts. Boot the node as planned, or "
         "run the site playbook; the verify playbook shows what differs. To start real-time guests in this boot even so: "
         f"{ALLOW}"
     )

@@ -252,7 +252,7 @@ def desired_ports(
                         options,
                         network.mtu,
                         network.vlan,
-                        attachment.queues,
+                        attachment.switch_queues,
                     )
                 )
     return [replace(port, nodes=tuple(nodes.get(port.name, ()))) for port in ports]

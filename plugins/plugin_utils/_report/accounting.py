@@ -22,6 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition impor
     PartitionError,
     partition_from_document,
 )
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 from .facts import cpus_of, existing_of, memory_of, since_of, switch_memory, threads_of, topology_of
 from .fit import Fit, Room, largest_on_node, largest_spread
@@ -79,13 +80,13 @@ class Account:
     def _read_partition(self) -> tuple[Partition | None, str]:
         document = self.info.get("partition") or {}
         if not document:
-            return None, "this node has no partition document"
+            return None, "this node has no partition file"
         try:
             partition = partition_from_document(document)
         except PartitionError as error:
             return None, str(error)
         if self.topology is None or partition.topology_digest != self.topology.digest():
-            return partition, "the partition document describes another topology than the node has; run the cpu_partition role"
+            return partition, "the partition file describes another topology than the node has; run the cpu_partition role"
         return partition, ""
 
     # -- rows ---------------------------------------------------------------------------------------
@@ -350,7 +351,7 @@ def _queue_cpus(found: tuple[Mapping[str, Any], Mapping[str, Any]] | None) -> st
 
 # -- sums ------------------------------------------------------------------------------------------
 
-SUMS = ("guests", "nodes", "own_cpus", "shared_vcpus", "memory_mib", "hugepages_mib", "ports", "devices", "interrupts")
+SUMS = ("own_cpus", "guests", "nodes", "shared_vcpus", "memory_mib", "hugepages_mib", "ports", "devices", "interrupts")
 
 
 def sums(holdings: Iterable[Holding], key: str) -> list[dict[str, Any]]:
@@ -374,4 +375,4 @@ def sums(holdings: Iterable[Holding], key: str) -> list[dict[str, Any]]:
             entry[column[row.kind]] += row.amount
     for name, entry in found.items():
         entry.update(guests=len(guests.get(name, ())), nodes=len(nodes[name]))
-    return [{key: name, **found[name]} for name in sorted(found)]
+    return [{key: name, **found[name]} for name in sorted(found, key=natural)]

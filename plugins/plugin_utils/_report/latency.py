@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 VERDICTS = ("pass", "fail", "inconclusive")
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 220, 52, 30, 12
@@ -98,7 +99,7 @@ def series(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "profile": profile,
             "runs": sorted(runs, key=lambda run: str(run["started"])),
         }
-        for (host, guest, tool, profile), runs in sorted(found.items())
+        for (host, guest, tool, profile), runs in sorted(found.items(), key=lambda item: [natural(part) for part in item[0]])
     ]
 
 

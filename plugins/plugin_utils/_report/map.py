@@ -34,10 +34,12 @@ def cpu_map(account: Account) -> list[dict[str, Any]]:
         return []
     schedulers = {(guest["name"], thread["role"]): thread["scheduler"] for guest in account.guests for thread in guest["threads"]}
     load: Mapping[str, Any] = (account.info.get("interrupts") or {}).get("load", {})
+    counted = "interrupts" in account.info  # a plan counts none
     sockets: dict[int, dict[int, list[dict[str, Any]]]] = {}
     for core in topology.cores:
         first = topology.cpus[min(core)]
-        threads = [_thread(account, cpu, load.get(str(cpu)), schedulers) for cpu in sorted(core)]
+        loads = {cpu: _load(load.get(str(cpu))) if counted else (0, "") for cpu in core}
+        threads = [_thread(account, cpu, loads[cpu], schedulers) for cpu in sorted(core)]
         for number, thread in enumerate(threads):
             thread["y"] = number * CELL
         entry = {
@@ -68,15 +70,13 @@ def _package(topology: Topology, package: int) -> frozenset[int]:
     return frozenset(cpu.number for cpu in topology.cpus.values() if cpu.package == package)
 
 
-def _thread(
-    account: Account, cpu: int, load: Mapping[str, Any] | None, schedulers: Mapping[tuple[str, str], str]
-) -> dict[str, Any]:
+def _thread(account: Account, cpu: int, load: tuple[float, str], schedulers: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     name = account.set_of.get(cpu, "")
     users = [_user(user, schedulers) for user in account.users.get(cpu, ())]
     who, role = users[0] if users else _no_owner(account, cpu, name)
     if len(users) > 1:
         who, role = f"{len(users)} users!", ", ".join(user for user, _role in users)
-    rate, words = _load(load)
+    rate, words = load
     details = "; ".join(f"{user}, {what}" for user, what in users) or " ".join(filter(None, (who, role)))
     return {
         "cpu": cpu,
@@ -88,7 +88,7 @@ def _thread(
         "conflict": len(users) > 1,
         "rate": f"{_round(rate)}/s" if rate else "",
         "bar": round(min(math.log10(1 + rate) / math.log10(1 + FULL), 1) * (WIDTH - 22), 1) if rate else 0,
-        "title": f"CPU {cpu}: {name or 'in no set'}{'; ' if details else ''}{details}; {words}",
+        "title": "; ".join(filter(None, (f"CPU {cpu}: {name or 'in no set'}", details, words))),
     }
 
 

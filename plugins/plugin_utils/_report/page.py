@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report as one HTML page: templates filled with autoescape, so that no name from a node becomes markup.
+"""Pages of HTML, the report among them: templates filled with autoescape, so that no name from a node becomes markup.
 
 The page loads nothing: its Content-Security-Policy allows only its own style and its own script, by their digests.
 """
@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,29 @@ from ansible_collections.realtime.kvm.plugins.module_utils._tables import PURPOS
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from .accounting import SUMS
 from .latency import BOTTOM, HEIGHT, LEFT, TOP
 from .latency import WIDTH as CHART
 from .map import CELL, LETTERS, WIDTH
-from .view import STATES, SUM_TITLES, mib
+from .view import STATES, mib
 
 FOLDER = Path(__file__).with_name("templates")
+SUM_TITLES = dict(
+    zip(
+        SUMS,
+        (
+            "Own CPUs",
+            "Guests",
+            "Nodes",
+            "Shared vCPUs",
+            "Memory",
+            "Huge pages",
+            "Ports",
+            "Devices",
+            "Interrupts",
+        ),
+    )
+)
 
 
 def _digest(text: str) -> str:
@@ -38,7 +56,17 @@ def data_block(data: Any) -> Markup:
 
 
 def render_page(view: Mapping[str, Any]) -> str:
-    """Return the page."""
+    """Return the page of the report."""
+    return render("page.html.j2", view)
+
+
+def render(template: str, view: Mapping[str, Any]) -> str:
+    """Return a page from one of the templates; all pages have the same style and script."""
+    return _environment().get_template(template).render(view)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -57,4 +85,4 @@ def render_page(view: Mapping[str, Any]) -> str:
         policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}; "
         "base-uri 'none'; form-action 'none'",
     )
-    return environment.get_template("page.html.j2").render(view)
+    return environment

@@ -13,27 +13,32 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain, reason_of
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
-from .accounting import SUMS, Account, Holding, sums
+from .accounting import Account, Holding, sums
 from .facts import memory_of, since_of
+from .firmware import firmware_of
 from .latency import histogram, maximum_text, series, trend, verdict_text
 from .map import cpu_map, segments
 
-FORMAT = 1
 #: Of what rt_node_info returns.
 INFO_FORMAT = 1
 #: Bounds of what is shown of a verdict: reasons, and characters of each.
 _MOST_REASONS, _MOST_WORDS = 50, 2000
 #: No counter and no amount of a machine is larger.
 _MOST = 1 << 64
+#: The part of rt_node_info's result that a node lacks which was never configured.
+DOCUMENT = "partition file"
 _MISSING = [{"part": str, "state": str, "reason": str}]
 STATES = {
-    "ok": ("✔", "as its document says"),
-    "findings": ("▲", "differs from its document"),
+    "ok": ("✔", "as planned"),
+    "findings": ("▲", "differs from its plan"),
     "half": ("◐", "half-configured"),
+    "new": ("○", "not configured"),
     "failed": ("✖", "could not be read"),
     "unreachable": ("✖", "unreachable"),
 }
@@ -46,7 +51,7 @@ _RANK = {word: rank for rank, words in enumerate(_SEVERITIES) for word in words}
 class Input:
     """The input of a report."""
 
-    nodes: Mapping[str, Mapping[str, Any]]  # by host: info, verify, unreachable, error
+    nodes: Mapping[str, Mapping[str, Any]]  # by host: info, verify, firmware, unreachable, error
     generated: str
     results: Sequence[Mapping[str, Any]] = ()
     rejected: Sequence[Mapping[str, str]] = ()  # file and reason
@@ -69,7 +74,8 @@ class Books:
 def account_fleet(nodes: Mapping[str, Mapping[str, Any]]) -> Books:
     """Return the accounting of the nodes with a usable result."""
     books = Books()
-    for host, node in sorted(nodes.items()):
+    for host in sorted(nodes, key=natural):
+        node = nodes[host]
         info = node.get("info")
         if not info:
             continue
@@ -125,6 +131,7 @@ def findings_of(verify: Mapping[str, Any] | None) -> list[dict[str, str]]:
         subject = item.get("resource") or item.get("subject") or ""
         repair = item.get("repair") or item.get("remedy") or ""
         keys = {key: str(item.get(key) or "") for key in ("rule", "severity", "expected", "actual", "source")}
+        keys["meaning"] = meaning_of(keys["rule"])
         found.append({**keys, "subject": str(subject), "repair": str(repair)})
     return sorted(found, key=lambda item: (_RANK.get(item["severity"].lower(), 1), item["rule"], item["subject"]))
 
@@ -140,11 +147,14 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if not info:
         return "failed", str(node.get("error") or "it returned no result")
     missing = info.get("missing") or []
-    serious = [item for item in missing if item["state"] == "broken" or item["part"] == "partition document"]
+    untouched = [item["reason"] for item in missing if item["part"] == DOCUMENT and item["state"] == "absent"]
+    if untouched:
+        return "new", untouched[0]
+    serious = [item for item in missing if item["state"] == "broken"]
     if serious:
         return "half", "; ".join(f"{item['part']}: {item['reason']}" for item in serious)
     if "findings" not in verify:
-        return "half", str(verify.get("error") or "it was not compared with its document")
+        return "half", str(verify.get("error") or "it was not compared with its partition file")
     if findings:
         return "findings", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
     return "ok", ""
@@ -162,6 +172,7 @@ def _node(number: int, host: str, node: Mapping[str, Any], books: Books, latency
         "reason": reason,
         "findings": findings,
         "latency": latency,
+        "firmware": firmware_of(node.get("firmware")),
         "known": host in books.shown,
         "realtime": {"capacity": 0, "used": 0, "stranded": 0, "free": 0},
         "largest": {"vcpus": 0, "memory_mib": 0},
@@ -320,7 +331,8 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
     for item in latency:
         by_host.setdefault(item["host"], []).append(item)
     nodes = [
-        _node(number, host, node, books, by_host.get(host, [])) for number, (host, node) in enumerate(sorted(given.nodes.items()))
+        _node(number, host, given.nodes[host], books, by_host.get(host, []))
+        for number, host in enumerate(sorted(given.nodes, key=natural))
     ]
     ids = {node["host"]: node["id"] for node in nodes}
     holdings = books.holdings
@@ -343,7 +355,7 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
 
 def _listed(node: Mapping[str, Any], guest: Mapping[str, Any]) -> list[Any]:
     """Return a guest as a row of the table of all guests; the page has them as JSON."""
-    keys = ("owner", "project", "class", "state", "own", "shared", "memory", "ports", "since")
+    keys = ("own", "state", "shared", "memory", "ports", "owner", "project", "class", "since")
     return [guest["name"], node["host"], *(guest[key] for key in keys), guest["memory_mib"], node["id"]]
 
 
@@ -366,6 +378,11 @@ def _totals(nodes: Sequence[Mapping[str, Any]], latency: Sequence[Mapping[str, A
     }
 
 
+def meaning_of(rule: str) -> str:
+    """Return what must hold by a rule; nothing for a rule of another release."""
+    return RULES[rule].meaning if rule in RULES else ""
+
+
 def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rules that are broken, with the nodes on which they are."""
     found: dict[tuple[str, str], list[str]] = {}
@@ -373,62 +390,13 @@ def _rules(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for finding in node["findings"]:
             found.setdefault((finding["rule"], finding["severity"]), []).append(node["host"])
     rows = [
-        {"rule": rule, "severity": severity, "findings": len(hosts), "nodes": sorted(set(hosts))}
+        {
+            "rule": rule,
+            "meaning": meaning_of(rule),
+            "severity": severity,
+            "findings": len(hosts),
+            "nodes": sorted(set(hosts), key=natural),
+        }
         for (rule, severity), hosts in found.items()
     ]
     return sorted(rows, key=lambda row: (_RANK.get(row["severity"].lower(), 1), -row["findings"], row["rule"]))
-
-
-# -- files beside the page -------------------------------------------------------------------------
-
-
-def accounting_document(given: Input, books: Books) -> dict[str, Any]:
-    """Return the accounting as plain data: the JSON file."""
-    nodes = {}
-    for host, node in sorted(given.nodes.items()):
-        account = books.accounts.get(host)
-        state, reason = state_of(node, findings_of(node.get("verify")), books.broken.get(host, ""))
-        entry: dict[str, Any] = {"state": state, "reason": reason}
-        if account is not None:
-            entry.update(read=account.info.get("read", ""), capacity=account.capacity)
-            entry["holdings"] = [_plain(row) for row in account.holdings]
-        nodes[host] = entry
-    holdings = books.holdings
-    sums_by = {"owners": sums(holdings, "owner"), "projects": sums(holdings, "project")}
-    return {"format": FORMAT, "generated": given.generated, **sums_by, "nodes": nodes}
-
-
-def _plain(row: Holding) -> dict[str, Any]:
-    """Return a row without the node, which is shown above it, and without empty values."""
-    return {key: value for key, value in zip(Holding._fields[1:], row[1:]) if value != ""}
-
-
-def csv_rows(books: Books) -> list[list[str]]:
-    """Return the accounting as rows of text under a header: the CSV file."""
-    return [list(Holding._fields), *([_cell(value) for value in row] for row in books.holdings)]
-
-
-def _cell(value: Any) -> str:
-    """Return a cell; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-SUM_TITLES = dict(
-    zip(
-        SUMS,
-        (
-            "Guests",
-            "Nodes",
-            "Own CPUs",
-            "Shared vCPUs",
-            "Memory",
-            "Huge pages",
-            "Ports",
-            "Devices",
-            "Interrupts",
-        ),
-    )
-)

@@ -14,7 +14,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.realtime.kvm.plugins.action.rt_latency_run import SPEC, ActionModule
 from ansible_collections.realtime.kvm.plugins.modules import rt_latency_run
-from ansible_collections.realtime.kvm.plugins.plugin_utils import _facts
+from ansible_collections.realtime.kvm.plugins.plugin_utils import _facts, _project
 from unit.fleets import latency
 from unit.hostile import LARGE, TEXTS, VALUES, nested
 from yaml import safe_load
@@ -39,6 +39,8 @@ class Controller:
         self.monkeypatch = monkeypatch
 
     def run(self, *, check=False, facts=None, host="n1", **arguments):
+        if arguments["state"] == "planned":
+            arguments = {"folder": "/tmp", **arguments}
         task = SimpleNamespace(args=arguments, check_mode=check, async_val=0, action="realtime.kvm.rt_latency_run")
         connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nonexistent"))
         action = ActionModule(task, connection, None, None, None, None)
@@ -92,7 +94,7 @@ def test_each_step_asks_once_with_the_same_arguments(controller, one):
     controller.answers = [BEGUN, HALF, {"changed": False}]
     begun = controller.run(state="started", run=one)
     own = begun.pop("own")
-    assert begun == {"changed": False, "finished": False, "summary": "runs for 60 s: cyclictest; load: none"}
+    assert begun == {"changed": False, "finished": False, "lacks": [], "summary": "runs for 60 s: cyclictest; load: none"}
     assert re.fullmatch(r"\d{8}T\d{6}Z", own["stamp"])
     seen = controller.run(state="polled", run=one, seen={**begun, "own": own})
     assert seen == {"changed": False, "finished": False, "summary": "cyclictest: 1 minutes left (20 s)", "own": own}
@@ -117,6 +119,40 @@ def test_a_refusal_stays_what_it_is(controller, one, state):
     ]
     told = controller.run(state=state, run=one, seen={"finished": False, "own": OWN})
     assert told == {"changed": False, "failed": True, "msg": r"a \x1b[2J runs already"}
+
+
+LACKS = {
+    "failed": True, "msg": "n1: cyclictest is not installed", "lacks": ["stress-ng", "cyclictest", "rm -rf /", 7], "seconds": 60, "package_manager": "apt",
+    "command": ["cyclictest", "-q"], "load_command": ["stress-ng"],
+}  # fmt: skip
+
+
+def test_a_node_that_lacks_programs_is_reported_for_their_installation(controller, one):
+    controller.answers = [LACKS]
+    seen = controller.run(state="started", run=one, install=True)
+    assert seen == {
+        "changed": False, "finished": False, "lacks": ["cyclictest", "stress-ng"], "package_manager": "apt",
+        "summary": "cyclictest, stress-ng are not installed yet; after that, it runs for 60 s: cyclictest -q; load: stress-ng",
+    }  # fmt: skip
+    controller.answers = [{**LACKS, "package_manager": "{{ x }}"}, BEGUN]
+    assert controller.run(state="started", run=one, install=True)["package_manager"] == ""
+    assert controller.run(state="started", run=one)["lacks"] == []
+
+
+@pytest.mark.parametrize("guest", [{"name": "plc1"}, {"name": "vm1"}])
+def test_a_guest_that_lacks_programs_is_refused(controller, guest):
+    controller.answers = [BEGUN] if guest["name"] == "vm1" else []
+    (run,) = controller.run(state="planned", node=False, guests=[guest])["runs"]
+    controller.answers = [LACKS]
+    assert controller.run(state="started", run=run, install=True)["failed"]
+
+
+@pytest.mark.parametrize(
+    "answer", [{"failed": True, "msg": "no", "lacks": []}, {"failed": True, "msg": "no", "lacks": "cyclictest"}]
+)
+def test_another_refusal_is_none_for_lack_of_programs(controller, one, answer):
+    controller.answers = [answer]
+    assert controller.run(state="started", run=one, install=True) == {"changed": False, "failed": True, "msg": "no"}
 
 
 def test_check_mode_says_what_would_run(controller, one):
@@ -156,6 +192,22 @@ def test_no_answer_chooses_where_the_controller_writes(controller, one, tmp_path
     assert str(path) == kept["file"]
     assert re.fullmatch(r"out/n1/\d{8}T\d{6}Z\.json", str(path.relative_to(tmp_path)))
     assert kept.keys() == {"changed", "file", "summary", "results", "verdicts"}
+
+
+def test_a_folder_that_cannot_be_told_or_written_is_refused_before_anything_is_measured(controller, tmp_path, monkeypatch):
+    monkeypatch.setattr(_project.constants, "CONFIG_FILE", None)
+    with pytest.raises(AnsibleActionFail, match=r"^rt_latency_results: the folder results/latency is below the project's, which"):
+        controller.run(state="planned", folder="")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(AnsibleActionFail, match=r"rt_latency_results: .*/file/n1 cannot be written: .*/file is not a directory"):
+        controller.run(state="planned", folder=str(tmp_path / "file"))
+
+
+def test_results_are_kept_below_the_project(controller, one, tmp_path, monkeypatch):
+    (tmp_path / "ansible.cfg").write_text("")
+    monkeypatch.setattr(_project.constants, "CONFIG_FILE", str(tmp_path / "ansible.cfg"))
+    kept = controller.run(state="kept", run=one, seen=ENDED)
+    assert kept["file"] == str(tmp_path / "results" / "latency" / "n1" / "20261128T040507Z.json")
 
 
 def test_an_earlier_result_is_never_written_over(controller, one, tmp_path):
@@ -236,7 +288,7 @@ def test_a_verdict_that_counts_fails(controller):
     ("arguments", "reason"),
     [
         ({"state": "started"}, "state is started but all of the following are missing: run"),
-        ({"state": "kept", "run": {}}, "seen, folder"),
+        ({"state": "kept", "run": {}}, "seen"),
         ({"state": "planned", "guests": [{"cpus": "1"}]}, "name"),
         ({"state": "planned", "tools": ["sysjitter"]}, "cyclictest"),
     ],

@@ -16,7 +16,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import AR
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import DRIVERCTL_DIR
-from unit.documents import PAGES, PLAYBOOK_DEFAULTS, ROLES, ROOT, code_of, options, tables, text_of
+from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import ROLES as FOLDER
+from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import read_known
+from unit.documents import PAGES, ROLES, ROOT, code_of, tables, text_of
 
 
 def test_undo_names_everything_that_is_left_on_a_node():
@@ -55,17 +57,16 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_variables_that_pages_name_exist(page):
     """A name that looks like a variable of this collection is one, or is what a role exports."""
-    known = {name for role in ROLES for name in options(role)} | set(PLAYBOOK_DEFAULTS)
-    known |= {f"{role}_result" for role in ROLES} | {
-        "rt_kernel_reboot_required",
-        "packages_holds_result",
-        "packages_update_result",
-        "realtime_bios",
-        "realtime_drift",
-        "realtime_latency",
-        "realtime_partition",
-    }
-    known |= {"realtime_nodes", "cpu_partition_info", "rt_latency_run", *ROLES}
+    known = read_known(FOLDER).names | {"realtime_partition"}
+    known |= {"realtime_nodes", "cpu_partition_info", "rt_latency_run", "rt_plan_report", "rt_recap", "rt_show", *ROLES}
+    known |= {
+        "realtime_vcpus",
+        "bios_baseline_info",
+        "bios_record",
+        "bios_baseline",
+        "packages_planned",
+        "packages_undo_result",
+    }  # a guest's key, modules, a result
     known.add("realtime_kvm_trial")  # a variable of GRUB's environment block
     prefixes = "|".join([*ROLES, "realtime"])
     named = set(re.findall(rf"`((?:{prefixes})_\w+)", page.read_text(encoding="utf-8")))

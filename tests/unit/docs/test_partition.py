@@ -17,6 +17,8 @@ WISHES = [
     {"smt": "on"},
     {"housekeeping_cores_per_node": 0},
     {"shared_cores_per_node": -1},
+    {"shared_cores_per_node": "all"},
+    {"housekeeping_cores_per_node": {2: 1}},
     {"realtime": "2-5"},
     {"cpus": {"rt": "2"}},
     {"cpus": {"realtime": 2}},

@@ -9,7 +9,7 @@ import re
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import is_list_key
-from unit.documents import RESULTS, ROLES, ROOT, defaults_of, everything_read, options, text_of, written
+from unit.documents import RESULTS, ROLES, ROOT, defaults_of, everything_read, options, table, text_of, written
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -77,3 +77,21 @@ def test_repeatable_keys_are_documented():
     keys = re.search(r"Keys that may repeat \((.*?)\)", page)[1]
     named = re.findall(r"`(.*?)`", keys)
     assert all(is_list_key(key) for key in named)
+
+
+#: Modules that playbooks call beside the roles, and that show lines for some.
+OF_PLAYBOOKS = {"rt_inventory", "rt_plan_report", "rt_recap", "rt_show"}
+
+
+def test_one_table_names_the_module_of_each_role():
+    rows = table("docs/concepts.md", ["role, tag of `site`", "module", "result in plays", "what it manages"])
+    documented = {re.match(r"\[(\w+)\]", role)[1]: set(re.findall(r"`(\w+)`", modules)) for role, modules, _result, _what in rows}
+    called = {}
+    for role in ROLES:
+        text = "".join(path.read_text() for path in (ROOT / "roles" / role / "tasks").glob("*.yml"))
+        called[role] = set(re.findall(r"^ +realtime\.kvm\.(\w+):", text, re.MULTILINE))
+    assert sorted(documented) == ROLES
+    everything = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
+    assert set().union(*documented.values()) == everything - OF_PLAYBOOKS, "each module is in the table; playbooks call that one"
+    for role, modules in called.items():
+        assert modules - {"cpu_partition_info", "kernel_arguments", "bmc_reset", *OF_PLAYBOOKS} <= documented[role], role

@@ -1,13 +1,22 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plans as text, and the filters that playbooks use."""
+"""Tables and paragraphs that fit a terminal."""
 
 from __future__ import annotations
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import WIDTH, plan_report, plan_table, text_table
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import (
+    WIDTH,
+    columns,
+    paragraph,
+    plan_table,
+    text_table,
+    wrapped,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from property.machines import regular
 
 
@@ -24,9 +33,60 @@ def test_a_cell_writes_nothing_but_itself():
 def test_one_long_cell_widens_no_other_row():
     rows = [["x" * (1 << 20), "1"], *(["r", "2"] for _row in range(3000))]
     lines = text_table(["a", "b"], rows)
-    assert lines[2] == f"{'x' * 997}...  1"
-    assert lines[3] == f"{'r':{WIDTH}}  2"
+    assert lines[2] == f"{'x' * (WIDTH - 3)}  1"
+    assert lines[10] == f"{'x' * (997 - 8 * (WIDTH - 3))}..."
+    assert lines[11] == f"{'r':{WIDTH - 3}}  2"
     assert sum(map(len, lines)) < 1 << 20
+
+
+def test_the_widest_columns_are_narrowed_and_their_cells_broken_between_words():
+    lines = text_table(["key", "one", "two"], [["k", "a,b " * 40, "path/to/" * 20]])
+    assert [len(part) for part in lines[1].split("  ")] == [3, 56, 55]
+    assert lines[2] == f"k    {'a,b ' * 14}  {'path/to/' * 6}path/"
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= WIDTH
+
+
+cells = st.text(st.characters(codec="utf-8"), max_size=300)
+
+
+@given(
+    st.integers(1, 14).flatmap(
+        lambda columns: st.lists(st.lists(cells, min_size=columns, max_size=columns), min_size=1, max_size=6)
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_a_table_of_any_text_fits_and_is_printable(rows):
+    lines = text_table([f"c{number}" for number in range(len(rows[0]))], rows)
+    assert max(map(columns, lines)) <= WIDTH
+    assert all(line.isprintable() for line in lines)
+
+
+@given(st.text(max_size=2000), st.sampled_from(["", "  ", "  remedy: "]))
+@settings(deadline=None, max_examples=100)
+def test_a_paragraph_of_any_text_fits_and_loses_nothing(text, first):
+    lines = paragraph(text, first, "    ")
+    assert max(map(columns, lines)) <= WIDTH
+    assert all(line.isprintable() for line in lines)
+
+
+def test_wide_signs_take_two_columns_and_marks_none():
+    assert [columns(text) for text in ("", "ab", "計画", "e\u0301", "ｱ", "\uff21", "ö")] == [0, 2, 4, 1, 1, 2, 1]
+    lines = paragraph("計" * 118)
+    assert [columns(line) for line in lines] == [116, 118, 6]
+    assert text_table(["a", "b"], [["計画", "1"], ["xxxx", "2"], ["e\u0301", "3"]])[2:] == ["計画  1", "xxxx  2", "e\u0301     3"]
+    assert wrapped("計画計", 3) == ["計", "画", "計"]
+    table = text_table(["a", "b"], [["計" * 100, "画 " * 100]])
+    assert max(map(columns, table)) <= WIDTH
+
+
+def test_lines_are_broken_behind_commas_and_slashes_and_words_only_if_they_must():
+    assert wrapped("0-3,8-11,16-19", 9) == ["0-3,8-11,", "16-19"]
+    assert wrapped("/etc/systemd/x.service", 14) == ["/etc/systemd/", "x.service"]
+    assert wrapped("a bc", 4) == ["a bc"]
+    assert wrapped("abcdef gh", 4) == ["abcd", "ef", "gh"]
+    assert wrapped("", 4) == [""]
+    assert paragraph("x" * WIDTH) == ["x" * WIDTH], "a line that fits stays, whatever would follow it"
 
 
 def test_a_table_has_a_bounded_number_of_rows():
@@ -59,29 +119,9 @@ def test_a_small_node_is_told_in_the_singular():
     assert not [line for line in lines if line.startswith("idle")]
 
 
-def test_policies_of_all_parts_are_in_the_plan_and_fit_a_terminal():
-    def policy(name, before=""):
-        return {"variable": name, "value": "x", "before": before, "protects": "the node " * 30, "costs": "time"}
-
-    lines = plan_report({"partition": {"policies": [policy("a", "y")]}, "host": {"policies": [policy("b")]}}).splitlines()
-    assert [line for line in lines if not line.startswith(" ")] == ["a: x (was y)", "b: x", "", "nothing to change"]
+def test_many_numa_nodes_share_a_column():
+    topology = build_topology(regular(nodes=8, cores=4, threads=2).files())
+    lines = plan_table(plan_partition(topology, Intent()), topology)
+    assert lines[1].split() == ["set", "CPUs", "CPUs", "by", "NUMA", "node", "who", "runs", "there"]
+    assert "0: 0,32; 1: 4,36; 2: 8,40; " in lines[3]
     assert max(map(len, lines)) <= WIDTH
-    assert lines[-3] == "  costs: time"
-
-
-def test_guests_that_a_reboot_ends_and_what_restricts_the_kernel_are_in_the_plan():
-    kernel = {
-        "reboot_required": True,
-        "running": {"release": "6.1", "matches": False},
-        "following": {"release": "6.1-rt", "tokens": []},
-        "running_guests": ["historian", "plc1"],
-        "protection": {"notes": ["Secure Boot is on"]},
-    }
-    lines = plan_report({"kernel": kernel}).splitlines()
-    assert lines[:3] == [
-        "note: the reboot needs rt_kernel_reboot_with_guests: true, since guests run: historian, plc1",
-        "note: Secure Boot is on",
-        "",
-    ]
-    lines = plan_report({"kernel": {**kernel, "reboot_required": False, "protection": {}}}).splitlines()
-    assert lines == ["nothing to change"]

@@ -24,6 +24,7 @@ cd "$(dirname "$0")"
 echo >>starts
 while [ -e slow ]; do sleep 0.1; done
 setsid bash ./qemu -uuid {{uuid}} </dev/null >/dev/null 2>&1 &
+until grep -aqF {{uuid}} /proc/$!/cmdline; do sleep 0.05; done # a QEMU writes its number itself, when it has begun
 echo $! >pid
 setsid '{FILES}/watch' "$(cat pid)" </dev/null >/dev/null 2>&1 &
 """

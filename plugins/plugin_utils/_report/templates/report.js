@@ -90,6 +90,7 @@
   // All guests: only the rows of the page that is looked at are in the document.
   function allGuests() {
     var place = document.getElementById("all-guests");
+    if (!place) { return; }
     var guests = JSON.parse(document.getElementById("guests-data").textContent);
     if (!guests.length) { place.textContent = "None."; return; }
     var texts = guests.map(function (row) { return row.slice(0, 11).join("\n").toLowerCase(); });
@@ -99,7 +100,7 @@
     var table = make("table", { id: "t-guests" });
     table.appendChild(make("caption", {}, "Guests of all nodes"));
     var head = table.createTHead().insertRow();
-    ["Guest", "Node", "Owner", "Project", "Class", "State", "Own CPUs", "Shared CPUs", "Memory", "Ports", "Since"].forEach(function (title) {
+    ["Guest", "Node", "Own CPUs", "State", "Shared CPUs", "Memory", "Ports", "Owner", "Project", "Class", "Since"].forEach(function (title) {
       head.appendChild(make("th", { scope: "col" }, title));
     });
     var body = table.createTBody();
@@ -126,7 +127,7 @@
     back.addEventListener("click", function () { first -= PAGE; show(); });
     next.addEventListener("click", function () { first += PAGE; show(); });
     sortable(table, function (column, direction) {
-      var key = column === 8 ? 11 : column;
+      var key = column === 5 ? 11 : column;
       found.sort(function (a, b) { return direction * compare(String(guests[a][key]), String(guests[b][key])); });
       first = 0;
       show();

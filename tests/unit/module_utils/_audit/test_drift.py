@@ -1,17 +1,24 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a node differs from its document: each difference by rule, and a node without one."""
+"""How a node differs from its plan: each difference by rule, and a node without one."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._audit.drift import partition_drift, read_wanted_kernel, tuned_finding
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.drift import (
+    check_tasks,
+    partition_drift,
+    read_wanted_kernel,
+    tuned_finding,
+)
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import Thread
 from unit.irqs import irq
 from unit.trees import fill, machine_files, plan, task, writable
 
@@ -106,3 +113,16 @@ def test_a_thread_left_behind_for_good_is_named_with_what_works(root):
     assert (found.rule, found.severity, found.resource) == ("interrupt-thread", "warning", "irq/167-pps@12 (pid 311)")
     assert found.actual == "bound to CPUs 2 with SCHED_FIFO 50, above the vCPUs there"
     assert found.remedy.startswith("it cannot be moved; keep its device's driver from loading, or plan around it")
+
+
+def test_where_nothing_is_isolated_all_unrestricted_tasks_are_one_finding():
+    """As after a boot without the arguments: the kernel balances everything everywhere, and no program is to blame."""
+    sshd = Thread(70, "sshd", False, False, 0, 0, frozenset(range(4)), 0, 1)
+    tasks = [replace(sshd, pid=70 + number, name=name) for number, name in enumerate(["sshd", "cron", "agetty", "bash"])]
+    chosen = replace(sshd, pid=90, allowed=frozenset({0, 1}))
+    assert [finding.resource for finding in check_tasks(PARTITION, [*tasks, chosen], isolated=frozenset())] == [
+        "sshd (pid 90)",
+        "4 tasks (agetty, bash, cron, ...)",
+    ]
+    assert [finding.resource for finding in check_tasks(PARTITION, tasks[:1], isolated=frozenset())] == ["sshd (pid 70)"]
+    assert check_tasks(PARTITION, tasks, isolated=frozenset({1, 2, 3})) == []

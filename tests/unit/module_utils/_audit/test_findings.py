@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings import (
+    PLACES,
     Finding,
     change_finding,
     check_document,
@@ -16,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
     check_kernel,
     check_managed,
     check_task,
-    finding_rows,
+    finding_lines,
     in_order,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
@@ -135,8 +136,28 @@ def test_findings_carry_severity_and_source_and_stand_worst_first():
     assert error.to_dict() == {
         "severity": "error", "rule": "setting", "resource": "r", "expected": "e", "actual": "a", "remedy": "m", "source": "docs/settings.md",
     }  # fmt: skip
-    assert finding_rows([]) == []
-    assert finding_rows([error])[1] == ["error", "setting", "r", "e", "a", "m"]
+
+
+def test_findings_as_text_say_what_must_hold_where_it_does_not_and_the_remedy():
+    assert finding_lines([]) == []
+    same = Finding("setting", "/proc/sys/vm/stat_interval", "120", "1", "run the cpu_partition role")
+    other = Finding("setting", "\x1b[2J", "x" * 300, "a", "m")
+    remark = Finding(
+        "pmd-remote", "plc1.control", "a poll-mode thread on NUMA node 0", "CPU 9 on node 1", "add dataplane CPUs on that node"
+    )
+    lines = finding_lines([same, other, remark])
+    assert lines[:3] == [
+        "error: Kernel settings have the values of the roles. (setting)",
+        "  /proc/sys/vm/stat_interval: 1; expected: 120",
+        "    remedy: run the cpu_partition role",
+    ]
+    assert lines[-3:] == [
+        "info: Ports are polled from their own NUMA node. (pmd-remote)",
+        "  plc1.control: CPU 9 on node 1; expected: a poll-mode thread on NUMA node 0",
+        "    remedy: add dataplane CPUs on that node",
+    ]
+    assert max(map(len, lines)) <= 118
+    assert all(line.isprintable() for line in lines)
 
 
 def test_a_finding_of_an_unknown_rule_has_no_severity():
@@ -202,3 +223,26 @@ def test_an_unrestricted_task_is_no_wanderer_where_the_kernel_isolates(allowed, 
 def test_shared_cpus_are_ordinary():
     partition = replace(PARTITION, sets={**PARTITION.sets, "realtime": frozenset({2, 3}), "shared": frozenset({1})})
     assert check_task(partition, "bash", 7, frozenset({0, 1})) is None
+
+
+def test_remarks_of_one_rule_show_the_first_places():
+    remarks = [
+        Finding("pmd-remote", f"port plc{number}.control", "NUMA node 1", "polled on NUMA node 0", "add a dataplane CPU")
+        for number in range(7)
+    ]
+    lines = finding_lines([*remarks, Finding("note", "power", "", "the \x1b[2J device", "see the role")], PLACES)
+    assert lines[0] == "info: Ports are polled from their own NUMA node. (pmd-remote)"
+    assert lines[1:11:2] == [f"  port plc{number}.control: polled on NUMA node 0; expected: NUMA node 1" for number in range(5)]
+    assert lines[2:11:2] == ["    remedy: add a dataplane CPU"] * 5
+    assert lines[11:] == [
+        "  and 2 more",
+        "info: The modules have nothing to note beside their changes. (note)",
+        r"  power: the \x1b[2J device",
+        "    remedy: see the role",
+    ]
+
+
+def test_remarks_fit_a_terminal():
+    lines = finding_lines([Finding("note", "x", "y " * 300, "z " * 300, "w " * 900)])
+    assert max(map(len, lines)) <= 118
+    assert len(lines) < 40

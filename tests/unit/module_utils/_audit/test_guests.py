@@ -141,7 +141,7 @@ def test_two_guests_and_poll_mode_threads_on_one_cpu():
     polled = guest(actor("vcpu0", "7", priority=1))
     pmds = [Actor(900, 901, "pmd-c07", frozenset({7}))]
     assert [item.actual for item in checked([polled], presumed, TOPOLOGY, PRIORITIES, pmds=pmds)] == ["pmd-c07, plc vcpu0"]
-    # with a document it is known that CPU 7 is no realtime CPU, and that is reported once
+    # with a partition file it is known that CPU 7 is no realtime CPU, and that is reported once
     assert seen(checked([polled], PARTITION, TOPOLOGY, PRIORITIES, pmds=pmds)) == [("vcpu-pin", "domain plc: vcpu0")]
 
 

@@ -55,7 +55,7 @@ def test_good_arguments_are_taken_as_typed(token):
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        (1, "^kernel argument 1 is not text; quote it in YAML$"),
+        (1, r"^rt_kernel_arguments\[1\]: kernel argument 1 is not text; quote it in YAML$"),
         (True, "kernel argument True is not text"),
         (None, "kernel argument None is not text"),
         ({"isolcpus": "1"}, "kernel argument {'isolcpus': '1'} is not text"),

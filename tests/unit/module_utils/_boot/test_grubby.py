@@ -89,6 +89,17 @@ def test_files_of_others_keep_their_modes_and_links(red, path):
     assert snapshot(Path(f"{root}/etc")) == before
 
 
+def test_arguments_in_another_encoding_are_kept(red):
+    root, tools = red
+    path = Path(f"{root}{NEXT_KERNEL}")
+    before = path.read_bytes().rstrip(b"\n") + b" site=K\xf6ln\n"
+    path.write_bytes(before)
+    use(root, plan(["skew_tick=1"], "*+rt"), tools)
+    assert path.read_bytes().split() == [*before.split(), b"skew_tick=1"]
+    use(root, remove(), tools)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("case", ["stock", "two entries of one kernel"])
 def test_the_stand_in_says_and_writes_what_the_real_script_did(tmp_path, case):
     root = entries_in(tmp_path / "machine", {**STOCK, **(SNAPSHOT if case != "stock" else {})}, NEW)

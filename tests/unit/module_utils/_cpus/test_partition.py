@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The partition of a document: read again, and refused where it is damaged."""
+"""The partition of a partition file: read again, and refused where it is damaged."""
 
 from __future__ import annotations
 

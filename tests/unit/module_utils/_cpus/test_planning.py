@@ -36,6 +36,12 @@ def refusal(machine=PLAIN, **intent):
             {"dataplane_cores_per_node": 1, "shared_cores_per_node": 1},
             {"housekeeping": "0,4,8,12", "dataplane": "1,5,9,13", "shared": "2,6,10,14", "realtime": "3,7,11,15"},
         ),
+        # numbers by NUMA node: one that is not named gives one core to housekeeping, none to the others
+        ({"housekeeping_cores_per_node": {0: 2}}, {"housekeeping": "0-1,4,8-9,12", "realtime": "2-3,5-7,10-11,13-15"}),
+        (
+            {"housekeeping_cores_per_node": {0: 2, 1: 1}, "dataplane_cores_per_node": {1: 1}, "shared_cores_per_node": {0: 1}},
+            {"housekeeping": "0-1,4,8-9,12", "dataplane": "5,13", "shared": "2,10", "realtime": "3,6-7,11,14-15"},
+        ),
         ({"realtime": "1"}, {"housekeeping": "0,2-4,6-8,10-12,14-15", "realtime": "1,5,9,13"}),
         ({"realtime": "0"}, {"housekeeping": "0-15"}),
         (
@@ -303,6 +309,14 @@ def test_the_sets_behind_the_sets():
             ["cpu_partition_realtime", "node 1", "0 free cores", "4-7,12-15 (4 cores)"],
         ),
         ({"dataplane_cores_per_node": -1}, ["cpu_partition_dataplane_cores_per_node", "-1"]),
+        (
+            {"shared_cores_per_node": {2: 1}},
+            ["cpu_partition_shared_cores_per_node: there is no NUMA node 2", "its nodes are 0-1"],
+        ),
+        (
+            {"housekeeping_cores_per_node": {1: 9}},
+            ["cpu_partition_housekeeping_cores_per_node: NUMA node 1 has 4", "9 asked for"],
+        ),
         ({"shared_cores_per_node": -1}, ["cpu_partition_shared_cores_per_node", "-1"]),
         (
             {"housekeeping_cores_per_node": 4},

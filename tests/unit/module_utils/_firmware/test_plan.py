@@ -14,7 +14,7 @@ CURRENT = {"Profile": "Eco", "CStates": "On", "Turbo": "On", "Smt": "On"}
 
 
 def registry(*dependencies, **flags):
-    attributes = {name: Attribute(name, "Enumeration", ("On", "Off"), **flags.get(name, {})) for name in CURRENT}
+    attributes = {name: Attribute(name, "Enumeration", values=("On", "Off"), **flags.get(name, {})) for name in CURRENT}
     return Registry("r", attributes, dependencies)
 
 
@@ -120,3 +120,35 @@ def test_a_preset_that_another_has_staged_is_a_conflict():
     plan = planned(OFF, CUSTOM, pending={"Profile": "Max"}, rules=LOCKED)
     assert states(plan) == {"CStates": ("blocked", 0), "Profile": ("conflict", 0)}
     assert planned(OFF, CUSTOM, pending={"Profile": "Max"}, rules=LOCKED, overwrite=True).reboots == 2
+
+
+# -- the machine in a word, and lockdown -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("requests", "options", "state"),
+    [
+        ([Request("CStates", ("On",))], {}, "compliant"),
+        ([], {}, "compliant"),
+        ([OFF], {}, "differs"),
+        ([OFF, Request("Turbo", (), unsupported="x")], {}, "differs"),
+        ([Request("CStates", ("On",)), Request("Turbo", (), unsupported="x")], {}, "unsupported"),
+        ([Request("CStates", ("On",)), OFF], {"lockdown": "locked"}, "locked"),
+        ([Request("CStates", ("On",))], {"lockdown": "locked"}, "compliant"),
+    ],
+)
+def test_the_state_of_a_machine(requests, options, state):
+    assert planned(*requests, rules=registry(), **options).state == state
+
+
+def test_a_wanted_attribute_that_does_not_exist_is_unsupported():
+    plan = make_plan(Requests((Request("CStates", ("On",)),), ("Gone",), ("Gone",)), CURRENT, {}, registry())
+    assert (plan.state, plan.missing) == ("unsupported", ("Gone",))
+
+
+def test_in_lockdown_nothing_is_planned_and_what_waits_does_not_count():
+    smt = Request("Smt", ("On",))
+    plan = planned(CUSTOM, OFF, smt, pending={"CStates": "Off", "Turbo": "Off"}, rules=LOCKED, lockdown="it is locked")
+    assert states(plan) == {"Profile": ("ok", 0), "CStates": ("blocked", 0), "Smt": ("ok", 0)}
+    assert (plan.stages, plan.writes, plan.reboots, plan.lockdown) == ((), {}, 0, "it is locked")
+    assert plan.foreign == {"Turbo": "Off"}, "the values of another user are shown"

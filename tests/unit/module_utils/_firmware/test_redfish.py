@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware import connection as _connection
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.connection import Answer, RedfishError
+from ansible_collections.realtime.kvm.plugins.module_utils._firmware.odata import messages_of
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.redfish import ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware.reset import plan_reset
 from unit.bmcs import BIOS, REGISTRY, SETTINGS, SYSTEM, TREE, listed
@@ -26,7 +27,7 @@ def test_what_a_bmc_says(bmc):
     assert (firmware.system, firmware.manufacturer, firmware.power) == ("1", "M", "On")
     assert firmware.current == {"Smt": "On", "Numa": 1}
     assert firmware.pending == {"Smt": "Off"}, "what differs, of what the BIOS has"
-    assert (firmware.settings, firmware.etag, firmware.notes) == (SETTINGS, "e1", ())
+    assert (firmware.settings, firmware.etags, firmware.notes) == (SETTINGS, ("", "e1"), ())
     assert list(firmware.registry.attributes) == ["Smt"]
     assert bmc().read(registry=False).registry is None
 
@@ -145,7 +146,7 @@ def test_of_many_systems_no_more_than_two_documents_are_held(bmc, monkeypatch, b
         body = Body({"Bios": {"@odata.id": BIOS}} if bios else {})
         held.add(body)
         most = max(most, len(held))
-        return Answer(body, "", 200)
+        return Answer(body, ("", ""), 200)
 
     monkeypatch.setattr(redfish, "get", counted)
     with pytest.raises(RedfishError, match="has several systems"):
@@ -156,18 +157,18 @@ def test_of_many_systems_no_more_than_two_documents_are_held(bmc, monkeypatch, b
 @pytest.mark.parametrize("ask", ["read", "system"])
 def test_reading_a_bmc_has_an_end_as_a_whole(bmc, monkeypatch, ask):
     """Every answer comes in its time, all 64 together do not."""
-    monkeypatch.setattr(_connection, "_WHOLE", 0.1)
+    monkeypatch.setattr(_connection, "_WHOLE", 0.5)
     redfish = bmc({**listed(*range(64)), **{f"{ROOT}/Systems/{number}": {} for number in range(64)}}, timeout=1, wait=0)
     wire, asked = redfish.wire, []
 
     def slow(url, **options):
-        time.sleep(0.05)
+        time.sleep(0.25)
         asked.append(url)
         return wire(url, **options)
 
     monkeypatch.setattr(_connection, "open_url", slow)
     with pytest.raises(
-        RedfishError, match=r"could not be read within 0.3 s, though each of its answers came in time; restart the BMC"
+        RedfishError, match=r"could not be read within 1.5 s, though each of its answers came in time; restart the BMC"
     ):
         getattr(redfish, ask)()
     assert len(asked) < 20
@@ -191,3 +192,45 @@ def test_a_registrys_name_that_is_no_address_is_looked_up_in_the_list(bmc, name)
         f"{ROOT}/Registries/BiosAttributeRegistry.1": REGISTRY,
     }
     assert bmc(answers).read().registry is not None
+
+
+# -- lockdown --------------------------------------------------------------------------------------
+
+MANAGER, LOCK = f"{ROOT}/Managers/1", f"{ROOT}/Managers/1/Oem/Dell/DellAttributes/iDRAC.Embedded.1"
+DELL = {
+    SYSTEM: {**TREE[SYSTEM], "Manufacturer": "Dell Inc.", "Links": {"ManagedBy": [{"@odata.id": MANAGER}]}},
+    MANAGER: {"Links": {"Oem": {"Dell": {"DellAttributes": [{"@odata.id": LOCK}]}}}},
+    LOCK: {"Attributes": {"Lockdown.1.SystemLockdown": "Enabled"}},
+}
+
+
+def test_a_lockdown_is_asked_for_where_the_maker_has_one(bmc):
+    redfish = bmc(DELL)
+    assert redfish.lockdown(redfish.read()) == "Lockdown.1.SystemLockdown is Enabled"
+    other = bmc({**DELL, SYSTEM: {**DELL[SYSTEM], "Manufacturer": "HPE"}})
+    firmware = other.read()
+    asked = other.requests
+    assert (other.lockdown(firmware), other.requests) == ("", asked), "another maker is not asked"
+
+
+@pytest.mark.parametrize("where", [MANAGER, LOCK])
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_lockdown_that_may_not_be_read_is_none(bmc, where, status):
+    redfish = bmc({**DELL, where: status})
+    assert redfish.lockdown(redfish.read()) == ""
+
+
+@pytest.mark.parametrize("where", [MANAGER, LOCK], ids=["manager", "lock"])
+def test_a_lockdown_of_any_form_is_read_or_refused(bmc, where):
+    for answer in [*variants(DELL[where]), *VALUES]:
+        redfish = bmc({**DELL, where: answer})
+        with suppress(RedfishError):
+            assert isinstance(redfish.lockdown(redfish.read()), str)
+        assert all(url.startswith("https://bmc.example/") for _method, url, _headers in redfish.wire.asked)
+
+
+def test_a_message_alone_is_read_like_a_list():
+    assert messages_of({"error": {"@Message.ExtendedInfo": {"Message": "no"}}}) == [("no", [])]
+    assert messages_of({"error": {"@Message.ExtendedInfo": [{"MessageID": "Base.1.0:Success", "MessageArgs": ["a"]}]}}) == [
+        ("Base.1.0:Success", ["a"])
+    ]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.checks import check_domains, check_node, check_pages
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError, parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import derive_uuid, parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.plan import GuestPlan
@@ -22,7 +23,7 @@ THEIRS = f"<domain type='kvm'><name>plc1</name><devices><interface type='network
 
 
 def guest_of(**more):
-    return parse_guests([{**LIST, **more}], NETWORKS, node="n", priority_limit=1)[0]
+    return parse_guests([{**LIST, **more}], NETWORKS, site="n", priority_limit=1)[0]
 
 
 def domain(tree, name="plc1", *, persistent=True):
@@ -56,6 +57,12 @@ def test_a_domain_of_others_may_be_adopted_unless_it_is_transient():
         check_domains([guest_of(adopt=True)], domain(parse(THEIRS), persistent=False))
 
 
+def test_an_address_in_xml_that_an_unlisted_domain_has_is_refused():
+    xml = f"<domain><devices><interface type='network'><mac address='{MAC.upper()}'/><alias name='ua-n'/></interface></devices></domain>"
+    with pytest.raises(GuestError, match=rf"^realtime_guests: plc2: MAC {MAC} is used by domain plc1$"):
+        check_domains([guest_of(name="plc2", networks=[], xml=xml)], domain(parse(THEIRS)))
+
+
 def test_an_address_that_an_unlisted_domain_has_is_refused_unless_the_guest_goes():
     wish = {"name": "plc2", "networks": [{"network": "control", "mac": MAC}]}
     others = domain(parse(THEIRS))
@@ -64,20 +71,47 @@ def test_an_address_that_an_unlisted_domain_has_is_refused_unless_the_guest_goes
     check_domains([guest_of(name="plc2", state="absent")], others)
 
 
+@pytest.mark.parametrize("given", [{"uuid": derive_uuid("n", "plc2")}, {}])
+def test_a_uuid_that_another_domain_has_is_refused_unless_that_goes(given):
+    uuid = derive_uuid("n", "plc2")
+    others = domain(parse(f"<domain type='kvm'><name>old</name><uuid> {uuid.upper()} </uuid></domain>"), "old")
+    wish = guest_of(name="plc2", **given)
+    with pytest.raises(
+        GuestError, match=rf"^realtime_guests: plc2: uuid {uuid} is that of domain old, which is on this node; give"
+    ):
+        check_domains([wish], others, "n")
+    gone = made()
+    gone.find("uuid").text = uuid
+    check_domains([wish, guest_of(state="absent")], domain(gone), "n")
+    check_domains([wish], domain(parse("<domain type='kvm'><name>old</name></domain>"), "old"), "n")
+    if not given:
+        check_domains([wish], others, "south")
+        check_domains([wish], domain(parse(f"<domain type='kvm'><name>plc2</name><uuid>{uuid}</uuid></domain>"), "plc3"), "south")
+
+
 # -- the node --------------------------------------------------------------------------------------
 
 
-def test_disks_are_files_or_block_devices_as_they_are_named(tmp_path):
-    host = writable(fill(tmp_path, {"/images/a.qcow2": "", "/images/folder/": None, "/dev/vg/lv": ""}))
-    check_node(host, [guest_of(disks=[{"path": "/images/a.qcow2"}])], [])
-    for path, words in (
-        ("/images/none.qcow2", r"is not on this node \(No such file or directory\)"),
-        ("/images/folder", "is no regular file"),
-        ("/dev/vg/lv", "is no block device"),
-    ):
-        with pytest.raises(GuestError, match=rf"^realtime_guests: plc1: disk {path} {words}"):
-            check_node(host, [guest_of(disks=[{"path": path}])], [])
-    check_node(host, [guest_of(state="absent")], ["plc1"])
+def test_a_tpm_needs_its_program(tmp_path):
+    words = "realtime_guests: plc1: tpm needs /usr/bin/swtpm, which this node does not have; the kvm_host role installs it"
+    with pytest.raises(GuestError) as error:
+        check_node(writable(tmp_path), [guest_of(tpm=True)], [])
+    assert str(error.value) == words
+    dry = writable(tmp_path, check_mode=True)
+    check_node(dry, [guest_of(tpm=True)], [])
+    assert dry.notes == [words]
+    check_node(writable(fill(tmp_path, {"/usr/bin/swtpm": ""})), [guest_of(tpm=True)], [])
+
+
+@pytest.mark.parametrize("flags", ["fpu constant_tsc nonstop_tsc", "fpu constant_tsc", "nonstop_tsc", None])
+def test_an_invariant_tsc_is_the_nodes_own(tmp_path, flags):
+    host = writable(fill(tmp_path, {"/proc/cpuinfo": f"vendor_id : GenuineIntel\nflags : {flags}\n"} if flags else {}))
+    check_node(host, [guest_of(invariant_tsc=False), guest_of(name="plc2"), guest_of(name="plc3", state="absent")], [])
+    if flags == "fpu constant_tsc nonstop_tsc":
+        check_node(host, [guest_of(invariant_tsc=True)], [])
+        return
+    with pytest.raises(GuestError, match=r"^realtime_guests: plc1: invariant_tsc, but this node's TSC is not invariant"):
+        check_node(host, [guest_of(invariant_tsc=True)], [])
 
 
 def test_a_bridge_is_missed_only_by_guests_that_start(tmp_path):

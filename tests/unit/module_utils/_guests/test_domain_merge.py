@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.cells import Cell
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge, new_domain
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import (
     DomainError,
     accounting,
@@ -23,7 +24,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml im
     read_schedulers,
     to_text,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from unit.domains import KEPT, MAC, ORDINARY, PLC, at, changed, edited, guest_of, made, merged, placement_of
 
@@ -43,7 +44,7 @@ def test_a_new_real_time_guest():
     assert at(tree, "cputune/emulatorpin") == {"cpuset": "0-1"}
     assert at(tree, "cputune/iothreadpin") == {"iothread": "1", "cpuset": "0-1"}
     assert at(tree, "numatune/memory") == {"mode": "strict", "nodeset": "0"}
-    assert at(tree, "cpu") == {"mode": "host-passthrough"}
+    assert at(tree, "cpu") == {"mode": "host-passthrough", "migratable": "off"}
     assert at(tree, "cpu/topology") == {"sockets": "1", "cores": "4", "threads": "1"}
     assert at(tree, "cpu/feature") == {"policy": "require", "name": "tsc-deadline"}
     assert at(tree, "features/pmu") == {"state": "off"}
@@ -184,7 +185,7 @@ REPAIRED = {
         ["devices/memory"],
     ),
     "pmu": ('<pmu state="off" />', '<pmu state="on" />', ["features"]),
-    "cpu mode": ('<cpu mode="host-passthrough">', '<cpu mode="custom" match="exact"><model>Nehalem</model>', ["cpu"]),
+    "cpu mode": ('<cpu mode="host-passthrough" migratable="off">', '<cpu mode="custom" match="exact"><model>Nehalem</model>', ["cpu"]),
     "topology": ('cores="4"', 'cores="2"', ["cpu"]),
     "no deadline timer": ('<feature policy="require" name="tsc-deadline" />', "", ["cpu"]),
     "balloon": ('<memballoon model="none" />', '<memballoon model="virtio" />', ["devices/memballoon"]),
@@ -301,7 +302,7 @@ def test_an_ordinary_guest_s_memory_is_where_the_kernel_chooses_as_a_whole():
 
 
 def test_a_spread_guest_s_cells_have_their_own_nodes():
-    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3"}], {}, node="n")
+    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3"}], {}, site="n")
     cells = {0: Cell(frozenset({0, 1}), 128, (0,)), 1: Cell(frozenset({2, 3}), 128)}
     placement = replace(placement_of(guest), nodes=(0, 1), cells=cells)
     memnodes = "".join(f'<memnode cellid="{cell}" mode="strict" nodeset="3" />' for cell in range(2))
@@ -311,7 +312,7 @@ def test_a_spread_guest_s_cells_have_their_own_nodes():
 
 def test_a_guest_is_told_which_vcpus_share_a_core():
     """And no longer, once they have cores of their own; a second run changes nothing."""
-    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 64, "vcpus": 4, "realtime_vcpus": "2-3"}], {}, node="n")
+    (guest,) = parse_guests([{"name": "plc1", "memory_mib": 64, "vcpus": 4, "realtime_vcpus": "2-3"}], {}, site="n")
     pins = {vcpu: frozenset({vcpu}) for vcpu in range(4)}
     apart, paired = (Placement("plc1", (0,), pins, frozenset({8}), threads=threads) for threads in (1, 2))
     tree = merge(new_domain(guest, "n", "x86_64"), guest, paired)
@@ -329,11 +330,11 @@ def test_a_topology_that_no_longer_adds_up_goes():
 
 def test_another_cpu_mode_leaves_nothing_of_the_old():
     passthrough = '<cpu mode="host-passthrough" check="none" migratable="on">'
-    assert at(merged(edited('<cpu mode="host-passthrough">', passthrough), cpu_mode="host-model"), "cpu") == {
+    assert at(merged(edited('<cpu mode="host-passthrough" migratable="off">', passthrough), cpu_mode="host-model"), "cpu") == {
         "mode": "host-model"
     }
     custom = '<cpu mode="custom" match="exact" check="full"><model fallback="forbid">Nehalem</model><vendor>Intel</vendor>'
-    cpu = merged(edited('<cpu mode="host-passthrough">', custom)).find("cpu")
+    cpu = merged(edited('<cpu mode="host-passthrough" migratable="off">', custom)).find("cpu")
     assert (cpu.attrib, [item.tag for item in cpu]) == ({"mode": "host-passthrough"}, ["topology", "feature"])
 
 
@@ -389,12 +390,15 @@ def test_firmware_and_back():
         '<os firmware="efi">', '<os firmware="efi"><loader readonly="yes">/x</loader><nvram>/y</nvram>', firmware="uefi"
     )
     assert changed(tree, merged(tree, firmware="uefi")) == []
-    back = merged(tree).find("os")
+    assert changed(tree, merged(tree)) == [], "not named: as it is"
+    back = merged(tree, firmware="bios").find("os")
     assert (back.attrib, [item.tag for item in back]) == ({}, ["type", "boot"])
 
 
 def test_live_xml_in_libvirts_other_form_is_no_difference():
-    live = edited('<cpu mode="host-passthrough">', '<cpu mode="custom" match="exact" check="full"><model>Nehalem</model>')
+    live = edited(
+        '<cpu mode="host-passthrough" migratable="off">', '<cpu mode="custom" match="exact" check="full"><model>Nehalem</model>'
+    )
     live.find("currentMemory").text = "131072"
     live.find("cpu").remove(live.find("cpu/feature"))
     assert changed(live, merged(live, live=True)) == []

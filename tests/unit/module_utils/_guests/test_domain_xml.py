@@ -49,7 +49,7 @@ def test_memory(text, value):
 def test_what_a_domain_occupies():
     assert describe(made()) == Existing(
         name="plc1", ours=True, vcpus={vcpu: frozenset({4 + vcpu}) for vcpu in range(4)}, emulator=frozenset({0, 1}),
-        io_threads=frozenset({0, 1}), memory_mib=256, hugepages="2M", nodes=(0,),
+        io_threads=frozenset({0, 1}), memory_mib=256, hugepages="2M", nodes=(0,), realtime=True, vcpu_count=4,
     )  # fmt: skip
 
 

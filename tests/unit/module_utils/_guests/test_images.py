@@ -88,7 +88,7 @@ def test_a_link_that_another_user_can_change_is_not_followed(host):
 
 
 def test_a_file_of_another_user_is_refused(host, monkeypatch):
-    monkeypatch.setattr(_images, "_owners", lambda: {12345})
+    monkeypatch.setattr(_images, "owners", lambda: {12345})
     with pytest.raises(GuestError, match=r"since it belongs to .*, neither to root nor to QEMU"):
         identify(host, IMAGE, "plc1")
 

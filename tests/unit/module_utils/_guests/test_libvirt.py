@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Connection, Libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Connection, Libvirt, NoConnection, PoolError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from unit.libvirt_names import libvirt_names
 from unit.trees import fill, writable
@@ -502,3 +502,50 @@ def test_a_start_of_an_unknown_domain_shows_nothing_that_looks_like_a_secret(lib
         Connection().start("a")
     assert "pl4nted" not in str(refusal.value)
     assert "kvm: -drive file=rbd:pool/x:key=(hidden):auth=cephx: could not open" in str(refusal.value)
+
+
+# -- disks and pools -------------------------------------------------------------------------------
+
+
+def pool(kind="dir", path="/fast/"):
+    return f"<pool type='{kind}'><name>fast</name><target><path>{path}</path></target></pool>"
+
+
+@pytest.fixture(name="pools")
+def _pools(library):
+    found = {}
+
+    def look_up(name):
+        if name not in found:
+            raise LibvirtError(f"Storage pool not found: no storage pool with matching name '{name}'")
+        return SimpleNamespace(XMLDesc=lambda _flags: found[name])
+
+    library.storagePoolLookupByName = look_up
+    return found
+
+
+def test_the_folder_of_a_pool(library, pools):
+    pools["fast"] = pool()
+    assert Connection(handle=library).pool_folder("fast") == "/fast"
+
+
+@pytest.mark.parametrize("kind", ["logical", "netfs", "rbd", "zfs"])
+def test_a_pool_of_another_type_is_refused_by_name(library, pools, kind):
+    pools["fast"] = pool(kind)
+    with pytest.raises(PoolError, match=f"^storage pool fast has type {kind}; only pools of type dir"):
+        Connection(handle=library).pool_folder("fast")
+
+
+def test_a_pool_that_is_not_there_is_refused_with_what_shows_those_that_are(library, pools):
+    assert pools == {}
+    with pytest.raises(PoolError, match=r"^libvirt has no storage pool fast \(Storage pool not found.*virsh pool-list --all"):
+        Connection(handle=library).pool_folder("fast")
+    with pytest.raises(PoolError, match="this node has no libvirt yet, and so no storage pool fast; run the kvm_host role"):
+        NoConnection().pool_folder("fast")
+
+
+def test_a_disk_grows_in_bytes(library):
+    library.VIR_DOMAIN_BLOCK_RESIZE_BYTES = 1
+    Machine(library, "plc1", active=True)
+    Connection(handle=library).grow_disk("plc1", "vda", 7 << 30)
+    assert library.calls == [("blockResize", "plc1", "vda", 7 << 30, 1)]

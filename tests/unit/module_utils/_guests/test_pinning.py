@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.cells import Cell
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, Placement, place
 from property.machines import regular
@@ -29,7 +30,7 @@ class Node:
 
     def place(self, *items, existing=(), **more):
         guests = parse_guests(
-            [{"memory_mib": 256, "siblings": "any", **item} for item in items], NETWORKS, node="n", priority_limit=1
+            [{"memory_mib": 256, "siblings": "any", **item} for item in items], NETWORKS, site="n", priority_limit=1
         )
         return place(self.partition, self.topology, guests, existing, **more)
 
@@ -65,6 +66,34 @@ def domain(name, *pins, **more):
 SERVER = Node(nodes=2, cores=4, threads=2)
 #: The lab: 1 node of 6 cores of 1 thread; housekeeping 0, dataplane 1, realtime 2-5.
 LAB = Node(Intent(smt="together", dataplane_cores_per_node=1), nodes=1, cores=6, threads=1)
+
+
+def behind_two_caches(node):
+    """The node with an L3 cache for each half of its cores, as many AMD processors have."""
+    half = len(node.topology.cpus) // 2
+    cpus = {number: replace(cpu, l3=0 if number < half else half) for number, cpu in node.topology.cpus.items()}
+    node.topology = replace(node.topology, cpus=cpus)
+    node.partition = plan_partition(node.topology, Intent(smt="together"))
+    return node
+
+
+@pytest.mark.parametrize(
+    ("guests", "pins"),
+    [
+        ([rt("a", 3)], "1,2,3 e0 n0"),  # the cache with less room, where it fits
+        ([rt("a", 4)], "4,5,6,7 e0 n0"),  # three are free behind the first
+        ([rt("b", 2), rt("a", 2)], "4,5 e0 n0"),
+        ([rt("b", 1 + 1), rt("c", 3), rt("a", 2)], "3,7 e0 n0"),  # one is left behind each
+    ],
+)
+def test_a_guest_stays_behind_one_cache_where_that_has_room(guests, pins):
+    node = behind_two_caches(Node(nodes=1, cores=8, threads=1))
+    assert node.texts(*guests)["a"] == pins
+
+
+def test_a_guest_that_grows_stays_behind_its_cache():
+    node = behind_two_caches(Node(nodes=1, cores=8, threads=1))
+    assert node.texts(rt("a", 3), existing=[domain("a", "5", "6", emulator=frozenset({0}))])["a"] == "5,6,4 e0 n0"
 
 
 # -- where guests go -------------------------------------------------------------------------------
@@ -533,3 +562,11 @@ def test_a_strict_guest_is_told_a_remedy_that_works():
         assert "no memory" in message
         assert "numa_node" in message
     assert "spread" not in message, "an ordinary guest floats"
+
+
+@pytest.mark.parametrize(("before", "nodes"), [((1,), (1,)), ((0, 1), (0, 1)), ((), ()), ((0, 7), ())])
+def test_the_memory_of_an_ordinary_guest_stays_where_it_is(before, nodes):
+    item = {"name": "a", "memory_mib": 256}
+    assert SERVER.place(item, existing=[Existing("a", ours=False, nodes=before)])["a"].nodes == nodes
+    assert SERVER.place(item, existing=[Existing("a", ours=False, nodes=before, realtime=True)])["a"].nodes == ()
+    assert SERVER.place({**item, "numa_node": 0}, existing=[Existing("a", ours=False, nodes=before)])["a"].nodes == (0,)

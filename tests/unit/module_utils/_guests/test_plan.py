@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, to_text
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.plan import plan_guest, unfinished
@@ -19,7 +19,7 @@ PLACEMENT = Placement("plc1", (0,), {0: frozenset({2}), 1: frozenset({3})}, froz
 
 
 def guest_of(**more):
-    return parse_guests([{**LIST, **more}], parse_networks([]), node="n", priority_limit=1)[0]
+    return parse_guests([{**LIST, **more}], parse_networks([]), site="n", priority_limit=1)[0]
 
 
 class Machine:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, place
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.siblings import SiblingsError
 from property.machines import regular
@@ -20,7 +20,7 @@ SINGLE = plan_partition(TOPOLOGY, Intent(smt="single"))
 
 
 def placed(*pins, partition=TOGETHER, **item):
-    guests = parse_guests([{"name": "a", "memory_mib": 256, **item}], {}, node="n")
+    guests = parse_guests([{"name": "a", "memory_mib": 256, **item}], {}, site="n")
     there = [Existing("a", True, vcpus={vcpu: frozenset({cpu}) for vcpu, cpu in enumerate(pins)})] if pins else []
     found = place(partition, TOPOLOGY, guests, there)["a"]
     return [min(found.vcpus[vcpu]) for vcpu in sorted(found.vcpus)], found

@@ -24,7 +24,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads impor
 from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import SWITCH_PID
 from unit.trees import fill, task, writable
 
-PLC = Guest("plc1", vcpus=2, schedulers={1: Scheduler("fifo", 1)}, io_threads=1)
+PLC = Guest("plc1", vcpus=2, schedulers={1: Scheduler("fifo", 1)}, io_threads=1, io_thread_ids=(1,))
 PLACEMENT = Placement("plc1", (0,), {0: frozenset({4}), 1: frozenset({5})}, frozenset({0, 1}))
 #: Its threads as they should be: number, name, CPUs, policy and priority.
 GOOD = {

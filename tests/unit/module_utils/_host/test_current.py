@@ -17,13 +17,13 @@ from unit.trees import fill, machine_files, plan
 
 def test_a_partition_of_other_cpus_is_refused(tmp_path):
     fill(tmp_path, machine_files())
-    host = Host(str(tmp_path))
+    host = Host(str(tmp_path), check_mode=True)
     assert require_current_partition(host, to_document(PARTITION)) == (PARTITION, build_topology(machine_files()))
-    with pytest.raises(PartitionError, match=r"^the partition document describes another topology than the node has now"):
+    with pytest.raises(PartitionError, match=r"^the partition file describes another topology than the node has now"):
         require_current_partition(host, to_document(plan(cores=2)))
 
 
 def test_a_cpu_that_is_off_is_another_topology(tmp_path):
     fill(tmp_path, {**machine_files(), "/sys/devices/system/cpu/online": "0-2\n", "/sys/devices/system/cpu/cpu3/online": "0\n"})
     with pytest.raises(PartitionError, match="or are off"):
-        require_current_partition(Host(str(tmp_path)), to_document(PARTITION))
+        require_current_partition(Host(str(tmp_path), check_mode=True), to_document(PARTITION))

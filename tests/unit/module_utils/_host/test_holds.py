@@ -15,7 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import DN
 from ansible_collections.realtime.kvm.plugins.module_utils._host.holds import HELD as HELD_BY_UPDATE
 from ansible_collections.realtime.kvm.plugins.module_utils._module import package_holds
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
-from unit.trees import fill, snapshot, writable
+from unit.trees import fill, refuse_reads, snapshot, writable
 
 INSTALLED = {
     "linux-image-rt-amd64": "install", "linux-image-6.12.1-rt-amd64": "hold", "openvswitch-switch-dpdk": "install", "librte-eal25:amd64": "install",
@@ -131,6 +131,23 @@ def test_dnf_locks_versions_in_a_block_of_its_own(dnf, before):
     path.write_text(path.read_text() + "later-0:1-1.*\n")
     dnf.converge("absent")
     assert path.read_text() == (before or "") + "later-0:1-1.*\n"
+
+
+def test_a_list_in_another_encoding_is_kept_and_one_that_cannot_be_read_is_not_replaced(dnf, monkeypatch):
+    theirs = b"# f\xfcr die Linie\nbash-0:5.1-1.*\n"
+    fill(dnf.root, {LOCKS: theirs})
+    path = dnf.root / LOCKS[1:]
+    dnf.converge()
+    assert path.read_bytes() == theirs + OURS.encode()
+    held = path.read_bytes()
+    again = refuse_reads(monkeypatch, LOCKS)
+    for state in ("present", "absent"):
+        with pytest.raises(HostError, match=f"^{LOCKS} exists, but cannot be read"):
+            dnf.converge(state)
+    again()
+    assert path.read_bytes() == held
+    dnf.converge("absent")
+    assert path.read_bytes() == theirs
 
 
 @pytest.mark.parametrize("linked", [True, False])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -21,7 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.lines import re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unit.hosts import FOREIGN, KEPT, OURS, SYSCTL, WANTS, WATCHDOG, apply, plan_all, undo
-from unit.trees import fill, snapshot, writable
+from unit.trees import fill, refuse_reads, snapshot, writable
 
 # -- what is recorded ------------------------------------------------------------------------------
 
@@ -150,6 +151,14 @@ def test_a_refused_kernel_value_is_named(root):
         host.write_value("/proc/sys/refused", "7")
 
 
+def test_a_value_that_has_gone_since_it_was_planned_is_named_with_what_to_do(root):
+    host = writable(root)
+    with pytest.raises(
+        HostError, match=r"^/sys/gone: the kernel refused '1': No such file or directory \(it was there .*; run it again$"
+    ):
+        host.write_value("/sys/gone", "1")
+
+
 def test_directories_that_hold_anything_else_stay(root):
     apply(root)
     fill(root, {"/etc/ours.d/admin.conf": "his"})
@@ -204,6 +213,50 @@ def test_undo_passes_over_what_has_gone(root):
     os.unlink(f"{root}{SYSCTL}")
     assert undo(root).changes == []
     assert not os.path.exists(f"{root}{STATE_DIR}")
+
+
+def test_undo_remembers_what_cannot_be_read_now(root, monkeypatch):
+    """A policy of CPUs that are off answers EBUSY; with its CPUs it is back as it was left (drivers/cpufreq/cpufreq.c, show)."""
+    before = snapshot(root)
+    apply(root, lambda host: host.set_value(SYSCTL, "10"))
+    again = refuse_reads(monkeypatch, SYSCTL, number=errno.EBUSY)
+    host = undo(root)
+    assert host.changes == []
+    assert host.notes == [
+        f"{SYSCTL} cannot be read now (is its CPU off?), so its former value 1 is not restored; run undo again when it can be read, or reboot"
+    ]
+    again()
+    host = undo(root)
+    assert ([change.resource for change in host.changes], host.notes) == ([SYSCTL], [])
+    assert snapshot(root) == before
+
+
+def test_a_file_that_cannot_be_read_is_not_replaced(root, monkeypatch):
+    before = snapshot(root)
+    again = refuse_reads(monkeypatch, KEPT)
+    for check in (True, False):
+        with pytest.raises(HostError, match=f"^{KEPT} exists, but cannot be read, so it is not replaced"):
+            writable(root, check_mode=check).set_file(KEPT, b"ours")
+    again()
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize("entry", ["a folder", "a pipe"])
+def test_what_is_no_file_is_not_replaced(root, entry):
+    path = root / "etc/odd"
+    path.mkdir() if entry == "a folder" else os.mkfifo(path)
+    with pytest.raises(HostError, match=r"^/etc/odd exists, but cannot be read"):
+        writable(root).set_file("/etc/odd", b"ours")
+
+
+def test_a_link_to_no_file_is_replaced_and_restored(root):
+    """systemd masks a unit by a link to /dev/null."""
+    os.symlink("/dev/null", root / "etc/masked")
+    before = snapshot(root)
+    apply(root, lambda host: host.set_file("/etc/masked", b"ours"))
+    assert (root / "etc/masked").read_bytes() == b"ours"
+    undo(root)
+    assert snapshot(root) == before
 
 
 def test_a_change_that_the_kernel_refuses_for_good_is_none(root):

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.lines import add_lines, restore_lines
 from unit.hosts import apply
-from unit.trees import fill, snapshot
+from unit.trees import fill, refuse_reads, snapshot
 
 THEIRS = "/etc/theirs.d/theirs.conf"
 
@@ -65,3 +68,26 @@ def test_lines_that_others_took_out_are_not_missed(root, text):
     assert apply(root, take_out).changes == []
     assert (root / THEIRS[1:]).exists() == (text is not None)
     assert not (root / JOURNAL[1:]).exists()
+
+
+def test_bytes_of_another_encoding_are_kept(root):
+    theirs = b"# Gr\xfc\xdfe\n  /srv/b\xe4nder/** rwk,\n"
+    fill(root, {THEIRS: theirs})
+    (change,) = apply(root, add).changes
+    assert change.before == theirs.decode(errors="replace")
+    assert json.dumps(asdict(change)).encode()
+    assert (root / THEIRS[1:]).read_bytes() == theirs + b"ours\n"
+    assert apply(root, add).changes == []
+    apply(root, take_out)
+    assert (root / THEIRS[1:]).read_bytes() == theirs
+
+
+def test_a_file_that_cannot_be_read_is_neither_replaced_nor_forgotten(root, monkeypatch):
+    fill(root, {THEIRS: "theirs\n"})
+    for work in (add, take_out):
+        again = refuse_reads(monkeypatch, THEIRS)
+        with pytest.raises(HostError, match=f"^{THEIRS} exists, but cannot be read"):
+            apply(root, work)
+        again()
+        apply(root, work)
+    assert (root / THEIRS[1:]).read_text() == "theirs\n"

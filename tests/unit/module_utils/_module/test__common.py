@@ -284,6 +284,15 @@ def test_an_unexpected_error_after_changes_says_what_was_changed():
     assert "Traceback" in result["exception"]
 
 
+def test_a_file_that_cannot_be_opened_is_a_refusal_in_words():
+    def body(_edges, _parameters):
+        raise OSError(36, "File name too long", "/images/x")
+
+    result = finished(body).result
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert result["msg"] == "x: unexpected OSError: [Errno 36] File name too long: '/images/x'"
+
+
 def test_other_errors_are_not_taken_for_refusals():
     def broken(_edges, _parameters):
         raise KeyError("bug")

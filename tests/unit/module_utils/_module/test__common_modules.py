@@ -28,7 +28,7 @@ def test_check_mode_on_this_machine_writes_nothing(call):
         assert [change["resource"] for change in result["changes"]][:2] == [DOCUMENT, ARCHIVE]
     for name in ("cpu_power", "irq_affinity"):
         told = call(name, check=True, partition=PARTITION)
-        assert "the partition document describes another topology than the node has now" in told["msg"]
+        assert "the partition file describes another topology than the node has now" in told["msg"]
     units = [path for unit in UNIT_TEXTS for path in (unit, f"{WANTS}/{os.path.basename(unit)}")]
     assert not [path for path in (DOCUMENT, ARCHIVE, *units, JOURNAL, "/etc/realtime-kvm") if os.path.lexists(path)]
 
@@ -88,7 +88,7 @@ def test_a_damaged_document_is_named(snap, refuse, name, text):
 def test_a_partition_given_that_contradicts_itself(refuse, name, damage):
     message = refuse(name, partition={**PARTITION, **damage})
     assert re.search(
-        r"the partition document (is damaged|has schema '1').*; run the cpu_partition role \(site playbook\) to write it again",
+        r"the partition file (is damaged|has schema '1').*; run the cpu_partition role \(site playbook\) to write it again",
         message,
     )
 

@@ -176,7 +176,7 @@ def test_no_registry(capsys, bmc):
 
 
 def test_no_settings_object(capsys, bmc):
-    del bmc.machine.bios["@Redfish.Settings"]
+    del bmc.machine.tree[bmc.machine.settings_path], bmc.machine.bios["@Redfish.Settings"]
     result = info(capsys, bmc)
     assert result["notes"] == ["the BMC names no settings object (@Redfish.Settings), so its BIOS cannot be set"]
     failed = stage(capsys, bmc)
@@ -448,3 +448,12 @@ def test_secrets_of_others_are_hidden(capsys, bmc):
     result = info(capsys, bmc)
     assert result["foreign_pending"] == {"SetupPassword": "hidden", "AdminPassphraseKey": "hidden"}
     assert "hunter2" not in str(result)
+
+
+@pytest.mark.parametrize("answer", [[], {}, [1], 1.5, None])
+def test_a_wanted_attribute_with_a_damaged_value_is_never_compliant(capsys, bmc, answer):
+    apply_all(capsys, bmc)
+    assert info(capsys, bmc)["state"] == "compliant"
+    attributes = bmc.machine.tree[f"{SYSTEM}/bios".lower()]["Attributes"]
+    attributes["LogicalProc"] = answer
+    assert info(capsys, bmc)["state"] == "differs"

@@ -23,7 +23,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.feature import plan_feature
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.watchdog import WATCHDOG
-from ansible_collections.realtime.kvm.plugins.module_utils._tables import plan_report
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, plan_document
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
 from unit.calls import PARTITION
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
@@ -130,7 +131,8 @@ def test_cpus_that_the_boot_isolates_are_not_cycled_and_that_is_said(tmp_path, i
             {"shared_cores_per_node": 9},
             r"^cpu_partition_shared_cores_per_node: NUMA node 0 has 3 free cores left for shared, 9 asked for",
         ),
-        ({"dataplane_cores_per_node": "two"}, r"argument 'dataplane_cores_per_node' .* unable to convert to int"),
+        ({"dataplane_cores_per_node": "two"}, r"^cpu_partition_dataplane_cores_per_node: 'two' is neither a number of cores nor"),
+        ({"shared_cores_per_node": {"1": 1}}, r"^cpu_partition_shared_cores_per_node: there is no NUMA node 1 with CPUs"),
         ({"realtime": True}, r"^cpu_partition_realtime: True is neither 'rest' nor a number of cores per NUMA node"),
         ({"realtime": [1]}, r"^cpu_partition_realtime: \[1\] is neither"),
         ({"realtime": 1.5}, r"^cpu_partition_realtime: 1.5 is neither"),
@@ -171,7 +173,7 @@ def test_the_plan_shows_each_policy_and_what_the_node_has_until_now(call, tree):
         ("single", "together"),
         ("budget", "unlimited"),
     ]
-    lines = plan_report({"partition": result}).splitlines()
+    lines = plan_lines(plan_document(Fleet({"": Node({"partition": result})})))
     assert "cpu_partition_smt: single (was together)" in lines
     assert "cpu_partition_rt_throttling: budget (was unlimited)" in lines
     assert [line for line in lines if line.startswith("  protects the node: ordinary work that waits behind a vCPU")]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from unit.calls import PARTITION
 from unit.loaders import field
-from unit.trees import fill
+from unit.trees import documented, fill
 
 CPU = "/sys/devices/system/cpu"
 
@@ -20,6 +20,7 @@ def test_21_the_shallowest_state_beside_polling_is_admitted(call, tree):
             base = f"{CPU}/cpu{cpu}/cpuidle/state{number}"
             shown.update({f"{base}/name": f"{name}\n", f"{base}/latency": f"{latency}\n", f"{base}/disable": "0\n"})
         fill(tree, shown)
+    fill(tree, documented(PARTITION))
     result = call("cpu_power", partition=PARTITION)
     limits = {change["resource"]: change["after"] for change in result["changes"] if "pm_qos" in change["resource"]}
     assert limits == {f"{CPU}/cpu{cpu}/power/pm_qos_resume_latency_us": "2" for cpu in (1, 2, 3)}

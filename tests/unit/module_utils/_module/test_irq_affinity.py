@@ -19,14 +19,17 @@ from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher i
 from ansible_collections.realtime.kvm.plugins.module_utils._module import irq_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, carry_out
 from unit.features import KNOBS, PARTITION, text
-from unit.trees import fill, machine_files, plan, refuse_writes, snapshot, writable
+from unit.trees import documented, fill, machine_files, plan, refuse_writes, snapshot, writable
 
 PARAMETERS = {"state": "present", "partition": to_document(PARTITION), "irqbalance": False, "watcher": False}
 
 
 @pytest.fixture(name="root")
 def _root(tmp_path):
-    return fill(tmp_path, {**machine_files(isolated="1-3"), **KNOBS, "/var/lib/": None, "/etc/systemd/system/": None})
+    return fill(
+        tmp_path,
+        {**machine_files(isolated="1-3"), **KNOBS, "/var/lib/": None, **documented(PARTITION), "/etc/systemd/system/": None},
+    )
 
 
 def run(root, *, check_mode=False, **parameters):
@@ -88,6 +91,7 @@ def test_irqbalance_is_told_only_where_that_is_wanted(root, wanted):
 
 
 def test_a_partition_of_another_topology_is_refused_before_any_change(root):
+    fill(root, documented(plan(cores=3)))
     before = snapshot(root)
     with pytest.raises(PartitionError, match="another topology"):
         run(root, partition=to_document(plan(cores=3)))
@@ -122,6 +126,7 @@ def test_a_partition_without_isolated_cpus_leaves_only_its_options(root):
     run(root, **given)
     assert [text(root, path) for path in ("/proc/irq/9/smp_affinity_list", queue)] == ["0", "00000001"]
     nothing = {**given, "partition": to_document(plan(Intent(realtime="0")))}
+    fill(root, documented(nothing["partition"]))
     predicted = run(root, check_mode=True, **nothing)
     assert run(root, **nothing)["changes"] == predicted["changes"]
     restored = ("/proc/irq/9/smp_affinity_list", "/proc/irq/default_smp_affinity", queue)
@@ -131,3 +136,60 @@ def test_a_partition_without_isolated_cpus_leaves_only_its_options(root):
     assert run(root, **nothing)["changed"] is False
     run(root, state="absent")
     assert set(snapshot(root)) == set(before)
+
+
+NIC, DISK = "/proc/irq/24", "nvme9q1"
+
+
+@pytest.fixture(name="replaced")
+def _replaced(root):
+    """A NIC's interrupt was moved; the NIC goes, and its interrupt's number is another device's, whose driver chose CPU 0."""
+    fill(root, {f"{NIC}/eth0-rx/": None, f"{NIC}/smp_affinity_list": "0-3\n"})
+    run(root)
+    assert text(root, f"{NIC}/smp_affinity_list") == "0"
+    (root / f"{NIC[1:]}/eth0-rx").rmdir()
+    fill(root, {f"{NIC}/{DISK}/": None})
+    return root
+
+
+def test_undo_leaves_the_interrupt_of_another_device_alone(replaced):
+    host = writable(replaced, "irq_affinity")
+    result = carry_out(Edges(host, lambda _command: (0, "", "")), irq_affinity.run, {**PARAMETERS, "state": "absent"})
+    assert text(replaced, f"{NIC}/smp_affinity_list") == "0"
+    assert f"{NIC}/smp_affinity_list" not in {change["resource"] for change in result["changes"]}
+    assert host.notes == [
+        f"{NIC}/smp_affinity_list is that of {DISK} now, not of eth0-rx, so its former value 0-3 is not restored"
+    ]
+    assert not (replaced / JOURNAL[1:]).exists()
+
+
+def test_another_devices_interrupt_that_is_moved_goes_back_to_its_own_cpus(replaced):
+    fill(replaced, {f"{NIC}/smp_affinity_list": "0-1\n"})
+    run(replaced)
+    assert text(replaced, f"{NIC}/smp_affinity_list") == "0"
+    run(replaced, state="absent")
+    assert text(replaced, f"{NIC}/smp_affinity_list") == "0-1"
+
+
+@pytest.mark.parametrize("handlers", [(), ("eth0-rx", "uhci"), ("uhci", "eth0-rx")])
+def test_an_interrupt_without_handlers_or_with_one_more_is_the_same(root, handlers):
+    fill(root, {f"{NIC}/eth0-rx/": None, f"{NIC}/smp_affinity_list": "0-3\n"})
+    run(root)
+    (root / f"{NIC[1:]}/eth0-rx").rmdir()
+    fill(root, {f"{NIC}/{name}/": None for name in handlers})
+    run(root, state="absent")
+    assert text(root, f"{NIC}/smp_affinity_list") == "0-3"
+
+
+@pytest.mark.parametrize(("device", "mask"), [("0000:42:00.0", "00000001"), ("0000:41:00.0", "f")])
+def test_the_queues_of_another_interface_of_the_same_name_are_left_alone(root, device, mask):
+    link, queue = "/sys/class/net/ens1", "queues/rx-0/rps_cpus"
+    first = "/sys/devices/pci0000:00/0000:41:00.0/net/ens1"
+    other = f"/sys/devices/pci0000:00/{device}/net/ens1"
+    fill(root, {f"{first}/{queue}": "f\n", link: ("link", f"../../..{first}")})
+    run(root)
+    assert text(root, f"{link}/{queue}") == "00000001"
+    (root / link[1:]).unlink()
+    fill(root, {f"{other}/{queue}": "00000001\n", link: ("link", f"../../..{other}")})
+    run(root, state="absent")
+    assert text(root, f"{link}/{queue}") == mask

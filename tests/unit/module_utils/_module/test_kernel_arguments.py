@@ -12,7 +12,13 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from unit.calls import PARTITION
-from unit.trees import fill, plan, snapshot
+from unit.trees import documented, fill, plan, snapshot
+
+
+@pytest.fixture(autouse=True)
+def _documented(request):
+    if "tree" in request.fixturenames:
+        fill(request.getfixturevalue("tree"), documented(PARTITION))
 
 
 def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):
@@ -28,13 +34,15 @@ def test_without_a_boot_loader_it_is_said_what_was_looked_for(call):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"arguments": [1]}, r"^kernel_arguments: kernel argument 1 is not text; quote it in YAML"),
+        ({"arguments": [1]}, r"^rt_kernel_arguments\[0\]: kernel argument 1 is not text; quote it in YAML"),
         ({"arguments": [True]}, r"kernel argument True is not text"),
         ({"arguments": [{"a": 1}]}, r"kernel argument \{'a': 1\} is not text"),
         (
             {"arguments": ["a b"]},
-            r"^kernel_arguments: kernel argument 'a b': one token of .* is accepted \(one list entry per argument\)",
+            r"^rt_kernel_arguments\[0\]: kernel argument 'a b': one token of .* is accepted \(one list entry per argument\)",
         ),
+        ({"arguments": ["a=1", ""]}, r"^rt_kernel_arguments\[1\]: kernel argument '': one token of"),
+        ({"host_arguments": ["a b"]}, r"^host_arguments\[0\]: kernel argument 'a b': one token of"),
         ({"arguments": ['a="b"']}, r"kernel argument 'a=\"b\"': one token of"),
         ({"arguments": ["a='b'"]}, r"kernel argument \"a='b'\": one token of"),
         ({"arguments": "hugepages=0:16,1:16"}, r"kernel argument '1:16' has no name .* write the arguments as a YAML list"),

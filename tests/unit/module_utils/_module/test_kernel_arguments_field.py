@@ -19,9 +19,15 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import _commo
 from unit.calls import PARTITION
 from unit.loaders import field
 from unit.menus import MakeConfig
-from unit.trees import fill, plan, snapshot
+from unit.trees import documented, fill, plan, snapshot
 
 SKEW = {"from_partition": False, "arguments": ["skew_tick=1"]}
+
+
+@pytest.fixture(autouse=True)
+def _documented(request):
+    if "tree" in request.fixturenames:
+        fill(request.getfixturevalue("tree"), documented(PARTITION))
 
 
 def booted(tree, kernel, line):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
@@ -23,11 +25,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Hos
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import pool_path
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import kvm_host as body
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
 from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK
 from ansible_collections.realtime.kvm.plugins.modules import kernel_arguments, kvm_host
 from unit.menus import MakeConfig
-from unit.trees import fill, machine_files, memory_files, snapshot
+from unit.trees import documented, fill, machine_files, memory_files, snapshot
 
 SHAPE = {"nodes": 2, "cores": 4, "threads": 1}
 TOPOLOGY = build_topology(machine_files(**SHAPE))
@@ -174,9 +177,9 @@ def test_without_guests_a_node_needs_no_kvm(call, snap):
             r"^kvm_host: /etc/systemd/system/machine\.slice\.d/rt\.conf \(AllowedCPUs=2-3,6-7\) limits guests to CPUs 2-3,6-7, but they need 0,2-7",
         ),
         ({"guests": [PLC1]}, {"/proc/cpuinfo": CPU.replace("constant_tsc", "")}, r"^kvm_host: the processor's time stamp counter is not constant"),
-        ({"partition": {"schema": 1}}, {}, r"the partition document is damaged"),
+        ({"partition": {"schema": 1}}, {}, r"the partition file is damaged"),
         ({"partition": None}, {}, r"^kvm_host: there is no partition on this node .*; run the cpu_partition role first"),
-        ({"partition": {**PARTITION, "topology_digest": "other"}}, {}, r"the partition document describes another topology than the node has now"),
+        ({"partition": {**PARTITION, "topology_digest": "other"}}, {}, r"the partition file describes another topology than the node has now"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_any_change(call, snap, arguments, files, said):
@@ -221,6 +224,7 @@ class Commands:
 def _node(tmp_path, monkeypatch):
     files = {
         **machine(),
+        **documented(PARTITION),
         "/dev/kvm": "",
         "/usr/sbin/grub-mkconfig": "",
         "/etc/default/grub.d/": None,
@@ -316,6 +320,7 @@ def test_a_profile_that_allows_it_is_left_alone(call, node, profile):
 def test_a_boot_service_of_an_older_release_is_replaced(call, node):
     fill(node, {ARCHIVE: "old"})
     assert resources(call(check=True))[0] == ARCHIVE
+    assert ARCHIVE not in resources(call(check=True, tool=False)), "cpu_partition shows it already"
     assert call()["changed"]
     assert (node / ARCHIVE[1:]).read_bytes() == build_archive()
     assert call()["changed"] is False
@@ -361,19 +366,53 @@ def test_a_node_without_kvm_is_refused(call, node):
     assert snapshot(node) == before
 
 
-@pytest.mark.parametrize("missing", [None, "libvirt", "QEMU", "firmware"])
-def test_what_is_installed(call, node, monkeypatch, missing):
-    files = {"/run/libvirt/libvirt-sock": "", "/usr/libexec/qemu-kvm": "", "/usr/share/qemu/firmware/60-edk2.json": ""}
-    names = {
-        "libvirt": "/run/libvirt/libvirt-sock",
-        "QEMU": "/usr/libexec/qemu-kvm",
-        "firmware": "/usr/share/qemu/firmware/60-edk2.json",
-    }
-    fill(node, {path: text for path, text in files.items() if path != names.get(missing)})
+PROGRAMS = {
+    "libvirt": "/run/libvirt/libvirt-sock",
+    "QEMU": "/usr/libexec/qemu-kvm",
+    "firmware": "/usr/share/qemu/firmware/60-edk2.json",
+    "seed": "/usr/bin/xorriso",
+    "tpm": "/usr/bin/swtpm",
+    "qemu-img": "/usr/bin/qemu-img",
+}
+ASKS = {
+    "firmware": [{"firmware": "uefi"}, {"firmware": "uefi", "secure_boot": True}, {"secure_boot": True}],
+    "seed": [{"cloud_init": {}}],
+    "tpm": [{"tpm": True}],
+    "qemu-img": [{"disks": [{"size_gib": 1}]}],
+}
+
+
+@pytest.fixture(name="bindings")
+def _bindings(node, monkeypatch):
+    assert node
     monkeypatch.setattr(_libvirt, "libvirt", object())
     monkeypatch.setattr(Libvirt, "existing", lambda _self, _host: [])
-    assert call(check=True, guests=[{**OFFICE, "firmware": "uefi"}])["installed"] is (missing is None)
-    assert call(check=True, guests=[OFFICE])["installed"] is (missing in (None, "firmware"))
+
+
+@pytest.mark.usefixtures("bindings")
+@pytest.mark.parametrize("missing", [None, *PROGRAMS])
+def test_what_is_installed(call, node, missing):
+    fill(node, {path: "" for name, path in PROGRAMS.items() if name != missing})
+    assert call(check=True, guests=[OFFICE])["installed"] is (missing not in ("libvirt", "QEMU"))
+    for name, guests in ASKS.items():
+        for more in guests:
+            result = call(check=True, guests=[{**OFFICE, **more}])
+            assert result["installed"] is (missing not in ("libvirt", "QEMU", name)), (name, more)
+            assert result["extras"] == ([name] if name != "qemu-img" else [])
+
+
+@pytest.mark.usefixtures("bindings")
+def test_a_guest_that_goes_needs_nothing(call):
+    assert (
+        call(check=True, guests=[{**OFFICE, "state": "absent", "tpm": True, "firmware": "uefi", "cloud_init": {}}])["extras"]
+        == []
+    )
+
+
+def test_every_distribution_has_packages_for_what_guests_need():
+    for path in sorted((Path(__file__).resolve().parents[5] / "roles" / "kvm_host" / "vars").glob("*.yml")):
+        packages = yaml.safe_load(path.read_text())["__kvm_host_extras"]
+        assert packages.keys() == body._EXTRAS.keys(), path
 
 
 # -- the kernel's arguments ------------------------------------------------------------------------

@@ -119,10 +119,10 @@ def stopped(plant):
 
 #: What is done to the node, and the findings that it must have: rule and resource, as a pattern.
 SABOTAGES = {
-    # the document, and what the roles keep
+    # the partition file, and what the roles keep
     "document gone": (gone(DOCUMENT), [("document-missing", DOCUMENT)]),
     "document damaged": (written(DOCUMENT, "{"), [("file-damaged", DOCUMENT)]),
-    "document of other CPUs": (edited(DOCUMENT, '"topology_digest": "', '"topology_digest": "x'), [("topology-changed", "partition document")]),
+    "partition file of other CPUs": (edited(DOCUMENT, '"topology_digest": "', '"topology_digest": "x'), [("topology-changed", "partition file")]),
     "journal damaged": (written(JOURNAL, "{"), [("file-damaged", JOURNAL)]),
     "options damaged": (written(config_path("cpu_power"), "{"), [("file-damaged", config_path("cpu_power"))]),
     "options of guests' memory damaged": (written(config_path("kvm_host"), "[]"), [("file-damaged", config_path("kvm_host"))]),
@@ -359,7 +359,7 @@ def test_the_table_has_every_rule_that_a_node_with_a_document_can_break():
     assert covered | elsewhere == {rule.id for rule in RULES.values() if rule.severity != "info"}
 
 
-# -- a node without a document ---------------------------------------------------------------------
+# -- a node without a partition file ---------------------------------------------------------------------
 
 
 def test_a_tuned_node_without_a_document_lacks_the_document_alone(plant):
@@ -373,7 +373,7 @@ def untended(path, text):
     return lambda plant: plant.write(path, text)
 
 
-#: What a node without a document gets beside that: rules that hold for whoever tuned it.
+#: What a node without a partition file gets beside that: rules that hold for whoever tuned it.
 UNTENDED = {
     "governor": (untended(f"{CPU}/cpufreq/policy4/scaling_governor", "powersave\n"), [("governor", "CPUs 4")]),
     "idle limit": (untended(f"{CPU}/cpu4/power/pm_qos_resume_latency_us", "0\n"), [("cstate-depth", "CPUs 4")]),

@@ -116,12 +116,15 @@ def test_a_snapshot_is_planned_for_and_never_written(call, node, monkeypatch):
         ({"guests": [PLC, PLC]}, "^realtime_guests: plc1 is listed twice"),
         ({"networks": [{"name": "a b"}]}, r"^realtime_networks\[0\]: name 'a b' must be"),
         ({"guests": [{**PLC, "vcpus": 20}]}, "^realtime_guests: plc1 asks for 20 realtime CPUs"),
-        ({"guests": [{"memory_mib": 5}]}, "missing required arguments: name"),
-        ({"guests": [{**PLC, "sockets": 1}]}, "Unsupported parameters for .* guests.sockets"),
-        ({"guests": [{**PLC, "memory_mib": "much"}]}, "memory_mib.* unable to convert to int"),
-        ({"guests": [{**PLC, "state": "on"}]}, "value of state must be one of: running, present, stopped, absent"),
+        ({"guests": [{"memory_mib": 5}]}, r"^realtime_guests\[0\]: name None must be"),
+        ({"guests": [{**PLC, "sockets": 1}]}, "realtime_guests: plc1: unknown key sockets; known are name"),
+        ({"guests": [{**PLC, "memory_mib": "much"}]}, "^realtime_guests: plc1: memory_mib 'much' must be of type int"),
+        (
+            {"guests": [{**PLC, "state": "on"}]},
+            "^realtime_guests: plc1: state 'on' is not one of running, present, stopped, absent",
+        ),
         ({"priority_limit": 0}, "^realtime_priority_limit: 0 is not in"),
-        ({"partition": {"schema": 7}}, "^rt_domain: the partition document was written by a newer release .schema 7"),
+        ({"partition": {"schema": 7}}, "^rt_domain: the partition file was written by a newer release .schema 7"),
     ],
 )
 def test_refusals_reach_the_user_in_words(call, arguments, said):

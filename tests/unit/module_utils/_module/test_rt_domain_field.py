@@ -13,7 +13,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, read_pins, to_text
 from unit import lopsided
 from unit.loaders import field
-from unit.trees import fill, machine_files, memory_files, plan
+from unit.trees import documented, fill, machine_files, memory_files, plan
 
 TWO_NODES = {"nodes": 2, "cores": 10, "threads": 1}
 #: Housekeeping 0-1 and 10-11, realtime 2-9 and 12-19.
@@ -35,6 +35,7 @@ def _two(node):
             **machine_files(isolated="2-9,12-19", **TWO_NODES),
             **memory_files({0: 8192, 1: 8192}, pages=pages),
             "/images/ctl.qcow2": "",
+            **documented(PARTITION),
         },
     )
     return node
@@ -78,6 +79,7 @@ LARGE = {"name": "plc1", "memory_mib": 1024, "vcpus": 17, "realtime_vcpus": "1-1
 
 def test_13_a_guest_of_more_vcpus_than_a_node_with_memory_has_is_told_what_works(lopsided_node):
     plain = lopsided.partition()
+    fill(lopsided_node.root, documented(plain))
     said = lopsided_node.refuse(LARGE, partition=plain)
     assert "asks for 17 realtime CPUs and 1024 MiB of memory on one NUMA node; node 0: 16 of 16 free" in said
     assert "numa: spread lets it" not in said, "that would be refused as well"
@@ -89,6 +91,7 @@ def test_13_a_guest_of_more_vcpus_than_a_node_with_memory_has_is_told_what_works
 
 def test_13_what_works(lopsided_node):
     named = lopsided.partition(cpus={"realtime": "4-34:1/2,3,5"})
+    fill(lopsided_node.root, documented(named))
     assert lopsided_node.refuse(LARGE, partition=named).endswith("; numa: spread lets it use several nodes")
     result = lopsided_node.converge({**LARGE, "numa": "spread"}, partition=named)
     (domain,) = result["domains"]

@@ -11,8 +11,9 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from unit.guests import OTHER, PLC, SHAPE, resources
-from unit.trees import fill, memory_files, plan
+from unit.trees import documented, fill, memory_files, plan
 
 
 def test_a_foreign_domain_is_not_touched_unasked(node):
@@ -130,18 +131,19 @@ def test_a_restart_may_use_the_pages_that_it_gives_back(node):
 
 def test_a_partition_of_another_topology(node):
     older = to_document(plan(Intent(smt="together", dataplane_cores_per_node=1), nodes=1, cores=8, threads=1))
+    fill(node.root, documented(older))
     message = node.refuse(PLC, partition=older)
-    assert re.match(
-        "the partition document describes another topology than the node has now .* run the cpu_partition role", message
-    )
+    assert re.match("the partition file describes another topology than the node has now .* run the cpu_partition role", message)
 
 
 def test_no_partition(node):
+    (node.root / DOCUMENT[1:]).unlink()
     assert re.match("there is no partition on this node .* run the cpu_partition role first", node.refuse(PLC, partition=None))
 
 
 def test_a_node_without_dataplane_cpus(node):
     partition = to_document(plan(**SHAPE))
+    fill(node.root, documented(partition))
     assert "plc1 is on real-time network control, but this node has no dataplane CPUs to poll it" in node.refuse(
         PLC, partition=partition
     )

@@ -137,3 +137,19 @@ def test_everything_is_taken_back_but_disks_and_what_others_made(node):
     assert result["disruption"] == "guest"
     assert list(node.libvirt.definitions) == ["theirs"]
     assert len(list((node.root / "images").iterdir())) == 4
+
+
+def test_a_seed_that_was_made_goes_with_the_disks_and_one_that_was_there_stays(node):
+    folder = "/var/lib/libvirt/images"
+    fill(node.root, {f"{folder}/": None})
+    node.run({**PLC, "cloud_init": {}})
+    node.converge(gone())
+    assert (node.root / folder[1:] / "plc1-seed.iso").exists()
+    node.run({**PLC, "cloud_init": {}})
+    result = node.converge(gone(remove_disks=True))
+    assert f"{folder}/plc1-seed.iso" in resources(result)
+    assert list((node.root / folder[1:]).iterdir()) == []
+    fill(node.root, {f"{folder}/plc1-seed.iso": "theirs", "/images/plc1.qcow2": ""})
+    node.run({**PLC, "seed": f"{folder}/plc1-seed.iso"})
+    node.converge(gone(remove_disks=True))
+    assert (node.root / folder[1:] / "plc1-seed.iso").exists()

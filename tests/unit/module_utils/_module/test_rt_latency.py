@@ -46,7 +46,7 @@ REALTIME = "<vcpusched vcpus='0' scheduler='fifo' priority='1'/>"
 
 
 def partition(**sets):
-    """A document of this machine."""
+    """A partition file of this machine."""
     known = {name: frozenset(sets.get(name, ())) for name in SETS}
     known["housekeeping"] = frozenset(sets.get("housekeeping", ONLINE)) - frozenset().union(
         *(known[n] for n in SETS if n != "housekeeping")
@@ -275,6 +275,24 @@ def test_a_missing_program_is_named_with_its_package(refuse, monkeypatch, missin
     package = "stress-ng" if missing == "stress-ng" else "rt-tests (Debian, Ubuntu) or realtime-tests (RHEL)"
     assert f"n1: {missing} is not installed; install the package {package}" in message
     assert ("load: none" in message) == (missing == "stress-ng")
+
+
+def test_all_that_is_missing_is_returned_with_what_would_run(call, monkeypatch):
+    monkeypatch.setattr(body, "locate", lambda _machine, _programs: {})
+    for check in (False, True):
+        refused = call(_ansible_check_mode=check)
+        assert refused["failed"]
+        assert refused["lacks"] == ["cyclictest", "taskset", "stress-ng"]
+        assert "cyclictest" in refused["command"]
+        assert refused["load_command"][0] == "stress-ng"
+        assert refused["msg"].count("rt-tests (Debian, Ubuntu)") == 1
+
+
+def test_a_measurement_above_the_limit_is_refused_as_such_although_programs_are_missing(call, monkeypatch):
+    monkeypatch.setattr(body, "locate", lambda _machine, _programs: {})
+    refused = call(max_disruption="none")
+    assert refused["msg"].startswith("max_disruption: the limit is none, but the plan needs more: measurement with cyclictest")
+    assert "lacks" not in refused
 
 
 def test_a_missing_tracer_is_named(refuse, monkeypatch):

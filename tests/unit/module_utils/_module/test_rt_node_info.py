@@ -154,8 +154,8 @@ def test_ports_tell_bridge_guest_and_queues(read):
 def test_a_damaged_document_is_named_and_the_rest_comes(tree, read, files):
     fill(tree, files)
     node = read(running(tree))
-    assert missing(node)["partition document"][0] == "broken"
-    assert DOCUMENT in missing(node)["partition document"][1]
+    assert missing(node)["partition file"][0] == "broken"
+    assert DOCUMENT in missing(node)["partition file"][1]
     assert len(node["guests"]) == 2
 
 
@@ -164,7 +164,7 @@ def test_nothing_there_is_told_part_by_part(tmp_path, read, tree):
     (tree / "proc/interrupts").unlink()
     node = read()
     assert {part: state for part, (state, _reason) in missing(node).items()} == {
-        "partition document": "absent", "libvirt": "absent", "switch": "absent", "interrupts": "absent",
+        "partition file": "absent", "libvirt": "absent", "switch": "absent", "interrupts": "absent",
     }  # fmt: skip
     assert node["topology"]["online"] == "0-5"
 

@@ -172,7 +172,7 @@ def test_one_failing_feature_does_not_keep_the_others(archive, node):
         (
             DOCUMENT,
             json.dumps(to_document(plan(cores=2))),
-            "cpu_partition, irq_affinity: the partition document describes another",
+            "cpu_partition, irq_affinity: the partition file describes another",
         ),
         (config_path("cpu_partition"), "{", f"cpu_partition: {config_path('cpu_partition')} is damaged"),
         (config_path("cpu_partition"), '{"priority_limit": "x"}', f"cpu_partition: {config_path('cpu_partition')} is damaged"),
@@ -203,7 +203,7 @@ def test_values_wait_for_a_boot_that_isolates_as_they_do_in_the_modules(archive,
     assert ran.returncode == 1
     assert ran.stderr == (
         "cpu_partition, irq_affinity: the running kernel does not isolate CPUs 1-3 (isolated: none), "
-        "which the partition document isolates by the kernel's arguments\n"
+        "which the partition file isolates by the kernel's arguments\n"
     )
     assert {path: content for path, content in snapshot(node).items() if path.startswith(("/proc", "/sys"))} == values
     assert set(state(node)) == {"cpu_partition", "irq_affinity"}

@@ -251,7 +251,7 @@ STALE = {DOCUMENT: json.dumps(to_document(plan(cores=2)))}
         ({config_path("kernel_arguments"): '{"default_kernel": "*-rt-*", "tokens": []}',
           "/proc/sys/kernel/osrelease": "6.1.0-50-amd64\n"}, "the running kernel is 6.1.0-50-amd64, not one of *-rt-*"),
         ({config_path("kernel_arguments"): "{"}, "/etc/realtime-kvm/kernel_arguments.json is damaged"),
-        (STALE, "the partition document describes another topology"),
+        (STALE, "the partition file describes another topology"),
         ({DOCUMENT: "{"}, f"{DOCUMENT}: "),
         ({BOOT_STATE: '{"cpu_partition": "no room"}'}, "the boot service did not make the values of cpu_partition: no room"),
         ({BOOT_STATE: "{"}, "the boot service did not make the values of cpu_partition: /run/realtime-kvm/boot.json is damaged"),
@@ -348,7 +348,7 @@ def test_on_a_node_isolated_at_run_time_the_gate_comes_before_any_move(node):
 def test_no_cpu_is_moved_by_a_document_of_another_topology(node):
     fill(node, {DOCUMENT: json.dumps(to_document(plan(Intent(isolation="runtime"), cores=3)))})
     before = held(node)
-    assert run_hook(["hmi", "prepare"], xml("2")).startswith("realtime.kvm: the partition document describes another topology")
+    assert run_hook(["hmi", "prepare"], xml("2")).startswith("realtime.kvm: the partition file describes another topology")
     run_hook(["plc1", "release"], xml("2"))
     run_switch("starting")
     assert (reserved(node), held(node)) == ({}, before)

@@ -67,6 +67,14 @@ def test_list_says_who_owns_every_cpu(node, capsys):
     assert capsys.readouterr().out.splitlines()[3].split() == ["1", "realtime", "held", "(isolated)", "0", "watcher[40]", "OTHER"]
 
 
+def test_list_has_no_word_for_what_is_no_partition(node, capsys):
+    """A thread of a node isolated by its boot is a member of its parent's partition, which says nothing to a person."""
+    fill(node, {f"{SCOPE}/vcpu0/cpuset.cpus.partition": "member\n", f"{HOLDERS['realtime']}/cpuset.cpus.partition": "member\n"})
+    assert rtpart(["list", "--seconds", "0", "--json"]) == 0
+    owners = {row["cpu"]: row["owner"] for row in json.loads(capsys.readouterr().out)["cpus"]}
+    assert owners == {0: "-", 1: "held", 2: "plc1 vcpu0", 3: "held"}
+
+
 def test_status_of_a_node_without_roles_options_has_nothing_to_compare(node, capsys):
     assert rtpart(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"isolation": "runtime", "differences": []}

@@ -155,7 +155,7 @@ def test_names_reach_the_journal_without_control_characters(root):
         (
             DOCUMENT,
             json.dumps({**to_document(plan()), "topology_digest": "other"}),
-            "the partition document describes another topology",
+            "the partition file describes another topology",
         ),
     ],
 )

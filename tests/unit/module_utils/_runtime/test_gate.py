@@ -131,7 +131,7 @@ def test_a_capture_lacks_what_a_boot_has_made(rebooted):
 
 
 def test_values_that_must_wait_for_another_boot_stay_missing(node):
-    """Isolated at run time by its document, but the kernel still isolates by its arguments, and this boot made no values."""
+    """Isolated at run time by its partition file, but the kernel still isolates by its arguments, and this boot made no values."""
     fill(node, {DOCUMENT: json.dumps(to_document(plan(Intent(isolation="runtime"))))})
     assert closed(node) == "", "a node that waits for its reboot keeps the values of the boot before"
     fill(node, {BOOT_STATE: '{"cpu_partition": "the running kernel isolates CPUs 1-3"}'})

@@ -142,7 +142,7 @@ def test_sums_by_owner_and_project_close_over_all_rows():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"partition": {}}, "this node has no partition document"),
+        ({"partition": {}}, "this node has no partition file"),
         ({"partition": {"schema": 1}}, "damaged"),
         ({"topology": {}}, "another topology"),
     ],

@@ -10,12 +10,11 @@ import re
 import time
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.files import accounting_document, csv_rows
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import (
     Input,
     account_fleet,
-    accounting_document,
-    csv_rows,
     findings_of,
     report_view,
     state_of,
@@ -34,7 +33,11 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
         ({"info": {"missing": []}, "verify": {"findings": []}}, "ok", ""),
         ({"info": {"missing": []}, "verify": {"findings": [FINDING]}}, "findings", "1 finding"),
         ({"info": {"missing": []}}, "half", "not compared"),
-        ({"info": {"missing": []}, "verify": {"error": "the document is damaged"}}, "half", "the document is damaged"),
+        (
+            {"info": {"missing": []}, "verify": {"error": "the partition file is damaged"}},
+            "half",
+            "the partition file is damaged",
+        ),
         ({"info": {"missing": [{"part": "libvirt", "state": "absent", "reason": "-"}]}, "verify": {"findings": []}}, "ok", ""),
         (
             {"info": {"missing": [{"part": "libvirt", "state": "broken", "reason": "is off"}]}, "verify": {"findings": []}},
@@ -42,9 +45,14 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
             "libvirt: is off",
         ),
         (
-            {"info": {"missing": [{"part": "partition document", "state": "absent", "reason": "none"}]}},
+            {"info": {"missing": [{"part": "partition file", "state": "absent", "reason": "none"}]}},
+            "new",
+            "none",
+        ),
+        (
+            {"info": {"missing": [{"part": "partition file", "state": "broken", "reason": "damaged"}]}},
             "half",
-            "partition document: none",
+            "partition file: damaged",
         ),
     ],
 )
@@ -52,6 +60,16 @@ def test_state_of_a_node(node, state, reason):
     found = state_of(node, findings_of(node.get("verify")))
     assert found[0] == state
     assert reason in found[1]
+
+
+def test_nodes_stand_as_people_count():
+    nodes = {name: {"info": node_info(name, SPECS), "verify": {"findings": [FINDING]}} for name in ("h10", "h2", "h1")}
+    books = account_fleet(nodes)
+    view = report_view(Input(nodes, NOW), books)
+    assert [node["host"] for node in view["nodes"]] == ["h1", "h2", "h10"]
+    assert view["rules"][0]["nodes"] == ["h1", "h2", "h10"]
+    assert list(accounting_document(Input(nodes, NOW), books)["nodes"]) == ["h1", "h2", "h10"]
+    assert list(dict.fromkeys(row[0] for row in csv_rows(books)[1:])) == ["h1", "h2", "h10"]
 
 
 def test_findings_come_worst_first_and_old_and_new_names_are_known():
@@ -78,7 +96,7 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
             "info": {
                 **node_info("bare", []),
                 "partition": {},
-                "missing": [{"part": "partition document", "state": "absent", "reason": "no file"}],
+                "missing": [{"part": "partition file", "state": "absent", "reason": "no file"}],
             }
         },
         "future": {"info": {**node_info("future", []), "format": 2}},
@@ -93,12 +111,12 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
         "has format 2",
         "cannot be used",
         "1 finding",
-        "as its document says",
+        "as planned",
     ):
         assert words in text
     document = accounting_document(Input(nodes, NOW), account_fleet(nodes))
     assert {host: node["state"] for host, node in document["nodes"].items()} == {
-        "good": "ok", "drifted": "findings", "gone": "unreachable", "silent": "failed", "bare": "half", "future": "failed", "damaged": "failed",
+        "good": "ok", "drifted": "findings", "gone": "unreachable", "silent": "failed", "bare": "new", "future": "failed", "damaged": "failed",
     }  # fmt: skip
 
 
@@ -202,3 +220,11 @@ def test_of_a_verdict_the_page_shows_a_bounded_part():
     long = latency("a", started=NOW, result="fail")
     long["verdict"]["reasons"] = ["x" * 10000] * 1000
     assert len(render_page(report_view(Input({}, NOW, (long,)), account_fleet({})))) < 1 << 20
+
+
+def test_nodes_are_in_natural_order_everywhere():
+    nodes = {name: {"error": "it did not answer", "unreachable": True} for name in ("kvm10", "kvm2", "kvm1")}
+    given = Input(nodes, "2026-11-28T04:05:06Z", [], [], "x")
+    books = account_fleet(nodes)
+    assert [node["host"] for node in report_view(given, books)["nodes"]] == ["kvm1", "kvm2", "kvm10"]
+    assert list(accounting_document(given, books)["nodes"]) == ["kvm1", "kvm2", "kvm10"]

@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rt_plan_report: shows the plan of all hosts and writes it to files on the controller. It runs there and makes no connection."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
+from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.answer import summary
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, is_unchanged, plan_document
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.page import plan_page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.picture import planned_map
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
+from ansible_collections.realtime.kvm.plugins.plugin_utils._project import results_folder
+from ansible_collections.realtime.kvm.plugins.plugin_utils._show import show
+
+SPEC = {
+    "hosts": {"type": "list", "elements": "str", "required": True},
+    "present": {"type": "list", "elements": "str", "required": True},
+    "results": {"type": "dict", "required": True},
+    "looked_variable": {"type": "str", "required": True},
+    "refused_variable": {"type": "str", "required": True},
+    "packages_variable": {"type": "str", "required": True},
+    "folder": {"type": "str"},
+    "title": {"type": "str", "default": "Plan"},
+}
+LIMIT = "realtime_max_disruption"
+
+
+class ActionModule(ActionBase):
+    """The action."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Show the plan, write its files, also in check mode, and return what it comes to."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(argument_spec=SPEC)
+        options = plain_data(options)
+        hostvars = (task_vars or {})["hostvars"]
+        nodes = {host: _node(hostvars, host, options) for host in options["hosts"]}
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        folder = folder_of_files(options["folder"], task_vars or {})
+        document = plan_document(Fleet(nodes, now, options["title"]))
+        files = _write(folder, document, nodes) if folder else []
+        lines = [*plan_lines(document), "", *summary(document, files)]
+        plans = document["nodes"]
+        result.update(
+            changed=False,
+            files=files,
+            disruption=document["disruption"],
+            refused=[host for host, plan in plans.items() if plan["refused"] or (plan["lost"] and not _unreachable(nodes[host]))],
+            unchanged=[host for host, plan in plans.items() if is_unchanged(plan)],
+            text=show(lines),
+        )
+        return result
+
+
+def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> Node:
+    """Return what a host has answered; what was not asked counts as skipped."""
+    variables = variables_of(hostvars, host)
+    results = {}
+    for layer, name in options["results"].items():
+        found = plain_data(variables.get(name))
+        results[layer] = found if isinstance(found, Mapping) else {"skipped": True}
+    refused = plain_data(variables.get(options["refused_variable"])) or []
+    return Node(
+        results,
+        packages=plain_data(variables.get(options["packages_variable"])) or [],
+        refused=[str(text) for text in refused],
+        lost="" if host in options["present"] else _lost(plain_data(variables.get(options["looked_variable"]))),
+        limit=str(hostvars[host].get(LIMIT, "reboot")),
+    )
+
+
+UNREACHABLE = "it cannot be reached, and nothing was planned"
+
+
+def _lost(looked: Any) -> str:
+    unreachable = isinstance(looked, Mapping) and looked.get("unreachable")
+    return UNREACHABLE if unreachable else "it was lost while it was planned, see above"
+
+
+def _unreachable(node: Node) -> bool:
+    return node.lost == UNREACHABLE
+
+
+def folder_of_files(given: str | None, variables: Mapping[str, Any]) -> str:
+    """Return the folder of the files; an empty text, where it is given, means none."""
+    if given == "":
+        return ""
+    try:
+        return results_folder(os.path.expanduser(given or ""), variables, "plan", "realtime_plan_folder")
+    except ValueError as error:
+        raise AnsibleActionFail(f'{error}, or to "" to write no files. Nothing was changed on any node') from None
+
+
+def _write(folder: str, document: Mapping[str, Any], nodes: Mapping[str, Node]) -> list[str]:
+    """Write page and JSON, and return their paths; their names do not depend on any answer."""
+    maps = {host: planned_map(host, node.results, document["nodes"][host]) for host, node in nodes.items()}
+    texts = {"plan.html": plan_page(document, maps), "plan.json": json.dumps(document, indent=1) + "\n"}
+    try:
+        write_files(folder, texts)
+    except OSError as error:
+        raise AnsibleActionFail(
+            f"realtime_plan_folder: {folder} cannot be written: {error.strerror or error}. Nothing was changed on any node; name another folder, "
+            'or give "" to write no files'
+        ) from None
+    return [os.path.join(folder, name) for name in texts]

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold of guests' disks before anything is changed. Edge, read-only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Mapping, Sequence
+
+from .._host.host import Host
+from .disk_paths import own_disks
+from .guest import Disk, Guest, GuestError
+from .hiding import clean
+from .images import Identity, begins_like_qcow, identity_of
+from .known_disks import disks_by_path, disks_of, format_of, path_of, target_of
+from .libvirt import Domain
+from .plan import GuestPlan
+
+#: The values of ``cache`` with which QEMU opens an image past the page cache (QEMU, qemu-options.hx, "cache.direct").
+DIRECT = ("none", "directsync")
+
+
+def check_disks(host: Host, plans: Sequence[GuestPlan]) -> None:
+    """Refuse disks that are not there and not made, and those that QEMU could not open or would read as another format."""
+    for plan in plans:
+        for disk in plan.guest.disks:
+            if disk.recipe is None and not disk.seed:
+                _check_there(host, plan.guest, disk)
+            known = disks_by_path(plan.domain.tree).get(disk.path) if plan.domain else None
+            if known is not None:
+                _check_format(plan.guest, disk, format_of(known))
+            elif not disk.seed and not disk.cdrom and host.exists(disk.path):
+                _check_content(host, plan.guest, disk)
+            _check_direct(host, plan.guest, disk, _disk_of(plan, disk))
+
+
+def check_files(host: Host, plans: Sequence[GuestPlan], others: Mapping[str, Domain]) -> None:
+    """Refuse a file that two disks lead to, by any path, and one of them writes; ``others``: the domains that are not listed."""
+    users: dict[Identity, tuple[str, Disk]] = {}
+    for plan in plans:
+        for disk in plan.guest.disks:
+            identity = identity_of(host, disk.path)
+            if identity is None:
+                continue
+            name, other = users.setdefault(identity, (plan.guest.name, disk))
+            if other is not disk and not (other.read_only and disk.read_only):
+                raise GuestError(
+                    f"realtime_guests: {plan.guest.name}: disk {disk.path} is the same file as disk {other.path} of {name}, and two cannot write one; "
+                    "give each its own image"
+                )
+    for plan in plans:
+        if plan.domain is not None:
+            known = {disk.target for disk in plan.guest.disks} | set(own_disks(plan.domain.tree))
+            beside = [disk for disk in disks_of(plan.domain.tree) if target_of(disk) not in known]
+            _check_users(host, users, beside, plan.guest.name)
+    for name, domain in others.items():
+        if domain.running:
+            _check_users(host, users, disks_of(domain.live_tree()), name)
+
+
+def _check_users(host: Host, users: Mapping[Identity, tuple[str, Disk]], disks: Iterable[ET.Element], name: str) -> None:
+    for item in disks:
+        path = path_of(item)
+        identity = identity_of(host, path) if path.startswith("/") else None
+        guest, disk = users.get(identity, ("", None)) if identity else ("", None)
+        if disk is None or (disk.read_only and item.find("readonly") is not None):
+            continue
+        who = f"its domain has as {clean(target_of(item))}" if guest == name else f"the running domain {clean(name)} has"
+        remedy = "give that path" if guest == name else "give another image, or shut that down"
+        raise GuestError(
+            f"realtime_guests: {guest}: disk {disk.path} is the same file as {clean(path)}, which {who}, and two cannot write one; {remedy}"
+        )
+
+
+def _check_there(host: Host, guest: Guest, disk: Disk) -> None:
+    where = f"realtime_guests: {guest.name}: disk {disk.path}"
+    try:
+        mode = os.stat(host.path(disk.path)).st_mode
+    except OSError as error:
+        raise GuestError(
+            f"{where} is not on this node ({error.strerror}); put the image there first, "
+            "or have it made: give base, an image to make it from, or size_gib for an empty one"
+        ) from None
+    if not (stat.S_ISBLK(mode) if disk.block else stat.S_ISREG(mode)):
+        raise GuestError(f"{where} is no {'block device' if disk.block else 'regular file'}")
+
+
+def _disk_of(plan: GuestPlan, disk: Disk) -> ET.Element | None:
+    """Return the disk that the guest's domain has at a target."""
+    tree = plan.domain.tree if plan.domain else None
+    for item in tree.findall("devices/disk") if tree is not None else ():
+        target = item.find("target")
+        if target is not None and target.get("dev") == disk.target:
+            return item
+    return None
+
+
+def _check_format(guest: Guest, disk: Disk, has: str) -> None:
+    """Refuse another format for an image that the domain has: the guest would find other bytes, or forge a header that names files of the host."""
+    if disk.format == has:
+        return
+    if disk.format == "qcow2" and has == "raw":
+        raise GuestError(
+            f"realtime_guests: {guest.name}: its domain has disk {disk.path} as raw, so the guest could write every byte of it, and format: qcow2 "
+            "would trust these as a header that may name any file of this node; give format: raw. Where it has never run with it, set the type "
+            f"once with virsh edit {guest.name}"
+        )
+    raise GuestError(
+        f"realtime_guests: {guest.name}: format {disk.format} for disk {disk.path}, which its domain has as {clean(has)}: the guest would not find "
+        f"its data there. Leave format out; qemu-img convert makes an image of another format, for which a disk is then listed"
+    )
+
+
+def _check_content(host: Host, guest: Guest, disk: Disk) -> None:
+    """Refuse an image that no domain of the guest has yet and whose name alone makes it raw, while it begins like qcow2."""
+    if disk.format == "raw" and not disk.format_given and begins_like_qcow(host, disk.path):
+        remedy = "format: raw, if it is raw" if disk.block else "format: qcow2 (or raw, if it is raw)"
+        raise GuestError(
+            f"realtime_guests: {guest.name}: disk {disk.path} is taken for raw by its name, but begins like a qcow2 image, as many clouds' .img "
+            f"files do; give {remedy}"
+        )
+
+
+def _check_direct(host: Host, guest: Guest, disk: Disk, old: ET.Element | None) -> None:
+    cache = disk.cache or ("none" if old is None and not disk.cdrom else None)
+    if cache not in DIRECT or disk.block or takes_direct_io(host, disk.path) is not False:
+        return
+    raise GuestError(
+        f"realtime_guests: {guest.name}: disk {disk.path} would have cache {cache}{'' if disk.cache else ', as every new disk unless it is given'}, "
+        "with which QEMU opens it with O_DIRECT, and its file system refuses that (tmpfs, or one in user space); give it cache: writeback, or put "
+        "the image on another file system"
+    )
+
+
+def takes_direct_io(host: Host, path: str) -> bool | None:
+    """Return whether the file system of a file that is there, or that can be made, takes O_DIRECT; None where that is not known."""
+    if host.captured:
+        return None
+    full, direct = host.path(path), os.O_DIRECT | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(full, os.O_RDONLY | direct)
+    except FileNotFoundError:
+        try:  # without a name, so it vanishes when it is closed; whether a folder takes O_DIRECT says nothing about files
+            handle = os.open(os.path.dirname(full), os.O_TMPFILE | os.O_RDWR | direct, 0o600)
+        except OSError as error:
+            return False if error.errno == errno.EINVAL else None
+    except OSError as error:
+        return False if error.errno == errno.EINVAL else None
+    os.close(handle)
+    return True

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which of its domain's disks a guest's disks are, once their paths are known. Pure.
+
+An image that the domain has is that disk, wherever the domain has it: it keeps its target, its bus and its format unless the list names
+others. A disk of this collection is known by its target as well, which the list's order gives.
+"""
+
+from __future__ import annotations
+
+import string
+import xml.etree.ElementTree as ET
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from .disk_paths import own_disks
+from .domain_xml import DomainError
+from .guest import Disk, Guest
+from .hiding import clean
+
+
+def with_known_disks(guest: Guest, tree: ET.Element | None) -> Guest:
+    """Return a guest whose disks have what the domain has, where the list names nothing else."""
+    if tree is None or guest.state == "absent":
+        return guest
+    there, own = disks_by_path(tree), own_disks(tree)
+    disks = [_as_found(guest, disk, there.get(disk.path), own) for disk in guest.disks]
+    taken = {disk.target for disk, listed in zip(disks, guest.disks, strict=True) if disk.target != listed.target}
+    targets = {name for disk in tree.findall("devices/disk") for name in [target_of(disk)]} | {
+        disk.target for disk in guest.disks
+    }
+    for number, disk in enumerate(disks):
+        if disk.target == guest.disks[number].target and disk.target in taken:
+            target = _place(disk, there.get(disk.path), own, targets)
+            targets.add(target)
+            disks[number] = replace(disk, target=target)
+    return replace(guest, disks=tuple(disks))
+
+
+def disks_by_path(tree: ET.Element) -> dict[str, ET.Element]:
+    """Return a domain's disks and drives on files and devices of the node, by path; of two with one path, the first."""
+    found: dict[str, ET.Element] = {}
+    for disk in disks_of(tree):
+        found.setdefault(path_of(disk), disk)
+    return found
+
+
+def disks_of(tree: ET.Element) -> list[ET.Element]:
+    """Return a domain's disks and drives on files and devices of the node."""
+    return [disk for disk in tree.findall("devices/disk") if path_of(disk) and target_of(disk)]
+
+
+def path_of(disk: ET.Element) -> str:
+    """Return the path of a disk's file or device, empty for another kind."""
+    source = disk.find("source")
+    if source is None or disk.get("type", "file") not in ("file", "block"):
+        return ""
+    return source.get("file") or source.get("dev") or ""
+
+
+def target_of(disk: ET.Element) -> str:
+    """Return the target of a disk (``vda``), its identity in a domain."""
+    target = disk.find("target")
+    return "" if target is None else target.get("dev", "")
+
+
+def format_of(disk: ET.Element) -> str:
+    """Return the format of a domain's disk; libvirt takes one without for raw."""
+    driver = disk.find("driver")
+    return "raw" if driver is None else driver.get("type", "raw")
+
+
+def _as_found(guest: Guest, disk: Disk, old: ET.Element | None, own: Mapping[str, ET.Element]) -> Disk:
+    if old is None or disk.seed:
+        return disk
+    if not disk.format_given:
+        disk = replace(disk, format=format_of(old))
+    if not disk.read_only_given and not disk.cdrom:
+        disk = replace(disk, read_only=old.find("readonly") is not None)
+    target = target_of(old)
+    if target in own:
+        return disk
+    bus = old.find("target").get("bus", disk.bus)  # type: ignore[union-attr]
+    if disk.bus_given and disk.bus != bus:
+        raise DomainError(
+            f"realtime_guests: {guest.name}: bus {disk.bus} for disk {disk.path}, which its domain has as {clean(target)} on bus {clean(bus)}; "
+            f"leave bus out, or move the disk with virsh edit {guest.name}"
+        )
+    return replace(disk, target=target, bus=bus)
+
+
+def _place(disk: Disk, old: ET.Element | None, own: Mapping[str, ET.Element], targets: Collection[str]) -> str:
+    """Return another target for a disk whose own by the list's order one of the domain's disks has: the one that it has, or a free one."""
+    prefix = disk.target[:-1]
+    before = "" if old is None else target_of(old)
+    if before in own and before.startswith(prefix):
+        return before
+    free = [f"{prefix}{letter}" for letter in string.ascii_lowercase if f"{prefix}{letter}" not in targets]
+    return free[0] if free else disk.target

@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that is wrong with the variables of many hosts, found without a connection. Pure: the caller looks variables up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_reader import path_fault
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
+
+from .guests import HostGuests, Later, read_host
+from .identities import Identities, Owner
+from .known import Known
+from .refusals import Refusals, named
+from .templates import Worked, is_plain
+from .variables import Names, Values
+
+#: Worked out for each host; the others are checked where they are no templates.
+_LISTS = ("realtime_guests", "realtime_networks")
+#: The highest real-time priority there is, for a limit that the controller does not know.
+_ANY_PRIORITY = 99
+PLAY = "playbook"
+END = "Nothing was changed on any node, and none was asked."
+SILENCE = "Variables of other programs whose names begin like those of this collection: list them in realtime_known_variables."
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What is looked at."""
+
+    raw: Callable[[str], Mapping[str, Any]]  # a host's variables, as they are written
+    worked: Callable[[Mapping[str, Any]], Worked]  # works out values with such variables
+    asked: Sequence[str]  # the hosts of the run
+    everyone: Collection[str] = ()  # all hosts
+    nodes: Collection[str] = ()  # those of the group realtime_nodes
+    play: Mapping[str, Any] | None = None  # the play's own variables, which win over the hosts'
+
+
+class Check:
+    """One look at an inventory; ``refusals`` grows with each part."""
+
+    def __init__(self, inventory: Inventory, known: Known) -> None:
+        self._inventory, self._known = inventory, known
+        self._play = inventory.play or {}
+        self._workers: dict[str, Worked] = {}
+        self.refusals = Refusals()
+        self._hosts = {host: self._raw(host) for host in sorted(inventory.asked, key=natural)}
+        self.unknown = False  # whether a name was refused
+        self.guests_read = 0
+        self.unread: list[str] = []  # hosts beyond the run whose variables cannot be read
+
+    def variables(self) -> None:
+        """Check names and values of the variables of hosts and play."""
+        names, values = Names(self._known), Values(self._known.options)
+        checked = self._known.options.keys() - set(_LISTS)
+        for host, given in [*self._hosts.items(), (PLAY, self._play)]:
+            for text in names.unknown(given, partial(self._silenced, host)):
+                self.refusals.add(host, text)
+                self.unknown = True
+            for text in values.wrong({name: value for name, value in given.items() if name in checked and is_plain(value)}):
+                self.refusals.add(host, text)
+
+    def guests(self) -> None:
+        """Check networks and guests of each host, and what guests of all hosts have in common."""
+        identities = Identities()
+        for host in sorted([*self._hosts, *self._others], key=natural):
+            asked = host in self._hosts
+            found = self._read(host)
+            self.guests_read += len(found.guests) if asked else 0
+            for text in found.refusals if asked else ():
+                self.refusals.add(host, self._worker(host).hide(text))
+            for told, text in identities.clashes(Owner(host, found.guests, self._site(host), asked)):
+                self.refusals.add(told, self._worker(host).hide(self._worker(told).hide(text)))
+
+    def warnings(self) -> list[str]:
+        """Return what the check could not do."""
+        hosts = named(sorted(self.unread, key=natural))
+        return [f"the guests of {hosts} were not compared, since the variables of these hosts cannot be read"] if hosts else []
+
+    def message(self) -> str:
+        """Return all refusals as one text."""
+        return "\n".join([*self.refusals.lines(), END, *([SILENCE] if self.unknown else [])])
+
+    @cached_property
+    def _others(self) -> dict[str, Mapping[str, Any]]:
+        """The hosts beyond this run with guests of their own: a host that is no node may have inherited the list of one, from the group all."""
+        nodes, seen = set(self._inventory.nodes), set()
+        found: dict[str, Mapping[str, Any]] = {}
+        beyond = set(self._inventory.everyone) - self._hosts.keys()
+        for host in [*self._hosts, *sorted(beyond, key=lambda host: (host not in nodes, natural(host)))]:
+            raw = self._hosts[host] if host in self._hosts else self._raw_beyond(host)
+            listed = _listed(raw.get("realtime_guests"))
+            if host in beyond and listed and (host in nodes or listed not in seen):
+                found[host] = raw
+            seen.add(listed)
+        return found
+
+    def _raw(self, host: str) -> Mapping[str, Any]:
+        try:
+            return self._inventory.raw(host)
+        except AnsibleError as error:
+            self.refusals.add(host, f"the variables cannot be read: {str(error).splitlines()[0]}")
+            return {}
+
+    def _raw_beyond(self, host: str) -> Mapping[str, Any]:
+        try:
+            return self._inventory.raw(host)
+        except AnsibleError:  # in a vault of which this run has no password
+            self.unread.append(host)
+            return {}
+
+    def _worker(self, host: str) -> Worked:
+        if host not in self._workers:
+            raw = self._hosts[host] if host in self._hosts else self._others[host]
+            self._workers[host] = self._inventory.worked({**raw, **self._play} if host in self._hosts else raw)
+        return self._workers[host]
+
+    def _value(self, host: str, name: str, default: Any) -> Any:
+        if host in self._hosts:
+            given = self._play[name] if name in self._play else self._hosts[host].get(name, default)
+        else:
+            given = self._others[host].get(name, default)
+        return given if is_plain(given) and not isinstance(given, list) else self._worker(host).value(given)
+
+    def _read(self, host: str) -> HostGuests:
+        networks, guests = (self._value(host, name, []) for name in reversed(_LISTS))
+        limit = self._value(host, "realtime_priority_limit", 1)
+        try:
+            limit = int(limit)
+        except (TypeError, ValueError, OverflowError):
+            limit = _ANY_PRIORITY  # not known yet, or refused for itself
+        folder = self._value(host, "rt_guest_image_folder", IMAGE_FOLDER)
+        wrong = path_fault(folder, "a folder") if isinstance(folder, str) and folder else ""
+        if wrong and host in self._hosts:
+            self.refusals.add(host, self._worker(host).hide(f"rt_guest_image_folder: {wrong}"))
+        folder = (
+            folder if isinstance(folder, str) and folder and not wrong else IMAGE_FOLDER
+        )  # not known yet, or refused for itself
+        return read_host(networks, guests, site=self._site(host), priority_limit=limit, image_folder=folder)
+
+    def _site(self, host: str) -> str:
+        site = self._value(host, "realtime_site", "")
+        return str(site.raw if isinstance(site, Later) else site)
+
+    def _silenced(self, host: str) -> list[str]:
+        name = "realtime_known_variables"
+        given = self._value(host, name, []) if host in self._hosts else self._play.get(name, [])
+        return [str(item) for item in given] if isinstance(given, (list, tuple)) else str(given).split(",")
+
+
+def _listed(guests: Any) -> Any:
+    """Return what tells one list of guests from another."""
+    if isinstance(guests, (list, tuple)):
+        return tuple(str(item.get("name")) if isinstance(item, Mapping) else str(item) for item in guests)
+    return str(guests) if guests else ""
