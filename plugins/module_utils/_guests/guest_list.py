@@ -7,6 +7,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
@@ -106,6 +107,7 @@ def derive_mac(site: str, guest: str, network: str) -> str:
     return "52:" + ":".join(digest[at : at + 2] for at in range(0, 10, 2))
 
 
+@lru_cache(maxsize=1 << 14)  # it is asked for within a host and again over all hosts
 def derive_uuid(site: str, guest: str) -> str:
     """Return the UUID of a new guest, a digest of the names (RFC 9562, version 5)."""
     return str(uuid.uuid5(_UUIDS, f"{site}/{guest}"))
