@@ -79,7 +79,8 @@ def _as_found(guest: Guest, disk: Disk, old: ET.Element | None, own: Mapping[str
     target = target_of(old)
     if target in own:
         return disk
-    bus = old.find("target").get("bus", disk.bus)  # type: ignore[union-attr]
+    place = old.find("target")
+    bus = disk.bus if place is None else place.get("bus", disk.bus)
     if disk.bus_given and disk.bus != bus:
         raise DomainError(
             f"realtime_guests: {guest.name}: bus {disk.bus} for disk {disk.path}, which its domain has as {clean(target)} on bus {clean(bus)}; "
