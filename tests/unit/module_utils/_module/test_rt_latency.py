@@ -23,6 +23,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition impor
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._latency import choice as _latency_choice
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import job as _latency_job
 from ansible_collections.realtime.kvm.plugins.module_utils._latency import machine as _latency_machine
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.machine import Agent
@@ -76,7 +77,7 @@ def _folder(tmp_path, monkeypatch):
     seen = body.ask
     monkeypatch.setattr(body, "ask", lambda machine: {key: value for key, value in seen(machine).items() if key != "systemd"})
     # what else runs on this machine is none of the tests' business; test_cpus_that_a_program_is_on_are_not_measured has its own
-    monkeypatch.setattr(body, "occupants", lambda _host, _isolated: {})
+    monkeypatch.setattr(_latency_choice, "occupants", lambda _host, _isolated: {})
     yield folder
     assert wait_until(lambda: processes(folder) == [], 20), processes(folder)
 
@@ -119,7 +120,7 @@ def _refuse(call, folder):
 def test_a_run_ends_in_a_result_and_leaves_nothing(call, folder, monkeypatch, text):
     if text:
         monkeypatch.setenv("FAKE_TEXT", "1")  # a cyclictest that writes no JSON
-    monkeypatch.setattr(body, "_virtual", lambda _place: False)
+    monkeypatch.setattr(_latency_choice, "_virtual", lambda _place: False)
     result = call(host="n1")
     assert result["finished"]
     run = result["result"]
@@ -270,7 +271,9 @@ def test_damaged_notes_are_named(call, folder):
 
 @pytest.mark.parametrize("missing", ["cyclictest", "stress-ng", "oslat"])
 def test_a_missing_program_is_named_with_its_package(refuse, monkeypatch, missing):
-    monkeypatch.setattr(body, "locate", lambda _machine, programs: {name: name for name in programs if name != missing})
+    monkeypatch.setattr(
+        _latency_choice, "locate", lambda _machine, programs: {name: name for name in programs if name != missing}
+    )
     message = refuse(host="n1", tool="oslat" if missing == "oslat" else "cyclictest")
     package = "stress-ng" if missing == "stress-ng" else "rt-tests (Debian, Ubuntu) or realtime-tests (RHEL)"
     assert f"n1: {missing} is not installed; install the package {package}" in message
@@ -278,7 +281,7 @@ def test_a_missing_program_is_named_with_its_package(refuse, monkeypatch, missin
 
 
 def test_all_that_is_missing_is_returned_with_what_would_run(call, monkeypatch):
-    monkeypatch.setattr(body, "locate", lambda _machine, _programs: {})
+    monkeypatch.setattr(_latency_choice, "locate", lambda _machine, _programs: {})
     for check in (False, True):
         refused = call(_ansible_check_mode=check)
         assert refused["failed"]
@@ -289,7 +292,7 @@ def test_all_that_is_missing_is_returned_with_what_would_run(call, monkeypatch):
 
 
 def test_a_measurement_above_the_limit_is_refused_as_such_although_programs_are_missing(call, monkeypatch):
-    monkeypatch.setattr(body, "locate", lambda _machine, _programs: {})
+    monkeypatch.setattr(_latency_choice, "locate", lambda _machine, _programs: {})
     refused = call(max_disruption="none")
     assert refused["msg"].startswith("max_disruption: the limit is none, but the plan needs more: measurement with cyclictest")
     assert "lacks" not in refused
@@ -300,7 +303,7 @@ def test_a_missing_tracer_is_named(refuse, monkeypatch):
     monkeypatch.setattr(
         body, "ask", lambda machine: {**seen(machine), "/sys/kernel/tracing/available_tracers": "blk function nop"}
     )
-    monkeypatch.setattr(body, "locate", lambda _machine, programs: {name: name for name in programs})
+    monkeypatch.setattr(_latency_choice, "locate", lambda _machine, programs: {name: name for name in programs})
     assert "has no timerlat tracer, which timerlat needs (its tracers: blk function nop)" in refuse(tool="timerlat")
     assert "has no osnoise tracer, which hwnoise needs" in refuse(tool="hwnoise")
 
@@ -326,7 +329,9 @@ def test_refusals(refuse, arguments, message):
 def test_cpus_that_a_program_is_on_are_not_measured(call, refuse, folder, monkeypatch, tmp_path):
     last = ONLINE[-1]
     machine = fill(tmp_path / "machine", task("/proc/50/task/50", "controller", allowed=str(last)))
-    monkeypatch.setattr(body, "occupants", lambda _host, isolated: _latency_machine.occupants(Host(str(machine)), isolated))
+    monkeypatch.setattr(
+        _latency_choice, "occupants", lambda _host, isolated: _latency_machine.occupants(Host(str(machine)), isolated)
+    )
     document = partition(realtime=[last])
     message = refuse(cpus=str(last), partition=document)
     assert f"CPUs {last} are in use ({last}: controller (pid 50))" in message
@@ -349,8 +354,8 @@ def test_cpus_that_a_program_is_on_are_not_measured(call, refuse, folder, monkey
 def test_a_measurement_that_stalls_is_refused_where_no_stall_is_allowed(call, folder, monkeypatch, arguments, reason):
     seen = body.ask
     monkeypatch.setattr(body, "ask", lambda machine: {**seen(machine), "/sys/devices/system/cpu/online": "0-3"})
-    monkeypatch.setattr(body, "occupants", lambda _host, isolated: dict.fromkeys(isolated & {2}, "CPU 0/KVM (pid 7)"))
-    monkeypatch.setattr(body, "_check_programs", lambda _place, _job: ("1", False))
+    monkeypatch.setattr(_latency_choice, "occupants", lambda _host, isolated: dict.fromkeys(isolated & {2}, "CPU 0/KVM (pid 7)"))
+    monkeypatch.setattr(_latency_choice, "_check_programs", lambda _place, _job: ("1", False))
     for state in ("started", "measured"):
         for check in (True, False):
             result = call(
@@ -388,7 +393,7 @@ def test_a_measurement_of_ours_keeps_no_other_from_its_cpus(tmp_path):
 def test_a_set_is_measured_without_the_cpus_that_are_in_use(call, monkeypatch):
     seen = body.ask
     monkeypatch.setattr(body, "ask", lambda machine: {**seen(machine), "/sys/devices/system/cpu/online": "0-3"})
-    monkeypatch.setattr(body, "occupants", lambda _host, isolated: dict.fromkeys(isolated & {2}, "CPU 0/KVM (pid 7)"))
+    monkeypatch.setattr(_latency_choice, "occupants", lambda _host, isolated: dict.fromkeys(isolated & {2}, "CPU 0/KVM (pid 7)"))
     result = call(check=True, cpus=None, partition=partition(realtime=[2, 3], housekeeping=[0, 1]))
     assert result.get("cpus") == "3", result
     assert result["environment"]["left_out"] == {"2": "CPU 0/KVM (pid 7)"}
@@ -461,7 +466,7 @@ def test_what_a_guest_was_given_to_do_is_not_its_word(call, folder, guest):
 def test_a_guest_that_ends_a_run_early_does_not_pass(call, folder, guest, monkeypatch, tmp_path):
     """The tool's own output claims the whole duration."""
     monkeypatch.setenv("FAKE_END", str(tmp_path / "end"))
-    monkeypatch.setattr(body, "_virtual", lambda _place: False)
+    monkeypatch.setattr(_latency_choice, "_virtual", lambda _place: False)
     guest(FakeDomain(), lambda name, _domain: Agent(name, FakeAgent()))
     call(cpus=None, guest="plc1", host="n1", state="started", seconds=600)
     (tmp_path / "end").touch()
