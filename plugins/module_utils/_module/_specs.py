@@ -28,6 +28,8 @@ _NETWORKS = {
     "driver": _text("vfio-pci", "keep", default="vfio-pci"),
     "mtu": {"type": "int", "default": 1500},
     "queues": {"type": "int", "default": 1},
+    "physical_network": {"type": "str"},
+    "kbps": {"type": "int", "default": 1000000},
     "state": _text("present", "absent", default="present"),
 }
 _DISKS = {
