@@ -404,3 +404,6 @@ options:
         type: bool
         default: false
 """
+
+    #: For modules that need no guests.
+    NETWORKS = SPECS[: SPECS.index("  guests:\n")]

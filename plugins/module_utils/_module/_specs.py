@@ -101,5 +101,8 @@ _GUESTS = {
     "remove_disks": {"type": "bool", "default": False},
 }
 
+#: For modules that need no guests.
+NETWORKS: dict[str, Any] = {"networks": _list(_NETWORKS)}
+
 #: partition, networks and guests, for the modules of switch, host and guests.
-GUESTS: dict[str, Any] = {"partition": {"type": "dict"}, "networks": _list(_NETWORKS), "guests": _list(_GUESTS)}
+GUESTS: dict[str, Any] = {"partition": {"type": "dict"}, **NETWORKS, "guests": _list(_GUESTS)}
