@@ -18,7 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DO
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.tuning_daemons import plan_tuned
 from ansible_collections.realtime.kvm.plugins.module_utils._module import cpu_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import _settle
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.feature import plan_feature
@@ -51,7 +51,7 @@ def test_what_a_tuned_that_stops_puts_back_is_set_again(tmp_path, tuned):
         assert value.read_text().strip() != "1", "the values come after tuned was asked to stop"
         value.write_text("1\n")  # but it takes its time
         before = len(host.changes)
-        _settle(Edges(host, systemctl), read_topology(host), plan(), OPTIONS)
+        _settle(GuestEdges(host, systemctl), read_topology(host), plan(), OPTIONS)
         host.commit()
     assert (value.read_text().strip() != "1") is tuned
     assert len(host.changes) == before + tuned
@@ -78,7 +78,7 @@ def test_cpus_that_the_boot_isolates_are_not_cycled_and_that_is_said(tmp_path, i
         "isolation": isolation,
         "cycle_cpus": cycle,
     }
-    cpu_partition.run(Edges(host, lambda _command: (0, "", "")), given)
+    cpu_partition.run(GuestEdges(host, lambda _command: (0, "", "")), given)
     found = [
         note
         for note in host.notes
