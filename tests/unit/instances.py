@@ -23,7 +23,9 @@ def fixture(number):
     return path.read_text(encoding="utf-8")
 
 
-def instance_xml(number, pins, emulator="0", sched="", *, name="web", floating="", node="0", io=None, backing=None, project="grid"):
+def instance_xml(
+    number, pins, emulator="0", sched="", *, name="web", floating="", node="0", io=None, backing=None, project="grid"
+):
     """An instance whose vCPUs have these CPUs, as texts; ``sched``: the vCPUs that are fifo 1, as ``0-1``."""
     vcpus = len(pins) or 1
     rows = [f"<vcpupin vcpu='{vcpu}' cpuset='{cpus}'/>" for vcpu, cpus in enumerate(pins)]

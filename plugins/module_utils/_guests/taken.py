@@ -77,11 +77,12 @@ def refusal(taken: Iterable[Taken], *, undo: bool) -> str:
         return ""
     every = frozenset().union(*(item.cpus for item in items))
     what = "undo would end the isolation of" if undo else "the planned sets would take"
+    whose = "of" if undo else "from"
     more = f"; and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
     keep = "" if undo else ", or leave these CPUs where they are (cpu_partition_cpus)"
     first = items[0].instance.server
     return (
-        f"cpu_partition: {what} CPUs {format_cpulist(every)} from instances of Nova, which has them in its database, running or not: "
+        f"cpu_partition: {what} CPUs {format_cpulist(every)} {whose} instances of Nova, which has them in its database, running or not: "
         f"{'; '.join(map(str, items[:_NAMED]))}{more}. Let Nova move or delete each instance first (openstack server migrate {first}; one that runs "
         f"also with --live-migration){keep}"
     )

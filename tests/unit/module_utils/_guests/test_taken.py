@@ -55,7 +55,8 @@ def test_the_emulators_own_cpu_counts():
 
 
 @pytest.mark.parametrize(
-    ("cpus", "taken"), [(FLOATING, {"vcpu0", "emulator"}), (MIXED, {"vcpu0", "emulator"}), (ONE_SHARED, {"vcpu0", "vcpu1", "emulator"})]
+    ("cpus", "taken"),
+    [(FLOATING, {"vcpu0", "emulator"}), (MIXED, {"vcpu0", "emulator"}), (ONE_SHARED, {"vcpu0", "vcpu1", "emulator"})],
 )
 def test_threads_that_float_must_keep_an_ordinary_cpu(cpus, taken):
     assert set(taken_cpus(cpus, OLD, partition_of(housekeeping="0-1", realtime="2-7"))) == taken
@@ -64,7 +65,13 @@ def test_threads_that_float_must_keep_an_ordinary_cpu(cpus, taken):
 
 @pytest.mark.parametrize(
     ("cpus", "taken"),
-    [(PINNED, {"vcpu0", "vcpu1"}), (SHARE, {"vcpu0"}), (ISOLATE, {"vcpu0", "emulator", "iothread1"}), (MIXED, {"vcpu1"}), (FLOATING, set())],
+    [
+        (PINNED, {"vcpu0", "vcpu1"}),
+        (SHARE, {"vcpu0"}),
+        (ISOLATE, {"vcpu0", "emulator", "iothread1"}),
+        (MIXED, {"vcpu1"}),
+        (FLOATING, set()),
+    ],
 )
 def test_undo_ends_the_isolation_of_every_own_cpu(cpus, taken):
     assert set(taken_cpus(cpus, OLD, None)) == taken
@@ -101,7 +108,10 @@ def test_fewer_cpus_for_threads_that_float_are_told():
 
 def test_the_message_names_instance_uuid_state_and_cpu():
     web = Instance("instance-00000001", "0b7c5f52-3f3c-4b7e-9d0a-6f4c5f1f0a01", name="web")
-    taken = [Taken(web, "running", {"vcpu0": frozenset({4})}), Taken(Instance("instance-00000002"), "shut off", {"emulator": frozenset({5})})]
+    taken = [
+        Taken(web, "running", {"vcpu0": frozenset({4})}),
+        Taken(Instance("instance-00000002"), "shut off", {"emulator": frozenset({5})}),
+    ]
     text = refusal(taken, undo=False)
     assert text.startswith("cpu_partition: the planned sets would take CPUs 4-5 from instances of Nova")
     assert "instance-00000001 (web, 0b7c5f52-3f3c-4b7e-9d0a-6f4c5f1f0a01), running: CPU 4 of its vcpu0" in text

@@ -26,6 +26,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.watchdog imp
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, plan_document
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
 from unit.calls import PARTITION
+from unit.instances import UUID, instance_xml
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
 OPTIONS = {"rt_throttling": "unlimited", "priority_limit": 1, "cycle_cpus": False}
@@ -298,3 +299,41 @@ def test_other_sets_are_a_change_of_the_document_alone_until_the_reboot(call, tr
     assert result["changes"][0]["resource"] == DOCUMENT
     assert result["partition"]["sets"]["realtime"]["cpus"] == "1-2"
     assert to_document(plan(Intent(realtime="2"))) == result["partition"]
+
+
+# -- instances of Nova -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"cpus": {"realtime": "3"}}, "the planned sets would take CPUs 2 "),
+        ({"dataplane_cores_per_node": 2}, "the planned sets would take CPUs 2 "),
+        ({"state": "absent"}, "undo would end the isolation of CPUs 2 "),
+    ],
+)
+def test_a_change_that_takes_an_instances_cpu_is_refused_before_any_write(call, refuse, tree, arguments, said, check):
+    call("cpu_partition", smt="together")
+    fill(tree, {"/etc/libvirt/qemu/instance-00000001.xml": instance_xml(1, ["2"], sched="0")})
+    before = snapshot(tree)
+    message = refuse("cpu_partition", **{"smt": "together", **arguments}, check=check)
+    assert message.startswith(f"cpu_partition: {said}"), message
+    assert f"instance-00000001 (web, {UUID.format(1)}), shut off: CPU 2 of its vcpu0" in message
+    assert snapshot(tree) == before
+
+
+def test_a_second_run_and_changes_that_leave_an_instance_its_cpu_are_made(call, tree):
+    call("cpu_partition", smt="together")
+    fill(tree, {"/etc/libvirt/qemu/instance-00000001.xml": instance_xml(1, ["2"], sched="0")})
+    assert not call("cpu_partition", smt="together")["changed"]
+    assert call("cpu_partition", smt="together", cpus={"realtime": "2-3"})["changed"]
+
+
+def test_what_nova_typed_is_data_in_the_refusal(call, refuse, tree):
+    call("cpu_partition", smt="together")
+    name = "{{ lookup('pipe', 'id') }}&#xA;ok: [node1]"
+    fill(tree, {"/etc/libvirt/qemu/instance-00000001.xml": instance_xml(1, ["2"], name=name)})
+    message = refuse("cpu_partition", smt="together", state="absent")
+    assert "\n" not in message
+    assert "{{ lookup('pipe', 'id') }}\\nok: [node1]" in message
