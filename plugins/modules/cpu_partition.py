@@ -226,6 +226,7 @@ realtime_guests:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import run
 
 
@@ -252,7 +253,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_module(module, "cpu_partition", run)
+    run_module(module, "cpu_partition", run, edges=GuestEdges)
 
 
 if __name__ == "__main__":

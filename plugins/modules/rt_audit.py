@@ -79,6 +79,18 @@ options:
         description: As in M(realtime.kvm.ovs_dpdk).
         type: str
         default: ""
+  nova:
+    description: What instances of OpenStack's Nova on the node are compared with.
+    type: dict
+    default: {}
+    suboptions:
+      priority:
+        description: The priority of their real-time vCPUs; the node's C(realtime_scheduler_priority) when not given.
+        type: int
+      plain_pinned:
+        description: Whether the node serves plainly pinned instances beside real-time guests by intent, so that they are not remarked.
+        type: bool
+        default: false
 extends_documentation_fragment:
   - realtime.kvm.attributes.info
   - realtime.kvm.guests.specs
@@ -194,6 +206,7 @@ SWITCH = {
     "dpdk_extra": {"type": "str", "default": ""},
     "socket_group": {"type": "str", "default": ""},
 }
+NOVA = {"priority": {"type": "int"}, "plain_pinned": {"type": "bool", "default": False}}
 
 
 def main() -> None:
@@ -206,6 +219,7 @@ def main() -> None:
             "priority_limit": {"type": "int"},
             "host": {"type": "dict", "default": {}, "options": HOST, "apply_defaults": True},
             "switch": {"type": "dict", "default": {}, "options": SWITCH, "apply_defaults": True},
+            "nova": {"type": "dict", "default": {}, "options": NOVA, "apply_defaults": True},
             "fsroot": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,

@@ -42,6 +42,8 @@ domains:
   description:
     - Each domain's C(name), C(ours), C(state), C(owner), C(project), C(class), C(vcpus) (vCPU to CPUs), C(schedulers), C(emulator), C(floating),
       C(memory_mib), C(hugepages), C(nodes), C(ports), C(disks) and C(autostart) as defined.
+    - C(manager) is V(realtime.kvm), V(nova) for an instance of OpenStack's Nova, or empty. Of an instance, C(owner), C(project) and C(class) are
+      user, project and flavor, C(owner_id) and C(project_id) their ids, and C(instance) is its name in Nova.
     - C(threads) are those of the running guest as the kernel shows them, and C(differs_live) lists where they differ from the definition.
   returned: success
   type: list

@@ -57,8 +57,8 @@ node:
     guests:
       description:
         - Every domain as M(realtime.kvm.rt_domain_info) describes it.
-        - It also has C(manager) (V(realtime.kvm), V(nova) or empty), C(created) if the metadata has it, C(running_since) (start of its process),
-          C(defined_since) (last change of its definition) and C(devices) (PCI addresses given to it).
+        - It also has C(created) if the metadata has it, C(running_since) (start of its process), C(defined_since) (last change of its
+          definition) and C(devices) (PCI addresses given to it).
       type: list
       elements: dict
     switch: {description: "When ovs-vswitchd was started, CPUs of poll-mode threads, and every port with its bridge, guest and queues.", type: dict}

@@ -15,7 +15,15 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
 from conformance.snapshots import each_snapshot, snapshot_of
 
-PARAMETERS = {"interval": 1.0, "priority_limit": None, "networks": [], "guests": [], "host": {}, "switch": {}}
+PARAMETERS = {
+    "interval": 1.0,
+    "priority_limit": None,
+    "networks": [],
+    "guests": [],
+    "host": {},
+    "switch": {},
+    "nova": {"priority": None, "plain_pinned": False},
+}
 
 #: What a machine that was never tuned may get: there is no document, and what its kernel or its capture lacks.
 UNTUNED = {"document-missing", "unchecked"}

@@ -288,7 +288,8 @@ class Plant:
         before = snapshot(self.root), dict(self.libvirt.definitions)
         host = Host(str(self.root), owner="rt_audit", check_mode=True)
         given = {
-            "networks": NETWORKS, "guests": GUESTS, "host": _HOST, "switch": _SWITCH, "interval": 0.0, "priority_limit": None, **parameters,
+            "networks": NETWORKS, "guests": GUESTS, "host": _HOST, "switch": _SWITCH, "interval": 0.0, "priority_limit": None,
+            "nova": {"priority": None, "plain_pinned": False}, **parameters,
         }  # fmt: skip
         self.libvirt.calls.clear()
         result = rt_audit.run(self.edges(host), given).results

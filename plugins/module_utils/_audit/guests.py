@@ -13,6 +13,7 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._cpus.policies import POLICY_NAMES, SCHED_FIFO, SCHED_RR
 from .._cpus.topology import Topology
+from .._guests.nova import Instance, InstanceCpus
 from .._guests.pinning import Existing
 from .._guests.roles import WORKER
 from .findings import Finding, check_task
@@ -57,6 +58,8 @@ class RunningGuest:
     vhost_user: tuple[str, ...] = ()  # MACs of its interfaces on vhost-user ports
     listed: bool = False  # its threads have been compared with the inventory
     wish: bool = False  # the inventory lets its threads share cores
+    instance: Instance | None = None  # of Nova
+    xml: InstanceCpus | None = None  # of its live XML
 
     @property
     def vcpus(self) -> dict[int, Actor]:
@@ -72,6 +75,18 @@ class RunningGuest:
         """Whether its threads share cores by wish: of the inventory, or of the definition that this collection made."""
         told = self.defined is not None and self.defined.ours and self.defined.threads > 1
         return self.listed or self.wish or told
+
+    def repin(self, vcpu: int) -> str:
+        """Return the command that gives a vCPU another CPU."""
+        if self.instance is not None:
+            return f"openstack server migrate {self.instance.server}"
+        return f"virsh vcpupin {self.name} {vcpu} CPU --live --config"
+
+    def mend(self, what: str, extra_spec: str) -> str:
+        """Return how its definition is changed: by hand, or by Nova through its flavor."""
+        if self.instance is not None:
+            return f"give its flavor {extra_spec}, then openstack server resize --flavor FLAVOR {self.instance.server}"
+        return f"{what} (virsh edit {self.name}), then restart it"
 
     def owned(self, partition: Partition) -> dict[int, Actor]:
         """Return the guest's own isolated CPUs: those that one vCPU, or its own emulator, is bound to."""
@@ -101,9 +116,11 @@ def check_guests(
     for guest in guests:
         if not guest.realtime and not guest.owned(partition):
             continue
-        if not guest.listed:
-            findings += _check_vcpus(guest, partition, kernel_priorities, named)
+        if not guest.listed and guest.instance is None:  # an instance's XML is checked, and its threads against that
+            findings += _check_vcpus(guest, partition, named)
             findings += _check_emulator(guest, partition, named)
+        if not guest.listed:
+            findings += _check_priorities(guest, kernel_priorities, named)
         findings += _check_memory(guest, topology)
         findings += _check_workers(guest, partition, named)
         if not guest.shares:
@@ -113,7 +130,7 @@ def check_guests(
     findings += [item.finding for item in overlaps]
     reported = {finding.resource for finding in findings}.union(*(item.resources for item in overlaps))
     for guest in guests:
-        found = [] if guest.listed else _live_differences(guest, named)
+        found = [] if guest.listed else _live_differences(guest, named, at_runtime=partition.isolation == "runtime")
         findings += [item for item in found if item.resource not in reported]
     return findings
 
@@ -122,9 +139,7 @@ def _resource(guest: RunningGuest, actor: Actor) -> str:
     return f"domain {guest.name}: {actor.role}"
 
 
-def _check_vcpus(
-    guest: RunningGuest, partition: Partition, kernel_priorities: Mapping[int, int], named: Named
-) -> Iterator[Finding]:
+def _check_vcpus(guest: RunningGuest, partition: Partition, named: Named) -> Iterator[Finding]:
     for vcpu, actor in sorted(guest.vcpus.items()):
         if (guest.name, actor.role) in named:
             continue
@@ -136,15 +151,23 @@ def _check_vcpus(
                 f"CPUs {format_cpulist(actor.cpus)}",
                 f"run virsh vcpupin {guest.name} {vcpu} CPU --live --config",
             )
+
+
+def _check_priorities(guest: RunningGuest, kernel_priorities: Mapping[int, int], named: Named) -> Iterator[Finding]:
+    for _vcpu, actor in sorted(guest.vcpus.items()):
         lowest = min((kernel_priorities[cpu] for cpu in actor.cpus if cpu in kernel_priorities), default=None)
-        if actor.realtime and lowest is not None and actor.priority >= lowest:
-            yield Finding(
-                "vcpu-priority",
-                _resource(guest, actor),
-                f"a priority below {lowest}, the lowest of the kernel's own threads there",
-                actor.scheduler,
-                f"run chrt and set vcpusched in its definition (virsh edit {guest.name}); or raise realtime_priority_limit",
-            )
+        if (guest.name, actor.role) in named or not actor.realtime or lowest is None or actor.priority < lowest:
+            continue
+        remedy = f"run chrt and set vcpusched in its definition (virsh edit {guest.name})"
+        if guest.instance is not None:
+            remedy = f"set [libvirt] realtime_scheduler_priority, then openstack server reboot --hard {guest.instance.server}"
+        yield Finding(
+            "vcpu-priority",
+            _resource(guest, actor),
+            f"a priority below {lowest}, the lowest of the kernel's own threads there",
+            actor.scheduler,
+            f"{remedy}; or raise realtime_priority_limit",
+        )
 
 
 def _check_emulator(guest: RunningGuest, partition: Partition, named: Named) -> Iterator[Finding]:
@@ -204,13 +227,23 @@ def _check_siblings(guest: RunningGuest, partition: Partition, topology: Topolog
                 _resource(guest, actor),
                 f"nothing on the other thread of its core (CPU {format_cpulist(beside)})",
                 f"{', '.join(rivals)} of the same guest",
-                f"run virsh vcpupin {guest.name} {vcpu} CPU --live --config with a CPU of another core; "
-                "cpu_partition_smt: single leaves such threads idle",
+                f"{_other_core(guest, vcpu)}; cpu_partition_smt: single leaves such threads idle",
             )
 
 
-def _live_differences(guest: RunningGuest, named: Named) -> Iterator[Finding]:
-    """Yield the threads that differ from the definition; the next start would use the definition again."""
+def _other_core(guest: RunningGuest, vcpu: int) -> str:
+    if guest.instance is not None:
+        return (
+            f"give its flavor hw:cpu_thread_policy=isolate, then openstack server resize --flavor FLAVOR {guest.instance.server}"
+        )
+    return f"run {guest.repin(vcpu)} with a CPU of another core"
+
+
+def _live_differences(guest: RunningGuest, named: Named, *, at_runtime: bool) -> Iterator[Finding]:
+    """Yield the threads that differ from the definition; the next start would use the definition again.
+
+    A node that is isolated at run time (``at_runtime``) moves an emulator off the CPUs of its own vCPUs.
+    """
     if guest.defined is None:
         return
     for actor in guest.actors:
@@ -219,7 +252,8 @@ def _live_differences(guest: RunningGuest, named: Named) -> Iterator[Finding]:
             continue
         pinned = guest.defined.emulator if vcpu is None else guest.defined.vcpus.get(vcpu, guest.defined.floating)
         policy = guest.schedulers.get(vcpu, "other") if vcpu is not None else actor.scheduler
-        if pinned and actor.cpus != pinned:
+        moved = vcpu is None and guest.xml is not None and pinned <= guest.xml.vcpus and at_runtime and not actor.cpus & pinned
+        if pinned and actor.cpus != pinned and not moved:
             yield _live(guest, actor, f"CPUs {format_cpulist(pinned)}", f"CPUs {format_cpulist(actor.cpus)}")
         if actor.scheduler != policy:
             yield _live(guest, actor, policy, actor.scheduler)
@@ -227,18 +261,20 @@ def _live_differences(guest: RunningGuest, named: Named) -> Iterator[Finding]:
 
 def _live(guest: RunningGuest, actor: Actor, expected: str, actual: str) -> Finding:
     remedy = f"run virsh vcpupin, emulatorpin or chrt to match the definition, or change that (virsh edit {guest.name})"
+    if guest.instance is not None:
+        remedy = f"let Nova start it as it is defined: openstack server reboot --hard {guest.instance.server}"
     return Finding("guest-live", _resource(guest, actor), expected, actual, remedy)
 
 
 def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
     yield from _check_memory_nodes(guest, topology)
-    if guest.realtime and guest.locked_kib == 0:
+    if guest.realtime and guest.locked_kib == 0 and (guest.xml is None or guest.xml.locked):
         yield Finding(
             "guest-memory-unlocked",
             f"domain {guest.name}",
             "locked memory",
             "VmLck 0 kB",
-            f"add <memoryBacking><locked/></memoryBacking> (virsh edit {guest.name}), then restart it",
+            guest.mend("add <memoryBacking><locked/></memoryBacking>", "hw:locked_memory=true and hw:mem_page_size"),
         )
     if guest.vhost_user and guest.shared is False:
         yield Finding(
@@ -246,8 +282,7 @@ def _check_memory(guest: RunningGuest, topology: Topology) -> Iterator[Finding]:
             f"domain {guest.name}",
             "shared memory, which the switch needs to read packets",
             f"private memory, and vhost-user ports ({', '.join(guest.vhost_user)})",
-            f"add <memoryBacking><access mode='shared'/></memoryBacking> with huge pages or memfd (virsh edit {guest.name}), "
-            "then restart it",
+            guest.mend("add <memoryBacking><access mode='shared'/></memoryBacking> with huge pages or memfd", "hw:mem_page_size"),
         )
 
 
@@ -273,8 +308,8 @@ def _check_memory_nodes(guest: RunningGuest, topology: Topology) -> Iterator[Fin
         f"domain {guest.name}",
         f"memory on NUMA node {format_cpulist(nodes)}, where its vCPUs are",
         actual,
-        f"set numatune strict in its definition, memory and each memnode to nodeset {there} (virsh edit {guest.name}), "
-        "then restart it; or pin its vCPUs where its memory is",
+        guest.mend(f"set numatune strict in its definition, memory and each memnode to nodeset {there}", "hw:mem_page_size")
+        + ("" if guest.instance else "; or pin its vCPUs where its memory is"),
     )
 
 
@@ -296,7 +331,7 @@ def _overlaps(
             resource = _resource(guest, actor)
             reported = (guest.name, actor.role) in named or resource in wrong
             for cpu in actor.cpus & partition.isolated if len(actor.cpus) == 1 and not reported else ():
-                remedy = f"virsh vcpupin {guest.name} {vcpu} CPU --live --config"
+                remedy = guest.repin(vcpu)
                 users.setdefault(cpu, []).append((resource, f"{guest.name} {actor.role}", remedy))
     for pmd in pmds:
         for cpu in pmd.cpus if len(pmd.cpus) == 1 else ():

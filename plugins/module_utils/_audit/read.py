@@ -12,10 +12,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
+from .._cpus.errors import HostError
 from .._cpus.machine import CPU_ROOT
 from .._cpus.partition import Partition
 from .._guests.domain_xml import describe, read_schedulers, shares_memory, vhost_user_macs
 from .._guests.libvirt import Domain
+from .._guests.nova import instance_cpus, read_instance
 from .._guests.roles import role_of
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_lockdown, read_machine
@@ -29,7 +31,6 @@ from .guests import Actor, RunningGuest
 from .kernel import IdleState, Platform
 
 _BANNED = "IRQBALANCE_BANNED_CPULIST="
-_NOVA = ("/etc/nova/nova.conf", "/etc/nova/nova-compute.conf", "/etc/nova/nova.conf.d/*.conf")
 
 
 # -- programs and guests ---------------------------------------------------------------------------
@@ -68,8 +69,16 @@ def read_guests(
 
 
 def _defined(guest: RunningGuest, domain: Domain) -> RunningGuest:
-    """Return a guest with the values of its definition; an unreadable definition adds none."""
+    """Return a guest with the values of its definition; an unreadable definition adds none.
+
+    For an instance of Nova its live XML counts: Nova writes a new definition at each start.
+    """
     tree = domain.tree
+    instance = read_instance(tree)
+    if instance is not None:
+        with suppress(HostError):  # it has ended meanwhile
+            tree = domain.live_tree() if domain.running else tree
+        guest = replace(guest, instance=instance, xml=instance_cpus(tree))
     with suppress(ValueError):
         guest = replace(guest, defined=describe(tree), schedulers=read_schedulers(tree))
     return replace(guest, shared=shares_memory(tree), vhost_user=vhost_user_macs(tree))
@@ -235,18 +244,3 @@ def daemon_findings(host: Host, actors: Sequence[Actor], partition: Partition, *
             )
         )
     return findings
-
-
-def read_nova(host: Host) -> tuple[str, str]:
-    """Return Nova's dedicated and shared CPUs from its configuration; the last of several files wins."""
-    found = {"cpu_dedicated_set": "", "cpu_shared_set": ""}
-    for pattern in _NOVA:
-        for path in host.glob(pattern):
-            section = ""
-            for line in (host.read(path) or "").splitlines():
-                heading = re.match(r"\s*\[(.*?)\]", line)
-                setting = re.match(r"\s*(cpu_dedicated_set|cpu_shared_set)\s*=\s*(.*?)\s*$", line)
-                section = heading[1] if heading else section
-                if setting and section == "compute":
-                    found[setting[1]] = setting[2]
-    return found["cpu_dedicated_set"], found["cpu_shared_set"]

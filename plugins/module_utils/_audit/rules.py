@@ -19,6 +19,9 @@ _KVM_RT = "https://libvirt.org/kbase/kvm-realtime.html"
 _RT_HOST = "Red Hat, Configuring virtualization on RHEL for Real Time"
 _PMD = "Open vSwitch, Documentation/topics/dpdk/pmd.rst"
 
+_NOVA_CPUS = "Nova, Documentation admin/cpu-topologies"
+_NOVA_RT = "Nova, Documentation admin/real-time"
+
 _SITE, _REBOOT = "site", "site, with a reboot"
 
 
@@ -98,7 +101,7 @@ _TABLE = (
         "nova-sets",
         "error",
         "Nova's dedicated CPUs are neither shared nor dataplane CPUs.",
-        "Nova, Documentation admin/cpu-topologies",
+        _NOVA_CPUS,
     ),
     # kernel and its arguments
     Rule(
@@ -293,6 +296,49 @@ _TABLE = (
         "error",
         "Other threads of QEMU have neither an isolated CPU nor a real-time policy, unless the emulator has.",
         _KVM_RT,
+    ),
+    # instances of OpenStack's Nova
+    Rule(
+        "instance-cpus",
+        "error",
+        "By its live XML, each vCPU of an instance of Nova has one realtime CPU or floats over ordinary ones, and its emulator and I/O "
+        "threads have ordinary CPUs or a realtime one without a vCPU.",
+        _NOVA_CPUS,
+        "by hand, through Nova",
+    ),
+    Rule(
+        "instance-policy",
+        "error",
+        "Real-time vCPUs of Nova's instances are fifo at the priority of nova_compute_priority.",
+        "nova/virt/libvirt/designer.py, set_vcpu_realtime_scheduler",
+        "by hand, through Nova",
+    ),
+    Rule(
+        "instance-memory",
+        "warning",
+        "The memory of Nova's real-time instances is locked and of huge pages.",
+        _NOVA_RT,
+        "by hand, through Nova",
+    ),
+    Rule(
+        "instance-plain-pinned",
+        "info",
+        "No plainly pinned instance of Nova shares a host with real-time guests, unless nova_compute_plain_pinned says so.",
+        _NOVA_CPUS,
+        "by hand, through Nova",
+    ),
+    Rule(
+        "instance-emulator-node",
+        "info",
+        "Emulator and I/O threads of Nova's instances stay on the NUMA nodes of the instances' own CPUs.",
+        _NOVA_CPUS,
+        "by hand, through Nova",
+    ),
+    Rule(
+        "nova-power",
+        "error",
+        "Nova's power management has switched no CPU of the partition off.",
+        "nova/virt/libvirt/cpu/api.py, power_down_all_dedicated_cpus",
     ),
     # switch
     Rule("switch-missing", "error", "Open vSwitch with DPDK is installed where networks are real-time.", "docs/switch.md", _SITE),

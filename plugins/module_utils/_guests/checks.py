@@ -14,6 +14,7 @@ from .fragment import fragment_macs
 from .guest import Guest, GuestError
 from .guest_list import derive_uuid
 from .libvirt import Domain
+from .nova import read_instance
 from .plan import GuestPlan
 from .programs import SWTPM
 
@@ -23,6 +24,12 @@ def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain], site: 
     macs, uuids = _other_macs(guests, domains), _uuids_that_stay(guests, domains)
     for guest in guests:
         domain = domains.get(guest.name)
+        instance = read_instance(domain.tree) if domain is not None else None
+        if instance is not None:
+            raise GuestError(
+                f"realtime_guests: {guest.name}: this domain is the instance {instance} of Nova, which alone defines, starts and stops it, so it is "
+                f"neither taken over nor removed; delete its entry from the list, or choose another name"
+            )
         if domain is not None and not is_ours(domain.tree) and not guest.adopt:
             what, hint = (
                 "changed",

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -42,6 +43,8 @@ from .holders import (
 RESERVED = "/run/realtime-kvm/reserved.json"
 #: libvirt's slice, and slices below it into which a domain's definition may put its guest.
 _SLICES = tuple("machine.slice" + "/*.slice" * depth for depth in range(4))
+#: The cgroups that libvirt makes for a guest's threads that are no vCPUs.
+_HELPERS = ("emulator", "iothread[0-9]*")
 _POLLING = "system.slice/ovs-vswitchd.service/pmd-c*"
 #: Where this collection may have set marks.
 _MARKED = (
@@ -114,16 +117,45 @@ def _scope_name(path: str) -> str:
 def read_users(host: Host, partition: Partition) -> list[User]:
     """Return the threads that own isolated CPUs now: vCPUs by their cgroups, poll-mode threads by the CPU in their names.
 
-    A poll-mode thread is listed with the cgroup it should have: below its daemon's where that can be a partition, else
-    the daemon's.
+    So do emulator and I/O threads that have isolated CPUs apart from their guest's vCPUs, as OpenStack's
+    ``hw:emulator_threads_policy=isolate`` gives them. A poll-mode thread is listed with the cgroup it should have: below its
+    daemon's where that can be a partition, else the daemon's.
     """
     users = _polling(host, partition)
     for guest, name in _guests(host).items():
-        for path in host.glob(f"{glob.escape(guest)}/vcpu[0-9]*"):
-            cpus = parse_or_empty(host.value(f"{path}/cpuset.cpus"))
-            if cpus and cpus <= partition.isolated and host.value(f"{path}/cgroup.threads"):
-                users.append(User(f"{name} {path.rpartition('/')[2]}", path, cpus, _state(host, path)))
+        vcpus = _threads(host, guest, name, "vcpu[0-9]*", partition)
+        own: frozenset[int] = frozenset().union(*(user.cpus for user in vcpus))
+        others = [user for pattern in _HELPERS for user in _threads(host, guest, name, pattern, partition)]
+        users += [*vcpus, *(replace(user, alone=False) for user in others if not user.cpus & own)]
     return users
+
+
+def _threads(host: Host, guest: str, name: str, pattern: str, partition: Partition) -> list[User]:
+    """Return a guest's cgroups of a kind that have threads and isolated CPUs alone."""
+    found = []
+    for path in host.glob(f"{glob.escape(guest)}/{pattern}"):
+        cpus = parse_or_empty(host.value(f"{path}/cpuset.cpus"))
+        if cpus and cpus <= partition.isolated and host.value(f"{path}/cgroup.threads"):
+            found.append(User(f"{name} {path.rpartition('/')[2]}", path, cpus, _state(host, path)))
+    return found
+
+
+def _helpers_in_the_way(host: Host, partition: Partition) -> list[tuple[User, frozenset[int]]]:
+    """Return emulators and I/O threads that may use isolated CPUs of their own guest's vCPUs, each with the CPUs it gets instead.
+
+    OpenStack pins them so unless a flavor has ``hw:emulator_threads_policy``. The kernel then makes no partition for the vCPU:
+    a sibling lists its CPU (kernel/cgroup/cpuset.c, cpus_excl_conflict). They get the housekeeping CPUs of the vCPUs' nodes.
+    """
+    found = []
+    for guest, name in _guests(host).items():
+        own: frozenset[int] = frozenset().union(*(user.cpus for user in _threads(host, guest, name, "vcpu[0-9]*", partition)))
+        near: frozenset[int] = frozenset().union(*(cpus for cpus in partition.nodes.values() if cpus & own))
+        for path in [path for pattern in _HELPERS if own for path in host.glob(f"{glob.escape(guest)}/{pattern}")]:
+            cpus = parse_or_empty(host.value(f"{path}/cpuset.cpus"))
+            if cpus & own:
+                rest = cpus & partition.unisolated or partition.housekeeping & near or partition.housekeeping
+                found.append((User(f"{name} {path.rpartition('/')[2]}", path, cpus), rest))
+    return found
 
 
 def _polling(host: Host, partition: Partition) -> list[User]:
@@ -224,7 +256,7 @@ def plan_partitions(host: Host, partition: Partition, online: frozenset[int], *,
     wanted, current = wanted_holders(partition, users, reserved, online), read_holders(host)
     check_siblings(wanted, _siblings(host), _release_of(host))
     remote = has_remote_partitions(host)
-    new = [user for user in users if remote and not user.isolated]
+    new = [user for user in users if remote and user.alone and not user.isolated]
     if (new or any(held != wanted[name] for name, held in current.items())) and not _has_cpuset(host, ROOT):
         change = Change(f"{ROOT}/cgroup.subtree_control", "", "cpuset", reason="cpusets can be used")
         make = partial(write, host, f"{ROOT}/cgroup.subtree_control", "+cpuset")
@@ -242,6 +274,7 @@ def plan_partitions(host: Host, partition: Partition, online: frozenset[int], *,
     for name, held in current.items():
         if held.cpus - wanted[name].cpus:
             _plan_holder(host, name, held, Held(held.cpus & wanted[name].cpus, held.state))
+    _plan_helpers(host, partition)
     for user in new:
         change = Change(f"cpuset:{user.owner}", user.state, f"isolated {format_cpulist(user.cpus)}", "stall", _REASON)
         host.follow_up(change, partial(_isolate_user, host, user, exclusive_paths(users)))
@@ -249,6 +282,15 @@ def plan_partitions(host: Host, partition: Partition, online: frozenset[int], *,
         held = Held(current[name].cpus & want.cpus, current[name].state)
         if want.cpus and held != want:
             _plan_holder(host, name, held, want, exclusive_paths(users))
+
+
+def _plan_helpers(host: Host, partition: Partition) -> None:
+    for user, cpus in _helpers_in_the_way(host, partition):
+        text = format_cpulist(cpus)
+        change = Change(
+            f"cpuset:{user.owner}", format_cpulist(user.cpus), text, "stall", "its guest's vCPUs have their CPUs alone"
+        )
+        host.follow_up(change, partial(write, host, f"{user.path}/cpuset.cpus", text))
 
 
 def _siblings(host: Host) -> dict[str, dict[str, str]]:

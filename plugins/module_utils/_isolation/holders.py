@@ -39,6 +39,7 @@ class User:
     cpus: frozenset[int]
     state: str = "member"  # what cpuset.cpus.partition shows
     task: int = 0  # a thread that must be moved into the cgroup; libvirt moves its own threads
+    alone: bool = True  # whether it gets a partition; an emulator does not, since I/O threads may have the same CPU
 
     @property
     def isolated(self) -> bool:

@@ -15,8 +15,10 @@ from .._cpus.document import describe_cpus, to_document
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.planning import Intent, plan_partition
 from .._cpus.topology import Topology
+from .._guests.instances import check_taken
+from .._guests.libvirt import Connection
 from .._host.document import read_partition
-from .._host.host import Host, Runner
+from .._host.host import Host
 from .._host.kernel import read_kernel, read_machine
 from .._host.paths import DOCUMENT, config_path
 from .._host.runner import plan_reload
@@ -35,7 +37,8 @@ from .._runtime.undo import undo_partition
 from .._runtime.watchdog import WATCHDOG as WATCHDOG_FILE
 from .._runtime.watchdog import check_seconds, plan_watchdog
 from .._tables import plan_table
-from ._common import Edges, Outcome
+from ._common import Outcome
+from ._guest_edges import GuestEdges
 
 
 def intent_from(parameters: dict[str, Any]) -> Intent:
@@ -70,17 +73,20 @@ def _advice(name: str, value: Any) -> str:
     return f'quote it ({name}: "{text}"), since YAML reads an unquoted one as a number'
 
 
-def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
+def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the partition: its partition file, its boot service and its run-time values."""
     host, runner = edges.host, edges.runner
     if parameters["state"] == "recovered":
         plan_recovery(host)
         return Outcome({})
     if parameters["state"] == "absent":
-        return _undo(host, runner)
+        return _undo(edges)
     check_all_on(host)
     topology = read_topology(host)
     partition = plan_partition(topology, intent_from(parameters))
+    before = _documented(host)
+    if before is None or not before.is_same(partition):
+        check_taken(host, partial(_connect, edges), before, partition)
     if parameters["cycle_cpus"] and partition.isolation == "boot":
         host.notes.append(
             "cpu_partition_cycle_cpus: true has no effect with cpu_partition_isolation: boot, where the kernel isolates the CPUs before "
@@ -97,7 +103,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         plan_slices(host, partition)
     else:
         host.restore_files(only=DROP_INS.values())
-    documented = _is_documented(host, partition)
+    documented = before is not None and before.is_same(partition)
     document = json.dumps(to_document(partition), indent=1, sort_keys=True) + "\n"
     host.set_file(DOCUMENT, document.encode(), reason="the partition file")
     plan_service(host)
@@ -121,13 +127,16 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     return Outcome(results, after=partial(_settle, edges, topology, partition, options))
 
 
-def _is_documented(host: Host, partition: Partition) -> bool:
-    """Whether the node's document has had this partition before, so that other modules can work from it without this one."""
+def _connect(edges: GuestEdges) -> Connection | None:
+    return edges.libvirt.connect(edges.host) if edges.libvirt.installed(edges.host) else None
+
+
+def _documented(host: Host) -> Partition | None:
+    """Return the partition of the node's document, None where it has none that can be read: it is written again then."""
     try:
-        found = read_partition(host)
+        return read_partition(host)
     except PartitionError:
-        return False  # it is written again
-    return found is not None and found.is_same(partition)
+        return None
 
 
 def _policies_before(host: Host) -> dict[str, str]:
@@ -159,7 +168,7 @@ def _not_at_runtime(host: Host, partition: Partition) -> list[dict[str, str]]:
     return [{"argument": item.token, "reason": item.reason} for item in arguments if item.token not in running]
 
 
-def _settle(edges: Edges, topology: Topology, partition: Partition, options: dict[str, Any]) -> dict[str, Any]:
+def _settle(edges: GuestEdges, topology: Topology, partition: Partition, options: dict[str, Any]) -> dict[str, Any]:
     """Set values again that a tuned has restored while it was switched off."""
     host = edges.host
     if TUNED in {change.resource for change in host.changes}:
@@ -178,9 +187,11 @@ def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, 
     }
 
 
-def _undo(host: Host, runner: Runner) -> Outcome:
+def _undo(edges: GuestEdges) -> Outcome:
+    host = edges.host
     partition = read_partition(host)
-    undo_partition(host, partition, runner, [*UNIT_TEXTS, WATCHDOG_FILE])
+    check_taken(host, partial(_connect, edges), partition, None)
+    undo_partition(host, partition, edges.runner, [*UNIT_TEXTS, WATCHDOG_FILE])
     kernel = read_kernel(host)
     return Outcome(
         {

@@ -24,6 +24,7 @@ from .._audit.drift import (
 )
 from .._audit.findings import PLACES, Finding, check_document, damage_finding, finding_lines, in_order
 from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
+from .._audit.instances import instance_findings, power_finding
 from .._audit.kernel import (
     check_arguments,
     check_idle,
@@ -41,7 +42,6 @@ from .._audit.read import (
     kernel_priorities,
     read_actors,
     read_guests,
-    read_nova,
     read_platform,
     read_pmds,
 )
@@ -52,6 +52,7 @@ from .._cpus.topology import Topology
 from .._guests.domain_xml import read_pins
 from .._guests.kvm import SLICE, SliceError, check_slice, slices_of
 from .._guests.libvirt import Domain
+from .._guests.nova_options import read_nova
 from .._guests.roles import WORKER
 from .._host.document import read_partition
 from .._host.journal import JOURNAL
@@ -217,7 +218,13 @@ class _Audit:
             if self.document is None:
                 self.findings.append(document_missing())
         if self.document is not None and self.topology is not None:
-            self.findings += check_document(self.document, self.topology)
+            self.findings += self._powered_off(self.document, self.topology) or check_document(self.document, self.topology)
+
+    def _powered_off(self, document: Partition, topology: Topology) -> list[Finding]:
+        """Return the finding of CPUs that Nova's power management has switched off; it explains that the topology differs."""
+        offline = document.sets["realtime"] & topology.present - topology.online
+        nova = read_nova(self.host)
+        return [power_finding(offline, nova.power_file)] if offline and nova.offlines else []
 
     def _kernel(self, partition: Partition) -> Iterable[Finding]:
         wanted = None
@@ -230,7 +237,7 @@ class _Audit:
         if wanted is not None and self.document is not None and not self.host.captured:
             pending = not self.has("kernel")  # otherwise the needed reboot has been reported
             self.add("boot loader", lambda: boot_findings(self.host, self.runner, wanted, pending=pending))
-        if self.topology is not None and not self.has("topology-changed"):
+        if self.topology is not None and not self.has("topology-changed", "nova-power"):
             yield from check_sets(partition, self.topology, documented=self.document is not None)
         options = self._options("cpu_power") or {}
         yield from check_arguments(
@@ -250,7 +257,7 @@ class _Audit:
 
     def _services(self, document: Partition) -> None:
         self.add("boot service", lambda: service_findings(self.host, document))
-        if not self.host.captured and not self.has("topology-changed"):
+        if not self.host.captured and not self.has("topology-changed", "nova-power"):
             self.add("what the boot service did", lambda: boot_run_findings(self.host, document))
         if JOURNAL not in self._damaged_files():
             self.add("irqbalance", lambda: irqbalance_files(self.host, self.runner, document))
@@ -330,7 +337,7 @@ class _Audit:
     def _planned(self, specs: Specs, domains: Mapping[str, Domain] | None) -> tuple[frozenset[str], set[str]]:
         """Compare with the inventory; return the guests whose threads were compared, and the features."""
         document, host, runner = self.document, self.host, self.runner
-        if document is None or not specs.given or self.has("topology-changed"):
+        if document is None or not specs.given or self.has("topology-changed", "nova-power"):
             return frozenset(), set()
         if host.captured:
             self.parts.absent("inventory", "guests and switch are not compared with a snapshot")
@@ -378,9 +385,18 @@ class _Audit:
         found += check_programs(others, guests, pmds, partition, self.topology, self.kernel.isolated)
         found += irqbalance_findings(self.host, actors, partition)
         found += daemon_findings(self.host, actors, partition, documented=documented)
-        dedicated, shared = read_nova(self.host)
+        nova, wanted = read_nova(self.host), self.parameters["nova"]
+        configured = int(nova.priority) if nova.priority.isascii() and nova.priority.isdecimal() else None
+        found += instance_findings(
+            guests,
+            partition,
+            self.topology,
+            priority=configured if wanted["priority"] is None else wanted["priority"],
+            plain_pinned=wanted["plain_pinned"],
+            named=named,
+        )
         self.polling = frozenset(cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus)
-        return found + check_nova(dedicated, shared, partition.sets["dataplane"] | self.polling)
+        return found + check_nova(nova.dedicated, nova.shared, partition.sets["dataplane"] | self.polling)
 
     def _priorities(self, partition: Partition) -> dict[int, int]:
         """Return the lowest priority of kernel threads by CPU, from the roles' options, else from the machine.

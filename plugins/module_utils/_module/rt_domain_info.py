@@ -6,8 +6,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
+from .._cpus.answers import plain
 from .._cpus.cpulist import format_cpulist
-from .._guests.domain_xml import accounting, describe, read_schedulers
+from .._guests.domain_owner import NOVA, owner_of
+from .._guests.domain_xml import describe, read_schedulers
 from .._guests.libvirt import Domain
 from .._guests.threads import GuestThread, read_guest_threads
 from .._host.host import Host
@@ -32,15 +34,13 @@ def describe_domain(host: Host, domain: Domain) -> dict[str, Any]:
     """Return a domain's definition and, where it runs, its threads as the kernel shows them."""
     existing = describe(domain.tree, running=domain.running)
     threads = read_guest_threads(host, domain.name) if domain.running else []
-    marks = accounting(domain.tree)
+    told = owner_of(domain.tree)
     return {
         "name": domain.name,
         "ours": existing.ours,
         "state": "running" if domain.running else "shut off",
         "autostart": domain.autostart,
-        "owner": marks.get("owner", ""),
-        "project": marks.get("project", ""),
-        "class": marks.get("class", ""),
+        **{key: told[key] for key in ("owner", "project", "class", "manager", "instance", "owner_id", "project_id")},
         "memory_mib": existing.memory_mib,
         "hugepages": existing.hugepages,
         "nodes": list(existing.nodes),
@@ -98,6 +98,13 @@ def _differences(domain: Domain, threads: list[GuestThread]) -> list[str]:
     return found
 
 
+def _owner(item: dict[str, Any]) -> str:
+    if item["manager"] == NOVA:
+        names = [text for key in ("project", "instance") if (text := plain(item[key], 60))]
+        return f"nova: {', '.join(names)}" if names else "nova"
+    return str(item["owner"]) or ("-" if item["ours"] else "not ours")
+
+
 def _cell(item: dict[str, Any], column: str) -> str:
     if column.startswith("vCPU"):
         actual = {thread["role"]: thread for thread in item["threads"]}
@@ -112,7 +119,7 @@ def _cell(item: dict[str, Any], column: str) -> str:
     values = {
         "guest": item["name"],
         "state": item["state"],
-        "owner": item["owner"] or ("-" if item["ours"] else "not ours"),
+        "owner": _owner(item),
         "memory": f"{item['memory_mib']} MiB{'' if item['hugepages'] == 'none' else ' in ' + item['hugepages']}",
         "node": format_cpulist(item["nodes"]) or "any",
         "ports": ", ".join(port["source"].rpartition("/")[2] for port in item["ports"]) or "-",

@@ -10,6 +10,7 @@ from typing import Any
 
 from .._cpus.errors import HostError
 from .._guests.libvirt import Connection, Domain, NoConnection
+from .._guests.nova import read_instance
 from .._guests.power import Power
 from .._host.host import Host
 from .._host.package_locks import package_manager_at_work
@@ -52,6 +53,7 @@ def _stop(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
             f"guests {', '.join(others)} run without the node's libvirt (qemu:///system), so only their own program can shut them "
             "down; do that, or set rt_kernel_force_off: true, and the reboot cuts them off"
         )
+    known -= _instances(host, [domains[name] for name in sorted(known)], force_off=parameters["force_off"])
     lost = sorted(name for name in known if not domains[name].persistent)
     if lost and not parameters["force_off"]:
         raise HostError(
@@ -66,6 +68,28 @@ def _stop(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     )
     names = sorted(known)
     return Outcome({"running": running, "guests": names}, after=partial(_look, connection, names, running=False))
+
+
+def _instances(host: Host, domains: list[Domain], *, force_off: bool) -> set[str]:
+    """Return the names of running instances of Nova, which are left to it; they stop the reboot unless it may cut them off.
+
+    One that libvirt shut down and started again would not last: nova-compute takes the shutdown for the user's wish, and stops an
+    instance that runs against its database (nova/compute/manager.py, _sync_instance_power_state).
+    """
+    found = {domain.name: instance for domain in domains if (instance := read_instance(domain.tree)) is not None}
+    if not found:
+        return set()
+    text, first = ", ".join(map(str, found.values())), next(iter(found.values())).server
+    if not force_off:
+        raise HostError(
+            f"instances of Nova run on this node, so it is not rebooted: {text}. Nova alone stops and starts them: let it move each one "
+            f"(openstack server migrate --live-migration {first}) or stop it (openstack server stop {first}); or set "
+            "rt_kernel_force_off: true, and the reboot cuts them off"
+        )
+    host.notes.append(
+        f"instances of Nova end with the reboot: {text}. nova-compute starts them again only with resume_guests_state_on_host_boot = true"
+    )
+    return set(found)
 
 
 # -- on --------------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def _guest(host: Host, domain: Domain, clock: _Clock) -> dict[str, Any]:
     vcpus = domain.tree.findtext("vcpu") or "1"
     return {
         **{key: value for key, value in guest.items() if key not in ("threads", "disks")},
-        **owner_of(domain.tree),
+        "created": owner_of(domain.tree)["created"],
         "vcpu_count": whole(vcpus) or 1,
         "threads": [thread for thread in guest["threads"] if thread["role"] not in ("other", WORKER)],
         "pages": [{"node": node, "size": size, "pages": pages} for (node, size), pages in sorted(held.items())],

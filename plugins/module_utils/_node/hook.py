@@ -47,12 +47,15 @@ def hook_text(archive: str) -> str:
     )
 
 
-def pinned_cpus(xml: str) -> frozenset[int]:
-    """Return the CPUs that the vCPUs of a domain are pinned to."""
+def pinned_cpus(xml: str, isolated: frozenset[int]) -> frozenset[int]:
+    """Return the isolated CPUs that the threads of a domain are pinned to: its vCPUs, and emulator and I/O threads with these alone."""
     cpus: frozenset[int] = frozenset()
-    for pin in ElementTree.fromstring(xml).iterfind("./cputune/vcpupin"):
-        with suppress(CpuListError):
-            cpus |= parse_cpulist(pin.get("cpuset", ""))
+    domain = ElementTree.fromstring(xml)
+    for tag in ("vcpupin", "emulatorpin", "iothreadpin"):
+        for pin in domain.iterfind(f"./cputune/{tag}"):
+            with suppress(CpuListError):
+                own = parse_cpulist(pin.get("cpuset", ""))
+                cpus |= own & isolated if tag == "vcpupin" or own <= isolated else frozenset()
     return cpus
 
 
@@ -184,16 +187,16 @@ def _why_misplaced(host: Host, cpus: frozenset[int]) -> str:
 
 def _prepare(host: Host, guest: str, xml: str) -> str:
     """Take the guest's CPUs out of their holder; a refused start keeps none of them."""
-    pinned = pinned_cpus(xml)
     try:
-        if not pinned or not _runtime_document(host):
+        document = _runtime_document(host)
+        if document is None or not pinned_cpus(xml, document.isolated):
             return ""
     except PartitionError as error:
         _log(f"{guest}: {error}")  # by such a partition file no CPU is moved; the gate has refused a real-time guest
         return ""
     with exclusively(host, f"libvirt's hook for {guest}"):
         partition = _runtime_partition(host)
-        cpus = pinned & partition.isolated if partition else frozenset()
+        cpus = pinned_cpus(xml, partition.isolated) if partition else frozenset()
         if partition is None or not cpus:
             return ""
         try:

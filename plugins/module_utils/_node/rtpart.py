@@ -22,9 +22,10 @@ from typing import Any
 from .._audit.findings import change_finding, check_document, damage_finding, finding_lines, in_order
 from .._cpus.answers import plain, printed
 from .._cpus.cpulist import format_cpulist
-from .._cpus.errors import HostError
-from .._cpus.partition import SETS, Partition, PartitionError
+from .._cpus.errors import RefusalError
+from .._cpus.partition import SETS, Partition
 from .._cpus.policies import POLICY_NAMES
+from .._guests.instances import check_taken
 from .._host.current import check_current
 from .._host.document import require_partition
 from .._host.host import Host
@@ -55,7 +56,7 @@ def rtpart(arguments: Sequence[str]) -> int:
             check_current(partition, read_topology(host))
         verb: Any = {"list": _list, "status": _status, "run": _run, "move": _move, "undo": _undo}[options.verb]
         return int(verb(host, partition, options))
-    except (HostError, IsolationError, PartitionError, OSError) as error:
+    except (RefusalError, OSError) as error:
         if options.json:
             sys.stdout.write(f"{json.dumps({'error': str(error)})}\n")
         sys.stderr.write(f"rtpart: {printed(str(error))}\n")
@@ -275,6 +276,7 @@ def _move(host: Host, partition: Partition, options: argparse.Namespace) -> int:
 
 
 def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
+    check_taken(host, lambda: None, partition, None)
     with host.locked():
         undo_partition(host, partition, partial(_command, check=False))
         host.commit()

@@ -59,6 +59,9 @@ class Holding(NamedTuple):
     state: str  # running or reserved
     since: str
     basis: str  # the source of "since": process, created, definition, document, boot
+    instance: str = ""  # the name of an instance of nova, whose domain is ``user``
+    owner_id: str = ""  # of nova's user and project, since two may have one name
+    project_id: str = ""
 
 
 class Account:
@@ -114,6 +117,7 @@ class Account:
             fields.update(
                 user_kind="guest", user=guest["name"], owner=guest["owner"], project=guest["project"], guest_class=guest["class"],
                 manager=guest["manager"], since=since, basis=basis,
+                **{key: guest.get(key, "") for key in ("instance", "owner_id", "project_id")},
             )  # fmt: skip
         fields.update(more)
         state = fields.pop("state", "running" if running else "reserved")
@@ -353,17 +357,23 @@ def _queue_cpus(found: tuple[Mapping[str, Any], Mapping[str, Any]] | None) -> st
 
 SUMS = ("own_cpus", "guests", "nodes", "shared_vcpus", "memory_mib", "hugepages_mib", "ports", "devices", "interrupts")
 
+#: The sums of a report, each with the column that they are by.
+SUMS_BY = {"owners": "owner", "projects": "project", "classes": "guest_class"}
+
 
 def sums(holdings: Iterable[Holding], key: str) -> list[dict[str, Any]]:
-    """Return the sums of each owner or project (``key``) by name; switch and host belong to the platform."""
+    """Return the sums of each owner, project or guest_class (``key``) by name; switch and host belong to the platform.
+
+    Where several users or projects of nova have one name, their ids are added to it.
+    """
+    rows = [row for row in holdings if row.user_kind != FREE]
+    names = _names(rows, key)
     found: dict[str, dict[str, Any]] = {}
     guests: dict[str, set[tuple[str, str]]] = {}
     nodes: dict[str, set[str]] = {}
     column = {"hugepages": "hugepages_mib", "memory": "memory_mib", "port": "ports", "device": "devices", "irq": "interrupts"}
-    for row in holdings:
-        if row.user_kind == FREE:
-            continue
-        name = (getattr(row, key) or UNTOLD) if row.user_kind == "guest" else PLATFORM
+    for row in rows:
+        name = names[_identity(row, key)] if row.user_kind == "guest" else PLATFORM
         entry = found.setdefault(name, dict.fromkeys(SUMS, 0))
         nodes.setdefault(name, set()).add(row.node)
         if row.user_kind == "guest":
@@ -376,3 +386,20 @@ def sums(holdings: Iterable[Holding], key: str) -> list[dict[str, Any]]:
     for name, entry in found.items():
         entry.update(guests=len(guests.get(name, ())), nodes=len(nodes[name]))
     return [{key: name, **found[name]} for name in sorted(found, key=natural)]
+
+
+def _identity(row: Holding, key: str) -> tuple[str, str]:
+    """Return the name and the id of a guest's owner, project or class; a class has no id."""
+    return getattr(row, key), getattr(row, f"{key}_id", "")
+
+
+def _names(rows: Iterable[Holding], key: str) -> dict[tuple[str, str], str]:
+    """Return how each owner or project is called: by its name, with its id where another one has the same name."""
+    known = {_identity(row, key) for row in rows if row.user_kind == "guest"}
+    ids: dict[str, set[str]] = {}
+    for name, number in known:
+        ids.setdefault(name, set()).add(number)
+    return {
+        (name, number): f"{name or UNTOLD} ({number})" if number and (len(ids[name]) > 1 or not name) else name or UNTOLD
+        for name, number in known
+    }

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
-from .accounting import Holding, sums
+from .accounting import SUMS_BY, Holding, sums
 from .firmware import firmware_of
 from .view import Books, Input, findings_of, state_of
 
@@ -34,7 +34,7 @@ def accounting_document(given: Input, books: Books) -> dict[str, Any]:
             entry["holdings"] = [_plain(row) for row in account.holdings]
         nodes[host] = entry
     holdings = books.holdings
-    sums_by = {"owners": sums(holdings, "owner"), "projects": sums(holdings, "project")}
+    sums_by = {name: sums(holdings, key) for name, key in SUMS_BY.items()}
     return {"format": FORMAT, "generated": given.generated, **sums_by, "nodes": nodes}
 
 

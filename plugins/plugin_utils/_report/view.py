@@ -19,7 +19,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import 
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
-from .accounting import Account, Holding, sums
+from .accounting import SUMS_BY, Account, Holding, sums
 from .facts import memory_of, since_of
 from .firmware import firmware_of
 from .latency import histogram, maximum_text, series, trend, verdict_text
@@ -256,8 +256,11 @@ def _guest(account: Account, guest: Mapping[str, Any]) -> dict[str, Any]:
     )
     return {
         "name": guest["name"],
+        "instance": guest.get("instance", ""),
         "owner": guest["owner"],
+        "owner_id": guest.get("owner_id", ""),
         "project": guest["project"],
+        "project_id": guest.get("project_id", ""),
         "class": guest["class"],
         "manager": guest["manager"] or "unknown",
         "state": guest["state"],
@@ -342,8 +345,7 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
         "nodes": nodes,
         "ids": ids,
         "totals": _totals(nodes, latency),
-        "owners": sums(holdings, "owner"),
-        "projects": sums(holdings, "project"),
+        **{name: sums(holdings, key) for name, key in SUMS_BY.items()},
         "rules": _rules(nodes),
         "latency": latency,
         "strangers": [item for item in latency if item["host"] not in ids],
@@ -356,7 +358,8 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
 def _listed(node: Mapping[str, Any], guest: Mapping[str, Any]) -> list[Any]:
     """Return a guest as a row of the table of all guests; the page has them as JSON."""
     keys = ("own", "state", "shared", "memory", "ports", "owner", "project", "class", "since")
-    return [guest["name"], node["host"], *(guest[key] for key in keys), guest["memory_mib"], node["id"]]
+    name = f"{guest['name']} ({guest['instance']})" if guest["instance"] else guest["name"]
+    return [name, node["host"], *(guest[key] for key in keys), guest["memory_mib"], node["id"]]
 
 
 def _totals(nodes: Sequence[Mapping[str, Any]], latency: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

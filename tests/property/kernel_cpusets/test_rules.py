@@ -145,6 +145,37 @@ def test_holder_over_a_remote_partition(release):
     assert tree.owner_of(2) == VCPU0
 
 
+@pytest.mark.parametrize("release", REMOTE)
+@pytest.mark.parametrize("emulator", ["2", "2-3"])
+def test_an_emulator_on_its_own_vcpus_cpus_keeps_them_from_being_partitions(release, emulator):
+    """As OpenStack pins it without hw:emulator_threads_policy; so it is moved first."""
+    tree = node(release)
+    guest(tree)
+    tree.write(EMULATOR, CPUS, emulator)
+    tree.write(VCPU0, CPUS, "2")
+    tree.write(VCPU1, CPUS, "3")
+    outcomes = [tree.write(*write) for write in [*down(VCPU0, "2", "2-3"), *down(VCPU1, "3", "2-3")]]
+    made = [tree[path].partition for path in (VCPU0, VCPU1)]
+    if release < (7, 0) or emulator == "2":
+        assert made != ["isolated", "isolated"] or any(outcome.error for outcome in outcomes)
+    tree = node(release)
+    guest(tree)
+    tree.write(EMULATOR, CPUS, "0-1")
+    for write in [*down(VCPU0, "2", "2-3"), *down(VCPU1, "3", "2-3")]:
+        assert tree.write(*write).error is None
+    assert [tree[path].partition for path in (VCPU0, VCPU1)] == ["isolated", "isolated"]
+
+
+@pytest.mark.parametrize("release", REMOTE)
+def test_emulator_and_io_thread_may_share_a_cpu_beside_partitions(release):
+    """As hw:emulator_threads_policy=isolate pins them: the CPU is in no partition, so both may have it."""
+    tree = node(release)
+    guest(tree)
+    for write in [*holder(tree, RT, "4-7"), *down(VCPU0, "2"), Write(EMULATOR, CPUS, "3")]:
+        assert tree.write(*write).error is None
+    assert (tree[VCPU0].partition, texts(tree)[EMULATOR]) == ("isolated", ("3", "member"))
+
+
 @pytest.mark.parametrize("release", EVERY)
 def test_empty_partition(release):
     tree = node(release)

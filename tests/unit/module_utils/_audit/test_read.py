@@ -16,7 +16,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.read import (
     kernel_priorities,
     read_actors,
     read_guests,
-    read_nova,
     read_platform,
     read_pmds,
 )
@@ -197,15 +196,3 @@ def test_tuned_isolates_what_the_kernel_does(host, cores, documented, found):
         },
     )
     assert [finding.actual for finding in daemon_findings(host, [], PARTITION, documented=documented)] == found
-
-
-def test_the_last_of_novas_files_wins_and_only_its_section_counts(host):
-    assert read_nova(host) == ("", "")
-    plant(
-        host,
-        {
-            "/etc/nova/nova.conf": "[compute]\ncpu_dedicated_set = 1-2 \ncpu_shared_set=0\n[libvirt]\ncpu_shared_set = 9\n",
-            "/etc/nova/nova.conf.d/10-cpus.conf": "[compute]\n# cpu_shared_set = 7\ncpu_dedicated_set = 3\n",
-        },
-    )
-    assert read_nova(host) == ("3", "0")

@@ -13,19 +13,27 @@ NOVA = """<domain><metadata><nova:instance xmlns:nova="http://openstack.org/xmln
 <nova:owner><nova:user uuid="u">ops</nova:user><nova:project uuid="p">grid &amp; co</nova:project></nova:owner></nova:instance></metadata></domain>"""
 
 
+NAMELESS = {"instance": "", "owner_id": "", "project_id": ""}
+
+
 def test_ours_tells_its_own_metadata():
     tree = parse(f'<domain><metadata><r:guest xmlns:r="{NAMESPACE}" owner="a" project="b" class="c"/></metadata></domain>')
-    assert owner_of(tree) == {"owner": "a", "project": "b", "class": "c", "created": "", "manager": "realtime.kvm"}
+    assert owner_of(tree) == {
+        "owner": "a", "project": "b", "class": "c", "created": "", "manager": "realtime.kvm", **NAMELESS,
+    }  # fmt: skip
 
 
 def test_nova_tells_user_project_flavor_and_creation():
-    found = {"owner": "ops", "project": "grid & co", "class": "rt.small", "created": "2026-09-10T11:12:13Z", "manager": "nova"}
+    found = {
+        "owner": "ops", "project": "grid & co", "class": "rt.small", "created": "2026-09-10T11:12:13Z", "manager": "nova",
+        "instance": "", "owner_id": "u", "project_id": "p",
+    }  # fmt: skip
     assert owner_of(parse(NOVA)) == found
 
 
 def test_nova_of_a_bare_server_tells_nothing_it_does_not_know():
     bare = '<domain><metadata><i:instance xmlns:i="http://openstack.org/xmlns/libvirt/nova/1.0"/></metadata></domain>'
-    assert owner_of(parse(bare)) == {"owner": "", "project": "", "class": "", "created": "", "manager": "nova"}
+    assert owner_of(parse(bare)) == {"owner": "", "project": "", "class": "", "created": "", "manager": "nova", **NAMELESS}
 
 
 def test_others_and_comments_tell_nothing():

@@ -279,7 +279,7 @@ def test_undo_plans_slices_threads_and_holders(node):
 
 def test_the_hook_reads_pins_and_does_nothing_without_the_archive(tmp_path):
     xml = "<domain><cputune><vcpupin vcpu='0' cpuset='4'/><vcpupin vcpu='1' cpuset='5,^6'/><emulatorpin cpuset='0'/></cputune></domain>"
-    assert pinned_cpus(xml) == {4, 5}
-    assert pinned_cpus("<domain/>") == frozenset()
+    assert pinned_cpus(xml, frozenset({4, 5, 6})) == {4, 5}
+    assert pinned_cpus("<domain/>", frozenset({4})) == frozenset()
     script = fill(tmp_path, {"/hook": hook_text(f"{tmp_path}/absent.pyz")})
     assert os.system(f"sh {script}/hook plc1 prepare begin - < /dev/null") == 0

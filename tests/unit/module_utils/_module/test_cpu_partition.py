@@ -18,7 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DO
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.tuning_daemons import plan_tuned
 from ansible_collections.realtime.kvm.plugins.module_utils._module import cpu_partition
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges
+from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import _settle
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.feature import plan_feature
@@ -26,6 +26,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.watchdog imp
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, plan_document
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
 from unit.calls import PARTITION
+from unit.instances import UUID, instance_xml
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
 OPTIONS = {"rt_throttling": "unlimited", "priority_limit": 1, "cycle_cpus": False}
@@ -51,7 +52,7 @@ def test_what_a_tuned_that_stops_puts_back_is_set_again(tmp_path, tuned):
         assert value.read_text().strip() != "1", "the values come after tuned was asked to stop"
         value.write_text("1\n")  # but it takes its time
         before = len(host.changes)
-        _settle(Edges(host, systemctl), read_topology(host), plan(), OPTIONS)
+        _settle(GuestEdges(host, systemctl), read_topology(host), plan(), OPTIONS)
         host.commit()
     assert (value.read_text().strip() != "1") is tuned
     assert len(host.changes) == before + tuned
@@ -78,7 +79,7 @@ def test_cpus_that_the_boot_isolates_are_not_cycled_and_that_is_said(tmp_path, i
         "isolation": isolation,
         "cycle_cpus": cycle,
     }
-    cpu_partition.run(Edges(host, lambda _command: (0, "", "")), given)
+    cpu_partition.run(GuestEdges(host, lambda _command: (0, "", "")), given)
     found = [
         note
         for note in host.notes
@@ -298,3 +299,41 @@ def test_other_sets_are_a_change_of_the_document_alone_until_the_reboot(call, tr
     assert result["changes"][0]["resource"] == DOCUMENT
     assert result["partition"]["sets"]["realtime"]["cpus"] == "1-2"
     assert to_document(plan(Intent(realtime="2"))) == result["partition"]
+
+
+# -- instances of Nova -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"cpus": {"realtime": "3"}}, "the planned sets would take CPUs 2 "),
+        ({"dataplane_cores_per_node": 2}, "the planned sets would take CPUs 2 "),
+        ({"state": "absent"}, "undo would end the isolation of CPUs 2 "),
+    ],
+)
+def test_a_change_that_takes_an_instances_cpu_is_refused_before_any_write(call, refuse, tree, arguments, said, check):
+    call("cpu_partition", smt="together")
+    fill(tree, {"/etc/libvirt/qemu/instance-00000001.xml": instance_xml(1, ["2"], sched="0")})
+    before = snapshot(tree)
+    message = refuse("cpu_partition", **{"smt": "together", **arguments}, check=check)
+    assert message.startswith(f"cpu_partition: {said}"), message
+    assert f"instance-00000001 (web, {UUID.format(1)}), shut off: CPU 2 of its vcpu0" in message
+    assert snapshot(tree) == before
+
+
+def test_a_second_run_and_changes_that_leave_an_instance_its_cpu_are_made(call, tree):
+    call("cpu_partition", smt="together")
+    fill(tree, {"/etc/libvirt/qemu/instance-00000001.xml": instance_xml(1, ["2"], sched="0")})
+    assert not call("cpu_partition", smt="together")["changed"]
+    assert call("cpu_partition", smt="together", cpus={"realtime": "2-3"})["changed"]
+
+
+def test_what_nova_typed_is_data_in_the_refusal(call, refuse, tree):
+    call("cpu_partition", smt="together")
+    name = "{{ lookup('pipe', 'id') }}&#xA;ok: [node1]"
+    fill(tree, {"/etc/libvirt/qemu/instance-00000001.xml": instance_xml(1, ["2"], name=name)})
+    message = refuse("cpu_partition", smt="together", state="absent")
+    assert "\n" not in message
+    assert "{{ lookup('pipe', 'id') }}\\nok: [node1]" in message

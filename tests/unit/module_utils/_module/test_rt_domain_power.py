@@ -14,6 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_dom
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from unit.guests import OTHER, PLC, resources
+from unit.instances import UUID, instance_xml
 from unit.libvirts import FakeLibvirtOf, Killed
 from unit.trees import fill, snapshot, task, writable
 
@@ -281,3 +282,28 @@ def test_libvirt_that_does_not_answer_after_the_boot_is_said(reboot, monkeypatch
     with pytest.raises(HostError, match="so guests historian, plc1, theirs are not started"):
         reboot.run("started")
     assert sorted(reboot.record) == EVERYONE
+
+
+# -- instances of Nova -----------------------------------------------------------------------------
+
+
+def test_an_instance_of_nova_is_neither_stopped_nor_started(reboot):
+    """Nova would take it for the user's wish, and stop one that runs against its database."""
+    reboot.libvirt.definitions["instance-00000001"] = instance_xml(1, ["4"])
+    reboot.libvirt.run("instance-00000001")
+    for check in (True, False):
+        with pytest.raises(
+            HostError, match=rf"instances of Nova run .*instance-00000001 \(web, {UUID.format(1)}\).*openstack server stop"
+        ):
+            reboot.run("stopped", check=check)
+    assert reboot.libvirt.calls == []
+    host = writable(reboot.node.root, "rt_domain_power")
+    result = carry_out(
+        SwitchEdges(host, None, reboot.node.edge, reboot.node.ports),
+        rt_domain_power.run,
+        {"state": "stopped", **GIVEN, "force_off": True},
+    )
+    assert result["guests"] == EVERYONE
+    assert reboot.running == ["instance-00000001"]
+    assert reboot.record == EVERYONE
+    assert "resume_guests_state_on_host_boot" in host.notes[-1]

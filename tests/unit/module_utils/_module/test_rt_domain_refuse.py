@@ -13,6 +13,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import R
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
 from unit.guests import OTHER, PLC, SHAPE, resources
+from unit.instances import UUID, instance_xml
 from unit.trees import documented, fill, memory_files, plan
 
 
@@ -25,6 +26,23 @@ def test_a_foreign_domain_is_not_touched_unasked(node):
     message = node.refuse({**PLC, "state": "absent", "adopt": True})
     assert "so it is not removed; delete its entry from the list, or remove it with virsh undefine plc1" in message
     assert "adopt" not in message
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"adopt": True}, {"state": "absent"}, {"state": "absent", "adopt": True}, {"state": "stopped", "adopt": True}]
+)
+def test_an_instance_of_nova_is_never_taken_over_or_removed(node, more):
+    node.libvirt.definitions["instance-00000001"] = instance_xml(1, ["4"])
+    message = node.refuse({**PLC, "name": "instance-00000001", **more})
+    assert message.startswith(
+        f"realtime_guests: instance-00000001: this domain is the instance instance-00000001 (web, {UUID.format(1)}) of Nova, which alone"
+    )
+
+
+def test_the_cpus_of_an_instance_of_nova_count(node):
+    """Those of its vCPUs, and the one of an isolated emulator; whether it runs or not."""
+    node.libvirt.definitions["instance-00000001"] = instance_xml(1, ["2"], "3", "0")
+    assert node.converge(PLC)["domains"][0]["vcpus"] == {"0": "4", "1": "5"}
 
 
 def test_a_transient_domain(node):

@@ -121,6 +121,61 @@ def test_a_guest_that_runs_already_goes_on_and_the_log_says_what_is_missing(node
     assert said[0].startswith("realtime.kvm: plc1 started: ")
 
 
+def nova_xml(pins, emulator, io=""):
+    """Pins as OpenStack's Nova writes them."""
+    text = "".join(f"<vcpupin vcpu='{vcpu}' cpuset='{cpus}'/>" for vcpu, cpus in enumerate(pins))
+    text += f"<emulatorpin cpuset='{emulator}'/>" + (f"<iothreadpin iothread='1' cpuset='{io}'/>" if io else "")
+    return f"<domain><cputune>{text}</cputune></domain>"
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [
+        (nova_xml(["2"], "3", "3"), "2-3"),  # isolate: the emulator has a CPU of its own
+        (nova_xml(["2"], "0"), "2"),  # share
+        (nova_xml(["0", "2"], "0"), "2"),  # mixed
+        (nova_xml(["2", "3"], "2-3"), "2-3"),  # no policy
+        (nova_xml(["2"], "0-3"), "2"),  # share, from a set that has shrunk since
+    ],
+)
+def test_an_emulator_with_cpus_of_its_own_gets_them_from_the_holder_too(node, text, cpus):
+    assert run_hook(["instance-0000001a", "prepare"], text) == ""
+    assert reserved(node) == {"guest instance-0000001a": cpus}
+
+
+def test_an_emulators_cpu_in_use_refuses_the_start_by_name(node):
+    runs(node, "plc2", 0, "3")
+    assert "in use: CPU 3 by plc2 vcpu0" in run_hook(["instance-0000001a", "prepare"], nova_xml(["2"], "3"))
+    assert reserved(node) == {}
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "emulator", "after", "free"),
+    [
+        (["2"], "3", "3", [1]),  # isolate: it keeps its own CPU, which no holder has
+        (["2"], "0", "0", [1, 3]),
+        (["2", "3"], "2-3", "0", [1]),  # no policy: off its own vCPUs' CPUs
+        (["2", "3"], "3", "0", [1]),  # no policy, real-time with a mask
+    ],
+)
+def test_the_emulator_of_an_instance_runs_where_the_partition_says(node, vcpus, emulator, after, free):
+    run_hook(["instance-0000001a", "prepare"], nova_xml(vcpus, emulator))
+    for number, cpus in enumerate(vcpus):
+        runs(node, "instance-0000001a", number, cpus)
+    scope = SCOPE.format("instance-0000001a")
+    fill(
+        node, {**cgroup(f"{scope}/emulator", emulator, threads="70\n"), **cgroup(f"{scope}/iothread1", emulator, threads="71\n")}
+    )
+    assert run_hook(["instance-0000001a", "started"], nova_xml(vcpus, emulator)) == ""
+    for name in ("emulator", "iothread1"):
+        assert Path(f"{node}{scope}/{name}/cpuset.cpus").read_text().strip() == after
+        assert Path(f"{node}{scope}/{name}/cpuset.cpus.partition").read_text().strip() == "member"
+    assert held(node) == {"realtime": free}
+    before = snapshot(node)
+    assert run_hook(["instance-0000001a", "started"], nova_xml(vcpus, emulator)) == ""
+    assert snapshot(node) == before, "the second time changes nothing"
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

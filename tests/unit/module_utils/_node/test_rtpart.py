@@ -15,6 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders im
 from ansible_collections.realtime.kvm.plugins.module_utils._node import rtpart as _rtpart
 from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart import pick, rtpart
 from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart_files import COMMAND, COMPLETION, MANUAL, tool_files
+from unit.instances import instance_xml
 from unit.trees import fill, machine_files, plan, writable
 
 PARTITION = replace(plan(), isolation="runtime")  # housekeeping 0, realtime 1-3
@@ -185,6 +186,13 @@ def test_refusals_are_one_line_and_a_status(node, capsys, monkeypatch, arguments
     monkeypatch.setattr(_rtpart.os, "geteuid", lambda: 0)
     assert rtpart(arguments) == 1
     assert capsys.readouterr().err == f"rtpart: {said}\n"
+
+
+def test_undo_is_refused_while_an_instance_of_nova_has_a_cpu(node, capsys, monkeypatch):
+    monkeypatch.setattr(_rtpart.os, "geteuid", lambda: 0)
+    fill(node, {"/etc/libvirt/qemu/instance-00000001.xml": instance_xml(1, ["2"], sched="0")})
+    assert rtpart(["undo"]) == 1
+    assert "undo would end the isolation of CPUs 2 of instances of Nova" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["run", "realtime", "--", "true"], ["move", "40", "realtime"], ["undo"]])

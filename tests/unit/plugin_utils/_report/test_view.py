@@ -228,3 +228,28 @@ def test_nodes_are_in_natural_order_everywhere():
     books = account_fleet(nodes)
     assert [node["host"] for node in report_view(given, books)["nodes"]] == ["kvm1", "kvm2", "kvm10"]
     assert list(accounting_document(given, books)["nodes"]) == ["kvm1", "kvm2", "kvm10"]
+
+
+def test_instances_of_nova_are_shown_by_project_and_flavor():
+    """Two projects of one name are two; what a tenant typed is text."""
+    info = node_info("n1", [])
+    web = {"owner": "ops", "class": "rt.small", "instance": "<b>web</b>{{ x }}", "owner_id": "u1"}
+    info["guests"] += [
+        foreign("instance-00000001", [2], manager="nova", project="grid", project_id="p1", **web),
+        foreign("instance-00000002", [3], manager="nova", project="grid", project_id="p2", **web),
+        foreign("theirs", [], running=False),
+    ]
+    nodes = {"n1": {"info": info, "verify": {"findings": []}}}
+    books = account_fleet(nodes)
+    document = accounting_document(Input(nodes, NOW), books)
+    assert [entry["project"] for entry in document["projects"]] == ["(not named)", "(platform)", "grid (p1)", "grid (p2)"]
+    assert [entry["owner"] for entry in document["owners"]] == ["(not named)", "(platform)", "ops"]
+    (flavor,) = [entry for entry in document["classes"] if entry["guest_class"] == "rt.small"]
+    assert (flavor["guests"], flavor["own_cpus"] + flavor["shared_vcpus"]) == (2, 2 + flavor["shared_vcpus"])
+    row = next(row for row in document["nodes"]["n1"]["holdings"] if row["user"] == "instance-00000001")
+    assert (row["instance"], row["owner_id"], row["project_id"], row["manager"]) == ("<b>web</b>{{ x }}", "u1", "p1", "nova")
+    text = page_of(nodes)
+    Page(text)
+    assert "<b>web" not in text
+    assert "&lt;b&gt;web&lt;/b&gt;{{ x }}" in text
+    assert 'title="p1"' in text
