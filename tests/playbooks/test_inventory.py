@@ -84,7 +84,7 @@ def test_values_and_keys_are_refused_at_once_with_them(misspelt):
     assert "list them in realtime_known_variables" in misspelt
 
 
-@pytest.mark.parametrize("playbook", ["plan", "site", "partition", "guests", "update"])
+@pytest.mark.parametrize("playbook", ["plan", "site", "partition", "guests", "openstack", "update"])
 def test_every_playbook_that_changes_nodes_refuses_a_guest(nodes, playbook):
     said = refused(nodes, f"realtime.kvm.{playbook}", {"kvm1": guests_of("plc1", vcpu=1)}, cpu_partition_isolation="runtime")
     assert "kvm1: realtime_guests: plc1: unknown key vcpu, did you mean vcpus?" in said

@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 MODULES = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "kvm_host", "ovs_dpdk", "rt_domain")
-UNDO = {*MODULES, "package_holds", "package_origins"}
+UNDO = {*MODULES, "neutron_agent", "nova_compute", "package_holds", "package_origins"}
 GUESTS = {"kvm_host", "ovs_dpdk", "rt_domain"}
 
 

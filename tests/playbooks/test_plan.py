@@ -70,12 +70,13 @@ def test_all_refusals_of_all_parts_are_shown_then_the_plan_then_the_run_ends(nod
     assert "\x1b" not in said.partition("== Refused")[2]
 
 
-@pytest.mark.parametrize("playbook", ["guests", "undo", "partition", "update"])
+@pytest.mark.parametrize("playbook", ["guests", "undo", "partition", "openstack", "update"])
 def test_a_part_that_is_refused_keeps_every_playbook_from_changing_a_node(nodes, playbook):
     last = {
         "guests": "rt_domain present",
         "undo": "kernel_arguments absent",
         "partition": "irq_affinity present",
+        "openstack": "neutron_agent present",
         "update": "kernel_arguments present",
     }
     answers = {"fail": {last[playbook]: "it cannot be"}}
@@ -273,7 +274,7 @@ def test_findings_are_shown_once_and_all_nodes_are_counted_before_any_fails(node
     assert code == 0, said
 
 
-@pytest.mark.parametrize("playbook", ["plan", "site", "guests", "partition", "undo", "update", "verify"])
+@pytest.mark.parametrize("playbook", ["plan", "site", "guests", "partition", "openstack", "undo", "update", "verify"])
 def test_every_playbook_ends_with_its_answer(nodes, playbook):
     answers = {"results": {"rt_audit": AUDIT}}
     code, said, _calls = nodes.run(f"realtime.kvm.{playbook}", answers, cpu_partition_isolation="runtime")

@@ -14,7 +14,7 @@ def made(calls):
     return [call["module"] for call in calls if not call["check"] and call.get("state") != "recovered"]
 
 
-@pytest.mark.parametrize("playbook", ["site", "guests", "undo", "partition", "update"])
+@pytest.mark.parametrize("playbook", ["site", "guests", "undo", "partition", "openstack", "update"])
 def test_no_node_is_changed_and_the_line_to_type_is_said(nodes, playbook):
     code, said, calls = nodes.run(f"realtime.kvm.{playbook}", {}, down=["node3"], cpu_partition_isolation="runtime")
     assert code != 0

@@ -18,6 +18,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natur
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
 from .known import Known
+from .openstack import Physnets, physnets_of, wrong_values
 from .refusals import Refusals, named
 from .templates import Worked, is_plain
 from .variables import Names, Values
@@ -69,12 +70,14 @@ class Check:
 
     def guests(self) -> None:
         """Check networks and guests of each host, and what guests of all hosts have in common."""
-        identities = Identities()
+        identities, physnets = Identities(), Physnets()
         for host in sorted([*self._hosts, *self._others], key=natural):
             asked = host in self._hosts
             found = self._read(host)
             self.guests_read += len(found.guests) if asked else 0
             for text in found.refusals if asked else ():
+                self.refusals.add(host, self._worker(host).hide(text))
+            for text in self._openstack(host, physnets) if asked else ():
                 self.refusals.add(host, self._worker(host).hide(text))
             for told, text in identities.clashes(Owner(host, found.guests, self._site(host), asked)):
                 self.refusals.add(told, self._worker(host).hide(self._worker(told).hide(text)))
@@ -131,11 +134,6 @@ class Check:
 
     def _read(self, host: str) -> HostGuests:
         networks, guests = (self._value(host, name, []) for name in reversed(_LISTS))
-        limit = self._value(host, "realtime_priority_limit", 1)
-        try:
-            limit = int(limit)
-        except (TypeError, ValueError, OverflowError):
-            limit = _ANY_PRIORITY  # not known yet, or refused for itself
         folder = self._value(host, "rt_guest_image_folder", IMAGE_FOLDER)
         wrong = path_fault(folder, "a folder") if isinstance(folder, str) and folder else ""
         if wrong and host in self._hosts:
@@ -143,7 +141,20 @@ class Check:
         folder = (
             folder if isinstance(folder, str) and folder and not wrong else IMAGE_FOLDER
         )  # not known yet, or refused for itself
-        return read_host(networks, guests, site=self._site(host), priority_limit=limit, image_folder=folder)
+        return read_host(networks, guests, site=self._site(host), priority_limit=self._limit(host), image_folder=folder)
+
+    def _openstack(self, host: str, physnets: Physnets) -> list[str]:
+        """Return what is wrong with a host's variables of Nova and Neutron."""
+        clash = physnets.clash(host, physnets_of(self._value(host, "realtime_networks", [])))
+        wrong = wrong_values(partial(self._value, host), self._limit(host))
+        return [*wrong, *([clash] if clash else [])]
+
+    def _limit(self, host: str) -> int:
+        limit = self._value(host, "realtime_priority_limit", 1)
+        try:
+            return int(limit)
+        except (TypeError, ValueError, OverflowError):
+            return _ANY_PRIORITY  # not known yet, or refused for itself
 
     def _site(self, host: str) -> str:
         site = self._value(host, "realtime_site", "")

@@ -95,7 +95,7 @@ def test_where_ours_is_read_last(tmp_path, monkeypatch, files, kind, path, extra
 
 def test_the_operators_files_in_the_order_of_debian(tmp_path, monkeypatch):
     node = node_of(tmp_path, monkeypatch)
-    paths = [file.path for file in found(node, AGENT).settings.files]
+    paths = [file.path for file in found(node, AGENT).others.files]
     assert paths == ["/etc/neutron/plugins/ml2/openvswitch_agent.ini", "/etc/neutron/neutron.conf"]
 
 
@@ -119,7 +119,7 @@ def test_a_process_tells_what_its_script_does_not(tmp_path, monkeypatch):
         found(node)
     node.systemd.start("nova-compute.service", "--config-file=/etc/nova/nova.conf")
     service = found(node)
-    assert [file.path for file in service.settings.files] == ["/etc/nova/nova.conf"]
+    assert [file.path for file in service.others.files] == ["/etc/nova/nova.conf"]
     assert service.active
 
 

@@ -259,3 +259,17 @@ def test_infinity_hides_no_other_refusal():
         "realtime_guests: plc2: unknown key vcpu",
         "realtime_guests: plc3: unknown key vcpu",
     ]
+
+
+def test_nova_and_neutron_are_checked_over_all_hosts():
+    networks = {name: [{"name": "a", "physical_network": name}] for name in ("rt-0", "rt_0")}
+    said = lines(
+        {
+            "kvm1": {"realtime_networks": networks["rt-0"], "nova_compute_priority": 2},
+            "kvm2": {"realtime_networks": networks["rt_0"], "nova_compute_priority": 2, "realtime_priority_limit": 2},
+        }
+    )
+    assert len(said) == 2
+    assert said[0].startswith("kvm1: nova_compute_priority: 2 is not below the kernel's own threads")
+    assert said[1].startswith("kvm2: realtime_networks: the physical networks rt-0 and rt_0 have the same trait")
+    assert said[1].endswith("(rt-0 is of kvm1)")
