@@ -162,6 +162,7 @@ def test_what_is_taken_here_nova_takes_and_what_nova_refuses_is_refused_here():
 
 #: Where this collection refuses what Nova takes, and gives no real-time instance.
 HOUSE_RULES = (
+    "says which CPUs the vCPUs take",  # resources:VCPU and PCPU, also alone
     "is ignored by Nova",  # a mask without hw:cpu_realtime
     "names vCPU",  # Nova says that only of masks that it uses
     "leaves no vCPU",

@@ -112,7 +112,7 @@ def failure(cloud: str, call: str, reason: str, remedy: str, secrets: Collection
     return f"cloud {plain(cloud, 60)}: {plain(hide(call, secrets), 160)}: {plain(hide(reason, secrets), _MOST)}; {remedy}"
 
 
-_STATUS = re.compile(r"\b(?:[A-Za-z]+Exception: )?([45]\d\d): (?:Client|Server) Error(?: for url: \S+?)?[,:]? ?(.*)", re.DOTALL)
+_STATUS = re.compile(r"\b(?:[A-Za-z]+Exception: )?([45]\d\d): (?:Client|Server) Error(?: for url: [^\s,]+)?,? ?(.*)", re.DOTALL)
 _RAISED = re.compile(
     r"^(?:[\w.]+\.)?(\w+(?:Exception|Error|Failure|Timeout|Unauthorized|NotFound|Conflict|Resource)\w*|Unauthorized|Forbidden): (.*)$"
 )

@@ -67,6 +67,8 @@ def check_name(name: str) -> None:
         raise SpecError(
             f"extra spec {plain(str(name), 80)!r}: a name has 1 to {MOST} letters, digits, blanks and the characters _ : . - only"
         )
+    if name.startswith("traits:"):  # Nova takes the s for the name of a group that asks for nothing else, and finds no host
+        raise SpecError(f"extra spec {name}: did you mean trait:{name.partition(':')[2]}?")
     if _known(name) or _STANDARD.fullmatch(name):
         return
     near = _meant(name)
@@ -164,8 +166,8 @@ def _check_policies(specs: Mapping[str, str], vcpus: int) -> None:
     realtime = is_true(specs.get("hw:cpu_realtime", ""))
     emulator = specs.get("hw:emulator_threads_policy", "")
     counted = [name for name in specs if re.fullmatch(r"resources[a-zA-Z0-9_-]*:[VP]CPU", name)]
-    if counted and policy:
-        raise SpecError(f"{counted[0]} beside hw:cpu_policy: Nova refuses both together; hw:cpu_policy alone says it")
+    if counted:
+        raise SpecError(f"{counted[0]}: hw:cpu_policy says which CPUs the vCPUs take, and Nova refuses both together; remove it")
     if any(map(_is_threads, specs)) and "hw:cpu_thread_policy" in specs:
         raise SpecError("trait:HW_CPU_HYPERTHREADING beside hw:cpu_thread_policy: Nova refuses both together; remove one")
     if policy not in ("dedicated", "mixed"):

@@ -83,21 +83,21 @@ def too_old(computes: Mapping[str, int], newest: tuple[int, int]) -> list[str]:
     releases = control_plane(newest)
     if not releases:
         return []
-    oldest = _BY_NUMBER.get(releases[0].oldest)
-    if oldest is None:
-        return []
+    oldest = releases[0].oldest
     plane = " or ".join(f"{release.number} ({release.name})" for release in releases)
     if newest > RELEASES[-1].microversion:
         plane += " or newer"
     found = []
     for node, number in computes.items():
-        own = _BY_NUMBER.get(number)
-        if not number or number >= oldest.number:
+        if not number or number >= oldest:
             continue
-        version = f", service version {own.service}" if own else ""
-        name = f" ({own.name})" if own else ""
         found.append(
-            f"{node} has nova-compute {number}{name}{version}, but the cloud's Nova is {plane}, with API microversion "
-            f"{newest[0]}.{newest[1]}, which takes {oldest.number} ({oldest.name}), service version {oldest.service}, and newer"
+            f"{node} has nova-compute {_described(number)}, but the cloud's Nova is {plane}, with API microversion {newest[0]}.{newest[1]}, which takes "
+            f"{_described(oldest)}, and newer"
         )
     return found
+
+
+def _described(number: int) -> str:
+    release = _BY_NUMBER.get(number)
+    return f"{number} ({release.name}), service version {release.service}" if release else str(number)
