@@ -432,6 +432,7 @@ def _others(
             # QEMU's workers have the CPUs of its emulator thread
             role = "emulator" if actor.role in ("other", WORKER) else actor.role
             thread = f"domain {guest.name}: {role}"
-            if (demanding and actor.role not in ("other", WORKER)) or named & {thread, f"{thread} cpus"}:
+            names = {thread, f"{thread} cpus", f"instance {guest.instance}: {role}"}
+            if (demanding and actor.role not in ("other", WORKER)) or named & names:
                 claimed.add(actor.tid)
     return [actor for actor in actors if actor.tid not in claimed]
