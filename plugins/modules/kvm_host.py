@@ -38,7 +38,9 @@ options:
     choices: ["2M", "1G"]
     default: "2M"
   hugepages_reserve:
-    description: Further MiB by page size that every NUMA node keeps for future guests and other programs, such as V({"2M":1024}).
+    description:
+      - Further MiB by page size that every NUMA node keeps for future guests and other programs, such as V({"2M":1024}).
+      - Instances of OpenStack's Nova take their pages from it.
     type: dict
     default: {}
   nx_huge_pages:

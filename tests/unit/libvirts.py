@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, parse, read_schedulers
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain, Libvirt, PoolError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.nova import read_instance
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import PID_DIR
 from unit.trees import fill
 
@@ -188,4 +190,7 @@ class FakeLibvirtOf(Libvirt):
 
     def existing(self, host):
         domains = self.connection.domains().values() if self.connection else ()
-        return [describe(domain.tree, running=domain.running) for domain in domains]
+        return [
+            replace(describe(domain.tree, running=domain.running), nova=read_instance(domain.tree) is not None)
+            for domain in domains
+        ]

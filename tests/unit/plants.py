@@ -274,6 +274,11 @@ class Plant:
         pages = f"7f00 bind:{where} file=/dev/hugepages2M/x{huge} dirty=64 N{where}=64 kernelpagesize_kB=2048\n"
         fill(self.root, {f"/proc/{pid}/status": f"VmLck:\t{locked} kB\n", f"/proc/{pid}/numa_maps": pages})
 
+    def make_pages(self):
+        """The pages that all domains need by now, as the playbooks make them."""
+        self.run(kvm_host, "kvm_host", {"state": "present", "partition": None, "networks": NETWORKS, "guests": GUESTS, **_HOST})
+        self.use_pages()
+
     def use_pages(self, *, free=False):
         """Guests and switch have taken their pages, or none."""
         for node in (0, 1):

@@ -35,12 +35,14 @@ def instance_findings(
         if instance is None or cpus is None:
             continue
         findings += _check_vcpus(guest, instance, cpus, partition, named)
-        findings += _check_helpers(guest, instance, cpus, partition, topology, named)
+        others = [other.vcpus.values() for other in guests if other is not guest]
+        taken = frozenset().union(*(actor.cpus for actors in others for actor in actors if len(actor.cpus) == 1))
+        findings += _check_helpers(guest, instance, cpus, partition, topology, named, taken)
         findings += _check_policy(instance, cpus, priority)
         findings += _check_memory(instance, cpus)
-        others = [name for name in beside if name != guest.name]
-        if others and not plain_pinned and not cpus.realtime and cpus.own(partition.sets["realtime"]):
-            findings.append(_plain(instance, cpus, partition, others))
+        realtime = [name for name in beside if name != guest.name]
+        if realtime and not plain_pinned and not cpus.realtime and cpus.own(partition.sets["realtime"]):
+            findings.append(_plain(instance, cpus, partition, realtime))
     return findings
 
 
@@ -83,13 +85,19 @@ def _check_vcpus(
 
 
 def _check_helpers(
-    guest: RunningGuest, instance: Instance, cpus: InstanceCpus, partition: Partition, topology: Topology, named: Named
+    guest: RunningGuest,
+    instance: Instance,
+    cpus: InstanceCpus,
+    partition: Partition,
+    topology: Topology,
+    named: Named,
+    taken: frozenset[int],
 ) -> Iterator[Finding]:
     """Yield emulator and I/O threads on isolated CPUs that are not their own, and remark those far from the vCPUs.
 
     One of ``hw:emulator_threads_policy=isolate`` has a realtime CPU apart from all vCPUs. Without a policy it has its own ordinary vCPUs'
     CPUs: there it disturbs nobody else's, but beside real-time vCPUs it belongs on ordinary CPUs. A node that is isolated at run time moves
-    it there.
+    it there. ``taken``: CPUs of other guests' vCPUs.
     """
     realtime, ordinary = partition.sets["realtime"], partition.unisolated
     actual = {actor.role: actor.cpus for actor in guest.actors}
@@ -97,7 +105,7 @@ def _check_helpers(
     for role, pins in cpus.pins.items():
         if role.startswith("vcpu") or (guest.name, role) in named:
             continue
-        isolate = pins <= realtime and not pins & cpus.vcpus
+        isolate = pins <= realtime and not pins & (cpus.vcpus | taken)
         moved = bool(actual.get(role)) and actual[role] <= ordinary and partition.isolation == "runtime" and pins <= cpus.vcpus
         if pins <= ordinary:
             if _is_remote(pins, cpus, realtime, topology):

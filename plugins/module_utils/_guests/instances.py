@@ -50,8 +50,13 @@ Connect = Callable[[], Any]
 
 
 def read_instances(host: Host, connect: Connect) -> list[NodeInstance]:
-    """Return the node's instances by name; ``RefusalError`` where libvirt is there and does not answer."""
-    connection = connect()
+    """Return the node's instances by name; ``RefusalError`` where they cannot be known."""
+    try:
+        connection = connect()
+    except HostError:
+        if not host.exists(DEFINITIONS):  # of a libvirt in a container the files are elsewhere
+            raise
+        connection = None
     if connection is None:
         return sorted(_from_files(host), key=lambda item: item.instance.domain)
     found = []

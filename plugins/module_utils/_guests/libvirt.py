@@ -8,7 +8,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from .._host.deadline import LateError, within
 from .._host.host import Host
 from .domain_xml import DomainError, describe, parse, secrets_of
 from .hiding import clean
+from .nova import read_instance
 from .pinning import Existing
 from .threads import ThreadDifference, set_scheduler
 
@@ -323,4 +324,7 @@ class Libvirt:
             return []
         connection = self.connect(host)
         domains = connection.domains().values() if connection else ()
-        return [describe(domain.tree, running=domain.running) for domain in domains]
+        return [
+            replace(describe(domain.tree, running=domain.running), nova=read_instance(domain.tree) is not None)
+            for domain in domains
+        ]

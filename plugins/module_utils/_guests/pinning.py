@@ -46,6 +46,7 @@ class Existing:
     threads: int = 1  # of each core, as its topology tells the guest
     realtime: bool = False  # whether any vCPU has a real-time policy
     vcpu_count: int = 0  # 0: not known
+    nova: bool = False  # whether it is an instance of OpenStack's Nova
 
     def memory_by_node(self, page_mib: int = 1) -> dict[int, int]:
         """Return how much of its memory each node that it names gives."""

@@ -62,14 +62,22 @@ def plan_pages(
 
     ``existing`` are all domains that libvirt knows: those that the inventory does not list keep their pages, whoever made
     them. A domain without a NUMA node counts with the pages that it has now, if it runs (``held``). ``reserve_mib`` is
-    memory by page size that each of ``nodes`` keeps for other users.
+    memory by page size that each of ``nodes`` keeps for other users; instances of Nova, which come and go, take theirs from it.
     """
     listed = {guest.name for guest in guests}
     asked = [*_of_guests(guests, placements)]
-    asked += [item for domain in existing if domain.name not in listed for item in _of_domain(domain, held or {})]
+    others = [domain for domain in existing if domain.name not in listed]
+    asked += [item for domain in others for item in _of_domain(domain, held or {})]
+    drawn: dict[Key, int] = {}
+    for node, size, _user, pages in (item for domain in others if domain.nova for item in _of_domain(domain, held or {})):
+        drawn[node, size] = drawn.get((node, size), 0) + pages
     asked += [(node, switch_pages, SWITCH, -(-mib // PAGE_MIB[switch_pages])) for node, mib in (switch_mib or {}).items()]
     reserve = check_reserve(reserve_mib or {})
-    asked += [(node, size, RESERVE, mib // PAGE_MIB[size]) for node in nodes for size, mib in reserve.items()]
+    asked += [
+        (node, size, RESERVE, mib // PAGE_MIB[size] - drawn.get((node, size), 0))
+        for node in nodes
+        for size, mib in reserve.items()
+    ]
     needs: dict[Key, Need] = {}
     for node, size, user, pages in asked:
         if pages > 0:

@@ -381,10 +381,6 @@ class _Audit:
         pmds = read_pmds(self.host, actors)
         found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=pmds, named=named)
         found += check_polling(pmds, partition, documented=documented)
-        others = _others(actors, guests, pmds, partition, [*self.findings, *found])
-        found += check_programs(others, guests, pmds, partition, self.topology, self.kernel.isolated)
-        found += irqbalance_findings(self.host, actors, partition)
-        found += daemon_findings(self.host, actors, partition, documented=documented)
         nova, wanted = read_nova(self.host), self.parameters["nova"]
         configured = int(nova.priority) if nova.priority.isascii() and nova.priority.isdecimal() else None
         found += instance_findings(
@@ -395,6 +391,10 @@ class _Audit:
             plain_pinned=wanted["plain_pinned"],
             named=named,
         )
+        others = _others(actors, guests, pmds, partition, [*self.findings, *found])
+        found += check_programs(others, guests, pmds, partition, self.topology, self.kernel.isolated)
+        found += irqbalance_findings(self.host, actors, partition)
+        found += daemon_findings(self.host, actors, partition, documented=documented)
         self.polling = frozenset(cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus)
         return found + check_nova(nova.dedicated, nova.shared, partition.sets["dataplane"] | self.polling)
 
@@ -432,6 +432,7 @@ def _others(
             # QEMU's workers have the CPUs of its emulator thread
             role = "emulator" if actor.role in ("other", WORKER) else actor.role
             thread = f"domain {guest.name}: {role}"
-            if (demanding and actor.role not in ("other", WORKER)) or named & {thread, f"{thread} cpus"}:
+            names = {thread, f"{thread} cpus", f"instance {guest.instance}: {role}"}
+            if (demanding and actor.role not in ("other", WORKER)) or named & names:
                 claimed.add(actor.tid)
     return [actor for actor in actors if actor.tid not in claimed]

@@ -29,6 +29,8 @@ from .fit import Fit, Room, largest_on_node, largest_spread
 
 #: Kinds of owners beside guests.
 SWITCH, HOST, FREE = "switch", "host", "free"
+#: Between the roles of one guest's threads on one CPU.
+BESIDE = ", "
 #: The names for sums without owner or project.
 PLATFORM, UNTOLD = "(platform)", "(not named)"
 
@@ -135,12 +137,21 @@ class Account:
         """Return the owner of each CPU with a single owner: kind, name and role."""
         found: dict[int, list[tuple[str, str, str]]] = {}
         for guest in self.guests:
+            helpers: dict[int, list[str]] = {}  # an emulator and its I/O threads may have one CPU
             for role, cpus in self.threads(guest).items():
-                if len(cpus) == 1 and (role.startswith("vcpu") or self.set_of.get(min(cpus)) == "realtime"):
+                if len(cpus) == 1 and role.startswith("vcpu"):
                     found.setdefault(min(cpus), []).append(("guest", guest["name"], role))
+                elif len(cpus) == 1 and self.set_of.get(min(cpus)) == "realtime":
+                    helpers.setdefault(min(cpus), []).append(role)
+            for cpu, roles in helpers.items():
+                found.setdefault(cpu, []).append(("guest", guest["name"], BESIDE.join(roles)))
         for cpu, thread in (self.switch.get("pmds") or {}).items():
             found.setdefault(int(cpu), []).append((SWITCH, "the switch", thread))
         return found
+
+    def owns(self, guest: Mapping[str, Any], role: str, cpu: int) -> bool:
+        """Whether a thread of a guest is an owner of a CPU."""
+        return any(user[1] == guest["name"] and role in user[2].split(BESIDE) for user in self.users.get(cpu, ()))
 
     def _cpus(self) -> Iterator[Holding]:
         by_name = {guest["name"]: guest for guest in self.guests}
@@ -192,7 +203,7 @@ class Account:
         """Yield threads that share their CPUs, one row for threads on the same CPUs."""
         groups: dict[tuple[str, frozenset[int]], list[str]] = {}
         for role, cpus in self.threads(guest).items():
-            if len(cpus) != 1 or not any(user[1:] == (guest["name"], role) for user in self.users.get(min(cpus), ())):
+            if len(cpus) != 1 or not self.owns(guest, role, min(cpus)):
                 kind = "vCPU" if role.startswith("vcpu") else "thread"
                 groups.setdefault((kind, cpus), []).append(role)
         for (unit, cpus), roles in groups.items():

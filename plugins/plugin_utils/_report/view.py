@@ -244,7 +244,7 @@ def _guest(account: Account, guest: Mapping[str, Any]) -> dict[str, Any]:
     shared: set[int] = set()
     shown = []
     for role, cpus in account.threads(guest).items():
-        if any(user[1:] == (guest["name"], role) for cpu in cpus for user in account.users.get(cpu, ())):
+        if any(account.owns(guest, role, cpu) for cpu in cpus):
             own += cpus
             shown.append(f"{role} on CPU {format_cpulist(cpus)}")
         elif role.startswith("vcpu"):

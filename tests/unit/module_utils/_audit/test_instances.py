@@ -188,6 +188,12 @@ def test_two_instances_on_one_cpu_are_found_with_novas_remedy():
     assert f"openstack server migrate {UUID.format(2)}" in items[0].remedy
 
 
+def test_an_emulators_own_cpu_that_is_another_guests_is_found():
+    first, second = running(1, ["2"], "4", "0"), running(2, ["4"], "0-1", "0")
+    (item,) = instance_findings([first, second], PARTITION, TOPOLOGY)
+    assert (item.rule, item.resource.split("): ")[1]) == ("instance-cpus", "emulator")
+
+
 def test_a_priority_above_the_kernels_threads_is_found():
     (item,) = check_guests([running(1, ["2"], "0-1", "0")], PARTITION, TOPOLOGY, {2: 1})
     assert item.rule == "vcpu-priority"

@@ -82,6 +82,16 @@ def test_without_libvirt_its_files_are_read(tmp_path):
     assert read_instances(writable(tmp_path), none)[0].cpus.pins["vcpu0"] == {6}
 
 
+def test_a_libvirt_that_does_not_answer_is_replaced_by_its_files_if_there_are_any(tmp_path):
+    def refuse():
+        raise HostError("libvirt (qemu:///system) does not answer")
+
+    with pytest.raises(HostError, match="does not answer"):
+        read_instances(writable(tmp_path), refuse)
+    fill(tmp_path, {f"{DEFINITIONS}/instance-00000002.xml": instance_xml(2, ["5"])})
+    assert [item[0] for item in seen(read_instances(writable(tmp_path), refuse))] == ["instance-00000002"]
+
+
 @pytest.mark.parametrize("text", ["<domain", "", "<!DOCTYPE x><domain/>"])
 def test_a_file_that_cannot_be_read_is_refused_by_its_path(tmp_path, text):
     fill(tmp_path, {f"{DEFINITIONS}/instance-00000002.xml": text})

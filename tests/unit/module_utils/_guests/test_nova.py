@@ -76,7 +76,9 @@ def test_a_deeper_element_is_no_owner():
     assert (found.name, found.user, found.project) == ("rt2", "ops", "grid")
 
 
-@pytest.mark.parametrize("uuid", ["", "; reboot", "0B7C5F52-3F3C-4B7E-9D0A-6F4C5F1F0A01", "٠b7c5f52-3f3c-4b7e-9d0a-6f4c5f1f0a01"])
+@pytest.mark.parametrize(
+    "uuid", ["", "; reboot", "0B7C5F52-3F3C-4B7E-9D0A-6F4C5F1F0A01", "\u0660b7c5f52-3f3c-4b7e-9d0a-6f4c5f1f0a01"]
+)
 def test_only_a_uuid_becomes_an_argument_of_a_command(uuid):
     text = fixture(1).replace("0b7c5f52-3f3c-4b7e-9d0a-6f4c5f1f0a01", uuid)
     assert read_instance(parse(text)).server in ("instance-00000001", "0b7c5f52-3f3c-4b7e-9d0a-6f4c5f1f0a01")

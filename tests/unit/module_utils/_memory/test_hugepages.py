@@ -38,6 +38,20 @@ BIG = Guest("big", memory_mib=4096, hugepages="1G")
 # -- adding up -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("reserve", "left", "total"),
+    [({}, {}, 48), ({"2M": 64}, {}, 48), ({"2M": 96}, {}, 48), ({"2M": 128}, {RESERVE: 16}, 64)],
+)
+def test_instances_of_nova_take_their_pages_from_the_reserve(reserve, left, total):
+    """They come and go without a run: as long as they fit into it, the pages stay as planned."""
+    instances = [Existing(f"instance-{n}", ours=False, memory_mib=48, hugepages="2M", nodes=(0,), nova=True) for n in (1, 2)]
+    needs = plan_pages([], {}, instances, reserve_mib=reserve, nodes=[0])
+    assert needs[0, "2M"].users == {"instance-1": 24, "instance-2": 24, **left}
+    assert needs[0, "2M"].pages == total
+    theirs = Existing("theirs", ours=False, memory_mib=48, hugepages="2M", nodes=(0,))
+    assert plan_pages([], {}, [theirs], reserve_mib={"2M": 64}, nodes=[0])[0, "2M"].pages == 24 + 32
+
+
 def test_everybody_is_counted_on_his_node():
     found = pages(
         [PLC, BIG, Guest("plain", memory_mib=512), Guest("gone", state="absent", memory_mib=512, hugepages="2M")],

@@ -20,6 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import 
 from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart_files import MANUAL
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import BOOT_STATE, OVERRIDE
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
+from unit.instances import instance_xml
 from unit.irqs import irq
 from unit.plants import KERNEL, SWITCH, WATCHER_PROCS, mask, matches
 from unit.trees import fill
@@ -72,6 +73,19 @@ def switched(row, column, key, value):
 
 def foreign(**options):
     return lambda plant: plant.foreign(**options)
+
+
+def instance(*arguments, locked="65536", **options):
+    """An instance of Nova that runs on the second node."""
+
+    def harm(plant):
+        name = f"instance-{1:08x}"
+        plant.libvirt.definitions[name] = instance_xml(1, *arguments, node="1", **options)
+        plant.make_pages()
+        plant.libvirt.run(name)
+        plant.settle_guest(name, locked=locked, node=1)
+
+    return harm
 
 
 def both(*harms):
@@ -306,6 +320,27 @@ SABOTAGES = {
     "Nova shares": (
         written("/etc/nova/nova.conf", "[DEFAULT]\ncpu_shared_set = 9\n[compute]\ncpu_dedicated_set = 2,8\ncpu_shared_set = 0,8\n"),
         [("nova-sets", "?compute? cpu_dedicated_set")],
+    ),
+    "an instance of Nova, well-behaved": (instance(["5"], "3", "0"), []),
+    "an instance with an emulator of its own": (instance(["5"], "11"), []),
+    "an instance that floats": (instance([], "", floating="0,3,6,9"), []),
+    "an instance outside the sets": (instance(["3"], "9", "0"), [("instance-cpus", "instance instance-00000001 *: vcpu0")]),
+    "an instance on the switch's CPU": (
+        instance(["7"], "3"), [("instance-cpus", "instance instance-00000001 *: vcpu0"), ("vcpu-overlap", "CPU 7"), ("guest-memory-node", "*")],
+    ),
+    "an instance whose emulator is beside a vCPU": (instance(["5"], "3,5", "0"), [("instance-cpus", "instance instance-00000001 *: emulator")]),
+    "an instance without huge pages": (instance(["5"], "3", "0", backing=""), [("instance-memory", "instance instance-00000001 *")]),
+    "an instance, not locked": (instance(["5"], "3", "0", locked="0"), [("guest-memory-unlocked", "domain instance-00000001")]),
+    "an instance of another priority": (
+        both(instance(["5"], "3", "0"), written("/etc/nova/nova.conf", "[libvirt]\nrealtime_scheduler_priority = 2\n")),
+        [("instance-policy", "instance instance-00000001 *: vCPUs 0")],
+    ),
+    "an instance, moved live": (
+        both(instance(["5"], "3", "0"), moved("instance-00000001", "vcpu0", cpus="11")), [("guest-live", "domain instance-00000001: vcpu0")],
+    ),
+    "Nova has switched a CPU off": (
+        both(written("/sys/devices/system/cpu/online", "0-4,6-11\n"), written("/etc/nova/nova.conf", "[libvirt]\ncpu_power_management = true\n")),
+        [("nova-power", "CPUs 5"), ("guest-gate", "real-time guests")],
     ),
     "Nova polls": (written("/etc/nova/nova.conf", "[compute]\ncpu_dedicated_set=1-2,8\n"), [("nova-sets", "?compute? cpu_dedicated_set")]),
 }  # fmt: skip
