@@ -70,9 +70,15 @@ def read_instances(host: Host, connect: Connect) -> list[NodeInstance]:
     return found
 
 
-def _instance(tree: ET.Element, *, running: bool) -> list[NodeInstance]:
+def instance_of(tree: ET.Element, *, running: bool) -> NodeInstance | None:
+    """Return the instance that a domain is, None for a domain of others."""
     instance = read_instance(tree)
-    return [NodeInstance(instance, instance_cpus(tree), running)] if instance else []
+    return NodeInstance(instance, instance_cpus(tree), running) if instance else None
+
+
+def _instance(tree: ET.Element, *, running: bool) -> list[NodeInstance]:
+    found = instance_of(tree, running=running)
+    return [found] if found else []
 
 
 def _from_files(host: Host) -> Iterator[NodeInstance]:

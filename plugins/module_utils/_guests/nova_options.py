@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from .._host.host import Host
 
-#: In the order in which oslo.config reads them; of the same option the last counts.
+#: In the order in which oslo.config reads them; of the same option the last counts. The last one is the nova_compute role's own, where the
+#: service is told to read it; elsewhere that is in one of the folders.
 _FILES = (
     "/etc/nova/nova.conf",
     "/etc/nova/nova-compute.conf",
     "/etc/nova/nova.conf.d/*.conf",
     "/etc/nova/nova-compute.conf.d/*.conf",
+    "/etc/nova/realtime-kvm.conf",
 )
 _KEYS = {
     ("compute", "cpu_dedicated_set"): "dedicated",

@@ -15,6 +15,7 @@ from .._guests.domain_xml import describe
 from .._guests.found import with_sizes
 from .._guests.guest import Guest
 from .._guests.guest_list import parse_guests
+from .._guests.instances import NodeInstance, instance_of
 from .._guests.libvirt import Connection, Domain
 from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, Placement, place
@@ -26,7 +27,7 @@ from .._memory.hugepages import Key, Need, check_reserve, plan_pages
 from .._memory.pools import guest_memory_mib, process_pages, read_memory
 from .._openstack import nova
 from .._openstack.ini import Settings, render
-from .._openstack.instances import Instance, Sets, check_instances, instance_of
+from .._openstack.instances import Sets, check_instances
 from .._openstack.kinds import NOVA
 from .._openstack.physnets import Physnet, check_nodes, known_physnets
 from .._openstack.provider import FOLDER, NAME, described_by, provider_text
@@ -48,7 +49,7 @@ _PROVIDER_TITLE = "traits by which flavors find real-time hosts and their physic
 class _Others:
     """Who else is on the node: Nova's instances, and all other guests."""
 
-    instances: Sequence[Instance]
+    instances: Sequence[NodeInstance]
     existing: Sequence[Existing]  # all domains
     nova: frozenset[str]  # names of Nova's
 
@@ -192,8 +193,10 @@ def _provider(host: Host, settings: Settings, traits: Sequence[str]) -> dict[str
     return {} if described_by(files, traits) else {f"{folder}/{NAME}": provider_text(traits, _PROVIDER_TITLE)}
 
 
-def _note(host: Host, settings: Settings, instances: Sequence[Instance], reserved: Mapping[Key, int], plain_pinned: bool) -> None:
-    free = [instance.title for instance in instances if not instance.threads]
+def _note(
+    host: Host, settings: Settings, instances: Sequence[NodeInstance], reserved: Mapping[Key, int], plain_pinned: bool
+) -> None:
+    free = [str(item.instance) for item in instances if not item.cpus.pins]
     if free:
         host.notes.append(
             f"Nova's instances {', '.join(free[:10])} are not pinned; each gets cpu_shared_set at its next hard reboot"
@@ -246,5 +249,5 @@ def _undo(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     return _finish(edges, service, result, parameters)
 
 
-def _has_dedicated(instance: Instance, before: Sets) -> bool:
-    return any(cpus <= before.dedicated for cpus in instance.threads.values())
+def _has_dedicated(instance: NodeInstance, before: Sets) -> bool:
+    return any(cpus <= before.dedicated for cpus in instance.cpus.pins.values())

@@ -6,15 +6,12 @@ Nova itself only logs ``CPUPinningUnknown`` once a minute when a pinned CPU is n
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from .._cpus.answers import plain
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import RefusalError
-from .._guests.domain_owner import owner_of
-from .._guests.domain_xml import describe
+from .._guests.instances import NodeInstance
 
 #: The most instances that a message names.
 _NAMED = 10
@@ -32,32 +29,6 @@ class Sets:
     shared: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
-class Instance:
-    """A domain that Nova has made."""
-
-    name: str
-    uuid: str
-    running: bool
-    threads: Mapping[str, frozenset[int]] = field(default_factory=dict)  # "vCPU 0", "emulator" to CPUs
-
-    @property
-    def title(self) -> str:
-        """Its names for a message."""
-        return plain(f"{self.name} ({self.uuid})", 120)
-
-
-def instance_of(tree: ET.Element, *, running: bool) -> Instance | None:
-    """Return the instance that a domain is, None for a domain of others."""
-    if owner_of(tree)["manager"] != "nova":
-        return None
-    found = describe(tree)
-    threads = {f"vCPU {number}": cpus for number, cpus in sorted(found.vcpus.items())}
-    if found.emulator:
-        threads["emulator"] = found.emulator
-    return Instance(tree.findtext("name") or "", tree.findtext("uuid") or "", running, threads)
-
-
 def _is_dedicated(cpus: frozenset[int], before: Sets) -> bool:
     """Whether a thread has dedicated CPUs: by the sets of before, else Nova pins a dedicated vCPU to one CPU and floats the others."""
     if cpus <= before.dedicated:
@@ -65,7 +36,7 @@ def _is_dedicated(cpus: frozenset[int], before: Sets) -> bool:
     return not cpus <= before.shared and len(cpus) == 1
 
 
-def check_instances(instances: Iterable[Instance], before: Sets, after: Sets, remedy: str = "") -> None:
+def check_instances(instances: Iterable[NodeInstance], before: Sets, after: Sets, remedy: str = "") -> None:
     """Refuse sets that take a CPU from an instance, whether it runs or is shut off, or that give it to the other kind."""
     wrong = [text for instance in instances for text in _losses(instance, before, after)]
     if not wrong:
@@ -77,20 +48,20 @@ def check_instances(instances: Iterable[Instance], before: Sets, after: Sets, re
     )
 
 
-def _losses(instance: Instance, before: Sets, after: Sets) -> Iterable[str]:
+def _losses(instance: NodeInstance, before: Sets, after: Sets) -> Iterable[str]:
     lost: dict[tuple[str, str], list[str]] = {}
-    for thread, cpus in instance.threads.items():
+    for thread, cpus in instance.cpus.pins.items():
         dedicated = _is_dedicated(cpus, before)
-        if thread == "emulator" and cpus <= frozenset().union(*(c for name, c in instance.threads.items() if name != thread)):
+        if thread == "emulator" and cpus <= frozenset().union(*(c for name, c in instance.cpus.pins.items() if name != thread)):
             continue  # it floats over the vCPUs' CPUs
         left = cpus - (after.dedicated if dedicated else after.shared)
         if left:
             name = "cpu_dedicated_set" if dedicated else "cpu_shared_set"
             lost.setdefault((format_cpulist(left), name), []).append(thread)
     for (cpus_text, name), threads in lost.items():
-        state = "runs" if instance.running else "is shut off"
+        state = "runs" if instance.running else "is shut off"  # Nova keeps its CPUs either way
         new = after.dedicated if name == "cpu_dedicated_set" else after.shared
-        yield f"{instance.title} {state} with {_some(threads)} on CPU {cpus_text}, which {name} ({format_cpulist(new) or 'empty'}) would not have"
+        yield f"{instance.instance} {state} with {_some(threads)} on CPU {cpus_text}, which {name} ({format_cpulist(new) or 'empty'}) would not have"
 
 
 def _some(threads: Sequence[str]) -> str:

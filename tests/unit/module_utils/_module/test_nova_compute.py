@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.nova_options import read_nova
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.nova import NovaError
 from unit.clouds import NETWORK, SECRET, UNITS, Killed, Node, instance
 from unit.trees import fill, killed_at, snapshot
@@ -154,11 +156,17 @@ def test_cores_of_our_guests_are_not_offered_and_their_pages_are_reserved(node):
     assert node.nova()["changed"] is False
 
 
+def test_audit_and_partition_read_what_is_written(node):
+    sets = node.nova()["sets"]
+    told = read_nova(Host(str(node.root)))
+    assert (told.dedicated, told.shared, told.priority, told.offlines) == (sets["dedicated"], sets["shared"], "1", False)
+
+
 def test_listed_guests_count_before_they_are_made(node):
     guest = {"name": "plc9", "memory_mib": 64, "vcpus": 2, "realtime_vcpus": "1", "siblings": "any"}
     result = node.nova(guests=[guest], networks=[])
     assert list(result["left_out"]) == ["plc9"]
-    assert sum(row["pages"] for row in result["reserved_pages"]) == 2 * 32 + 32
+    assert sum(row["pages"] for row in result["reserved_pages"]) == 32, "the guest's; without networks there is no switch"
 
 
 def test_pages_of_novas_instances_are_not_reserved(node):
@@ -181,7 +189,7 @@ def test_instances_that_would_lose_cpus_are_refused_before_any_write(node, runni
     for check_mode in (True, False):
         with pytest.raises(
             RefusalError,
-            match=r"instance-00000001 \(6a1e7f4e-.*\) .* vCPU 0 on CPU 1, which cpu_dedicated_set \(2-3,5-7\) would not have",
+            match=r"instance-00000001 \(x, 6a1e7f4e-.*\) .* vcpu0 on CPU 1, which cpu_dedicated_set \(2-3,5-7\) would not have",
         ):
             node.nova(check_mode=check_mode)
     assert kept(node.root) == before
@@ -213,7 +221,7 @@ def test_undo_is_refused_while_an_instance_has_dedicated_cpus(node):
 def test_unpinned_instances_are_noted(node):
     node.define(instance())
     node.nova()
-    assert any("instance-00000001 (6a1e7f4e-0000-4000-8000-000000000001) are not pinned" in note for note in node.notes)
+    assert any("instance-00000001 (x, 6a1e7f4e-0000-4000-8000-000000000001) are not pinned" in note for note in node.notes)
 
 
 def test_a_host_for_both_kinds_is_told(node):

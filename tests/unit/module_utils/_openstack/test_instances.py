@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse
-from ansible_collections.realtime.kvm.plugins.module_utils._openstack.instances import (
-    InstanceError,
-    Sets,
-    check_instances,
-    instance_of,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.instances import instance_of
+from ansible_collections.realtime.kvm.plugins.module_utils._openstack.instances import InstanceError, Sets, check_instances
 from unit.clouds import instance
 
 BEFORE = Sets(frozenset({2, 3, 5, 6, 7}), frozenset({0, 4}))
@@ -39,8 +35,8 @@ def test_domains_of_others_are_none():
 
 def test_an_instance():
     one = found(pins={0: 2, 1: 3}, shared="0,4", emulator="0,4")
-    assert (one.name, one.uuid, one.running) == ("instance-00000001", UUID, True)
-    assert one.threads == {"vCPU 0": {2}, "vCPU 1": {3}, "vCPU 2": {0, 4}, "emulator": {0, 4}}
+    assert (one.instance.domain, one.instance.uuid, one.running) == ("instance-00000001", UUID, True)
+    assert one.cpus.pins == {"vcpu0": {2}, "vcpu1": {3}, "vcpu2": {0, 4}, "emulator": {0, 4}}
 
 
 @pytest.mark.parametrize("after", [BEFORE, sets({2, 3}), sets({2, 3, 9}, {0, 1, 4})])
@@ -51,10 +47,10 @@ def test_sets_that_keep_its_cpus(after):
 @pytest.mark.parametrize(
     ("one", "after", "said"),
     [
-        ({"pins": {0: 2, 1: 3}}, sets({3, 5}), "runs with vCPU 0 on CPU 2, which cpu_dedicated_set (3,5) would not have"),
-        ({"pins": {0: 2, 1: 3}}, sets({5}), "vCPU 0 on CPU 2, which cpu_dedicated_set (5) would not have"),
-        ({"pins": {0: 2}}, sets({3}, {0, 2, 4}), "vCPU 0 on CPU 2, which cpu_dedicated_set (3) would not have"),
-        ({"shared": "0,4"}, sets({4, 5}, {0}), "vCPU 0 on CPU 4, which cpu_shared_set (0) would not have"),
+        ({"pins": {0: 2, 1: 3}}, sets({3, 5}), "runs with vcpu0 on CPU 2, which cpu_dedicated_set (3,5) would not have"),
+        ({"pins": {0: 2, 1: 3}}, sets({5}), "vcpu0 on CPU 2, which cpu_dedicated_set (5) would not have"),
+        ({"pins": {0: 2}}, sets({3}, {0, 2, 4}), "vcpu0 on CPU 2, which cpu_dedicated_set (3) would not have"),
+        ({"shared": "0,4"}, sets({4, 5}, {0}), "vcpu0 on CPU 4, which cpu_shared_set (0) would not have"),
         ({"pins": {0: 2}, "emulator": "7"}, sets({2}), "emulator on CPU 7, which cpu_dedicated_set (2) would not have"),
         ({"pins": {0: 2}}, Sets(), "which cpu_dedicated_set (empty) would not have"),
     ],
@@ -62,13 +58,13 @@ def test_sets_that_keep_its_cpus(after):
 )
 def test_a_set_that_loses_a_cpu_is_refused_by_instance_and_cpu(one, after, said):
     text = refusal(found(**one), BEFORE, after)
-    assert f"instance-00000001 ({UUID}) " in text
+    assert f"instance-00000001 (x, {UUID}) " in text
     assert said in text
     assert "Nothing was changed. Migrate, shelve or delete" in text
 
 
 def test_an_instance_that_is_shut_off_keeps_its_cpus_too():
-    assert "is shut off with vCPU 0 on CPU 2" in refusal(found(running=False, pins={0: 2}), BEFORE, sets({3}))
+    assert "is shut off with vcpu0 on CPU 2" in refusal(found(running=False, pins={0: 2}), BEFORE, sets({3}))
 
 
 @pytest.mark.parametrize(("pins", "shared", "name"), [({0: 9}, None, "cpu_dedicated_set"), (None, "8-9", "cpu_shared_set")])
