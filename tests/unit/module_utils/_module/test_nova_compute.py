@@ -158,7 +158,7 @@ def test_listed_guests_count_before_they_are_made(node):
     guest = {"name": "plc9", "memory_mib": 64, "vcpus": 2, "realtime_vcpus": "1", "siblings": "any"}
     result = node.nova(guests=[guest], networks=[])
     assert list(result["left_out"]) == ["plc9"]
-    assert sum(row["pages"] for row in result["reserved_pages"]) == 2 * 32 + 32
+    assert sum(row["pages"] for row in result["reserved_pages"]) == 32
 
 
 def test_pages_of_novas_instances_are_not_reserved(node):
