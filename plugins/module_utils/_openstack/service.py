@@ -222,7 +222,7 @@ def _check_environment(service: Service, options: Sequence[Option]) -> None:
 
 
 def _check_folder(host: Host, service: Service) -> None:
-    """Note that the folder of the project is missing: then the service was never configured."""
+    """Refuse a node on which the folder of the project is missing: the service was never configured there."""
     folder = f"/etc/{service.kind.project}"
     if not host.exists(folder):
         raise ServiceError(
