@@ -44,10 +44,17 @@ SPEC = {
     "traits": {"type": "list", "elements": "dict", "default": []},
 }
 #: All that openstack.cloud must have; the last one that came is trait, in 2.4.
-MODULES = ("trait", "compute_flavor", "host_aggregate", "network", "port")
+MODULES = ("trait", "compute_flavor", "compute_service_info", "host_aggregate", "network", "port")
 MISSING = (
     "the collection openstack.cloud, 2.4 or newer, is not there (module {module}); it makes what a cloud must have. Install it beside ansible-core: "
     "ansible-galaxy collection install 'openstack.cloud:>=2.4.0', or pip install ansible, which has it. No other playbook needs it"
+)
+#: Reads only; tells whether the modules run here at all.
+PROBE = "openstack.cloud.compute_service_info"
+#: openstack.cloud 2.5.0 reads openstack.version without importing it; openstacksdk imports it itself up to 4.14 (seen with 4.12.0 and 4.22.0).
+NO_VERSION = "has no attribute 'version'"
+OLD_COLLECTION = (
+    ". This openstack.cloud does not know this openstacksdk: install 'openstacksdk<4.15' beside it, or a newer openstack.cloud"
 )
 
 
@@ -89,6 +96,8 @@ class ActionModule(ActionBase):
         hosts = find_hosts(nodes, computes)
         kept_out = [node.name for node in nodes if node.plain_pinned]
         changes = plan(wanted, current, hosts, kept_out)
+        if changes:
+            self._try_modules(cloud, variables)
         if not self._task.check_mode:
             self._make(cloud, changes, variables, made)
             if changes:
@@ -113,12 +122,19 @@ class ActionModule(ActionBase):
             "text": show(bounded(lines)),
         }
 
-    def _make(self, cloud: Cloud, changes: list[Change], variables: dict[str, Any], made: list[Change]) -> None:
-        if changes and self._connection.transport != "local":
+    def _try_modules(self, cloud: Cloud, variables: dict[str, Any]) -> None:
+        """Refuse before the first change where the modules do not run, also in check mode."""
+        if self._connection.transport != "local":
             raise CloudError(
                 "openstack_cloud makes its changes on the controller: give the task the variables ansible_connection: local and "
                 "ansible_python_interpreter: '{{ ansible_playbook_python }}', as the role does"
             )
+        try:
+            self._module(cloud, PROBE, {"binary": "nova-compute"}, variables, "the modules of openstack.cloud do not run")
+        except CloudError as error:
+            raise CloudError(f"{error}{OLD_COLLECTION if NO_VERSION in str(error) else ''}") from None
+
+    def _make(self, cloud: Cloud, changes: list[Change], variables: dict[str, Any], made: list[Change]) -> None:
         for change in changes:
             for step in change.steps:
                 self._step(cloud, change, step, variables)
@@ -128,10 +144,12 @@ class ActionModule(ActionBase):
         if step.request:
             cloud.request(step.request, step.arguments)
             return
-        arguments = {**step.arguments, **cloud.access.module_arguments()}
-        what = f"{change.resource} ({step.module})"
+        self._module(cloud, step.module, step.arguments, variables, f"{change.resource} ({step.module})")
+
+    def _module(self, cloud: Cloud, name: str, given: Mapping[str, Any], variables: dict[str, Any], what: str) -> None:
+        arguments = {**given, **cloud.access.module_arguments()}
         try:
-            answer = self._execute_module(module_name=step.module, module_args=arguments, task_vars=variables)
+            answer = self._execute_module(module_name=name, module_args=arguments, task_vars=variables)
         except AnsibleError as error:
             raise CloudError(module_failure(cloud.access.shown, what, {"msg": str(error)}, cloud.secrets)) from None
         if answer.get("failed"):

@@ -120,7 +120,10 @@ _RAISED = re.compile(
 
 def module_failure(cloud: str, call: str, result: Mapping[str, Any], secrets: Collection[str] = ()) -> str:
     """Return the message of a module of openstack.cloud that failed: of a traceback only its last line."""
-    text = str(result.get("msg") or "")
+    caught = getattr(
+        getattr(result.get("exception"), "event", None), "msg", ""
+    )  # what ansible-core makes of a module's traceback
+    text = str(result.get("msg") or caught or "")
     trace = next((str(result[key]) for key in ("module_stderr", "exception") if "Traceback" in str(result.get(key, ""))), "")
     lines = [line.strip() for line in trace.strip().splitlines()]
     raised = next((match for line in reversed(lines) if (match := _RAISED.match(line))), None)

@@ -29,7 +29,7 @@ except ImportError:
 
 MISSING = (
     "the Python library openstacksdk is not there for the Python that runs Ansible; it speaks to the cloud. Install it beside ansible-core: "
-    "pip install openstacksdk (or the distribution's python3-openstacksdk)"
+    "pip install 'openstacksdk<4.15', which openstack.cloud 2.5.0 needs (or the distribution's python3-openstacksdk)"
 )
 #: Oldest microversions that have what is read: extra specs in the list of flavors; UUIDs of hypervisors since 2.53; trees of providers 1.14.
 COMPUTE, PLACEMENT = "2.61", "1.14"

@@ -44,7 +44,7 @@ def access(server, password=PASSWORD, timeout=20, **more):
 
 def test_without_the_library_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setattr(client, "HAS_SDK", False)
-    with pytest.raises(CloudError, match="pip install openstacksdk"):
+    with pytest.raises(CloudError, match="pip install 'openstacksdk"):
         Cloud(Access(name="x"))
     assert "openstacksdk" in MISSING
 
