@@ -43,11 +43,14 @@ def main():
         part.write_text("".join(found[number::AT_ONCE]))
         command = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", part, "-w", wheels]
         running.append(subprocess.Popen(command))
-    if any([process.wait() for process in running]):
+    codes = [process.wait() for process in running]
+    if any(codes):
         sys.exit("pip could not fetch all packages, see above")
     subprocess.run([*pip, "install", "--no-deps", "--no-index", "--no-compile", *sorted(wheels.glob("*.whl"))], check=True)
     # else ten processes compile the same files when they start, and wait for each other's CPUs
-    subprocess.run([venv / "bin/python", "-m", "compileall", "-q", "-j", "0", venv / "lib"], check=False, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [venv / "bin/python", "-m", "compileall", "-q", "-j", "0", venv / "lib"], check=False, stdout=subprocess.DEVNULL
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ def missing(cloud, hosts):
     """Return what does not answer or is not up, as text; empty if all is well."""
     try:
         up = {(service.binary, service.host) for service in cloud.compute.services() if service.state == "up"}
-        mapped = {hypervisor.service_details["host"] for hypervisor in cloud.compute.hypervisors(details=True)} if hosts else set()
+        mapped = (
+            {hypervisor.service_details["host"] for hypervisor in cloud.compute.hypervisors(details=True)} if hosts else set()
+        )
         next(cloud.image.images(), None)
         next(cloud.network.networks(), None)
         next(cloud.placement.resource_providers(), None)
