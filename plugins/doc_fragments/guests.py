@@ -62,6 +62,16 @@ options:
         description: Receive queues of the physical port.
         type: int
         default: 1
+      physical_network:
+        description:
+          - The name under which Neutron knows this network, for nodes of an OpenStack cloud; such as V(rt0). At most 64 characters A-Z, a-z, 0-9,
+            C(-), C(_) and C(.), the first a letter or digit.
+          - Only a real-time network can have one, and a bridge only one, since Neutron's agent owns the VLANs of its bridge.
+        type: str
+      kbps:
+        description: Bandwidth of the physical network in kbit/s, each way, which placement counts for ports with a minimum-bandwidth policy.
+        type: int
+        default: 1000000
       state:
         description: V(absent) removes only the network's ports, and its bridge if this collection has made it.
         type: str
@@ -394,3 +404,6 @@ options:
         type: bool
         default: false
 """
+
+    #: For modules that need no guests.
+    NETWORKS = SPECS[: SPECS.index("  guests:\n")]

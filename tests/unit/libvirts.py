@@ -40,6 +40,7 @@ class FakeLibvirt:
         self.transient: set[str] = set()
         self.pools: dict[str, str] = {}  # folders by name
         self.deaf: set[str] = set()  # do not shut down when they are asked to
+        self.node = "node1"
         self.calls: list[str] = []
         self.kill_at = -1
         self._pids = 1000
@@ -64,6 +65,9 @@ class FakeLibvirt:
             )
             for name, text in self.definitions.items()
         }
+
+    def hostname(self):
+        return self.node
 
     def define(self, name, xml, shape=""):
         del shape

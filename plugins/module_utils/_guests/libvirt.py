@@ -85,6 +85,10 @@ class Connection:
                 f"libvirt ({uri}) does not answer: {_reason(error)}; is its service running? The kvm_host role starts it"
             ) from None
 
+    def hostname(self) -> str:
+        """Return the node's name as libvirt tells it, by which Nova names its hypervisor."""
+        return str(_call("libvirt", "tell the node's name", self.handle.getHostname))
+
     def domains(self) -> dict[str, Domain]:
         """Return every domain, foreign ones too, by name."""
         running = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,20 @@ MAX_SOCKET_PATH = 107
 #: Of Ethernet, in bytes (RFC 894).
 DEFAULT_MTU = 1500
 
+#: The bandwidth of a physical network that placement counts, in kbit/s, unless given; and the most that it can (a signed 32-bit number).
+DEFAULT_KBPS = 1_000_000
+MAX_KBPS = 2**31 - 1
+#: Neutron: provider:physical_network has at most 64 characters (neutron_lib, ``api/definitions/provider_net.py``).
+MAX_PHYSICAL_NETWORK = 64
+
 DRIVERS = ("vfio-pci", "keep")
 STATES = ("present", "absent")
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
+#: It is part of mappings (``name:bridge``), of a section's name in nova.conf and of a trait.
+_PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _PCI = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
 
 
@@ -47,6 +55,8 @@ class Network:
     driver: str = "vfio-pci"
     mtu: int = DEFAULT_MTU  # bytes
     queues: int = 1  # receive queues of the physical port
+    physical_network: str | None = None  # its name in Neutron
+    kbps: int = DEFAULT_KBPS  # bandwidth that placement counts, each way
     state: str = "present"
 
     @property
@@ -113,13 +123,33 @@ def _parse(item: Mapping[str, Any], where: str) -> Network:
             f"{where}: device belongs to real-time networks; "
             f"an ordinary bridge ({network.bridge}) and its ports are the node's own configuration"
         )
+    _check_physical(network, where)
     return network
+
+
+def _check_physical(network: Network, where: str) -> None:
+    """Refuse a physical network that Neutron cannot have."""
+    if not 1 <= network.kbps <= MAX_KBPS:
+        raise NetworkError(f"{where}: kbps {network.kbps} is not in 1-{MAX_KBPS}")
+    name = network.physical_network
+    if name is None:
+        return
+    if not _PHYSICAL_NETWORK.fullmatch(name) or len(name) > MAX_PHYSICAL_NETWORK:
+        raise NetworkError(
+            f"{where}: physical_network {name!r} must be 1 to {MAX_PHYSICAL_NETWORK} characters a-z, A-Z, 0-9, -, _ and ., "
+            "the first a letter or digit"
+        )
+    if not network.realtime:
+        raise NetworkError(
+            f"{where}: physical_network {name} belongs to a real-time network; the agent's bridges have the userspace datapath here, "
+            f"and {network.bridge} is a bridge of the kernel"
+        )
 
 
 def _check_types(network: Network, where: str) -> None:
     wanted: dict[str, type | tuple[type, ...]] = {
         "bridge": str, "realtime": bool, "vlan": (int, type(None)), "device": (str, type(None)),
-        "driver": str, "mtu": int, "queues": int, "state": str,
+        "driver": str, "mtu": int, "queues": int, "state": str, "physical_network": (str, type(None)), "kbps": int,
     }  # fmt: skip
     for key, kind in wanted.items():
         value = getattr(network, key)
@@ -137,6 +167,7 @@ def _check_unique(networks: Mapping[str, Network]) -> None:
             other = owners.setdefault((key, value), network.name) if value is not None else network.name
             if key == "device" and other != network.name:
                 raise NetworkError(f"realtime_networks: {network.name} and {other} name the same {key} {value}")
+    _check_physical_unique(networks.values())
     kinds: dict[str, Network] = {}
     for network in networks.values():
         other_network = kinds.setdefault(network.bridge, network)
@@ -145,3 +176,20 @@ def _check_unique(networks: Mapping[str, Network]) -> None:
                 f"realtime_networks: {network.name} and {other_network.name} share bridge {network.bridge}, "
                 "but only one of them is real-time"
             )
+
+
+def _check_physical_unique(networks: Iterable[Network]) -> None:
+    """Refuse a physical network with two bridges, and a bridge with two: Neutron maps one to one (neutron_lib, ``parse_mappings``)."""
+    known = [network for network in networks if network.physical_network is not None and network.state != "absent"]
+    for number, network in enumerate(known):
+        for other in known[:number]:
+            if network.physical_network == other.physical_network:
+                raise NetworkError(
+                    f"realtime_networks: {other.name} and {network.name} name the same physical_network {network.physical_network}; "
+                    "name it once, Neutron separates its networks by VLAN"
+                )
+            if network.bridge == other.bridge:
+                raise NetworkError(
+                    f"realtime_networks: {other.name} and {network.name} share bridge {network.bridge}, which can be only one physical "
+                    f"network of Neutron ({other.physical_network} or {network.physical_network})"
+                )

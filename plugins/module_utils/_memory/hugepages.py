@@ -97,16 +97,16 @@ def _of_domain(domain: Existing, held: Mapping[str, Mapping[Key, int]]) -> Itera
         yield node, domain.hugepages, domain.name, -(-mib // page)
 
 
-def check_reserve(reserve_mib: Mapping[str, Any]) -> dict[str, int]:
+def check_reserve(reserve_mib: Mapping[str, Any], name: str = RESERVE) -> dict[str, int]:
     """Return the reserve; raise ``HugepageError`` unless it is whole pages in MiB by page size."""
     for size, mib in reserve_mib.items():
         if size not in PAGE_MIB:
-            raise HugepageError(f"{RESERVE}: {size!r} is not a page size; choose one of {', '.join(PAGE_MIB)}")
+            raise HugepageError(f"{name}: {size!r} is not a page size; choose one of {', '.join(PAGE_MIB)}")
         if isinstance(mib, bool) or not isinstance(mib, int) or mib < 0:
-            raise HugepageError(f"{RESERVE}: {size}: {mib!r} is not a number of MiB per NUMA node")
+            raise HugepageError(f"{name}: {size}: {mib!r} is not a number of MiB per NUMA node")
         page = PAGE_MIB[size]
         if mib % page:
-            raise HugepageError(f"{RESERVE}: {size}: {mib} is no multiple of {page} MiB; choose {(mib // page + 1) * page}")
+            raise HugepageError(f"{name}: {size}: {mib} is no multiple of {page} MiB; choose {(mib // page + 1) * page}")
     return dict(reserve_mib)
 
 

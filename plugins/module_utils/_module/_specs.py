@@ -28,6 +28,8 @@ _NETWORKS = {
     "driver": _text("vfio-pci", "keep", default="vfio-pci"),
     "mtu": {"type": "int", "default": 1500},
     "queues": {"type": "int", "default": 1},
+    "physical_network": {"type": "str"},
+    "kbps": {"type": "int", "default": 1000000},
     "state": _text("present", "absent", default="present"),
 }
 _DISKS = {
@@ -99,5 +101,8 @@ _GUESTS = {
     "remove_disks": {"type": "bool", "default": False},
 }
 
+#: For modules that need no guests.
+NETWORKS: dict[str, Any] = {"networks": _list(_NETWORKS)}
+
 #: partition, networks and guests, for the modules of switch, host and guests.
-GUESTS: dict[str, Any] = {"partition": {"type": "dict"}, "networks": _list(_NETWORKS), "guests": _list(_GUESTS)}
+GUESTS: dict[str, Any] = {"partition": {"type": "dict"}, **NETWORKS, "guests": _list(_GUESTS)}

@@ -116,6 +116,30 @@ def test_networks_that_do_not_go_together(items, said):
     assert said in refusal(*items)
 
 
+def test_a_network_that_neutron_knows():
+    network = parse_networks([{"name": "control", "physical_network": "Plant_1.a-b", "kbps": 25_000_000}])["control"]
+    assert (network.physical_network, network.kbps) == ("Plant_1.a-b", 25_000_000)
+    ordinary = parse_networks([{"name": "control"}])["control"]
+    assert (ordinary.physical_network, ordinary.kbps) == (None, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"name": "b", "physical_network": "rt0"}, "a and b name the same physical_network rt0; name it once"),
+        ({"name": "b", "bridge": "br-a", "physical_network": "rt1"}, r"a and b share bridge br-a, which .* \(rt0 or rt1\)"),
+    ],
+)
+def test_physical_networks_that_do_not_go_together(other, said):
+    assert re.search(said, refusal({"name": "a", "physical_network": "rt0"}, other))
+    parse_networks([{"name": "a", "physical_network": "rt0"}, {**other, "state": "absent"}])
+
+
+def test_a_bridge_of_a_physical_network_may_have_other_networks():
+    networks = parse_networks([{"name": "a", "physical_network": "rt0"}, {"name": "b", "bridge": "br-a", "vlan": 7}])
+    assert [network.physical_network for network in networks.values()] == ["rt0", None]
+
+
 def test_an_absent_network_blocks_no_device():
     parse_networks([{"name": "a", "device": "ens1", "state": "absent"}, {"name": "b", "device": "ens1"}])
 
@@ -166,6 +190,22 @@ NETWORK_REFUSED = {
     "driver": ({"name": "a", "driver": "uio"}, "driver 'uio' is not one of vfio-pci, keep"),
     "state": ({"name": "a", "state": "running"}, "state 'running' is not one of present, absent"),
     "device": ({"name": "a", "device": "eth0;reboot"}, "device 'eth0;reboot' is neither an interface's name nor a PCI address"),
+    "kbps-zero": ({"name": "a", "kbps": 0}, "kbps 0 is not in 1-2147483647"),
+    "kbps-large": ({"name": "a", "kbps": 2**31}, "kbps 2147483648 is not in 1-2147483647"),
+    "kbps-text": ({"name": "a", "kbps": "1000"}, r"kbps '1000' has the wrong type \(str\)"),
+    "kbps-bool": ({"name": "a", "kbps": True}, r"kbps True has the wrong type \(bool\)"),
+    "physical-empty": ({"name": "a", "physical_network": ""}, "physical_network '' must be 1 to 64 characters"),
+    "physical-colon": ({"name": "a", "physical_network": "rt:0"}, "physical_network 'rt:0' must be"),
+    "physical-comma": ({"name": "a", "physical_network": "rt0,rt1"}, "physical_network 'rt0,rt1' must be"),
+    "physical-section": ({"name": "a", "physical_network": "rt0]\n[libvirt"}, "must be 1 to 64 characters"),
+    "physical-newline": ({"name": "a", "physical_network": "rt0\n"}, "must be 1 to 64 characters"),
+    "physical-dash": ({"name": "a", "physical_network": "-rt0"}, "the first a letter or digit"),
+    "physical-long": ({"name": "a", "physical_network": "r" * 65}, "must be 1 to 64 characters"),
+    "physical-number": ({"name": "a", "physical_network": 0}, r"physical_network 0 has the wrong type \(int\)"),
+    "physical-ordinary": (
+        {"name": "a", "physical_network": "rt0", "realtime": False},
+        "physical_network rt0 belongs to a real-time network; .* br-a is a bridge of the kernel",
+    ),
     "device-ordinary": ({"name": "a", "realtime": False, "device": "ens1"}, "device belongs to real-time networks"),
 }
 

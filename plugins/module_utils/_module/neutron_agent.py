@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""neutron_agent: what Neutron's Open vSwitch agent is told, from the node's networks and its switch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._cpus.errors import HostError
+from .._guests.network import SOCKET_DIR, parse_networks
+from .._host.host import Host
+from .._openstack import neutron, nova
+from .._openstack.ini import Settings, render
+from .._openstack.kinds import AGENT
+from .._openstack.physnets import check_bridges, known_physnets
+from .._openstack.service import Service, elsewhere, find_service, node_name, ovsdb_connection, plan_files, plan_restart
+from ._common import Outcome
+from ._openstack import after_restart, check_timeout
+from ._switch_edges import SwitchEdges
+
+
+def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
+    """Plan the module's changes on the host and return its result."""
+    host, runner = edges.host, edges.runner
+    check_timeout(parameters)
+    if parameters["state"] == "absent":
+        return _undo(edges, parameters)
+    physnets = known_physnets(parse_networks(parameters["networks"]).values(), {})
+    service = find_service(host, runner, AGENT)
+    settings = service.others if service else Settings()
+    database = edges.ovsdb(host, runner).read()
+    check_bridges(physnets, database)
+    neutron.check_operator(physnets, settings, database)
+    neutron.check_integration(settings, database)
+    _check_folder(host)
+    agent_host = (
+        nova.check_host(settings, parameters["host"], node_name(host), "nova_compute too") if service else parameters["host"]
+    )
+    hypervisor = _hypervisor(edges)
+    absent = neutron.absent_bridges(settings, database)
+    host.notes.extend(
+        f"{settings.file_of(neutron.MAPPINGS)}: physical network {name} is left out, since the switch has no bridge {bridge}, and the agent would end"
+        for bridge, name in absent.items()
+    )
+    agent = neutron.Agent(
+        physnets,
+        parameters["ovsdb_connection"]
+        or settings.value(neutron.OVSDB)
+        or (ovsdb_connection(host, service.unit) if service else ""),
+        hypervisor if hypervisor != agent_host else "",
+        frozenset(absent),
+    )
+    options = neutron.neutron_options(agent, settings)
+    text = render(options, AGENT.title)
+    if service is None:
+        raise elsewhere(host, AGENT, text)
+    result = {
+        "bridge_mappings": {physnet.name: physnet.bridge for physnet in physnets},
+        "bandwidths": {physnet.bridge: physnet.kbps for physnet in physnets},
+        "firewall": "noop" if neutron.FIREWALL in options else settings.value(neutron.FIREWALL) or "",
+        "hypervisor": hypervisor,
+    }
+    plan_files(host, service, text, list(options))
+    return _finish(edges, service, result, parameters)
+
+
+def _finish(edges: SwitchEdges, service: Service, result: Mapping[str, Any], parameters: Mapping[str, Any]) -> Outcome:
+    """Plan the restart. The agent writes its flows again beside the old ones and then removes these, so ports may stall for a moment."""
+    due = plan_restart(edges.host, edges.runner, service, "stall")
+    found = {**result, "unit": service.unit.name, "file": service.place.path, "active": service.active, "restarted": due}
+    return Outcome(found, after=after_restart(edges, service, parameters, due=due))
+
+
+def _check_folder(host: Host) -> None:
+    if not host.captured and not host.exists(SOCKET_DIR):
+        raise HostError(
+            f"{SOCKET_DIR} does not exist, in which QEMU makes its sockets for the switch; run the ovs_dpdk role (playbook guests or site) first"
+        )
+
+
+def _hypervisor(edges: SwitchEdges) -> str:
+    """Return the name of the node's resource provider in placement: that which libvirt tells Nova."""
+    connection = edges.libvirt.connect(edges.host) if edges.libvirt.installed(edges.host) else None
+    return connection.hostname() if connection else node_name(edges.host)
+
+
+def _undo(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
+    host = edges.host
+    result = {"bridge_mappings": {}, "bandwidths": {}, "firewall": "", "hypervisor": ""}
+    host.restore_files()
+    service = find_service(host, edges.runner, AGENT) if host.changes or host.entries("after") else None
+    if service is None:
+        return Outcome({**result, "unit": "", "file": "", "active": False, "restarted": False})
+    return _finish(edges, service, result, parameters)

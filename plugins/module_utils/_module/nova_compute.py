@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""nova_compute: what nova-compute is told, from the partition and what others have on the node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._cpus.cpulist import format_cpulist, parse_cpulist
+from .._cpus.document import to_document
+from .._cpus.partition import Partition
+from .._cpus.topology import Topology
+from .._guests.domain_xml import describe
+from .._guests.found import with_sizes
+from .._guests.guest import Guest
+from .._guests.guest_list import parse_guests
+from .._guests.libvirt import Connection, Domain
+from .._guests.network import Network, parse_networks
+from .._guests.pinning import Existing, Placement, place
+from .._guests.threads import guest_pid
+from .._host.current import require_current_partition
+from .._host.host import Host
+from .._host.kernel import read_online
+from .._memory.hugepages import Key, Need, check_reserve, plan_pages
+from .._memory.pools import guest_memory_mib, process_pages, read_memory
+from .._openstack import nova
+from .._openstack.ini import Settings, render
+from .._openstack.instances import Instance, Sets, check_instances, instance_of
+from .._openstack.kinds import NOVA
+from .._openstack.physnets import Physnet, check_nodes, known_physnets
+from .._openstack.provider import FOLDER, NAME, described_by, provider_text
+from .._openstack.service import Service, elsewhere, find_service, node_name, ovsdb_connection, plan_files, plan_restart
+from .._openstack.sets import nova_sets
+from .._openstack.traits import KVM_TRAIT, physnet_traits
+from .._runtime.priorities import check_priority_limit
+from .._switch.devices import node_of
+from .._switch.nic import find_device
+from .._switch.plan import socket_memory_mib
+from ._common import Outcome
+from ._openstack import after_restart, check_timeout
+from ._switch_edges import SwitchEdges
+
+_PROVIDER_TITLE = "traits by which flavors find real-time hosts and their physical networks"
+
+
+@dataclass(frozen=True)
+class _Others:
+    """Who else is on the node: Nova's instances, and all other guests."""
+
+    instances: Sequence[Instance]
+    existing: Sequence[Existing]  # all domains
+    nova: frozenset[str]  # names of Nova's
+
+    @property
+    def foreign(self) -> list[Existing]:
+        """The domains that are not Nova's."""
+        return [domain for domain in self.existing if domain.name not in self.nova]
+
+
+def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
+    """Plan the module's changes on the host and return its result."""
+    host, runner = edges.host, edges.runner
+    check_timeout(parameters)
+    if parameters["state"] == "absent":
+        return _undo(edges, parameters)
+    check_priority_limit(parameters["priority_limit"])
+    nova.check_priority(parameters["priority"], parameters["priority_limit"])
+    networks = parse_networks(parameters["networks"])
+    guests = parse_guests(parameters["guests"], networks, priority_limit=99)
+    partition, topology = require_current_partition(host, parameters["partition"])
+    service = find_service(host, runner, NOVA)
+    connection = edges.libvirt.connect(host)
+    others = _others(connection.domains() if connection else {})
+    guests = with_sizes(guests, others.existing)
+    placements = place(partition, topology, guests, others.existing, memory_mib=guest_memory_mib(host))
+
+    taken = _taken(partition, topology, placements, others.foreign)
+    sets = _sets(partition, taken)
+    nova.check_sets(sets, partition, read_online(host) or sets.dedicated | sets.shared)
+    physnets = known_physnets(networks.values(), _nodes(edges, networks))
+    check_nodes(physnets, partition, sets.dedicated)
+    reserved = {
+        key: need.pages
+        for key, need in _reserved(host, partition, networks, guests, placements, others.foreign, parameters).items()
+    }
+    settings = service.others if service else Settings()
+    nova.check_operator(settings)
+    if service:
+        nova.check_host(settings, parameters["host"], node_name(host), "neutron_agent too")
+    ovsdb = (
+        parameters["ovsdb_connection"] or settings.value(nova.OVSDB) or (ovsdb_connection(host, service.unit) if service else "")
+    )
+    node = nova.Node(sets, parameters["priority"], reserved, physnets, ovsdb)
+    options = nova.nova_options(node, settings)
+    text = render({option: values for option, values in options.items() if values != [""]}, NOVA.title)
+    traits = [KVM_TRAIT, *physnet_traits(physnet.name for physnet in physnets).values()]
+    result = _result(sets, taken, reserved, physnets, traits, parameters["plain_pinned"])
+    if service is None:
+        raise elsewhere(host, NOVA, text)
+    check_instances(others.instances, nova.known_sets(service.settings), sets)
+    _note(host, settings, others.instances, reserved, parameters["plain_pinned"])
+    plan_files(host, service, text, list(options), nova.COLLECTED, _provider(host, settings, traits))
+    return _finish(edges, service, result, parameters)
+
+
+def _finish(edges: SwitchEdges, service: Service, result: Mapping[str, Any], parameters: Mapping[str, Any]) -> Outcome:
+    """Plan the restart: it touches no guest, since QEMU is a child of libvirt's."""
+    due = plan_restart(edges.host, edges.runner, service, "none")
+    found = {**result, "unit": service.unit.name, "file": service.place.path, "active": service.active, "restarted": due}
+    return Outcome(found, after=after_restart(edges, service, parameters, due=due))
+
+
+# -- who else is on the node -----------------------------------------------------------------------
+
+
+def _others(domains: Mapping[str, Domain]) -> _Others:
+    found = [(domain, instance_of(domain.tree, running=domain.running)) for domain in domains.values()]
+    return _Others(
+        [instance for _domain, instance in found if instance],
+        [describe(domain.tree, running=domain.running) for domain, _instance in found],
+        frozenset(domain.name for domain, instance in found if instance),
+    )
+
+
+def _taken(
+    partition: Partition, topology: Topology, placements: Mapping[str, Placement], foreign: Sequence[Existing]
+) -> dict[str, frozenset[int]]:
+    """Return the realtime CPUs that other guests have, by guest: whole cores, since nothing may run beside a real-time vCPU."""
+    realtime = partition.sets["realtime"]
+    pinned = {name: frozenset().union(*item.vcpus.values(), item.emulator) for name, item in placements.items()}
+    pinned.update({domain.name: domain.cpus for domain in foreign if domain.name not in pinned})
+    cores = {
+        name: frozenset().union(*(topology.cpus[cpu].siblings for cpu in cpus & realtime)) & realtime
+        for name, cpus in pinned.items()
+    }
+    return {name: cpus for name, cpus in sorted(cores.items()) if cpus}
+
+
+def _sets(partition: Partition, taken: Mapping[str, frozenset[int]]) -> Sets:
+    found = nova_sets(to_document(partition), frozenset().union(*taken.values()))
+    return Sets(parse_cpulist(found["dedicated"]), parse_cpulist(found["shared"]))
+
+
+def _reserved(
+    host: Host,
+    partition: Partition,
+    networks: Mapping[str, Network],
+    guests: Sequence[Guest],
+    placements: Mapping[str, Placement],
+    foreign: Sequence[Existing],
+    parameters: Mapping[str, Any],
+) -> dict[Key, Need]:
+    """Return the pages that are not Nova's: of the switch, of other guests, and those that it must leave."""
+    check_reserve(parameters["hugepages_reserve"], "nova_compute_hugepages_reserve")
+    listed = {guest.name for guest in guests}
+    adrift = [domain for domain in foreign if domain.running and not domain.nodes and domain.name not in listed]
+    pids = {domain.name: guest_pid(host, domain.name) for domain in adrift}
+    memory = read_memory(host)
+    return plan_pages(
+        guests,
+        placements,
+        foreign,
+        held={name: process_pages(host, pid) for name, pid in pids.items() if pid},
+        switch_mib=socket_memory_mib(partition, networks, guests, parameters["socket_memory_mib"], memory),
+        switch_pages=parameters["switch_pages"],
+        reserve_mib=parameters["hugepages_reserve"],
+        nodes=[node for node in partition.nodes if node in memory or not memory],
+    )
+
+
+def _nodes(edges: SwitchEdges, networks: Mapping[str, Network]) -> dict[str, int | None]:
+    """Return the NUMA nodes of the devices of physical networks."""
+    known = [item for item in networks.values() if item.physical_network and item.device and item.state == "present"]
+    if not known:
+        return {}
+    database = edges.ovsdb(edges.host, edges.runner).read()
+    return {network.name: node_of(edges.host, find_device(edges.host, network, database)) for network in known}
+
+
+# -- what is written -------------------------------------------------------------------------------
+
+
+def _provider(host: Host, settings: Settings, traits: Sequence[str]) -> dict[str, str]:
+    """Return the file of traits by its path; none where a file of the operator's has them already."""
+    folder = (settings.value(nova.PROVIDERS) or FOLDER).rstrip("/") or FOLDER
+    files = {
+        f"{folder}/{name}": host.read(f"{folder}/{name}") or ""
+        for name in host.listdir(folder)
+        if name.endswith(".yaml") and name != NAME
+    }
+    return {} if described_by(files, traits) else {f"{folder}/{NAME}": provider_text(traits, _PROVIDER_TITLE)}
+
+
+def _note(host: Host, settings: Settings, instances: Sequence[Instance], reserved: Mapping[Key, int], plain_pinned: bool) -> None:
+    free = [instance.title for instance in instances if not instance.threads]
+    if free:
+        host.notes.append(
+            f"Nova's instances {', '.join(free[:10])} are not pinned; each gets cpu_shared_set at its next hard reboot"
+        )
+    host.notes.extend(f"{line} is replaced by this collection's count" for line in nova.overlaid(reserved, settings))
+    if plain_pinned:
+        host.notes.append(
+            "nova_compute_plain_pinned: real-time and plainly pinned instances share the realtime CPUs of this node; an ordinary instance with "
+            "dedicated CPUs can be the neighbour of a real-time one on its cache and memory"
+        )
+
+
+def _result(
+    sets: Sets,
+    taken: Mapping[str, frozenset[int]],
+    reserved: Mapping[Key, int],
+    physnets: Sequence[Physnet],
+    traits: Sequence[str],
+    plain_pinned: bool,
+) -> dict[str, Any]:
+    return {
+        "sets": {"dedicated": format_cpulist(sets.dedicated), "shared": format_cpulist(sets.shared)},
+        "left_out": {name: format_cpulist(cpus) for name, cpus in taken.items()},
+        "reserved_pages": [{"node": node, "size": size, "pages": pages} for (node, size), pages in sorted(reserved.items())],
+        "physnets": {
+            physnet.name: {"bridge": physnet.bridge, "node": physnet.node, "kbps": physnet.kbps} for physnet in physnets
+        },
+        "traits": list(traits),
+        "plain_pinned": plain_pinned,
+    }
+
+
+# -- undo ------------------------------------------------------------------------------------------
+
+
+def _undo(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
+    """Plan to take our files back; refused while instances have CPUs that the operator's files do not give them."""
+    host = edges.host
+    result = _result(Sets(), {}, {}, [], [], plain_pinned=False)
+    host.restore_files()
+    service = find_service(host, edges.runner, NOVA) if host.changes or host.entries("after") else None
+    if service is None:
+        return Outcome({**result, "unit": "", "file": "", "active": False, "restarted": False})
+    if edges.libvirt.installed(host):
+        connection: Connection | None = edges.libvirt.connect(host)
+        others = _others(connection.domains() if connection else {})
+        before, after = nova.known_sets(service.settings), nova.known_sets(service.others)
+        pinned = [instance for instance in others.instances if _has_dedicated(instance, before)]
+        check_instances(pinned, before, after, "Migrate, shelve or delete these instances first; undo takes Nova's sets back")
+    return _finish(edges, service, result, parameters)
+
+
+def _has_dedicated(instance: Instance, before: Sets) -> bool:
+    return any(cpus <= before.dedicated for cpus in instance.threads.values())

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nova's instances on the node, and the CPUs that they would lose. Pure.
+
+Nova itself only logs ``CPUPinningUnknown`` once a minute when a pinned CPU is no longer in its set, and stays ``up``.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .._cpus.answers import plain
+from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import RefusalError
+from .._guests.domain_owner import owner_of
+from .._guests.domain_xml import describe
+
+#: The most instances that a message names.
+_NAMED = 10
+
+
+class InstanceError(RefusalError):
+    """Instances would lose CPUs; the message names both."""
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Nova's sets."""
+
+    dedicated: frozenset[int] = frozenset()
+    shared: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A domain that Nova has made."""
+
+    name: str
+    uuid: str
+    running: bool
+    threads: Mapping[str, frozenset[int]] = field(default_factory=dict)  # "vCPU 0", "emulator" to CPUs
+
+    @property
+    def title(self) -> str:
+        """Its names for a message."""
+        return plain(f"{self.name} ({self.uuid})", 120)
+
+
+def instance_of(tree: ET.Element, *, running: bool) -> Instance | None:
+    """Return the instance that a domain is, None for a domain of others."""
+    if owner_of(tree)["manager"] != "nova":
+        return None
+    found = describe(tree)
+    threads = {f"vCPU {number}": cpus for number, cpus in sorted(found.vcpus.items())}
+    if found.emulator:
+        threads["emulator"] = found.emulator
+    return Instance(tree.findtext("name") or "", tree.findtext("uuid") or "", running, threads)
+
+
+def _is_dedicated(cpus: frozenset[int], before: Sets) -> bool:
+    """Whether a thread has dedicated CPUs: by the sets of before, else Nova pins a dedicated vCPU to one CPU and floats the others."""
+    if cpus <= before.dedicated:
+        return True
+    return not cpus <= before.shared and len(cpus) == 1
+
+
+def check_instances(instances: Iterable[Instance], before: Sets, after: Sets, remedy: str = "") -> None:
+    """Refuse sets that take a CPU from an instance, whether it runs or is shut off, or that give it to the other kind."""
+    wrong = [text for instance in instances for text in _losses(instance, before, after)]
+    if not wrong:
+        return
+    more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    raise InstanceError(
+        f"Nova's instances have CPUs that they would lose: {'; '.join(wrong[:_NAMED])}{more}. Nothing was changed. "
+        + (remedy or "Migrate, shelve or delete these instances first, or keep their CPUs in the partition")
+    )
+
+
+def _losses(instance: Instance, before: Sets, after: Sets) -> Iterable[str]:
+    lost: dict[tuple[str, str], list[str]] = {}
+    for thread, cpus in instance.threads.items():
+        dedicated = _is_dedicated(cpus, before)
+        if thread == "emulator" and cpus <= frozenset().union(*(c for name, c in instance.threads.items() if name != thread)):
+            continue  # it floats over the vCPUs' CPUs
+        left = cpus - (after.dedicated if dedicated else after.shared)
+        if left:
+            name = "cpu_dedicated_set" if dedicated else "cpu_shared_set"
+            lost.setdefault((format_cpulist(left), name), []).append(thread)
+    for (cpus_text, name), threads in lost.items():
+        state = "runs" if instance.running else "is shut off"
+        new = after.dedicated if name == "cpu_dedicated_set" else after.shared
+        yield f"{instance.title} {state} with {_some(threads)} on CPU {cpus_text}, which {name} ({format_cpulist(new) or 'empty'}) would not have"
+
+
+def _some(threads: Sequence[str]) -> str:
+    return ", ".join(threads[:4]) + (" and others" if len(threads) > 4 else "")

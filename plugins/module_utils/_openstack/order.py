@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which files a service reads, in which order, and where a file is read last. Pure.
+
+Rules: oslo_config/cfg.py. Without ``--config-file`` the default files are read, without ``--config-dir`` the default folders; both before what the
+arguments name, which is read as the arguments stand. Of a folder ``*.conf`` is read, by name. Defaults are ``<project>`` and ``<program>``, each in the
+first place that has it: ``~/.<project>``, ``~``, ``/etc/<project>``, ``/etc``. RDO's build also reads ``/usr/share/<project>/<project>-dist.conf`` first.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+#: The name of our file in a folder: files are read by name.
+IN_FOLDER = "zz-realtime-kvm.conf"
+#: Its name where the service has to be told to read it.
+BESIDE = "realtime-kvm.conf"
+
+_FILE, _FOLDER = "--config-file", "--config-dir"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads: a program of a project, with its user's home; and what is on the machine."""
+
+    project: str
+    program: str
+    home: str
+    exists: Callable[[str], bool]
+    files_of: Callable[[str], Sequence[str]]  # names of the files in a folder
+
+    def places(self) -> list[str]:
+        """Return the folders of default files, first match wins."""
+        home = [posixpath.join(self.home, f".{self.project}"), self.home] if self.home else []
+        return [*home, f"/etc/{self.project}", "/etc"]
+
+    def defaults(self, ending: str) -> list[str]:
+        """Return the default files (``.conf``) or folders (``.conf.d``) that exist."""
+        found = []
+        for name in (self.project, self.program):
+            paths = [posixpath.join(place, name + ending) for place in self.places()]
+            found += [path for path in paths if self.exists(path)][:1]
+        return found
+
+    def folder(self, path: str) -> list[str]:
+        """Return the files of a folder that are read."""
+        return [
+            posixpath.join(path, name)
+            for name in sorted(self.files_of(path))
+            if name.endswith(".conf") and not name.startswith(".")
+        ]
+
+
+def sources(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the files and folders that arguments name, each with its option."""
+    found: list[tuple[str, str]] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        name, sign, value = word.partition("=")
+        if name in (_FILE, _FOLDER):
+            value = value if sign else (words.pop(0) if words else "")
+            if value:
+                found.append((name, value))
+    return found
+
+
+def read_order(reader: Reader, arguments: Sequence[str]) -> list[str]:
+    """Return the files that a service with these arguments reads, the last of which wins."""
+    given = sources(arguments)
+    kinds = {name for name, _path in given}
+    order: list[str] = []
+    if _FILE not in kinds:
+        dist = f"/usr/share/{reader.project}/{reader.project}-dist.conf"
+        order += [*([dist] if reader.exists(dist) else []), *reader.defaults(".conf")]
+    if _FOLDER not in kinds:
+        order += [path for folder in reader.defaults(".conf.d") for path in reader.folder(folder)]
+    for name, path in given:
+        order += reader.folder(path) if name == _FOLDER else [path]
+    return order
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where our file is read last."""
+
+    path: str
+    argument: bool  # whether the service needs an argument to read it
+
+    @property
+    def words(self) -> str:
+        """The argument. It is a file: a folder would stop the default folders from being read."""
+        return f"{_FILE}={self.path}" if self.argument else ""
+
+
+def place(reader: Reader, arguments: Sequence[str]) -> Place:
+    """Return where our file goes, for a service with these arguments (without ours)."""
+    given = sources(arguments)
+    if given and given[-1][0] == _FOLDER:
+        return Place(posixpath.join(given[-1][1], IN_FOLDER), argument=False)
+    if given:
+        return Place(f"/etc/{reader.project}/{BESIDE}", argument=True)
+    name = f"{reader.program}.conf.d"
+    folders = [posixpath.join(where, name) for where in reader.places()]
+    there = [folder for folder in folders if reader.exists(folder)]
+    return Place(posixpath.join((there or [f"/etc/{reader.project}/{name}"])[0], IN_FOLDER), argument=False)
+
+
+def without(arguments: Sequence[str], path: str) -> list[str]:
+    """Return arguments without those that name a file."""
+    left: list[str] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if word == f"{_FILE}={path}":
+            continue
+        if word == _FILE and words and words[0] == path:
+            words.pop(0)
+            continue
+        left.append(word)
+    return left
