@@ -13,6 +13,7 @@ from pathlib import Path
 
 from neutron.agent import rpc as agent_rpc
 from neutron.common import config, utils
+from neutron.conf import common as common_conf
 from neutron.conf.agent import common as agent_conf
 from neutron.conf.plugins.ml2.drivers import ovs_conf
 from neutron_lib import constants, context
@@ -62,6 +63,7 @@ def state_of(name, path):
 
 def main():
     connection, folder, names = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
+    common_conf.register_core_common_config_opts()
     agent_conf.register_agent_state_opts_helper(cfg.CONF)
     config.init(["--config-file", connection])
     states = [state_of(name, folder / name / "agent.ini") for name in names]
