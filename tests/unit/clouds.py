@@ -34,7 +34,8 @@ show-args)
 ;;
 esac
 """
-NOVA_SCRIPT = """#!/bin/sh
+NOVA_SCRIPT = (
+    """#!/bin/sh
 ### BEGIN INIT INFO
 # Provides:          nova-compute
 ### END INIT INFO
@@ -47,8 +48,11 @@ if [ -f '/etc/nova/nova-compute.conf' ] ; then
 fi
 export OS_OSLO_MESSAGING_RABBIT__PROCESSNAME=nova-compute
 #!/bin/sh
-""" + _COMMON
-AGENT_SCRIPT = """#!/bin/sh
+"""
+    + _COMMON
+)
+AGENT_SCRIPT = (
+    """#!/bin/sh
 DESC="Openstack Neutron OpenVSwitch Agent (neutron-openvswitch-agent)"
 PROJECT_NAME=neutron
 NAME=${PROJECT_NAME}-openvswitch-agent
@@ -58,8 +62,12 @@ if [ -e /etc/neutron/agent.conf.d ] ; then
         DAEMON_ARGS="--config-dir=/etc/neutron/agent.conf.d ${DAEMON_ARGS}"
 fi
 iptables -t raw -L >/dev/null 2>&1 || true
-""" + _COMMON
-_UNIT = "[Unit]\nDescription=x\n[Service]\nUser={user}\nGroup={user}\nExecStart={command}\n[Install]\nWantedBy=multi-user.target\n"
+"""
+    + _COMMON
+)
+_UNIT = (
+    "[Unit]\nDescription=x\n[Service]\nUser={user}\nGroup={user}\nExecStart={command}\n[Install]\nWantedBy=multi-user.target\n"
+)
 UNITS = "/usr/lib/systemd/system"
 PROGRAMS = {"nova-compute.service": "nova-compute", "neutron-openvswitch-agent.service": "neutron-openvswitch-agent"}
 RDO = {"nova-compute": "openstack-nova-compute.service"}

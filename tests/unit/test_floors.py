@@ -97,6 +97,7 @@ EDGE = {
     "_node/watcher",
     "_node/trial",
     "_guests/backing",
+    "_openstack/service",
     "_runtime/cpus",
     "_runtime/feature",
     "_runtime/features",
@@ -120,6 +121,7 @@ EDGE = {
 UNTESTED = {
     "_cpus/pages": "constants",
     "_cpus/policies": "constants",
+    "_openstack/kinds": "constants: test_service.py finds services of each form by them",
     "_runtime/undo": "test_cpu_partition.py and test_rtpart.py undo with it",
     "_firmware/staging": "test_bios_baseline.py runs it against the stand-in for BMCs",
     "_guests/programs": "constants",
@@ -129,6 +131,7 @@ UNTESTED = {
     "_latency/machine": "test_rt_latency.py runs it with stand-ins for tools and agent",
     "_module/_dry_runs": "test_rt_audit.py runs it: its findings are those of the modules' own plans",
     "_module/_guest_edges": "values without behaviour",
+    "_module/_openstack": "test_nova_compute.py and test_neutron_agent.py restart services through it",
     "_module/_specs": "options: test_guest.py holds them against the guests' keys",
     "_module/_switch_edges": "values without behaviour",
     "_node/rtpart_files": "texts: test_rtpart.py holds manual and completion against the command's verbs",

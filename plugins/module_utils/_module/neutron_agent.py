@@ -13,7 +13,7 @@ from .._openstack import neutron, nova
 from .._openstack.ini import Settings, render
 from .._openstack.kinds import AGENT
 from .._openstack.physnets import check_bridges, known_physnets
-from .._openstack.service import Service, elsewhere, find_service, node_name, ovsdb_connection, plan_files, plan_restart
+from .._openstack.service import Service, elsewhere, find_service, node_name, ovsdb_connection, plan_files, plan_restart, restore
 from ._common import Outcome
 from ._openstack import after_restart, check_timeout
 from ._switch_edges import SwitchEdges
@@ -87,7 +87,7 @@ def _hypervisor(edges: SwitchEdges) -> str:
 def _undo(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     host = edges.host
     result = {"bridge_mappings": {}, "bandwidths": {}, "firewall": "", "hypervisor": ""}
-    host.restore_files()
+    restore(host)
     service = find_service(host, edges.runner, AGENT) if host.changes or host.entries("after") else None
     if service is None:
         return Outcome({**result, "unit": "", "file": "", "active": False, "restarted": False})

@@ -30,7 +30,7 @@ from .._openstack.instances import Instance, Sets, check_instances, instance_of
 from .._openstack.kinds import NOVA
 from .._openstack.physnets import Physnet, check_nodes, known_physnets
 from .._openstack.provider import FOLDER, NAME, described_by, provider_text
-from .._openstack.service import Service, elsewhere, find_service, node_name, ovsdb_connection, plan_files, plan_restart
+from .._openstack.service import Service, elsewhere, find_service, node_name, ovsdb_connection, plan_files, plan_restart, restore
 from .._openstack.sets import nova_sets
 from .._openstack.traits import KVM_TRAIT, physnet_traits
 from .._runtime.priorities import check_priority_limit
@@ -233,7 +233,7 @@ def _undo(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     """Plan to take our files back; refused while instances have CPUs that the operator's files do not give them."""
     host = edges.host
     result = _result(Sets(), {}, {}, [], [], plain_pinned=False)
-    host.restore_files()
+    restore(host)
     service = find_service(host, edges.runner, NOVA) if host.changes or host.entries("after") else None
     if service is None:
         return Outcome({**result, "unit": "", "file": "", "active": False, "restarted": False})

@@ -20,6 +20,7 @@ MARK = "# Written by realtime.kvm"
 
 _SCRIPTS = "/etc/init.d/"
 _COMMON = "comes from openstack-pkg-tools"
+_ARGUMENTS = ("DAEMON_ARGS", "CONFIG_FILE")
 _ASSIGNMENT = re.compile(r"(?:export\s+)?(\w+)=(.*)")
 _CONDITION = re.compile(r"if \[ -[efr] '?\"?([^\s'\"]+)'?\"? \]\s*;?\s*(?:then)?")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -104,7 +105,7 @@ def script_arguments(texts: Sequence[str], project: str, exists: Callable[[str],
 
 def _assign(variables: dict[str, str], lines: Iterable[str], exists: Callable[[str], bool]) -> bool:
     """Make the assignments of shell lines; return whether all that concern the arguments were understood."""
-    taken = [True]
+    taken: list[bool | None] = [True]  # of each condition around a line; None: not understood
     for raw in lines:
         line = raw.strip()
         condition = _CONDITION.fullmatch(line)
@@ -114,21 +115,18 @@ def _assign(variables: dict[str, str], lines: Iterable[str], exists: Callable[[s
         if line.startswith(("else", "elif")):
             return False
         if line.startswith("if "):
-            if condition is None:
-                taken.append(False)
-                continue
-            taken.append(taken[-1] and exists(condition[1]))
+            taken.append(None if condition is None else exists(condition[1]))
         elif line == "fi" and len(taken) > 1:
             taken.pop()
-        elif assignment and assignment[1] in ("DAEMON_ARGS", "CONFIG_FILE"):
+        elif assignment and assignment[1] in _ARGUMENTS:
             words = _split(assignment[2])
-            if len(words) > 1 or "`" in line or "$(" in line:
+            if len(words) > 1 or "`" in line or "$(" in line or None in taken:
                 return False
-            if taken[-1]:
+            if all(taken):
                 variables[assignment[1]] = _expand(words[0] if words else "", variables)
-        elif assignment and taken[-1]:
+        elif assignment and all(taken):
             variables[assignment[1]] = _expand("".join(_split(assignment[2])), variables)
-        elif "DAEMON_ARGS" in line or "CONFIG_FILE" in line:
+        elif any(name in line for name in _ARGUMENTS):
             return False
     return True
 

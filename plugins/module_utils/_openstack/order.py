@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: The name of our file in a folder: files are read by name.
 IN_FOLDER = "zz-realtime-kvm.conf"
@@ -42,6 +42,18 @@ class Reader:
             paths = [posixpath.join(place, name + ending) for place in self.places()]
             found += [path for path in paths if self.exists(path)][:1]
         return found
+
+    def with_file(self, path: str) -> Reader:
+        """Return the reader of a machine on which a file exists too."""
+        where, name = posixpath.split(path)
+        return replace(
+            self,
+            exists=lambda other: other in (path, where) or self.exists(other),
+            files_of=lambda folder: [
+                *self.files_of(folder),
+                *([name] if folder == where and name not in self.files_of(folder) else []),
+            ],
+        )
 
     def folder(self, path: str) -> list[str]:
         """Return the files of a folder that are read."""

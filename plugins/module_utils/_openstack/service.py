@@ -76,8 +76,8 @@ def find_service(host: Host, runner: Runner, kind: Kind) -> Service | None:
     base = without(arguments, beside)
     where = place(reader, base)
     extra = added(unit, kind.program, where.words) if where.argument else None
-    order = read_order(reader, [*base, *([where.words] if where.argument else [])])
-    files_of = [parse_ini(text, path) for path in order for text in [host.read(path)] if text is not None]
+    order = read_order(reader.with_file(where.path), [*base, *([where.words] if where.argument else [])])
+    files_of = [parse_ini(host.read(path) or "", path) for path in order]
     environment = unit.environment | _environment(host, pid)
     return Service(kind, unit, active, pid, where, extra, Settings(files_of), environment)
 
@@ -203,6 +203,12 @@ def plan_files(
             path, content.encode(), reason=f"{service.kind.program} reads it last" if path == service.place.path else ""
         )
     host.restore_files([path for path in host.entries("file") if path not in files])
+
+
+def restore(host: Host) -> None:
+    """Plan to remove our files: first what tells the service to read them, for it does not start where a file is missing."""
+    host.restore_files([path for path in host.entries("file") if path.startswith(("/etc/default/", "/etc/systemd/"))])
+    host.restore_files()
 
 
 def _check_environment(service: Service, options: Sequence[Option]) -> None:

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""neutron_agent: the switch's bridges beside the operator's; check mode, undo, kills; and what is refused before any write."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
+from unit.clouds import NETWORK, Node, rows
+from unit.trees import killed_at, snapshot
+
+UNIT = "neutron-openvswitch-agent.service"
+FILE, EXTRA = "/etc/neutron/realtime-kvm.conf", "/etc/default/neutron-openvswitch-agent"
+OPERATOR = "/etc/neutron/plugins/ml2/openvswitch_agent.ini"
+
+
+@pytest.fixture(name="node")
+def _node(tmp_path, monkeypatch):
+    node = Node(tmp_path, monkeypatch)
+    node.systemd.start(UNIT)
+    return node
+
+
+def kept(root):
+    return {path: entry for path, entry in snapshot(root).items() if not path.startswith(("/proc/", "/var/lib/realtime-kvm"))}
+
+
+def refuse(node, said, **more):
+    before = kept(node.root)
+    for check_mode in (True, False):
+        with pytest.raises(RefusalError, match=said):
+            node.agent(check_mode=check_mode, **more)
+    assert kept(node.root) == before
+    assert node.systemd.calls == []
+
+
+def test_check_mode_is_the_run_and_a_second_one_changes_nothing(node):
+    predicted = node.agent(check_mode=True)
+    made = node.agent()
+    assert (made["changes"], made["diff"]) == (predicted["changes"], predicted["diff"])
+    assert [(change["resource"], change["disruption"]) for change in made["changes"]] == [
+        (FILE, "none"), (EXTRA, "none"), (f"service:{UNIT}", "stall"),
+    ]  # fmt: skip
+    assert made["bridge_mappings"] == {"rt0": "br-rt0"}
+    assert made["firewall"] == "openvswitch"
+    process = node.systemd.pids[UNIT]
+    assert node.agent()["changed"] is False
+    assert node.systemd.pids[UNIT] == process
+
+
+def test_a_mapped_bridge_that_does_not_exist_is_left_out_and_noted(node):
+    node.agent()
+    assert "bridge_mappings = rt0:br-rt0\n" in node.text(FILE)
+    assert any("physical network external is left out, since the switch has no bridge br-ex" in note for note in node.notes)
+
+
+def test_a_mapped_bridge_that_exists_stays(node):
+    node.switch.rows = rows("br-rt0", "br-ex")
+    node.agent()
+    assert "bridge_mappings = external:br-ex,rt0:br-rt0\n" in node.text(FILE)
+
+
+def test_the_hypervisors_name_where_it_is_not_the_host(node):
+    node.agent()
+    assert "resource_provider_hypervisors" not in node.text(FILE)
+    node.libvirt.node = "node1.example.com"
+    assert node.agent()["hypervisor"] == "node1.example.com"
+    assert "resource_provider_hypervisors = br-rt0:node1.example.com\n" in node.text(FILE)
+
+
+def test_another_host_is_refused_and_one_that_is_expected_is_not(node):
+    with Path(f"{node.root}/etc/neutron/neutron.conf").open("a") as stream:
+        stream.write("host = c-7\n")
+    refuse(node, "host is c-7, but the host name of the node is node1")
+    node.agent(host="c-7")
+    assert "resource_provider_hypervisors = br-rt0:node1\n" in node.text(FILE)
+
+
+def test_the_limit_binds_before_any_write(node):
+    refuse(node, "max_disruption: the limit is none", max_disruption="none")
+
+
+def test_undo_leaves_every_file_as_it_was(node):
+    before = kept(node.root)
+    node.agent()
+    undone = node.agent(state="absent")
+    assert [change["resource"] for change in undone["changes"]] == [EXTRA, FILE, f"service:{UNIT}"]
+    assert kept(node.root) == before
+    assert node.agent(state="absent")["changed"] is False
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(tmp_path, monkeypatch, state):
+    whole = Node(tmp_path / "whole", monkeypatch)
+    whole.agent()
+    whole.agent(state=state)
+    step, died = 0, True
+    while died:
+        node = Node(tmp_path / str(step), monkeypatch)
+        if state == "absent":
+            node.agent()
+        died = killed_at(step, lambda node=node: node.agent(state=state), node.root)
+        node.agent(state=state)
+        assert kept(node.root) == kept(whole.root), step
+        step += 1
+    assert step > 8
+
+
+def test_a_bridge_that_is_missing(node):
+    node.switch.rows = rows("br-other")
+    refuse(node, "bridge br-rt0 of physical network rt0 is not on the switch of this node; run the ovs_dpdk role")
+
+
+def test_a_bridge_of_the_kernel(node):
+    node.switch.rows = rows("br-rt0", datapath="system")
+    refuse(node, r"has the datapath of the kernel \(system\)")
+
+
+def test_a_folder_of_sockets_other_than_the_switchs(node):
+    with Path(f"{node.root}{OPERATOR}").open("a") as stream:
+        stream.write("[ovs]\nvhostuser_socket_dir = /var/run/openvswitch\n")
+    refuse(node, "vhostuser_socket_dir is /var/run/openvswitch")
+
+
+def test_a_switch_without_its_folder(node):
+    os.rmdir(f"{node.root}/run/realtime-kvm/vhost")
+    refuse(node, "/run/realtime-kvm/vhost does not exist.*run the ovs_dpdk role")
+
+
+def test_names_with_one_trait(node):
+    other = {**NETWORK, "name": "other", "bridge": "br-rt1", "device": None}
+    refuse(node, "have the same trait", networks=[{**NETWORK, "physical_network": "rt-0"}, {**other, "physical_network": "rt_0"}])
+
+
+def test_instances_on_an_integration_bridge_of_the_kernel(node):
+    database = rows("br-rt0").bridge("br-int", datapath="system").port("br-int", "tap0", type="")
+    node.switch.rows = database
+    refuse(node, "integration bridge br-int has the datapath of the kernel")
+
+
+def test_a_node_without_the_unit_gets_the_text(tmp_path, monkeypatch):
+    node = Node(tmp_path, monkeypatch, {"/etc/kolla/neutron-openvswitch-agent/": None})
+    with pytest.raises(RefusalError, match="kolla-ansible") as caught:
+        node.agent()
+    assert "bridge_mappings = rt0:br-rt0\n" in caught.value.results["text"]
+
+
+def test_secrets_of_the_operators_files_are_nowhere(node):
+    assert "s3cret" not in json.dumps([node.agent(check_mode=True), node.agent(), node.notes])
+
+
+def test_undo_needs_no_cloud(tmp_path, monkeypatch):
+    node = Node(tmp_path, monkeypatch, {})
+    assert node.agent(state="absent")["changed"] is False
