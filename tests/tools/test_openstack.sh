@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts OpenStack's control plane with invented hosts, runs tests/openstack on it, and stops it again: `make test-openstack`.
+# Starts OpenStack's control plane with invented hosts, runs tests/cloud on it, and stops it again: `make test-openstack`.
 # Needs no virtual machine. Environment, passwords and seed stay in the lab's folder for the next time.
 #
 # usage: tests/tools/test_openstack.sh [PYTEST-ARGUMENT...]      LAB_DIR, LAB_PORT: as everywhere in the lab
@@ -46,4 +46,4 @@ trap finish EXIT
 
 timed 'start the control plane' quiet create ansible-playbook molecule/openstack/create.yml
 timed 'start the invented hosts' quiet fleet ansible-playbook -i molecule/openstack/fleet/hosts.yml molecule/openstack/fleet.yml
-timed 'test' sh "$lab/with" python -m pytest -q --durations=5 --confcutdir=tests/openstack tests/openstack "$@"
+timed 'test' sh "$lab/with" python -m pytest -q --durations=5 --confcutdir=tests/cloud tests/cloud "$@"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FLEET
+from cloud.fleet import FLEET
 
 NAMESPACES = {"ours.conf": ["nova.conf", "os_vif"], "agent.ini": ["neutron.ml2.ovs.agent", "neutron.base.agent"]}
 

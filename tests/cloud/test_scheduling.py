@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
-from conftest import FLEET
+from cloud.fleet import FLEET
 
 EACH = 12
 
@@ -37,12 +37,12 @@ def check_domains(servers, fleet):
         (emulator,) = [parse_cpulist(pin.get("cpuset")) for pin in tree.iter("emulatorpin")]
         taken = used.setdefault(host.name, set())
         assert len(cpus) == 1
-        assert cpus <= parse_cpulist(host.sets["dedicated"]) - taken
+        assert cpus <= host.dedicated - taken
         taken |= cpus
         scheduling = [(item.get("scheduler"), item.get("priority")) for item in tree.iter("vcpusched")]
         if server.name.startswith("rt."):
             assert scheduling == [("fifo", "1")]
             assert tree.find("memoryBacking/locked") is not None
-            assert emulator == parse_cpulist(host.sets["shared"])
+            assert emulator == host.shared
         else:
             assert scheduling == []

@@ -5,49 +5,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import openstack
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._openstack.sets import nova_sets
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.traits import KVM_TRAIT, physnet_trait
-
-ROOT = Path(__file__).parents[2]
-STATE = Path(os.environ.get("LAB_DIR") or ROOT / ".lab") / "openstack/state"
-FLEET = STATE / "fleet"
+from cloud.fleet import STATE, Host, documents, placement
 
 #: Seconds until an instance is active or in error; twelve seconds are usual.
 BOOT_S = 180
 TRAIT = {f"trait:{KVM_TRAIT}": "required"}
 REALTIME = {"hw:cpu_policy": "dedicated", "hw:cpu_realtime": "yes", "hw:emulator_threads_policy": "share", **TRAIT}
 FLAVORS = {"rt.1": REALTIME, "pinned.1": {"hw:cpu_policy": "dedicated"}}
-
-
-@dataclass
-class Host:
-    """An invented host, and what placement knows of it."""
-
-    name: str
-    document: dict
-    inventories: dict[str, int] = field(default_factory=dict)
-    traits: set[str] = field(default_factory=set)
-
-    @property
-    def realtime(self):
-        return self.name.startswith("rt-")
-
-    @property
-    def sets(self):
-        return nova_sets(self.document)
-
-
-def documents():
-    """The documents of the hosts, by name, as fleet.yml has planned them."""
-    return {path.parent.name: json.loads(path.read_text()) for path in sorted(FLEET.glob("*/document.json"))}
 
 
 @pytest.fixture(scope="session")
@@ -70,14 +39,6 @@ def fleet(cloud, providers):
         hosts[name] = Host(name, document, found, traits_of(cloud, provider))
     assert hosts
     return hosts
-
-
-def placement(cloud, path):
-    """What placement answers, in its newest version that the tests need."""
-    endpoint = {"service_type": "placement"}
-    answer = cloud.session.get(path, endpoint_filter=endpoint, headers={"OpenStack-API-Version": "placement 1.39"})
-    assert answer.ok, answer.text
-    return answer.json()
 
 
 def traits_of(cloud, provider):

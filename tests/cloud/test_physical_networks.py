@@ -4,8 +4,7 @@
 """Ports of physical networks that are scheduled: networks without subnets, ports without addresses and with a minimum bandwidth of 1 kbit/s."""
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
-from conftest import placement
+from cloud.fleet import placement
 
 VLANS = {"rt0": 101, "rt1": 201, "nowhere": 301}
 
@@ -86,7 +85,7 @@ def test_a_network_that_no_host_has_fails_in_scheduling(instances, port, compute
 
 @pytest.mark.usefixtures("isolated")
 def test_a_network_whose_hosts_have_no_free_cpu_fails_in_scheduling(fleet, instances, port, compute_logs):
-    places = len(parse_cpulist(fleet["rt-4"].sets["dedicated"]))
+    places = len(fleet["rt-4"].dedicated)
     for _number in range(places):
         (server,) = instances.finished(instances.boot("rt.1", port=port("rt1")))
         assert (server.status, server.compute_host) == ("ACTIVE", "rt-4")
