@@ -314,6 +314,30 @@ _TABLE = (
     ),
     Rule("pmd-policy", "warning", "Poll-mode threads have the ordinary policy.", _PMD),
     Rule("pmd-remote", "info", "Ports are polled from their own NUMA node.", _PMD),
+    # the cloud's view of the node
+    Rule("placement-provider", "error", "The cloud has a nova-compute of the node's name.", "docs/openstack-cloud.md"),
+    Rule(
+        "placement-cpus",
+        "error",
+        "Placement counts as many pinned and floating CPUs of the node as its partition file gives Nova.",
+        "Nova, Documentation admin/cpu-topologies",
+        "openstack",
+    ),
+    Rule(
+        "placement-traits",
+        "error",
+        "Placement has the traits of the node and of its physical networks, and no other of this collection.",
+        "Placement API reference, Resource provider traits",
+        "openstack",
+    ),
+    Rule(
+        "placement-bandwidth",
+        "warning",
+        "Placement counts the bandwidth of each physical network of the node.",
+        "Neutron, Documentation admin/config-qos-min-bw",
+        "openstack",
+    ),
+    Rule("cloud-service", "warning", "The node's nova-compute is up and enabled.", "Compute API reference, os-services"),
 )
 
 #: Rules by id.

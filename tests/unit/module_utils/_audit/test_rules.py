@@ -40,7 +40,8 @@ CONFLICTS = {
 
 def used():
     """Rule ids in the code: of findings that are made, and of rules that changes are given."""
-    text = "".join(path.read_text() for path in sorted(SOURCES.rglob("*.py")) if path.name != "rules.py")
+    files = [*sorted(SOURCES.rglob("*.py")), *sorted((SOURCES.parent / "plugin_utils" / "_cloud").glob("*.py"))]
+    text = "".join(path.read_text() for path in files if path.name != "rules.py")
     made = re.findall(r'\bFinding\(\s*"([\w-]+)"', text)
     given = re.findall(r'change_finding\([^()]*?,\s*"[\w-]+",\s*"([\w-]+)"', text)
     chosen = re.findall(

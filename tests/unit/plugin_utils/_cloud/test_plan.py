@@ -1,0 +1,262 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what a cloud has to what is wanted: the changes, their order, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.errors import CloudError
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.flavor import Hosts
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.notes import notes
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import Current, plan
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.text import diffs, page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.wanted import Node, read_wanted
+
+NODES = [
+    Node("node1", networks=[{"name": "control", "physical_network": "rt0"}]),
+    Node("node2", plain_pinned=True, networks=[{"name": "field", "physical_network": "rt1"}]),
+    Node("node3"),
+]
+HOSTS = {"node1": "node1", "node2": "node2", "node3": ""}
+PLC = {"vcpus": 4, "realtime_vcpus": "1-3", "memory_mib": 2048}
+ALL = {
+    "flavors": [{"name": "rt.plc", "guest": PLC}],
+    "aggregate": "realtime",
+    "qos_policies": [{"name": "reachable"}],
+    "networks": [{"name": "net", "physical_network": "rt0", "segmentation_id": 101, "qos_policy": "reachable"}],
+    "ports": [{"name": "port", "network": "net", "mac": "52:54:00:00:00:01"}],
+}
+EXTENSIONS = frozenset({"qos", "ip_allocation", "port-security", "port-resource-request"})
+
+
+def wanted(**variables):
+    return read_wanted({"aggregate": "", **variables}, NODES, Hosts(2, "single"))
+
+
+def present():
+    """A cloud that has all of ``ALL``."""
+    specs = dict(wanted(**ALL).flavors[0].flavor.extra_specs)
+    return {
+        "traits": frozenset({"CUSTOM_REALTIME_KVM", "CUSTOM_REALTIME_PHYSNET_RT0", "CUSTOM_REALTIME_PHYSNET_RT1"}),
+        "flavors": {
+            "rt.plc": {"id": "f", "vcpus": 4, "ram": 2048, "disk": 0, "extra_specs": specs, "is_public": True, "description": None}
+        },
+        "aggregates": {
+            "realtime": {"id": 1, "hosts": ["node1"], "metadata": {"trait:CUSTOM_REALTIME_KVM": "required", "availability_zone": "z"}}
+        },
+        "qos_policies": {"reachable": {"id": "q", "shared": False, "rules": [{"id": "r", "min_kbps": 1, "direction": "egress"}]}},
+        "networks": {
+            "net": {
+                "id": "n", "provider_network_type": "vlan", "provider_physical_network": "rt0", "provider_segmentation_id": 101, "mtu": 1500,
+                "shared": False, "port_security_enabled": False, "qos_policy_id": "q", "subnets": [],
+            }
+        },
+        "ports": {
+            "port": {
+                "id": "p", "network": "net", "ip_allocation": "none", "mac_address": "52:54:00:00:00:01", "port_security_enabled": False,
+                "qos_policy_id": None, "device_id": "",
+            }
+        },
+        "extensions": EXTENSIONS,
+    }  # fmt: skip
+
+
+def changes(variables, kept_out=("node2",), **current):
+    return plan(wanted(**variables), Current(**{"extensions": EXTENSIONS, **current}), HOSTS, kept_out)
+
+
+def steps(found):
+    return [step.request or step.module.rpartition(".")[2] for change in found for step in change.steps]
+
+
+def test_an_empty_cloud_gets_everything_in_the_order_of_need():
+    found = changes(ALL)
+    assert [change.resource for change in found] == [
+        "trait CUSTOM_REALTIME_KVM", "trait CUSTOM_REALTIME_PHYSNET_RT0", "trait CUSTOM_REALTIME_PHYSNET_RT1", "flavor rt.plc",
+        "aggregate realtime", "QoS policy reachable", "network net", "port port",
+    ]  # fmt: skip
+    assert steps(found) == ["trait"] * 3 + [
+        "compute_flavor",
+        "host_aggregate",
+        "create_policy",
+        "network",
+        "network_policy",
+        "port",
+    ]
+    assert found[-1].steps[0].arguments["fixed_ips"] == []
+    assert found[4].after == {"hosts": ["node1"], "metadata": {"trait:CUSTOM_REALTIME_KVM": "required"}}
+
+
+def test_a_cloud_that_has_it_gets_nothing():
+    assert changes(ALL, **present()) == []
+
+
+def test_what_goes_is_removed_afterwards_in_the_opposite_order():
+    gone = {
+        kind: [{"name": item["name"], "state": "absent"} for item in ALL[kind]]
+        for kind in ("flavors", "qos_policies", "networks", "ports")
+    }
+    found = changes(
+        {**gone, "aggregate": "realtime", "aggregate_state": "absent", "traits": [{"name": "CUSTOM_NEW"}]}, **present()
+    )
+    assert [change.resource for change in found] == [
+        "trait CUSTOM_NEW", "port port", "network net", "QoS policy reachable", "aggregate realtime", "flavor rt.plc",
+    ]  # fmt: skip
+    assert all(change.after is None for change in found[1:])
+    assert changes(gone) == [change for change in changes({}) if change.kind == "trait"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "changed", "made"),
+    [
+        ("flavors", "rt.plc", {"extra_specs": {"foreign:x": "1"}}, ["compute_flavor"]),
+        ("flavors", "rt.plc", {"ram": 1024}, ["compute_flavor"]),
+        ("aggregates", "realtime", {"hosts": ["node1", "node2", "other"]}, ["host_aggregate"]),
+        ("aggregates", "realtime", {"metadata": {}}, ["host_aggregate"]),
+        ("qos_policies", "reachable", {"rules": []}, ["add_rule"]),
+        ("qos_policies", "reachable", {"rules": [{"id": "r", "min_kbps": 5, "direction": "egress"}]}, ["set_rule"]),
+        ("networks", "net", {"provider_segmentation_id": 7}, ["network"]),
+        ("networks", "net", {"qos_policy_id": None}, ["network_policy"]),
+        ("networks", "net", {"port_security_enabled": True}, ["network"]),
+        ("ports", "port", {"mac_address": "52:54:00:00:00:09"}, ["port"]),
+        ("ports", "port", {"ip_allocation": "immediate"}, ["delete_port", "port"]),
+    ],
+)
+def test_a_difference_is_one_change(kind, name, changed, made):
+    current = present()
+    current[kind] = {name: {**current[kind][name], **changed}}
+    found = changes(ALL, **current)
+    assert len(found) == 1
+    assert steps(found) == made
+    assert found[0].before != found[0].after
+
+
+def test_hosts_that_are_not_ours_stay_in_the_aggregate_and_plainly_pinned_nodes_leave_it():
+    current = present()
+    current["aggregates"]["realtime"]["hosts"] = ["foreign", "node2"]
+    current["aggregates"]["realtime"]["metadata"]["own"] = "x"
+    (found,) = changes(ALL, **current)
+    assert found.steps[0].arguments["hosts"] == ["foreign", "node1"]
+    assert found.steps[0].arguments["metadata"] == {"own": "x", "trait:CUSTOM_REALTIME_KVM": "required"}
+
+
+def test_a_description_alone_does_not_make_the_flavor_again():
+    found = changes({**ALL, "flavors": [{**ALL["flavors"][0], "description": "PLC"}]}, **present())
+    assert steps(found) == ["describe_flavor"]
+
+
+def test_not_given_stays_as_it_is():
+    current = present()
+    current["networks"]["net"].update(mtu=9000, shared=True)
+    current["flavors"]["rt.plc"].update(is_public=False, description="x")
+    current["ports"]["port"]["qos_policy_id"] = "q"
+    assert changes(ALL, **current) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "changed", "said"),
+    [
+        ("networks", "net", {"provider_physical_network": "rt9"}, "which Neutron cannot change"),
+        ("ports", "port", {"ip_allocation": "immediate", "device_id": "vm"}, "instance vm has the port"),
+    ],
+)
+def test_what_cannot_be_changed_is_refused(kind, name, changed, said):
+    current = present()
+    current[kind] = {name: {**current[kind][name], **changed}}
+    with pytest.raises(CloudError, match=said):
+        changes(ALL, **current)
+
+
+@pytest.mark.parametrize(
+    ("variables", "current", "said"),
+    [
+        ({"qos_policies": [{"name": "q"}]}, {"extensions": frozenset()}, "Neutron has no QoS"),
+        ({"ports": [{"name": "p", "network": "net"}], "networks": ALL["networks"][:0]}, {}, "no network net"),
+        ({"ports": [{"name": "p", "network": "net"}]}, {"extensions": frozenset({"qos"})}, "ip_allocation"),
+        ({"networks": ALL["networks"]}, {}, "no QoS policy reachable"),
+        (
+            {"ports": [{"name": "port", "state": "absent"}]},
+            {"ports": {"port": {"id": "p", "device_id": "vm"}}},
+            "detach it first",
+        ),
+    ],
+)
+def test_what_the_cloud_cannot_have_is_refused(variables, current, said):
+    with pytest.raises(CloudError, match=said):
+        changes(variables, **current)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"flavors": {"name": "x"}}, "openstack_cloud_flavors is no list"),
+        ({"flavors": ["x"]}, r"openstack_cloud_flavors\[0\]"),
+        ({"flavors": [{"guest": PLC}]}, "name is missing"),
+        ({"flavors": [{"name": " x ", "guest": PLC}]}, "no blank at its ends"),
+        ({"flavors": [{"name": "x"}]}, "guest is missing"),
+        ({"flavors": [{"name": "x", "guest": PLC}] * 2}, "listed twice"),
+        ({"flavors": [{"name": "x", "guest": PLC, "disc": 1}]}, "did you mean disk"),
+        ({"flavors": [{"name": "x", "guest": PLC, "disk": True}]}, "disk is bool"),
+        ({"flavors": [{"name": "x", "guest": PLC, "state": "gone"}]}, "present or absent"),
+        ({"flavors": [{"name": "x", "guest": {**PLC, "priority": 2}}]}, "openstack_cloud_flavors: x: priority"),
+        ({"networks": [{"name": "n"}]}, "physical_network is missing"),
+        ({"networks": [{"name": "n", "physical_network": "rt9"}]}, "those of realtime_networks are: rt0, rt1"),
+        ({"networks": [{"name": "n", "physical_network": "rt0", "segmentation_id": 4095}]}, "1-4094"),
+        ({"networks": [{"name": "n", "physical_network": "rt0", "type": "vxlan"}]}, "not vlan or flat"),
+        ({"networks": [{"name": "n", "physical_network": "rt0", "type": "flat", "segmentation_id": 5}]}, "flat has no"),
+        ({"qos_policies": [{"name": "q", "min_kbps": 0}]}, "min_kbps 0"),
+        ({"qos_policies": [{"name": "q", "direction": "up"}]}, "direction"),
+        ({"ports": [{"name": "p"}]}, "network is missing"),
+        ({"ports": [{"name": "p", "network": "n", "mac": "01:00:5e:00:00:01"}]}, "no address of one interface"),
+        ({"ports": [{"name": "p", "network": "n"}], "networks": [{"name": "n", "state": "absent"}]}, "the network n is absent"),
+        (
+            {"qos_policies": [{"name": "q", "state": "absent"}], "ports": [{"name": "p", "network": "n", "qos_policy": "q"}]},
+            "policy q is absent",
+        ),
+        ({"traits": [{"name": "REALTIME"}]}, "CUSTOM_ and capitals"),
+        ({"traits": [{"name": "CUSTOM_REALTIME_KVM", "state": "absent"}]}, "needs it"),
+        ({"aggregate": "a\nb"}, "control character"),
+    ],
+)
+def test_wrong_variables_are_refused_by_name(variables, said):
+    with pytest.raises(CloudError, match=said):
+        wanted(**variables)
+
+
+def test_one_name_is_one_physical_network():
+    nodes = [
+        Node("a", networks=[{"name": "c", "physical_network": "x"}]),
+        Node("b", networks=[{"name": "c", "physical_network": "y"}]),
+    ]
+    with pytest.raises(CloudError, match="on a, but y on b"):
+        read_wanted({}, nodes, Hosts())
+
+
+def test_traits_of_flavors_are_made_too():
+    found = changes({"flavors": [{"name": "x", "guest": PLC, "extra_specs": {"trait:CUSTOM_SITE": "required"}}]})
+    assert "trait CUSTOM_SITE" in [change.resource for change in found]
+
+
+def test_notes_name_what_is_to_be_known():
+    current = Current(
+        services=[{"binary": "nova-scheduler", "host": "c", "state": "down", "status": "enabled"}],
+        aggregates={"realtime": {"id": 1, "hosts": ["foreign"], "metadata": {}}},
+        networks={"net": {"subnets": ["s"]}},
+    )
+    text = " ".join(notes(wanted(**ALL), current, NODES, HOSTS))
+    for said in (
+        "no nova-compute of node3", "node2: nova_compute_plain_pinned", "holds foreign", "409", "no nova-scheduler is up", "port-resource-request",
+        "has a subnet",
+    ):  # fmt: skip
+        assert said in text
+
+
+def test_the_page_and_the_differences_show_every_change():
+    found = changes(ALL)
+    text = "\n".join(page("Cloud", wanted(**ALL), found, ["a note"]))
+    assert all(change.name in text for change in found)
+    assert "note: a note" in text
+    assert max(map(len, text.splitlines())) <= 118
+    assert [diff["after_header"] for diff in diffs(found)] == [change.resource for change in found]
+    assert page("Cloud", wanted(), [], [])[-1] == "nothing to change"
