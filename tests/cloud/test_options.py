@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Nova and Neutron know every option that is written for them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +24,10 @@ def validate(path):
 def test_options_are_known(file):
     paths = sorted(FLEET.glob(f"*/{file}"))
     assert paths
-    for text in {path.read_text(): path for path in paths}.values():
-        done = validate(text)
-        assert done.returncode == 0, f"{text}: {done.stdout}{done.stderr}"
+    # a run takes seconds, and most hosts differ in values only, which their nova-compute has read
+    for path in {re.sub(r"=.*", "", path.read_text()): path for path in paths}.values():
+        done = validate(path)
+        assert done.returncode == 0, f"{path}: {done.stdout}{done.stderr}"
 
 
 @pytest.mark.parametrize("file", NAMESPACES)
