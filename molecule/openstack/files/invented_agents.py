@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from neutron.agent import rpc as agent_rpc
-from neutron.common import config, utils
+from neutron.agent.common import utils
+from neutron.common import config
 from neutron.conf import common as common_conf
 from neutron.conf.agent import common as agent_conf
 from neutron.conf.plugins.ml2.drivers import ovs_conf
