@@ -163,6 +163,11 @@ test-site: $(STAMP) ## site.yml, interruptions and undo on three nodes: an hour 
 	printf '\n== %s\n' "test-site: tests/integration on $(SITE_NODES)"; \
 	LAB_NODES=$(SITE_NODES) python -m pytest -v --durations=10 tests/integration
 
+.PHONY: test-openstack
+test-openstack: $(STAMP) ## a real OpenStack control plane with invented hosts: five minutes
+	@tests/tools/packages.sh install openstack
+	@tests/tools/test_openstack.sh
+
 .PHONY: lab
 lab: $(STAMP) ## start the lab's nodes (NODES=node1,node2)
 	@tests/tools/packages.sh install lab

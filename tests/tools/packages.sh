@@ -6,7 +6,7 @@
 #        tests/tools/packages.sh require PURPOSE...   fail if any is missing, and say how to install them
 #        tests/tools/packages.sh install PURPOSE...   install them with apt-get, by sudo where the user is not root
 #        tests/tools/packages.sh find-python          print the Python that make takes for .venv; PYTHON names a better one
-# purposes: python (to make .venv), test (make test), lab (virtual nodes)
+# purposes: python (to make .venv), test (make test), lab (virtual nodes), openstack (make test-openstack)
 # DEMO_INSTALL=no makes `install` the same as `require`.
 set -euo pipefail
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # an ordinary user's PATH may lack them
@@ -35,6 +35,21 @@ lab grub-pc-bin /usr/lib/grub/i386-pc/boot.img
 lab openssh-client ssh
 lab openssh-client ssh-keygen
 lab python3 python3
+openstack mariadb-server-core mariadbd
+openstack mariadb-client-core my_print_defaults
+openstack erlang-base erl
+openstack erlang-crypto /var/lib/dpkg/info/erlang-crypto.list
+openstack erlang-eldap /var/lib/dpkg/info/erlang-eldap.list
+openstack erlang-inets /var/lib/dpkg/info/erlang-inets.list
+openstack erlang-mnesia /var/lib/dpkg/info/erlang-mnesia.list
+openstack erlang-os-mon /var/lib/dpkg/info/erlang-os-mon.list
+openstack erlang-parsetools /var/lib/dpkg/info/erlang-parsetools.list
+openstack erlang-public-key /var/lib/dpkg/info/erlang-public-key.list
+openstack erlang-runtime-tools /var/lib/dpkg/info/erlang-runtime-tools.list
+openstack erlang-ssl /var/lib/dpkg/info/erlang-ssl.list
+openstack erlang-syntax-tools /var/lib/dpkg/info/erlang-syntax-tools.list
+openstack erlang-tools /var/lib/dpkg/info/erlang-tools.list
+openstack erlang-xmerl /var/lib/dpkg/info/erlang-xmerl.list
 LIST
     ((EUID == 0)) || echo 'lab uidmap newuidmap' # mmdebstrap without root
 }
@@ -70,12 +85,12 @@ missing() { # missing PURPOSE...
     for purpose; do
         case $purpose in
             python) missing_python ;;
-            test | lab)
+            test | lab | openstack)
                 while read -r _ package sign; do
                     [[ -e $sign ]] || command -v "$sign" >/dev/null || echo "$package"
                 done < <(list | grep "^$purpose ")
                 ;;
-            *) echo "packages.sh: no purpose '$purpose'; there are python, test and lab" >&2 && return 2 ;;
+            *) echo "packages.sh: no purpose '$purpose'; there are python, test, lab and openstack" >&2 && return 2 ;;
         esac
     done | sort -u
 }
