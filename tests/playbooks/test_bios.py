@@ -72,7 +72,9 @@ def test_a_report_needs_no_node_and_changes_nothing(run, bmcs, tmp_path):
     }
     assert '"realtime_bios"' in done.text or "realtime_bios" in done.text
     assert '"compliant": false' in done.text
-    assert [line.split()[:3] for line in done.text.splitlines() if line.startswith("ProcC1E ")] == [["ProcC1E", "Enabled", "Disabled"]] * 2
+    assert [line.split()[:3] for line in done.text.splitlines() if line.startswith("ProcC1E ")] == [
+        ["ProcC1E", "Enabled", "Disabled"]
+    ] * 2
 
 
 def test_smt_follows_the_partition(run, bmcs):
