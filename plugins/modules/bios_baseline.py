@@ -36,6 +36,12 @@ options:
       - A machine in lockdown mode is refused in any case.
     type: bool
     default: false
+  settle:
+    description:
+      - Seconds to wait until the BMC has ended a job that applies BIOS settings; until then it takes no other ones. An iDRAC has such jobs.
+      - A job that waits for the next reset is not waited for.
+    type: int
+    default: 0
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.bios
@@ -143,6 +149,13 @@ lockdown:
   description: Why the BMC accepts no setting at all; empty where it does.
   returned: success
   type: str
+job:
+  description:
+    - The job of the BMC that still applies BIOS settings, or waits to do so at the next reset; empty where there is none, or the BMC has no such jobs.
+    - What the BIOS reports meanwhile may not be in effect, so a machine with one is never compliant, unless it only waits, for settings of other users.
+  returned: success
+  type: str
+  sample: job JID_907777700987 (Running)
 conflicts:
   description: Attributes for which another user has staged another value.
   returned: success

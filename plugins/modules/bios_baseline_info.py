@@ -24,7 +24,9 @@ options:
     type: dict
     default: {}
   settle:
-    description: Seconds to wait until O(expect) is in effect; the BIOS reports its new settings some minutes after a reboot.
+    description:
+      - Seconds to wait until O(expect) is in effect, and the BMC has ended the job that applies it (an iDRAC has such jobs).
+      - The BIOS reports its new settings some minutes after a reboot.
     type: int
     default: 0
 extends_documentation_fragment:
@@ -129,6 +131,13 @@ lockdown:
   description: Why the BMC accepts no setting at all; empty where it does.
   returned: success
   type: str
+job:
+  description:
+    - The job of the BMC that still applies BIOS settings, or waits to do so at the next reset; empty where there is none, or the BMC has no such jobs.
+    - What the BIOS reports meanwhile may not be in effect, so a machine with one is never compliant, unless it only waits, for settings of other users.
+  returned: success
+  type: str
+  sample: job JID_907777700987 (Running)
 conflicts:
   description: Attributes for which another user has staged another value.
   returned: success

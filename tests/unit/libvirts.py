@@ -41,6 +41,7 @@ class FakeLibvirt:
         self.live: dict[str, str] = {}
         self.transient: set[str] = set()
         self.pools: dict[str, str] = {}  # folders by name
+        self.networks: dict[str, str] = {}  # definitions by name
         self.deaf: set[str] = set()  # do not shut down when they are asked to
         self.node = "node1"
         self.calls: list[str] = []
@@ -122,6 +123,9 @@ class FakeLibvirt:
         if name not in self.pools:
             raise PoolError(f"libvirt has no storage pool {name}")
         return self.pools[name]
+
+    def network(self, name):
+        return parse(self.networks[name]) if name in self.networks else None
 
     # -- running guests ----------------------------------------------------------------------------
 

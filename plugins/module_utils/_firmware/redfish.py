@@ -10,6 +10,7 @@ from typing import Any
 from .._cpus.answers import plain
 from .connection import Answer, Connection, RedfishError, shown
 from .etags import forms_of
+from .jobs import EXPAND, JOBS, MAKERS, MANAGER, TASKS, Job, members_of, unfinished
 from .odata import last, link, listed, messages_of, nearest, uri
 from .registry import BiosError, Registry, Value, parse_registry
 from .shapes import LOCKABLE, USUAL_SETTINGS, attributes_of, bios_of, is_flat, lock_of, lockdown_in, manager_of, settings_of
@@ -119,6 +120,15 @@ class Redfish(Connection):
                 raise
             return None
 
+    def _expanded(self, path: str) -> Answer | None:
+        """Read a collection that may not exist with its members; only their places where the BMC does not know that question."""
+        try:
+            return self.get(path + EXPAND)
+        except RedfishError as error:
+            if error.status in (0, 401, 503):
+                raise
+            return None if error.status == 404 else self._get_if_there(path, guessed=True)
+
     def stage(self, firmware: Firmware, values: Mapping[str, Value], more: Mapping[str, Any]) -> Answer:
         """Write pending settings, unless other ones were staged since ``firmware`` was read.
 
@@ -161,6 +171,19 @@ class Redfish(Connection):
             if error.status in (0, 401):
                 raise
             return ""  # a user may lack the right to see it
+
+    def job(self, firmware: Firmware) -> Job | None:
+        """Return the job by which the BMC still applies BIOS settings; None where its maker's BMCs have none, or all have ended."""
+        if not any(maker in firmware.manufacturer.lower() for maker in MAKERS):
+            return None
+        manager = (firmware.manager or f"{ROOT}/{MANAGER}").rstrip("/")
+        with self.reading():
+            for place in (*(f"{manager}/{name}" for name in JOBS), f"{ROOT}/{TASKS}"):
+                if (answer := self._expanded(place)) is not None:
+                    jobs, places = members_of(answer.body)
+                    more = [self._get_if_there(one, guessed=True) for one in places]
+                    return unfinished(jobs + [one.body for one in more if one is not None])
+        return None
 
     def system(self) -> Mapping[str, Any]:
         """Return the system's own description."""

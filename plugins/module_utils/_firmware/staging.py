@@ -12,7 +12,8 @@ from typing import Any
 
 from .._host.change import Change, results_of
 from .baseline import Baseline, Intent, choose_baseline, make_requests, parse_baselines, restore_requests
-from .connection import Access, RedfishError
+from .connection import Access, Answer, RedfishError
+from .jobs import Job, is_committed
 from .odata import messages_of
 from .plan import BiosPlan, Item, make_plan
 from .redfish import NO_SETTINGS, Firmware, Redfish
@@ -25,6 +26,11 @@ _SETTLE, _PAUSE = 5, 2.0
 _UNLOCK = (
     "Switch the lockdown off in the BMC (iDRAC: Dashboard, More Actions, Turn off System Lockdown Mode, or racadm set "
     "iDRAC.Lockdown.SystemLockdownMode 0; Supermicro: Configuration, System Lockdown), run this again, and switch it on afterwards"
+)
+#: What ends a job of an iDRAC.
+_FREE = (
+    "Reboot the node if the job waits for that, else wait, and run this again; a job that never ends can be deleted in the BMC "
+    "(iDRAC: Maintenance, Job Queue, or racadm jobqueue delete -i JID_...)"
 )
 #: Seconds between two reads after a reboot.
 _SETTLE_PAUSE = 5.0
@@ -40,6 +46,16 @@ class Node:
     plan: BiosPlan
     parameters: Mapping[str, Any]
     foreign: tuple[str, ...] = ()  # recorded attributes that neither baseline nor overrides name
+    job: Job | None = None  # which the BMC has not ended: what it reports may not be in effect
+
+    @property
+    def state(self) -> str:
+        """The machine's state: that of its plan, but never compliant while a job may still change it.
+
+        A job that waits beside settings of others is theirs; these are named.
+        """
+        unfinished = self.job is not None and not (self.job.waits and self.plan.foreign)
+        return "differs" if self.plan.state == "compliant" and unfinished else self.plan.state
 
 
 class PartlyError(BiosError):
@@ -68,7 +84,7 @@ def read(parameters: Mapping[str, Any], connect: Callable[[Access], Redfish]) ->
             parameters["system"],
         )
     )
-    firmware = _settled(bmc, parameters)
+    firmware, job = _settled(bmc, parameters)
     baseline = choose_baseline(baselines, parameters["baseline"], firmware.manufacturer)
     intent = Intent(
         parameters["profile"],
@@ -94,23 +110,28 @@ def read(parameters: Mapping[str, Any], connect: Callable[[Access], Redfish]) ->
     made = plan()
     if made.state in ("differs", "locked") and (said := bmc.lockdown(firmware)):
         made = plan(lockdown=f"the system is in lockdown mode ({said})")
-    return Node(bmc, firmware, baseline, made, parameters, foreign)
+    return Node(bmc, firmware, baseline, made, parameters, foreign, job)
 
 
-def _settled(bmc: Redfish, parameters: Mapping[str, Any]) -> Firmware:
-    """Read, and after a reboot read again until the BMC reports the expected values, or the time is over."""
+def _settled(bmc: Redfish, parameters: Mapping[str, Any]) -> tuple[Firmware, Job | None]:
+    """Read; read again until the BMC reports the values expected after a reboot and its job has ended, or the time is over.
+
+    Without a reboot, a job that waits for one is not waited for.
+    """
     expected, deadline = parameters.get("expect") or {}, time.monotonic() + (parameters.get("settle") or 0)
     while True:
         try:
             firmware = bmc.read()
+            job = bmc.job(firmware)
         except RedfishError:
-            if time.monotonic() >= deadline:
+            if not expected or time.monotonic() >= deadline:
                 raise
         else:
             held = translated(firmware.registry, expected)
             holds = all(same(firmware.current.get(name), value) for name, value in held.items())
-            if holds or time.monotonic() >= deadline:
-                return firmware
+            ended = job is None or (job.waits and not expected)
+            if (holds and ended) or time.monotonic() >= deadline:
+                return firmware, job
         time.sleep(_SETTLE_PAUSE)
 
 
@@ -127,6 +148,8 @@ def validate(node: Node) -> None:
     _validate_locks(node)
     if not plan.writes:
         return
+    if node.job is not None:
+        raise BiosError(f"{_held_by(node, node.job)}; nothing was changed. {_FREE}")
     if not firmware.settings:
         raise BiosError(f"{NO_SETTINGS}, so its BIOS cannot be set; update its firmware")
     if firmware.registry is None and not node.parameters["without_registry"]:
@@ -140,6 +163,12 @@ def validate(node: Node) -> None:
             "so the fleet's rolling reboot "
             "cannot apply them; nothing was changed"
         )
+
+
+def _held_by(node: Node, job: Job) -> str:
+    """Return why a BMC takes no settings now."""
+    since = "waits for the next reset" if job.waits else f"has not ended within {node.parameters.get('settle') or 0} s"
+    return f"bios_settle_timeout: {job} of {node.bmc.who()} {since}, and until it has ended it takes no other settings"
 
 
 def _validate_locks(node: Node) -> None:
@@ -167,6 +196,8 @@ def _validate_locks(node: Node) -> None:
 def outcome_of(node: Node) -> str:
     """Return the state of a machine as one sentence for people, with the attributes that are the cause."""
     plan = node.plan
+    if node.state != plan.state:
+        return f"{node.state}: {node.job} of its BMC has not ended, so what the BIOS reports may not be in effect"
     if plan.state == "differs":
         count = len(plan.of_state("differs", "comes", "staged", "conflict"))
         return f"differs: {_counted(count, 'setting')}, {_counted(plan.reboots, 'reboot')}"
@@ -201,7 +232,7 @@ def stage(node: Node) -> bool:
     said: Mapping[str, Any] = {}
     status = 0
     try:
-        answer = node.bmc.stage(firmware, writes, more)
+        answer = _patiently(node, more)
         said, status = answer.body, answer.status
     except RedfishError as error:
         failure, said, status = error, error.body, error.status
@@ -237,6 +268,23 @@ def stage(node: Node) -> bool:
         "that the BMC accepts",
         results_of(taken),
     )
+
+
+def _patiently(node: Node, more: Mapping[str, Any]) -> Answer:
+    """Write the first stage; while a job that runs holds the settings, again until the time is over."""
+    deadline = time.monotonic() + (node.parameters.get("settle") or 0)
+    while True:
+        try:
+            return node.bmc.stage(node.firmware, node.plan.writes, more)
+        except RedfishError as error:
+            if not is_committed(f"{error} {error.body}"):
+                raise
+            job = node.bmc.job(node.firmware)
+            if time.monotonic() >= deadline or (job is not None and job.waits):
+                said = f"{str(error).rstrip('.')}. "
+                held = f"{_held_by(node, job)}. " if job is not None else ""
+                raise RedfishError(f"{said}{held}{_FREE}", error.status, error.body) from None
+        time.sleep(_SETTLE_PAUSE)
 
 
 def _has(firmware: Firmware, name: str, value: Value) -> bool:

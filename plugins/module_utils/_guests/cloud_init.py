@@ -36,13 +36,19 @@ _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 #: Of YAML: comments, a key on a line of its own, and a version in braces.
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
 _KEY = re.compile(r"""([ \t]*)["']?([\w-]+)["']?[ \t]*:(?:[ \t]+(.*))?$""")
-_VERSION = re.compile(r"""[{,]\s*["']?version["']?\s*:\s*([^\s,}]*)""")
 #: How YAML writes nothing.
 _EMPTY = ("", "~", "null", "Null", "NULL", "''", '""', "|", ">", "{}", "[]")
-_VERSIONS = (1, 2)
-#: ``match: {network: NAME}``, in braces or on lines of its own.
-_IN_BRACES = re.compile(r"""(?<![\w-])["']?match["']?\s*:\s*\{[^{}]*?(?<![\w-])["']?network["']?\s*:""")
-_BLOCK = re.compile(r"""^([ \t]*)["']?match["']?[ \t]*:[ \t]*\n((?:\1[ \t]+\S[^\n]*(?:\n|$))+)""", re.MULTILINE)
+VERSIONS = (1, 2)
+#: A name or a type before a value of YAML.
+_MARK = r"(?:[&!]\S*[ \t]+)*"
+_MARKS = re.compile(r"(?:[&!]\S*(?:\s+|$))+")
+#: A text in quotes that is no key.
+_QUOTED = re.compile(r"""(?:(?<=[\s{\[,:])|^)(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*')(?!\s*:)""", re.MULTILINE)
+#: ``match: {network: NAME}``, in braces or on lines of its own, between which lines may be empty.
+_IN_BRACES = re.compile(rf"""(?<![\w-])["']?match["']?\s*:\s*{_MARK}(?=\{{)""")
+_BLOCK = re.compile(
+    rf"""^([ \t]*)["']?match["']?[ \t]*:[ \t]*{_MARK}(?:[&!]\S*)?\n((?:[ \t]*\n|\1[ \t]+\S[^\n]*(?:\n|$))+)""", re.MULTILINE
+)
 
 
 def read_cloud_init(read: Reader) -> CloudInit | None:
@@ -62,8 +68,7 @@ def read_cloud_init(read: Reader) -> CloudInit | None:
             "or give a mapping"
         )
     if isinstance(meta, str):
-        instance = _keys(meta).get("instance-id", "").strip()
-        if instance in _EMPTY or instance.startswith(("{", "[")):
+        if not has_instance(meta):
             raise GuestError(
                 f"{where}: meta_data has no instance-id, without which cloud-init takes no seed; add it at the beginning of a line, with its text "
                 "behind it, or give a mapping"
@@ -109,52 +114,96 @@ def _content(given: Any, where: str) -> str | dict[str, Any]:
 
 def _check_version(network: str | Mapping[str, Any], where: str) -> None:
     if isinstance(network, str):
-        known = _version_of(network) in map(str, _VERSIONS)
+        known = version_of(network) in map(str, VERSIONS)
     else:
         below = network.get("network", network)
         version = below.get("version") if isinstance(below, Mapping) else None
-        known = isinstance(version, int) and not isinstance(version, bool) and version in _VERSIONS
+        known = isinstance(version, int) and not isinstance(version, bool) and version in VERSIONS
     if not known:
         raise GuestError(
             f"{where} has no version, without which cloud-init does not know its form; give version: 2 (netplan's), or 1, as a number"
         )
-    if isinstance(network, str) and _matches_network(_COMMENT.sub("", network)):
+    if isinstance(network, str) and matches_network(network):
         raise GuestError(
             f"{where} is a text with a network in match, of which the MAC is worked out in a mapping alone; give it as a mapping (without the | behind "
             "network_config), or match by macaddress or name"
         )
 
 
-def _matches_network(text: str) -> bool:
-    return bool(_IN_BRACES.search(text)) or any("network" in _keys(block[2]) for block in _BLOCK.finditer(text))
+def has_instance(meta: str) -> bool:
+    """Return whether a text of YAML gives an ``instance-id`` at its top."""
+    instance = _keys(meta).get("instance-id", "")
+    return instance not in _EMPTY and not instance.startswith(("{", "["))
 
 
-def _version_of(text: str) -> str:
+def matches_network(text: str) -> bool:
+    """Return whether a text of YAML names a network in ``match``."""
+    text = _QUOTED.sub("''", _COMMENT.sub("", _lines(text)))
+    braces = (_in_braces(text[found.end() :]) for found in _IN_BRACES.finditer(text))
+    return any("network" in keys for keys in braces) or any("network" in _keys(block[2]) for block in _BLOCK.finditer(text))
+
+
+def version_of(text: str) -> str:
     """Return the version that a text of YAML gives, at its top or below ``network``; an empty text where there is none."""
     keys = _keys(text)
-    if "version" in keys:
-        return keys["version"].strip()
-    below = keys.get("network")
-    if below is None or below.lstrip().startswith("{"):
-        found = _VERSION.search(below or _COMMENT.sub("", text)) if below or text.lstrip().startswith("{") else None
-        return found[1] if found else ""
-    return _keys(below).get("version", "").strip()
+    return keys.get("version") or _keys(keys.get("network", "")).get("version", "")
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _keys(text: str) -> dict[str, str]:
     """Return the keys at the top of a text of YAML; each has what follows it, on its line and on those further in."""
     found: dict[str, str] = {}
     indent, last = None, ""
-    for line in _COMMENT.sub("", text).splitlines():
+    lines = [
+        re.sub(r"^---(?:\s+|$)", "", line) for line in _COMMENT.sub("", _lines(text)).split("\n") if not line.startswith("%")
+    ]
+    whole = _bare("\n".join(lines))
+    if whole.startswith("{"):
+        return _in_braces(whole)
+    for line in lines:
         key = _KEY.match(line)
-        if not line.strip() or line.startswith(("---", "%")):
+        if not line.strip():
             continue
         if key and indent in (None, key[1]):
             indent, last = key[1], key[2]
             found[last] = key[3] or ""
         elif last:
             found[last] += f"\n{line}"
-    return found
+    return {key: _bare(value, indented=True) for key, value in found.items()}
+
+
+def _bare(text: str, *, indented: bool = False) -> str:
+    """Return a value without a name or a type before it."""
+    found = _MARKS.match(text.lstrip())
+    kept = text.lstrip()[found.end() :] if found else text
+    return kept.rstrip() if indented and kept.startswith("\n") else kept.strip()
+
+
+def _in_braces(text: str) -> dict[str, str]:
+    """Return the keys at the top of a mapping in braces, which begins the text, each with its value."""
+    parts, depth, quote = [""], 0, ""
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'" and parts[-1].rstrip()[-1:] in ("", ":", ",", "{", "["):
+            quote = char
+        elif char in "{[":
+            depth += 1
+            if depth == 1:
+                continue
+        elif char in "}]":
+            depth -= 1
+            if depth == 0:
+                break
+        elif char == "," and depth == 1:
+            parts.append("")
+            continue
+        parts[-1] += char
+    pairs = (re.match(r"""\s*["']?([\w-]+)["']?\s*:(?=\s|["'{\[]|$)(.*)""", part, re.DOTALL) for part in parts)
+    return {pair[1]: _bare(pair[2]) for pair in pairs if pair}
 
 
 # -- networks by name ------------------------------------------------------------------------------

@@ -15,6 +15,13 @@ from .network import DEFAULT_MTU, port_name, socket_path
 
 #: The serial port that QEMU's guest agent listens on, and libvirt looks for, by this name.
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
+#: Kinds of interfaces that may move to a bridge or the switch when the list names their address. Others have hardware, or a program, behind them.
+_MOVABLE = ("bridge", "network", "vhostuser", "user")
+_KINDS = {
+    "hostdev": " (a PCI device of the node)",
+    "direct": " (macvtap on a device of the node)",
+    "vdpa": " (a device of the node)",
+}
 
 
 def wanted_devices(guest: Guest) -> list[tuple[str, str]]:
@@ -51,17 +58,15 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
     """Merge disks, interfaces and other devices; ``previous`` are those that earlier runs gave the domain, which may be removed."""
     devices = ensure(tree, "devices")
     disks = {target.get("dev", ""): disk for disk in devices.findall("disk") for target in disk.findall("target")}
-    interfaces = {
-        (mac.get("address") or "").lower(): item for item in devices.findall("interface") for mac in item.findall("mac")
-    }
+    interfaces = _by_mac(devices)
     channels = {
         target.get("name", ""): item for item in devices.findall("channel") for target in item.findall("target[@type='virtio']")
     }
     aliases = {alias.get("name", ""): item for item in devices for alias in item.findall("alias")}
-    present = {"disk": disks, "interface": interfaces, "channel": channels, "alias": aliases}
+    present = {"disk": disks, "channel": channels, "alias": aliases}
     gone = previous.difference(wanted_devices(guest))
     for kind, name in sorted(gone):
-        device = present.get(kind, {}).get(name)
+        device = present.get(kind, {}).get(name) if kind != "interface" else _only(interfaces.get(name, []), guest, name)
         if device is not None:
             devices.remove(device)
     for number, disk in enumerate(guest.disks):
@@ -75,7 +80,8 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
         if guest.io_threads is not None:
             set_attributes(ensure(element, "driver"), iothread=_io_thread(guest, number, disk))
     for attachment in guest.networks:
-        old = interfaces.get(attachment.mac)
+        there = interfaces.get(attachment.mac, [])
+        old = _only([item for item in there if _is_there(item, guest, attachment)] or there, guest, attachment.mac)
         _merge_interface(old if old is not None else _new_interface(devices, attachment), guest, attachment)
     if guest.agent:
         _merge_channel(devices, channels.get(AGENT_CHANNEL))
@@ -87,6 +93,31 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
         if len(balloons) != 1 or balloons[0].get("model") != "none":
             drop(devices, "memballoon")
             ET.SubElement(devices, "memballoon", model="none")
+
+
+def _by_mac(devices: ET.Element) -> dict[str, list[ET.Element]]:
+    found: dict[str, list[ET.Element]] = {}
+    for item in devices.findall("interface"):
+        for mac in item.findall("mac"):
+            found.setdefault((mac.get("address") or "").lower(), []).append(item)
+    return found
+
+
+def _only(interfaces: list[ET.Element], guest: Guest, mac: str) -> ET.Element | None:
+    """Return the interface with an address; libvirt allows several, of which it cannot be known which one is meant."""
+    if len(interfaces) > 1:
+        raise DomainError(
+            f"realtime_guests: {guest.name}: its domain has {len(interfaces)} interfaces with the MAC {clean(mac)}; "
+            f"give each its own with virsh edit {guest.name}"
+        )
+    return interfaces[0] if interfaces else None
+
+
+def _is_there(interface: ET.Element, guest: Guest, attachment: Attachment) -> bool:
+    """Whether an interface is on the bridge or socket of an attachment already."""
+    source = interface.find("source")
+    path = socket_path(port_name(guest.name, attachment.network.name))
+    return source is not None and (source.get("path") == path or source.get("bridge") == attachment.network.bridge)
 
 
 def _new_disk(devices: ET.Element, disk: Disk) -> ET.Element:
@@ -188,6 +219,13 @@ def _become(element: ET.Element, kind: str) -> None:
 
 def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
     kind = "vhostuser" if attachment.vhost_user else "bridge"
+    was = element.get("type", kind)
+    if was not in _MOVABLE:
+        raise DomainError(
+            f"realtime_guests: {guest.name}: networks names the interface {attachment.mac}, which its domain has as {clean(was)}"
+            f"{_KINDS.get(was, '')} and not on a bridge or switch; leave that network out of the list, give it another mac, or remove that interface "
+            f"with virsh edit {guest.name}"
+        )
     _become(element, kind)
     mac = ensure(element, "mac")
     if (mac.get("address") or "").lower() != attachment.mac:

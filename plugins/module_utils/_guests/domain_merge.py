@@ -35,6 +35,7 @@ from .domain_xml import (
 )
 from .fragment import check_aliases, fragment_of, merge_fragment
 from .guest import Guest
+from .limits import check_limits
 from .pinning import Placement
 
 
@@ -61,6 +62,8 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     merge_devices(tree, guest, previous=our_devices(current))
     if fragment is not None:
         merge_fragment(tree, fragment, live=live)
+    if not live:
+        check_limits(tree, guest)
     return tree
 
 
@@ -91,10 +94,11 @@ def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
     for cell in cells:
         if guest.shared_memory and cell.get("memAccess") == "private":
             set_attributes(cell, memAccess=None)
+    balloon = _balloon(tree, guest, wanted)
     for tag in () if cells else ("memory",) if live else ("memory", "currentMemory"):  # libvirt itself sums up cells and modules
-        element = ensure(tree, tag)
-        if kib(element) != wanted:
-            element.text = str(wanted)
+        element, size = ensure(tree, tag), wanted if tag == "memory" else balloon
+        if kib(element) != size:
+            element.text = str(size)
             element.set("unit", "KiB")
     backing = tree.find("memoryBacking")
     backing = backing if backing is not None else ET.SubElement(tree, "memoryBacking")
@@ -110,6 +114,12 @@ def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
         set_attributes(ensure(backing, "access"), mode="shared")
     # otherwise it stays: another device of the guest (virtiofs) may need it
     drop_empty(tree, "memoryBacking")
+
+
+def _balloon(tree: ET.Element, guest: Guest, wanted: int) -> int:
+    """Return the memory in KiB that a guest has after its start: all of it, unless somebody lets an ordinary one begin with less."""
+    memory, current = kib(tree.find("memory")), kib(tree.find("currentMemory"))
+    return min(current, wanted) if 0 < current < memory and not guest.realtime else wanted
 
 
 def _check_cells(cells: list[ET.Element], guest: Guest) -> None:
@@ -236,6 +246,8 @@ def _merge_numatune(tree: ET.Element, placement: Placement) -> None:
     The mode of a memnode must be that of memory if one of them is restrictive (libvirt, numa_conf.c,
     virDomainNumaDefValidate), and a memnode that merely prefers its node does not keep a guest's memory there.
     """
+    if placement.memory_stays:
+        return
     numatune = tree.find("numatune")
     if not placement.nodes:
         drop(numatune, "memory", "memnode")

@@ -12,7 +12,10 @@ from xml.sax.saxutils import escape
 HIDDEN = "(hidden)"
 
 #: Words in the name of a secret.
-_WORD = r"passw(?:or)?d|passphrase|secret|token|cookie|credential|(?:api|access|private)[_-]?key"
+_WORD = (
+    r"passw(?:or)?d|passphrase|secret|token|cookie|credential|(?:api|access|private)[_-]?key"
+    r"|(?:(?<![a-z])|root|user|admin)pw(?![a-z])|pwd(?![a-z])|psk(?![a-z])"
+)
 #: The short word, where no longer one (bypass, passthrough) holds it: pass, root_pass, adminPass.
 _PASS = r"(?<![a-z])pass(?![a-z])|(?-i:(?<=[a-z])Pass(?![a-z]))"
 #: Attributes and elements that hold a secret: passwords of VNC and SPICE, cookies of disks, and those in other programs' metadata.
@@ -38,7 +41,11 @@ _EVERYWHERE = tuple(
         rf"(<([\w:.-]+)\s[^<>]*\b(?:name|key)\s*=\s*[\"'][^\"'<>]*(?:{_WORD}|{_PASS})[^<>]*>)(?P<hide>.*?)(?=</\2|$)",
         # password=x, {"password": "x"}, io.systemd.credential.binary:name=x
         rf"((?:{_WORD}|{_PASS})[\w.-]{{0,200}}[\"']?\s*[=:]\s*){_VALUE}",
-        r"(://[^/\s:@%]*[:%])([^/\s]+)(?=@)",  # https://user:x@host, iscsi://user%x@host
+        r"(//[^/\s:@%]*[:%])([^/\s]+)(?=@)",  # https://user:x@host, iscsi://user%x@host, //user:x@host/share
+        rf"(\bauthorization[\"']?\s*[=:]\s*){_VALUE}",  # the header of HTTP
+        r"(\bbearer\s+)([\w.~+/=-]{4,})",
+        rf"([\"']auth[\"']\s*:\s*){_VALUE}",  # {"auths": {"registry": {"auth": "x"}}} of Docker and Podman
+        r"(:key=)((?:\\.|[^:,\s])+)",  # Ceph's, in a disk's name: pool/image:id=x:key=y
     )
 )
 #: Ceph's key in a name of QEMU's (rbd:pool/image:id=x:key=y), or as JSON; a dotted name, such as a kernel's argument, is another.
@@ -68,6 +75,8 @@ def hide(tree: ET.Element) -> set[str]:
         if item is node or _local(item) == "value"
     }
     inside |= {id(item) for node in tree.iter() if _SECRET.search(_local(node)) for item in node.iter()}
+    # the owner's keys for an encrypted guest (formatdomain, "Launch Security")
+    inside |= {id(item) for node in tree.iter("launchSecurity") for item in node.findall("session")}
     for node in tree.iter():
         secret, of_qemu = id(node) in inside, isinstance(node.tag, str) and node.tag.startswith(_QEMU)
         if (node.text or "").strip():

@@ -255,6 +255,16 @@ class Connection:
             raise PoolError(f"storage pool {name} has type {kind}; only pools of type dir, folders of this node, are known here")
         return folder
 
+    def network(self, name: str) -> ET.Element | None:
+        """Return a network's definition; None where libvirt knows none of that name."""
+        try:
+            found = within(CALL_S, lambda: self.handle.networkLookupByName(name))
+            return parse(within(CALL_S, lambda: found.XMLDesc(0)))
+        except LateError:
+            raise HostError(f"libvirt did not describe network {name} within {CALL_S:g} s; restart its service") from None
+        except libvirt.libvirtError:
+            return None
+
     def set_scheduler(self, name: str, difference: ThreadDifference) -> None:
         """Give a thread of a running guest its policy; libvirt has no call for that."""
         set_scheduler(name, difference)
@@ -297,6 +307,10 @@ class NoConnection(Connection):
     def domains(self) -> dict[str, Domain]:
         """Return no domain."""
         return {}
+
+    def network(self, name: str) -> ET.Element | None:
+        """Return None: there is no network."""
+        del name
 
     def pool_folder(self, name: str) -> str:
         """Refuse: there is no pool."""

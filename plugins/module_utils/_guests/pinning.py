@@ -70,6 +70,7 @@ class Placement:
     floating: frozenset[int] = frozenset()
     threads: int = 1  # of each core, as the guest is told
     cells: Mapping[int, Cell] = field(default_factory=dict)  # of its domain, each with its nodes
+    memory_stays: bool = False  # bound as its domain has it, in whatever mode; ``nodes`` are then for the sums only
 
     def memory_by_node(self, memory_mib: int, page_mib: int = 1) -> dict[int, int]:
         """Return how much of the memory each node gives; a spread guest takes equal parts, in whole pages."""
@@ -363,6 +364,7 @@ def _place_floating(board: Board, guest: Guest, domain: Existing | None) -> Plac
     partition = board.partition
     floating = partition.sets["shared"] or partition.housekeeping
     nodes: tuple[int, ...] = ()
+    stays = False
     if guest.numa_node is not None:
         members = partition.nodes.get(guest.numa_node, frozenset())
         if not floating & members:
@@ -374,9 +376,10 @@ def _place_floating(board: Board, guest: Guest, domain: Existing | None) -> Plac
         floating, nodes = floating & members, (guest.numa_node,)
     elif guest.hugepages != "none":  # its pages are reserved on one node, which must be known
         nodes = (_memory_node(board, domain),)
-    elif domain is not None and not domain.realtime and set(domain.nodes) <= set(partition.nodes):
-        nodes = domain.nodes  # not named: as it is
-    return Placement(guest.name, nodes, {}, _emulator_cpus(partition, nodes), floating)
+    elif domain is not None and not domain.realtime:
+        stays = True  # not named: as it is
+        nodes = domain.nodes if set(domain.nodes) <= set(partition.nodes) else ()
+    return Placement(guest.name, nodes, {}, _emulator_cpus(partition, nodes), floating, memory_stays=stays)
 
 
 def _memory_node(board: Board, domain: Existing | None) -> int:

@@ -52,6 +52,7 @@ STAGE_ARGUMENTS: dict[str, Any] = {
     "overwrite_pending": {"type": "bool", "default": False},
     "without_registry": {"type": "bool", "default": False},
     "without_locked": {"type": "bool", "default": False},
+    "settle": {"type": "int", "default": 0},
 }
 INFO_ARGUMENTS: dict[str, Any] = {**ARGUMENTS, "expect": {"type": "dict", "default": {}}, "settle": {"type": "int", "default": 0}}
 
@@ -160,9 +161,10 @@ def _describe(node: Node) -> dict[str, Any]:
         "planned": [asdict(change) for change in reboots_for(plan)],
         "reboots": plan.reboots,
         "reboot_required": bool(plan.stages),
-        "state": plan.state,
+        "state": node.state,
         "outcome": outcome_of(node),
-        "compliant": plan.state == "compliant",
+        "compliant": node.state == "compliant",
+        "job": "" if node.job is None else str(node.job),
         "lockdown": plan.lockdown,
         "unnamed": list(node.foreign),
         "conflicts": [item.request.name for item in plan.of_state("conflict")],
@@ -190,6 +192,8 @@ def _notes(node: Node) -> list[str]:
     notes = list(node.firmware.notes)
     if plan.foreign:
         notes.append(f"settings that this run did not request wait for the next reboot: {names(sorted(plan.foreign))}")
+    if node.job is not None:
+        notes.append(f"{node.job} of the BMC has not ended: it applies BIOS settings, and the BMC takes no others until then")
     if plan.lockdown:
         notes.append(f"{plan.lockdown}, so its BMC refuses all settings")
     else:
@@ -235,5 +239,6 @@ def table(node: Node) -> list[str]:
             "disruption class reboot"
         )
     else:
-        lines.append("nothing to do" if plan.state == "compliant" else "nothing can be set")
+        done = "wait until the BMC's job has ended" if node.state != plan.state else "nothing to do"
+        lines.append(done if plan.state == "compliant" else "nothing can be set")
     return [*lines, *bounded([f"state: {outcome_of(node)}"])]

@@ -65,7 +65,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     domains = connection.domains()
     existing = [describe(domain.tree, running=domain.running) for domain in domains.values()]
     trees = {name: domain.tree for name, domain in domains.items()}
-    guests = [as_found(guest, trees.get(guest.name)) for guest in with_sizes(guests, existing)]
+    guests = [as_found(guest, trees.get(guest.name), connection.network) for guest in with_sizes(guests, existing)]
     guests = with_paths(guests, trees, partial(_pool_folder, connection))
     guests = [with_known_disks(guest, trees.get(guest.name)) for guest in guests]
     check_domains(guests, domains, parameters["site"])

@@ -28,6 +28,9 @@ def faults(**given):
         {"user_data": "#cloud-config-archive\n- type: text/cloud-config\n"},
         {"meta_data": "instance-id: 1", "network_config": "version: 2\n"},
         {"meta_data": None},
+        {"meta_data": "{instance-id: x}", "network_config": "{version: 2, ethernets: {a: {match: {name: x}}}}"},
+        {"network_config": "version: 2\nethernets: &a\n  b: *a\n"},  # has no end
+        {"network_config": "version: 2\nethernets: [x, {match: 1}]\nbonds: 3\n"},
         {"user_data": trust_as_template("#cloud-config\nhostname: a\n")},  # as Ansible has texts of an inventory
     ],
 )
@@ -54,6 +57,17 @@ def test_what_cloud_init_can_read(given):
         ({"user_data": "#CLOUD-CONFIG-ARCHIVE\n5\n"}, "user_data is a single value in YAML, not a list"),
         ({"meta_data": "instance-id: {PLANTED"}, "meta_data is no valid YAML at line "),
         ({"network_config": "version: 2: PLANTED"}, "network_config is no valid YAML at line 1"),
+        (
+            {"network_config": "version: 2\nx: &m {network: PLANTED}\nethernets:\n  a:\n    match: *m\n"},
+            "network_config is a text with a network in match",
+        ),
+        (
+            {"network_config": "version: 1\nx: &m {network: PLANTED}\nconfig:\n  - match: *m\n"},
+            "network_config is a text with a network in match",
+        ),
+        ({"network_config": "version: !!str 2\n"}, "network_config has no version at its top"),
+        ({"meta_data": "instance-id: &a !!null x\n"}, "meta_data has no instance-id"),
+        ({"meta_data": "instance-id: >-\n\nPLANTED: a\n"}, "meta_data has no instance-id"),
     ],
 )
 def test_what_it_would_ignore(given, words):

@@ -6,15 +6,33 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, parse, to_text
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import DomainError, describe, kib, parse, to_text
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.found import as_found, io_thread_ids, with_sizes
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import place
 from unit.domains import MAC, changed, guest_of, made, merged, placement_of
+from unit.trees import machine_files, plan
+
+NETS = {
+    "office": "<network><name>office</name><forward mode='bridge'/><bridge name='br0'/></network>",
+    "lan": "<network><name>lan</name><forward mode='bridge'/><bridge name='br0'/><portgroup name='x'><vlan><tag id='5'/></vlan></portgroup></network>",
+    "nat": "<network><name>nat</name><forward mode='nat'/><bridge name='virbr0'/></network>",
+    "tagged": "<network><name>t</name><forward mode='bridge'/><bridge name='br0'/><vlan><tag id='5'/></vlan></network>",
+    "grouped": "<network><name>g</name><bridge name='br0'/><portgroup name='x' default='yes'><virtualport type='openvswitch'/></portgroup></network>",
+    "pool": "<network><name>p</name><forward mode='passthrough'><interface dev='eth1'/></forward></network>",
+}
 
 
-def found_in(tree, **more):
-    guest = as_found(with_sizes([guest_of(**more)], [describe(tree)])[0], tree)
+def nets(**more):
+    """The definitions of libvirt's networks; a name may be given another one's."""
+    known = {**NETS, **{name: NETS[other] for name, other in more.items()}}
+    return lambda name: parse(known[name]) if name in known else None
+
+
+def found_in(tree, networks_of_libvirt=nets(), **more):  # noqa: B008
+    guest = as_found(with_sizes([guest_of(**more)], [describe(tree)])[0], tree, networks_of_libvirt)
     return guest, merge(tree, guest, placement_of(guest))
 
 
@@ -127,7 +145,11 @@ def with_nics(*nics):
     [
         ("bridge", "bridge='br0'", True),
         ("network", "network='office'", True),
-        ("network", "network='default' bridge='br0'", True),
+        ("network", "network='lan'", True),
+        ("network", "network='tagged'", False),
+        ("network", "network='grouped'", False),
+        ("network", "network='lan' portgroup='x'", False),
+        ("network", "network='pool'", False),
         ("bridge", "bridge='br1'", False),
         ("bridge", "network='office'", False),
         ("network", "network='default'", False),
@@ -159,7 +181,69 @@ def test_of_two_interfaces_on_the_network_one_must_be_named():
     assert found_in(tree, **{**more, "networks": OFFICE})[0].networks[0].mac == own, "the derived address is there already"
 
 
+MOVED = [{"network": "office", "mac": "52:54:00:00:00:07"}]
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "definition", "has"),
+    [
+        ("network='office'", "", "nat", "bridge virbr0 there"),
+        ("network='office' portgroup='x'", "", "office", "a VLAN, a port group"),
+        ("network='office'", "<vlan><tag id='5'/></vlan>", "office", "a VLAN, a port group"),
+        ("network='office'", "<virtualport type='openvswitch'/>", "office", "a VLAN, a port group"),
+        ("network='office'", "", "tagged", "a VLAN, a port group"),
+        ("network='office'", "", "pool", "no bridge there"),
+        ("network='office'", "", None, "no bridge there"),
+    ],
+)
+def test_an_interface_on_libvirts_network_of_that_name_alone_is_not_moved_unasked(source, more, definition, has):
+    bare, tree = with_nics(("network", "07", f"{source}/>{more}<boot order='1'"))
+    known = nets(office=definition) if definition else (lambda _name: None)
+    with pytest.raises(
+        GuestError, match=rf"52:54:00:00:00:07 is on libvirt's network of that name, and has {has}.*give mac: 52:54:00:00:00:07"
+    ):
+        found_in(tree, known, **{**bare, "networks": OFFICE})
+    after = found_in(tree, known, **{**bare, "networks": MOVED})[1]
+    assert [item.get("bridge") for item in after.findall("devices/interface/source")] == ["br0"]
+    other = {"network": "office", "mac": "52:54:00:00:00:09"}
+    after = found_in(tree, known, **{**bare, "networks": [other]})[1]
+    assert [item.get("type") for item in after.findall("devices/interface")] == ["network", "bridge"]
+    assert found_in(after, known, **{**bare, "networks": [other]})[0].networks[0].mac == "52:54:00:00:00:09"
+
+
+@pytest.mark.parametrize("kind", ["hostdev", "direct", "vdpa", "ethernet", "udp"])
+def test_an_interface_of_another_kind_is_not_made_one_on_a_bridge(kind):
+    more, tree = with_nics((kind, "07", "dev='eth0'"))
+    with pytest.raises(
+        DomainError, match=rf"names the interface 52:54:00:00:00:07, which its domain has as {kind}.*virsh edit plc1"
+    ):
+        found_in(tree, **{**more, "networks": MOVED})
+    after = found_in(tree, **{**more, "networks": OFFICE})[1]
+    assert [item.get("type") for item in after.findall("devices/interface")] == [kind, "bridge"]
+
+
+@pytest.mark.parametrize("networks", [OFFICE, MOVED])
+def test_of_two_interfaces_with_one_address_the_one_on_the_bridge_is_meant(networks):
+    more, tree = with_nics(("bridge", "07", "bridge='br0'"), ("bridge", "07", "bridge='br1'"))
+    after = found_in(tree, **{**more, "networks": networks})[1]
+    assert [item.get("bridge") for item in after.findall("devices/interface/source")] == ["br0", "br1"]
+    assert changed(after, found_in(after, **{**more, "networks": networks})[1]) == []
+    with pytest.raises(
+        DomainError, match=r"has 2 interfaces with the MAC 52:54:00:00:00:07; give each its own with virsh edit plc1"
+    ):
+        found_in(with_nics(("bridge", "07", "bridge='br1'"), ("bridge", "07", "bridge='br1'"))[1], **{**more, "networks": MOVED})
+
+
 ADOPTED = {
+    "preferred": ("<os>", "<numatune><memory mode='preferred' nodeset='0'/></numatune><os>"),
+    "interleave": ("<os>", "<numatune><memory mode='interleave' nodeset='0'/></numatune><os>"),
+    "restrictive": (
+        "<os>",
+        "<numatune><memory mode='restrictive' nodeset='0'/><memnode cellid='0' mode='restrictive' nodeset='0'/></numatune><os>",
+    ),
+    "numad": ("<os>", "<numatune><memory mode='strict' placement='auto'/></numatune><os>"),
+    "nodes that are not here": ("<os>", "<numatune><memory mode='strict' nodeset='0-7'/></numatune><os>"),
+    "less at first": ('<currentMemory unit="KiB">262144</currentMemory>', "<currentMemory unit='MiB'>64</currentMemory>"),
     "uefi": (
         "<os>",
         "<os firmware='efi'><loader readonly='yes' secure='yes' type='pflash'>/x</loader><nvram template='/t'>/y</nvram>",
@@ -186,8 +270,21 @@ def test_of_an_adopted_guest_nothing_changes_but_what_the_list_names(name):
     tree = parse(text.replace(old, new))
     mark = tree.find("metadata")
     tree.remove(mark)
-    _guest, after = found_in(tree, **more)
-    assert changed(tree, after) == ["metadata"]
+    guest = as_found(with_sizes([guest_of(**more)], [describe(tree)])[0], tree)
+    placement = place(plan(), build_topology(machine_files()), [guest], [describe(tree)])["plc1"]
+    after = merge(tree, guest, placement)
+    tuned = {"vcpu", "cputune"}  # the node's own CPUs
+    assert [name for name in changed(tree, after) if name not in tuned] == ["metadata"]
+
+
+@pytest.mark.parametrize(("mib", "first"), [(512, 64), (64, 64), (32, 32), (256, 64)])
+def test_a_guest_that_begins_with_less_memory_does_so_with_another_size(mib, first):
+    more = {"realtime_vcpus": None, "hugepages": "none", "networks": [], "disks": []}
+    old, new = ADOPTED["less at first"]
+    tree = parse(to_text(made(**more)).replace(old, new))
+    after = merged(tree, **{**more, "memory_mib": mib})
+    assert [kib(after.find(tag)) // 1024 for tag in ("memory", "currentMemory")] == [mib, first]
+    assert kib(merged(tree, memory_mib=mib).find("currentMemory")) == mib * 1024, "a real-time guest has all"
 
 
 def test_an_adopted_guest_that_becomes_real_time_gets_what_that_needs_alone():

@@ -39,6 +39,19 @@ def metadata(element):
         "luks.passphrase.root=pl4nted",
         '{"adminPass":"pl4nted"}',
         "root_pass=pl4nted",
+        "name=opt/org.x/root-pw,string=pl4nted",
+        "console=ttyS0 root_pw=pl4nted",
+        "rootpw=pl4nted",
+        "pw: pl4nted",
+        "pwd=pl4nted",
+        "user_pwd=pl4nted",
+        "wpa-psk=pl4nted",
+        "psk=pl4nted",
+        "Authorization: Bearer pl4nted",
+        '{"headers": {"Authorization": "Basic pl4nted"}}',
+        "curl -H 'X: bearer pl4nted'",
+        '{"auths":{"quay.example":{"auth":"pl4nted"}}}',
+        "//user:pl4nted@192.0.2.1/share",
     ],
 )
 def test_secrets_in_qemus_arguments(text):
@@ -52,7 +65,12 @@ def test_secrets_in_qemus_arguments(text):
     "text",
     [
         "root=/dev/vda rd.luks.key=shown quiet",
-        "console=ttyS0 psk=shown",
+        "console=ttyS0 pskmode=shown",
+        "powered=shown",
+        "auth=shown,auth_supported=shown",
+        "a bearer of shown",
+        "/a//b/shown@c",
+        "1:keys=shown",
         "bypass=shown",
         "cpu-passthrough=shown",
         "keyid=shown,serial=shown",
@@ -87,6 +105,24 @@ def test_secrets_in_metadata(element):
     shown = pretty(tree)
     assert "pl4nted" not in shown
     assert ("shown" in element) == ("shown" in shown)
+    assert any("pl4nted" in secret for secret in secrets_of(tree))
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        "<devices><disk type='network'><source protocol='rbd' name='pool/image:id=adm:key=pl4nted==:auth=shown'/></disk></devices>",
+        "<devices><filesystem><source name='//u:pl4nted@host/shown'/></filesystem></devices>",
+        "<launchSecurity type='sev'><policy>shown</policy><session>pl4nted</session></launchSecurity>",
+        "<metadata><x:app xmlns:x='urn:x'><x:rootpw>pl4nted</x:rootpw><x:user_pwd>pl4nted</x:user_pwd><x:psk>pl4nted</x:psk><x:a>shown</x:a></x:app></metadata>",
+        "<os><cmdline>console=shown root_pw=pl4nted</cmdline></os>",
+        "<title>shown, pw: pl4nted</title>",
+    ],
+)
+def test_secrets_in_other_elements(element):
+    tree = parse(f"<domain>{element}</domain>")
+    assert "pl4nted" not in pretty(tree)
+    assert "shown" in pretty(tree)
     assert any("pl4nted" in secret for secret in secrets_of(tree))
 
 
