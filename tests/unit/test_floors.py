@@ -87,6 +87,7 @@ EDGE = {
     "_isolation/cgroups",
     "_isolation/hotplug",
     "_isolation/moves",
+    "_isolation/users",
     "_latency/choice",
     "_latency/machine",
     "_latency/place",

@@ -10,7 +10,6 @@ import posixpath
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
@@ -19,7 +18,7 @@ from .._cpus.partition import Partition
 from .._host.host import Host
 from .._host.threads import PID_DIR
 from .domain_xml import DomainError, parse
-from .nova import Instance, InstanceCpus, instance_cpus, read_instance
+from .nova import NodeInstance, instance_of, read_instance
 from .nova_options import read_nova
 from .taken import Taken, narrowed_cpus, refusal, taken_cpus
 
@@ -29,20 +28,6 @@ DEFINITIONS = "/etc/libvirt/qemu"
 
 class InstanceError(RefusalError):
     """A change would take CPUs from instances of Nova, or they cannot be read; the message names instance, uuid and CPUs."""
-
-
-@dataclass(frozen=True)
-class NodeInstance:
-    """An instance on this node; of one that runs, the CPUs are those of its live XML."""
-
-    instance: Instance
-    cpus: InstanceCpus
-    running: bool
-
-    @property
-    def state(self) -> str:
-        """Its state as ``virsh list`` shows it."""
-        return "running" if self.running else "shut off"
 
 
 #: Connects to libvirt; None where the node has none that answers on a socket. (The node's own tool asks no libvirt.)
@@ -68,12 +53,6 @@ def read_instances(host: Host, connect: Connect) -> list[NodeInstance]:
             tree = domain.live_tree() if domain.running else tree
         found += _instance(tree, running=domain.running)
     return found
-
-
-def instance_of(tree: ET.Element, *, running: bool) -> NodeInstance | None:
-    """Return the instance that a domain is, None for a domain of others."""
-    instance = read_instance(tree)
-    return NodeInstance(instance, instance_cpus(tree), running) if instance else None
 
 
 def _instance(tree: ET.Element, *, running: bool) -> list[NodeInstance]:

@@ -164,3 +164,23 @@ def instance_cpus(tree: ET.Element) -> InstanceCpus:
         hugepages=backing is not None and backing.find("hugepages") is not None,
         locked=backing is not None and backing.find("locked") is not None,
     )
+
+
+@dataclass(frozen=True)
+class NodeInstance:
+    """An instance on this node; of one that runs, the CPUs are those of its live XML."""
+
+    instance: Instance
+    cpus: InstanceCpus
+    running: bool
+
+    @property
+    def state(self) -> str:
+        """Its state as ``virsh list`` shows it."""
+        return "running" if self.running else "shut off"
+
+
+def instance_of(tree: ET.Element, *, running: bool) -> NodeInstance | None:
+    """Return the instance that a domain is, None for a domain of others."""
+    instance = read_instance(tree)
+    return NodeInstance(instance, instance_cpus(tree), running) if instance else None

@@ -17,8 +17,9 @@ from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host
 from .._host.kernel import read_online
-from .cgroups import read_holders, read_reserved, read_users
+from .cgroups import read_holders, read_reserved
 from .holders import wanted_holders
+from .users import read_users
 
 _SWITCH = "/sys/devices/system/cpu/cpu{}/online"
 _IS_SWITCH = re.compile(r"/sys/devices/system/cpu/cpu(\d+)/online")

@@ -14,7 +14,8 @@ from .._cpus.partition import Partition
 from .._host.host import Host
 from .._host.kernel import read_online
 from .._host.locks import cpus_locked
-from .cgroups import chase_threads, hold, plan_partitions, read_holders, read_reserved, read_users, write, write_reserved
+from .cgroups import chase_threads, hold, plan_partitions, read_holders, read_reserved, write, write_reserved
+from .users import read_users
 
 
 @contextmanager

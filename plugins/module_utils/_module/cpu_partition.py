@@ -25,9 +25,10 @@ from .._host.runner import plan_reload
 from .._host.sysfs import read_topology
 from .._host.threads import realtime_guests
 from .._host.tuning_daemons import TUNED, plan_tuned
-from .._isolation.cgroups import DROP_INS, check_layout, plan_slices, read_users
+from .._isolation.cgroups import DROP_INS, check_layout, plan_slices
 from .._isolation.holders import check_moves
 from .._isolation.hotplug import check_all_on, plan_recovery
+from .._isolation.users import read_users
 from .._node.archive import UNIT_TEXTS, plan_service
 from .._runtime.cpus import CPUS
 from .._runtime.feature import plan_feature

@@ -15,9 +15,9 @@ from .._guests.domain_xml import describe
 from .._guests.found import with_sizes
 from .._guests.guest import Guest
 from .._guests.guest_list import parse_guests
-from .._guests.instances import NodeInstance, instance_of
 from .._guests.libvirt import Connection, Domain
 from .._guests.network import Network, parse_networks
+from .._guests.nova import NodeInstance, instance_of
 from .._guests.pinning import Existing, Placement, place
 from .._guests.threads import guest_pid
 from .._host.current import require_current_partition

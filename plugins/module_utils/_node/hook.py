@@ -24,9 +24,9 @@ from .._host.document import read_partition
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_online
 from .._host.sysfs import read_topology
-from .._isolation.cgroups import read_users
 from .._isolation.holders import check_free
 from .._isolation.moves import exclusively, reserve, settle
+from .._isolation.users import read_users
 from .._runtime.gate import ALLOW, OVERRIDE, explain, overridden, why_closed
 
 HOOK = "/etc/libvirt/hooks/qemu.d/realtime-kvm"

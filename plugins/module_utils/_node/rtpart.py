@@ -36,9 +36,10 @@ from .._host.sysfs import read_topology
 from .._host.threads import Thread, read_thread, read_threads, set_affinity
 from .._host.trial import trial_of
 from .._interrupts.counts import parse_interrupt_counts
-from .._isolation.cgroups import read_holders, read_users, write
+from .._isolation.cgroups import read_holders, write
 from .._isolation.holders import HOLDERS, ROOT, IsolationError, User, check_free
 from .._isolation.moves import exclusively
+from .._isolation.users import read_users
 from .._runtime.features import FEATURES, configured_features
 from .._runtime.undo import undo_partition
 from .._tables import text_table

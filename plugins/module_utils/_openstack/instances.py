@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import RefusalError
-from .._guests.instances import NodeInstance
+from .._guests.nova import NodeInstance
 
 #: The most instances that a message names.
 _NAMED = 10

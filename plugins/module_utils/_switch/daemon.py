@@ -20,7 +20,7 @@ from .._host.host import Host, Runner
 from .._host.paths import ARCHIVE
 from .._host.runner import run_checked, systemctl
 from .._host.threads import read_thread, set_affinity
-from .._isolation.cgroups import has_remote_partitions
+from .._isolation.users import has_remote_partitions
 from .plan import SwitchError
 
 PID_FILE = "/run/openvswitch/ovs-vswitchd.pid"

@@ -20,11 +20,11 @@ from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups im
     plan_slice_values,
     plan_slices,
     read_holders,
-    read_users,
     restore_partitions,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT, Held, IsolationError
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.moves import reserve
+from ansible_collections.realtime.kvm.plugins.module_utils._isolation.users import read_users
 from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import hook_text, pinned_cpus
 from unit.loaders import field
 from unit.trees import fill, machine_files, plan, writable

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.instances import instance_of
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.nova import instance_of
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.instances import InstanceError, Sets, check_instances
 from unit.clouds import instance
 
