@@ -63,6 +63,7 @@ def test_variables_that_pages_name_exist(page):
         "realtime_vcpus",
         "bios_baseline_info",
         "bios_record",
+        "openstack_cloud_info",
         "bios_baseline",
         "packages_planned",
         "packages_undo_result",
