@@ -10,7 +10,7 @@ node numbers where guest nodes are meant).
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.pages import PAGE_MIB
@@ -33,7 +33,7 @@ from .domain_xml import (
     set_text,
     whole,
 )
-from .fragment import check_aliases, fragment_of, merge_fragment
+from .fragment import check_aliases, fragment_of, fragment_tags, merge_fragment
 from .guest import Guest
 from .limits import check_limits
 from .pinning import Placement
@@ -49,7 +49,7 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     fragment = fragment_of(guest)
     if fragment is not None and not live:
         check_aliases(current, fragment, our_devices(current), f"realtime_guests: {guest.name}")
-    _merge_metadata(tree, guest, given_devices(guest, current))
+    _merge_metadata(tree, guest, given_devices(guest, current), fragment_tags(fragment))
     if guest.description:
         set_text(tree, "description", guest.description)
     _merge_memory(tree, guest, live)
@@ -67,11 +67,13 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     return tree
 
 
-def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]]) -> None:
+def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]], tags: Mapping[str, str]) -> None:
+    """Mark the domain as ours; ``tags`` are the kinds of devices by alias, without which an alias would not tell whose device it is."""
     mark = ET.Element(OURS, owner=guest.owner, project=guest.project)
     mark.set("class", guest.guest_class)
     for device, name in given:
-        ET.SubElement(mark, DEVICE, kind=device, id=name)
+        known = {"tag": tags[name]} if device == "alias" and name in tags else {}
+        ET.SubElement(mark, DEVICE, kind=device, id=name, **known)
     old = tree.find(f"metadata/{OURS}")
     if old is not None and _same_mark(old, mark):
         return

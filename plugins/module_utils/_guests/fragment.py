@@ -95,6 +95,8 @@ def read_fragment(text: str, where: str) -> ET.Element:
             element.remove(child)  # comments
     for path, element in _paths(tree, ""):
         _check_element(path, element, where)
+    for element in tree.iter():
+        _check_twice(element, where)
     for device in tree.findall("devices/*"):
         _check_device(device, where)
     aliases = fragment_aliases(tree)
@@ -120,6 +122,20 @@ def _check_element(path: str, element: ET.Element, where: str) -> None:
     key = _FEATURES.get(element.get("name", "")) if path == "cpu/feature" else None
     if key:
         raise GuestError(f"{where}: xml holds cpu/feature {element.get('name')}, which the key {key} decides; remove it from xml")
+
+
+def _check_twice(parent: ET.Element, where: str) -> None:
+    """Refuse two elements of one identity: the second would be merged into the first, at every run again."""
+    seen: set[tuple[str, ...]] = set()
+    for element in parent:
+        tag = str(element.tag)
+        keys = _IDENTITY.get(tag, ())
+        identity = (tag, *(element.get(key, "") for key in keys))
+        if (keys and all(identity)) or tag == "emulator":
+            if identity in seen:
+                which = " ".join([tag, *(f"{key}={clean(element.get(key, ''))}" for key in keys)])
+                raise GuestError(f"{where}: xml has two elements {which} in {parent.tag}; keep one of them")
+            seen.add(identity)
 
 
 def _said(key: str) -> str:
@@ -160,6 +176,11 @@ def fragment_of(guest: Guest) -> ET.Element | None:
 def fragment_aliases(fragment: ET.Element | None) -> list[str]:
     """Return the aliases of the fragment's devices."""
     return [] if fragment is None else [alias for device in fragment.findall("devices/*") for alias in [_alias(device)] if alias]
+
+
+def fragment_tags(fragment: ET.Element | None) -> dict[str, str]:
+    """Return the kinds of the fragment's devices by their aliases."""
+    return {} if fragment is None else {_alias(device): str(device.tag) for device in fragment.findall("devices/*")}
 
 
 def check_aliases(tree: ET.Element, fragment: ET.Element, previous: Collection[tuple[str, str]], where: str) -> None:

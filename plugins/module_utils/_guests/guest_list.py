@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -245,6 +245,9 @@ def _realtime_vcpus(read: Reader, vcpus: int, system: str) -> frozenset[int]:
     text = str(read.get("realtime_vcpus", "")).strip()
     if not text:
         return frozenset()
+    if text.startswith("["):
+        numbers = [int(number) for number in re.findall(r"(?<![0-9])[0-9]{1,3}(?![0-9])", text)]
+        raise GuestError(f'{read.where}: realtime_vcpus is a list; give one text: "{format_cpulist(numbers) or "1-3"}"')
     try:
         realtime = parse_cpulist(text)
         excluded = [part.strip()[1:] for part in text.split(",") if part.strip().startswith("^")]
@@ -413,21 +416,28 @@ def _queue_size(given: Reader, key: str, network: Network) -> int | None:
 
 def _check_unique(guests: Sequence[Guest], site: str) -> None:
     """Refuse two guests with the same name, UUID, MAC, or disk that one of them writes."""
+    for clash in clashes(guests, site):
+        raise GuestError(clash)
+    check_shared_disks(guests)
+
+
+def clashes(guests: Sequence[Guest], site: str) -> Iterator[str]:
+    """Yield a refusal for each guest of a host that has the name, UUID or MAC of one before it."""
     names: set[str] = set()
     uuids: dict[str, str] = {}
     macs: dict[str, str] = {}
     for guest in guests:
         if guest.name in names:
-            raise GuestError(f"realtime_guests: {guest.name} is listed twice; every guest needs its own name")
+            yield f"realtime_guests: {guest.name} is listed twice; every guest needs its own name"
+            continue
         names.add(guest.name)
         if guest.state == "absent":
             continue
         own = uuid_of(guest, site)
         if own and uuids.setdefault(own, guest.name) != guest.name:
-            raise GuestError(f"realtime_guests: {guest.name} and {uuids[own]} have the same uuid {own}")
+            yield f"realtime_guests: {guest.name} and {uuids[own]} have the same uuid {own}"
         addresses = [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
-        for mac in addresses:
+        for mac in dict.fromkeys(addresses):
             other = macs.setdefault(mac, guest.name)
             if other != guest.name or addresses.count(mac) > 1:
-                raise GuestError(f"realtime_guests: {guest.name} and {other} have the same MAC {mac}")
-    check_shared_disks(guests)
+                yield f"realtime_guests: {guest.name} and {other} have the same MAC {mac}"

@@ -114,7 +114,7 @@ def test_secrets_in_metadata(element):
         "<devices><disk type='network'><source protocol='rbd' name='pool/image:id=adm:key=pl4nted==:auth=shown'/></disk></devices>",
         "<devices><filesystem><source name='//u:pl4nted@host/shown'/></filesystem></devices>",
         "<launchSecurity type='sev'><policy>shown</policy><session>pl4nted</session></launchSecurity>",
-        "<metadata><x:app xmlns:x='urn:x'><x:rootpw>pl4nted</x:rootpw><x:user_pwd>pl4nted</x:user_pwd><x:psk>pl4nted</x:psk><x:a>shown</x:a></x:app></metadata>",
+        "<metadata><x:app xmlns:x='urn:x'><x:rootpw>pl4nted</x:rootpw><x:user_pwd>pl4nted</x:user_pwd><x:psk>pl4nted</x:psk><a>shown</a></x:app></metadata>",
         "<os><cmdline>console=shown root_pw=pl4nted</cmdline></os>",
         "<title>shown, pw: pl4nted</title>",
     ],
