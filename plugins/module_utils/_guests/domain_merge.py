@@ -72,8 +72,9 @@ def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]]
     mark = ET.Element(OURS, owner=guest.owner, project=guest.project)
     mark.set("class", guest.guest_class)
     for device, name in given:
-        known = {"tag": tags[name]} if device == "alias" and name in tags else {}
-        ET.SubElement(mark, DEVICE, kind=device, id=name, **known)
+        item = ET.SubElement(mark, DEVICE, kind=device, id=name)
+        if device == "alias" and name in tags:
+            item.set("tag", tags[name])
     old = tree.find(f"metadata/{OURS}")
     if old is not None and _same_mark(old, mark):
         return

@@ -306,6 +306,7 @@ class NoConnection(Connection):
     def network(self, name: str) -> ET.Element | None:
         """Return None: there is no network."""
         del name
+        return None
 
     def pool_folder(self, name: str) -> str:
         """Refuse: there is no pool."""
