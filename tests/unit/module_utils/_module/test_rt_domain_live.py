@@ -49,6 +49,19 @@ def test_what_a_running_guest_cannot_take_is_told_and_waits(node):
     assert (again["changed"], again["restart_required"]) == (False, result["restart_required"])
 
 
+@pytest.mark.parametrize(("vcpus", "left"), [({}, {}), ({"vcpus": 2}, {"historian": ["vcpu"]})])
+def test_the_threads_say_which_cpus_a_guest_has_and_not_the_element_that_placed_them(node, vcpus, left):
+    node.run(OTHER)
+    node.edit('cpuset="0"', 'cpuset="0-9"', name="historian")
+    node.libvirt.run("historian")
+    wish = {**OTHER, **vcpus}
+    result = node.converge(wish)
+    assert {"domain historian: vcpu", "domain historian: vcpu0 cpus"} <= set(resources(result))
+    assert result["restart_required"] == left
+    assert node.tree("historian").find("vcpu").get("cpuset") == "0"
+    assert node.converge(wish, restart=True)["restart_required"] == {}
+
+
 def test_what_a_running_guest_cannot_take_is_done_when_it_may_restart(node):
     node.run(PLC, OTHER)
     result = node.converge(BIGGER, OTHER, restart=True)
