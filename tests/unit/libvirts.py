@@ -39,6 +39,7 @@ class FakeLibvirt:
         self.live: dict[str, str] = {}
         self.transient: set[str] = set()
         self.pools: dict[str, str] = {}  # folders by name
+        self.volumes: dict[tuple[str, str], str] = {}  # paths by pool and name
         self.deaf: set[str] = set()  # do not shut down when they are asked to
         self.calls: list[str] = []
         self.kill_at = -1
@@ -61,6 +62,7 @@ class FakeLibvirt:
                 name in self.live,
                 name in self.started_with_node,
                 name not in self.transient,
+                self.find_volume,
             )
             for name, text in self.definitions.items()
         }
@@ -116,6 +118,9 @@ class FakeLibvirt:
         if name not in self.pools:
             raise PoolError(f"libvirt has no storage pool {name}")
         return self.pools[name]
+
+    def find_volume(self, volume):
+        return self.volumes.get(volume, "")
 
     # -- running guests ----------------------------------------------------------------------------
 

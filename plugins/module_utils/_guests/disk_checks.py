@@ -7,15 +7,13 @@ import errno
 import os
 import stat
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from .._host.host import Host
-from .disk_paths import own_disks
 from .guest import Disk, Guest, GuestError
 from .hiding import clean
-from .images import Identity, begins_like_qcow, identity_of
-from .known_disks import disks_by_path, disks_of, format_of, path_of, target_of
-from .libvirt import Domain
+from .images import begins_like_qcow
+from .known_disks import disks_by_path, format_of
 from .plan import GuestPlan
 
 #: The values of ``cache`` with which QEMU opens an image past the page cache (QEMU, qemu-options.hx, "cache.direct").
@@ -28,50 +26,12 @@ def check_disks(host: Host, plans: Sequence[GuestPlan]) -> None:
         for disk in plan.guest.disks:
             if disk.recipe is None and not disk.seed:
                 _check_there(host, plan.guest, disk)
-            known = disks_by_path(plan.domain.tree).get(disk.path) if plan.domain else None
+            known = disks_by_path(plan.domain.on_files()).get(disk.path) if plan.domain else None
             if known is not None:
                 _check_format(plan.guest, disk, format_of(known))
             elif not disk.seed and not disk.cdrom and host.exists(disk.path):
                 _check_content(host, plan.guest, disk)
             _check_direct(host, plan.guest, disk, _disk_of(plan, disk))
-
-
-def check_files(host: Host, plans: Sequence[GuestPlan], others: Mapping[str, Domain]) -> None:
-    """Refuse a file that two disks lead to, by any path, and one of them writes; ``others``: the domains that are not listed."""
-    users: dict[Identity, tuple[str, Disk]] = {}
-    for plan in plans:
-        for disk in plan.guest.disks:
-            identity = identity_of(host, disk.path)
-            if identity is None:
-                continue
-            name, other = users.setdefault(identity, (plan.guest.name, disk))
-            if other is not disk and not (other.read_only and disk.read_only):
-                raise GuestError(
-                    f"realtime_guests: {plan.guest.name}: disk {disk.path} is the same file as disk {other.path} of {name}, and two cannot write one; "
-                    "give each its own image"
-                )
-    for plan in plans:
-        if plan.domain is not None:
-            known = {disk.target for disk in plan.guest.disks} | set(own_disks(plan.domain.tree))
-            beside = [disk for disk in disks_of(plan.domain.tree) if target_of(disk) not in known]
-            _check_users(host, users, beside, plan.guest.name)
-    for name, domain in others.items():
-        if domain.running:
-            _check_users(host, users, disks_of(domain.live_tree()), name)
-
-
-def _check_users(host: Host, users: Mapping[Identity, tuple[str, Disk]], disks: Iterable[ET.Element], name: str) -> None:
-    for item in disks:
-        path = path_of(item)
-        identity = identity_of(host, path) if path.startswith("/") else None
-        guest, disk = users.get(identity, ("", None)) if identity else ("", None)
-        if disk is None or (disk.read_only and item.find("readonly") is not None):
-            continue
-        who = f"its domain has as {clean(target_of(item))}" if guest == name else f"the running domain {clean(name)} has"
-        remedy = "give that path" if guest == name else "give another image, or shut that down"
-        raise GuestError(
-            f"realtime_guests: {guest}: disk {disk.path} is the same file as {clean(path)}, which {who}, and two cannot write one; {remedy}"
-        )
 
 
 def _check_there(host: Host, guest: Guest, disk: Disk) -> None:

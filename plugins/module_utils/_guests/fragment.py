@@ -130,8 +130,11 @@ def _check_device(device: ET.Element, where: str) -> None:
     kind, source = str(device.tag), device.get("type", "")
     if kind == "emulator":
         return
-    if kind == "disk" and source in ("file", "block", ""):  # libvirt takes one without a type for a file
-        raise GuestError(f"{where}: xml holds a disk {f'of type {source}' if source else 'without a type'}; list it in disks")
+    if kind == "disk" and source in ("file", "block", "volume", ""):  # libvirt takes one without a type for a file
+        hint = " with its pool, or by its path; one on the network is a disk of type network" if source == "volume" else ""
+        raise GuestError(
+            f"{where}: xml holds a disk {f'of type {source}' if source else 'without a type'}; list it in disks{hint}"
+        )
     if kind == "interface" and source in ("vhostuser", "bridge"):
         raise GuestError(f"{where}: xml holds an interface of type {source}; list it in networks")
     target = device.find("target")

@@ -137,19 +137,22 @@ def loop_files(host: Host) -> Iterator[tuple[Identity, str, str]]:
 
 
 def disk_files(host: Host, disk: ET.Element) -> Iterator[tuple[Identity, str]]:
-    """Yield the file of a disk, then its backing files."""
-    driver, source = disk.find("driver"), disk.find("source")
-    if source is None or disk.get("type") not in ("file", "block", "volume"):
-        return  # empty, or not on this node
-    if disk.get("type") == "volume":
-        raise HostError(f"which file the volume {source.get('pool')}/{source.get('volume')} is, is not known here")
-    path = source.get("file") or source.get("dev") or ""
-    plain = driver is None or driver.get("type") in _PLAIN  # a raw image holds what its guest likes
-    identity = identity_of(host, path) if path.startswith("/") else None
-    if plain and identity is not None:
-        yield identity, path
-    elif identity is not None:
-        yield from backing_files(host, path)
+    """Yield the file of a disk, then its backing files: those that images name, and those that the definition names (``backingStore``, ``mirror``)."""
+    seen: set[Identity] = set()
+    for item in disk.iter():
+        driver, source = item.find("driver" if item is disk else "format"), item.find("source")
+        if source is None or item.get("type", "file") not in ("file", "block", "volume"):
+            continue  # empty, or not on this node
+        if item.get("type") == "volume":
+            raise HostError(f"which file the volume {source.get('pool')}/{source.get('volume')} is, is not known here")
+        path = source.get("file") or source.get("dev") or ""
+        identity = identity_of(host, path) if path.startswith("/") else None
+        if identity is None or identity in seen:
+            continue
+        plain = driver is None or driver.get("type") in _PLAIN  # a raw image holds what its guest likes
+        for found in [(identity, path)] if plain else backing_files(host, path):
+            seen.add(found[0])
+            yield found
 
 
 def backing_files(host: Host, path: str) -> Iterator[tuple[Identity, str]]:

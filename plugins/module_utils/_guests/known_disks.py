@@ -16,12 +16,14 @@ from .disk_paths import own_disks
 from .domain_xml import DomainError
 from .guest import Disk, Guest
 from .hiding import clean
+from .volumes import volume_of
 
 
 def with_known_disks(guest: Guest, tree: ET.Element | None) -> Guest:
-    """Return a guest whose disks have what the domain has, where the list names nothing else."""
+    """Return a guest whose disks have what the domain has, where the list names nothing else; ``tree``: with the files of volumes."""
     if tree is None or guest.state == "absent":
         return guest
+    _check_volumes(guest, tree)
     there, own = disks_by_path(tree), own_disks(tree)
     disks = [_as_found(guest, disk, there.get(disk.path), own) for disk in guest.disks]
     taken = {disk.target for disk, listed in zip(disks, guest.disks, strict=True) if disk.target != listed.target}
@@ -57,6 +59,12 @@ def path_of(disk: ET.Element) -> str:
     return source.get("file") or source.get("dev") or ""
 
 
+def leads_to(element: ET.Element, disk: Disk) -> bool:
+    """Whether a disk of a domain's XML is on the file or device of a listed one, once ``with_known_disks`` has seen it."""
+    volume = volume_of(element)
+    return path_of(element) == disk.path if volume is None else volume == disk.volume
+
+
 def target_of(disk: ET.Element) -> str:
     """Return the target of a disk (``vda``), its identity in a domain."""
     target = disk.find("target")
@@ -69,9 +77,23 @@ def format_of(disk: ET.Element) -> str:
     return "raw" if driver is None else driver.get("type", "raw")
 
 
+def _check_volumes(guest: Guest, tree: ET.Element) -> None:
+    """Refuse a volume whose file is not known, since any listed disk could be it, which would be attached twice."""
+    for item in tree.findall("devices/disk[@type='volume']") if guest.disks else ():
+        if (volume := volume_of(item)) is None:
+            continue  # an empty drive
+        pool, name = map(clean, volume)
+        raise DomainError(
+            f"realtime_guests: {guest.name}: its domain has {clean(target_of(item))} as volume {name} of pool {pool}, of which libvirt does not tell "
+            f"the file, so any of disks could be it; see virsh vol-path --pool {pool} {name} (is the pool active? virsh pool-start {pool}), "
+            f"or give the disk its file with virsh edit {guest.name}"
+        )
+
+
 def _as_found(guest: Guest, disk: Disk, old: ET.Element | None, own: Mapping[str, ET.Element]) -> Disk:
     if old is None or disk.seed:
         return disk
+    disk = replace(disk, volume=volume_of(old))
     if not disk.format_given:
         disk = replace(disk, format=format_of(old))
     if not disk.read_only_given and not disk.cdrom:

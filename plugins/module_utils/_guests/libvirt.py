@@ -19,6 +19,7 @@ from .domain_xml import DomainError, describe, parse, secrets_of
 from .hiding import clean
 from .pinning import Existing
 from .threads import ThreadDifference, set_scheduler
+from .volumes import Volume, on_files
 
 try:
     import libvirt
@@ -54,6 +55,15 @@ class Domain:
     running: bool
     autostart: bool
     persistent: bool = True
+    find_volume: Callable[[Volume], str] = lambda _volume: ""
+
+    def on_files(self) -> ET.Element:
+        """Return its persistent definition with the files of volumes, to see which files it has."""
+        return on_files(self.tree, self.find_volume)
+
+    def live_on_files(self) -> ET.Element:
+        """Return the XML of the running guest with the files of volumes."""
+        return on_files(self.live_tree(), self.find_volume)
 
     def live_tree(self) -> ET.Element:
         """Return the XML of the running guest."""
@@ -68,6 +78,7 @@ class Connection:
         """``handle``: an open connection of the bindings."""
         self._validated: set[str] = set()
         self._definitions: dict[str, list[str]] = {}  # whose secrets no message shows
+        self._volumes: dict[Volume, str] = {}
         if handle is not None:
             self.handle = handle
             return
@@ -101,7 +112,9 @@ class Connection:
             except libvirt.libvirtError:
                 continue  # it no longer exists
             self._definitions[name] = [text]
-            domains[name] = Domain(handle, name, parse(text), name in running, name in autostart, name in persistent)
+            domains[name] = Domain(
+                handle, name, parse(text), name in running, name in autostart, name in persistent, self.find_volume
+            )
         return domains
 
     def _list(self, flags: int) -> list[tuple[str, Any]]:
@@ -249,6 +262,21 @@ class Connection:
         if kind != "dir" or not folder.startswith("/"):
             raise PoolError(f"storage pool {name} has type {kind}; only pools of type dir, folders of this node, are known here")
         return folder
+
+    def find_volume(self, volume: Volume) -> str:
+        """Return the path of a volume of a storage pool; empty where libvirt does not tell, such as for a pool that is not active."""
+        if volume not in self._volumes:
+            pool, name = volume
+            try:
+                found = within(CALL_S, lambda: self.handle.storagePoolLookupByName(pool).storageVolLookupByName(name).path())
+            except LateError:
+                raise HostError(
+                    f"libvirt did not tell the path of volume {name} of pool {pool} within {CALL_S:g} s; restart its service"
+                ) from None
+            except libvirt.libvirtError:
+                found = ""
+            self._volumes[volume] = str(found or "")
+        return self._volumes[volume]
 
     def set_scheduler(self, name: str, difference: ThreadDifference) -> None:
         """Give a thread of a running guest its policy; libvirt has no call for that."""

@@ -118,6 +118,10 @@ MANAGED = {
         "<cpu><feature name='tsc-deadline' policy='disable'/></cpu>",
         "cpu/feature tsc-deadline, which the key realtime_vcpus decides",
     ),
+    "volume": (
+        "<devices><disk type='volume'><source pool='p' volume='v'/><alias name='ua-v'/></disk></devices>",
+        "a disk of type volume; list it in disks with its pool, or by its path; one on the network is a disk of type network",
+    ),
     "interface": ("<devices><interface type='bridge'/></devices>", "an interface of type bridge; list it in networks"),
     "agent": ("<devices><channel type='unix'><target name='org.qemu.guest_agent.0'/></channel></devices>", "set agent: true"),
     "no alias": ("<devices><hostdev mode='subsystem'/></devices>", "a device <hostdev> without an alias of its own"),

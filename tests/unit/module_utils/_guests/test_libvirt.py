@@ -11,9 +11,11 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Connection, Libvirt, NoConnection, PoolError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from unit.libvirt_names import libvirt_names
+from unit.libvirts import FakeDomain
 from unit.trees import fill, writable
 
 FLAGS = {
@@ -542,6 +544,44 @@ def test_a_pool_that_is_not_there_is_refused_with_what_shows_those_that_are(libr
         Connection(handle=library).pool_folder("fast")
     with pytest.raises(PoolError, match="this node has no libvirt yet, and so no storage pool fast; run the kvm_host role"):
         NoConnection().pool_folder("fast")
+
+
+def test_the_path_of_a_volume_is_asked_for_once(library):
+    asked = []
+
+    def volume(name):
+        asked.append(name)
+        if name == "none":
+            raise LibvirtError("Storage volume not found: no storage vol with matching name 'none'")
+        return SimpleNamespace(path=lambda: f"/images/{name}")
+
+    library.storagePoolLookupByName = lambda _pool: SimpleNamespace(storageVolLookupByName=volume)
+    connection = Connection(handle=library)
+    assert [connection.find_volume(("default", name)) for name in ("a", "none", "a", "none")] == [
+        "/images/a",
+        "",
+        "/images/a",
+        "",
+    ]
+    assert asked == ["a", "none"]
+
+
+def test_a_pool_that_is_not_there_tells_no_path(library, pools):
+    assert pools == {}
+    assert Connection(handle=library).find_volume(("fast", "a")) == ""
+
+
+def test_a_domain_is_seen_with_the_files_of_its_volumes():
+    text = "<domain><devices><disk type='volume'><source pool='p' volume='v'/></disk></devices></domain>"
+    domain = FakeDomain(
+        text, "plc1", parse(text), running=True, autostart=False, find_volume=lambda volume: f"/{'/'.join(volume)}"
+    )
+    for tree in (domain.on_files(), domain.live_on_files()):
+        assert tree.find("devices/disk/source").get("file") == "/p/v"
+    assert (
+        FakeDomain(text, "plc1", parse(text), running=True, autostart=False).on_files().find("devices/disk").get("type")
+        == "volume"
+    )
 
 
 def test_a_disk_grows_in_bytes(library):
