@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.cloud_init import VERSIONS, names_network
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one of C, where there is one, takes a tenth of the time
 
@@ -37,14 +38,35 @@ def _faults(given: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(text, str) or (key == "user_data" and not text.lower().startswith(_CONFIG)):
             continue
         wanted = list if text.lower().startswith(_LISTS) else dict
-        fault = _fault(text, wanted)
+        fault = _fault(text, wanted) or (_network_fault(text) if key == "network_config" else "")
         if fault:
             yield f"{key} {fault}"
 
 
+def _network_fault(text: str) -> str:
+    """Return what the nodes, which have no reader of YAML, may miss in a network configuration that is one."""
+    found = _read(text)
+    below = found.get("network", found) if isinstance(found, dict) else found
+    version = below.get("version") if isinstance(below, dict) else None
+    if found is not None and (isinstance(version, bool) or version not in VERSIONS):
+        return (
+            f"has no version at its top or below network; give version: {VERSIONS[1]} (netplan's), or {VERSIONS[0]}, as a number"
+        )
+    if names_network(found):
+        return (
+            "is a text with a network in match, of which the MAC is worked out in a mapping alone; give it as a mapping (without the | behind "
+            "network_config), or match by macaddress or name"
+        )
+    return ""
+
+
+def _read(text: str) -> Any:
+    return yaml.load(text.encode(), Loader=_LOADER)  # bytes, since it takes no text with the tags that Ansible adds
+
+
 def _fault(text: str, wanted: type) -> str:
     try:
-        found = yaml.load(text.encode(), Loader=_LOADER)  # bytes, since it takes no text with the tags that Ansible adds
+        found = _read(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -82,7 +82,7 @@ class Node:
                 **memory_files({0: 8192}, pages={(0, "2M"): (1024, 1024)}),
                 "/proc/sys/kernel/hostname": "node1\n",
                 "/sys/class/net/br0/bridge/": None,
-                **{f"/images/{name}.qcow2": "" for name in ("plc1", "plc2", "plc3", "historian")},
+                **{f"/images/{name}.qcow2": qcow2() for name in ("plc1", "plc2", "plc3", "historian")},
                 "/var/lib/": None,
                 **documented(PARTITION),
                 BOOT_STATE: json.dumps({"cpu_partition": ""}),

@@ -38,7 +38,9 @@ class FakeLibvirt:
         self.started_with_node: set[str] = set()
         self.live: dict[str, str] = {}
         self.transient: set[str] = set()
+        self.saved: set[str] = set()
         self.pools: dict[str, str] = {}  # folders by name
+        self.bridges: dict[str, str] = {}  # of networks of libvirt
         self.volumes: dict[tuple[str, str], str] = {}  # paths by pool and name
         self.deaf: set[str] = set()  # do not shut down when they are asked to
         self.calls: list[str] = []
@@ -62,13 +64,14 @@ class FakeLibvirt:
                 name in self.live,
                 name in self.started_with_node,
                 name not in self.transient,
+                name in self.saved,
                 self.find_volume,
             )
             for name, text in self.definitions.items()
         }
 
-    def define(self, name, xml, shape=""):
-        del shape
+    def define(self, name, xml, shape="", *, validate=True):
+        del shape, validate
         self._called(f"define {name}")
         assert parse(xml).findtext("name") == name
         self.definitions[name] = xml
@@ -118,6 +121,9 @@ class FakeLibvirt:
         if name not in self.pools:
             raise PoolError(f"libvirt has no storage pool {name}")
         return self.pools[name]
+
+    def network_bridge(self, name):
+        return self.bridges.get(name, "")
 
     def find_volume(self, volume):
         return self.volumes.get(volume, "")

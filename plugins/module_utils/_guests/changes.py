@@ -196,7 +196,7 @@ class Changes:
         self.host.restore(change, resource, partial(self._redefine, name, original))
 
     def _redefine(self, name: str, original: Mapping[str, Any]) -> None:
-        self.connection.define(name, original["xml"])
+        self.connection.define(name, original["xml"], validate=False)  # libvirt took it once
         self.connection.set_autostart(name, original["autostart"])
 
     # -- threads -----------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ _KEY = re.compile(r"""([ \t]*)["']?([\w-]+)["']?[ \t]*:(?:[ \t]+(.*))?$""")
 _VERSION = re.compile(r"""[{,]\s*["']?version["']?\s*:\s*([^\s,}]*)""")
 #: How YAML writes nothing.
 _EMPTY = ("", "~", "null", "Null", "NULL", "''", '""', "|", ">", "{}", "[]")
-_VERSIONS = (1, 2)
+VERSIONS = (1, 2)
 #: ``match: {network: NAME}``, in braces or on lines of its own.
 _IN_BRACES = re.compile(r"""(?<![\w-])["']?match["']?\s*:\s*\{[^{}]*?(?<![\w-])["']?network["']?\s*:""")
 _BLOCK = re.compile(r"""^([ \t]*)["']?match["']?[ \t]*:[ \t]*\n((?:\1[ \t]+\S[^\n]*(?:\n|$))+)""", re.MULTILINE)
@@ -109,11 +109,11 @@ def _content(given: Any, where: str) -> str | dict[str, Any]:
 
 def _check_version(network: str | Mapping[str, Any], where: str) -> None:
     if isinstance(network, str):
-        known = _version_of(network) in map(str, _VERSIONS)
+        known = _version_of(network) in map(str, VERSIONS)
     else:
         below = network.get("network", network)
         version = below.get("version") if isinstance(below, Mapping) else None
-        known = isinstance(version, int) and not isinstance(version, bool) and version in _VERSIONS
+        known = isinstance(version, int) and not isinstance(version, bool) and version in VERSIONS
     if not known:
         raise GuestError(
             f"{where} has no version, without which cloud-init does not know its form; give version: 2 (netplan's), or 1, as a number"
@@ -187,7 +187,7 @@ def _network_config(guest: Guest) -> str | Mapping[str, Any] | None:
         found: Mapping[str, Any] = {**given, "network": _with_macs(given["network"], named)}
     else:
         found = _with_macs(given, named)
-    if _names_network(found):
+    if names_network(found):
         raise GuestError(
             f"realtime_guests: {guest.name}: cloud_init: network_config: match names a network outside ethernets, where its MAC is not worked out; "
             "move the interface to ethernets (version: 2), or match by macaddress or name"
@@ -195,12 +195,12 @@ def _network_config(guest: Guest) -> str | Mapping[str, Any] | None:
     return found
 
 
-def _names_network(value: Any) -> bool:
+def names_network(value: Any) -> bool:
     """Whether a ``match`` with a network is left anywhere."""
     if isinstance(value, Mapping):
         match = value.get("match")
-        return (isinstance(match, Mapping) and "network" in match) or any(map(_names_network, value.values()))
-    return isinstance(value, list) and any(map(_names_network, value))
+        return (isinstance(match, Mapping) and "network" in match) or any(map(names_network, value.values()))
+    return isinstance(value, list) and any(map(names_network, value))
 
 
 def _with_macs(config: Mapping[str, Any], named: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Mapping[str, Any]:

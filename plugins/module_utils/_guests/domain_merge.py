@@ -55,7 +55,8 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     _merge_vcpus(tree, guest, placement, live)
     demoted = not guest.realtime and tree.find("cputune/vcpusched") is not None  # real-time until now
     _merge_cputune(tree, guest, placement)
-    _merge_numatune(tree, placement)
+    if guest.realtime or demoted or placement.nodes or guest.numa_node is not None:
+        _merge_numatune(tree, placement, keep=not guest.realtime and guest.numa_node is None and guest.hugepages == "none")
     merge_platform(tree, guest, placement.threads, live=live, demoted=demoted)
     drop_bare_cpu(tree)
     merge_devices(tree, guest, previous=our_devices(current))
@@ -91,7 +92,10 @@ def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
     for cell in cells:
         if guest.shared_memory and cell.get("memAccess") == "private":
             set_attributes(cell, memAccess=None)
-    for tag in () if cells else ("memory",) if live else ("memory", "currentMemory"):  # libvirt itself sums up cells and modules
+    balloon = not guest.realtime and kib(tree.find("memory")) == wanted and 0 < kib(tree.find("currentMemory")) < wanted
+    for tag in (
+        () if cells else ("memory",) if live or balloon else ("memory", "currentMemory")
+    ):  # libvirt itself sums up cells and modules
         element = ensure(tree, tag)
         if kib(element) != wanted:
             element.text = str(wanted)
@@ -232,11 +236,11 @@ def _merge_cputune(tree: ET.Element, guest: Guest, placement: Placement) -> None
     cputune.extend(wanted)
 
 
-def _merge_numatune(tree: ET.Element, placement: Placement) -> None:
+def _merge_numatune(tree: ET.Element, placement: Placement, *, keep: bool) -> None:
     """Bind the guest's memory, and each part that names nodes itself: NUMA cells (memnode) and memory modules (nodemask).
 
     The mode of a memnode must be that of memory if one of them is restrictive (libvirt, numa_conf.c,
-    virDomainNumaDefValidate), and a memnode that merely prefers its node does not keep a guest's memory there.
+    virDomainNumaDefValidate), and a memnode that merely prefers its node does not keep a guest's memory there. ``keep``: the owner's modes stay.
     """
     numatune = tree.find("numatune")
     if not placement.nodes:
@@ -244,11 +248,11 @@ def _merge_numatune(tree: ET.Element, placement: Placement) -> None:
         drop_empty(tree, "numatune")
     else:
         memory = ensure(ensure(tree, "numatune"), "memory")
-        _bind(memory, placement.nodes)
+        _bind(memory, placement.nodes, keep=keep)
         set_attributes(memory, placement=None)
         for memnode in tree.findall("numatune/memnode"):
             cell = placement.cells.get(-1 if (number := whole(memnode.get("cellid"))) is None else number)
-            _bind(memnode, (cell.nodes if cell else ()) or placement.nodes)
+            _bind(memnode, (cell.nodes if cell else ()) or placement.nodes, keep=keep)
     for module in tree.findall("devices/memory"):
         source = ensure(module, "source") if module.find("source/nodemask") is not None else None
         if source is not None and not placement.nodes:
@@ -258,8 +262,9 @@ def _merge_numatune(tree: ET.Element, placement: Placement) -> None:
             set_text(source, "nodemask", format_cpulist(placement.nodes))
 
 
-def _bind(element: ET.Element, nodes: tuple[int, ...]) -> None:
+def _bind(element: ET.Element, nodes: tuple[int, ...], *, keep: bool) -> None:
     """Bind memory to nodes; a list of the same nodes that is written otherwise stays."""
     if parse_or_empty(element.get("nodeset")) != frozenset(nodes):
         element.set("nodeset", format_cpulist(nodes))
-    set_attributes(element, mode="strict")
+    if not keep:
+        set_attributes(element, mode="strict")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from .._cpus.pages import PAGE_MIB
@@ -44,8 +44,11 @@ def _with_sizes(guest: Guest, domain: Existing | None) -> Guest:
     return replace(guest, hugepages=domain.hugepages)
 
 
-def as_found(guest: Guest, tree: ET.Element | None) -> Guest:
-    """Return a guest with the I/O threads and addresses that its domain has, where the list names none."""
+def as_found(guest: Guest, tree: ET.Element | None, bridge_of: Callable[[str], str] = lambda _network: "") -> Guest:
+    """Return a guest with the I/O threads and addresses that its domain has, where the list names none.
+
+    ``bridge_of`` returns the bridge of a network of libvirt, empty where that has none.
+    """
     if guest.state == "absent":
         return guest
     ids = guest.io_thread_ids if guest.io_threads is not None or tree is None else io_thread_ids(tree)
@@ -55,7 +58,7 @@ def as_found(guest: Guest, tree: ET.Element | None) -> Guest:
         )
     if tree is None:
         return guest
-    return replace(guest, io_thread_ids=ids, networks=tuple(_as_found(guest, item, tree) for item in guest.networks))
+    return replace(guest, io_thread_ids=ids, networks=tuple(_as_found(guest, item, tree, bridge_of) for item in guest.networks))
 
 
 def io_thread_ids(tree: ET.Element) -> tuple[int, ...]:
@@ -70,7 +73,7 @@ def io_thread_ids(tree: ET.Element) -> tuple[int, ...]:
     return tuple(sorted(ids))
 
 
-def _as_found(guest: Guest, attachment: Attachment, tree: ET.Element) -> Attachment:
+def _as_found(guest: Guest, attachment: Attachment, tree: ET.Element, bridge_of: Callable[[str], str]) -> Attachment:
     """Return an attachment with the address of the domain's interface on its network: this collection's, or else somebody's."""
     if attachment.mac_given:
         return attachment
@@ -87,7 +90,36 @@ def _as_found(guest: Guest, attachment: Attachment, tree: ET.Element) -> Attachm
             f"realtime_guests: {guest.name}: its domain has {len(theirs)} interfaces on network {attachment.network.name} "
             f"({clean(', '.join(theirs))}), and networks names none of them; give mac, one of these or a new one"
         )
+    _check_same_network(guest, attachment, tree, theirs[0], bridge_of)
     return replace(attachment, mac=theirs[0])
+
+
+def _check_same_network(
+    guest: Guest, attachment: Attachment, tree: ET.Element, mac: str, bridge_of: Callable[[str], str]
+) -> None:
+    """Refuse to take a network of libvirt for one of the list by its name alone, where the guest would stand on other wires."""
+    for interface in tree.findall("devices/interface[@type='network']"):
+        found, source, network = interface.find("mac"), interface.find("source"), attachment.network
+        if found is None or source is None or found.get("address", "").lower() != mac:
+            continue
+        bridge, more = (
+            source.get("bridge") or bridge_of(source.get("network", "")),
+            [item for item in ("vlan", "virtualport") if interface.find(item) is not None],
+        )
+        more += ["portgroup"] if source.get("portgroup") else []
+        if bridge == network.bridge and not more:
+            continue
+        on = (
+            f"on bridge {clean(bridge)}"
+            if bridge and bridge != network.bridge
+            else "on no bridge"
+            if not bridge
+            else f"with {', '.join(more)}"
+        )
+        raise GuestError(
+            f"realtime_guests: {guest.name}: its domain has interface {mac} on libvirt's network {network.name}, {on}, and network {network.name} of the list "
+            f"is bridge {network.bridge}; give mac: {mac} to move it there, or another mac for an interface beside it"
+        )
 
 
 def _on(guest: Guest, attachment: Attachment, tree: ET.Element) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from .domain_xml import DomainError, canonical, clone, parse
 from .guest import Guest, GuestError
 from .hiding import clean
+from .network import is_unicast
 
 #: What tells elements of one name apart; others are there once, or are replaced together.
 _IDENTITY = {
@@ -95,6 +96,7 @@ def read_fragment(text: str, where: str) -> ET.Element:
             element.remove(child)  # comments
     for path, element in _paths(tree, ""):
         _check_element(path, element, where)
+    _check_once(tree, where)
     for device in tree.findall("devices/*"):
         _check_device(device, where)
     aliases = fragment_aliases(tree)
@@ -122,6 +124,19 @@ def _check_element(path: str, element: ET.Element, where: str) -> None:
         raise GuestError(f"{where}: xml holds cpu/feature {element.get('name')}, which the key {key} decides; remove it from xml")
 
 
+def _check_once(tree: ET.Element, where: str) -> None:
+    """Refuse two elements with one identity: the second would be merged into the first, or libvirt keep one of them."""
+    for parent in tree.iter():
+        seen: set[tuple[str, ...]] = set()
+        for item in parent:
+            tag, keys = str(item.tag), _IDENTITY.get(str(item.tag), ())
+            known = (tag, *(item.get(key, "") for key in keys))
+            if all(item.get(key) is not None for key in keys) and keys and known in seen:
+                named = " ".join(f"{key}={clean(item.get(key, ''))!r}" for key in keys)
+                raise GuestError(f"{where}: xml has two elements <{tag}> with {named} in one place; write one")
+            seen.add(known)
+
+
 def _said(key: str) -> str:
     return f"is not free: {key}" if key == _PINS else f"{key} decides" if key == "the collection" else f"the key {key} decides"
 
@@ -137,6 +152,9 @@ def _check_device(device: ET.Element, where: str) -> None:
         )
     if kind == "interface" and source in ("vhostuser", "bridge"):
         raise GuestError(f"{where}: xml holds an interface of type {source}; list it in networks")
+    mac = device.find("mac")
+    if mac is not None and not is_unicast(address := mac.get("address", "").strip().lower()):
+        raise GuestError(f"{where}: xml holds MAC {clean(address)[:40]!r}, which is not a unicast address like 52:54:00:12:34:56")
     target = device.find("target")
     if kind == "channel" and target is not None and target.get("name") == _AGENT:
         raise GuestError(f"{where}: xml holds the channel of the guest agent; set agent: true")
@@ -176,11 +194,11 @@ def check_aliases(tree: ET.Element, fragment: ET.Element, previous: Collection[t
             )
 
 
-def fragment_macs(guest: Guest) -> list[str]:
-    """Return the addresses of the interfaces in a guest's fragment."""
+def macs_of(guest: Guest) -> list[str]:
+    """Return the addresses of a guest's interfaces, those in its fragment last."""
     fragment = fragment_of(guest)
     found = [] if fragment is None else fragment.findall("devices/*/mac")
-    return [address for mac in found for address in [mac.get("address", "").strip().lower()] if address]
+    return [attachment.mac for attachment in guest.networks] + [mac.get("address", "").strip().lower() for mac in found]
 
 
 def merge_fragment(tree: ET.Element, fragment: ET.Element, *, live: bool = False) -> None:

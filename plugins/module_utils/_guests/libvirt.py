@@ -55,6 +55,7 @@ class Domain:
     running: bool
     autostart: bool
     persistent: bool = True
+    saved: bool = False  # its next start restores the memory and the definition of then
     find_volume: Callable[[Volume], str] = lambda _volume: ""
 
     def on_files(self) -> ET.Element:
@@ -101,6 +102,7 @@ class Connection:
         running = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
         autostart = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
         persistent = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)
+        saved = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
         # secure: otherwise a definition would lose its passwords when it is defined again
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
         domains = {}
@@ -113,7 +115,14 @@ class Connection:
                 continue  # it no longer exists
             self._definitions[name] = [text]
             domains[name] = Domain(
-                handle, name, parse(text), name in running, name in autostart, name in persistent, self.find_volume
+                handle,
+                name,
+                parse(text),
+                name in running,
+                name in autostart,
+                name in persistent,
+                name in saved,
+                self.find_volume,
             )
         return domains
 
@@ -124,17 +133,35 @@ class Connection:
     def _names(self, flags: int) -> set[str]:
         return {name for name, _handle in self._list(flags)}
 
-    def define(self, name: str, xml: str, shape: str = "") -> None:
-        """Define a domain, validated by libvirt before it is kept.
+    def define(self, name: str, xml: str, shape: str = "", *, validate: bool = True) -> None:
+        """Define a domain, validated by libvirt before it is kept, unless its present definition is itself refused by libvirt's schema.
 
         libvirt always checks what it parses. Validation against its schema also reads the whole schema for every
         domain, so domains of one ``shape`` (the same elements and attributes) are validated once.
         """
-        flags = 0 if shape in self._validated else libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        flags = 0 if shape in self._validated or not validate else libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        present = self._definitions.get(name, [])[:1]
         self._definitions.setdefault(name, []).append(xml)
-        self._call(name, "define it", lambda: self.handle.defineXMLFlags(xml, flags))
-        if shape:
+        try:
+            self._define(name, xml, flags)
+        except HostError:
+            if not flags or not present or self._is_valid(name, present[0]):
+                raise
+            self._define(name, xml, 0)
+            return
+        if shape and flags:
             self._validated.add(shape)
+
+    def _define(self, name: str, xml: str, flags: int) -> None:
+        self._call(name, "define it", lambda: self.handle.defineXMLFlags(xml, flags))
+
+    def _is_valid(self, name: str, present: str) -> bool:
+        """Whether libvirt's schema takes the definition that a domain has; libvirt tells only where it defines, so this defines it again."""
+        try:
+            self._define(name, present, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        except HostError:
+            return False
+        return True
 
     def _call(self, name: str, what: str, call: Callable[[], Any], most: float | None = None) -> Any:
         """Make one call of libvirt about a domain; its error shows no secret of a definition of it that is known."""
@@ -262,6 +289,17 @@ class Connection:
         if kind != "dir" or not folder.startswith("/"):
             raise PoolError(f"storage pool {name} has type {kind}; only pools of type dir, folders of this node, are known here")
         return folder
+
+    def network_bridge(self, name: str) -> str:
+        """Return the bridge of a network of libvirt; empty where it is not known or has none."""
+        try:
+            return str(within(CALL_S, lambda: self.handle.networkLookupByName(name).bridgeName()) or "")
+        except LateError:
+            raise HostError(
+                f"libvirt did not tell the bridge of network {name} within {CALL_S:g} s; restart its service"
+            ) from None
+        except libvirt.libvirtError:
+            return ""
 
     def find_volume(self, volume: Volume) -> str:
         """Return the path of a volume of a storage pool; empty where libvirt does not tell, such as for a pool that is not active."""

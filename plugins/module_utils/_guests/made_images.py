@@ -202,6 +202,11 @@ class MadeImages:
             self.host.follow_up(Change(path, None, _described(image)), partial(self._make, image))
         elif image.recipe.size_gib and image.size is not None and image.size < image.wanted:
             live = self._is_live(image)
+            if not live and image.plan.domain is not None and image.plan.domain.saved:
+                raise GuestError(
+                    f"{image.where}: its guest has a saved state (virsh managedsave) that knows the disk as it was; start it before the disk grows, or "
+                    f"give up what is in its memory (virsh managedsave-remove {image.plan.guest.name})"
+                )
             reason = "its guest sees it at once" if live else ""
             grow = (
                 partial(self._grow, image.plan.guest.name, image.disk.target, image.wanted)

@@ -12,7 +12,7 @@ from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
 from .._guests.bases import Bases
 from .._guests.changes import Changes
-from .._guests.checks import check_domains, check_node, check_pages
+from .._guests.checks import check_domains, check_live_macs, check_node, check_pages, check_saved
 from .._guests.disk_checks import check_disks
 from .._guests.disk_paths import with_paths
 from .._guests.domain_xml import describe, is_ours
@@ -65,7 +65,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     domains = connection.domains()
     existing = [describe(domain.tree, running=domain.running) for domain in domains.values()]
     trees = {name: domain.on_files() for name, domain in domains.items()}
-    guests = [as_found(guest, trees.get(guest.name)) for guest in with_sizes(guests, existing)]
+    guests = [as_found(guest, trees.get(guest.name), connection.network_bridge) for guest in with_sizes(guests, existing)]
     guests = with_paths(guests, trees, partial(_pool_folder, connection))
     guests = [with_known_disks(guest, trees.get(guest.name)) for guest in guests]
     check_domains(guests, domains, parameters["site"])
@@ -86,9 +86,11 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         if guest.state != "absent"
     ]
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
+    check_saved(plans)
     check_disks(host, plans)
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
+    check_live_macs(plans, restarting)
     ImageUsers(host, plans, domains, gone=gone, restarting=restarting).check()
     _check_gate(host, [*starting, *restarting])
     check_pages(host, [*starting, *restarting], parameters["hugepages"], restarting)

@@ -27,6 +27,7 @@ def faults(**given):
         {"user_data": "## template: jinja\n#cloud-config\n{{ : [\n"},
         {"user_data": "#cloud-config-archive\n- type: text/cloud-config\n"},
         {"meta_data": "instance-id: 1", "network_config": "version: 2\n"},
+        {"network_config": "network: {version: 1, config: []}  # match: {network: a}"},
         {"meta_data": None},
         {"user_data": trust_as_template("#cloud-config\nhostname: a\n")},  # as Ansible has texts of an inventory
     ],
@@ -54,6 +55,23 @@ def test_what_cloud_init_can_read(given):
         ({"user_data": "#CLOUD-CONFIG-ARCHIVE\n5\n"}, "user_data is a single value in YAML, not a list"),
         ({"meta_data": "instance-id: {PLANTED"}, "meta_data is no valid YAML at line "),
         ({"network_config": "version: 2: PLANTED"}, "network_config is no valid YAML at line 1"),
+        (
+            {"network_config": "{ethernets: {a: {version: 2}}}"},
+            "network_config has no version at its top or below network; give version: 2",
+        ),
+        ({"network_config": "network:\n  version: true\n"}, "network_config has no version"),
+        *(
+            (
+                {"network_config": f"version: 2\nethernets:\n  a:\n    match:{match}"},
+                "network_config is a text with a network in match, of which",
+            )
+            for match in (
+                "\n\n      network: control\n",
+                "\r\n      network: control\r\n",
+                " &m {network: control}\n",
+                " {driver: [a, {x: y}], network: control}\n",
+            )
+        ),
     ],
 )
 def test_what_it_would_ignore(given, words):

@@ -301,6 +301,33 @@ def test_an_ordinary_guest_s_memory_is_where_the_kernel_chooses_as_a_whole():
     assert changed(after, merged(after, **ORDINARY)) == []
 
 
+@pytest.mark.parametrize(
+    "numatune",
+    [
+        '<numatune><memory mode="preferred" nodeset="0" /><memnode cellid="0" mode="preferred" nodeset="0" /></numatune>',
+        '<numatune><memory mode="restrictive" nodeset="0" /></numatune>',
+        '<numatune><memory mode="interleave" nodeset="0" /></numatune>',
+        '<numatune><memory mode="strict" placement="auto" /></numatune>',
+        '<numatune><memory mode="strict" nodeset="0-7" /></numatune>',
+    ],
+)
+def test_how_the_memory_of_an_ordinary_guest_is_bound_stays(numatune):
+    tree = parse(to_text(made(**ORDINARY)).replace("</domain>", f"{numatune}</domain>"))
+    assert changed(tree, merged(tree, **ORDINARY)) == []
+    (guest,) = parse_guests([{"name": "plc1", **ORDINARY, "memory_mib": 256}], {}, site="n")
+    bound = replace(placement_of(guest), nodes=(0,))
+    after = merge(tree, guest, bound).find("numatune/memory")
+    assert (after.get("mode"), after.get("nodeset")) == (parse(numatune).find("memory").get("mode"), "0")
+
+
+@pytest.mark.parametrize(("more", "current"), [(ORDINARY, "131072"), ({**ORDINARY, "memory_mib": 512}, "524288"), ({}, "262144")])
+def test_a_balloon_s_target_stays_while_the_memory_does(more, current):
+    text = to_text(made(**ORDINARY))
+    start = text.index("<currentMemory")
+    tree = parse(text[:start] + '<currentMemory unit="KiB">131072</currentMemory>' + text[text.index("</currentMemory>") + 16 :])
+    assert merged(tree, **more).findtext("currentMemory") == current
+
+
 def test_a_spread_guest_s_cells_have_their_own_nodes():
     (guest,) = parse_guests([{"name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3"}], {}, site="n")
     cells = {0: Cell(frozenset({0, 1}), 128, (0,)), 1: Cell(frozenset({2, 3}), 128)}

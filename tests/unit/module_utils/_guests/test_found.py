@@ -14,7 +14,7 @@ from unit.domains import MAC, changed, guest_of, made, merged, placement_of
 
 
 def found_in(tree, **more):
-    guest = as_found(with_sizes([guest_of(**more)], [describe(tree)])[0], tree)
+    guest = as_found(with_sizes([guest_of(**more)], [describe(tree)])[0], tree, {"office": "br0"}.get)
     return guest, merge(tree, guest, placement_of(guest))
 
 

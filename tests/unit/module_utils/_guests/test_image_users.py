@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import images
 from unit.disk_runs import BASE, FOLDER
 from unit.domains import meaning
 from unit.guests import gone, node_with_base
 from unit.guests import with_disks as guest
 from unit.image_tools import GIB, put, qcow2
+from unit.trees import fill
 
 
 @pytest.fixture(name="node")
@@ -146,6 +151,49 @@ def test_a_file_that_the_owner_has_twice(node):
     shared = "<shareable/>"
     node.foreign(devices=disk(PLC1, more=shared) + disk(PLC1, "vdb", more=shared))
     node.converge(one)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_what_a_guest_could_write_as_raw_is_no_header_by_any_path_and_for_no_guest(node, linked):
+    put(node.root, "/images/a.img", qcow2())
+    node.run(guest({"path": "/images/a.img", "format": "raw"}))
+    path = "/images/b.qcow2" if linked else "/images/a.img"
+    if linked:
+        (node.root / "images/b.qcow2").symlink_to("a.img")
+    wish = {"path": path, "format": "qcow2"}
+    words = f"disk {path} would be qcow2, but domain plc1 has the file as raw{', by the path /images/a.img' if linked else ''}, so its guest"
+    assert words in node.refuse(gone(), guest(wish, name="plc2"))
+    if linked:
+        assert words in node.refuse(guest(wish))
+        node.converge(guest({**wish, "format": "raw"}))
+
+
+def test_two_nodes_of_one_block_device_are_one():
+    a, b = (os.stat_result((stat.S_IFBLK, inode, 5, 1, 0, 0, 0, 0, 0, 0), {"st_rdev": 2049}) for inode in (7, 8))
+    assert images._of(a) == images._of(b) != images._of(os.stat("/"))
+
+
+DRIVE = "<qemu:arg value='-drive'/><qemu:arg value='file={},if=virtio'/>"
+QEMU = f"<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>{DRIVE}</qemu:commandline>"
+
+
+def test_a_file_in_arguments_of_qemu_counts(node):
+    node.foreign(more=QEMU.format(PLC1), running=True)
+    assert f"is the same file as {PLC1}, which the running domain theirs has, and" in node.refuse(guest({"path": PLC1}))
+    node.converge(guest({"path": PLC1, "read_only": True}))
+    node.libvirt.live.clear()
+    xml = f"<domain>{QEMU.format(PLC1)}</domain>"
+    assert "which its domain has in QEMU's arguments too" in node.refuse(guest({"path": PLC1}, xml=xml))
+    assert "which plc1 has in QEMU's arguments without its disks in the list" in node.refuse(
+        guest(xml=xml), guest({"path": PLC1}, name="plc2")
+    )
+
+
+def test_a_file_under_a_loop_device_is_written_by_no_guest(node):
+    fill(node.root, {"/sys/block/loop7/loop/backing_file": f"{PLC1}\n"})
+    words = f"disk {PLC1} is the file {PLC1} under loop device /dev/loop7, and two cannot write one; end that first (losetup --detach /dev/loop7)"
+    assert words in node.refuse(guest({"path": PLC1}))
+    node.converge(guest({"path": PLC1, "read_only": True}))
 
 
 # -- volumes of a pool -----------------------------------------------------------------------------

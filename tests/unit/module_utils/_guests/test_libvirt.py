@@ -22,7 +22,12 @@ FLAGS = {
     name: 1 << place
     for place, name in enumerate(
         [
-            *("VIR_CONNECT_LIST_DOMAINS_ACTIVE", "VIR_CONNECT_LIST_DOMAINS_AUTOSTART", "VIR_CONNECT_LIST_DOMAINS_PERSISTENT"),
+            *(
+                "VIR_CONNECT_LIST_DOMAINS_ACTIVE",
+                "VIR_CONNECT_LIST_DOMAINS_AUTOSTART",
+                "VIR_CONNECT_LIST_DOMAINS_PERSISTENT",
+                "VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE",
+            ),
             *("VIR_DOMAIN_XML_INACTIVE", "VIR_DOMAIN_XML_SECURE", "VIR_DOMAIN_DEFINE_VALIDATE", "VIR_DOMAIN_AFFECT_LIVE"),
             *("VIR_DOMAIN_UNDEFINE_MANAGED_SAVE", "VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA"),
             *("VIR_DOMAIN_UNDEFINE_NVRAM", "VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA"),
@@ -67,6 +72,7 @@ class Library:
             FLAGS["VIR_CONNECT_LIST_DOMAINS_ACTIVE"]: "active",
             FLAGS["VIR_CONNECT_LIST_DOMAINS_AUTOSTART"]: "autostart",
             FLAGS["VIR_CONNECT_LIST_DOMAINS_PERSISTENT"]: "persistent",
+            FLAGS["VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE"]: "saved",
         }
         return [machine for machine in self.machines.values() if not flags or getattr(machine, kinds[flags])]
 
@@ -85,7 +91,7 @@ class Machine:
 
     def __init__(self, library, name, *, active=False, autostart=False, persistent=True, deaf=False):
         self.libvirt, self._name, self.deaf = library, name, deaf
-        self.active, self.autostart, self.persistent, self.gone = active, autostart, persistent, False
+        self.active, self.autostart, self.persistent, self.gone, self.saved = active, autostart, persistent, False, False
         library.machines[name] = self
 
     def __getattr__(self, call):
@@ -173,6 +179,32 @@ def test_a_shape_that_was_refused_is_validated_again(library, monkeypatch):
     monkeypatch.setattr(_libvirt, "libvirt", library)
     connection.define("plc1", "<domain/>", "a")
     assert library.calls == [("define", FLAGS["VIR_DOMAIN_DEFINE_VALIDATE"])]
+
+
+@pytest.mark.parametrize(
+    ("present", "asked"), [("<old/>", ["<new/>", "<old/>", "<new/>"]), ("<fine/>", ["<new/>", "<fine/>"]), (None, ["<new/>"])]
+)
+def test_a_definition_that_the_schema_refuses_as_it_is_is_not_held_against_it(library, monkeypatch, present, asked):
+    validate, defined = FLAGS["VIR_DOMAIN_DEFINE_VALIDATE"], []
+
+    def refuse(xml, flags):
+        defined.append(xml)
+        if flags == validate and xml != "<fine/>":
+            raise LibvirtError("XML document failed to validate against schema")
+
+    monkeypatch.setattr(library, "defineXMLFlags", refuse)
+    connection = Connection()
+    if present:
+        connection._definitions["plc1"] = [present]
+    if present == "<old/>":
+        connection.define("plc1", "<new/>", "shape")
+        connection.define("plc2", "<fine/>", "shape")
+        assert defined.pop() == "<fine/>"
+    else:
+        with pytest.raises(HostError, match="failed to validate"):
+            connection.define("plc1", "<new/>", "shape")
+    assert defined == asked
+    connection.define("plc3", "<new/>", validate=False)
 
 
 def test_a_guest_that_runs_is_not_started_again(library):
@@ -564,6 +596,16 @@ def test_the_path_of_a_volume_is_asked_for_once(library):
         "",
     ]
     assert asked == ["a", "none"]
+
+
+def test_the_bridge_of_a_network_of_libvirt(library):
+    def look_up(name):
+        if name == "none":
+            raise LibvirtError("Network not found")
+        return SimpleNamespace(bridgeName=lambda: "virbr0")
+
+    library.networkLookupByName = look_up
+    assert [Connection(handle=library).network_bridge(name) for name in ("default", "none")] == ["virbr0", ""]
 
 
 def test_a_pool_that_is_not_there_tells_no_path(library, pools):

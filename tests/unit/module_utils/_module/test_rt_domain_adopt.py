@@ -170,7 +170,8 @@ def test_an_interface_stays_as_it_is(node, mac):
 
 
 def test_an_interface_of_libvirts_network_of_that_name_keeps_its_settings(node):
-    node.foreign(devices=NIC.replace("type='bridge'", "type='network'").replace("bridge='br0'", "network='office' portgroup='x'"))
+    node.foreign(devices=NIC.replace("type='bridge'", "type='network'").replace("bridge='br0'", "network='office'"))
+    node.libvirt.bridges = {"office": "br0"}
     node.converge({**THEIRS, "networks": [{"network": "office"}]})
     interface = node.tree("theirs").find("devices/interface")
     assert (interface.get("type"), at(interface, "source"), at(interface, "driver")) == (
@@ -179,6 +180,30 @@ def test_an_interface_of_libvirts_network_of_that_name_keeps_its_settings(node):
         {"name": "vhost", "queues": "4"},
     )
     assert at(interface, "model") == {"type": "e1000"}
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "bridge", "words"),
+    [
+        ("network='office'", "", "virbr0", "on bridge virbr0"),
+        ("network='office'", "", "", "on no bridge"),
+        ("network='office' portgroup='five'", "", "br0", "with portgroup"),
+        ("network='office'", "<vlan><tag id='5'/></vlan>", "br0", "with vlan"),
+    ],
+)
+def test_an_interface_is_on_no_other_network_of_that_name(node, source, more, bridge, words):
+    node.foreign(
+        devices=NIC.replace("type='bridge'", "type='network'")
+        .replace("bridge='br0'", source)
+        .replace("</interface>", f"{more}</interface>")
+    )
+    node.libvirt.bridges = {"office": bridge}
+    message = node.refuse({**THEIRS, "networks": [{"network": "office"}]})
+    assert (
+        f"theirs: its domain has interface 52:54:00:00:00:01 on libvirt's network office, {words}, and network office of the list is"
+        in message
+    )
+    node.converge({**THEIRS, "networks": [{"network": "office", "mac": "52:54:00:00:00:01"}]})
 
 
 def test_the_queues_that_the_list_names_are_set(node):

@@ -62,6 +62,17 @@ def test_the_threads_say_which_cpus_a_guest_has_and_not_the_element_that_placed_
     assert node.converge(wish, restart=True)["restart_required"] == {}
 
 
+def test_an_address_that_moves_to_another_guest_waits_until_the_first_lets_go_of_it(node):
+    mac = "52:54:00:00:00:0a"
+    one, two = ({**OTHER, "name": name, "disks": [{"path": f"/images/{name}.qcow2"}]} for name in ("plc1", "plc2"))
+    moving = {"networks": [{"network": "office", "mac": mac}]}
+    node.run({**one, **moving})
+    words = "plc2: plc1 runs with MAC 52:54:00:00:00:0a until it is restarted or off; take it from plc1 in a run of its own first"
+    assert words in node.refuse(one, {**two, **moving})
+    assert words in node.refuse({**two, **moving}, one)
+    node.converge(one, {**two, **moving}, restart=True)
+
+
 def test_what_a_running_guest_cannot_take_is_done_when_it_may_restart(node):
     node.run(PLC, OTHER)
     result = node.converge(BIGGER, OTHER, restart=True)
