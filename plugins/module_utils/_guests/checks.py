@@ -21,6 +21,7 @@ from .programs import SWTPM
 def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain], site: str = "") -> None:
     """Refuse to take over foreign domains, and names, UUIDs or addresses that other domains have; ``site``: of the inventory."""
     macs, uuids = _other_macs(guests, domains), _uuids_that_stay(guests, domains)
+    listed: dict[str, str] = {}
     for guest in guests:
         domain = domains.get(guest.name)
         if domain is not None and not is_ours(domain.tree) and not guest.adopt:
@@ -48,6 +49,11 @@ def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain], site: 
         for mac in [] if guest.state == "absent" else macs_of(guest):
             if mac in macs:
                 raise GuestError(f"realtime_guests: {guest.name}: MAC {mac} is used by domain {macs[mac]}")
+            other = listed.setdefault(mac, guest.name)
+            if other != guest.name:  # one of them has it from its domain; those that are given were compared before
+                raise GuestError(
+                    f"realtime_guests: {guest.name} and {other} have the same MAC {mac}; give one of them another mac"
+                )
 
 
 def _other_macs(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[str, str]:

@@ -12,7 +12,10 @@ from xml.sax.saxutils import escape
 HIDDEN = "(hidden)"
 
 #: Words in the name of a secret.
-_WORD = r"passw(?:or)?d|passphrase|secret|token|cookie|credential|(?:api|access|private)[_-]?key"
+_WORD = (
+    r"passw(?:or)?d|passphrase|secret|token|cookie|credential|(?:api|access|private)[_-]?key"
+    r"|(?<![a-z])(?:root|user|admin)?pwd?(?![a-z])"
+)
 #: The short word, where no longer one (bypass, passthrough) holds it: pass, root_pass, adminPass.
 _PASS = r"(?<![a-z])pass(?![a-z])|(?-i:(?<=[a-z])Pass(?![a-z]))"
 #: Attributes and elements that hold a secret: passwords of VNC and SPICE, cookies of disks, and those in other programs' metadata.
@@ -38,7 +41,10 @@ _EVERYWHERE = tuple(
         rf"(<([\w:.-]+)\s[^<>]*\b(?:name|key)\s*=\s*[\"'][^\"'<>]*(?:{_WORD}|{_PASS})[^<>]*>)(?P<hide>.*?)(?=</\2|$)",
         # password=x, {"password": "x"}, io.systemd.credential.binary:name=x
         rf"((?:{_WORD}|{_PASS})[\w.-]{{0,200}}[\"']?\s*[=:]\s*){_VALUE}",
-        r"(://[^/\s:@%]*[:%])([^/\s]+)(?=@)",  # https://user:x@host, iscsi://user%x@host
+        r"(//[^/\s:@%]*[:%])([^/\s]+)(?=@)",  # https://user:x@host, iscsi://user%x@host, //user:x@host/share
+        r"(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+)([^\s\"']+)",
+        r"(\"auth\"\s*:\s*)(\"[^\"]*\")",  # of Docker
+        r"(:key=)((?:\\.|[^:,\s\"'])+)",  # of Ceph, in the name of an image
     )
 )
 #: Ceph's key in a name of QEMU's (rbd:pool/image:id=x:key=y), or as JSON; a dotted name, such as a kernel's argument, is another.

@@ -28,8 +28,7 @@ def with_known_disks(guest: Guest, tree: ET.Element | None) -> Guest:
     disks = [_as_found(guest, disk, there.get(disk.path), own) for disk in guest.disks]
     found = {number for number, disk in enumerate(disks) if disk.path in there and disk.target == target_of(there[disk.path])}
     taken = {disks[number].target for number in found}
-    targets = {target_of(disk) for disk in tree.findall("devices/disk")} | taken
-    targets |= {disk.target for number, disk in enumerate(disks) if number not in found and disk.target not in taken}
+    targets = {target_of(disk) for disk in tree.findall("devices/disk")} | {disk.target for disk in (*guest.disks, *disks)}
     for number, disk in enumerate(disks):
         if number not in found and disk.target in taken:
             target = _place(disk, targets)
@@ -91,8 +90,11 @@ def _check_volumes(guest: Guest, tree: ET.Element) -> None:
 
 
 def _as_found(guest: Guest, disk: Disk, old: ET.Element | None, own: Mapping[str, ET.Element]) -> Disk:
-    if old is None or disk.seed:
+    if old is None:
         return disk
+    if disk.seed:
+        there = target_of(old)
+        return replace(disk, target=there) if there in own and there.startswith(disk.target[:-1]) else disk
     disk = replace(disk, volume=volume_of(old))
     if not disk.format_given:
         disk = replace(disk, format=format_of(old))

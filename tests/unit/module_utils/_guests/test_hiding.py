@@ -39,6 +39,12 @@ def metadata(element):
         "luks.passphrase.root=pl4nted",
         '{"adminPass":"pl4nted"}',
         "root_pass=pl4nted",
+        "rootpw=pl4nted",
+        "user_pwd: pl4nted",
+        "name=opt/com.example/root-pw,string=pl4nted",
+        "Authorization: Bearer pl4nted",
+        '{"auths": {"h": {"auth": "pl4nted"}}}',
+        "file=//user:pl4nted@host/share",
     ],
 )
 def test_secrets_in_qemus_arguments(text):
@@ -134,3 +140,11 @@ def test_the_reason_behind_a_hidden_value_stays():
 
 def test_secrets_count_without_quotes_and_line_by_line():
     assert bare(['"a,,b"', "first line\nsecond", "", " "]) == {'"a,,b"', "a,b", "first line\nsecond", "first line", "second"}
+
+
+def test_cephs_key_in_the_name_of_an_image():
+    tree = parse(
+        "<domain><devices><disk type='network'><source protocol='rbd' name='pool/img:id=a:key=pl4nted=='/></disk></devices></domain>"
+    )
+    assert "pl4nted" not in pretty(tree)
+    assert "pool/img:id=a" in pretty(tree)

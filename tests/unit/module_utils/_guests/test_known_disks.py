@@ -60,7 +60,7 @@ def test_an_image_of_ours_keeps_its_place_whatever_the_order_of_the_list():
     tree = made(disks=[{"path": A, "format": "qcow2"}, {"path": "/b.raw"}])
     first, second = ("vda", "virtio", "qcow2", False), ("vdb", "virtio", "raw", False)
     assert known(tree, {"path": "/b.raw"}, {"path": A}) == [second, first]
-    assert known(tree, {"path": "/c.raw"}, {"path": A}, {"path": "/b.raw"}) == [("vdc", "virtio", "raw", False), first, second]
+    assert known(tree, {"path": "/c.raw"}, {"path": A}, {"path": "/b.raw"}) == [("vdd", "virtio", "raw", False), first, second]
     assert known(tree, {"path": "/b.raw"}, {"path": "/c.raw"}) == [second, ("vdc", "virtio", "raw", False)]
     assert known(tree, {"path": "/b.raw", "bus": "scsi"}, {"path": A}) == [("sda", "scsi", "raw", False), first]
 

@@ -67,6 +67,10 @@ def test_an_address_that_moves_to_another_guest_waits_until_the_first_lets_go_of
     one, two = ({**OTHER, "name": name, "disks": [{"path": f"/images/{name}.qcow2"}]} for name in ("plc1", "plc2"))
     moving = {"networks": [{"network": "office", "mac": mac}]}
     node.run({**one, **moving})
+    assert "plc2 and plc1 have the same MAC 52:54:00:00:00:0a; give one of them another mac" in node.refuse(
+        one, {**two, **moving}
+    )
+    one["networks"] = []
     words = "plc2: plc1 runs with MAC 52:54:00:00:00:0a until it is restarted or off; take it from plc1 in a run of its own first"
     assert words in node.refuse(one, {**two, **moving})
     assert words in node.refuse({**two, **moving}, one)
