@@ -244,6 +244,8 @@ def _realtime_vcpus(read: Reader, vcpus: int, system: str) -> frozenset[int]:
     text = str(read.get("realtime_vcpus", "")).strip()
     if not text:
         return frozenset()
+    if text.startswith("["):  # what Ansible makes of a list
+        raise GuestError(f'{read.where}: realtime_vcpus {text[:60]} is a list; write one text, such as "1-3" or "1,3"')
     try:
         realtime = parse_cpulist(text)
         excluded = [part.strip()[1:] for part in text.split(",") if part.strip().startswith("^")]

@@ -14,6 +14,10 @@ from .guest import CONTROL, MAX_PATH, GuestError
 _UNQUOTED = ("xml",)
 
 
+#: The most characters of a value that a message shows.
+_SHOWN = 100
+
+
 class Reader:
     """Typed look-ups in one guest's mapping; None counts as not given."""
 
@@ -26,8 +30,11 @@ class Reader:
         for key, value in self._items.items():
             if not isinstance(value, keys[key]) or (isinstance(value, bool) and bool not in keys[key]):
                 wanted = " or ".join(kind.__name__ for kind in keys[key])
-                shown = "" if key in _UNQUOTED else f"{value!r} "
-                raise GuestError(f"{where}: {key} {shown}must be of type {wanted}")
+                text = repr(value)
+                shown = "" if key in _UNQUOTED else f"{text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'} "
+                number = ", a number without a unit" if isinstance(value, str) and keys[key] == (int,) else ""
+                entries = ", of which each entry begins with '- '" if keys[key] == (list,) else ""
+                raise GuestError(f"{where}: {key} {shown}must be of type {wanted}{number}{entries}")
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._items.get(key, default)

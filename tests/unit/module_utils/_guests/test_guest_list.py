@@ -293,6 +293,16 @@ REFUSED = {
     "scheduler-ordinary": ({"vcpu_schedulers": {"0": {}}}, r"vcpu_schedulers: 0: vCPU 0 is not in realtime_vcpus \(1\)"),
     "scheduler-none": ({"vcpu_schedulers": {"": {}}}, r"vcpu_schedulers: : no vCPU is named that is in realtime_vcpus \(1\)"),
     "scheduler-junk": ({"vcpu_schedulers": {"x": {}}}, "vcpu_schedulers: x: 'x' is not a CPU number"),
+    "real-time list": (
+        {"realtime_vcpus": "[1, 2]"},
+        r'realtime_vcpus \[1, 2\] is a list; write one text, such as "1-3" or "1,3"',
+    ),
+    "memory with a unit": ({"memory_mib": "2G"}, "memory_mib '2G' must be of type int, a number without a unit"),
+    "disks as a mapping": (
+        {"disks": {"path": "/x"}},
+        "disks {'path': '/x'} must be of type list, of which each entry begins with '- '",
+    ),
+    "long": ({"memory_mib": "9" * 400}, rf"memory_mib '{'9' * 99}\.\.\. must be of type int"),
     "scheduler-bool": ({"vcpu_schedulers": {True: {}}}, "vcpu_schedulers: True: 'True' is not a CPU number"),
     "scheduler-text": ({"vcpu_schedulers": {"1": "fifo"}}, "vcpu_schedulers: 1: 'fifo' is not a mapping of policy and priority"),
     "scheduler-key": (

@@ -183,7 +183,7 @@ def test_a_file_in_arguments_of_qemu_counts(node):
     node.converge(guest({"path": PLC1, "read_only": True}))
     node.libvirt.live.clear()
     xml = f"<domain>{QEMU.format(PLC1)}</domain>"
-    assert "which its domain has in QEMU's arguments too" in node.refuse(guest({"path": PLC1}, xml=xml))
+    assert "which its domain has in QEMU's arguments too" in node.refuse(guest({"path": PLC1, "read_only": False}, xml=xml))
     assert "which plc1 has in QEMU's arguments without its disks in the list" in node.refuse(
         guest(xml=xml), guest({"path": PLC1}, name="plc2")
     )
