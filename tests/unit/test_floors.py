@@ -97,7 +97,7 @@ EDGE = {
     "_node/rtpart",
     "_node/watcher",
     "_node/trial",
-    "_guests/backing",
+    "_guests/image_users",
     "_runtime/cpus",
     "_runtime/feature",
     "_runtime/features",

@@ -43,7 +43,7 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     """Return ``current`` with the inventory's requests merged in; ``current`` itself if nothing differs in meaning.
 
     ``live`` merges into the XML of a running guest, to find what it lacks: it leaves out what libvirt shows there in
-    another form (an expanded CPU model, a balloon's size).
+    another form (an expanded CPU model, a balloon's size), and the CPUs of its threads, which /proc shows.
     """
     tree = clone(current)
     fragment = fragment_of(guest)
@@ -53,7 +53,7 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     if guest.description:
         set_text(tree, "description", guest.description)
     _merge_memory(tree, guest, live)
-    _merge_vcpus(tree, guest, placement)
+    _merge_vcpus(tree, guest, placement, live)
     demoted = not guest.realtime and tree.find("cputune/vcpusched") is not None  # real-time until now
     _merge_cputune(tree, guest, placement)
     _merge_numatune(tree, placement)
@@ -120,9 +120,9 @@ def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
 
 
 def _balloon(tree: ET.Element, guest: Guest, wanted: int) -> int:
-    """Return the memory in KiB that a guest has after its start: all of it, unless somebody lets an ordinary one begin with less."""
+    """Return the memory in KiB that a guest has after its start: all of it, unless somebody lets an ordinary one of this size begin with less."""
     memory, current = kib(tree.find("memory")), kib(tree.find("currentMemory"))
-    return min(current, wanted) if 0 < current < memory and not guest.realtime else wanted
+    return current if 0 < current < memory == wanted and not guest.realtime else wanted
 
 
 def _check_cells(cells: list[ET.Element], guest: Guest) -> None:
@@ -167,7 +167,7 @@ def _merge_hugepages(backing: ET.Element, guest: Guest) -> None:
     ET.SubElement(ET.SubElement(backing, "hugepages"), "page", size=str(wanted), unit="KiB")
 
 
-def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement) -> None:
+def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement, live: bool) -> None:
     element = ensure(tree, "vcpu")
     if (element.text or "").strip() != str(guest.vcpus):
         element.text = str(guest.vcpus)
@@ -178,7 +178,9 @@ def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement) -> None:
     cpuset = format_cpulist(placement.floating) if not placement.vcpus else None
     if cpuset is not None and parse_or_empty(element.get("cpuset")) == placement.floating:
         cpuset = element.get("cpuset")
-    set_attributes(element, placement="static", cpuset=cpuset, current=current)
+    set_attributes(element, current=current)
+    if not live:  # where new threads begin; those of a running guest are compared one by one
+        set_attributes(element, placement="static", cpuset=cpuset)
     _merge_io_threads(tree, guest)
 
 

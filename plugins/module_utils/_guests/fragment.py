@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from .domain_xml import DomainError, canonical, clone, parse
 from .guest import Guest, GuestError
 from .hiding import clean
+from .network import is_unicast
 
 #: What tells elements of one name apart; others are there once, or are replaced together.
 _IDENTITY = {
@@ -146,10 +147,16 @@ def _check_device(device: ET.Element, where: str) -> None:
     kind, source = str(device.tag), device.get("type", "")
     if kind == "emulator":
         return
-    if kind == "disk" and source in ("file", "block", ""):  # libvirt takes one without a type for a file
-        raise GuestError(f"{where}: xml holds a disk {f'of type {source}' if source else 'without a type'}; list it in disks")
+    if kind == "disk" and source in ("file", "block", "volume", ""):  # libvirt takes one without a type for a file
+        hint = " with its pool, or by its path; one on the network is a disk of type network" if source == "volume" else ""
+        raise GuestError(
+            f"{where}: xml holds a disk {f'of type {source}' if source else 'without a type'}; list it in disks{hint}"
+        )
     if kind == "interface" and source in ("vhostuser", "bridge"):
         raise GuestError(f"{where}: xml holds an interface of type {source}; list it in networks")
+    mac = device.find("mac")
+    if mac is not None and not is_unicast(address := mac.get("address", "").strip().lower()):
+        raise GuestError(f"{where}: xml holds MAC {clean(address)[:40]!r}, which is not a unicast address like 52:54:00:12:34:56")
     target = device.find("target")
     if kind == "channel" and target is not None and target.get("name") == _AGENT:
         raise GuestError(f"{where}: xml holds the channel of the guest agent; set agent: true")
@@ -194,11 +201,11 @@ def check_aliases(tree: ET.Element, fragment: ET.Element, previous: Collection[t
             )
 
 
-def fragment_macs(guest: Guest) -> list[str]:
-    """Return the addresses of the interfaces in a guest's fragment."""
+def macs_of(guest: Guest) -> list[str]:
+    """Return the addresses of a guest's interfaces, those in its fragment last."""
     fragment = fragment_of(guest)
     found = [] if fragment is None else fragment.findall("devices/*/mac")
-    return [address for mac in found for address in [mac.get("address", "").strip().lower()] if address]
+    return [attachment.mac for attachment in guest.networks] + [mac.get("address", "").strip().lower() for mac in found]
 
 
 def merge_fragment(tree: ET.Element, fragment: ET.Element, *, live: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from .._cpus.pages import PAGE_MIB
 from .cloud_init import check_networks, read_cloud_init
-from .fragment import fragment_macs, read_fragment
+from .fragment import macs_of, read_fragment
 from .guest import (
     HUGEPAGES,
     IMAGE_FOLDER,
@@ -33,10 +33,9 @@ from .guest import (
 )
 from .guest_disks import check_shared_disks, read_disks
 from .guest_reader import Reader
-from .network import MAX_SOCKET_PATH, Network, port_name, socket_path
+from .network import MAX_SOCKET_PATH, Network, is_unicast, port_name, socket_path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UUIDS = uuid.UUID("4a5c2f0e-6b1d-5d0f-9b43-6f2d1f3c7a10")
 _MAX_XML = 1 << 16
 
@@ -381,7 +380,7 @@ def _attachments(read: Reader, name: str, networks: Mapping[str, Network], site:
         if any(attachment.network.name == network.name for attachment in attachments):
             raise GuestError(f"{where}: the guest is on network {network.name} twice")
         mac = str(given.get("mac", derive_mac(site, name, network.name))).lower()
-        if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        if not is_unicast(mac):
             raise GuestError(
                 f"{where}: mac {given.get('mac')!r} is not a unicast address like '52:54:00:12:34:56' (quoted in YAML)"
             )
@@ -436,7 +435,7 @@ def clashes(guests: Sequence[Guest], site: str) -> Iterator[str]:
         own = uuid_of(guest, site)
         if own and uuids.setdefault(own, guest.name) != guest.name:
             yield f"realtime_guests: {guest.name} and {uuids[own]} have the same uuid {own}"
-        addresses = [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
+        addresses = macs_of(guest)
         for mac in dict.fromkeys(addresses):
             other = macs.setdefault(mac, guest.name)
             if other != guest.name or addresses.count(mac) > 1:

@@ -80,6 +80,13 @@ def test_a_disk_that_somebody_attached_is_not_replaced():
     )
 
 
+def test_an_empty_drive_of_the_owner_becomes_no_hard_disk():
+    tree = edited("</devices>", '<disk type="file" device="cdrom"><target dev="sda" bus="sata" /><readonly /></disk></devices>')
+    message = "plc1: disk /images/third.raw would be sda, but its domain has an empty drive there, which is not in disks; move it to another target"
+    with pytest.raises(DomainError, match=message):
+        merged(tree, disks=[*PLC["disks"], {"path": "/images/third.raw", "bus": "sata"}])
+
+
 def test_an_empty_drive_takes_the_seed():
     tree = edited("</devices>", '<disk type="file" device="cdrom"><target dev="sda" bus="sata" /><readonly /></disk></devices>')
     assert sorted(changed(tree, merged(tree, seed="/seed.iso"))) == ["devices/disk[sda]", "metadata"]

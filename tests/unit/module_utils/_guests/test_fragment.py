@@ -118,6 +118,22 @@ MANAGED = {
         "<cpu><feature name='tsc-deadline' policy='disable'/></cpu>",
         "cpu/feature tsc-deadline, which the key realtime_vcpus decides",
     ),
+    "volume": (
+        "<devices><disk type='volume'><source pool='p' volume='v'/><alias name='ua-v'/></disk></devices>",
+        "a disk of type volume; list it in disks with its pool, or by its path; one on the network is a disk of type network",
+    ),
+    "timer twice": (
+        "<clock><timer name='hpet'/><timer name='hpet'/></clock>",
+        "two elements timer name=hpet in clock; keep one of them",
+    ),
+    "monitor twice": (
+        "<cputune><monitor level='3' vcpus='0'/><monitor level='1' vcpus='0'/></cputune>",
+        "two elements monitor vcpus=0 in cputune",
+    ),
+    "MAC": (
+        "<devices><interface type='network'><mac address='01:00:00:00:00:00'/><alias name='ua-a'/></interface></devices>",
+        "MAC '01:00:00:00:00:00', which is not a unicast address",
+    ),
     "interface": ("<devices><interface type='bridge'/></devices>", "an interface of type bridge; list it in networks"),
     "agent": ("<devices><channel type='unix'><target name='org.qemu.guest_agent.0'/></channel></devices>", "set agent: true"),
     "no alias": ("<devices><hostdev mode='subsystem'/></devices>", "a device <hostdev> without an alias of its own"),
