@@ -83,6 +83,8 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
     for attachment in guest.networks:
         there = interfaces.get(attachment.mac, [])
         old = _only([item for item in there if _is_there(item, guest, attachment)] or there, guest, attachment.mac)
+        if old is not None and ("interface", attachment.mac) not in previous:
+            _check_kind(old, guest, attachment)
         _merge_interface(old if old is not None else _new_interface(devices, attachment), guest, attachment)
     if guest.agent:
         _merge_channel(devices, channels.get(AGENT_CHANNEL))
@@ -112,6 +114,17 @@ def _only(interfaces: list[ET.Element], guest: Guest, mac: str) -> ET.Element | 
             f"give each its own with virsh edit {guest.name}"
         )
     return interfaces[0] if interfaces else None
+
+
+def _check_kind(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
+    """Refuse to make somebody's interface, which has hardware or a program behind it, one on a bridge or the switch."""
+    was = element.get("type", "bridge")
+    if was not in _MOVABLE:
+        raise DomainError(
+            f"realtime_guests: {guest.name}: networks names the interface {attachment.mac}, which its domain has as {clean(was)}"
+            f"{_KINDS.get(was, '')} and not on a bridge or switch; leave that network out of the list, give it another mac, or remove that interface "
+            f"with virsh edit {guest.name}"
+        )
 
 
 def _is_there(interface: ET.Element, guest: Guest, attachment: Attachment) -> bool:
@@ -230,13 +243,6 @@ def _become(element: ET.Element, kind: str) -> None:
 
 def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
     kind = "vhostuser" if attachment.vhost_user else "bridge"
-    was = element.get("type", kind)
-    if was not in _MOVABLE:
-        raise DomainError(
-            f"realtime_guests: {guest.name}: networks names the interface {attachment.mac}, which its domain has as {clean(was)}"
-            f"{_KINDS.get(was, '')} and not on a bridge or switch; leave that network out of the list, give it another mac, or remove that interface "
-            f"with virsh edit {guest.name}"
-        )
     _become(element, kind)
     mac = ensure(element, "mac")
     if (mac.get("address") or "").lower() != attachment.mac:

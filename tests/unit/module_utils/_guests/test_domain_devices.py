@@ -121,7 +121,7 @@ def test_a_network_that_becomes_real_time_and_back():
 def test_what_belongs_to_the_old_kind_of_interface_goes_and_the_rest_stays():
     text = to_text(made(networks=[])).replace(
         "</devices>",
-        f'<interface type="hostdev" managed="yes" trustGuestRxFilters="yes"><mac address="{MAC}" /><driver name="vfio" />'
+        f'<interface type="user" managed="yes" trustGuestRxFilters="yes"><mac address="{MAC}" /><driver name="vfio" />'
         '<source><address type="pci" domain="0" bus="0" slot="7" function="0" /></source><vlan><tag id="4" /></vlan>'
         '<boot order="1" /><address type="pci" bus="0x05" slot="0x00" /></interface></devices>',
     )
