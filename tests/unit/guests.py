@@ -20,7 +20,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import 
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PID_FILE
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import VHOST
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database, Row
-from unit.image_tools import TOOLS, ImageTools
+from unit.disk_runs import BASE, FOLDER
+from unit.image_tools import GIB, TOOLS, ImageTools, put, qcow2
 from unit.libvirts import FakeLibvirt, FakeLibvirtOf
 from unit.trees import documented, fill, machine_files, memory_files, plan, snapshot, task, writable
 
@@ -81,7 +82,7 @@ class Node:
                 **memory_files({0: 8192}, pages={(0, "2M"): (1024, 1024)}),
                 "/proc/sys/kernel/hostname": "node1\n",
                 "/sys/class/net/br0/bridge/": None,
-                **{f"/images/{name}.qcow2": "" for name in ("plc1", "plc2", "plc3", "historian")},
+                **{f"/images/{name}.qcow2": qcow2() for name in ("plc1", "plc2", "plc3", "historian")},
                 "/var/lib/": None,
                 **documented(PARTITION),
                 BOOT_STATE: json.dumps({"cpu_partition": ""}),
@@ -141,6 +142,19 @@ class Node:
         self.libvirt.definitions[name] = to_text(parse(FOREIGN.format(name=name, more=more, devices=devices)))
         if running:
             self.libvirt.run(name)
+
+
+def node_with_base(root):
+    """A node with the folder of images, and one image that others can be made from."""
+    node = Node(root)
+    fill(node.root, {f"{FOLDER}/": None})
+    put(node.root, BASE, qcow2(4 * GIB, content=b"an operating system"))
+    return node
+
+
+def with_disks(*disks, name="plc1", **more):
+    """A guest of the list with these disks."""
+    return {**PLC, "name": name, "disks": list(disks), **more}
 
 
 def resources(result):

@@ -40,8 +40,10 @@ class FakeLibvirt:
         self.started_with_node: set[str] = set()
         self.live: dict[str, str] = {}
         self.transient: set[str] = set()
+        self.saved: set[str] = set()
         self.pools: dict[str, str] = {}  # folders by name
         self.networks: dict[str, str] = {}  # definitions by name
+        self.volumes: dict[tuple[str, str], str] = {}  # paths by pool and name
         self.deaf: set[str] = set()  # do not shut down when they are asked to
         self.node = "node1"
         self.calls: list[str] = []
@@ -65,6 +67,8 @@ class FakeLibvirt:
                 name in self.live,
                 name in self.started_with_node,
                 name not in self.transient,
+                name in self.saved,
+                self.find_volume,
             )
             for name, text in self.definitions.items()
         }
@@ -72,8 +76,8 @@ class FakeLibvirt:
     def hostname(self):
         return self.node
 
-    def define(self, name, xml, shape=""):
-        del shape
+    def define(self, name, xml, shape="", *, validate=True):
+        del shape, validate
         self._called(f"define {name}")
         assert parse(xml).findtext("name") == name
         self.definitions[name] = xml
@@ -126,6 +130,9 @@ class FakeLibvirt:
 
     def network(self, name):
         return parse(self.networks[name]) if name in self.networks else None
+
+    def find_volume(self, volume):
+        return self.volumes.get(volume, "")
 
     # -- running guests ----------------------------------------------------------------------------
 

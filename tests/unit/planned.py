@@ -22,6 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._common impor
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Node
+from unit.image_tools import qcow2
 from unit.trees import fill
 
 NETWORKS = [{"name": "control"}, {"name": "office", "realtime": False}]
@@ -95,7 +96,7 @@ def racked(capture, folder, guests=()):
     pools = [path / "hugepages/hugepages-2048kB" for path in (root / "sys/devices/system/node").glob("node[0-9]*")]
     counts = ("nr_hugepages", "free_hugepages", "surplus_hugepages", "nr_overcommit_hugepages")
     fill(root, {f"/{(pool / name).relative_to(root)}": "0\n" for pool in pools for name in counts})
-    fill(root, {f"{IMAGES}/{item['name']}.qcow2": "" for item in guests})
+    fill(root, {f"{IMAGES}/{item['name']}.qcow2": qcow2() for item in guests})
     fill(root, {"/sys/class/net/br-office/bridge/": None})
     return root
 

@@ -35,6 +35,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PID_FILE, PROGRAM
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import format_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import GUEST_KEY, NETWORK_KEY, Database, Row
+from unit.image_tools import qcow2
 from unit.libvirts import FakeLibvirt, FakeLibvirtOf
 from unit.menus import MakeConfig
 from unit.trees import fill, machine_files, memory_files, snapshot
@@ -207,7 +208,7 @@ class Plant:
             "/usr/lib/systemd/system/openvswitch.service": "",
             "/etc/passwd": f"qemu:x:{os.getuid()}:\n",
             "/etc/group": f"root:x:{os.getgid()}:\n",
-            **{f"/images/{guest['name']}.qcow2": "" for guest in GUESTS},
+            **{f"/images/{guest['name']}.qcow2": qcow2() for guest in GUESTS},
         }
         fill(self.root, files)
         os.chmod(f"{self.root}/proc/irq/40/smp_affinity_list", 0o444)  # the kernel manages it

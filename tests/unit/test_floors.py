@@ -100,7 +100,7 @@ EDGE = {
     "_node/rtpart",
     "_node/watcher",
     "_node/trial",
-    "_guests/backing",
+    "_guests/image_users",
     "_openstack/service",
     "_runtime/cpus",
     "_runtime/feature",

@@ -99,8 +99,8 @@ class Bases:
         if running not in self._writers:
             found = {} if running else {identity: guest.name for guest in self._guests for identity in self._listed(guest)}
             for name, domain in self._domains.items():
-                trees = [domain.live_tree()] if domain.running else []
-                for identity in self._written([*trees, *([] if running else [domain.tree])]):
+                trees = [domain.live_on_files()] if domain.running else []
+                for identity in self._written([*trees, *([] if running else [domain.on_files()])]):
                     found.setdefault(identity, name)
             self._writers[running] = found
         return self._writers[running]

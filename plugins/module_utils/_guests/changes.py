@@ -151,7 +151,7 @@ class Changes:
 
     def _own_disks(self, name: str) -> list[str]:
         """Return the image files that this collection gave a guest to write to, and its seed if it has made that."""
-        tree = self.domains[name].tree
+        tree = self.domains[name].on_files()
         ours = {item for kind, item in our_devices(tree) if kind == "disk"}
         paths = []
         for disk in tree.findall("devices/disk"):
@@ -168,7 +168,7 @@ class Changes:
         self, guest: str, going: Mapping[str, Identity], plans: Sequence[GuestPlan]
     ) -> Iterator[tuple[Identity, tuple[str, str]]]:
         """Yield every file in use by others than the guest, with its user and its path there."""
-        for disk in self.domains[guest].tree.findall("devices/disk"):  # one that stays may need one that goes
+        for disk in self.domains[guest].on_files().findall("devices/disk"):  # one that stays may need one that goes
             files = list(disk_files(self.host, disk))
             if files and files[0][0] not in going.values():
                 yield from ((identity, (f"disk {files[0][1]} of the same guest, which stays,", path)) for identity, path in files)
@@ -184,7 +184,7 @@ class Changes:
                 if found is not None:
                     yield found, (f"domain {plan.guest.name}, which is made from it,", base)
         for name, domain in self.domains.items():
-            for tree in [] if name == guest else [domain.tree, *([domain.live_tree()] if domain.running else [])]:
+            for tree in [] if name == guest else [domain.on_files(), *([domain.live_on_files()] if domain.running else [])]:
                 yield from ((identity, (f"domain {name}", path)) for identity, path in used_files(self.host, tree))
 
     def restore(self, name: str, resource: str) -> None:
@@ -196,7 +196,7 @@ class Changes:
         self.host.restore(change, resource, partial(self._redefine, name, original))
 
     def _redefine(self, name: str, original: Mapping[str, Any]) -> None:
-        self.connection.define(name, original["xml"])
+        self.connection.define(name, original["xml"], validate=False)  # libvirt took it once
         self.connection.set_autostart(name, original["autostart"])
 
     # -- threads -----------------------------------------------------------------------------------

@@ -10,18 +10,19 @@ from .._cpus.pages import PAGE_MIB
 from .._host.host import Host
 from .._host.kernel import read_machine
 from .domain_xml import describe, is_ours
-from .fragment import fragment_macs
+from .fragment import macs_of
 from .guest import Guest, GuestError
 from .guest_list import derive_uuid
 from .libvirt import Domain
 from .nova import read_instance
-from .plan import GuestPlan
+from .plan import GuestPlan, lets_go
 from .programs import SWTPM
 
 
 def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain], site: str = "") -> None:
     """Refuse to take over foreign domains, and names, UUIDs or addresses that other domains have; ``site``: of the inventory."""
     macs, uuids = _other_macs(guests, domains), _uuids_that_stay(guests, domains)
+    listed: dict[str, str] = {}
     for guest in guests:
         domain = domains.get(guest.name)
         instance = read_instance(domain.tree) if domain is not None else None
@@ -52,10 +53,14 @@ def check_domains(guests: Sequence[Guest], domains: Mapping[str, Domain], site: 
                 f"realtime_guests: {guest.name}: uuid {own} is that of domain {uuids[own]}, which is on this node; give the guest another uuid, or the "
                 "name of this domain and adopt: true where they are one"
             )
-        addresses = [] if guest.state == "absent" else [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
-        for mac in addresses:
+        for mac in [] if guest.state == "absent" else macs_of(guest):
             if mac in macs:
                 raise GuestError(f"realtime_guests: {guest.name}: MAC {mac} is used by domain {macs[mac]}")
+            other = listed.setdefault(mac, guest.name)
+            if other != guest.name:  # one of them has it from its domain; those that are given were compared before
+                raise GuestError(
+                    f"realtime_guests: {guest.name} and {other} have the same MAC {mac}; give one of them another mac"
+                )
 
 
 def _other_macs(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> dict[str, str]:
@@ -73,6 +78,37 @@ def _uuids_that_stay(guests: Sequence[Guest], domains: Mapping[str, Domain]) -> 
     gone = {guest.name for guest in guests if guest.state == "absent"}
     found = {(domain.tree.findtext("uuid") or "").strip().lower(): name for name, domain in domains.items() if name not in gone}
     return {uuid: name for uuid, name in found.items() if uuid}
+
+
+def check_saved(plans: Sequence[GuestPlan]) -> None:
+    """Refuse to change a guest whose next start restores the memory and the definition that it had when it was saved."""
+    for plan in plans:
+        if plan.domain is not None and plan.domain.saved and not plan.running and plan.definition:
+            name = plan.guest.name
+            raise GuestError(
+                f"realtime_guests: {name}: it has a saved state (virsh managedsave), with which its next start would bring back its former CPUs, memory "
+                f"and disks, and its definition changes ({', '.join(item.element for item in plan.definition[:4])}); start it first (virsh start {name}), "
+                f"or give up what is in its memory (virsh managedsave-remove {name})"
+            )
+
+
+def check_live_macs(plans: Sequence[GuestPlan], restarting: Sequence[GuestPlan]) -> None:
+    """Refuse an address with which another guest of the list still runs, though its definition no longer has it."""
+    live = {
+        (mac.get("address") or "").lower(): plan
+        for plan in plans
+        if plan.domain is not None and plan.running
+        for mac in plan.domain.live_tree().findall("devices/interface/mac")
+    }
+    for plan in plans if live else ():
+        for mac in macs_of(plan.guest):
+            other = live.get(mac, plan)
+            if other is not plan and not lets_go(other, plan, restarting):
+                name = other.guest.name
+                raise GuestError(
+                    f"realtime_guests: {plan.guest.name}: {name} runs with MAC {mac} until it is restarted or off; take it from {name} in a run of its "
+                    "own first, with rt_guest_restart: true or state: stopped for that guest"
+                )
 
 
 def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[str]) -> None:

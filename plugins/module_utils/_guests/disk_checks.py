@@ -7,15 +7,14 @@ import errno
 import os
 import stat
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from .._host.host import Host
-from .disk_paths import own_disks
+from .disk_paths import check_places
 from .guest import Disk, Guest, GuestError
 from .hiding import clean
-from .images import Identity, begins_like_qcow, identity_of
+from .images import begins_like_qcow
 from .known_disks import disks_by_path, disks_of, format_of, path_of, target_of
-from .libvirt import Domain
 from .plan import GuestPlan
 
 #: The values of ``cache`` with which QEMU opens an image past the page cache (QEMU, qemu-options.hx, "cache.direct").
@@ -25,53 +24,19 @@ DIRECT = ("none", "directsync")
 def check_disks(host: Host, plans: Sequence[GuestPlan]) -> None:
     """Refuse disks that are not there and not made, and those that QEMU could not open or would read as another format."""
     for plan in plans:
+        check_places(plan.guest, plan.domain.on_files() if plan.domain else None)
         for disk in plan.guest.disks:
             if disk.recipe is None and not disk.seed:
                 _check_there(host, plan.guest, disk)
-            known = disks_by_path(plan.domain.tree).get(disk.path) if plan.domain else None
+            known = disks_by_path(plan.domain.on_files()).get(disk.path) if plan.domain else None
+            if known is None and disk.recipe is None and disk.format == "qcow2":
+                _check_renamed(host, plan, disk)
             if known is not None:
                 _check_format(plan.guest, disk, format_of(known))
             elif not disk.seed and not disk.cdrom and host.exists(disk.path):
                 _check_content(host, plan.guest, disk)
             _check_direct(host, plan.guest, disk, _disk_of(plan, disk))
-
-
-def check_files(host: Host, plans: Sequence[GuestPlan], others: Mapping[str, Domain]) -> None:
-    """Refuse a file that two disks lead to, by any path, and one of them writes; ``others``: the domains that are not listed."""
-    users: dict[Identity, tuple[str, Disk]] = {}
-    for plan in plans:
-        for disk in plan.guest.disks:
-            identity = identity_of(host, disk.path)
-            if identity is None:
-                continue
-            name, other = users.setdefault(identity, (plan.guest.name, disk))
-            if other is not disk and not (other.read_only and disk.read_only):
-                raise GuestError(
-                    f"realtime_guests: {plan.guest.name}: disk {disk.path} is the same file as disk {other.path} of {name}, and two cannot write one; "
-                    "give each its own image"
-                )
-    for plan in plans:
-        if plan.domain is not None:
-            known = {disk.target for disk in plan.guest.disks} | set(own_disks(plan.domain.tree))
-            beside = [disk for disk in disks_of(plan.domain.tree) if target_of(disk) not in known]
-            _check_users(host, users, beside, plan.guest.name)
-    for name, domain in others.items():
-        if domain.running:
-            _check_users(host, users, disks_of(domain.live_tree()), name)
-
-
-def _check_users(host: Host, users: Mapping[Identity, tuple[str, Disk]], disks: Iterable[ET.Element], name: str) -> None:
-    for item in disks:
-        path = path_of(item)
-        identity = identity_of(host, path) if path.startswith("/") else None
-        guest, disk = users.get(identity, ("", None)) if identity else ("", None)
-        if disk is None or (disk.read_only and item.find("readonly") is not None):
-            continue
-        who = f"its domain has as {clean(target_of(item))}" if guest == name else f"the running domain {clean(name)} has"
-        remedy = "give that path" if guest == name else "give another image, or shut that down"
-        raise GuestError(
-            f"realtime_guests: {guest}: disk {disk.path} is the same file as {clean(path)}, which {who}, and two cannot write one; {remedy}"
-        )
+            _note_swapped(host, plan, disk)
 
 
 def _check_there(host: Host, guest: Guest, disk: Disk) -> None:
@@ -113,8 +78,44 @@ def _check_format(guest: Guest, disk: Disk, has: str) -> None:
     )
 
 
+def _file_at(plan: GuestPlan, disk: Disk) -> ET.Element | None:
+    """Return the disk on a file or device that the guest's domain has at a disk's target."""
+    there = disks_of(plan.domain.on_files()) if plan.domain else []
+    return next((item for item in there if target_of(item) == disk.target), None)
+
+
+def _note_swapped(host: Host, plan: GuestPlan, disk: Disk) -> None:
+    """Say that a guest gets another image in place of the one that it has, which somebody may have put there since (virsh blockcopy)."""
+    old = _file_at(plan, disk)
+    if old is None or disk.cdrom or disk.seed or path_of(old) in {item.path for item in plan.guest.disks}:
+        return
+    was = clean(path_of(old))
+    if host.exists(path_of(old)):
+        host.notes.append(
+            f"{plan.guest.name}: disk {disk.target} changes from {was} to {disk.path}, and what the guest wrote to {was} stays there; to keep that disk, "
+            f"give path: {was}"
+        )
+
+
+def _check_renamed(host: Host, plan: GuestPlan, disk: Disk) -> None:
+    """Refuse a qcow2 image at the place of a raw one whose file is gone: it may be that one, renamed, with a header that the guest wrote."""
+    old = _file_at(plan, disk)
+    if old is None or format_of(old) != "raw" or old.find("readonly") is not None or host.exists(path_of(old)):
+        return
+    was = clean(path_of(old))
+    raise GuestError(
+        f"realtime_guests: {plan.guest.name}: disk {disk.path} would be qcow2 in place of {was}, which its domain has as raw and which is gone. If it is "
+        f"that one, renamed, the guest could write its header: give format: raw. If it was converted from it, keep {was} until this run is done"
+    )
+
+
 def _check_content(host: Host, guest: Guest, disk: Disk) -> None:
-    """Refuse an image that no domain of the guest has yet and whose name alone makes it raw, while it begins like qcow2."""
+    """Refuse an image that no domain of the guest has yet and that is not of its format; raw is not doubted where it is given."""
+    if disk.format == "qcow2" and disk.recipe is None and not begins_like_qcow(host, disk.path):
+        raise GuestError(
+            f"realtime_guests: {guest.name}: disk {disk.path} is {'qcow2' if disk.format_given else 'taken for qcow2 by its name'}, "
+            "but does not begin like a qcow2 image; give format: raw if it is raw, or make a qcow2 image of it: qemu-img convert -O qcow2 OLD NEW"
+        )
     if disk.format == "raw" and not disk.format_given and begins_like_qcow(host, disk.path):
         remedy = "format: raw, if it is raw" if disk.block else "format: qcow2 (or raw, if it is raw)"
         raise GuestError(

@@ -10,8 +10,9 @@ from .extras import extra_devices, has_extra, merge_extras
 from .fragment import fragment_aliases, fragment_of
 from .guest import QUEUE_SIZES, Attachment, Disk, Guest
 from .hiding import clean
-from .known_disks import path_of
+from .known_disks import leads_to, path_of
 from .network import DEFAULT_MTU, port_name, socket_path
+from .volumes import volume_of
 
 #: The serial port that QEMU's guest agent listens on, and libvirt looks for, by this name.
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
@@ -48,7 +49,7 @@ def _has(guest: Guest, tree: ET.Element, device: tuple[str, str]) -> bool:
         old = next(
             (disk for disk in tree.findall("devices/disk") for item in disk.findall("target") if item.get("dev") == name), None
         )
-        return old is not None and path_of(old) in [disk.path for disk in guest.disks if disk.target == name]
+        return old is not None and any(leads_to(old, disk) for disk in guest.disks if disk.target == name)
     if kind == "interface":
         return any((mac.get("address") or "").lower() == name for mac in tree.findall("devices/interface/mac"))
     return has_extra(guest, tree, device)
@@ -74,7 +75,7 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
         foreign = old is not None and ("disk", disk.target) not in previous
         if old is not None and foreign:
             _check_foreign_disk(old, disk, guest)
-        kept = old is not None and foreign and path_of(old) == disk.path
+        kept = old is not None and foreign and leads_to(old, disk)
         element = old if old is not None else _new_disk(devices, disk)
         _merge_disk(element, disk, kept=kept)
         if guest.io_threads is not None:
@@ -82,6 +83,8 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
     for attachment in guest.networks:
         there = interfaces.get(attachment.mac, [])
         old = _only([item for item in there if _is_there(item, guest, attachment)] or there, guest, attachment.mac)
+        if old is not None and ("interface", attachment.mac) not in previous:
+            _check_kind(old, guest, attachment)
         _merge_interface(old if old is not None else _new_interface(devices, attachment), guest, attachment)
     if guest.agent:
         _merge_channel(devices, channels.get(AGENT_CHANNEL))
@@ -111,6 +114,17 @@ def _only(interfaces: list[ET.Element], guest: Guest, mac: str) -> ET.Element | 
             f"give each its own with virsh edit {guest.name}"
         )
     return interfaces[0] if interfaces else None
+
+
+def _check_kind(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
+    """Refuse to make somebody's interface, which has hardware or a program behind it, one on a bridge or the switch."""
+    was = element.get("type", "bridge")
+    if was not in _MOVABLE:
+        raise DomainError(
+            f"realtime_guests: {guest.name}: networks names the interface {attachment.mac}, which its domain has as {clean(was)}"
+            f"{_KINDS.get(was, '')} and not on a bridge or switch; leave that network out of the list, give it another mac, or remove that interface "
+            f"with virsh edit {guest.name}"
+        )
 
 
 def _is_there(interface: ET.Element, guest: Guest, attachment: Attachment) -> bool:
@@ -164,19 +178,28 @@ def _check_io_threads(tree: ET.Element, guest: Guest) -> None:
 
 def _check_foreign_disk(old: ET.Element, disk: Disk, guest: Guest) -> None:
     """Refuse to replace a disk that another user has attached by one of the inventory."""
-    source = old.find("source")
-    path = None if source is None else source.get("file") or source.get("dev") or source.get("name") or "a disk of another kind"
-    if path not in (None, disk.path):  # None: an empty drive
-        raise DomainError(
-            f"realtime_guests: {guest.name}: disk {disk.path} would be {disk.target}, but its domain has {clean(path)} there, "
-            "which is not in disks; "
-            f"add that to disks, or move it to another target with virsh edit {guest.name}"
-        )
+    source, volume = old.find("source"), volume_of(old)
+    empty = source is None and (old.get("device") == "cdrom") == disk.cdrom
+    if empty or leads_to(old, disk):
+        return
+    add = "add that to disks, or " if path_of(old) or volume else ""
+    what = (
+        "an empty drive"
+        if source is None
+        else f"volume {volume[1]} of pool {volume[0]}"
+        if volume
+        else path_of(old) or source.get("name")
+    )
+    raise DomainError(
+        f"realtime_guests: {guest.name}: disk {disk.path} would be {disk.target}, but its domain has {clean(what or 'a disk of another kind')} "
+        f"there, which is not in disks; {add}move it to another target with virsh edit {guest.name}"
+    )
 
 
 def _merge_disk(element: ET.Element, disk: Disk, *, kept: bool) -> None:
     """Merge a disk; one that somebody else attached (``kept``) stays the kind of device that it is."""
-    kind = "block" if disk.block else "file"
+    volume = volume_of(element) is not None and leads_to(element, disk)  # stays one
+    kind = "volume" if volume else "block" if disk.block else "file"
     if element.get("type") != kind:
         drop(element, "source")
     set_attributes(element, type=kind)
@@ -188,7 +211,8 @@ def _merge_disk(element: ET.Element, disk: Disk, *, kept: bool) -> None:
     _set_given(driver, cache=disk.cache, io=disk.io, discard=disk.discard)
     drop_empty(element, "driver")
     source = ensure(element, "source")
-    set_attributes(source, **({"dev": disk.path, "file": None} if disk.block else {"file": disk.path, "dev": None}))
+    if not volume:
+        set_attributes(source, **({"dev": disk.path, "file": None} if disk.block else {"file": disk.path, "dev": None}))
     target = ensure(element, "target")
     if target.get("bus") != disk.bus:  # its address belongs to the old bus
         drop(element, "address")
@@ -219,13 +243,6 @@ def _become(element: ET.Element, kind: str) -> None:
 
 def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
     kind = "vhostuser" if attachment.vhost_user else "bridge"
-    was = element.get("type", kind)
-    if was not in _MOVABLE:
-        raise DomainError(
-            f"realtime_guests: {guest.name}: networks names the interface {attachment.mac}, which its domain has as {clean(was)}"
-            f"{_KINDS.get(was, '')} and not on a bridge or switch; leave that network out of the list, give it another mac, or remove that interface "
-            f"with virsh edit {guest.name}"
-        )
     _become(element, kind)
     mac = ensure(element, "mac")
     if (mac.get("address") or "").lower() != attachment.mac:

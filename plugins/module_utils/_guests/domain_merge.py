@@ -10,7 +10,7 @@ node numbers where guest nodes are meant).
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.pages import PAGE_MIB
@@ -33,7 +33,7 @@ from .domain_xml import (
     set_text,
     whole,
 )
-from .fragment import check_aliases, fragment_of, merge_fragment
+from .fragment import check_aliases, fragment_of, fragment_tags, merge_fragment
 from .guest import Guest
 from .limits import check_limits
 from .pinning import Placement
@@ -43,17 +43,17 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     """Return ``current`` with the inventory's requests merged in; ``current`` itself if nothing differs in meaning.
 
     ``live`` merges into the XML of a running guest, to find what it lacks: it leaves out what libvirt shows there in
-    another form (an expanded CPU model, a balloon's size).
+    another form (an expanded CPU model, a balloon's size), and the CPUs of its threads, which /proc shows.
     """
     tree = clone(current)
     fragment = fragment_of(guest)
     if fragment is not None and not live:
         check_aliases(current, fragment, our_devices(current), f"realtime_guests: {guest.name}")
-    _merge_metadata(tree, guest, given_devices(guest, current))
+    _merge_metadata(tree, guest, given_devices(guest, current), fragment_tags(fragment))
     if guest.description:
         set_text(tree, "description", guest.description)
     _merge_memory(tree, guest, live)
-    _merge_vcpus(tree, guest, placement)
+    _merge_vcpus(tree, guest, placement, live)
     demoted = not guest.realtime and tree.find("cputune/vcpusched") is not None  # real-time until now
     _merge_cputune(tree, guest, placement)
     _merge_numatune(tree, placement)
@@ -67,11 +67,14 @@ def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool
     return tree
 
 
-def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]]) -> None:
+def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]], tags: Mapping[str, str]) -> None:
+    """Mark the domain as ours; ``tags`` are the kinds of devices by alias, without which an alias would not tell whose device it is."""
     mark = ET.Element(OURS, owner=guest.owner, project=guest.project)
     mark.set("class", guest.guest_class)
     for device, name in given:
-        ET.SubElement(mark, DEVICE, kind=device, id=name)
+        item = ET.SubElement(mark, DEVICE, kind=device, id=name)
+        if device == "alias" and name in tags:
+            item.set("tag", tags[name])
     old = tree.find(f"metadata/{OURS}")
     if old is not None and _same_mark(old, mark):
         return
@@ -117,9 +120,9 @@ def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
 
 
 def _balloon(tree: ET.Element, guest: Guest, wanted: int) -> int:
-    """Return the memory in KiB that a guest has after its start: all of it, unless somebody lets an ordinary one begin with less."""
+    """Return the memory in KiB that a guest has after its start: all of it, unless somebody lets an ordinary one of this size begin with less."""
     memory, current = kib(tree.find("memory")), kib(tree.find("currentMemory"))
-    return min(current, wanted) if 0 < current < memory and not guest.realtime else wanted
+    return current if 0 < current < memory == wanted and not guest.realtime else wanted
 
 
 def _check_cells(cells: list[ET.Element], guest: Guest) -> None:
@@ -164,7 +167,7 @@ def _merge_hugepages(backing: ET.Element, guest: Guest) -> None:
     ET.SubElement(ET.SubElement(backing, "hugepages"), "page", size=str(wanted), unit="KiB")
 
 
-def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement) -> None:
+def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement, live: bool) -> None:
     element = ensure(tree, "vcpu")
     if (element.text or "").strip() != str(guest.vcpus):
         element.text = str(guest.vcpus)
@@ -175,7 +178,9 @@ def _merge_vcpus(tree: ET.Element, guest: Guest, placement: Placement) -> None:
     cpuset = format_cpulist(placement.floating) if not placement.vcpus else None
     if cpuset is not None and parse_or_empty(element.get("cpuset")) == placement.floating:
         cpuset = element.get("cpuset")
-    set_attributes(element, placement="static", cpuset=cpuset, current=current)
+    set_attributes(element, current=current)
+    if not live:  # where new threads begin; those of a running guest are compared one by one
+        set_attributes(element, placement="static", cpuset=cpuset)
     _merge_io_threads(tree, guest)
 
 

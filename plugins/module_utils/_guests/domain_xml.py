@@ -148,9 +148,16 @@ def accounting(tree: ET.Element) -> dict[str, str]:
 
 
 def our_devices(tree: ET.Element) -> set[tuple[str, str]]:
-    """Return kind and identity of the devices that this collection gave the domain."""
+    """Return kind and identity of the devices that this collection gave the domain; an alias on a device of another kind is somebody's now."""
     mark = tree.find(f"metadata/{OURS}")
-    return set() if mark is None else {(item.get("kind", ""), item.get("id", "")) for item in mark.findall(DEVICE)}
+    if mark is None:
+        return set()
+    there = {alias.get("name", ""): device.tag for device in tree.findall("devices/*") for alias in device.findall("alias")}
+    return {
+        (item.get("kind", ""), item.get("id", ""))
+        for item in mark.findall(DEVICE)
+        if there.get(item.get("id", ""), item.get("tag")) == item.get("tag") or item.get("tag") is None
+    }
 
 
 def read_pins(tree: ET.Element) -> dict[int, frozenset[int]]:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from .domain_xml import DomainError, canonical, clone, parse
 from .guest import Guest, GuestError
 from .hiding import clean
+from .network import is_unicast
 
 #: What tells elements of one name apart; others are there once, or are replaced together.
 _IDENTITY = {
@@ -95,6 +96,8 @@ def read_fragment(text: str, where: str) -> ET.Element:
             element.remove(child)  # comments
     for path, element in _paths(tree, ""):
         _check_element(path, element, where)
+    for element in tree.iter():
+        _check_twice(element, where)
     for device in tree.findall("devices/*"):
         _check_device(device, where)
     aliases = fragment_aliases(tree)
@@ -122,6 +125,20 @@ def _check_element(path: str, element: ET.Element, where: str) -> None:
         raise GuestError(f"{where}: xml holds cpu/feature {element.get('name')}, which the key {key} decides; remove it from xml")
 
 
+def _check_twice(parent: ET.Element, where: str) -> None:
+    """Refuse two elements of one identity: the second would be merged into the first, at every run again."""
+    seen: set[tuple[str, ...]] = set()
+    for element in parent:
+        tag = str(element.tag)
+        keys = _IDENTITY.get(tag, ())
+        identity = (tag, *(element.get(key, "") for key in keys))
+        if (keys and all(identity)) or tag == "emulator":
+            if identity in seen:
+                which = " ".join([tag, *(f"{key}={clean(element.get(key, ''))}" for key in keys)])
+                raise GuestError(f"{where}: xml has two elements {which} in {parent.tag}; keep one of them")
+            seen.add(identity)
+
+
 def _said(key: str) -> str:
     return f"is not free: {key}" if key == _PINS else f"{key} decides" if key == "the collection" else f"the key {key} decides"
 
@@ -130,10 +147,16 @@ def _check_device(device: ET.Element, where: str) -> None:
     kind, source = str(device.tag), device.get("type", "")
     if kind == "emulator":
         return
-    if kind == "disk" and source in ("file", "block", ""):  # libvirt takes one without a type for a file
-        raise GuestError(f"{where}: xml holds a disk {f'of type {source}' if source else 'without a type'}; list it in disks")
+    if kind == "disk" and source in ("file", "block", "volume", ""):  # libvirt takes one without a type for a file
+        hint = " with its pool, or by its path; one on the network is a disk of type network" if source == "volume" else ""
+        raise GuestError(
+            f"{where}: xml holds a disk {f'of type {source}' if source else 'without a type'}; list it in disks{hint}"
+        )
     if kind == "interface" and source in ("vhostuser", "bridge"):
         raise GuestError(f"{where}: xml holds an interface of type {source}; list it in networks")
+    mac = device.find("mac")
+    if mac is not None and not is_unicast(address := mac.get("address", "").strip().lower()):
+        raise GuestError(f"{where}: xml holds MAC {clean(address)[:40]!r}, which is not a unicast address like 52:54:00:12:34:56")
     target = device.find("target")
     if kind == "channel" and target is not None and target.get("name") == _AGENT:
         raise GuestError(f"{where}: xml holds the channel of the guest agent; set agent: true")
@@ -162,6 +185,11 @@ def fragment_aliases(fragment: ET.Element | None) -> list[str]:
     return [] if fragment is None else [alias for device in fragment.findall("devices/*") for alias in [_alias(device)] if alias]
 
 
+def fragment_tags(fragment: ET.Element | None) -> dict[str, str]:
+    """Return the kinds of the fragment's devices by their aliases."""
+    return {} if fragment is None else {_alias(device): str(device.tag) for device in fragment.findall("devices/*")}
+
+
 def check_aliases(tree: ET.Element, fragment: ET.Element, previous: Collection[tuple[str, str]], where: str) -> None:
     """Refuse an alias by which the domain has a device that earlier runs did not add: it would be changed, and go with the fragment."""
     ours = {name for kind, name in previous if kind == "alias"}
@@ -173,11 +201,11 @@ def check_aliases(tree: ET.Element, fragment: ET.Element, previous: Collection[t
             )
 
 
-def fragment_macs(guest: Guest) -> list[str]:
-    """Return the addresses of the interfaces in a guest's fragment."""
+def macs_of(guest: Guest) -> list[str]:
+    """Return the addresses of a guest's interfaces, those in its fragment last."""
     fragment = fragment_of(guest)
     found = [] if fragment is None else fragment.findall("devices/*/mac")
-    return [address for mac in found for address in [mac.get("address", "").strip().lower()] if address]
+    return [attachment.mac for attachment in guest.networks] + [mac.get("address", "").strip().lower() for mac in found]
 
 
 def merge_fragment(tree: ET.Element, fragment: ET.Element, *, live: bool = False) -> None:

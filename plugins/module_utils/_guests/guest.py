@@ -86,6 +86,7 @@ class Disk:
     format_given: bool = False  # otherwise by its name, and that of its domain for a disk that exists; so are the two that follow
     bus_given: bool = False
     read_only_given: bool = False
+    volume: tuple[str, str] | None = None  # pool and name, where its domain has it as a volume of libvirt
 
     @property
     def block(self) -> bool:

@@ -6,14 +6,14 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from .._cpus.pages import PAGE_MIB
 from .cloud_init import check_networks, read_cloud_init
-from .fragment import fragment_macs, read_fragment
+from .fragment import macs_of, read_fragment
 from .guest import (
     HUGEPAGES,
     IMAGE_FOLDER,
@@ -33,10 +33,9 @@ from .guest import (
 )
 from .guest_disks import check_shared_disks, read_disks
 from .guest_reader import Reader
-from .network import MAX_SOCKET_PATH, Network, port_name, socket_path
+from .network import MAX_SOCKET_PATH, Network, is_unicast, port_name, socket_path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UUIDS = uuid.UUID("4a5c2f0e-6b1d-5d0f-9b43-6f2d1f3c7a10")
 _MAX_XML = 1 << 16
 
@@ -245,6 +244,9 @@ def _realtime_vcpus(read: Reader, vcpus: int, system: str) -> frozenset[int]:
     text = str(read.get("realtime_vcpus", "")).strip()
     if not text:
         return frozenset()
+    if text.startswith("["):
+        numbers = [int(number) for number in re.findall(r"(?<![0-9])[0-9]{1,3}(?![0-9])", text)]
+        raise GuestError(f'{read.where}: realtime_vcpus is a list; give one text: "{format_cpulist(numbers) or "1-3"}"')
     try:
         realtime = parse_cpulist(text)
         excluded = [part.strip()[1:] for part in text.split(",") if part.strip().startswith("^")]
@@ -378,7 +380,7 @@ def _attachments(read: Reader, name: str, networks: Mapping[str, Network], site:
         if any(attachment.network.name == network.name for attachment in attachments):
             raise GuestError(f"{where}: the guest is on network {network.name} twice")
         mac = str(given.get("mac", derive_mac(site, name, network.name))).lower()
-        if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        if not is_unicast(mac):
             raise GuestError(
                 f"{where}: mac {given.get('mac')!r} is not a unicast address like '52:54:00:12:34:56' (quoted in YAML)"
             )
@@ -413,21 +415,28 @@ def _queue_size(given: Reader, key: str, network: Network) -> int | None:
 
 def _check_unique(guests: Sequence[Guest], site: str) -> None:
     """Refuse two guests with the same name, UUID, MAC, or disk that one of them writes."""
+    for clash in clashes(guests, site):
+        raise GuestError(clash)
+    check_shared_disks(guests)
+
+
+def clashes(guests: Sequence[Guest], site: str) -> Iterator[str]:
+    """Yield a refusal for each guest of a host that has the name, UUID or MAC of one before it."""
     names: set[str] = set()
     uuids: dict[str, str] = {}
     macs: dict[str, str] = {}
     for guest in guests:
         if guest.name in names:
-            raise GuestError(f"realtime_guests: {guest.name} is listed twice; every guest needs its own name")
+            yield f"realtime_guests: {guest.name} is listed twice; every guest needs its own name"
+            continue
         names.add(guest.name)
         if guest.state == "absent":
             continue
         own = uuid_of(guest, site)
         if own and uuids.setdefault(own, guest.name) != guest.name:
-            raise GuestError(f"realtime_guests: {guest.name} and {uuids[own]} have the same uuid {own}")
-        addresses = [attachment.mac for attachment in guest.networks] + fragment_macs(guest)
-        for mac in addresses:
+            yield f"realtime_guests: {guest.name} and {uuids[own]} have the same uuid {own}"
+        addresses = macs_of(guest)
+        for mac in dict.fromkeys(addresses):
             other = macs.setdefault(mac, guest.name)
             if other != guest.name or addresses.count(mac) > 1:
-                raise GuestError(f"realtime_guests: {guest.name} and {other} have the same MAC {mac}")
-    check_shared_disks(guests)
+                yield f"realtime_guests: {guest.name} and {other} have the same MAC {mac}"

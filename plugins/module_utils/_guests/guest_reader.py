@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,32 @@ from .guest import CONTROL, MAX_PATH, GuestError
 
 #: Passwords may be in it.
 _UNQUOTED = ("xml",)
+#: Of a value in a message, in characters.
+_MOST = 100
+#: A size as people write it, and its unit in KiB; sizes here are whole numbers of the unit that ends their key's name.
+_SIZE = re.compile(r"\s*([0-9]{1,9})\s*([KMGT])(?:i?B)?\s*", re.IGNORECASE)
+_UNITS = {"K": 1, "M": 1 << 10, "G": 1 << 20, "T": 1 << 30}
+_KEYS = {"_mib": ("MiB", 1 << 10), "_gib": ("GiB", 1 << 20)}
+
+
+def short(value: Any) -> str:
+    """Return a value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= _MOST else f"{text[:_MOST]}..."
+
+
+def _hint(key: str, value: Any, kinds: tuple[type, ...]) -> str:
+    """Return what would work, where that can be said."""
+    unit, size = _KEYS.get(key[-4:], ("", 1))
+    if unit and int in kinds:
+        found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        kib = int(found[1]) * _UNITS[found[2].upper()] if found else 0
+        return f", a number of {unit} without a unit: {kib // size if kib and kib % size == 0 else 4096 >> (unit == 'GiB') * 6}"
+    if kinds == (list,):
+        return "; give a list, also of one item: [...], or each on a line that begins with -"
+    if dict in kinds and isinstance(value, (str, list)) and str not in kinds:
+        return "; give a mapping: {key: value}, or each key on a line of its own"
+    return ""
 
 
 class Reader:
@@ -26,8 +53,8 @@ class Reader:
         for key, value in self._items.items():
             if not isinstance(value, keys[key]) or (isinstance(value, bool) and bool not in keys[key]):
                 wanted = " or ".join(kind.__name__ for kind in keys[key])
-                shown = "" if key in _UNQUOTED else f"{value!r} "
-                raise GuestError(f"{where}: {key} {shown}must be of type {wanted}")
+                shown = "" if key in _UNQUOTED else f"{short(value)} "
+                raise GuestError(f"{where}: {key} {shown}must be of type {wanted}{_hint(key, value, keys[key])}")
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._items.get(key, default)
@@ -38,13 +65,13 @@ class Reader:
     def number(self, key: str, default: int, low: int, high: int) -> int:
         value: int = self.get(key, default)
         if not low <= value <= high:
-            raise GuestError(f"{self.where}: {key} {value} is not in {low}-{high}")
+            raise GuestError(f"{self.where}: {key} {short(value)} is not in {low}-{high}")
         return value
 
     def choice(self, key: str, default: str, choices: Sequence[str]) -> str:
         value: str = self.get(key, default)
         if value not in choices:
-            raise GuestError(f"{self.where}: {key} {value!r} is not one of {', '.join(choices)}")
+            raise GuestError(f"{self.where}: {key} {short(value)} is not one of {', '.join(choices)}")
         return value
 
     def optional(self, key: str, choices: Sequence[str]) -> str | None:

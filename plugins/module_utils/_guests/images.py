@@ -31,7 +31,7 @@ _OPAQUE = {b"QED\0": "qed", b"KDMV": "vmdk", b"COWD": "vmdk", b"# Di": "vmdk"}
 #: Formats without a backing file; libvirt takes a disk without a format for raw.
 _PLAIN = (None, "raw", "luks", "iso")
 #: Elements with QEMU's own arguments, and the argument that has it read further ones from a file.
-_QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
+QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 _ELSEWHERE = re.compile(r"--?readconfig\b")
 #: The most looks at paths that one definition may name.
 _LOOKS = 500_000
@@ -39,13 +39,15 @@ _DATA_FILE = 0x44415441  # header extension with the name of an external data fi
 
 
 class Identity(NamedTuple):
-    """A file, whatever its path."""
+    """A file or block device, whatever its path."""
 
     device: int
     inode: int
 
 
 def _of(info: os.stat_result) -> Identity:
+    if stat.S_ISBLK(info.st_mode):  # of which there may be several nodes
+        return Identity(-1, info.st_rdev)
     return Identity(info.st_dev, info.st_ino)
 
 
@@ -110,7 +112,7 @@ def used_files(host: Host, tree: ET.Element) -> Iterator[tuple[Identity, str]]:
         return host.path(path)
 
     for element in tree.iter():
-        of_qemu = isinstance(element.tag, str) and element.tag.startswith(_QEMU)
+        of_qemu = isinstance(element.tag, str) and element.tag.startswith(QEMU)
         for text in filter(None, (*element.attrib.values(), element.text, element.tail)):
             if of_qemu and _ELSEWHERE.match(text):
                 raise HostError(f"which files {text} names for {domain} on QEMU's command line is not known here")
@@ -137,19 +139,22 @@ def loop_files(host: Host) -> Iterator[tuple[Identity, str, str]]:
 
 
 def disk_files(host: Host, disk: ET.Element) -> Iterator[tuple[Identity, str]]:
-    """Yield the file of a disk, then its backing files."""
-    driver, source = disk.find("driver"), disk.find("source")
-    if source is None or disk.get("type") not in ("file", "block", "volume"):
-        return  # empty, or not on this node
-    if disk.get("type") == "volume":
-        raise HostError(f"which file the volume {source.get('pool')}/{source.get('volume')} is, is not known here")
-    path = source.get("file") or source.get("dev") or ""
-    plain = driver is None or driver.get("type") in _PLAIN  # a raw image holds what its guest likes
-    identity = identity_of(host, path) if path.startswith("/") else None
-    if plain and identity is not None:
-        yield identity, path
-    elif identity is not None:
-        yield from backing_files(host, path)
+    """Yield the file of a disk, then its backing files: those that images name, and those that the definition names (``backingStore``, ``mirror``)."""
+    seen: set[Identity] = set()
+    for item in disk.iter():
+        driver, source = item.find("driver" if item is disk else "format"), item.find("source")
+        if source is None or item.get("type", "file") not in ("file", "block", "volume"):
+            continue  # empty, or not on this node
+        if item.get("type") == "volume":
+            raise HostError(f"which file the volume {source.get('pool')}/{source.get('volume')} is, is not known here")
+        path = source.get("file") or source.get("dev") or ""
+        identity = identity_of(host, path) if path.startswith("/") else None
+        if identity is None or identity in seen:
+            continue
+        plain = driver is None or driver.get("type") in _PLAIN  # a raw image holds what its guest likes
+        for found in [(identity, path)] if plain else backing_files(host, path):
+            seen.add(found[0])
+            yield found
 
 
 def backing_files(host: Host, path: str) -> Iterator[tuple[Identity, str]]:

@@ -20,6 +20,7 @@ from .hiding import clean
 from .nova import read_instance
 from .pinning import Existing
 from .threads import ThreadDifference, set_scheduler
+from .volumes import Volume, on_files
 
 try:
     import libvirt
@@ -55,6 +56,16 @@ class Domain:
     running: bool
     autostart: bool
     persistent: bool = True
+    saved: bool = False  # its next start restores the memory and the definition of then
+    find_volume: Callable[[Volume], str] = lambda _volume: ""
+
+    def on_files(self) -> ET.Element:
+        """Return its persistent definition with the files of volumes, to see which files it has."""
+        return on_files(self.tree, self.find_volume)
+
+    def live_on_files(self) -> ET.Element:
+        """Return the XML of the running guest with the files of volumes."""
+        return on_files(self.live_tree(), self.find_volume)
 
     def live_tree(self) -> ET.Element:
         """Return the XML of the running guest."""
@@ -69,6 +80,7 @@ class Connection:
         """``handle``: an open connection of the bindings."""
         self._validated: set[str] = set()
         self._definitions: dict[str, list[str]] = {}  # whose secrets no message shows
+        self._volumes: dict[Volume, str] = {}
         if handle is not None:
             self.handle = handle
             return
@@ -95,6 +107,7 @@ class Connection:
         running = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
         autostart = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
         persistent = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)
+        saved = self._names(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
         # secure: otherwise a definition would lose its passwords when it is defined again
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
         domains = {}
@@ -106,7 +119,16 @@ class Connection:
             except libvirt.libvirtError:
                 continue  # it no longer exists
             self._definitions[name] = [text]
-            domains[name] = Domain(handle, name, parse(text), name in running, name in autostart, name in persistent)
+            domains[name] = Domain(
+                handle,
+                name,
+                parse(text),
+                name in running,
+                name in autostart,
+                name in persistent,
+                name in saved,
+                self.find_volume,
+            )
         return domains
 
     def _list(self, flags: int) -> list[tuple[str, Any]]:
@@ -116,17 +138,35 @@ class Connection:
     def _names(self, flags: int) -> set[str]:
         return {name for name, _handle in self._list(flags)}
 
-    def define(self, name: str, xml: str, shape: str = "") -> None:
-        """Define a domain, validated by libvirt before it is kept.
+    def define(self, name: str, xml: str, shape: str = "", *, validate: bool = True) -> None:
+        """Define a domain, validated by libvirt before it is kept, unless its present definition is itself refused by libvirt's schema.
 
         libvirt always checks what it parses. Validation against its schema also reads the whole schema for every
         domain, so domains of one ``shape`` (the same elements and attributes) are validated once.
         """
-        flags = 0 if shape in self._validated else libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        flags = 0 if shape in self._validated or not validate else libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        present = self._definitions.get(name, [])[:1]
         self._definitions.setdefault(name, []).append(xml)
-        self._call(name, "define it", lambda: self.handle.defineXMLFlags(xml, flags))
-        if shape:
+        try:
+            self._define(name, xml, flags)
+        except HostError:
+            if not flags or not present or self._is_valid(name, present[0]):
+                raise
+            self._define(name, xml, 0)
+            return
+        if shape and flags:
             self._validated.add(shape)
+
+    def _define(self, name: str, xml: str, flags: int) -> None:
+        self._call(name, "define it", lambda: self.handle.defineXMLFlags(xml, flags))
+
+    def _is_valid(self, name: str, present: str) -> bool:
+        """Whether libvirt's schema takes the definition that a domain has; libvirt tells only where it defines, so this defines it again."""
+        try:
+            self._define(name, present, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        except HostError:
+            return False
+        return True
 
     def _call(self, name: str, what: str, call: Callable[[], Any], most: float | None = None) -> Any:
         """Make one call of libvirt about a domain; its error shows no secret of a definition of it that is known."""
@@ -264,6 +304,21 @@ class Connection:
             raise HostError(f"libvirt did not describe network {name} within {CALL_S:g} s; restart its service") from None
         except libvirt.libvirtError:
             return None
+
+    def find_volume(self, volume: Volume) -> str:
+        """Return the path of a volume of a storage pool; empty where libvirt does not tell, such as for a pool that is not active."""
+        if volume not in self._volumes:
+            pool, name = volume
+            try:
+                found = within(CALL_S, lambda: self.handle.storagePoolLookupByName(pool).storageVolLookupByName(name).path())
+            except LateError:
+                raise HostError(
+                    f"libvirt did not tell the path of volume {name} of pool {pool} within {CALL_S:g} s; restart its service"
+                ) from None
+            except libvirt.libvirtError:
+                found = ""
+            self._volumes[volume] = str(found or "")
+        return self._volumes[volume]
 
     def set_scheduler(self, name: str, difference: ThreadDifference) -> None:
         """Give a thread of a running guest its policy; libvirt has no call for that."""

@@ -104,7 +104,7 @@ class MadeImages:
         if info is not None:
             self._check_there(image, info)
             return
-        check_kept(image.plan.guest, image.disk, image.plan.domain.tree if image.plan.domain else None)
+        check_kept(image.plan.guest, image.disk, image.plan.domain.on_files() if image.plan.domain else None)
         self._check_lost(image)
         if image.recipe.base:
             image.base = bases.look(image.where, image.recipe)
@@ -127,7 +127,7 @@ class MadeImages:
     def _check_lost(self, image: _Image) -> None:
         """Refuse to make an image again that the guest had: its file system may only be not mounted."""
         domain = image.plan.domain
-        had = domain is not None and any(file_of(disk) == image.disk.path for disk in domain.tree.findall("devices/disk"))
+        had = domain is not None and any(file_of(disk) == image.disk.path for disk in domain.on_files().findall("devices/disk"))
         if had:
             raise GuestError(
                 f"{image.where} is gone, but its domain has it; it is not made again, since the guest would begin without its data. "
@@ -202,6 +202,11 @@ class MadeImages:
             self.host.follow_up(Change(path, None, _described(image)), partial(self._make, image))
         elif image.recipe.size_gib and image.size is not None and image.size < image.wanted:
             live = self._is_live(image)
+            if not live and image.plan.domain is not None and image.plan.domain.saved:
+                raise GuestError(
+                    f"{image.where}: its guest has a saved state (virsh managedsave) that knows the disk as it was; start it before the disk grows, or "
+                    f"give up what is in its memory (virsh managedsave-remove {image.plan.guest.name})"
+                )
             reason = "its guest sees it at once" if live else ""
             grow = (
                 partial(self._grow, image.plan.guest.name, image.disk.target, image.wanted)
@@ -216,7 +221,7 @@ class MadeImages:
         domain = image.plan.domain
         if domain is None or not domain.running:
             return False
-        for disk in domain.live_tree().findall("devices/disk"):
+        for disk in domain.live_on_files().findall("devices/disk"):
             target = disk.find("target")
             if target is not None and target.get("dev") == image.disk.target:
                 return file_of(disk) == image.disk.path

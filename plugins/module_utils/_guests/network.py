@@ -37,6 +37,7 @@ _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
 #: It is part of mappings (``name:bridge``), of a section's name in nova.conf and of a trait.
 _PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _PCI = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 class NetworkError(RefusalError):
@@ -63,6 +64,11 @@ class Network:
     def device_is_address(self) -> bool:
         """Whether the physical port is named by its PCI address."""
         return self.device is not None and _PCI.fullmatch(self.device) is not None
+
+
+def is_unicast(mac: str) -> bool:
+    """Whether a text in lower case is an address that an interface can have."""
+    return bool(_MAC.fullmatch(mac)) and not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00"
 
 
 def port_name(guest: str, network: str) -> str:

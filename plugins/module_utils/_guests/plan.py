@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import platform
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._host.host import Host
@@ -47,6 +47,13 @@ def plan_guest(host: Host, guest: Guest, placement: Placement, domains: Mapping[
         plan.restart_for = [difference.element for difference in found if not difference.live]
         plan.threads = list(thread_differences(read_guest_threads(host, guest.name), guest, placement))
     return plan
+
+
+def lets_go(other: GuestPlan, taker: GuestPlan, restarting: Sequence[GuestPlan]) -> bool:
+    """Whether a running guest loses what its definition no longer has before another starts: stops come first, then restarts in their order."""
+    order = [plan.guest.name for plan in restarting]
+    before = order[: order.index(taker.guest.name)] if taker.guest.name in order else order
+    return other.guest.state == "stopped" or other.guest.name in before
 
 
 def unfinished(host: Host, plan: GuestPlan, domain: Domain | None) -> str:

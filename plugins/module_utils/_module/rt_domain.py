@@ -10,17 +10,17 @@ from typing import Any
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
-from .._guests.backing import check_backing
 from .._guests.bases import Bases
 from .._guests.changes import Changes
-from .._guests.checks import check_domains, check_node, check_pages
-from .._guests.disk_checks import check_disks, check_files
+from .._guests.checks import check_domains, check_live_macs, check_node, check_pages, check_saved
+from .._guests.disk_checks import check_disks
 from .._guests.disk_paths import with_paths
 from .._guests.domain_xml import describe, is_ours
 from .._guests.found import as_found, with_sizes
 from .._guests.guest import IMAGE_FOLDER, Guest, GuestError
 from .._guests.guest_list import parse_guests
 from .._guests.guest_reader import path_fault
+from .._guests.image_users import ImageUsers
 from .._guests.known_disks import with_known_disks
 from .._guests.kvm import check_slices
 from .._guests.libvirt import Connection, Domain, NoConnection, PoolError
@@ -64,7 +64,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     connection = edges.libvirt.connect(host) or NoConnection()
     domains = connection.domains()
     existing = [describe(domain.tree, running=domain.running) for domain in domains.values()]
-    trees = {name: domain.tree for name, domain in domains.items()}
+    trees = {name: domain.on_files() for name, domain in domains.items()}
     guests = [as_found(guest, trees.get(guest.name), connection.network) for guest in with_sizes(guests, existing)]
     guests = with_paths(guests, trees, partial(_pool_folder, connection))
     guests = [with_known_disks(guest, trees.get(guest.name)) for guest in guests]
@@ -86,12 +86,12 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         if guest.state != "absent"
     ]
     check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
+    check_saved(plans)
     check_disks(host, plans)
-    known = {guest.name for guest in guests}
-    check_files(host, plans, {name: domain for name, domain in domains.items() if name not in known})
-    check_backing(host, plans, {name: domains[name] for name in domains if name not in gone})
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
+    check_live_macs(plans, restarting)
+    ImageUsers(host, plans, domains, gone=gone, restarting=restarting).check()
     _check_gate(host, [*starting, *restarting])
     check_pages(host, [*starting, *restarting], parameters["hugepages"], restarting)
 
@@ -114,6 +114,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         changes.restart(plan)
     for plan in starting:
         changes.start(plan)
+    known = {guest.name for guest in guests}
     results = {
         "domains": [_result(plan) for plan in plans],
         "restart_required": _pending_restarts(plans, restarting),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import unknown_keys
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER, Guest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import KEYS, parse_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_disks import check_shared_disks
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import KEYS, clashes, parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import Network, parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._module._converted import converted
 from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
@@ -85,8 +86,28 @@ def _one_by_one(items: Sequence[Any], rules: _Rules, refusals: Sequence[str]) ->
             sound.append(fine)
     try:
         return HostGuests(rules.parse(sound), [*refusals, *wrong])
+    except RefusalError:
+        found = [guest for item in sound for guest in rules.parse([item])]
+        return HostGuests(found, [*refusals, *wrong, *clashes(found, rules.site), *_shared_disks(found)])
+
+
+def _shared_disks(guests: Sequence[Guest]) -> Iterator[str]:
+    """Yield a refusal for each guest whose disks those before it do not allow."""
+    fine: list[Guest] = []
+    for guest in guests:
+        wrong = _shared_disk([*fine, guest])
+        if wrong:
+            yield wrong
+        else:
+            fine.append(guest)
+
+
+def _shared_disk(guests: Sequence[Guest]) -> str:
+    try:
+        check_shared_disks(guests)
     except RefusalError as error:
-        return HostGuests([guest for item in sound for guest in rules.parse([item])], [*refusals, *wrong, str(error)])
+        return str(error)
+    return ""
 
 
 def _read(item: Any, rules: _Rules) -> tuple[Any, str]:

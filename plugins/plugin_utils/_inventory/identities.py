@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.fragment import macs_of
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Guest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import uuid_of
 
@@ -77,5 +78,5 @@ def _identities(guest: Guest, site: str) -> Iterator[tuple[str, Any, str]]:
     """Yield kind, key and text of what only this guest may have."""
     if own := uuid_of(guest, site):
         yield "uuid", own.lower(), own if guest.uuid else f"{own}, derived from its name,"
-    for attachment in guest.networks:
-        yield "MAC", int(EUI(attachment.mac)), attachment.mac
+    for mac in macs_of(guest):
+        yield "MAC", int(EUI(mac)), mac

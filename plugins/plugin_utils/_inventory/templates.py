@@ -29,6 +29,8 @@ _LEAST = 4
 #: So many of its characters in a row are a part of a secret.
 _RUN = 3
 HIDDEN = "********"
+#: One or two characters beside what was hidden: the rest of a longer part of the secret.
+_REST = re.compile(rf"(?<!\w)\w{{0,{_RUN - 1}}}{re.escape(HIDDEN)}\w{{0,{_RUN - 1}}}(?!\w)")
 
 
 def is_plain(value: Any) -> bool:
@@ -47,6 +49,7 @@ class Worked:
         self._templar = templar  # made where a host needs one
         self._variables = variables
         self._secrets: set[str] = set()
+        self._numbers: dict[str, int] = {}  # of items, by name
         self._vaulted: dict[tuple[str, str], set[str]] = {}  # by name or number of an item, and key: what was made with a vault
         self._involved_names: dict[str, bool] = {}
 
@@ -73,7 +76,14 @@ class Worked:
         """Return a message without what came from a vault, also where the inventory made another text of it.
 
         A part of such a text cannot be told from other words: where a refusal of its key has more of it than the whole, it says the key alone.
+        An item whose name is hidden is called by its number.
         """
+        place = _PLACE.match(text)
+        number = self._numbers.get(place["name"] or "") if place else None
+        hidden = self._hide(text)
+        return hidden if number is None else hidden.replace(f": {HIDDEN}:", f"[{number}]:", 1)
+
+    def _hide(self, text: str) -> str:
         secrets = self._secrets.union(_secrets(self._variables))
         hidden = _without(text, secrets)
         place = _PLACE.match(text)
@@ -97,6 +107,7 @@ class Worked:
                 self._note(raw[at] if same else raw, after, at)
         if not isinstance(found, dict):
             return
+        self._numbers.setdefault(str(found.get("name")), number)
         if isinstance(raw, dict):
             keys = {key for key, value in raw.items() if self._involves(value)}
         else:  # made by a template: where values still have the mark of the vault, it is in these
@@ -156,7 +167,7 @@ def _without(text: str, secrets: Iterable[str]) -> str:
     for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
         part = re.escape(form)
         text = re.sub(part if len(form) >= _LEAST else rf"(?<!\w){part}(?!\w)", HIDDEN, text)
-    return text
+    return _REST.sub(HIDDEN, text)
 
 
 def _holds_part(text: str, made: Iterable[str]) -> bool:

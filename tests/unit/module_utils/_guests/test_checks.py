@@ -5,10 +5,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.checks import check_domains, check_node, check_pages
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.checks import (
+    check_domains,
+    check_node,
+    check_pages,
+    check_saved,
+)
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_new import new_domain
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, to_text
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import Difference, parse, to_text
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import derive_uuid, parse_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain
@@ -28,6 +35,20 @@ def guest_of(**more):
 
 def domain(tree, name="plc1", *, persistent=True):
     return {name: Domain(None, name, tree, running=False, autostart=False, persistent=persistent)}
+
+
+# -- saved states ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("saved", "running", "changes", "refused"), [
+    (True, False, True, True), (True, True, True, False), (True, False, False, False), (False, False, True, False),
+])  # fmt: skip
+def test_what_a_saved_state_would_bring_back_is_not_changed(saved, running, changes, refused):
+    known = Domain(None, "plc1", made(), running=running, autostart=False, saved=saved)
+    plans = [GuestPlan(guest_of(), None, known, None, [Difference("memory", "1", "2")] if changes else [])]
+    words = r"^realtime_guests: plc1: it has a saved state .*changes \(memory\); start it first \(virsh start plc1\), or give up"
+    with pytest.raises(GuestError, match=words) if refused else nullcontext():
+        check_saved(plans)
 
 
 # -- domains ---------------------------------------------------------------------------------------

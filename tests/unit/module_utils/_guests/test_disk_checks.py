@@ -34,7 +34,7 @@ def had(image, path="/images/a.qcow2"):
 
 @pytest.fixture(name="host")
 def _host(tmp_path):
-    return writable(fill(tmp_path, {"/images/a.qcow2": "", "/images/folder/": None, "/dev/vg/lv": ""}))
+    return writable(fill(tmp_path, {"/images/a.qcow2": qcow2(), "/images/folder/": None, "/dev/vg/lv": ""}))
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_what_a_guest_could_write_as_raw_is_no_qcow2(host, before):
         ({"format": "raw"}, had("raw")),
         ({"format": "raw"}, had("qcow2", "/images/other.qcow2")),
         ({}, had("qcow2")),
-        ({}, had("raw", "/images/other.raw")),
+        ({}, had("raw", "/images/other.raw").replace("vda", "vdb")),
         (
             {},
-            "<domain><devices><disk type='block'><driver type='raw'/><source dev='/dev/x'/><target dev='vda'/></disk></devices></domain>",
+            "<domain><devices><disk type='block'><driver type='raw'/><source dev='/dev/x'/><target dev='vdb'/></disk></devices></domain>",
         ),
         ({}, "<domain><devices><disk/></devices></domain>"),
     ],
@@ -120,6 +120,50 @@ def test_a_qcow2_image_is_not_taken_for_raw_by_its_name(tmp_path, more):
     check_disks(host, plans({"path": "/images/b.img"}))
     check_disks(host, plans({"path": "/images/a.img"}, domain=had("raw", "/images/a.img")))
     check_disks(host, plans(seed="/images/a.img"))
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "words"),
+    [
+        (
+            "/images/b.vmdk",
+            {},
+            "is taken for qcow2 by its name, but does not begin like a qcow2 image; give format: raw if it is raw, or make",
+        ),
+        ("/images/zeros.qcow2", {}, "is taken for qcow2 by its name, but does not begin"),
+        ("/images/zeros.img", {"format": "qcow2"}, "is qcow2, but does not begin like a qcow2 image"),
+    ],
+)
+def test_what_is_no_qcow2_image_is_not_taken_for_one(tmp_path, path, given, words):
+    host = writable(
+        fill(tmp_path, {"/images/b.vmdk": "KDMV", "/images/zeros.qcow2": "\0" * 512, "/images/zeros.img": "\0" * 512})
+    )
+    with pytest.raises(GuestError) as error:
+        check_disks(host, plans({"path": path, **given}))
+    assert f"realtime_guests: plc1: disk {path} {words}" in str(error.value)
+    check_disks(host, plans({"path": path, **given}, domain=had("qcow2", path)))
+    check_disks(host, plans({"path": path, "format": "raw"}))
+
+
+def test_an_image_that_is_renamed_stays_raw(host):
+    words = r"disk /images/a.qcow2 would be qcow2 in place of /images/a.img, which its domain has as raw and which is gone. If it is that one, renamed"
+    with pytest.raises(GuestError, match=words):
+        check_disks(host, plans({"path": "/images/a.qcow2"}, domain=had("raw", "/images/a.img")))
+    check_disks(host, plans({"path": "/images/a.qcow2", "format": "raw"}, domain=had("raw", "/images/a.img")))
+    check_disks(host, plans({"path": "/images/a.qcow2"}, domain=had("qcow2", "/images/a.img")))
+
+
+def test_an_image_in_place_of_another_that_stays_is_told(tmp_path):
+    host = writable(fill(tmp_path, {"/images/a.qcow2": qcow2(), "/images/b.qcow2": qcow2()}))
+    check_disks(host, plans({"path": "/images/a.qcow2"}, domain=had("qcow2", "/images/gone.qcow2")))
+    check_disks(host, plans({"path": "/images/a.qcow2"}, domain=had("qcow2", "/images/a.qcow2")))
+    assert host.notes == []
+    check_disks(host, plans({"path": "/images/a.qcow2"}, domain=had("qcow2", "/images/b.qcow2")))
+    (note,) = host.notes
+    assert note.startswith(
+        "plc1: disk vda changes from /images/b.qcow2 to /images/a.qcow2, and what the guest wrote to /images/b.qcow2 stays there"
+    )
+    assert note.endswith("to keep that disk, give path: /images/b.qcow2")
 
 
 # -- O_DIRECT --------------------------------------------------------------------------------------

@@ -6,7 +6,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.disk_paths import check_kept, file_of, own_disks, with_paths
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.disk_paths import (
+    check_kept,
+    check_places,
+    file_of,
+    own_disks,
+    with_paths,
+)
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import NAMESPACE, parse
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import GuestError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list import parse_guests
@@ -62,10 +68,16 @@ def test_a_pool_that_is_named_is_where_the_disk_is_to_lie():
 def test_two_disks_that_come_to_one_path_are_refused():
     with pytest.raises(GuestError, match=r"^realtime_guests: a: /vms/a-vda\.qcow2 is attached twice"):
         paths(MADE, {"path": "/vms/a-vda.qcow2"})
-    with pytest.raises(GuestError, match="/b is attached twice; give each of its disks a path"):
-        paths(MADE, {"path": "/b"}, domain=tree(("vda", "/b")))
     with pytest.raises(GuestError, match="twice"):
         paths({**MADE, "pool": "p", "path": "x"}, {"path": "/pools/p/x"})
+
+
+def test_an_image_that_another_entry_names_is_not_that_of_the_one_in_its_place():
+    assert paths(MADE, {"path": "/b"}, domain=tree(("vda", "/b"))) == ["/vms/a-vda.qcow2", "/b"]
+    assert paths({**MADE, "pool": "p"}, {"path": "x", "pool": "p"}, domain=tree(("vda", "/pools/p/x"))) == [
+        "/pools/p/a-vda.qcow2",
+        "/pools/p/x",
+    ]
 
 
 def kept(*disks, domain, number=0):
@@ -98,3 +110,25 @@ def test_files_of_disks():
     assert own_disks(None) == {}
     assert file_of(parse("<disk type='block'><source dev='/dev/x' file='/x'/></disk>")) == ""
     assert file_of(parse("<disk type='file'/>")) == ""
+
+
+def placed(*disks, domain):
+    guest = parse_guests([{"name": "a", "memory_mib": 64, "disks": list(disks)}], {}, image_folder="/vms")[0]
+    check_places(with_paths([guest], {"a": domain}, None)[0], domain)
+
+
+def test_beside_a_disk_without_path_none_is_dropped_by_its_place():
+    there = tree(("vda", "/vms/a-vda.qcow2"), ("vdb", "/vms/a-vdb.qcow2"))
+    with pytest.raises(GuestError) as error:
+        placed(MADE, domain=there)
+    assert str(error.value) == (
+        "realtime_guests: a: its domain has /vms/a-vda.qcow2, /vms/a-vdb.qcow2, and disks names fewer; a disk without path is known by its place in the "
+        "list, so it is not sure that /vms/a-vdb.qcow2 is meant to go. Give each disk that stays its path, such as path: /vms/a-vda.qcow2"
+    )
+    with pytest.raises(GuestError, match="it is not sure that /vms/b is meant to go"):
+        placed(MADE, domain=tree(("vda", "/vms/a.qcow2"), ("vdb", "/vms/b")))
+    placed(MADE, MADE, domain=there)
+    placed({**MADE, "path": "/vms/a-vdb.qcow2"}, domain=there)
+    placed({"path": "/other"}, domain=there)
+    placed(domain=there)
+    placed(MADE, domain=tree(("vda", "/vms/a-vda.qcow2")))

@@ -80,6 +80,13 @@ def test_a_disk_that_somebody_attached_is_not_replaced():
     )
 
 
+def test_an_empty_drive_of_the_owner_becomes_no_hard_disk():
+    tree = edited("</devices>", '<disk type="file" device="cdrom"><target dev="sda" bus="sata" /><readonly /></disk></devices>')
+    message = "plc1: disk /images/third.raw would be sda, but its domain has an empty drive there, which is not in disks; move it to another target"
+    with pytest.raises(DomainError, match=message):
+        merged(tree, disks=[*PLC["disks"], {"path": "/images/third.raw", "bus": "sata"}])
+
+
 def test_an_empty_drive_takes_the_seed():
     tree = edited("</devices>", '<disk type="file" device="cdrom"><target dev="sda" bus="sata" /><readonly /></disk></devices>')
     assert sorted(changed(tree, merged(tree, seed="/seed.iso"))) == ["devices/disk[sda]", "metadata"]
@@ -114,7 +121,7 @@ def test_a_network_that_becomes_real_time_and_back():
 def test_what_belongs_to_the_old_kind_of_interface_goes_and_the_rest_stays():
     text = to_text(made(networks=[])).replace(
         "</devices>",
-        f'<interface type="hostdev" managed="yes" trustGuestRxFilters="yes"><mac address="{MAC}" /><driver name="vfio" />'
+        f'<interface type="user" managed="yes" trustGuestRxFilters="yes"><mac address="{MAC}" /><driver name="vfio" />'
         '<source><address type="pci" domain="0" bus="0" slot="7" function="0" /></source><vlan><tag id="4" /></vlan>'
         '<boot order="1" /><address type="pci" bus="0x05" slot="0x00" /></interface></devices>',
     )

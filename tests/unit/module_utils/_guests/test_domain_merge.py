@@ -301,6 +301,14 @@ def test_an_ordinary_guest_s_memory_is_where_the_kernel_chooses_as_a_whole():
     assert changed(after, merged(after, **ORDINARY)) == []
 
 
+@pytest.mark.parametrize(("more", "current"), [(ORDINARY, "131072"), ({**ORDINARY, "memory_mib": 512}, "524288"), ({}, "262144")])
+def test_a_balloon_s_target_stays_while_the_memory_does(more, current):
+    text = to_text(made(**ORDINARY))
+    start = text.index("<currentMemory")
+    tree = parse(text[:start] + '<currentMemory unit="KiB">131072</currentMemory>' + text[text.index("</currentMemory>") + 16 :])
+    assert merged(tree, **more).findtext("currentMemory") == current
+
+
 def test_a_spread_guest_s_cells_have_their_own_nodes():
     (guest,) = parse_guests([{"name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3"}], {}, site="n")
     cells = {0: Cell(frozenset({0, 1}), 128, (0,)), 1: Cell(frozenset({2, 3}), 128)}

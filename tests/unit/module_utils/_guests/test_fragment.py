@@ -118,6 +118,22 @@ MANAGED = {
         "<cpu><feature name='tsc-deadline' policy='disable'/></cpu>",
         "cpu/feature tsc-deadline, which the key realtime_vcpus decides",
     ),
+    "volume": (
+        "<devices><disk type='volume'><source pool='p' volume='v'/><alias name='ua-v'/></disk></devices>",
+        "a disk of type volume; list it in disks with its pool, or by its path; one on the network is a disk of type network",
+    ),
+    "timer twice": (
+        "<clock><timer name='hpet'/><timer name='hpet'/></clock>",
+        "two elements timer name=hpet in clock; keep one of them",
+    ),
+    "monitor twice": (
+        "<cputune><monitor level='3' vcpus='0'/><monitor level='1' vcpus='0'/></cputune>",
+        "two elements monitor vcpus=0 in cputune",
+    ),
+    "MAC": (
+        "<devices><interface type='network'><mac address='01:00:00:00:00:00'/><alias name='ua-a'/></interface></devices>",
+        "MAC '01:00:00:00:00:00', which is not a unicast address",
+    ),
     "interface": ("<devices><interface type='bridge'/></devices>", "an interface of type bridge; list it in networks"),
     "agent": ("<devices><channel type='unix'><target name='org.qemu.guest_agent.0'/></channel></devices>", "set agent: true"),
     "no alias": ("<devices><hostdev mode='subsystem'/></devices>", "a device <hostdev> without an alias of its own"),
@@ -245,3 +261,59 @@ def test_the_order_of_booting_is_replaced():
     tree = parse(to_text(made()).replace('<boot dev="hd" />', '<boot dev="hd" /><boot dev="network" />'))
     after = merged(tree, xml=domain("<os><boot dev='network'/></os>"))
     assert [item.get("dev") for item in after.findall("os/boot")] == ["network"]
+
+
+@pytest.mark.parametrize(
+    ("fragment", "which"),
+    [
+        ("<clock><timer name='hpet' present='no'/><timer name='hpet' present='yes'/></clock>", "timer name=hpet in clock"),
+        (
+            "<cputune><cachetune vcpus='0'><monitor level='3' vcpus='0'/><monitor level='2' vcpus='0'/></cachetune></cputune>",
+            "monitor vcpus=0",
+        ),
+        ("<cpu><feature name='x' policy='require'/><feature name='x' policy='disable'/></cpu>", "feature name=x in cpu"),
+        (
+            "<sysinfo type='fwcfg'><entry name='opt/x'>1</entry><entry name='opt/x'>2</entry></sysinfo>",
+            "entry name=opt/x in sysinfo",
+        ),
+        ("<devices><emulator>/a</emulator><emulator>/b</emulator></devices>", "emulator in devices"),
+        (
+            "<devices><controller type='scsi' index='1'/><controller type='scsi' index='1' model='x'/></devices>",
+            "controller type=scsi index=1 in devices",
+        ),
+    ],
+)
+def test_two_elements_of_one_identity_are_refused(fragment, which):
+    with pytest.raises(GuestError, match=f"xml has two elements {which}.*keep one of them"):
+        read_fragment(domain(fragment), "realtime_guests: plc1")
+
+
+def test_elements_without_an_identity_may_come_twice():
+    read_fragment(domain("<sysinfo type='smbios'><oemStrings><entry>a</entry><entry>a</entry></oemStrings></sysinfo>"), "x")
+
+
+ALIAS_RNG = "<rng model='virtio'><backend model='random'>/dev/urandom</backend>{}</rng>"
+UA = '<alias name="ua-r" />'
+
+
+def test_an_alias_that_somebody_gave_to_a_device_of_another_kind_is_theirs():
+    mine = domain(f"<devices>{ALIAS_RNG.format(UA)}</devices>")
+    tree = merged(made(), xml=mine)
+    assert differences(tree, merged(tree, xml=mine)) == []
+    text = to_text(tree)
+    hostdev = f"<hostdev mode='subsystem' type='pci'><source><address bus='3'/></source>{UA}</hostdev>"
+    theirs = parse(text.replace(UA, "").replace("</devices>", f"{hostdev}</devices>"))
+    with pytest.raises(GuestError, match="xml names alias ua-r, by which its domain has a device <hostdev> that xml did not add"):
+        merged(theirs, xml=mine)
+    after = merged(theirs)
+    assert [item.tag for item in after.findall("devices/*") if item.tag in ("rng", "hostdev")] == ["rng", "hostdev"]
+    assert [item.tag for item in merged(tree).findall("devices/*") if item.tag == "rng"] == []
+
+
+def test_the_list_may_make_another_device_of_its_alias():
+    tree = merged(made(), xml=domain(f"<devices>{ALIAS_RNG.format(UA)}</devices>"))
+    after = merged(tree, xml=domain(f"<devices><input type='tablet' bus='virtio'>{UA}</input></devices>"))
+    assert [item.tag for item in after.findall("devices/*") if item.tag in ("rng", "input")] == ["input"]
+    assert (
+        differences(after, merged(after, xml=domain(f"<devices><input type='tablet' bus='virtio'>{UA}</input></devices>"))) == []
+    )

@@ -293,6 +293,16 @@ REFUSED = {
     "scheduler-ordinary": ({"vcpu_schedulers": {"0": {}}}, r"vcpu_schedulers: 0: vCPU 0 is not in realtime_vcpus \(1\)"),
     "scheduler-none": ({"vcpu_schedulers": {"": {}}}, r"vcpu_schedulers: : no vCPU is named that is in realtime_vcpus \(1\)"),
     "scheduler-junk": ({"vcpu_schedulers": {"x": {}}}, "vcpu_schedulers: x: 'x' is not a CPU number"),
+    "real-time list": (
+        {"realtime_vcpus": "[1, 2]"},
+        'realtime_vcpus is a list; give one text: "1-2"',
+    ),
+    "memory with a unit": ({"memory_mib": "2G"}, "memory_mib '2G' must be of type int, a number of MiB without a unit: 2048"),
+    "disks as a mapping": (
+        {"disks": {"path": "/x"}},
+        "disks {'path': '/x'} must be of type list; give a list, also of one item",
+    ),
+    "long": ({"memory_mib": "9" * 400}, rf"memory_mib '{'9' * 99}\.\.\. must be of type int"),
     "scheduler-bool": ({"vcpu_schedulers": {True: {}}}, "vcpu_schedulers: True: 'True' is not a CPU number"),
     "scheduler-text": ({"vcpu_schedulers": {"1": "fifo"}}, "vcpu_schedulers: 1: 'fifo' is not a mapping of policy and priority"),
     "scheduler-key": (

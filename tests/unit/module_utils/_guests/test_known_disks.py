@@ -56,9 +56,32 @@ def test_another_bus_is_refused():
         known(domain(disk(A, "sda", "usb")), {"path": A, "bus": "virtio"})
 
 
-def test_a_disk_of_ours_is_known_by_its_target():
-    tree = made(disks=[{"path": A, "format": "qcow2"}])
-    assert known(tree, {"path": "/b.raw"}, {"path": A}) == [("vda", "virtio", "raw", False), ("vdb", "virtio", "qcow2", False)]
+def test_an_image_of_ours_keeps_its_place_whatever_the_order_of_the_list():
+    tree = made(disks=[{"path": A, "format": "qcow2"}, {"path": "/b.raw"}])
+    first, second = ("vda", "virtio", "qcow2", False), ("vdb", "virtio", "raw", False)
+    assert known(tree, {"path": "/b.raw"}, {"path": A}) == [second, first]
+    assert known(tree, {"path": "/c.raw"}, {"path": A}, {"path": "/b.raw"}) == [("vdd", "virtio", "raw", False), first, second]
+    assert known(tree, {"path": "/b.raw"}, {"path": "/c.raw"}) == [second, ("vdc", "virtio", "raw", False)]
+    assert known(tree, {"path": "/b.raw", "bus": "scsi"}, {"path": A}) == [("sda", "scsi", "raw", False), first]
+
+
+@pytest.mark.parametrize("bus", ["sata", "ide"])
+def test_what_qemu_has_not_is_refused(bus):
+    plain, reads = disk(A, "sda", bus), disk(A, "sda", bus, "<driver type='raw'/><readonly/>")
+    with pytest.raises(
+        DomainError,
+        match=f"plc1: read_only: true for disk {A}, which its domain has on bus {bus}, of which QEMU has no read-only",
+    ):
+        known(domain(plain), {"path": A, "read_only": True})
+    assert known(domain(reads), {"path": A, "read_only": True}) == [("sda", bus, "raw", True)]
+    drive = reads.replace("<disk>", "<disk device='cdrom'>")
+    with pytest.raises(
+        DomainError, match=f"plc1: read_only: false for disk {A}, which its domain has as a CD-ROM; leave read_only out"
+    ):
+        known(domain(drive), {"path": A, "read_only": False})
+    assert (
+        known(domain(drive), {"path": A, "read_only": True}) == known(domain(drive), {"path": A}) == [("sda", bus, "raw", True)]
+    )
 
 
 def test_others_make_room():

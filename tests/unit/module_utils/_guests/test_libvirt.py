@@ -11,16 +11,23 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Connection, Libvirt, NoConnection, PoolError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from unit.libvirt_names import libvirt_names
+from unit.libvirts import FakeDomain
 from unit.trees import fill, writable
 
 FLAGS = {
     name: 1 << place
     for place, name in enumerate(
         [
-            *("VIR_CONNECT_LIST_DOMAINS_ACTIVE", "VIR_CONNECT_LIST_DOMAINS_AUTOSTART", "VIR_CONNECT_LIST_DOMAINS_PERSISTENT"),
+            *(
+                "VIR_CONNECT_LIST_DOMAINS_ACTIVE",
+                "VIR_CONNECT_LIST_DOMAINS_AUTOSTART",
+                "VIR_CONNECT_LIST_DOMAINS_PERSISTENT",
+                "VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE",
+            ),
             *("VIR_DOMAIN_XML_INACTIVE", "VIR_DOMAIN_XML_SECURE", "VIR_DOMAIN_DEFINE_VALIDATE", "VIR_DOMAIN_AFFECT_LIVE"),
             *("VIR_DOMAIN_UNDEFINE_MANAGED_SAVE", "VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA"),
             *("VIR_DOMAIN_UNDEFINE_NVRAM", "VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA"),
@@ -65,6 +72,7 @@ class Library:
             FLAGS["VIR_CONNECT_LIST_DOMAINS_ACTIVE"]: "active",
             FLAGS["VIR_CONNECT_LIST_DOMAINS_AUTOSTART"]: "autostart",
             FLAGS["VIR_CONNECT_LIST_DOMAINS_PERSISTENT"]: "persistent",
+            FLAGS["VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE"]: "saved",
         }
         return [machine for machine in self.machines.values() if not flags or getattr(machine, kinds[flags])]
 
@@ -83,7 +91,7 @@ class Machine:
 
     def __init__(self, library, name, *, active=False, autostart=False, persistent=True, deaf=False):
         self.libvirt, self._name, self.deaf = library, name, deaf
-        self.active, self.autostart, self.persistent, self.gone = active, autostart, persistent, False
+        self.active, self.autostart, self.persistent, self.gone, self.saved = active, autostart, persistent, False, False
         library.machines[name] = self
 
     def __getattr__(self, call):
@@ -171,6 +179,32 @@ def test_a_shape_that_was_refused_is_validated_again(library, monkeypatch):
     monkeypatch.setattr(_libvirt, "libvirt", library)
     connection.define("plc1", "<domain/>", "a")
     assert library.calls == [("define", FLAGS["VIR_DOMAIN_DEFINE_VALIDATE"])]
+
+
+@pytest.mark.parametrize(
+    ("present", "asked"), [("<old/>", ["<new/>", "<old/>", "<new/>"]), ("<fine/>", ["<new/>", "<fine/>"]), (None, ["<new/>"])]
+)
+def test_a_definition_that_the_schema_refuses_as_it_is_is_not_held_against_it(library, monkeypatch, present, asked):
+    validate, defined = FLAGS["VIR_DOMAIN_DEFINE_VALIDATE"], []
+
+    def refuse(xml, flags):
+        defined.append(xml)
+        if flags == validate and xml != "<fine/>":
+            raise LibvirtError("XML document failed to validate against schema")
+
+    monkeypatch.setattr(library, "defineXMLFlags", refuse)
+    connection = Connection()
+    if present:
+        connection._definitions["plc1"] = [present]
+    if present == "<old/>":
+        connection.define("plc1", "<new/>", "shape")
+        connection.define("plc2", "<fine/>", "shape")
+        assert defined.pop() == "<fine/>"
+    else:
+        with pytest.raises(HostError, match="failed to validate"):
+            connection.define("plc1", "<new/>", "shape")
+    assert defined == asked
+    connection.define("plc3", "<new/>", validate=False)
 
 
 def test_a_guest_that_runs_is_not_started_again(library):
@@ -542,6 +576,44 @@ def test_a_pool_that_is_not_there_is_refused_with_what_shows_those_that_are(libr
         Connection(handle=library).pool_folder("fast")
     with pytest.raises(PoolError, match="this node has no libvirt yet, and so no storage pool fast; run the kvm_host role"):
         NoConnection().pool_folder("fast")
+
+
+def test_the_path_of_a_volume_is_asked_for_once(library):
+    asked = []
+
+    def volume(name):
+        asked.append(name)
+        if name == "none":
+            raise LibvirtError("Storage volume not found: no storage vol with matching name 'none'")
+        return SimpleNamespace(path=lambda: f"/images/{name}")
+
+    library.storagePoolLookupByName = lambda _pool: SimpleNamespace(storageVolLookupByName=volume)
+    connection = Connection(handle=library)
+    assert [connection.find_volume(("default", name)) for name in ("a", "none", "a", "none")] == [
+        "/images/a",
+        "",
+        "/images/a",
+        "",
+    ]
+    assert asked == ["a", "none"]
+
+
+def test_a_pool_that_is_not_there_tells_no_path(library, pools):
+    assert pools == {}
+    assert Connection(handle=library).find_volume(("fast", "a")) == ""
+
+
+def test_a_domain_is_seen_with_the_files_of_its_volumes():
+    text = "<domain><devices><disk type='volume'><source pool='p' volume='v'/></disk></devices></domain>"
+    domain = FakeDomain(
+        text, "plc1", parse(text), running=True, autostart=False, find_volume=lambda volume: f"/{'/'.join(volume)}"
+    )
+    for tree in (domain.on_files(), domain.live_on_files()):
+        assert tree.find("devices/disk/source").get("file") == "/p/v"
+    assert (
+        FakeDomain(text, "plc1", parse(text), running=True, autostart=False).on_files().find("devices/disk").get("type")
+        == "volume"
+    )
 
 
 def test_a_disk_grows_in_bytes(library):

@@ -8,10 +8,12 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._firmware import staging
 from bmc.machine import error_of
-from bmc.modules import apply_all, info, stage
+from bmc.modules import info, stage
 from bmc.replay import Bmc, make_certificate
 from bmc.small import tree
 
+#: What the baseline wants, and the machine has not from the beginning.
+WANTED = {"SysProfile": "Custom", **dict.fromkeys(["ProcCStates", "ProcC1E", "MemPatrolScrub", "CorrEccSmi"], "Disabled")}
 MANAGER = "/redfish/v1/managers/idrac.embedded.1"
 PLACES = [f"{MANAGER}/oem/dell/jobs", f"{MANAGER}/jobs", "/redfish/v1/taskservice/tasks"]
 
@@ -27,6 +29,14 @@ def _bmc(folder, monkeypatch):
     bmc = Bmc(tree(), make_certificate(folder))
     yield bmc
     bmc.close()
+
+
+@pytest.fixture(name="compliant")
+def _compliant(bmc):
+    """A BMC of a machine that has what the baseline wants."""
+    bmc.machine.attributes.update(WANTED)
+    bmc.machine.stage(**WANTED)
+    return bmc
 
 
 def put(bmc, *states, place=PLACES[0], links=False):
@@ -55,36 +65,33 @@ def ends(bmc, monkeypatch, after=2):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("links", [False, True])
-def test_a_machine_is_not_compliant_while_the_job_runs(capsys, bmc, place, links):
-    apply_all(capsys, bmc)
-    assert info(capsys, bmc)["compliant"]
-    put(bmc, "Completed", "Running", "Failed", place=place, links=links)
-    found = info(capsys, bmc)
+def test_a_machine_is_not_compliant_while_the_job_runs(capsys, compliant, place, links):
+    assert info(capsys, compliant)["compliant"]
+    put(compliant, "Completed", "Running", "Failed", place=place, links=links)
+    found = info(capsys, compliant)
     assert (found["state"], found["compliant"], found["summary"]["state"]) == ("differs", False, "differs")
     assert "job JID_1 (Running) of its BMC has not ended" in found["outcome"]
     assert found["job"] == "job JID_1 (Running)"
     assert "nothing to do" not in found["table"]
     assert not found["reboot_required"]
-    put(bmc, "Completed", place=place, links=links)
-    found = info(capsys, bmc)
+    put(compliant, "Completed", place=place, links=links)
+    found = info(capsys, compliant)
     assert (found["state"], found["job"]) == ("compliant", "")
 
 
-def test_a_job_that_waits_without_settings_is_not_done_either(capsys, bmc):
-    apply_all(capsys, bmc)
-    put(bmc, "Scheduled")
-    assert info(capsys, bmc)["state"] == "differs"
+def test_a_job_that_waits_without_settings_is_not_done_either(capsys, compliant):
+    put(compliant, "Scheduled")
+    assert info(capsys, compliant)["state"] == "differs"
 
 
-def test_a_job_that_waits_for_settings_of_others_is_theirs(capsys, bmc):
-    apply_all(capsys, bmc)
-    bmc.machine.stage(AssetTag="x")
-    put(bmc, "Scheduled")
-    found = info(capsys, bmc)
+def test_a_job_that_waits_for_settings_of_others_is_theirs(capsys, compliant):
+    compliant.machine.stage(AssetTag="x")
+    put(compliant, "Scheduled")
+    found = info(capsys, compliant)
     assert found["state"] == "compliant"
     assert found["job"] == "job JID_0 (Scheduled)"
-    put(bmc, "Running")
-    assert info(capsys, bmc)["state"] == "differs"
+    put(compliant, "Running")
+    assert info(capsys, compliant)["state"] == "differs"
 
 
 @pytest.mark.parametrize("state", ["Running", "Scheduled"])

@@ -82,7 +82,7 @@ def test_an_image_that_the_domain_has_is_that_disk_and_stays_as_it_is(node, thei
     before = meaning(node.tree("theirs").find("devices"))
     result = node.converge({**THEIRS, "disks": [{"path": "/images/x.img"}]})
     assert (device_changes(result), disks_of(node)) == ([], [has])
-    assert result["restart_required"].get("theirs", ["vcpu"]) == ["vcpu"], "its CPUs alone"
+    assert result["restart_required"] == {}
     assert meaning(node.tree("theirs").find("devices")) == before
     assert result["domains"][0]["disks"] == {has[0]: "/images/x.img"}
     node.converge(THEIRS)
@@ -169,8 +169,14 @@ def test_an_interface_stays_as_it_is(node, mac):
     assert meaning(node.tree("theirs").find("devices")) == before, "it never goes with its key"
 
 
+def network(bridge):
+    """A network of libvirt; an empty bridge is one of NICs."""
+    return f"<network><name>office</name>{f'<bridge name={bridge!r}/>' if bridge else ''}</network>"
+
+
 def test_an_interface_of_libvirts_network_of_that_name_keeps_its_settings(node):
-    node.foreign(devices=NIC.replace("type='bridge'", "type='network'").replace("bridge='br0'", "network='office' portgroup='x'"))
+    node.foreign(devices=NIC.replace("type='bridge'", "type='network'").replace("bridge='br0'", "network='office'"))
+    node.libvirt.networks = {"office": network("br0")}
     node.converge({**THEIRS, "networks": [{"network": "office"}]})
     interface = node.tree("theirs").find("devices/interface")
     assert (interface.get("type"), at(interface, "source"), at(interface, "driver")) == (
@@ -179,6 +185,31 @@ def test_an_interface_of_libvirts_network_of_that_name_keeps_its_settings(node):
         {"name": "vhost", "queues": "4"},
     )
     assert at(interface, "model") == {"type": "e1000"}
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "bridge", "words"),
+    [
+        ("network='office'", "", "virbr0", "bridge virbr0 there"),
+        ("network='office'", "", "", "no bridge there"),
+        ("network='office' portgroup='five'", "", "br0", "a VLAN, a port group or a port profile of its own there"),
+        ("network='office'", "<vlan><tag id='5'/></vlan>", "br0", "a VLAN, a port group or a port profile of its own there"),
+    ],
+)
+def test_an_interface_is_on_no_other_network_of_that_name(node, source, more, bridge, words):
+    node.foreign(
+        devices=NIC.replace("type='bridge'", "type='network'")
+        .replace("bridge='br0'", source)
+        .replace("</interface>", f"{more}</interface>")
+    )
+    node.libvirt.networks = {"office": network(bridge)}
+    message = node.refuse({**THEIRS, "networks": [{"network": "office"}]})
+    assert (
+        "theirs: network office is bridge br0, but its domain's interface 52:54:00:00:00:01 is on libvirt's network of that name"
+        in message
+    )
+    assert f"and has {words}; give mac" in message
+    node.converge({**THEIRS, "networks": [{"network": "office", "mac": "52:54:00:00:00:01"}]})
 
 
 def test_the_queues_that_the_list_names_are_set(node):

@@ -12,25 +12,18 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.files import temporary_of
-from unit.guests import OTHER, PLC, Node, gone
+from unit.disk_runs import BASE, FOLDER
+from unit.guests import OTHER, PLC, gone, node_with_base
+from unit.guests import with_disks as guest
 from unit.image_tools import GIB, files_in, put, qcow2, size_of
 from unit.trees import fill
 
-FOLDER = "/var/lib/libvirt/images"
-BASE = "/images/base.qcow2"
 COPY = {"base": BASE, "size_gib": 20}
 
 
 @pytest.fixture(name="node")
 def _node(tmp_path):
-    node = Node(tmp_path)
-    fill(node.root, {f"{FOLDER}/": None})
-    put(node.root, BASE, qcow2(4 * GIB, content=b"an operating system"))
-    return node
-
-
-def guest(*disks, name="plc1", **more):
-    return {**PLC, "name": name, "disks": list(disks), **more}
+    return node_with_base(tmp_path)
 
 
 def before_and_after(result):

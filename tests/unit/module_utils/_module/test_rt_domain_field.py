@@ -12,6 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse, read_pins, to_text
 from unit import lopsided
+from unit.image_tools import qcow2
 from unit.loaders import field
 from unit.trees import documented, fill, machine_files, memory_files, plan
 
@@ -34,7 +35,7 @@ def _two(node):
         {
             **machine_files(isolated="2-9,12-19", **TWO_NODES),
             **memory_files({0: 8192, 1: 8192}, pages=pages),
-            "/images/ctl.qcow2": "",
+            "/images/ctl.qcow2": qcow2(),
             **documented(PARTITION),
         },
     )

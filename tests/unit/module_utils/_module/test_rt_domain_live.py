@@ -49,6 +49,34 @@ def test_what_a_running_guest_cannot_take_is_told_and_waits(node):
     assert (again["changed"], again["restart_required"]) == (False, result["restart_required"])
 
 
+@pytest.mark.parametrize(("vcpus", "left"), [({}, {}), ({"vcpus": 2}, {"historian": ["vcpu"]})])
+def test_the_threads_say_which_cpus_a_guest_has_and_not_the_element_that_placed_them(node, vcpus, left):
+    node.run(OTHER)
+    node.edit('cpuset="0"', 'cpuset="0-9"', name="historian")
+    node.libvirt.run("historian")
+    wish = {**OTHER, **vcpus}
+    result = node.converge(wish)
+    assert {"domain historian: vcpu", "domain historian: vcpu0 cpus"} <= set(resources(result))
+    assert result["restart_required"] == left
+    assert node.tree("historian").find("vcpu").get("cpuset") == "0"
+    assert node.converge(wish, restart=True)["restart_required"] == {}
+
+
+def test_an_address_that_moves_to_another_guest_waits_until_the_first_lets_go_of_it(node):
+    mac = "52:54:00:00:00:0a"
+    one, two = ({**OTHER, "name": name, "disks": [{"path": f"/images/{name}.qcow2"}]} for name in ("plc1", "plc2"))
+    moving = {"networks": [{"network": "office", "mac": mac}]}
+    node.run({**one, **moving})
+    assert "plc2 and plc1 have the same MAC 52:54:00:00:00:0a; give one of them another mac" in node.refuse(
+        one, {**two, **moving}
+    )
+    one["networks"] = []
+    words = "plc2: plc1 runs with MAC 52:54:00:00:00:0a until it is restarted or off; take it from plc1 in a run of its own first"
+    assert words in node.refuse(one, {**two, **moving})
+    assert words in node.refuse({**two, **moving}, one)
+    node.converge(one, {**two, **moving}, restart=True)
+
+
 def test_what_a_running_guest_cannot_take_is_done_when_it_may_restart(node):
     node.run(PLC, OTHER)
     result = node.converge(BIGGER, OTHER, restart=True)

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.backup import BACKUPS, SAVED
 from unit.guests import OTHER, PLC, gone, resources
+from unit.image_tools import qcow2
 from unit.trees import fill
 
 
@@ -149,7 +150,7 @@ def test_a_seed_that_was_made_goes_with_the_disks_and_one_that_was_there_stays(n
     result = node.converge(gone(remove_disks=True))
     assert f"{folder}/plc1-seed.iso" in resources(result)
     assert list((node.root / folder[1:]).iterdir()) == []
-    fill(node.root, {f"{folder}/plc1-seed.iso": "theirs", "/images/plc1.qcow2": ""})
+    fill(node.root, {f"{folder}/plc1-seed.iso": "theirs", "/images/plc1.qcow2": qcow2()})
     node.run({**PLC, "seed": f"{folder}/plc1-seed.iso"})
     node.converge(gone(remove_disks=True))
     assert (node.root / folder[1:] / "plc1-seed.iso").exists()

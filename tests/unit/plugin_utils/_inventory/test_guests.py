@@ -191,3 +191,32 @@ def test_native():
     assert found == {"a": ["b", 5, True, None, 1.5, [day]]}
     assert [type(item) for item in found["a"]] == [str, int, bool, type(None), float, list]
     assert [type(key) for key in found] == [str]
+
+
+def test_of_two_guests_that_clash_each_pair_is_told():
+    def guest(name, mac, disk, **more):
+        return {
+            "name": name,
+            "memory_mib": 64,
+            "networks": [{"network": "control", "mac": mac}],
+            "disks": [{"path": disk}],
+            **more,
+        }
+
+    a, b = "52:54:00:00:00:01", "52:54:00:00:00:02"
+    found = read(
+        guest("a1", a, "/1"), guest("a2", a, "/2"), guest("a3", b, "/3"), guest("a4", b, "/4"),
+        guest("a5", "52:54:00:00:00:05", "/1"), guest("a6", "52:54:00:00:00:06", "/2"), guest("a1", "52:54:00:00:00:07", "/7"),
+    )  # fmt: skip
+    assert sorted(found.refusals) == [
+        "realtime_guests: a1 is listed twice; every guest needs its own name",
+        f"realtime_guests: a2 and a1 have the same MAC {a}",
+        f"realtime_guests: a4 and a3 have the same MAC {b}",
+        "realtime_guests: a5 and a1 write the same disk /1",
+        "realtime_guests: a6 and a2 write the same disk /2",
+    ]
+
+
+def test_a_list_of_vcpus_is_said_to_be_one():
+    (text,) = read({**PLC, "realtime_vcpus": [1, 2, 3]}).refusals
+    assert text == 'realtime_guests: plc1: realtime_vcpus is a list; give one text: "1-3"'

@@ -16,9 +16,9 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.identities
 CONTROL = Network("control", "br-control")
 
 
-def guest(name, *macs, state="running", uuid=None, adopt=False):
+def guest(name, *macs, state="running", uuid=None, adopt=False, xml=""):
     return SimpleNamespace(
-        name=name, state=state, uuid=uuid, adopt=adopt, networks=tuple(Attachment(CONTROL, mac, 1) for mac in macs)
+        name=name, state=state, uuid=uuid, adopt=adopt, xml=xml, networks=tuple(Attachment(CONTROL, mac, 1) for mac in macs)
     )
 
 
@@ -65,6 +65,14 @@ def test_guests_as_they_are_now_are_accepted():
 )
 def test_the_later_host_is_told(first, second, said):
     assert clashes(owner("a", first), owner("b", second)) == [("b", said)]
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_macs_in_xml_count(both):
+    xml = "<domain><devices><interface type='network'><mac address='52:54:00:00:00:0A'/><alias name='ua-a'/></interface></devices></domain>"
+    first = guest("x", xml=xml) if both else guest("x", "52:54:00:00:00:0a")
+    said = "realtime_guests: y: MAC 52:54:00:00:00:0a is also that of x on a"
+    assert clashes(owner("a", first), owner("b", guest("y", xml=xml))) == [("b", said)]
 
 
 def test_a_given_uuid_may_not_be_one_that_is_derived_from_a_name():

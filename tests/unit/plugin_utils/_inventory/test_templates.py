@@ -179,3 +179,19 @@ def test_without_the_vaults_password_nothing_is_known(monkeypatch):
     assert found.raw is raw
     assert "swordfish" not in found.wrong
     assert worked(x=vaulted("swordfish")).hide("a swordfish") == "a swordfish", "which nobody could have made of it"
+
+
+@pytest.mark.usefixtures("vault")
+def test_an_item_whose_name_is_hidden_is_called_by_its_number():
+    found = worked(pin=vaulted("swordfish"))
+    found.value(template("{{ [{'name': 'd1', 'memory_mib': 64}, {'name': 'dd2', 'memory_mib': pin[:7], 'owner': pin[:7]}] }}"))
+    assert found.hide("realtime_guests: dd2: vcpus 0 is not in 1-512").startswith("realtime_guests[1]")
+    assert "dd2" not in found.hide("realtime_guests: dd2: vcpus 0 is not in 1-512")
+
+
+@pytest.mark.usefixtures("vault")
+def test_the_last_characters_of_a_longer_part_are_hidden_too():
+    found = worked(pin=vaulted("swordfish"))
+    found.value([{"name": "d1", "owner": template("{{ pin[:7] }}")}])
+    assert found.hide("rt_guest_image_folder: 'x/swordfis' must be") == "rt_guest_image_folder: 'x/********' must be"
+    assert found.hide("it is swordfish-like") == "it is ********-like"
