@@ -163,6 +163,9 @@ def test_what_is_taken_here_nova_takes_and_what_nova_refuses_is_refused_here():
 #: Where this collection refuses what Nova takes, and gives no real-time instance.
 HOUSE_RULES = (
     "says which CPUs the vCPUs take",  # resources:VCPU and PCPU, also alone
+    "needs hw:cpu_realtime_mask or hw:cpu_dedicated_mask",  # mixed of which nothing is mixed: Nova takes it where an emulator policy is given
+    "so none is mixed in",
+    "may give a real-time instance small pages",
     "is ignored by Nova",  # a mask without hw:cpu_realtime
     "names vCPU",  # Nova says that only of masks that it uses
     "leaves no vCPU",
