@@ -28,7 +28,8 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.nova_names imp
 HERE = Path(__file__).resolve().parent
 PYTHON = os.environ.get("REALTIME_KVM_NOVA_PYTHON") or (sys.executable if importlib.util.find_spec("nova") else "")
 
-pytestmark = pytest.mark.skipif(not PYTHON, reason="no nova here; REALTIME_KVM_NOVA_PYTHON names a Python that has it")
+if not PYTHON:
+    pytest.skip("no nova here; REALTIME_KVM_NOVA_PYTHON names a Python that has it", allow_module_level=True)
 
 NETWORKS = [{"name": "control", "physical_network": "rt0"}, {"name": "office", "realtime": False}]
 #: Names that nova 31 lacks.

@@ -108,7 +108,11 @@ def machine(root, variables):
     for guest in guests:
         for disk in guest.get("disks", []):
             if isinstance(disk, dict) and "path" in disk:
-                files.update({f"{posixpath.dirname(disk['path'])}/": None} if "size_gib" in disk else {disk["path"]: ""})
+                files.update(
+                    {f"{posixpath.dirname(disk['path'])}/": None}
+                    if "size_gib" in disk
+                    else {disk["path"]: qcow2() if disk["path"].endswith(".qcow2") else ""}
+                )
             if isinstance(disk, dict) and "base" in disk:
                 files[disk["base"]] = qcow2()
     return fill(root, files)

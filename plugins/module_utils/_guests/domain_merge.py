@@ -120,9 +120,9 @@ def _merge_memory(tree: ET.Element, guest: Guest, live: bool) -> None:
 
 
 def _balloon(tree: ET.Element, guest: Guest, wanted: int) -> int:
-    """Return the memory in KiB that a guest has after its start: all of it, unless somebody lets an ordinary one of this size begin with less."""
+    """Return the memory in KiB that a guest has after its start: all of it, unless somebody lets an ordinary one begin with less."""
     memory, current = kib(tree.find("memory")), kib(tree.find("currentMemory"))
-    return current if 0 < current < memory == wanted and not guest.realtime else wanted
+    return min(current, wanted) if 0 < current < memory and not guest.realtime else wanted
 
 
 def _check_cells(cells: list[ET.Element], guest: Guest) -> None:

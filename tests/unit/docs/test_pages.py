@@ -67,7 +67,6 @@ def test_variables_that_pages_name_exist(page):
         "bios_baseline",
         "packages_planned",
         "packages_undo_result",
-        "openstack_cloud_info",
     }  # a guest's key, modules, a result
     known.add("realtime_kvm_trial")  # a variable of GRUB's environment block
     prefixes = "|".join([*ROLES, "realtime"])

@@ -213,7 +213,9 @@ def test_documentation_commands_run(environment):
     assert all(name in run(environment, "doc", *sorted(modules)).lower() for name in modules)
 
 
-@pytest.mark.parametrize("command", [command for command in of_program("ansible-galaxy") if command.words[3].endswith(".tar.gz")])
+@pytest.mark.parametrize(
+    "command", [case for case in of_program("ansible-galaxy") if case.values[0].words[3].endswith(".tar.gz")]
+)
 def test_the_tarball_that_is_installed_is_the_one_that_is_built(command):
     """tests/playbooks builds and installs it, as this command does."""
     assert command.words[1:3] == ["collection", "install"]
@@ -222,7 +224,7 @@ def test_the_tarball_that_is_installed_is_the_one_that_is_built(command):
 
 
 @pytest.mark.parametrize(
-    "command", [command for command in of_program("ansible-galaxy") if not command.words[3].endswith(".tar.gz")]
+    "command", [case for case in of_program("ansible-galaxy") if not case.values[0].words[3].endswith(".tar.gz")]
 )
 def test_a_collection_that_is_installed_is_the_one_that_the_cloud_needs(command):
     assert command.words[1:] == ["collection", "install", "openstack.cloud:>=2.4.0"]

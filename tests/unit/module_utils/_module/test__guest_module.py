@@ -73,7 +73,10 @@ def test_other_refusals_stay_those_of_ansible(capsys):
             "realtime_guests: plc1: vcpus '-Infinity (no number)' must be of type int",
         ),
         ({"guests": [{**GUEST, "disks": ["/x"]}]}, "realtime_guests: plc1: disks[0]: '/x' is not a mapping with a path"),
-        ({"guests": [{**GUEST, "disks": "/x"}]}, "realtime_guests: plc1: disks '/x' must be of type list"),
+        (
+            {"guests": [{**GUEST, "disks": "/x"}]},
+            "realtime_guests: plc1: disks '/x' must be of type list; give a list, also of one item: [...], or each on a line that begins with -",
+        ),
         (
             {"guests": [{**GUEST, "networks": ["control"]}], "networks": [{"name": "control", "vlan": "5"}]},
             "realtime_guests: plc1: networks[0]: 'control' is not a mapping with the name of a network",
