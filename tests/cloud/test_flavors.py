@@ -64,7 +64,7 @@ def test_the_cloud_takes_it_and_an_instance_is_as_described(made, instances, iso
     [
         ({"hw:cpu_polcy": "dedicated"}, "hw:cpu_polcy"),
         ({"hw:cpu_realtime": "sometimes"}, "sometimes"),
-        ({"hw:cpu_realtime_mask": "a"}, "mask"),
+        ({"hw:cpu_realtime_mask": "a"}, "is not of the format"),
     ],
 )
 def test_the_cloud_refuses_misspelt_specs_itself(cloud, flavors, specs, why):
