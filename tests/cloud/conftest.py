@@ -56,9 +56,13 @@ def image(cloud):
 
 @pytest.fixture(scope="session")
 def flavors(cloud, fleet):
-    """The flavors by name; placement must know each trait before a flavor requires it."""
-    networks = {"rt0", "rt1", "nowhere"}
-    for trait in (KVM_TRAIT, *map(physnet_trait, networks)):
+    """The flavors by name.
+
+    Placement must know each trait before it is asked for, else the scheduler fails with TypeError instead of finding no host. Neutron makes
+    CUSTOM_PHYSNET_... only where an agent has the network.
+    """
+    networks = ("rt0", "rt1", "nowhere")
+    for trait in (KVM_TRAIT, *map(physnet_trait, networks), *(f"CUSTOM_PHYSNET_{name.upper()}" for name in networks)):
         cloud.placement.create_trait(trait)
     found = {}
     for name, specs in FLAVORS.items():

@@ -16,8 +16,8 @@ MANY, ONE = Hosts(numa_nodes=2, smt="single"), Hosts(numa_nodes=1, smt="single")
 KINDS = {
     "mixed": (GUEST, MANY, {1}),
     "four": ({**GUEST, "vcpus": 4, "realtime_vcpus": "1-3"}, MANY, {1, 2, 3}),
-    "isolate": ({**GUEST, "realtime_vcpus": "0-1"}, MANY, {0, 1}),
-    "share": ({**GUEST, "vcpus": 1, "realtime_vcpus": "0"}, ONE, {0}),
+    "isolate": ({**GUEST, "realtime_vcpus": "0-1", "guest_os": "other"}, MANY, {0, 1}),
+    "share": ({**GUEST, "vcpus": 1, "realtime_vcpus": "0", "guest_os": "other"}, ONE, {0}),
     "pages": ({**GUEST, "hugepages": "2M"}, MANY, {1}),
 }
 
@@ -64,7 +64,7 @@ def test_the_cloud_takes_it_and_an_instance_is_as_described(made, instances, iso
     [
         ({"hw:cpu_polcy": "dedicated"}, "hw:cpu_polcy"),
         ({"hw:cpu_realtime": "sometimes"}, "sometimes"),
-        ({"hw:cpu_realtime_mask": "a"}, "mask"),
+        ({"hw:cpu_realtime_mask": "a"}, "is not of the format"),
     ],
 )
 def test_the_cloud_refuses_misspelt_specs_itself(cloud, flavors, specs, why):

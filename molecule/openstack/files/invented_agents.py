@@ -14,7 +14,6 @@ from pathlib import Path
 from neutron.agent import rpc as agent_rpc
 from neutron.agent.common import utils
 from neutron.common import config
-from neutron.conf import common as common_conf
 from neutron.conf.agent import common as agent_conf
 from neutron.conf.plugins.ml2.drivers import ovs_conf
 from neutron_lib import constants, context
@@ -24,6 +23,8 @@ from neutron_lib.utils import helpers
 from oslo_config import cfg
 
 REPORT_S = 30
+#: A busy machine answers late; the agent itself would wait as long as between two reports.
+ANSWER_S = 180
 
 
 def state_of(name, path):
@@ -64,11 +65,12 @@ def state_of(name, path):
 
 def main():
     connection, folder, names = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
-    common_conf.register_core_common_config_opts()
+    config.register_common_config_options()
     agent_conf.register_agent_state_opts_helper(cfg.CONF)
     config.init(["--config-file", connection])
     states = [state_of(name, folder / name / "agent.ini") for name in names]
     reports = agent_rpc.PluginReportStateAPI(topics.REPORTS)
+    reports.timeout = ANSWER_S
     while True:
         for state in states:
             reports.report_state(context.get_admin_context_without_session(), state, use_call=True)

@@ -69,6 +69,7 @@ class Libvirt(double.Connection):
 
 
 def main():
+    XML.mkdir(parents=True, exist_ok=True)
     info = host_info(read_topology(Host(str(MACHINE), captured=True)))
     double.LibvirtFixture(stub_os_vif=True).setUp()
     libvirt_imagebackend.LibvirtImageBackendFixture().setUp()
