@@ -19,7 +19,7 @@ options:
     type: dict
 """
 
-    SPECS = r"""
+    NETWORKS = r"""
 options:
   networks:
     description: The networks that guests may be attached to.
@@ -77,6 +77,10 @@ options:
         type: str
         choices: [present, absent]
         default: present
+"""
+
+    SPECS = r"""
+options:
   guests:
     description: The guests of this node. One that is not listed is left alone; O(guests[].state=absent) removes one.
     type: list
@@ -404,6 +408,3 @@ options:
         type: bool
         default: false
 """
-
-    #: For modules that need no guests.
-    NETWORKS = SPECS[: SPECS.index("  guests:\n")]

@@ -77,6 +77,7 @@ options:
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.guests
+  - realtime.kvm.guests.networks
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
   - realtime.kvm.changes

@@ -93,6 +93,7 @@ options:
         default: false
 extends_documentation_fragment:
   - realtime.kvm.attributes.info
+  - realtime.kvm.guests.networks
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
 notes:

@@ -69,7 +69,7 @@ def _of_network(text: str, found: Mapping[Any, Any]) -> str:
     """Return what a node's reader of lines does not see in a network configuration."""
     below = found.get("network", found)
     version = below.get("version") if isinstance(below, dict) else None
-    if (type(version) is not int or version not in VERSIONS) and version_of(text) in map(str, VERSIONS):
+    if (isinstance(version, bool) or version not in VERSIONS) and version_of(text) in map(str, VERSIONS):
         return "has no version at its top, without which cloud-init does not know its form; give version: 2 (netplan's), or 1, as a number"
     if not matches_network(text) and _names_network(below):
         return "is a text with a network in match, of which the MAC is worked out in a mapping alone; give it as a mapping"

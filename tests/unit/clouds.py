@@ -23,14 +23,14 @@ NETWORK = {"name": "control", "bridge": "br-rt0", "device": "0000:41:00.0", "phy
 
 _COMMON = """# The content after this line comes from openstack-pkg-tools
 if [ -z "${CONFIG_FILE}" ] ; then
-	CONFIG_FILE=/etc/${PROJECT_NAME}/${PROJECT_NAME}.conf
+\tCONFIG_FILE=/etc/${PROJECT_NAME}/${PROJECT_NAME}.conf
 fi
 DAEMON_ARGS="--config-file=${CONFIG_FILE} ${DAEMON_ARGS}"
 [ -r /etc/default/openstack ] && . /etc/default/openstack
 [ -r /etc/default/$NAME ] && . /etc/default/$NAME
 case "$1" in
 show-args)
-	echo $DAEMON_ARGS
+\techo $DAEMON_ARGS
 ;;
 esac
 """
@@ -44,7 +44,7 @@ PROJECT_NAME=nova
 NAME=${PROJECT_NAME}-compute
 DAEMON_ARGS=""
 if [ -f '/etc/nova/nova-compute.conf' ] ; then
-	DAEMON_ARGS="--config-file=/etc/nova/nova-compute.conf"
+\tDAEMON_ARGS="--config-file=/etc/nova/nova-compute.conf"
 fi
 export OS_OSLO_MESSAGING_RABBIT__PROCESSNAME=nova-compute
 #!/bin/sh

@@ -118,7 +118,8 @@ def _flavor(item: Item, current: Current) -> Change | None:
         if found is None:
             return None
         return Change("flavor", item.name, _flavor_view(found), None, _module("compute_flavor", name=item.name, state="absent"))
-    assert item.flavor is not None  # read_wanted makes it
+    if item.flavor is None:  # read_wanted makes it
+        return None
     wanted: dict[str, Any] = {"vcpus": item.flavor.vcpus, "ram": item.flavor.ram, "disk": item.flavor.disk}
     if "public" in item.values:
         wanted["is_public"] = item.values["public"]

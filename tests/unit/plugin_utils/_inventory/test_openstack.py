@@ -11,7 +11,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.openstack 
 
 
 def wrong(limit=1, **given):
-    return list(wrong_values(lambda name, default: given.get(name, default), limit))
+    return list(wrong_values(given.get, limit))
 
 
 @pytest.mark.parametrize(
