@@ -120,7 +120,7 @@ def test_a_run_does_what_check_mode_said_and_a_second_run_nothing(server, run):
     code, said = run("--diff")
     assert code == 0, said
     assert said.partition("TASK")[2].partition("PLAY RECAP")[0] == checked
-    assert cloud.traits[1:] == ["CUSTOM_REALTIME_KVM", "CUSTOM_REALTIME_PHYSNET_RT0"]
+    assert cloud.traits[1:] == ["CUSTOM_REALTIME_KVM", "CUSTOM_REALTIME_PHYSNET_RT0", "CUSTOM_PHYSNET_RT0"]
     (flavor,) = cloud.flavors.values()
     assert flavor["extra_specs"]["hw:cpu_realtime_mask"] == "1-3"
     (aggregate,) = cloud.aggregates.values()
@@ -154,7 +154,10 @@ def test_a_refusal_in_the_middle_says_what_was_made_and_the_next_run_goes_on(ser
     code, said = run()
     assert code != 0
     assert "was answered with 409" in said
-    assert "Made before that: trait CUSTOM_REALTIME_KVM, trait CUSTOM_REALTIME_PHYSNET_RT0, flavor rt.plc." in said
+    assert (
+        "Made before that: trait CUSTOM_REALTIME_KVM, trait CUSTOM_REALTIME_PHYSNET_RT0, trait CUSTOM_PHYSNET_RT0, flavor rt.plc."
+        in said
+    )
     server.cloud.faults.clear()
     code, said = run()
     assert code == 0, said

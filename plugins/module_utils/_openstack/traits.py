@@ -26,6 +26,11 @@ def physnet_trait(name: str) -> str:
     return _PHYSNET + re.sub(r"[^A-Z0-9_]", "_", name.upper())
 
 
+def neutron_trait(name: str) -> str:
+    """Return the trait by which Neutron asks for a physical network, for ports with a minimum bandwidth (os_traits.normalize_name)."""
+    return "CUSTOM_PHYSNET_" + re.sub(r"[^A-Z0-9_]", "_", name.upper())
+
+
 def physnet_traits(names: Iterable[str]) -> dict[str, str]:
     """Return physical network to trait, in order of the names; ``TraitError`` names two that have the same."""
     traits: dict[str, str] = {}

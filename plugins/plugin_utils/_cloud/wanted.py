@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import unknown_keys
-from ansible_collections.realtime.kvm.plugins.module_utils._openstack.traits import KVM_TRAIT, physnet_traits
+from ansible_collections.realtime.kvm.plugins.module_utils._openstack.traits import KVM_TRAIT, neutron_trait, physnet_traits
 
 from .errors import CloudError, SpecError
 from .flavor import Flavor, Hosts, nova_flavor
@@ -98,7 +98,7 @@ def read_wanted(variables: Mapping[str, Any], nodes: Sequence[Node], hosts: Host
     _check_ports(items["ports"], items["networks"])
     _check_used_policies(items)
     return Wanted(
-        traits=_traits(items["traits"], items["flavors"], nodes),
+        traits=_traits(items, nodes),
         flavors=items["flavors"],
         aggregate=_aggregate(variables),
         qos_policies=items["qos_policies"],
@@ -176,10 +176,18 @@ def _flavor(item: Item, networks: Sequence[Mapping[str, Any]], hosts: Hosts) -> 
         raise CloudError(f"openstack_cloud_flavors: {error}") from None
 
 
-def _traits(listed: Sequence[Item], flavors: Sequence[Item], nodes: Sequence[Node]) -> list[Item]:
-    """Every trait that a node will have or a flavor asks for: a trait that placement does not know makes scheduling fail for all."""
+def _traits(items: Mapping[str, Sequence[Item]], nodes: Sequence[Node]) -> list[Item]:
+    """Every trait that a node will have, or a flavor or a port asks for.
+
+    One that placement does not know makes nova-scheduler fail without a reason. Neutron makes its own when an agent reports the
+    physical network, so that of a network that no host has is missing.
+    """
+    listed = items["traits"]
     names = [KVM_TRAIT, *physnet_traits(name for node in nodes for name in node.physical_networks).values()]
-    for item in flavors:
+    if any(item.present for item in items["qos_policies"]):
+        named = {str(item.values["physical_network"]) for item in items["networks"] if item.values.get("physical_network")}
+        names += [neutron_trait(name) for name in sorted(named.union(*(node.physical_networks for node in nodes)))]
+    for item in items["flavors"]:
         specs = item.flavor.extra_specs if item.flavor else {}
         names += [name.partition(":")[2] for name in specs if name.startswith("trait") and ":CUSTOM_" in name]
     for item in listed:

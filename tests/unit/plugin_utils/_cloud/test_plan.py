@@ -38,7 +38,12 @@ def present():
     """A cloud that has all of ``ALL``."""
     specs = dict(wanted(**ALL).flavors[0].flavor.extra_specs)
     return {
-        "traits": frozenset({"CUSTOM_REALTIME_KVM", "CUSTOM_REALTIME_PHYSNET_RT0", "CUSTOM_REALTIME_PHYSNET_RT1"}),
+        "traits": frozenset(
+            {
+                "CUSTOM_REALTIME_KVM",
+                *(f"CUSTOM_{name}_RT{number}" for name in ("REALTIME_PHYSNET", "PHYSNET") for number in (0, 1)),
+            }
+        ),
         "flavors": {
             "rt.plc": {"id": "f", "vcpus": 4, "ram": 2048, "disk": 0, "extra_specs": specs, "is_public": True, "description": None}
         },
@@ -73,10 +78,11 @@ def steps(found):
 def test_an_empty_cloud_gets_everything_in_the_order_of_need():
     found = changes(ALL)
     assert [change.resource for change in found] == [
-        "trait CUSTOM_REALTIME_KVM", "trait CUSTOM_REALTIME_PHYSNET_RT0", "trait CUSTOM_REALTIME_PHYSNET_RT1", "flavor rt.plc",
+        "trait CUSTOM_REALTIME_KVM", "trait CUSTOM_REALTIME_PHYSNET_RT0", "trait CUSTOM_REALTIME_PHYSNET_RT1",
+        "trait CUSTOM_PHYSNET_RT0", "trait CUSTOM_PHYSNET_RT1", "flavor rt.plc",
         "aggregate realtime", "QoS policy reachable", "network net", "port port",
     ]  # fmt: skip
-    assert steps(found) == ["trait"] * 3 + [
+    assert steps(found) == ["trait"] * 5 + [
         "compute_flavor",
         "host_aggregate",
         "create_policy",
@@ -85,7 +91,7 @@ def test_an_empty_cloud_gets_everything_in_the_order_of_need():
         "port",
     ]
     assert found[-1].steps[0].arguments["fixed_ips"] == []
-    assert found[4].after == {"hosts": ["node1"], "metadata": {"trait:CUSTOM_REALTIME_KVM": "required"}}
+    assert found[6].after == {"hosts": ["node1"], "metadata": {"trait:CUSTOM_REALTIME_KVM": "required"}}
 
 
 def test_a_cloud_that_has_it_gets_nothing():
