@@ -259,7 +259,7 @@ def _threads(flavor: Flavor, siblings: str, pinned: int, hosts: Hosts) -> None:
         flavor.set(
             name,
             "prefer",
-            "the hosts offer one thread of each core (cpu_partition_smt: single), so nothing runs beside a real-time vCPU; isolate would "
+            "hosts with cpu_partition_smt: single (the default) offer one thread of each core, so nothing runs beside a real-time vCPU; isolate would "
             "take no host whose firmware has SMT on",
         )
         return
