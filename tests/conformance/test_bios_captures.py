@@ -236,7 +236,9 @@ def test_a_report_writes_nothing_and_is_cheap(capsys, serve, name):
     result = info(capsys, bmc)
     assert (result["changed"], bmc.machine.patches) == (False, [])
     assert {method for method, _path in bmc.machine.requests} == {"GET"}
-    assert result["requests"] == len(bmc.machine.requests) <= 11
+    assert (
+        result["requests"] == len(bmc.machine.requests) <= (13 if name.startswith("dell") else 11)
+    )  # a Dell tells of its lockdown apart
     for one in result["attributes"]:
         assert one["reason"]
         assert one["cost"]

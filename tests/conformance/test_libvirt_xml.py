@@ -127,8 +127,9 @@ def free_targets(tree):
 
 
 def macs_of(tree):
+    """The addresses that an inventory can name: those of one machine, each of one interface (of several it is refused)."""
     found = [(mac.get("address") or "").lower() for mac in tree.findall("devices/interface/mac")]
-    return [mac for mac in dict.fromkeys(found) if not int(mac[:2], 16) & 1]
+    return [mac for mac in found if not int(mac[:2], 16) & 1 and found.count(mac) == 1]
 
 
 def guest_for(tree, *, realtime, network, disks, macs):

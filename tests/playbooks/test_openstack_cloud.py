@@ -3,12 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role openstack_cloud as Ansible runs it, with openstacksdk and openstack.cloud's modules, on a stand-in for a cloud (tests/cloud/standin.py).
 
-They run where both are installed; REALTIME_KVM_OPENSTACK names a folder with ansible_collections/openstack/cloud, and PYTHONPATH may hold openstacksdk.
+They run where both are installed (tests/cloud/installed.py).
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -17,23 +16,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cloud.installed import FOLDER, FOLDERS, needs_both
 from cloud.standin import PASSWORD, TOKEN, USER, Server
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = [
-    os.environ.get("REALTIME_KVM_OPENSTACK", ""),
-    *sys.path,
-    "/usr/share/ansible",
-    str(Path.home() / ".ansible" / "collections"),
-]
-FOLDER = next(
-    (folder for folder in FOLDERS if folder and (Path(folder) / "ansible_collections" / "openstack" / "cloud").is_dir()), ""
-)
-
-needs_both = pytest.mark.skipif(
-    not FOLDER or not importlib.util.find_spec("openstack"), reason="needs openstacksdk and openstack.cloud"
-)
-
 DOCUMENT = {
     "smt": "single",
     "sets": {
@@ -191,7 +177,7 @@ def test_refusals_are_one_message_and_change_nothing(server, run, faults, variab
 
 def test_what_is_missing_on_the_controller_is_said_first(run):
     code, said = run(collections="")
-    if FOLDER and FOLDER in FOLDERS[1:]:
+    if FOLDER and FOLDER in FOLDERS[2:]:
         pytest.skip("openstack.cloud is installed for all")
     assert code != 0
     assert "openstack.cloud, 2.4 or newer, is not there" in said

@@ -9,12 +9,15 @@ tests/unit/docs/test_shown.py checks all other commands and the blocks.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 
 import pytest
+from cloud.installed import FOLDER, needs_both
+from cloud.standin import PASSWORD, USER, Server
 from unit.documents import ROOT
 from unit.shown import COMMANDS, documented_inventory
 
@@ -46,15 +49,34 @@ def _project(nodes):
     return nodes
 
 
-@pytest.mark.parametrize("command", [pytest.param(command, id=text) for text, command in SHOWN.items()])
-def test_the_command_runs(project, command):
+@pytest.fixture(name="cloud")
+def _cloud():
+    """A cloud, with the credentials for it that a person would have in clouds.yaml."""
+    server = Server()
+    server.start()
+    auth = {"username": USER, "password": PASSWORD, "project_name": "admin", "user_domain_name": "Default"}
+    yield {"openstack_cloud_auth": {**auth, "auth_url": f"{server.base}/identity/v3", "project_domain_name": "Default"}}
+    server.shutdown()
+    server.server_close()
+
+
+def parameters():
+    """The commands, each with its text as its name; one for a cloud needs what runs its modules."""
+    for text, command in SHOWN.items():
+        yield pytest.param(command, id=text, marks=needs_both if "realtime.kvm.openstack_cloud" in text else ())
+
+
+@pytest.mark.parametrize("command", list(parameters()))
+def test_the_command_runs(project, cloud, command):
     project.answers.write_text(json.dumps(ANSWERS))
     project.log.write_text("")
     arguments = command.words[1:] + ([] if "--check" in command.words else ["--check"])
     local = [word for name, value in LOCAL.items() for word in ("-e", f"{name}={value}")]
+    environment = project.environment()
+    collections = os.pathsep.join(filter(None, [environment["ANSIBLE_COLLECTIONS_PATH"], FOLDER]))
     done = subprocess.run(
-        [sys.executable, "-m", "ansible.cli.playbook", *arguments, *local],
-        env={**project.environment(), "ANSIBLE_INJECT_FACT_VARS": "false"},
+        [sys.executable, "-m", "ansible.cli.playbook", *arguments, *local, "-e", json.dumps(cloud)],
+        env={**environment, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_INJECT_FACT_VARS": "false"},
         cwd=project.folder,
         capture_output=True,
         text=True,

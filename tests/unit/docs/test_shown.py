@@ -230,14 +230,24 @@ def test_a_collection_that_is_installed_is_the_one_that_the_cloud_needs(command)
     assert command.words[1:] == ["collection", "install", "openstack.cloud:>=2.4.0"]
 
 
+#: What the Makefile's targets are made from.
+LISTS = (
+    "requirements-dev.txt",
+    "requirements-run.txt",
+    "requirements.txt",
+    "requirements-mutation.txt",
+    ".ci/openstack-collection.lock",
+)
+
+
 @pytest.mark.parametrize(
     "target", sorted({word for command in COMMANDS if command.program == "make" for word in command.words[1:] if "=" not in word})
 )
 def test_make_has_the_target(target, tmp_path):
     """On a copy of the Makefile, since make runs lines that call make even with -n."""
-    for name in ("Makefile", "requirements-dev.txt", "requirements-run.txt", "requirements.txt", "requirements-mutation.txt"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("Makefile", *LISTS):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     # CI names another list of packages in the environment; the copy holds the usual one
     command = ["make", "-n", target, "MAKE=true", f"PYTHON={sys.executable}", "REQUIREMENTS=requirements-dev.txt"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
