@@ -225,34 +225,14 @@ realtime_guests:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
-from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            **LIMIT,
-            "state": {"type": "str", "choices": ["present", "absent", "recovered"], "default": "present"},
-            "housekeeping_cores_per_node": {"type": "raw", "default": 1},
-            "dataplane_cores_per_node": {"type": "raw", "default": 0},
-            "dataplane_devices": {"type": "list", "elements": "str", "default": []},
-            "shared_cores_per_node": {"type": "raw", "default": 0},
-            "realtime": {"type": "raw", "default": "rest"},
-            "smt": {"type": "str", "choices": ["together", "single"], "default": "single"},
-            "isolation": {"type": "str", "choices": ["boot", "runtime"], "default": "boot"},
-            "cpus": {"type": "dict", "default": {}},
-            "cycle_cpus": {"type": "bool", "default": False},
-            "priority_limit": {"type": "int", "default": 1},
-            "rt_throttling": {"type": "str", "choices": ["budget", "unlimited", "kernel"], "default": "budget"},
-            "hardware_watchdog_s": {"type": "int", "default": 60},
-            "tuned": {"type": "str", "choices": ["refuse", "take_over"], "default": "refuse"},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "cpu_partition", run, edges=GuestEdges)
 
 

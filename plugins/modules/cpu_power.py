@@ -75,24 +75,13 @@ deferred:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_power import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_power import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            **LIMIT,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "partition": {"type": "dict"},
-            "governor": {"type": "str", "choices": ["performance", "keep"], "default": "performance"},
-            "turbo": {"type": "str", "choices": ["keep", "off"], "default": "keep"},
-            "cstates": {"type": "str", "choices": ["C1", "C0", "keep"], "default": "C1"},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "cpu_power", run)
 
 

@@ -77,23 +77,13 @@ deferred:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module.irq_affinity import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module.irq_affinity import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            **LIMIT,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "partition": {"type": "dict"},
-            "irqbalance": {"type": "bool", "default": True},
-            "watcher": {"type": "bool", "default": True},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "irq_affinity", run)
 
 

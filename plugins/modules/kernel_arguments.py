@@ -209,31 +209,13 @@ stopped_guests:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module.kernel_arguments import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module.kernel_arguments import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            **LIMIT,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "from_partition": {"type": "bool", "default": True},
-            "partition": {"type": "dict"},
-            "arguments": {"type": "list", "elements": "raw", "default": []},
-            "host_arguments": {"type": "list", "elements": "str"},
-            "default_kernel": {"type": "str"},
-            "priority_limit": {"type": "int", "default": 1},
-            "nohz_full": {"type": "str", "choices": ["all", "dataplane", "none"], "default": "all"},
-            "tsc": {"type": "str", "choices": ["nowatchdog", "reliable", "keep"], "default": "nowatchdog"},
-            "cstates": {"type": "str", "choices": ["boot", "keep"], "default": "keep"},
-            "trial": {"type": "bool", "default": False},
-            "trial_timeout": {"type": "int", "default": 300},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "kernel_arguments", run)
 
 

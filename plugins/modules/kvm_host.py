@@ -132,30 +132,15 @@ extras:
   elements: str
 """
 
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
-from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = GuestAnsibleModule(
-        argument_spec={
-            **GUESTS,
-            **LIMIT,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "socket_memory_mib": {"type": "int", "default": 0},
-            "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
-            "hugepages_reserve": {"type": "dict", "default": {}},
-            "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
-            "halt_poll_ns": {"type": "int", "default": -1},
-            "tool": {"type": "bool", "default": True},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = GuestAnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "kvm_host", run, edges=GuestEdges)
 
 

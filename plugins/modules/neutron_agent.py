@@ -111,26 +111,14 @@ text:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import NETWORKS
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
-from ansible_collections.realtime.kvm.plugins.module_utils._module.neutron_agent import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module.neutron_agent import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            **NETWORKS,
-            **LIMIT,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "host": {"type": "str", "default": ""},
-            "ovsdb_connection": {"type": "str", "default": ""},
-            "timeout_s": {"type": "int", "default": 120},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "neutron_agent", run, edges=SwitchEdges)
 
 

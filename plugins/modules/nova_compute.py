@@ -153,33 +153,15 @@ text:
   type: str
 """
 
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
-from ansible_collections.realtime.kvm.plugins.module_utils._module.nova_compute import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module.nova_compute import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = GuestAnsibleModule(
-        argument_spec={
-            **GUESTS,
-            **LIMIT,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "priority": {"type": "int", "default": 1},
-            "priority_limit": {"type": "int", "default": 1},
-            "plain_pinned": {"type": "bool", "default": False},
-            "host": {"type": "str", "default": ""},
-            "hugepages_reserve": {"type": "dict", "default": {}},
-            "socket_memory_mib": {"type": "int", "default": 0},
-            "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
-            "ovsdb_connection": {"type": "str", "default": ""},
-            "timeout_s": {"type": "int", "default": 120},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = GuestAnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "nova_compute", run, edges=SwitchEdges)
 
 

@@ -131,29 +131,15 @@ installed:
   type: bool
 """
 
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
-from ansible_collections.realtime.kvm.plugins.module_utils._module.ovs_dpdk import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module.ovs_dpdk import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = GuestAnsibleModule(
-        argument_spec={
-            **GUESTS,
-            **LIMIT,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "socket_memory_mib": {"type": "int", "default": 0},
-            "pmd_sleep_max_us": {"type": "int", "default": 0},
-            "dpdk_extra": {"type": "str", "default": ""},
-            "socket_group": {"type": "str", "default": ""},
-            "restart_with_guests": {"type": "bool", "default": False},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = GuestAnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "ovs_dpdk", run, edges=SwitchEdges)
 
 

@@ -49,16 +49,13 @@ held:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
-from ansible_collections.realtime.kvm.plugins.module_utils._module.package_holds import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module.package_holds import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={**LIMIT, "state": {"type": "str", "choices": ["present", "absent"], "default": "present"}},
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "package_holds", run)
 
 

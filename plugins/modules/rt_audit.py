@@ -190,41 +190,13 @@ smi:
 
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
-from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import run
-
-HOST = {
-    "socket_memory_mib": {"type": "int", "default": 0},
-    "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
-    "hugepages_reserve": {"type": "dict", "default": {}},
-    "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
-    "halt_poll_ns": {"type": "int", "default": -1},
-}
-SWITCH = {
-    "socket_memory_mib": {"type": "int", "default": 0},
-    "pmd_sleep_max_us": {"type": "int", "default": 0},
-    "dpdk_extra": {"type": "str", "default": ""},
-    "socket_group": {"type": "str", "default": ""},
-}
-NOVA = {"priority": {"type": "int"}, "plain_pinned": {"type": "bool", "default": False}}
+from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = GuestAnsibleModule(
-        argument_spec={
-            "networks": GUESTS["networks"],
-            "guests": GUESTS["guests"],
-            "interval": {"type": "float", "default": 1.0},
-            "priority_limit": {"type": "int"},
-            "host": {"type": "dict", "default": {}, "options": HOST, "apply_defaults": True},
-            "switch": {"type": "dict", "default": {}, "options": SWITCH, "apply_defaults": True},
-            "nova": {"type": "dict", "default": {}, "options": NOVA, "apply_defaults": True},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = GuestAnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "rt_audit", run, info=True, edges=SwitchEdges)
 
 

@@ -166,35 +166,15 @@ unlisted:
   elements: str
 """
 
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import IMAGE_FOLDER
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._specs import GUESTS
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
-from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import run
+from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain import OPTIONS, run
 
 
 def main() -> None:
     """Entry point."""
-    module = GuestAnsibleModule(
-        argument_spec={
-            **GUESTS,
-            **LIMIT,
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "restart": {"type": "bool", "default": False},
-            "shutdown_timeout_s": {"type": "int", "default": 120},
-            "force_off": {"type": "bool", "default": False},
-            "switch_timeout_s": {"type": "int", "default": 60},
-            "stop_running": {"type": "bool", "default": False},
-            "remove_ports": {"type": "bool", "default": True},
-            "priority_limit": {"type": "int", "default": 1},
-            "site": {"type": "str", "default": ""},
-            "image_folder": {"type": "str", "default": IMAGE_FOLDER},
-            "hugepages": {"type": "dict"},
-            "fsroot": {"type": "path", "default": "/"},
-        },
-        supports_check_mode=True,
-    )
+    module = GuestAnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     run_module(module, "rt_domain", run, edges=SwitchEdges)
 
 

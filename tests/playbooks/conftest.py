@@ -28,40 +28,81 @@ with open(sys.argv[1]) as stream:
     given = json.load(stream)
 check = bool(given["_ansible_check_mode"])
 name = {name!r}
-with open({log!r}, "a") as stream:
-    call = {{key: value for key, value in given.items() if not key.startswith("_")}}
-    stream.write(json.dumps({{"module": name, "check": check, **call}}) + "\\n")
-with open({answers!r}) as stream:
-    answers = json.load(stream)
-left_off, state = answers.get("left_off"), given.get("state", "present")
-if answers.get("running") and name == "rt_domain" and state == "absent" and not given.get("stop_running"):
-    print(json.dumps({{"failed": True, "changed": False, "msg": "guests plc1 are running; set rt_guest_undo_running: true"}}))
-    sys.exit(1)
-failed = answers.get("fail", {{}}).get(f"{{name}} {{state}}")
-if failed and (name != "package_update" or not check):
-    print(json.dumps({{"failed": True, "changed": False, "msg": failed}}))
-    sys.exit(1)
-if left_off and name == "cpu_partition" and state == "present":  # until a call has recovered it, or for ever
-    with open({log!r}) as stream:
-        recovered = any(json.loads(line).get("state") == "recovered" for line in stream)
-    if not recovered or answers.get("for_ever"):
-        print(json.dumps({{"failed": True, "changed": False, "msg": "CPUs are off", "left_off": left_off}}))
-        sys.exit(1)
-with open({log!r}) as stream:
-    rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line).get("check") for line in stream)
-disruption = answers.get(name) if given.get("priority_limit") != answers.get("calm", -1) else None
-changes = [{{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}}] if disruption else []
-kernel = {{"release": "6.1", "matches": True, "tokens": []}}
-print(json.dumps({{
-    "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {{}}, "table": [], "installed": True,
-    "pages": {{}}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
-    "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
-    "held": [], "packages": [], "stays": [], "remove_by_hand": "",
-    "findings": [], "findings_table": [], "remarks": [], "remarks_table": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
-    "trial": {{"state": "none", "reason": ""}},
-    **answers.get("results", {{}}).get(name, {{}}),
-    **(answers.get("after_reboot", {{}}).get(name, {{}}) if rebooted else {{}}),
-}}))
+log, answers_file = {log!r}, {answers!r}
+{body}
+print(json.dumps(answer(name, given, check)))
+"""
+#: What a module answers. The look of rt_plan is made of the answers of the layers' modules, each in check mode.
+ANSWER = """
+def answer(name, given, check):
+    with open(log, "a") as stream:
+        call = {key: value for key, value in given.items() if not key.startswith("_")}
+        stream.write(json.dumps({"module": name, "check": check, **call}) + "\\n")
+    with open(answers_file) as stream:
+        answers = json.load(stream)
+    left_off, state = answers.get("left_off"), given.get("state", "present")
+    if answers.get("running") and name == "rt_domain" and state == "absent" and not given.get("stop_running"):
+        return {"failed": True, "changed": False, "msg": "guests plc1 are running; set rt_guest_undo_running: true"}
+    failed = answers.get("fail", {}).get(name + " " + state)
+    if failed and (name != "package_update" or not check):
+        return {"failed": True, "changed": False, "msg": failed}
+    if left_off and name == "cpu_partition" and state == "present":  # until a call has recovered it, or for ever
+        with open(log) as stream:
+            recovered = any(json.loads(line).get("state") == "recovered" for line in stream)
+        if not recovered or answers.get("for_ever"):
+            return {"failed": True, "changed": False, "msg": "CPUs are off", "left_off": left_off}
+    with open(log) as stream:
+        rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line).get("check") for line in stream)
+    disruption = answers.get(name) if given.get("priority_limit") != answers.get("calm", -1) else None
+    changes = [{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}] if disruption else []
+    kernel = {"release": "6.1", "matches": True, "tokens": []}
+    return {
+        "failed": False,
+        "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {}, "table": [], "installed": True,
+        "pages": {}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
+        "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
+        "held": [], "packages": [], "stays": [], "remove_by_hand": "",
+        "findings": [], "findings_table": [], "remarks": [], "remarks_table": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],
+        "trial": {"state": "none", "reason": ""},
+        **answers.get("results", {}).get(name, {}),
+        **(answers.get("after_reboot", {}).get(name, {}) if rebooted else {}),
+    }
+"""
+LOOK = """
+def look(given):
+    found, refused, facts = {}, [], {"distribution": "Debian", "os_family": "Debian", "architecture": "x86_64", "distribution_version": "12.1"}
+    shared = {name: given[name] for name in ("networks", "guests") if name in given}
+
+    def ask(name, options):
+        result = answer(name, {**options, **(shared if name not in ALONE else {})}, True)
+        facts.update(result.pop("ansible_facts", {}))
+        found[name] = {**result, "changed": False}
+        if result["failed"]:
+            refused.append(result["msg"])
+
+    for name in [name for name in ORDER if name in given["layers"]]:
+        options = given["layers"][name]
+        marks = {key: value for key, value in options.items() if isinstance(value, dict) and ("__planned" in value or "__distribution" in value)}
+        if found.get("cpu_partition", {}).get("failed") and {"__planned": ["cpu_partition", "partition"]} in marks.values():
+            continue
+        plain = {key: value for key, value in options.items() if key not in marks}
+        for key, value in marks.items():
+            if "__distribution" in value:
+                plain[key] = value["__distribution"]["Debian"]
+            elif value["__planned"][1] in found.get(value["__planned"][0], {"failed": True}):
+                plain[key] = found[value["__planned"][0]][value["__planned"][1]]
+        ask(name, plain)
+    works = refused or any(
+        result["changes"] or result["reboot_required"] or result["stopped_guests"] or not result["installed"] or result["trial"]["state"] == "judging"
+        for result in found.values()
+    )
+    if given.get("audit") is not None and not works:
+        ask("rt_audit", given["audit"])
+    return {"changed": False, "planned": found, "refused": refused, "open": [], "ansible_facts": facts}
+
+
+ALONE = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "package_holds")
+ORDER = ("cpu_partition", "cpu_power", "irq_affinity", "kvm_host", "ovs_dpdk", "kernel_arguments", "rt_domain", "package_holds", "nova_compute", "neutron_agent")
 """
 PACKAGES = """---
 - name: Say what would be installed or removed
@@ -81,7 +122,7 @@ CHANGING = {
     if "AnsibleModule(" in path.read_text(encoding="utf-8")
     and not re.search("info=True|run_info", path.read_text(encoding="utf-8"))
 } - {"bios_baseline"}
-MODULES = sorted(CHANGING | {"rt_audit", "reboot"})
+MODULES = sorted(CHANGING | {"rt_audit", "rt_plan", "reboot"})
 REBOOT = "ansible.builtin.reboot:"
 
 
@@ -171,7 +212,10 @@ class Nodes:
 
     def stand_in(self, name):
         """Replace a module by its stand-in."""
-        text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers))
+        body = f"{ANSWER}\n{LOOK}" if name == "rt_plan" else ANSWER
+        text = MODULE.format(name=name, log=str(self.log), answers=str(self.answers), body=body)
+        if name == "rt_plan":
+            text = text.replace("answer(name, given, check)))", "look(given)))")
         (self.base / "plugins" / "modules" / f"{name}.py").write_text(text)
 
     def environment(self):

@@ -38,8 +38,28 @@ from .._runtime.undo import undo_partition
 from .._runtime.watchdog import WATCHDOG as WATCHDOG_FILE
 from .._runtime.watchdog import check_seconds, plan_watchdog
 from .._tables import plan_table
-from ._common import Outcome
+from ._common import LIMIT, Outcome
 from ._guest_edges import GuestEdges
+
+#: The module's options; M(cpu_partition) describes them.
+OPTIONS: dict[str, Any] = {
+    **LIMIT,
+    "state": {"type": "str", "choices": ["present", "absent", "recovered"], "default": "present"},
+    "housekeeping_cores_per_node": {"type": "raw", "default": 1},
+    "dataplane_cores_per_node": {"type": "raw", "default": 0},
+    "dataplane_devices": {"type": "list", "elements": "str", "default": []},
+    "shared_cores_per_node": {"type": "raw", "default": 0},
+    "realtime": {"type": "raw", "default": "rest"},
+    "smt": {"type": "str", "choices": ["together", "single"], "default": "single"},
+    "isolation": {"type": "str", "choices": ["boot", "runtime"], "default": "boot"},
+    "cpus": {"type": "dict", "default": {}},
+    "cycle_cpus": {"type": "bool", "default": False},
+    "priority_limit": {"type": "int", "default": 1},
+    "rt_throttling": {"type": "str", "choices": ["budget", "unlimited", "kernel"], "default": "budget"},
+    "hardware_watchdog_s": {"type": "int", "default": 60},
+    "tuned": {"type": "str", "choices": ["refuse", "take_over"], "default": "refuse"},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 def intent_from(parameters: dict[str, Any]) -> Intent:

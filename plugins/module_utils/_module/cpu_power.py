@@ -8,7 +8,18 @@ from typing import Any
 from .._host.current import require_current_partition
 from .._runtime.feature import plan_feature, undo_feature
 from .._runtime.power import POWER
-from ._common import Edges, Outcome
+from ._common import LIMIT, Edges, Outcome
+
+#: The module's options; M(cpu_power) describes them.
+OPTIONS: dict[str, Any] = {
+    **LIMIT,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "partition": {"type": "dict"},
+    "governor": {"type": "str", "choices": ["performance", "keep"], "default": "performance"},
+    "turbo": {"type": "str", "choices": ["keep", "off"], "default": "keep"},
+    "cstates": {"type": "str", "choices": ["C1", "C0", "keep"], "default": "C1"},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:

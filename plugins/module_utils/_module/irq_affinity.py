@@ -14,7 +14,17 @@ from .._interrupts.irqbalance import plan_irqbalance, undo_irqbalance
 from .._interrupts.watcher import plan_watcher, undo_watcher
 from .._runtime.feature import plan_feature, undo_feature
 from .._runtime.interrupts import INTERRUPTS
-from ._common import Edges, Outcome
+from ._common import LIMIT, Edges, Outcome
+
+#: The module's options; M(irq_affinity) describes them.
+OPTIONS: dict[str, Any] = {
+    **LIMIT,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "partition": {"type": "dict"},
+    "irqbalance": {"type": "bool", "default": True},
+    "watcher": {"type": "bool", "default": True},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:

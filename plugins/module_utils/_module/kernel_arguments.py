@@ -42,9 +42,27 @@ from .._node.trial import UNIT_TEXT, WATCHDOG_TEXT
 from .._runtime.options import read_options
 from .._runtime.pages import PAGES
 from .._runtime.priorities import check_priority_limit
-from ._common import Edges, Outcome, check_seconds
+from ._common import LIMIT, Edges, Outcome, check_seconds
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")
+
+#: The module's options; M(kernel_arguments) describes them.
+OPTIONS: dict[str, Any] = {
+    **LIMIT,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "from_partition": {"type": "bool", "default": True},
+    "partition": {"type": "dict"},
+    "arguments": {"type": "list", "elements": "raw", "default": []},
+    "host_arguments": {"type": "list", "elements": "str"},
+    "default_kernel": {"type": "str"},
+    "priority_limit": {"type": "int", "default": 1},
+    "nohz_full": {"type": "str", "choices": ["all", "dataplane", "none"], "default": "all"},
+    "tsc": {"type": "str", "choices": ["nowatchdog", "reliable", "keep"], "default": "nowatchdog"},
+    "cstates": {"type": "str", "choices": ["boot", "keep"], "default": "keep"},
+    "trial": {"type": "bool", "default": False},
+    "trial_timeout": {"type": "int", "default": 300},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 def wanted_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:

@@ -46,8 +46,23 @@ from .._runtime.feature import must_wait, plan_feature, undo_feature
 from .._runtime.pages import PAGES
 from .._runtime.policies import NX, chosen
 from .._switch.plan import socket_memory_mib
-from ._common import Outcome
+from ._common import LIMIT, Outcome
 from ._guest_edges import GuestEdges
+from ._specs import GUESTS
+
+#: The module's options; M(kvm_host) describes them.
+OPTIONS: dict[str, Any] = {
+    **GUESTS,
+    **LIMIT,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "socket_memory_mib": {"type": "int", "default": 0},
+    "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
+    "hugepages_reserve": {"type": "dict", "default": {}},
+    "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
+    "halt_poll_ns": {"type": "int", "default": -1},
+    "tool": {"type": "bool", "default": True},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 @dataclass

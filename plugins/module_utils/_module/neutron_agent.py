@@ -14,9 +14,21 @@ from .._openstack.ini import Settings, render
 from .._openstack.kinds import AGENT
 from .._openstack.physnets import check_bridges, known_physnets
 from .._openstack.service import Service, elsewhere, find_service, node_name, ovsdb_connection, plan_files, plan_restart, restore
-from ._common import Outcome
+from ._common import LIMIT, Outcome
 from ._openstack import after_restart, check_timeout
+from ._specs import NETWORKS
 from ._switch_edges import SwitchEdges
+
+#: The module's options; M(neutron_agent) describes them.
+OPTIONS: dict[str, Any] = {
+    **NETWORKS,
+    **LIMIT,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "host": {"type": "str", "default": ""},
+    "ovsdb_connection": {"type": "str", "default": ""},
+    "timeout_s": {"type": "int", "default": 120},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:

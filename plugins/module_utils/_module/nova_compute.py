@@ -38,11 +38,29 @@ from .._runtime.priorities import check_priority_limit
 from .._switch.devices import node_of
 from .._switch.nic import find_device
 from .._switch.plan import socket_memory_mib
-from ._common import Outcome
+from ._common import LIMIT, Outcome
 from ._openstack import after_restart, check_timeout
+from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
 
 _PROVIDER_TITLE = "traits by which flavors find real-time hosts and their physical networks"
+
+#: The module's options; M(nova_compute) describes them.
+OPTIONS: dict[str, Any] = {
+    **GUESTS,
+    **LIMIT,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "priority": {"type": "int", "default": 1},
+    "priority_limit": {"type": "int", "default": 1},
+    "plain_pinned": {"type": "bool", "default": False},
+    "host": {"type": "str", "default": ""},
+    "hugepages_reserve": {"type": "dict", "default": {}},
+    "socket_memory_mib": {"type": "int", "default": 0},
+    "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
+    "ovsdb_connection": {"type": "str", "default": ""},
+    "timeout_s": {"type": "int", "default": 120},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,24 @@ from .._switch.plan import (
 )
 from .._switch.restart import marker, restart_reasons, running_digest, switch_users
 from .._switch.rows import DAEMON_KEY, ROOT, Database, set_keys
-from ._common import Outcome
+from ._common import LIMIT, Outcome
+from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
 
 SERVICE = "service:ovs-vswitchd"
+
+#: The module's options; M(ovs_dpdk) describes them.
+OPTIONS: dict[str, Any] = {
+    **GUESTS,
+    **LIMIT,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "socket_memory_mib": {"type": "int", "default": 0},
+    "pmd_sleep_max_us": {"type": "int", "default": 0},
+    "dpdk_extra": {"type": "str", "default": ""},
+    "socket_group": {"type": "str", "default": ""},
+    "restart_with_guests": {"type": "bool", "default": False},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 @dataclass

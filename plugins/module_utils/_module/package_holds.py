@@ -8,7 +8,10 @@ from typing import Any
 
 from .._cpus.errors import HostError
 from .._host.holds import hold, release
-from ._common import Edges, Outcome
+from ._common import LIMIT, Edges, Outcome
+
+#: The module's options; M(package_holds) describes them.
+OPTIONS: dict[str, Any] = {**LIMIT, "state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:

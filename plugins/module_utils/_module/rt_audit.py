@@ -80,6 +80,7 @@ from ._dry_runs import (
     watcher_findings,
 )
 from ._parts import Parts
+from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
 from .cpu_partition_info import describe_node
 from .rt_node_info import check_interval
@@ -90,6 +91,32 @@ _EXPLAINS = (
     "boot-cpu-isolated", "emulator-pin", "file-damaged", "guest-live", "guest-thread", "libvirt-missing", "numa-housekeeping", "pmd-pin",
     "slice-limit", "smt-split", "topology-changed", "vcpu-overlap", "vcpu-pin",
 )  # fmt: skip
+
+HOST = {
+    "socket_memory_mib": {"type": "int", "default": 0},
+    "switch_pages": {"type": "str", "choices": ["2M", "1G"], "default": "2M"},
+    "hugepages_reserve": {"type": "dict", "default": {}},
+    "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
+    "halt_poll_ns": {"type": "int", "default": -1},
+}
+SWITCH = {
+    "socket_memory_mib": {"type": "int", "default": 0},
+    "pmd_sleep_max_us": {"type": "int", "default": 0},
+    "dpdk_extra": {"type": "str", "default": ""},
+    "socket_group": {"type": "str", "default": ""},
+}
+NOVA = {"priority": {"type": "int"}, "plain_pinned": {"type": "bool", "default": False}}
+#: The module's options; M(rt_audit) describes them.
+OPTIONS: dict[str, Any] = {
+    "networks": GUESTS["networks"],
+    "guests": GUESTS["guests"],
+    "interval": {"type": "float", "default": 1.0},
+    "priority_limit": {"type": "int"},
+    "host": {"type": "dict", "default": {}, "options": HOST, "apply_defaults": True},
+    "switch": {"type": "dict", "default": {}, "options": SWITCH, "apply_defaults": True},
+    "nova": {"type": "dict", "default": {}, "options": NOVA, "apply_defaults": True},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:

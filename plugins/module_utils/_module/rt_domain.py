@@ -41,8 +41,27 @@ from .._switch.daemon import find_daemon
 from .._switch.gone import ports_of_gone
 from .._switch.ovsdb import Once
 from .._switch.ready import require_switch, switch_sockets
-from ._common import Outcome, check_seconds
+from ._common import LIMIT, Outcome, check_seconds
+from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
+
+#: The module's options; M(rt_domain) describes them.
+OPTIONS: dict[str, Any] = {
+    **GUESTS,
+    **LIMIT,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "restart": {"type": "bool", "default": False},
+    "shutdown_timeout_s": {"type": "int", "default": 120},
+    "force_off": {"type": "bool", "default": False},
+    "switch_timeout_s": {"type": "int", "default": 60},
+    "stop_running": {"type": "bool", "default": False},
+    "remove_ports": {"type": "bool", "default": True},
+    "priority_limit": {"type": "int", "default": 1},
+    "site": {"type": "str", "default": ""},
+    "image_folder": {"type": "str", "default": IMAGE_FOLDER},
+    "hugepages": {"type": "dict"},
+    "fsroot": {"type": "path", "default": "/"},
+}
 
 
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:

@@ -1,0 +1,185 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rt_plan: hands the node what each role hands its module, and names the results as the roles do. The node is asked once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.plugin_utils._look.roles import PARTS, Part, Role, arguments_of
+
+SPEC = {
+    "roles": {"type": "list", "elements": "str", "choices": [*PARTS], "required": True},
+    "audit": {"type": "bool", "default": False},
+}
+AUDIT = "rt_verify"
+#: What the options of one layer take from another's result; the node fills it in.
+_TAKEN = ("partition", "pages", "kernel_arguments")
+
+
+class ActionModule(ActionBase):
+    """The action."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check what the controller can know, then let the node plan; return the results by the names that roles give them."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(argument_spec=SPEC)
+        audit = [AUDIT] if options["audit"] and AUDIT not in options["roles"] else []
+        roles = [Role(part, self._read) for name, part in PARTS.items() if name in (*options["roles"], *audit)]
+        given = task_vars or {}
+        defaults = {key: value for name in PARTS for key, value in Role(PARTS[name], self._read).defaults.items()}
+        look = _Look(self, {**defaults, **given})
+        for role in roles:
+            look.prepare(role)
+        answer = look.ask(given) if look.asked else {"planned": {}, "refused": [], "open": []}
+        if answer.get("failed") or answer.get("unreachable") or "planned" not in answer:
+            result.update(answer)
+            return result
+        planned = {role.result: look.result_of(role, answer["planned"]) for role in roles if not _left_out(role, answer)}
+        left_off = [found["msg"] for found in planned.values() if found.get("failed") and "left_off" in found]
+        result.update(
+            {key: value for key, value in answer.items() if key in ("ansible_facts", "warnings")},
+            changed=False,
+            planned=planned,
+            refused=[*look.refused, *(text for text in answer["refused"] if text not in left_off)],
+            open=[role.part.role for role in roles if role.part.module in answer["open"] or "left_off" in planned.get(role.result, {})],
+            further=[role.part.role for role in roles if look.asks_further(role, planned)],
+        )
+        return result
+
+    def _read(self, path: Path) -> Any:
+        return self._loader.load_from_file(str(path), trusted_as_template=True)
+
+
+def _left_out(role: Role, answer: Mapping[str, Any]) -> bool:
+    """Whether a role has no result: its own preflight is to ask, or the audit of a node that has something to do was left to later."""
+    return role.part.module in answer["open"] or (role.part.role == AUDIT and role.part.module not in answer["planned"])
+
+
+class _Look:
+    """What one node is asked."""
+
+    def __init__(self, action: ActionModule, variables: Mapping[str, Any]) -> None:
+        self._action = action
+        self._variables = dict(variables)
+        self.refused: list[str] = []
+        self._reasons: dict[str, str] = {}  # by module
+        self._layers: dict[str, Any] = {}
+        self._shared: dict[str, Any] = {}
+        self._audit: dict[str, Any] | None = None
+        self._results: dict[str, dict[str, Any]] = {}  # what stands for the results of layers that will be planned
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is something to ask the node."""
+        return bool(self._layers) or self._audit is not None
+
+    def prepare(self, role: Role) -> None:
+        """Check a role's variables as its preflight does, and work out what it hands its module."""
+        part = role.part
+        if any(one in self._reasons for one in self._needs(part)):
+            return
+        known = {**self._variables, **role.variables, **self._results, part.flag: True, **self._by_distribution(role)}
+        try:
+            reason = next((text for text in self._refusals(role, known) if text), "")
+            options = {} if reason else self._templated(dict(role.options), known)
+        except AnsibleError as error:
+            reason, options = str(error), {}
+        if reason:
+            self._reasons[part.module] = reason
+            self.refused.append(reason)
+            return
+        for name in ("networks", "guests"):
+            if name in options:
+                self._share(part, name, options.pop(name))
+        if part.role == AUDIT:
+            self._audit = options
+        else:
+            self._layers[part.module] = options
+            self._results[role.result] = {key: {"__planned": [part.module, key]} for key in _TAKEN}
+
+    def ask(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Ask the node."""
+        arguments = {"roles": [], "layers": self._layers, **self._shared}
+        if self._audit is not None and not self.refused:
+            arguments["audit"] = self._audit
+        answer: dict[str, Any] = self._action._execute_module(
+            module_name="realtime.kvm.rt_plan", module_args=arguments, task_vars=task_vars
+        )
+        return answer
+
+    def result_of(self, role: Role, results: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a layer's result as its role would have it: planned, refused, or not asked for."""
+        module = role.part.module
+        if module in self._reasons:
+            return {"changed": False, "failed": True, "msg": self._reasons[module]}
+        found: dict[str, Any] = results.get(module) or {"changed": False, "skipped": True}
+        return found
+
+    def asks_further(self, role: Role, planned: Mapping[str, Any]) -> bool:
+        """Whether a planned layer leaves something to ask the node, such as whether packages can be installed."""
+        found = planned.get(role.result, {})
+        if not role.questions or found.get("failed") or found.get("skipped") or not found:
+            return False
+        known = {**self._variables, **role.variables, **planned}
+        templar = self._action._templar.copy_with_new_env(available_variables=known)
+        return any(all(templar.evaluate_conditional(one) for one in conditions) for conditions in role.questions)
+
+    def _needs(self, part: Part) -> tuple[str, ...]:
+        """Return the layers without which this one is not planned: all parts need the CPU sets, but for the packages."""
+        return () if part.role in ("cpu_partition", "packages") else ("cpu_partition",)
+
+    def _share(self, part: Part, name: str, value: Any) -> None:
+        """Guests and networks go to the node once."""
+        if self._shared.setdefault(name, value) != value:
+            raise AnsibleActionFail(f"{part.role}: it hands its module other {name} than the roles before it")
+
+    def _refusals(self, role: Role, known: Mapping[str, Any]) -> Iterator[str]:
+        yield self._failure("ansible.builtin.validate_argument_spec", {"argument_spec": role.specification}, known)
+        for task in role.conditions:
+            name = (task.get("loop_control") or {}).get("loop_var", "item")
+            for item in self._templated(task["loop"], known) if "loop" in task else [None]:
+                inner = {**known, **(task.get("vars") or {}), name: item}
+                yield self._failure("ansible.builtin.assert", arguments_of(task), inner)
+
+    def _failure(self, name: str, arguments: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+        """Run an action of Ansible's that asks no node; return why it refuses."""
+        action = self._action
+        task = action._task.copy()
+        task.action, task.async_val = name, 0
+        plugin = action._shared_loader_obj.action_loader.get(
+            name,
+            task=task,
+            connection=action._connection,
+            play_context=action._play_context,
+            loader=action._loader,
+            templar=action._templar.copy_with_new_env(available_variables=dict(known)),
+            shared_loader_obj=action._shared_loader_obj,
+        )
+        whole = name == "ansible.builtin.validate_argument_spec"
+        task.args = dict(arguments) if whole else self._assertion(plugin, arguments, known)
+        found = plugin.run(task_vars=dict(known))
+        return str(found["msg"]) if found.get("failed") else ""
+
+    def _assertion(self, plugin: Any, arguments: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value if key == "that" else self._templated(value, known) for key, value in arguments.items()}
+
+    def _templated(self, value: Any, known: Mapping[str, Any]) -> Any:
+        templar = self._action._templar.copy_with_new_env(available_variables=dict(known))
+        return templar.template(value)
+
+    def _by_distribution(self, role: Role) -> dict[str, Any]:
+        """Return stand-ins for the variables that the role loads by distribution; plain text alone is what a module is handed."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, variables in role.distributions.items():
+            for key, value in variables.items():
+                if isinstance(value, str) and "{{" not in value:
+                    found.setdefault(key, {})[name] = str(value)
+        return {key: {"__distribution": values} for key, values in found.items()}
