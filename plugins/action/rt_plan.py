@@ -49,7 +49,11 @@ class ActionModule(ActionBase):
             changed=False,
             planned=planned,
             refused=[*look.refused, *(text for text in answer["refused"] if text not in left_off)],
-            open=[role.part.role for role in roles if role.part.module in answer["open"] or "left_off" in planned.get(role.result, {})],
+            open=[
+                role.part.role
+                for role in roles
+                if role.part.module in answer["open"] or "left_off" in planned.get(role.result, {})
+            ],
             further=[role.part.role for role in roles if look.asks_further(role, planned)],
         )
         return result

@@ -61,6 +61,7 @@ class ActionModule(ActionBase):
             disruption=document["disruption"],
             refused=[host for host, plan in plans.items() if plan["refused"] or (plan["lost"] and not _unreachable(nodes[host]))],
             unchanged=[host for host, plan in plans.items() if is_unchanged(plan)],
+            due={host: plan["due"] for host, plan in plans.items()},
             text=show(lines),
         )
         return result

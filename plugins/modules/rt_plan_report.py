@@ -106,6 +106,10 @@ unchanged:
   returned: success
   type: list
   elements: str
+due:
+  description: For each host, the layers (names of O(results)) whose roles have work, be it in consequence of another layer's; none on an unchanged host.
+  returned: success
+  type: dict
 text:
   description: The text, if it was not printed because the callback prints JSON; else empty.
   returned: success

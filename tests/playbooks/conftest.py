@@ -74,7 +74,8 @@ def look(given):
     shared = {name: given[name] for name in ("networks", "guests") if name in given}
 
     def ask(name, options):
-        result = answer(name, {**options, **(shared if name not in ALONE else {})}, True)
+        given_to = {key: value for key, value in shared.items() if name not in ALONE and (name, key) != ("neutron_agent", "guests")}
+        result = answer(name, {**options, **given_to}, True)
         facts.update(result.pop("ansible_facts", {}))
         found[name] = {**result, "changed": False}
         if result["failed"]:

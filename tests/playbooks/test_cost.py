@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from bench.remote_executions import GUESTS, NODE
+import re
 
+#: Lines of tasks that a node shows on which nothing is to be done.
+LINES = 12
 AUDIT = {
     "kernel": {"release": "6.1", "realtime": True, "isolated": ""},
     "managed_interrupts": [],
@@ -16,11 +18,37 @@ GUESTS_OF_ONE = "{{ [{'name': 'plc1', 'memory_mib': 64}] if inventory_hostname =
 PACKAGE = "<linux-image-rt-amd64>"
 
 
-def test_unchanged_nodes_cost_as_many_remote_executions_as_the_bench_allows(nodes):
-    code, said, _calls = nodes.run("realtime.kvm.site", {"results": {"rt_audit": AUDIT}}, "-vvv", realtime_guests=GUESTS_OF_ONE)
+def test_unchanged_nodes_cost_one_look_and_twelve_lines(nodes):
+    code, said, calls = nodes.run("realtime.kvm.site", {"results": {"rt_audit": AUDIT}}, "-vvv", realtime_guests=GUESTS_OF_ONE)
     assert code == 0, said[-2000:]
-    assert said.count("Using module file ") == 2 * NODE + GUESTS  # with pipelining, each is one remote execution
+    assert said.count("Using module file ") == 2, "with pipelining, each is one remote execution; one look for each of two nodes"
+    assert (
+        len([line for line in nodes.lines if re.match(r"(ok|skipping|changed|included|fatal|failed): \[node1\]", line)]) <= LINES
+    )
+    assert (
+        len([line for line in nodes.lines if re.match(r"(ok|skipping|changed|included|fatal|failed): \[node2\]", line)]) <= LINES
+    )
+    assert [call["module"] for call in calls].count("rt_audit") == 2, "and they are audited in it"
+    assert "== Result == node1, node2: nothing to change, and nothing found" in said
     assert PACKAGE not in said
+
+
+def test_what_the_audit_in_the_look_finds_is_shown_and_fails_the_run(nodes):
+    finding = {"severity": "error", "rule": "interrupt"}
+    audit = {**AUDIT, "findings": [finding], "findings_table": ["error: this is the finding"]}
+    code, said, calls = nodes.run("realtime.kvm.site", {"results": {"rt_audit": audit}}, "--limit", "node1")
+    assert code == 2
+    assert [call["module"] for call in calls].count("rt_audit") == 1
+    assert "error: this is the finding" in said
+    assert "node1 is not as it should be: 1 finding (interrupt), see above" in said
+
+
+def test_a_node_that_was_changed_is_audited_after_it(nodes):
+    answers = {"cpu_power": "none", "results": {"rt_audit": AUDIT}}
+    code, said, calls = nodes.run("realtime.kvm.site", answers, "-vvv", "--limit", "node1")
+    assert code == 0, said[-2000:]
+    assert [(call["module"], call["check"]) for call in calls][-2:] == [("cpu_power", False), ("rt_audit", False)]
+    assert said.count("Using module file ") == 3, "the look, the layer that has a change, and the audit"
 
 
 def test_a_kernel_that_runs_but_is_not_installed_any_more_is_installed(nodes):

@@ -69,8 +69,9 @@ def test_a_refusal_and_a_node_that_is_lost_are_both_named(nodes):
     wrong = "{{ 'sideways' if inventory_hostname == 'node2' else 'single' }}"
     code, said, calls = nodes.run("realtime.kvm.plan", {}, down=["node3"], cpu_partition_smt=wrong)
     assert code != 0
-    assert "Nothing was changed on any node. Refused, see above: node2. Cannot be reached: node3." in said
-    assert {call["module"] for call in calls} == {"cpu_partition"}, "a node that is down ends the run at once"
+    assert "Nothing was changed on any node. Refused: node2 (Validation of arguments failed: " in said
+    assert "value of cpu_partition_smt must be one of: together, single, got: sideways). Cannot be reached: node3." in said
+    assert made(calls) == []
 
 
 def test_another_word_is_refused(nodes):

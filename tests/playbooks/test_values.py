@@ -26,7 +26,7 @@ def test_a_wrong_value_is_refused_before_the_first_change(nodes, playbook, name,
     assert [call["module"] for call in calls if not call["check"]] == [], said[-500:]
 
 
-START = "realtime.kvm.rt_guest : Configure | Define, pin and run the guests"
+START = "Show the plan"
 
 
 def test_a_plan_whose_begin_was_left_out_is_refused_with_what_to_do(nodes):

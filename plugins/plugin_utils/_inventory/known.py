@@ -38,6 +38,7 @@ SET = frozenset(
         "realtime_bios",
         "realtime_drift",
         "realtime_latency",
+        "realtime_look_result",
         "realtime_plan_result",
         "realtime_update_due",
         "realtime_update_kernel",

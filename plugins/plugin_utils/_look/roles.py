@@ -51,7 +51,7 @@ PARTS: Mapping[str, Part] = {
         Part("packages", "package_holds", "hold", entry="hold", preflight="packages_preflight"),
         Part("nova_compute", "nova_compute", "configure"),
         Part("neutron_agent", "neutron_agent", "configure"),
-        Part("rt_verify", "rt_audit", "main", entry="main"),
+        Part("rt_verify", "rt_audit", "audit", entry="main"),
     )
 }
 

@@ -21,6 +21,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.change import D
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 from .changes import Results, collect_changes, disruptions_above, worst_of
+from .due import due_layers
 from .remarks import remarks_of
 
 FORMAT = 1
@@ -109,24 +110,13 @@ def _read(node: Node, limit: str) -> dict[str, Any]:
         ],
         "remarks": [_words(item, *item) for item in remarks_of(results, guests)][:MOST],
         "stopped_guests": [word(name) for name in results.get("kernel", {}).get("stopped_guests") or []][:MOST],
-        "complete": all(
-            result.get("installed", True) for name, result in results.items() if name != "switch" or result.get("ports")
-        ),
+        "due": due_layers(results, node.packages),
     }
 
 
 def is_unchanged(node: Mapping[str, Any]) -> bool:
     """Whether nothing is left to do on a node: nothing to change, install, boot or start."""
-    left = (
-        node["refused"],
-        node["lost"],
-        node["changes"],
-        node["packages"],
-        node["reboot"],
-        node["stopped_guests"],
-        not node["complete"],
-    )
-    return not any(left)
+    return not any((node["refused"], node["lost"], node["changes"], node["packages"], node["due"]))
 
 
 def word(value: Any) -> str:

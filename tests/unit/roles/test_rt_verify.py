@@ -40,7 +40,7 @@ def default_options(role, arguments):
 @pytest.mark.parametrize(("role", "file", "option"), ROLES)
 def test_every_default_that_goes_to_the_module_is_audited(role, file, option):
     given = default_options(role, call(f"roles/{role}/tasks/{file}", role))
-    audited = call("roles/rt_verify/tasks/main.yml", "rt_audit")[option]
+    audited = call("roles/rt_verify/tasks/audit.yml", "rt_audit")[option]
     assert given, "the role gives its module something"
     assert sorted(audited) == sorted(given)
     assert [name for key, name in given.items() if not audited[key].startswith(f"{{{{ {name} | default(")] == []
