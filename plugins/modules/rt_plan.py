@@ -83,6 +83,7 @@ further:
 """
 
 import platform
+from functools import partial
 
 from ansible.module_utils.facts.system.distribution import Distribution
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
@@ -98,10 +99,7 @@ def main() -> None:
         """Return what the roles' own question for the distribution would, so that it need not be asked."""
         return {**Distribution(module).get_distribution_facts(), "architecture": platform.machine()}
 
-    def edges(host, runner):
-        return PlanEdges(host, runner, facts=facts)
-
-    run_module(module, "rt_plan", run, info=True, edges=edges)
+    run_module(module, "rt_plan", run, info=True, edges=partial(PlanEdges, facts=facts))
 
 
 if __name__ == "__main__":

@@ -103,7 +103,8 @@ def look(given):
 
 
 ALONE = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "package_holds")
-ORDER = ("cpu_partition", "cpu_power", "irq_affinity", "kvm_host", "ovs_dpdk", "kernel_arguments", "rt_domain", "package_holds", "nova_compute", "neutron_agent")
+ORDER = ("cpu_partition", "cpu_power", "irq_affinity", "kvm_host", "ovs_dpdk", "kernel_arguments", "rt_domain",
+         "package_holds", "nova_compute", "neutron_agent")
 """
 PACKAGES = """---
 - name: Say what would be installed or removed
