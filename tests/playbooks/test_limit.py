@@ -80,7 +80,7 @@ def test_no_answer_writes_to_the_terminal(nodes, playbook, module, answer):
     assert "\x1b" not in said
 
 
-@pytest.mark.parametrize(("playbook", "modules"), [("guests", GUESTS), ("undo", UNDO)])
+@pytest.mark.parametrize(("playbook", "modules"), [("guests", {"rt_domain"}), ("undo", UNDO)])
 def test_up_to_the_limit_the_work_is_done_and_each_module_has_the_limit(nodes, playbook, modules):
     code, said, calls = nodes.run(f"realtime.kvm.{playbook}", {"rt_domain": "guest"}, realtime_max_disruption="guest")
     assert code == 0, said
