@@ -70,7 +70,9 @@ def answer(name, given, check):
 """
 LOOK = """
 def look(given):
-    found, refused, facts = {}, [], {"distribution": "Debian", "os_family": "Debian", "architecture": "x86_64", "distribution_version": "12.1"}
+    found, refused = {}, []
+    facts = {"distribution": "Debian", "os_family": "Debian", "architecture": "x86_64", "distribution_version": "12.1"}
+    facts = {"ansible_" + name: fact for name, fact in facts.items()}
     shared = {name: given[name] for name in ("networks", "guests") if name in given}
 
     def ask(name, options):

@@ -56,7 +56,7 @@ def run(edges: PlanEdges, parameters: dict[str, Any]) -> Outcome:
     if isinstance(parameters["audit"], Mapping) and look.at_rest:
         look.audit()
     results = {"planned": look.results, "refused": look.refused, "open": look.open}
-    return Outcome({**results, "ansible_facts": facts} if facts else results)
+    return Outcome({**results, "ansible_facts": {f"ansible_{name}": fact for name, fact in facts.items()}} if facts else results)
 
 
 class _Look:

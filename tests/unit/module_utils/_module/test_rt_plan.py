@@ -79,7 +79,7 @@ def test_a_node_as_planned_has_nothing_to_do_and_is_audited_in_the_same_look(pla
     assert changed(results) == {}
     assert list(results["planned"]) == [*ASKED, "rt_audit"]
     assert results["planned"]["rt_audit"]["findings"] == plant.audit()["findings"]
-    assert results["ansible_facts"] == DEBIAN
+    assert results["ansible_facts"] == {f"ansible_{name}": fact for name, fact in DEBIAN.items()}
 
 
 @pytest.mark.parametrize("name", list(ASKED))
