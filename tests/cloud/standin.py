@@ -37,7 +37,7 @@ class Cloud:
         self.services: list[dict[str, Any]] = []
         self.hypervisors: list[dict[str, Any]] = []
         self.providers: dict[str, dict[str, Any]] = {}
-        self.extensions = ["qos", "ip_allocation", "port-security", "port-resource-request"]
+        self.extensions = ["qos", "ip_allocation", "port-security", "port-resource-request", "security-group"]
         self.microversion = "2.100"
         self.faults: dict[str, tuple[int, Any]] = {}
         self.slow: dict[str, float] = {}
@@ -288,6 +288,11 @@ def network(cloud: Cloud, base: str, method: str, path: str, query: dict[str, st
 def _things(cloud: Cloud, kind: str, method: str, path: str, query: dict[str, str], body: Any) -> Any:
     store, one = (cloud.networks, "network") if kind == "networks" else (cloud.ports, "port")
     parts = path.strip("/").split("/")
+    if body and "security_groups" in body[one] and "security-group" not in cloud.extensions:
+        raise AnswerError(
+            400,
+            {"NeutronError": {"type": "HTTPBadRequest", "message": "Unrecognized attribute(s) 'security_groups'", "detail": ""}},
+        )
     if len(parts) == 1:
         if method == "GET":
             keys = [key for key in query if key in ("name", "network_id", "id")]
@@ -304,7 +309,8 @@ def _things(cloud: Cloud, kind: str, method: str, path: str, query: dict[str, st
                 **made,
             }
         else:
-            made = {"mac_address": "fa:16:3e:00:00:01", "device_id": "", "security_groups": [], **made}
+            groups = {"security_groups": []} if "security-group" in cloud.extensions else {}
+            made = {"mac_address": "fa:16:3e:00:00:01", "device_id": "", **groups, **made}
             made["ip_allocation"] = "none" if given.get("fixed_ips") == [] else "immediate"
             made.setdefault("fixed_ips", [{"ip_address": "192.0.2.5", "subnet_id": "s"}])
         store[made["id"]] = made

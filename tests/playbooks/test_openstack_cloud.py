@@ -132,6 +132,19 @@ def test_a_run_does_what_check_mode_said_and_a_second_run_nothing(server, run):
 
 
 @needs_both
+@pytest.mark.parametrize("secured", [True, False])
+def test_a_cloud_without_security_groups_has_ports_too(server, run, secured):
+    server.cloud.extensions.remove("security-group")
+    if not secured:
+        server.cloud.extensions.remove("port-security")
+    code, said = run()
+    assert code == 0, said
+    (port,) = server.cloud.ports.values()
+    assert "security_groups" not in port
+    assert "changed=0" in run()[1]
+
+
+@needs_both
 def test_a_refusal_in_the_middle_says_what_was_made_and_the_next_run_goes_on(server, run):
     server.cloud.faults["POST /compute/v2.1/os-aggregates"] = (
         409,

@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import 
 from .answers import failure, hide, refusal, secrets_of, words_of
 from .errors import CloudError
 from .placement import Provider
-from .plan import NO_ADDRESSES, PORT_SECURITY, QOS, SCHEDULED, Current
+from .plan import GROUPS, NO_ADDRESSES, PORT_SECURITY, QOS, SCHEDULED, Current
 from .wanted import Wanted
 
 try:
@@ -197,7 +197,7 @@ class Cloud:
 
     def _extensions(self) -> frozenset[str]:
         form = {"extensions": [{"alias": str}]}
-        known = (QOS, NO_ADDRESSES, PORT_SECURITY, SCHEDULED)
+        known = (QOS, NO_ADDRESSES, PORT_SECURITY, SCHEDULED, GROUPS)
         aliases = {item["alias"] for item in self._get("network", "/extensions", form)["extensions"]}
         return frozenset(aliases & set(known))
 

@@ -19,7 +19,13 @@ from .errors import CloudError
 from .wanted import Item, Wanted
 
 #: Alias of Neutron's extensions.
-QOS, NO_ADDRESSES, PORT_SECURITY, SCHEDULED = "qos", "ip_allocation", "port-security", "port-resource-request"
+QOS, NO_ADDRESSES, PORT_SECURITY, SCHEDULED, GROUPS = (
+    "qos",
+    "ip_allocation",
+    "port-security",
+    "port-resource-request",
+    "security-group",
+)
 
 
 @dataclass
@@ -291,7 +297,9 @@ def _port(item: Item, current: Current, wanted: Wanted) -> Change | None:
     policy = _wanted_policy(item, current, wanted, "openstack_cloud_ports")
     arguments: dict[str, Any] = {"name": item.name, "network": network, "fixed_ips": []}
     if PORT_SECURITY in current.extensions:
-        arguments.update(is_port_security_enabled=False, no_security_groups=True)
+        arguments["is_port_security_enabled"] = False
+    if PORT_SECURITY in current.extensions and GROUPS in current.extensions:
+        arguments["no_security_groups"] = True  # without the extension the attribute itself is refused
     if "mac" in item.values:
         arguments["mac_address"] = item.values["mac"]
     attach = () if policy is None else _request("port_policy", port=item.name, policy=policy)
