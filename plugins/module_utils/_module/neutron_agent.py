@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._cpus.answers import plain
 from .._cpus.errors import HostError
 from .._guests.network import SOCKET_DIR, parse_networks
 from .._host.host import Host
@@ -13,9 +14,10 @@ from .._openstack import neutron, nova
 from .._openstack.ini import Settings, render
 from .._openstack.kinds import AGENT
 from .._openstack.physnets import check_bridges, known_physnets
-from .._openstack.service import Service, elsewhere, find_service, node_name, ovsdb_connection, plan_files, plan_restart, restore
+from .._openstack.restart import plan_restart
+from .._openstack.service import Service, elsewhere, node_name, ovsdb_connection, plan_files, restore, serving, undo_service
 from ._common import Outcome
-from ._openstack import after_restart, check_timeout
+from ._openstack import after_restart, check_ovsdb, check_timeout
 from ._switch_edges import SwitchEdges
 
 
@@ -23,14 +25,17 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the module's changes on the host and return its result."""
     host, runner = edges.host, edges.runner
     check_timeout(parameters)
+    check_ovsdb(parameters["ovsdb_connection"], "neutron_agent_ovsdb_connection")
     if parameters["state"] == "absent":
         return _undo(edges, parameters)
     physnets = known_physnets(parse_networks(parameters["networks"]).values(), {})
-    service = find_service(host, runner, AGENT)
+    service = serving(host, runner, AGENT)
     settings = service.others if service else Settings()
     database = edges.ovsdb(host, runner).read()
     check_bridges(physnets, database)
+    neutron.check_roles(physnets, settings)
     neutron.check_operator(physnets, settings, database)
+    neutron.check_bandwidths(physnets, settings)
     neutron.check_integration(settings, database)
     _check_folder(host)
     agent_host = (
@@ -39,7 +44,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     hypervisor = _hypervisor(edges)
     absent = neutron.absent_bridges(settings, database)
     host.notes.extend(
-        f"{settings.file_of(neutron.MAPPINGS)}: physical network {name} is left out, since the switch has no bridge {bridge}, and the agent would end"
+        f"{settings.file_of(neutron.MAPPINGS)}: physical network {plain(name, 64)} is left out, since the switch has no bridge "
+        f"{plain(bridge, 64)}, and the agent would end; its bandwidth too"
         for bridge, name in absent.items()
     )
     agent = neutron.Agent(
@@ -60,7 +66,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         "firewall": "noop" if neutron.FIREWALL in options else settings.value(neutron.FIREWALL) or "",
         "hypervisor": hypervisor,
     }
-    plan_files(host, service, text, list(options))
+    plan_files(host, service, text, list(options), [*neutron.READS, nova.HOST])
     return _finish(edges, service, result, parameters)
 
 
@@ -88,7 +94,7 @@ def _undo(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     host = edges.host
     result = {"bridge_mappings": {}, "bandwidths": {}, "firewall": "", "hypervisor": ""}
     restore(host)
-    service = find_service(host, edges.runner, AGENT) if host.changes or host.entries("after") else None
+    service = undo_service(host, edges.runner, AGENT)[0] if host.changes or host.entries("after") else None
     if service is None:
         return Outcome({**result, "unit": "", "file": "", "active": False, "restarted": False})
     return _finish(edges, service, result, parameters)

@@ -39,6 +39,8 @@ class Unit:
     user: str = "root"
     groups: Sequence[str] = ()
     environment: frozenset[str] = field(default_factory=frozenset)  # names of its variables
+    environment_files: Sequence[str] = ()  # as written
+    starts: bool = False  # whether ExecStart is there, be it empty
 
     @property
     def script(self) -> str:
@@ -50,30 +52,67 @@ class Unit:
 def parse_unit(name: str, texts: Iterable[str]) -> Unit:
     """Return a unit from its file and its drop-ins, in the order in which systemd reads them."""
     commands: list[str] = []
-    user, groups, environment = "root", [], set()
+    files: list[str] = []
+    user, groups, environment, starts = "root", [], set(), False
     for text in texts:
         section = ""
-        for line in re.sub(r"\\\n", " ", text).splitlines():
-            line = line.strip()
+        for line in _unit_lines(text):
             if line.startswith("["):
                 section = line
             key, sign, value = (part.strip() for part in line.partition("="))
-            if section != "[Service]" or not sign or line.startswith(("#", ";")):
+            if section != "[Service]" or not sign:
                 continue
             if key == "ExecStart":
-                commands = [*commands, value] if value else []
+                commands, starts = [*commands, value] if value else [], True
             elif key == "User":
                 user = value or "root"
             elif key in ("Group", "SupplementaryGroups"):
                 groups += value.split()
-            elif key == "Environment":
+            elif key in ("Environment", "PassEnvironment"):
                 environment |= {word.partition("=")[0] for word in _split(value)}
-    return Unit(name, commands, user, groups, frozenset(environment))
+            elif key == "EnvironmentFile":
+                files = [*files, value] if value else []
+    return Unit(name, commands, user, groups, frozenset(environment), files, starts)
+
+
+def _unit_lines(text: str) -> Iterable[str]:
+    """Yield the lines of a unit as systemd reads them (shared/conf-parser.c): comments are left out, also between the parts of a line."""
+    held = ""
+    for part in re.split(r"\r\n|[\n\r\0]", text):
+        if part.lstrip().startswith(("#", ";")):
+            continue
+        line = held + part
+        if (len(line) - len(line.rstrip("\\"))) % 2:  # an odd number of them: the last escapes the line's end
+            held = line[:-1] + " "
+            continue
+        held = ""
+        yield line.strip()
+    yield held.strip()
 
 
 def command_words(command: str) -> list[str]:
     """Return program and arguments of an ``ExecStart`` (systemd.service(5): characters before the program change how it runs)."""
     return _split(command.lstrip("@-:+!|"))
+
+
+def plain_words(command: str) -> list[str]:
+    """Return the same where it needs no interpretation; none with variables, specifiers, escapes, several commands or a quote left open."""
+    words = command_words(command)
+    return [] if any(sign in command for sign in "$%\\") or ";" in words or not _closed(command) else words
+
+
+def _closed(text: str) -> bool:
+    try:
+        shlex.split(text)
+    except ValueError:
+        return False
+    return True
+
+
+def assigned(text: str) -> frozenset[str]:
+    """Return the names of oslo.config's variables to which a file of variables, or of a shell, gives values."""
+    lines = [line for line in text.split("\n") if not line.lstrip().startswith("#")]
+    return frozenset(name for line in lines for name in re.findall(r"\b(OS_\w+)=", line))
 
 
 def _split(text: str) -> list[str]:
@@ -95,10 +134,10 @@ def script_arguments(texts: Sequence[str], project: str, exists: Callable[[str],
     if not found:
         return None
     variables = {"DAEMON_ARGS": "", "CONFIG_FILE": f"/etc/{project}/{project}.conf"}
-    if not _assign(variables, head.splitlines(), exists):
+    if not _assign(variables, head.split("\n"), exists):
         return None
     variables["DAEMON_ARGS"] = f"--config-file={variables['CONFIG_FILE']} {variables['DAEMON_ARGS']}"
-    if any(not _assign(variables, text.splitlines(), exists) for text in texts[1:]):
+    if any(not _assign(variables, text.split("\n"), exists) for text in texts[1:]):
         return None
     return variables["DAEMON_ARGS"].split()
 

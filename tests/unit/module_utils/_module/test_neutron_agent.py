@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from unit.clouds import NETWORK, Node, rows
-from unit.trees import killed_at, snapshot
+from unit.trees import fill, killed_at, snapshot
 
 UNIT = "neutron-openvswitch-agent.service"
 FILE, EXTRA = "/etc/neutron/realtime-kvm.conf", "/etc/default/neutron-openvswitch-agent"
@@ -57,6 +57,85 @@ def test_a_mapped_bridge_that_does_not_exist_is_left_out_and_noted(node):
     node.agent()
     assert "bridge_mappings = rt0:br-rt0\n" in node.text(FILE)
     assert any("physical network external is left out, since the switch has no bridge br-ex" in note for note in node.notes)
+
+
+def told(node, text):
+    with Path(f"{node.root}{OPERATOR}").open("a") as stream:
+        stream.write(text)
+
+
+def test_nothing_of_a_bridge_that_is_left_out_stays(node):
+    told(node, "[ovs]\nresource_provider_bandwidths = br-ex:1:1\nresource_provider_hypervisors = br-ex:n1\n")
+    node.agent()
+    assert "br-ex" not in node.text(FILE)
+    assert "resource_provider_bandwidths = br-rt0:1000000:1000000\n" in node.text(FILE)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bridge_mappings = ext:$ext_bridge", r"openvswitch_agent\.ini: \[ovs\] bridge_mappings has a \$"),
+        ("bridge_mappings = ext", r"\[ovs\] bridge_mappings: ext is no name:value"),
+        ("bridge_mappings = ext:br-ex:x", "ext:br-ex:x is no name:value"),
+        ("resource_provider_bandwidths = br-x:1", "br-x:1 is no bridge:egress:ingress"),
+        ("resource_provider_bandwidths = br-x:1:1", "has br-x:1:1, but bridge_mappings has no such bridge"),
+        (
+            "bridge_mappings = ext:br-int",
+            r"bridge_mappings: physical network ext is on bridge br-int, .*\(\[ovs\] integration_bridge\)",
+        ),
+        (
+            "integration_bridge = br-rt0",
+            r"realtime_networks: control: physical network rt0 is on bridge br-rt0, .*integration_bridge",
+        ),
+        ("tunnel_bridge = br-rt0", r"realtime_networks: control: .*tunnel_bridge"),
+    ],
+)
+def test_what_the_agent_would_end_with_or_nobody_can_read(node, text, said):
+    told(node, f"[ovs]\n{text}\n")
+    refuse(node, said)
+
+
+def test_bandwidths_of_tunnels_stay(node):
+    told(node, "[ml2]\ntunnelled_network_rp_name = rp_tun\n[ovs]\nresource_provider_bandwidths = rp_tun:1:1,br-ex\n")
+    node.switch.rows = rows("br-rt0", "br-ex")
+    node.agent()
+    assert "resource_provider_bandwidths = rp_tun:1:1,br-ex,br-rt0:1000000:1000000\n" in node.text(FILE)
+
+
+@pytest.mark.parametrize(
+    "driver",
+    ["iptables", "iptables_hybrid", "neutron.agent.linux.iptables_firewall.OVSHybridIptablesFirewallDriver"],
+)
+def test_firewalls_of_the_kernel_are_replaced_by_whatever_name(node, driver):
+    told(node, f"[securitygroup]\nfirewall_driver = {driver}\n")
+    assert node.agent()["firewall"] == "noop"
+
+
+def test_variables_that_win_over_files(node):
+    fill(node.root, {f"/proc/{node.systemd.pids[UNIT]}/environ": "OS_OVS__INTEGRATION_BRIDGE=x\0"})
+    refuse(node, "OS_OVS__INTEGRATION_BRIDGE in the environment of")
+
+
+def test_what_is_no_connection_to_the_switch(node):
+    refuse(node, "neutron_agent_ovsdb_connection: ", ovsdb_connection="tcp:1:2\n[x]")
+
+
+def test_a_restart_that_failed_is_not_forgotten(node):
+    node.systemd.deaf = True
+    with pytest.raises(RefusalError, match="was restarted, but it still is the process of before"):
+        node.agent()
+    refuse_limit = pytest.raises(RefusalError, match="max_disruption: the limit is none")
+    with refuse_limit:
+        node.agent(max_disruption="none")
+    node.systemd.deaf = False
+    assert node.agent()["restarted"] is True
+    assert node.agent()["changed"] is False
+
+
+def test_undo_needs_not_read_the_operators_files(node):
+    node.agent()
+    fill(node.root, {OPERATOR: "no option\n"})
+    assert node.agent(state="absent")["changed"] is True
 
 
 def test_a_mapped_bridge_that_exists_stays(node):
