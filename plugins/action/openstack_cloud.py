@@ -8,7 +8,7 @@ Read, plan, validate, make (with the modules of openstack.cloud), read back. Che
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -72,12 +72,9 @@ class ActionModule(ActionBase):
         try:
             result.update(self._carry_out(plain_data(options), task_vars or {}, made))
         except RefusalError as error:
-            done = (
-                f" Made before that: {', '.join(change.resource for change in made)}."
-                if made
-                else " Nothing was changed in the cloud."
+            result.update(
+                failed=True, changed=bool(made), msg=f"{error}.{_done(made)}", changes=[change.to_dict() for change in made]
             )
-            result.update(failed=True, changed=bool(made), msg=f"{error}.{done}", changes=[change.to_dict() for change in made])
         return result
 
     def _carry_out(self, options: Mapping[str, Any], variables: dict[str, Any], made: list[Change]) -> dict[str, Any]:
@@ -99,7 +96,16 @@ class ActionModule(ActionBase):
         if changes:
             self._try_modules(cloud, variables)
         if not self._task.check_mode:
-            self._make(cloud, changes, variables, made)
+            try:
+                self._make(cloud, changes, variables, made)
+            except CloudError as error:
+                begun = changes[len(made)]
+                if _is_touched(begun, lambda: plan(wanted, cloud.current(wanted), hosts, kept_out)):
+                    made.append(begun)
+                    raise CloudError(
+                        f"{error}. {begun.resource} is done in part: what it was may be removed; run the playbook again, which does the rest"
+                    ) from None
+                raise
             if changes:
                 self._read_back(cloud, wanted, hosts, kept_out)
         providers = cloud.providers([host for host in hosts.values() if host])
@@ -109,7 +115,8 @@ class ActionModule(ActionBase):
             for node in compared
             for finding in compare(node, answers[node.name].document, providers.get(hosts[node.name]), answers[node.name].taken)
         ]
-        said = notes(wanted, current, nodes, hosts)
+        unknown = [name for name, answer in answers.items() if not answer.release]
+        said = notes(wanted, current, nodes, hosts, unknown)
         lines = [*page(f"Cloud {access.shown}", wanted, changes, said), *finding_page(findings, len(compared))]
         return {
             "changed": bool(changes),
@@ -163,6 +170,20 @@ class ActionModule(ActionBase):
                 f"cloud {cloud.access.shown}: the changes were taken, and yet {', '.join(change.resource for change in left[:5])} "
                 f"{'differs' if len(left) == 1 else 'differ'} from what is wanted; somebody else may change them at the same time: run the playbook again"
             )
+
+
+def _done(made: list[Change]) -> str:
+    return (
+        f" Made before that: {', '.join(change.resource for change in made)}." if made else " Nothing was changed in the cloud."
+    )
+
+
+def _is_touched(change: Change, plan_again: Callable[[], list[Change]]) -> bool:
+    """Whether a change that failed has changed something: it is needed no longer as it was, or the cloud does not tell."""
+    try:
+        return change not in plan_again()
+    except RefusalError:
+        return True
 
 
 def check_modules() -> None:

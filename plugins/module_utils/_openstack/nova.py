@@ -175,7 +175,7 @@ def overlaid(reserved: Iterable[tuple[int, str]], others: Settings) -> list[str]
 
 def _kib(size: str) -> int:
     """Return a page size in KiB; a number is KiB, others have a unit (oslo_utils/strutils.py, ``string_to_bytes``). 0 for another text."""
-    found = re.fullmatch(r"(\d+)(?:([KMGT])(?:iB|B)?)?", size.strip())
+    found = re.fullmatch(r"(\d+)(?:([KMGT])i?B)?", size.strip())
     return int(found[1]) * (1024 ** "KMGT".index(found[2]) if found[2] else 1) if found else 0
 
 

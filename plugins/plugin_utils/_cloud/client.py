@@ -122,6 +122,7 @@ class Cloud:
         networks = self._networks(
             [*(item.name for item in wanted.networks), *(item.values.get("network", "") for item in wanted.ports)]
         )
+        self._used_by(wanted, networks)
         return Current(
             traits=self._traits(),
             flavors=self._flavors() if wanted.flavors else {},
@@ -188,6 +189,9 @@ class Cloud:
                 **{key: item[key] for key in ("id", "vcpus", "ram", "disk", "extra_specs")},
                 "is_public": item.get("os-flavor-access:is_public", True),
                 "description": item.get("description"),
+                "swap": item.get("swap") or 0,
+                "ephemeral": item.get("OS-FLV-EXT-DATA:ephemeral") or 0,
+                "rxtx_factor": item.get("rxtx_factor"),
             }
         return found
 
@@ -229,6 +233,16 @@ class Cloud:
                 }
                 found[item["name"]] = {**provider, **rest}
         return found
+
+    def _used_by(self, wanted: Wanted, networks: Mapping[str, dict[str, Any]]) -> None:
+        """Add to the networks whose VLAN is to change the instances that have ports there."""
+        for item in wanted.networks:
+            network = networks.get(item.name)
+            vlan = item.values.get("segmentation_id")
+            if network and item.present and vlan is not None and vlan != network["provider_segmentation_id"]:
+                query = urlencode({"network_id": network["id"]})
+                ports = self._list("network", f"/ports?{query}", "ports", {"ports": [{"device_id": str, "device_owner": str}]})
+                network["used_by"] = sorted({port["device_id"] for port in ports if port["device_owner"].startswith("compute:")})
 
     def _ports(self, names: list[str], networks: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         form = {"ports": [{"id": str, "name": str, "network_id": str, "mac_address": str, "fixed_ips": list}]}

@@ -14,9 +14,16 @@ from .plan import SCHEDULED, Current, foreign_hosts
 from .wanted import Node, Wanted
 
 
-def notes(wanted: Wanted, current: Current, nodes: Iterable[Node], hosts: Mapping[str, str]) -> list[str]:
-    """Return the notes, each one sentence or two."""
+def notes(
+    wanted: Wanted, current: Current, nodes: Iterable[Node], hosts: Mapping[str, str], unknown_release: Iterable[str] = ()
+) -> list[str]:
+    """Return the notes, each one sentence or two; ``unknown_release`` are nodes of whose nova-compute the release is not known."""
     found = []
+    if unchecked := list(unknown_release):
+        found.append(
+            f"the release of nova-compute on {_names(unchecked)} is not known (no package of it was found), so it was not checked whether this cloud takes it; "
+            "set openstack_cloud_compute_version"
+        )
     if unknown := unknown_hosts(hosts):
         found.append(
             f"the cloud has no nova-compute of {_names(unknown)}, so {'they are' if len(unknown) > 1 else 'it is'} not in the aggregate; start it, "

@@ -60,7 +60,7 @@ def test_without_a_name_or_credentials_it_is_refused(monkeypatch):
 @needs_sdk
 def test_what_is_made_with_the_library_is_read_back(server, cloud):
     wanted = read_wanted(POLICY, NODES, Hosts())
-    server.cloud.traits += ["CUSTOM_REALTIME_KVM", "CUSTOM_REALTIME_PHYSNET_RT0"]
+    server.cloud.traits += ["CUSTOM_REALTIME_KVM", "CUSTOM_REALTIME_PHYSNET_RT0", "CUSTOM_PHYSNET_RT0"]
     (change,) = plan(wanted, cloud.current(wanted), {})
     for step in change.steps:
         cloud.request(step.request, step.arguments)
