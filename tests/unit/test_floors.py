@@ -103,6 +103,7 @@ EDGE = {
     "_guests/image_users",
     "_openstack/restart",
     "_openstack/service",
+    "_openstack/switch_database",
     "_openstack/units",
     "_runtime/cpus",
     "_runtime/feature",

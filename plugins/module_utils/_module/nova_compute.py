@@ -29,16 +29,17 @@ from .._host.host import Host
 from .._host.kernel import read_online
 from .._memory.hugepages import Key, Need, check_reserve, plan_pages
 from .._memory.pools import guest_memory_mib, process_pages, read_memory
-from .._openstack import nova
+from .._openstack import neutron, nova
 from .._openstack.ini import Settings, parse_ini, render
 from .._openstack.instances import Sets, astray, check_instances
-from .._openstack.kinds import NOVA
+from .._openstack.kinds import AGENT, NOVA
 from .._openstack.order import BESIDE, IN_FOLDER
 from .._openstack.physnets import Physnet, check_nodes, known_physnets
 from .._openstack.provider import FOLDER, NAME, described_by, provider_text, read_blocks
 from .._openstack.restart import plan_restart
-from .._openstack.service import Service, elsewhere, node_name, ovsdb_connection, plan_files, restore, serving, undo_service
+from .._openstack.service import Service, copies, elsewhere, node_name, plan_files, restore, serving, undo_service
 from .._openstack.sets import nova_sets
+from .._openstack.switch_database import database_way
 from .._openstack.traits import KVM_TRAIT, physnet_traits
 from .._runtime.priorities import check_priority_limit
 from .._switch.devices import node_of
@@ -92,26 +93,27 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         key: need.pages
         for key, need in _reserved(host, partition, networks, guests, placements, others.foreign, parameters).items()
     }
-    settings = service.others if service else Settings()
+    settings = service.others if service else copies(host, NOVA)
     nova.check_operator(settings)
     if service:
         nova.check_host(settings, parameters["host"], node_name(host), "neutron_agent too")
-    ovsdb = (
-        parameters["ovsdb_connection"] or settings.value(nova.OVSDB) or (ovsdb_connection(host, service.unit) if service else "")
+    ovsdb = parameters["ovsdb_connection"] or (
+        database_way(host, runner, service, nova.OVSDB, AGENT, neutron.OVSDB) if service else settings.value(nova.OVSDB) or ""
     )
     node = nova.Node(sets, parameters["priority"], reserved, physnets, ovsdb)
     options = nova.nova_options(node, settings)
     text = render({option: values for option, values in options.items() if values != [""]}, NOVA.title)
     traits = [KVM_TRAIT, *physnet_traits(physnet.name for physnet in physnets).values()]
     result = _result(sets, taken, reserved, physnets, traits, parameters["plain_pinned"])
-    if service is None:
-        raise elsewhere(host, NOVA, text)
-    before = nova.known_sets(service.settings)
+    before = nova.known_sets(service.settings if service else settings)
     check_instances(others.instances, before, sets)
     host.notes.extend(
         f"Nova's instance {text} has CPUs that neither the sets of before nor the new ones have; hard reboot or migrate it"
         for text in astray(others.instances, before, sets)
     )
+    if service is None:
+        raise elsewhere(host, NOVA, {"text": text, "provider": provider_text(traits, _PROVIDER_TITLE)})
+    nova.check_reserved_last(reserved, service.settings.after(service.place.path))
     _note(host, settings, others.instances, reserved, parameters["plain_pinned"])
     names = {node_name(host), connection.hostname() if connection else node_name(host)}
     provider = _provider(host, settings, traits, names)

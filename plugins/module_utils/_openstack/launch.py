@@ -17,12 +17,17 @@ from .._cpus.errors import RefusalError
 
 #: The first words of all our files.
 MARK = "# Written by realtime.kvm"
+LOST = (
+    "# Changes here are lost with the next run; put your own lines into another file: /etc/default/openstack, or another drop-in."
+)
 
 _SCRIPTS = "/etc/init.d/"
 _COMMON = "comes from openstack-pkg-tools"
 _ARGUMENTS = ("DAEMON_ARGS", "CONFIG_FILE")
 _ASSIGNMENT = re.compile(r"(?:export\s+)?(\w+)=(.*)")
 _CONDITION = re.compile(r"if \[ -[efr] '?\"?([^\s'\"]+)'?\"? \]\s*;?\s*(?:then)?")
+#: Shell lines that run other text: ``. file``, ``source file``, ``eval``.
+_SOURCES = re.compile(r"(^|[;&|]|\bthen\b)\s*(\.|source|eval)\s")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
@@ -165,13 +170,20 @@ def _assign(variables: dict[str, str], lines: Iterable[str], exists: Callable[[s
                 variables[assignment[1]] = _expand(words[0] if words else "", variables)
         elif assignment and all(taken):
             variables[assignment[1]] = _expand("".join(_split(assignment[2])), variables)
-        elif any(name in line for name in _ARGUMENTS):
-            return False
+        elif any(name in line for name in _ARGUMENTS) or _SOURCES.search(line):
+            return False  # an assignment of another form, or a file that may have one
     return True
 
 
 def _expand(text: str, variables: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: variables.get(match[1] or match[2], ""), text)
+
+
+def foreign_lines(text: str) -> int:
+    """Return how many lines of a file of ours are somebody else's."""
+    known = re.compile(r"\[Service\]|ExecStart=|.*[ =]--config-file=\S*realtime-kvm\.conf\"?")
+    lines = [line.strip() for line in text.split("\n")]
+    return sum(1 for line in lines if line and not line.startswith("#") and not known.fullmatch(line))
 
 
 # -- one more argument -----------------------------------------------------------------------------
@@ -187,7 +199,7 @@ class Added:
 
 def added(unit: Unit, program: str, argument: str) -> Added:
     """Return the file that adds an argument: the defaults of Debian's init script, or else a drop-in of the unit."""
-    title = f"{MARK}: {program} reads one more file, which undo removes with this one."
+    title = f"{MARK}: {program} reads one more file, which undo removes with this one.\n{LOST}"
     if unit.script:
         return Added(f"/etc/default/{posixpath.basename(unit.script)}", f'{title}\nDAEMON_ARGS="$DAEMON_ARGS {argument}"\n')
     if len(unit.commands) != 1:

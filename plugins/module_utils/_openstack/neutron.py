@@ -70,7 +70,7 @@ def neutron_options(agent: Agent, others: Settings) -> dict[Option, list[str]]:
         OVSDB: [agent.ovsdb],
     }
     firewall = (others.value(FIREWALL) or "").strip().lower()
-    if not firewall or _OF_THE_KERNEL in firewall:
+    if firewall in ("", "noop") or _OF_THE_KERNEL in firewall:  # noop too: a text for containers replaces an earlier one
         options[FIREWALL] = ["noop"]
     return {option: values for option, values in options.items() if values != [""] or others.value(option)}
 

@@ -173,6 +173,15 @@ def overlaid(reserved: Iterable[tuple[int, str]], others: Settings) -> list[str]
     return found
 
 
+def check_reserved_last(reserved: Iterable[tuple[int, str]], later: Settings) -> None:
+    """Refuse lines of a node and size of ours in files that are read after it: Nova takes the last."""
+    if lines := overlaid(reserved, later):
+        raise NovaError(
+            f"{lines[0]} ([DEFAULT] reserved_huge_pages) is read after this collection's file and would win over its count; take it out of there, or give "
+            "the file a name that comes before"
+        )
+
+
 def _kib(size: str) -> int:
     """Return a page size in KiB; a number is KiB, others have a unit (oslo_utils/strutils.py, ``string_to_bytes``). 0 for another text."""
     found = re.fullmatch(r"(\d+)(?:([KMGT])i?B)?", size.strip())

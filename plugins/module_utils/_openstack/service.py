@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +11,13 @@ from typing import Any
 from .._cpus.errors import RefusalError
 from .._host.host import Host, Runner
 from .ini import Option, Settings, check_last, parse_ini
-from .kinds import Kind
-from .launch import MARK, Added, LaunchError, Unit, added, assigned, parse_unit, plain_words, script_arguments
+from .kinds import Form, Kind
+from .launch import MARK, Added, LaunchError, Unit, added, assigned, foreign_lines, parse_unit, plain_words, script_arguments
 from .order import Place, Reader, check_sources, place, read_order, without
 from .units import later_commands, unit_files
 
-SOCKET = "/run/openvswitch/db.sock"
 #: States of a unit that has a process, or gets one again.
 RUNNING = ("active", "activating", "reloading")
-#: What Nova and Neutron connect to by default; Neutron's agent makes Open vSwitch listen there.
-TCP = "tcp:127.0.0.1:6640"
 
 
 class ServiceError(RefusalError):
@@ -98,7 +94,8 @@ def undo_service(host: Host, runner: Runner, kind: Kind) -> tuple[Service | None
     except RefusalError as error:
         name = next(unit for unit in kind.units if unit_files(host, unit))
         state, pid = state_of(host, runner, name)
-        return Service(kind, Unit(name), state, pid, Place("", argument=False), None, Settings(), frozenset()), error
+        unit = parse_unit(name, [host.read(path) or "" for path in unit_files(host, name)])
+        return Service(kind, unit, state, pid, Place("", argument=False), None, Settings(), frozenset()), error
 
 
 def state_of(host: Host, runner: Runner, name: str) -> tuple[str, int]:
@@ -164,50 +161,39 @@ def serving(host: Host, runner: Runner, kind: Kind) -> Service | None:
     return None if service and not service.active and _form(host, kind) else service
 
 
-def _form(host: Host, kind: Kind) -> str:
-    return next((hint for path, hint in kind.elsewhere.items() if host.exists(path)), "")
+def _form(host: Host, kind: Kind) -> Form | None:
+    return next((form for path, form in kind.elsewhere.items() if host.exists(path)), None)
 
 
-def elsewhere(host: Host, kind: Kind, text: str) -> ServiceError:
-    """Return the refusal of a node that no unit serves: what works in its form, with the text to put there."""
+def copies(host: Host, kind: Kind) -> Settings:
+    """Return what the files say that a container of the service reads, as far as this node has them."""
+    form = _form(host, kind)
+    paths = [path for pattern in (form.files if form else ()) for path in host.glob(pattern)]
+    return Settings([parse_ini(host.read(path) or "", path) for path in paths])
+
+
+def elsewhere(host: Host, kind: Kind, texts: Mapping[str, str]) -> ServiceError:
+    """Return the refusal of a node that no unit serves: what works in its form, with the texts to put there."""
     form, there = _form(host, kind), [unit for unit in kind.units if unit_files(host, unit)]
+    hint = (
+        form.hint
+        if form
+        else f"install {kind.program} by the means of the cloud (its connection data are not this collection's), then run this again"
+    )
+    if form and form.takes_text and not copies(host, kind).files:
+        hint += (
+            ". What its own files say cannot be read here, so the lists in `text` (such as bridge_mappings and physnets) lack the cloud's own items: add "
+            "them, since the last file wins"
+        )
+    why = f"this node has no {' or '.join(kind.units)}"
     if form and there:
-        why = f"{there[0]} of this node does not run (start it if it is the one that serves): {form}"
-    else:
-        install = f"install {kind.program} by the means of the cloud (its connection data are not this collection's), then run this again"
-        why = f"this node has no {' or '.join(kind.units)}: {form or install}"
-    return ServiceError(why, {"text": text})
+        why = f"{there[0]} of this node does not run (start it if it is the one that serves)"
+    return ServiceError(f"{why}: {hint}", texts)
 
 
 def node_name(host: Host) -> str:
     """Return the node's host name, which services have by default."""
     return host.value("/proc/sys/kernel/hostname") or host.value("/etc/hostname") or ""
-
-
-def ovsdb_connection(host: Host, unit: Unit) -> str:
-    """Return how a service reaches Open vSwitch's database: by its socket, where its user may write there, else by TCP on the node itself."""
-    try:
-        found = os.stat(host.path(SOCKET))
-    except OSError:
-        return TCP
-    if host.captured:
-        return TCP
-    uids = {
-        row[0]: (row[2], row[3])
-        for line in (host.read("/etc/passwd") or "").split("\n")
-        for row in [line.split(":")]
-        if len(row) > 3
-    }
-    uid, gid = uids.get(unit.user, ("", ""))
-    rows = [line.split(":") for line in (host.read("/etc/group") or "").split("\n")]
-    groups = {row[2] for row in rows if len(row) > 3 and (unit.user in row[3].split(",") or row[0] in unit.groups)} | {gid}
-    allowed = (
-        unit.user == "root"
-        or (uid == str(found.st_uid) and found.st_mode & 0o200)
-        or (str(found.st_gid) in groups and found.st_mode & 0o020)
-        or found.st_mode & 0o002
-    )
-    return f"unix:{SOCKET}" if allowed else TCP
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -242,7 +228,13 @@ def plan_files(
 
 def restore(host: Host) -> None:
     """Plan to remove our files: first what tells the service to read them, for it does not start where a file is missing."""
-    host.restore_files([path for path in host.entries("file") if path.startswith(("/etc/default/", "/etc/systemd/"))])
+    first = [path for path in host.entries("file") if path.startswith(("/etc/default/", "/etc/systemd/"))]
+    host.restore_files(first)
+    host.notes.extend(
+        f"{path}: {lines} lines that somebody has added go with the file"
+        for path in first
+        if (lines := foreign_lines(host.read(path) or ""))
+    )
     host.restore_files()
 
 
@@ -279,7 +271,14 @@ def _check_added(host: Host, service: Service) -> None:
             f"{service.later[0]} sets ExecStart and is read after {extra.path}, so {service.kind.program} would never read {service.place.path}; "
             "give the drop-in a name that sorts before realtime-kvm.conf"
         )
-    if extra is None or (there := host.read(extra.path)) is None or there.startswith(MARK):
+    if extra is None or (there := host.read(extra.path)) is None:
+        return
+    if there.startswith(MARK):
+        if lines := foreign_lines(there):
+            raise ServiceError(
+                f"{extra.path} is this collection's, and somebody has added {lines} lines to it, which would be lost; move them to "
+                "/etc/default/openstack or into another drop-in"
+            )
         return
     raise ServiceError(
         f"{extra.path} exists and is not this collection's, and {service.kind.program} reads {service.place.path} only when told so: move its "

@@ -53,12 +53,8 @@ class Access:
     @property
     def shown(self) -> str:
         """The cloud's name in messages."""
-        return (
-            self.name
-            or os.environ.get("OS_CLOUD", "")
-            or str((self.auth or {}).get("auth_url") or os.environ.get("OS_AUTH_URL", ""))
-            or "?"
-        )
+        address = str((self.auth or {}).get("auth_url") or os.environ.get("OS_AUTH_URL", ""))  # it may hold a password
+        return self.name or os.environ.get("OS_CLOUD", "") or hide(address, ()) or "?"
 
     def module_arguments(self) -> dict[str, Any]:
         """Return what a module of openstack.cloud takes."""

@@ -95,6 +95,33 @@ def test_what_the_agent_would_end_with_or_nobody_can_read(node, text, said):
     refuse(node, said)
 
 
+def test_the_text_for_containers_keeps_what_their_files_say(tmp_path, monkeypatch):
+    text = "[ovs]\nbridge_mappings = physnet1:br-ex\n[securitygroup]\nfirewall_driver = openvswitch\n"
+    node = Node(tmp_path, monkeypatch, {"/etc/kolla/neutron-openvswitch-agent/openvswitch_agent.ini": text})
+    node.switch.rows = rows("br-rt0", "br-ex")
+    with pytest.raises(RefusalError, match=r"kolla-ansible reconfigure$") as caught:
+        node.agent()
+    assert "bridge_mappings = physnet1:br-ex,rt0:br-rt0\n" in caught.value.results["text"]
+    assert "firewall_driver" not in caught.value.results["text"]
+
+
+def test_containers_whose_files_are_not_here(tmp_path, monkeypatch):
+    node = Node(tmp_path, monkeypatch, {"/etc/systemd/system/edpm_neutron_ovs_agent.service": ""})
+    with pytest.raises(RefusalError, match="What its own files say cannot be read here, so the lists in `text`"):
+        node.agent()
+
+
+def test_a_node_of_ovn(tmp_path, monkeypatch):
+    node = Node(tmp_path, monkeypatch, {"/usr/lib/systemd/system/ovn-controller.service": "[Service]\n"})
+    with pytest.raises(RefusalError, match=r"it is a node of ML2/OVN, .*do not install an agent of Open vSwitch beside it"):
+        node.agent()
+
+
+def test_another_host_than_novas(node):
+    fill(node.root, {"/etc/nova/nova.conf": "[DEFAULT]\nhost = c-8\n"})
+    refuse(node, r"/etc/nova/nova\.conf: the host of nova-compute is c-8, that of Neutron's agent node1; .*neutron_agent_host")
+
+
 def test_bandwidths_of_tunnels_stay(node):
     told(node, "[ml2]\ntunnelled_network_rp_name = rp_tun\n[ovs]\nresource_provider_bandwidths = rp_tun:1:1,br-ex\n")
     node.switch.rows = rows("br-rt0", "br-ex")
@@ -156,6 +183,7 @@ def test_another_host_is_refused_and_one_that_is_expected_is_not(node):
     with Path(f"{node.root}/etc/neutron/neutron.conf").open("a") as stream:
         stream.write("host = c-7\n")
     refuse(node, "host is c-7, but the host name of the node is node1")
+    fill(node.root, {"/etc/nova/nova.conf": "[DEFAULT]\nhost = c-7\n"})
     node.agent(host="c-7")
     assert "resource_provider_hypervisors = br-rt0:node1\n" in node.text(FILE)
 

@@ -13,7 +13,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import H
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.nova_options import read_nova
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.nova import NovaError
-from unit.clouds import NETWORK, SECRET, UNITS, Killed, Node, instance
+from unit.clouds import NETWORK, SECRET, UNITS, Killed, Node, instance, unit
+from unit.clouds import OPERATOR as OPERATORS
 from unit.trees import fill, killed_at, snapshot
 
 UNIT = "nova-compute.service"
@@ -340,6 +341,38 @@ def test_more_pages_than_a_node_has_memory(node):
 def test_variables_that_win_over_files(node, name):
     fill(node.root, {"/etc/default/openstack": f"export A=1 OS_{name}=x\n"})
     refuse(node, f"OS_{name} in the environment of {UNIT} wins over all files")
+
+
+def test_pages_of_a_file_after_ours(tmp_path, monkeypatch):
+    text = unit("/usr/bin/nova-compute --config-dir /etc/nova/conf.d")
+    later = {"/etc/nova/conf.d/zzz.conf": "[DEFAULT]\nreserved_huge_pages = node:0,size:2MB,count:0\n"}
+    node = Node(tmp_path, monkeypatch, {**OPERATORS, f"{UNITS}/{UNIT}": text, **later})
+    refuse(node, r"zzz\.conf: node:0,size:2MB,count:0 \(\[DEFAULT\] reserved_huge_pages\) is read after this collection's file")
+
+
+def test_lines_that_somebody_added_to_our_file(node):
+    node.nova()
+    path = Path(f"{node.root}{EXTRA}")
+    assert "# Changes here are lost with the next run" in path.read_text()
+    path.write_text(path.read_text() + "export OS_X=s3cret\n")
+    with pytest.raises(
+        RefusalError, match="/etc/default/nova-compute is this collection's, and somebody has added 1 lines to it"
+    ):
+        node.nova()
+    node.nova(state="absent")
+    assert any("/etc/default/nova-compute: 1 lines that somebody has added go with the file" in note for note in node.notes)
+
+
+def test_the_text_for_containers_keeps_what_their_files_say(tmp_path, monkeypatch):
+    conf = "[neutron]\nphysnets = ext\n[compute]\ncpu_dedicated_set = 1-3\n"
+    node = Node(tmp_path, monkeypatch, {"/etc/kolla/nova-compute/nova.conf": conf})
+    with pytest.raises(RefusalError, match="put `provider` into a file") as caught:
+        node.nova()
+    assert "physnets = ext,rt0\n" in caught.value.results["text"]
+    assert "- CUSTOM_REALTIME_PHYSNET_RT0\n" in caught.value.results["provider"]
+    node.define(instance(pins={0: 1}))
+    with pytest.raises(RefusalError, match="vcpu0 on CPU 1, which cpu_dedicated_set"):
+        node.nova()
 
 
 def test_a_unit_that_is_left_over_beside_containers(node):

@@ -84,6 +84,9 @@ def test_arguments_of_a_script_are_those_that_a_shell_gives(tmp_path, project, f
         ['DAEMON_ARGS="$(cat /x)"\n# comes from openstack-pkg-tools\n'],
         ["[ -f /x ] && DAEMON_ARGS=--x\n# comes from openstack-pkg-tools\n"],
         [NOVA_SCRIPT, "DAEMON_ARGS=--a ; true\n"],
+        [NOVA_SCRIPT, ". /etc/default/more\n"],
+        [NOVA_SCRIPT, "[ -r /x ] && source /x\n"],
+        [NOVA_SCRIPT, 'eval "$X"\n'],
         [NOVA_SCRIPT, "if [ -f /x ] ; then\nA=b\nelse\nDAEMON_ARGS=--x\nfi\n"],
     ],
 )

@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import os
-import socket
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.ini import IniError
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.kinds import AGENT, NOVA
-from ansible_collections.realtime.kvm.plugins.module_utils._openstack.launch import LaunchError, Unit
+from ansible_collections.realtime.kvm.plugins.module_utils._openstack.launch import LaunchError
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.service import (
     ServiceError,
     elsewhere,
     find_service,
-    ovsdb_connection,
     plan_files,
     serving,
 )
@@ -139,7 +137,7 @@ def test_other_forms_are_refused_with_what_works_and_the_text(tmp_path, monkeypa
     node = node_of(tmp_path, monkeypatch, {path: ""})
     host = writable(node.root)
     assert find_service(host, node.systemd, kind) is None
-    refusal = elsewhere(host, kind, "[a]\n")
+    refusal = elsewhere(host, kind, {"text": "[a]\n"})
     assert said in str(refusal)
     assert refusal.results == {"text": "[a]\n"}
 
@@ -240,37 +238,3 @@ def test_a_unit_beside_another_form(tmp_path, monkeypatch):
     assert serving(host, node.systemd, NOVA) is None
     node.systemd.start("nova-compute.service")
     assert serving(host, node.systemd, NOVA).active
-
-
-# -- the switch's database -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("user", "mode", "group", "way"),
-    [
-        ("root", 0o750, "", "unix:/run/openvswitch/db.sock"),
-        ("nova", 0o750, "", "tcp:127.0.0.1:6640"),
-        ("nova", 0o770, "nova", "unix:/run/openvswitch/db.sock"),
-        ("nova", 0o750, "nova", "tcp:127.0.0.1:6640"),
-        ("nova", 0o777, "", "unix:/run/openvswitch/db.sock"),
-    ],
-)
-def test_the_socket_is_used_where_the_services_user_may(tmp_path, user, mode, group, way):
-    os.chdir(tmp_path)
-    (tmp_path / "run/openvswitch").mkdir(parents=True)
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind("run/openvswitch/db.sock")
-        os.chmod("run/openvswitch/db.sock", mode)
-        own = os.getgid()
-        fill(
-            tmp_path,
-            {
-                "/etc/passwd": "root:x:0:0::/root:\nnova:x:64060:64060::/var/lib/nova:\n",
-                "/etc/group": f"ovs:x:{own}:{group}\nnova:x:64060:\n",
-            },
-        )
-        assert ovsdb_connection(writable(tmp_path), Unit("x", user=user)) == way
-
-
-def test_without_a_socket_it_is_tcp(tmp_path):
-    assert ovsdb_connection(writable(tmp_path), Unit("x")) == "tcp:127.0.0.1:6640"
