@@ -21,7 +21,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.client import 
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.errors import CloudError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.hosts import find_hosts
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.inventory import ACCESS, access_of, nodes_of, said_of
-from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.nodes import common
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.nodes import common, most_shared
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.notes import notes
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.placement import compare
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import Change, Step, plan
@@ -116,7 +116,8 @@ class ActionModule(ActionBase):
             for finding in compare(node, answers[node.name].document, providers.get(hosts[node.name]), answers[node.name].taken)
         ]
         unknown = [name for name, answer in answers.items() if not answer.release]
-        said = notes(wanted, current, nodes, hosts, unknown)
+        silent = [node.name for node in nodes if not answers[node.name].document]
+        said = notes(wanted, current, nodes, hosts, unknown, silent=silent, shared=most_shared(answers.values()))
         lines = [*page(f"Cloud {access.shown}", wanted, changes, said), *finding_page(findings, len(compared))]
         return {
             "changed": bool(changes),

@@ -35,7 +35,7 @@ from .._openstack.instances import Sets, astray, check_instances
 from .._openstack.kinds import AGENT, NOVA
 from .._openstack.order import BESIDE, IN_FOLDER
 from .._openstack.physnets import Physnet, check_nodes, known_physnets
-from .._openstack.provider import FOLDER, NAME, described_by, provider_text, read_blocks
+from .._openstack.provider import FOLDER, NAME, described_by, provider_text, read_blocks, traits_of
 from .._openstack.restart import plan_restart
 from .._openstack.service import Service, copies, elsewhere, node_name, plan_files, restore, serving, undo_service
 from .._openstack.sets import nova_sets
@@ -208,8 +208,19 @@ def _provider(host: Host, settings: Settings, traits: Sequence[str], names: Coll
         for name in host.listdir(folder)
         if name.endswith(".yaml") and not name.startswith(".") and name != NAME
     }
+    _note_traits(host, f"{folder}/{NAME}", traits)
     described = described_by(read_blocks(files, yaml_load), traits, names, partial(_uuid, host, settings))
     return {} if described else {f"{folder}/{NAME}": provider_text(traits, _PROVIDER_TITLE)}
+
+
+def _note_traits(host: Host, path: str, traits: Sequence[str]) -> None:
+    """Note traits of ours that go: placement keeps them (nova/compute/resource_tracker.py only adds)."""
+    gone = [trait for trait in traits_of(host.read(path) or "") if trait not in traits]
+    if gone:
+        host.notes.append(
+            f"placement keeps the traits {', '.join(gone)} of this node, since Nova never takes one back, and schedules by them; take them out: openstack "
+            "resource provider trait list, then trait set with the other ones"
+        )
 
 
 def _uuid(host: Host, settings: Settings) -> str:
@@ -264,6 +275,9 @@ def _undo(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     """Plan to take our files back; refused while instances have CPUs that the operator's files do not give them."""
     host = edges.host
     result = _result(Sets(), {}, {}, [], [], plain_pinned=False)
+    for path in host.entries("file"):
+        if path.endswith(f"/{NAME}"):
+            _note_traits(host, path, [])
     restore(host)
     if not (host.changes or host.entries("after")):
         return Outcome({**result, "unit": "", "file": "", "active": False, "restarted": False})

@@ -6,6 +6,7 @@ Nova reads ``*.yaml`` of one folder at its start, and refuses to start where two
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,11 @@ def provider_text(traits: Sequence[str], title: str) -> str:
         *(f"        - {trait}" for trait in traits),
     ]
     return "\n".join(lines) + "\n"
+
+
+def traits_of(text: str) -> list[str]:
+    """Return the traits of a file of ours."""
+    return re.findall(r"(?m)^ +- (CUSTOM_[A-Z0-9_]+)$", text)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from .ini import Option, Settings, check_last, parse_ini
 from .kinds import Form, Kind
 from .launch import MARK, Added, LaunchError, Unit, added, assigned, foreign_lines, parse_unit, plain_words, script_arguments
 from .order import Place, Reader, check_sources, place, read_order, without
-from .units import later_commands, unit_files
+from .units import later_commands, unit_files, unreadable
 
 #: States of a unit that has a process, or gets one again.
 RUNNING = ("active", "activating", "reloading")
@@ -220,6 +220,11 @@ def plan_files(
         _check_added(host, service)
         files[service.extra.path] = service.extra.text
     for path, content in files.items():
+        if (closed := unreadable(host, service.unit, path)) and (closed != path or host.read(path) == content):
+            raise ServiceError(
+                f"{closed} cannot be read by the user {service.unit.user} of {service.unit.name}, so {service.kind.program} would not find {path}; chmod it to "
+                f"{'0644' if closed == path else '0755'} (root as the owner), or give the user's group access"
+            )
         host.set_file(
             path, content.encode(), reason=f"{service.kind.program} reads it last" if path == service.place.path else ""
         )

@@ -14,6 +14,7 @@ from .ini import Option
 from .kinds import Kind
 from .launch import Unit
 from .service import Service, undo_service
+from .units import may
 
 SOCKET = "/run/openvswitch/db.sock"
 #: What Nova and Neutron connect to by default; Neutron's agent makes Open vSwitch listen there.
@@ -39,16 +40,3 @@ def ovsdb_connection(host: Host, units: Iterable[Unit]) -> str:
     if host.captured:
         return TCP
     return f"unix:{SOCKET}" if all(may(host, unit, found, 2) for unit in units) else TCP
-
-
-def may(host: Host, unit: Unit, found: os.stat_result, bit: int) -> bool:
-    """Whether the user of a unit may read (4), write (2) or search (1) a file."""
-    rows = [line.split(":") for line in (host.read("/etc/passwd") or "").split("\n")]
-    uid, gid = next(((row[2], row[3]) for row in rows if len(row) > 3 and row[0] == unit.user), ("", ""))
-    rows = [line.split(":") for line in (host.read("/etc/group") or "").split("\n")]
-    groups = {row[2] for row in rows if len(row) > 3 and (unit.user in row[3].split(",") or row[0] in unit.groups)} | {gid}
-    if unit.user == "root":
-        return True
-    if uid == str(found.st_uid):
-        return bool(found.st_mode & bit << 6)
-    return bool(found.st_mode & (bit << 3 if str(found.st_gid) in groups else bit))

@@ -33,6 +33,8 @@ MISSING = (
 )
 #: Oldest microversions that have what is read: extra specs in the list of flavors; UUIDs of hypervisors since 2.53; trees of providers 1.14.
 COMPUTE, PLACEMENT = "2.61", "1.14"
+_CONFIGURATION = "the configuration"
+_LOOK = "look at the service's log, and run the playbook again"
 #: The most bytes of an answer, and the most pages of a list.
 _MOST, _MOST_PAGES = 8 << 20, 200
 
@@ -86,7 +88,7 @@ class Cloud:
             raise CloudError(
                 "openstack_cloud_name is empty: give the cloud's name in clouds.yaml, set OS_CLOUD, or give openstack_cloud_auth (in a vault)"
             )
-        with _Translated(self, "the configuration"):
+        with _Translated(self, _CONFIGURATION):
             self._connection = openstack.connect(**self._configuration())
             self.secrets |= secrets_of(self._connection.config.config.get("auth") or {})
         with _Translated(self, "POST /auth/tokens (identity)"):
@@ -388,7 +390,7 @@ class _Translated:
         text = " ".join(str(getattr(error, "details", None) or error).split())
         if isinstance(status, int) and status >= 400:
             raise CloudError(refusal(access.shown, self._call, status, text.removesuffix(f" (HTTP {status})"), secrets)) from None
-        remedy = _remedy(error, access)
+        remedy = _configuration_remedy(self._call, _remedy(error, access))
         raise CloudError(failure(access.shown, self._call, hide(f"{reason_of(error)}", secrets), remedy, secrets)) from None
 
 
@@ -408,7 +410,10 @@ _REMEDIES = {
 
 def _remedy(error: Exception, access: Access) -> str:
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    found = next(
-        (text for name, text in _REMEDIES.items() if name in kinds), "look at the service's log, and run the playbook again"
-    )
+    found = next((text for name, text in _REMEDIES.items() if name in kinds), _LOOK)
     return found.format(timeout=access.timeout)
+
+
+def _configuration_remedy(call: str, remedy: str) -> str:
+    """Return the remedy of a call; before the first one only the configuration can be wrong."""
+    return _REMEDIES["ConfigException"] if call == _CONFIGURATION and remedy == _LOOK else remedy

@@ -90,3 +90,16 @@ def _listed(specs: Mapping[str, str], vcpus: int, ram: int, nodes: int, mask: Ma
     if sum(memory) != ram:
         raise SpecError(f"hw:numa_mem.N are {sum(memory)} MiB together, but memory_mib is {ram}; they must be the same")
     return memory
+
+
+def ordinary_vcpus(specs: Mapping[str, str], vcpus: int, mask: Mask) -> int:
+    """Return the most vCPUs of a NUMA node of the instance that float; 0 where Nova counts no CPUs by NUMA node."""
+    policy, nodes = specs.get("hw:cpu_policy", "shared"), int(specs.get("hw:numa_nodes", 1))
+    if policy == "dedicated" or not ("hw:numa_nodes" in specs or "hw:mem_page_size" in specs):
+        return 0
+    name = next((name for name in ("hw:cpu_realtime_mask", "hw:cpu_dedicated_mask") if name in specs), "")
+    floating = frozenset(range(vcpus)) - (mask(specs[name], vcpus, name) if policy == "mixed" and name else frozenset())
+    cells = [mask(specs[f"hw:numa_cpus.{node}"], vcpus, "") for node in range(nodes) if f"hw:numa_cpus.{node}" in specs]
+    size = vcpus // nodes
+    cells = cells or [frozenset(range(node * size, (node + 1) * size)) for node in range(nodes)]
+    return max(len(cell & floating) for cell in cells)

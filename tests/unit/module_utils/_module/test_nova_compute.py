@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import posixpath
 from pathlib import Path
 
 import pytest
@@ -482,3 +484,22 @@ def test_with_fsroot_a_captured_node_is_planned(node):
     folder = f"{UNITS}/{UNIT}"
     assert Path(f"{node.root}{folder}").exists()
     assert node.nova(check_mode=True)["file"] == FILE
+
+
+def test_traits_that_placement_keeps_are_noted(node):
+    node.nova()
+    assert not any("placement keeps" in note for note in node.notes)
+    node.nova(networks=[])
+    assert any("placement keeps the traits CUSTOM_REALTIME_PHYSNET_RT0 of this node" in note for note in node.notes)
+    node.nova(state="absent")
+    assert any("placement keeps the traits CUSTOM_REALTIME_KVM of this node" in note for note in node.notes)
+
+
+@pytest.mark.parametrize(("path", "mode"), [(FILE, 0o600), (posixpath.dirname(TRAITS), 0o700)])
+def test_files_that_the_service_cannot_read_are_refused(node, path, mode):
+    node.nova()
+    os.chmod(f"{node.root}{path}", mode)
+    with pytest.raises(RefusalError, match=f"{path} cannot be read by the user nova of {UNIT}, .*chmod it"):
+        node.nova()
+    os.chmod(f"{node.root}{path}", 0o755)
+    assert node.nova()["changed"] is False

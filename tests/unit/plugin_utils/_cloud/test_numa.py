@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.errors import SpecError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.extra_specs import read_mask
-from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.numa import check_numa, page_kib
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.numa import check_numa, ordinary_vcpus, page_kib
 
 CELLS = {"hw:numa_cpus.0": "0-1", "hw:numa_cpus.1": "2-3", "hw:numa_mem.0": "1536", "hw:numa_mem.1": "512"}
 SIZES = {"": 0, "small": 0, "large": 0, "2048": 2048, "2MB": 2048, "1GiB": 1048576, "4KB": 4, "8Kb": 1, "4096B": 4}
@@ -69,3 +69,18 @@ def test_what_fits(specs, ram):
 def test_what_no_host_takes(specs, ram, said):
     with pytest.raises(SpecError, match=said):
         check_numa(specs, 4, ram, read_mask)
+
+
+@pytest.mark.parametrize(
+    ("specs", "number"),
+    [
+        ({"hw:cpu_policy": "dedicated", "hw:numa_nodes": "1"}, 0),
+        ({}, 0),
+        ({"hw:numa_nodes": "2"}, 2),
+        ({"hw:cpu_policy": "mixed", "hw:cpu_realtime_mask": "^0", "hw:mem_page_size": "2048"}, 1),
+        ({"hw:cpu_policy": "mixed", "hw:cpu_realtime_mask": "3", "hw:numa_nodes": "2"}, 2),
+        ({"hw:numa_nodes": "2", **CELLS, "hw:numa_cpus.0": "0", "hw:numa_cpus.1": "1-3"}, 3),
+    ],
+)
+def test_ordinary_vcpus_of_a_numa_node(specs, number):
+    assert ordinary_vcpus(specs, 4, read_mask) == number

@@ -360,3 +360,16 @@ def test_what_neutron_takes_once_is_refused_twice(kind, values, said):
 def test_a_release_that_is_not_known_is_told():
     said = notes(wanted(**ALL), Current(**present()), NODES, HOSTS, ["node1"])
     assert said[0].startswith("the release of nova-compute on node1 is not known")
+
+
+def test_a_flavor_for_which_no_node_has_shared_cpus_is_told():
+    few = {"flavors": [{"name": "few", "guest": {"vcpus": 4, "realtime_vcpus": "3", "memory_mib": 64}}]}
+    assert any(
+        "flavor few has 3 ordinary vCPUs on a NUMA node, and no node has more than 1" in note for note in said(few, shared=1)
+    )
+    assert not any("ordinary" in note for note in said(few, shared=3) + said(few))
+    assert any(note.startswith("node3: the partition is not known in this run") for note in said(few, silent=["node3"]))
+
+
+def said(variables, **more):
+    return notes(wanted(**variables), Current(**present()), NODES, HOSTS, **more)
