@@ -8,7 +8,7 @@ Read, plan, validate, make (with the modules of openstack.cloud), read back. Che
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -21,7 +21,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.client import 
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.errors import CloudError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.hosts import find_hosts
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.inventory import ACCESS, access_of, nodes_of, said_of
-from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.nodes import common
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.nodes import common, most_shared
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.notes import notes
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.placement import compare
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import Change, Step, plan
@@ -72,12 +72,9 @@ class ActionModule(ActionBase):
         try:
             result.update(self._carry_out(plain_data(options), task_vars or {}, made))
         except RefusalError as error:
-            done = (
-                f" Made before that: {', '.join(change.resource for change in made)}."
-                if made
-                else " Nothing was changed in the cloud."
+            result.update(
+                failed=True, changed=bool(made), msg=f"{error}.{_done(made)}", changes=[change.to_dict() for change in made]
             )
-            result.update(failed=True, changed=bool(made), msg=f"{error}.{done}", changes=[change.to_dict() for change in made])
         return result
 
     def _carry_out(self, options: Mapping[str, Any], variables: dict[str, Any], made: list[Change]) -> dict[str, Any]:
@@ -99,7 +96,16 @@ class ActionModule(ActionBase):
         if changes:
             self._try_modules(cloud, variables)
         if not self._task.check_mode:
-            self._make(cloud, changes, variables, made)
+            try:
+                self._make(cloud, changes, variables, made)
+            except CloudError as error:
+                begun = changes[len(made)]
+                if _is_touched(begun, lambda: plan(wanted, cloud.current(wanted), hosts, kept_out)):
+                    made.append(begun)
+                    raise CloudError(
+                        f"{error}. {begun.resource} is done in part: what it was may be removed; run the playbook again, which does the rest"
+                    ) from None
+                raise
             if changes:
                 self._read_back(cloud, wanted, hosts, kept_out)
         providers = cloud.providers([host for host in hosts.values() if host])
@@ -109,7 +115,9 @@ class ActionModule(ActionBase):
             for node in compared
             for finding in compare(node, answers[node.name].document, providers.get(hosts[node.name]), answers[node.name].taken)
         ]
-        said = notes(wanted, current, nodes, hosts)
+        unknown = [name for name, answer in answers.items() if not answer.release]
+        silent = [node.name for node in nodes if not answers[node.name].document]
+        said = notes(wanted, current, nodes, hosts, unknown, silent=silent, shared=most_shared(answers.values()))
         lines = [*page(f"Cloud {access.shown}", wanted, changes, said), *finding_page(findings, len(compared))]
         return {
             "changed": bool(changes),
@@ -163,6 +171,20 @@ class ActionModule(ActionBase):
                 f"cloud {cloud.access.shown}: the changes were taken, and yet {', '.join(change.resource for change in left[:5])} "
                 f"{'differs' if len(left) == 1 else 'differ'} from what is wanted; somebody else may change them at the same time: run the playbook again"
             )
+
+
+def _done(made: list[Change]) -> str:
+    return (
+        f" Made before that: {', '.join(change.resource for change in made)}." if made else " Nothing was changed in the cloud."
+    )
+
+
+def _is_touched(change: Change, plan_again: Callable[[], list[Change]]) -> bool:
+    """Whether a change that failed has changed something: it is needed no longer as it was, or the cloud does not tell."""
+    try:
+        return change not in plan_again()
+    except RefusalError:
+        return True
 
 
 def check_modules() -> None:

@@ -164,6 +164,36 @@ def test_a_refusal_in_the_middle_says_what_was_made_and_the_next_run_goes_on(ser
 
 
 @needs_both
+def test_a_flavor_that_was_removed_to_be_made_again_is_told(server, run):
+    flavor = {"id": "abc", "name": "rt.plc", "vcpus": 2, "ram": 128, "disk": 0, "swap": 512, "OS-FLV-EXT-DATA:ephemeral": 10}
+    flavor.update({"extra_specs": {}, "os-flavor-access:is_public": False, "description": "mine", "links": []})
+    server.cloud.flavors["abc"] = flavor
+    server.cloud.faults["POST /compute/v2.1/flavors"] = (500, {"computeFault": {"message": "no", "code": 500}})
+    code, said = run()
+    assert code != 0
+    assert server.cloud.flavors == {}
+    assert "flavor rt.plc is done in part: what it was may be removed" in said
+    assert "Nothing was changed in the cloud." not in said
+    assert '"changed": true' in said
+
+
+@needs_both
+def test_a_private_flavor_that_is_made_again_stays_private(server, run):
+    flavor = {"id": "abc", "name": "rt.plc", "vcpus": 2, "ram": 128, "disk": 0, "swap": 512, "OS-FLV-EXT-DATA:ephemeral": 10}
+    flavor.update({"extra_specs": {}, "os-flavor-access:is_public": False, "description": "mine", "links": []})
+    server.cloud.flavors["abc"] = flavor
+    code, said = run()
+    assert code == 0, said
+    (made,) = server.cloud.flavors.values()
+    assert (made["vcpus"], made["os-flavor-access:is_public"], made["swap"], made["OS-FLV-EXT-DATA:ephemeral"]) == (
+        4,
+        False,
+        512,
+        10,
+    )
+
+
+@needs_both
 @pytest.mark.parametrize(
     ("faults", "variables", "said"),
     [

@@ -33,6 +33,8 @@ MISSING = (
 )
 #: Oldest microversions that have what is read: extra specs in the list of flavors; UUIDs of hypervisors since 2.53; trees of providers 1.14.
 COMPUTE, PLACEMENT = "2.61", "1.14"
+_CONFIGURATION = "the configuration"
+_LOOK = "look at the service's log, and run the playbook again"
 #: The most bytes of an answer, and the most pages of a list.
 _MOST, _MOST_PAGES = 8 << 20, 200
 
@@ -53,12 +55,8 @@ class Access:
     @property
     def shown(self) -> str:
         """The cloud's name in messages."""
-        return (
-            self.name
-            or os.environ.get("OS_CLOUD", "")
-            or str((self.auth or {}).get("auth_url") or os.environ.get("OS_AUTH_URL", ""))
-            or "?"
-        )
+        address = str((self.auth or {}).get("auth_url") or os.environ.get("OS_AUTH_URL", ""))  # it may hold a password
+        return self.name or os.environ.get("OS_CLOUD", "") or hide(address, ()) or "?"
 
     def module_arguments(self) -> dict[str, Any]:
         """Return what a module of openstack.cloud takes."""
@@ -90,7 +88,7 @@ class Cloud:
             raise CloudError(
                 "openstack_cloud_name is empty: give the cloud's name in clouds.yaml, set OS_CLOUD, or give openstack_cloud_auth (in a vault)"
             )
-        with _Translated(self, "the configuration"):
+        with _Translated(self, _CONFIGURATION):
             self._connection = openstack.connect(**self._configuration())
             self.secrets |= secrets_of(self._connection.config.config.get("auth") or {})
         with _Translated(self, "POST /auth/tokens (identity)"):
@@ -122,6 +120,7 @@ class Cloud:
         networks = self._networks(
             [*(item.name for item in wanted.networks), *(item.values.get("network", "") for item in wanted.ports)]
         )
+        self._used_by(wanted, networks)
         return Current(
             traits=self._traits(),
             flavors=self._flavors() if wanted.flavors else {},
@@ -188,6 +187,9 @@ class Cloud:
                 **{key: item[key] for key in ("id", "vcpus", "ram", "disk", "extra_specs")},
                 "is_public": item.get("os-flavor-access:is_public", True),
                 "description": item.get("description"),
+                "swap": item.get("swap") or 0,
+                "ephemeral": item.get("OS-FLV-EXT-DATA:ephemeral") or 0,
+                "rxtx_factor": item.get("rxtx_factor"),
             }
         return found
 
@@ -229,6 +231,16 @@ class Cloud:
                 }
                 found[item["name"]] = {**provider, **rest}
         return found
+
+    def _used_by(self, wanted: Wanted, networks: Mapping[str, dict[str, Any]]) -> None:
+        """Add to the networks whose VLAN is to change the instances that have ports there."""
+        for item in wanted.networks:
+            network = networks.get(item.name)
+            vlan = item.values.get("segmentation_id")
+            if network and item.present and vlan is not None and vlan != network["provider_segmentation_id"]:
+                query = urlencode({"network_id": network["id"]})
+                ports = self._list("network", f"/ports?{query}", "ports", {"ports": [{"device_id": str, "device_owner": str}]})
+                network["used_by"] = sorted({port["device_id"] for port in ports if port["device_owner"].startswith("compute:")})
 
     def _ports(self, names: list[str], networks: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         form = {"ports": [{"id": str, "name": str, "network_id": str, "mac_address": str, "fixed_ips": list}]}
@@ -378,7 +390,7 @@ class _Translated:
         text = " ".join(str(getattr(error, "details", None) or error).split())
         if isinstance(status, int) and status >= 400:
             raise CloudError(refusal(access.shown, self._call, status, text.removesuffix(f" (HTTP {status})"), secrets)) from None
-        remedy = _remedy(error, access)
+        remedy = _configuration_remedy(self._call, _remedy(error, access))
         raise CloudError(failure(access.shown, self._call, hide(f"{reason_of(error)}", secrets), remedy, secrets)) from None
 
 
@@ -398,7 +410,10 @@ _REMEDIES = {
 
 def _remedy(error: Exception, access: Access) -> str:
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    found = next(
-        (text for name, text in _REMEDIES.items() if name in kinds), "look at the service's log, and run the playbook again"
-    )
+    found = next((text for name, text in _REMEDIES.items() if name in kinds), _LOOK)
     return found.format(timeout=access.timeout)
+
+
+def _configuration_remedy(call: str, remedy: str) -> str:
+    """Return the remedy of a call; before the first one only the configuration can be wrong."""
+    return _REMEDIES["ConfigException"] if call == _CONFIGURATION and remedy == _LOOK else remedy

@@ -20,6 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import 
 
 from .errors import SpecError
 from .nova_names import NAMES, PARAMETERS
+from .numa import LARGE_KIB, check_numa, page_kib
 
 #: oslo.utils, ``strutils.bool_from_string``.
 _TRUE, _FALSE = ("1", "t", "true", "on", "y", "yes"), ("0", "f", "false", "off", "n", "no")
@@ -152,13 +153,14 @@ def read_mask(text: str, vcpus: int, name: str) -> frozenset[int]:
     return found
 
 
-def check_extra_specs(specs: Mapping[str, str], vcpus: int, *, vhost_user: bool = False) -> None:
-    """Refuse extra specs that Nova refuses, by name, by value and together, and those with which a real-time instance is none."""
+def check_extra_specs(specs: Mapping[str, str], vcpus: int, ram: int, *, vhost_user: bool = False) -> None:
+    """Refuse extra specs that Nova refuses, by name, by value and together, and those with which a real-time instance is none. ``ram`` is in MiB."""
     for name, value in specs.items():
         check_name(name)
         check_value(name, value)
     _check_policies(specs, vcpus)
     _check_memory(specs, vhost_user)
+    check_numa(specs, vcpus, ram, read_mask)
 
 
 def _check_policies(specs: Mapping[str, str], vcpus: int) -> None:
@@ -229,11 +231,18 @@ def _check_memory(specs: Mapping[str, str], vhost_user: bool) -> None:
     size = specs.get("hw:mem_page_size", "")
     if is_true(specs.get("hw:locked_memory", "")) and not size:
         raise SpecError("hw:locked_memory needs hw:mem_page_size; set it too")
-    if is_true(specs.get("hw:cpu_realtime", "")) and size in ("small", "any", "4", "4K", "4KB", "4KiB", "4096b", "4096B"):
-        # not refused by Nova; "any" takes small pages where they are first
-        raise SpecError(f"hw:mem_page_size={size} may give a real-time instance small pages; set large, 2048 or 1048576 (KiB)")
-    if vhost_user and not size:
+    given = f"hw:mem_page_size={size}" if size else "hw:mem_page_size is not given, which"
+    if (size and size in ("small", "any")) or 0 < page_kib(size) < LARGE_KIB:
+        given = f"{given} may give small pages, which"
+    elif size:
+        return
+    # neither is refused by Nova; "any" takes small pages where they are first
+    if is_true(specs.get("hw:cpu_realtime", "")):
         raise SpecError(
-            "hw:mem_page_size is not given, so an instance's memory is not shared with the switch, and its vhost-user ports carry "
+            f"{given} is not for a real-time instance, which must take no page faults; set large, 2048 or 1048576 (KiB)"
+        )
+    if vhost_user:
+        raise SpecError(
+            f"{given} does not share an instance's memory with the switch (nova/virt/libvirt/driver.py: memAccess), so that its vhost-user ports carry "
             "nothing; set large, 2048 or 1048576 (KiB)"
         )

@@ -149,11 +149,11 @@ def _flavor(
         _refuse_realtime_keys(read)
     users = _attached(read, networks)
     _pages(flavor, pages, vhost_user=any(network.get("realtime", True) for network in users))
-    _numa(flavor, read)
+    _numa(flavor, read, pages)
     _devices(flavor, read)
     _traits(flavor, users)
     _add_own(flavor, own)
-    check_extra_specs(flavor.extra_specs, vcpus, vhost_user=any(network.get("realtime", True) for network in users))
+    check_extra_specs(flavor.extra_specs, vcpus, flavor.ram, vhost_user=any(network.get("realtime", True) for network in users))
     if realtime and not is_true(flavor.extra_specs.get("hw:cpu_realtime", "")):
         raise SpecError("extra_specs switches hw:cpu_realtime off, but the guest has realtime_vcpus; remove one of both")
     return flavor
@@ -313,7 +313,7 @@ def _pages(flavor: Flavor, pages: str, *, vhost_user: bool) -> None:
         flavor.set(name, "small", "ordinary pages, so that the instance takes no huge pages of real-time ones")
 
 
-def _numa(flavor: Flavor, read: Reader) -> None:
+def _numa(flavor: Flavor, read: Reader, pages: str) -> None:
     spread = read.choice("numa", "strict", ("strict", "spread")) == "spread"
     if not spread:
         flavor.set("hw:numa_nodes", "1", "the whole instance, CPUs and memory, on one NUMA node of the host")
@@ -322,9 +322,11 @@ def _numa(flavor: Flavor, read: Reader) -> None:
         raise SpecError(
             f"numa spread: Nova parts {flavor.vcpus} vCPUs over two NUMA nodes only by halves; give an even number, or numa: strict"
         )
-    if flavor.ram % 2:
+    whole = 2 * PAGE_MIB.get(pages, 1)
+    if flavor.ram % whole:
         raise SpecError(
-            f"numa spread: memory_mib {flavor.ram} has no two halves, one for each NUMA node; choose {flavor.ram + 1}"
+            f"numa spread: memory_mib {flavor.ram} has no two halves of whole pages (hugepages: {pages}), one for each NUMA node; choose "
+            f"{(flavor.ram // whole + 1) * whole}"
         )
     flavor.set("hw:numa_nodes", "2", "numa: spread, so the instance has two NUMA nodes, each on one of the host's")
 

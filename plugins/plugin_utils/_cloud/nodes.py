@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
 
 from .errors import CloudError
 from .flavor import Hosts
@@ -83,3 +84,14 @@ def common(answers: Iterable[Answered]) -> Hosts:
     known = smt.pop() if len(smt) == 1 else ""
     # nodes that differ: what the default needs is one thread of each core, which "together" would not be
     return Hosts(max(counts, default=0), known if known in ("single", "together") else "")
+
+
+def most_shared(answers: Iterable[Answered]) -> int:
+    """Return the most shared CPUs that a NUMA node of any host has for Nova, 0 where no node answered."""
+    found = [0]
+    for answer in answers:
+        sets = answer.document.get("sets", {})
+        shared = sets.get("shared", {}) if sets.get("shared", {}).get("cpus") else sets.get("housekeeping", {})
+        nodes = shared.get("nodes")
+        found += [len(parse_cpulist(str(cpus))) for cpus in (nodes.values() if isinstance(nodes, Mapping) else ())]
+    return max(found)

@@ -9,14 +9,48 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
 
+from .extra_specs import read_mask
 from .hosts import unknown_hosts
+from .numa import ordinary_vcpus
 from .plan import SCHEDULED, Current, foreign_hosts
 from .wanted import Node, Wanted
 
 
-def notes(wanted: Wanted, current: Current, nodes: Iterable[Node], hosts: Mapping[str, str]) -> list[str]:
-    """Return the notes, each one sentence or two."""
+def notes(
+    wanted: Wanted,
+    current: Current,
+    nodes: Iterable[Node],
+    hosts: Mapping[str, str],
+    unknown_release: Iterable[str] = (),
+    *,
+    silent: Iterable[str] = (),
+    shared: int = 0,
+) -> list[str]:
+    """Return the notes, each one sentence or two.
+
+    ``unknown_release`` are nodes of whose nova-compute the release is not known, ``silent`` those whose partition is not known in this run;
+    ``shared`` is the most shared CPUs that a NUMA node of any other has (0: not known).
+    """
     found = []
+    flavors = [item for item in wanted.flavors if item.flavor]
+    if flavors and (quiet := list(silent)):
+        found.append(
+            f"{_names(quiet)}: the partition is not known in this run (outside --limit, or not reached), so flavors follow the other nodes; they may change "
+            "with a run that has all"
+        )
+    for item in flavors:
+        flavor = item.flavor
+        need = ordinary_vcpus(flavor.extra_specs, flavor.vcpus, read_mask) if flavor else 0
+        if shared and need > shared:
+            found.append(
+                f"flavor {plain(item.name, 60)} has {need} ordinary vCPUs on a NUMA node, and no node has more than {shared} shared CPUs on one, which is what "
+                "Nova compares (nova/virt/hardware.py, numa_fit_instance_to_host): give nodes more (cpu_partition_shared), or it fewer ordinary vCPUs"
+            )
+    if unchecked := list(unknown_release):
+        found.append(
+            f"the release of nova-compute on {_names(unchecked)} is not known (no package of it was found), so it was not checked whether this cloud takes it; "
+            "set openstack_cloud_compute_version"
+        )
     if unknown := unknown_hosts(hosts):
         found.append(
             f"the cloud has no nova-compute of {_names(unknown)}, so {'they are' if len(unknown) > 1 else 'it is'} not in the aggregate; start it, "

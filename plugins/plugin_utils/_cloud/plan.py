@@ -123,24 +123,33 @@ def _flavor(item: Item, current: Current) -> Change | None:
     if not item.present:
         if found is None:
             return None
-        return Change("flavor", item.name, _flavor_view(found), None, _module("compute_flavor", name=item.name, state="absent"))
+        return Change(
+            "flavor",
+            item.name,
+            _flavor_view(found),
+            None,
+            _module("compute_flavor", name=item.name, id=found["id"], state="absent"),
+        )
     if item.flavor is None:  # read_wanted makes it
         return None
     wanted: dict[str, Any] = {"vcpus": item.flavor.vcpus, "ram": item.flavor.ram, "disk": item.flavor.disk}
+    if found and "disk" not in item.values:
+        wanted["disk"] = found["disk"]
     if "public" in item.values:
         wanted["is_public"] = item.values["public"]
     arguments = {"name": item.name, **wanted, "extra_specs": dict(item.flavor.extra_specs)}
     description = item.values.get("description")
     view = {**wanted, "extra_specs": dict(item.flavor.extra_specs)}
     if found is None:
+        _check_id("openstack_cloud_flavors", "flavor", item.name, current.flavors)
         more = {} if description is None else {"description": description}
         return Change("flavor", item.name, None, {**view, **more}, _module("compute_flavor", **arguments, **more))
     fixed, _after = _differing({name: found.get(name) for name in wanted}, wanted)
     before, after = _differing({**{name: found.get(name) for name in wanted}, "extra_specs": dict(found["extra_specs"])}, view)
     steps: tuple[Step, ...] = ()
     if before or after:
-        more = {"description": description if description is not None else found.get("description")} if fixed else {}
-        steps += _module("compute_flavor", **arguments, **{name: value for name, value in more.items() if value})
+        more = {"id": found["id"], **(_kept(found, description) if fixed else {})}
+        steps += _module("compute_flavor", **{**more, **arguments})
     if description is not None and description != (found.get("description") or ""):
         before["description"], after["description"] = found.get("description") or "", description
         if not fixed:
@@ -148,12 +157,29 @@ def _flavor(item: Item, current: Current) -> Change | None:
     if not steps:
         return None
     why = (
-        f"{', '.join(fixed)} of a flavor cannot be changed, so it is made again, with another id, and access that single projects had is lost; "
+        f"{', '.join(fixed)} of a flavor cannot be changed, so it is made again, and access that single projects had is lost; "
         "instances keep what they have"
         if fixed
         else "instances that exist keep the extra specs that they were made with, until they are resized"
     )
     return Change("flavor", item.name, before, after, steps, why)
+
+
+def _kept(found: Mapping[str, Any], description: str | None) -> dict[str, Any]:
+    """Return what a flavor that is made again keeps, since no variable names it."""
+    kept = {name: found.get(name) for name in ("is_public", "swap", "ephemeral", "rxtx_factor")}
+    kept["description"] = description if description is not None else found.get("description")
+    usual = {"swap": 0, "ephemeral": 0, "rxtx_factor": 1.0, "description": ""}
+    return {name: value for name, value in kept.items() if value is not None and value != usual.get(name)}
+
+
+def _check_id(variable: str, kind: str, name: str, current: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a new name that is the id of another thing: openstack.cloud looks for both, and would take the other one."""
+    other = next((known for known, found in current.items() if str(found.get("id")) == name), "")
+    if other:
+        raise CloudError(
+            f"{variable}: {plain(name, 60)} is the id of the {kind} {plain(other, 60)}, which would be taken for it; give another name"
+        )
 
 
 def _flavor_view(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,8 +191,15 @@ def _aggregate(item: Item, current: Current, hosts: Mapping[str, str], kept_out:
     if not item.present:
         if found is None:
             return None
+        if foreign := foreign_hosts(item, current, hosts):
+            raise CloudError(
+                f"openstack_cloud_aggregate_state: absent, but {plain(item.name, 60)} also holds {plain(', '.join(foreign), 120)}, which no node of the "
+                "inventory is, and which would serve all instances then; take them out of it first, or keep the aggregate"
+            )
         before = {"hosts": sorted(found["hosts"]), "metadata": dict(found["metadata"])}
         return Change("aggregate", item.name, before, None, _module("host_aggregate", name=item.name, state="absent"))
+    if found is None:
+        _check_id("openstack_cloud_aggregate", "aggregate", item.name, current.aggregates)
     ours = {host for host in hosts.values() if host}
     belong = {host for node, host in hosts.items() if host and node not in kept_out}
     members = sorted(belong | (set(found["hosts"]) - ours if found else set()))
@@ -267,6 +300,13 @@ def _network(item: Item, current: Current, wanted: Wanted) -> Change | None:
         raise CloudError(
             f"{where}: {shown}, which Neutron cannot change; remove the network (state: absent) and make it again, or give another name"
         )
+    if free.get("provider_segmentation_id", found.get("provider_segmentation_id")) != found.get(
+        "provider_segmentation_id"
+    ) and found.get("used_by"):
+        raise CloudError(
+            f"{where}: its VLAN is {found.get('provider_segmentation_id')}, not {free['provider_segmentation_id']}, and instances have ports on it "
+            f"({plain(', '.join(found['used_by']), 120)}), which would change to the other VLAN while they run; detach the ports first, or give another name"
+        )
     has = {name: found.get(name) for name in free} | ({} if policy is None else {"qos_policy": _policy_name(found, current)})
     before, after = _differing(has, {name: value for name, value in view.items() if name not in fixed})
     if not after:
@@ -334,13 +374,14 @@ def _port_change(
     before, after = _differing({name: has.get(name) for name in view}, view)
     if not after:
         return None
+    fixed = [name for name in ("network", "ip_allocation", "mac_address") if name in after]
+    if fixed and found.get("device_id"):
+        what = " and ".join(f"{name} {before.get(name)}" for name in fixed)
+        raise CloudError(
+            f"openstack_cloud_ports: {plain(item.name, 60)} has {plain(what, 100)}, which Neutron cannot change, and instance "
+            f"{plain(found['device_id'], 40)} has the port; detach it first, or give another name"
+        )
     if "network" in after or "ip_allocation" in after:
-        if found.get("device_id"):
-            what = " and ".join(f"{name} {before[name]}" for name in ("network", "ip_allocation") if name in before)
-            raise CloudError(
-                f"openstack_cloud_ports: {plain(item.name, 60)} has {plain(what, 100)}, which Neutron cannot change, and instance "
-                f"{plain(found['device_id'], 40)} has the port; detach it first, or give another name"
-            )
         removed = _request("delete_port", id=found["id"])
         return Change(
             "port",

@@ -215,6 +215,7 @@ def _aggregate(variables: Mapping[str, Any]) -> Item | None:
 
 def _check_networks(networks: Sequence[Item], nodes: Sequence[Node]) -> None:
     known = {name for node in nodes for name in node.physical_networks}
+    owners: dict[tuple[str, int | None], str] = {}
     for item in networks:
         where, values = f"openstack_cloud_networks: {plain(item.name, 60)}", item.values
         if not item.present:
@@ -239,6 +240,12 @@ def _check_networks(networks: Sequence[Item], nodes: Sequence[Node]) -> None:
             raise CloudError(f"{where}: type flat has no segmentation_id; use type: vlan, or remove it")
         if "mtu" in values and not 68 <= values["mtu"] <= 65535:
             raise CloudError(f"{where}: mtu {values['mtu']} is not in 68-65535")
+        other = owners.setdefault((str(physical), number), item.name)
+        if other != item.name:
+            what = f"VLAN {number}" if kind == "vlan" else "flat, without a VLAN,"
+            raise CloudError(
+                f"{where} and {plain(other, 60)} are both {what} on the physical network {plain(str(physical), 60)}; Neutron takes one of them"
+            )
 
 
 def _check_policies(policies: Sequence[Item]) -> None:
@@ -255,6 +262,7 @@ def _check_policies(policies: Sequence[Item]) -> None:
 
 def _check_ports(ports: Sequence[Item], networks: Sequence[Item]) -> None:
     gone = {item.name for item in networks if not item.present}
+    owners: dict[tuple[str, str], str] = {}
     for item in ports:
         where = f"openstack_cloud_ports: {plain(item.name, 60)}"
         if not item.present:
@@ -270,6 +278,9 @@ def _check_ports(ports: Sequence[Item], networks: Sequence[Item]) -> None:
             item.values["mac"] = mac = mac.lower()
             if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
                 raise CloudError(f"{where}: mac {plain(mac, 40)!r} is no address of one interface, like 52:54:00:12:34:56")
+            other = owners.setdefault((item.values["network"], mac), item.name)
+            if other != item.name:
+                raise CloudError(f"{where} and {plain(other, 60)} have the same mac {mac} on one network; give each its own")
 
 
 def _check_used_policies(items: Mapping[str, Sequence[Item]]) -> None:

@@ -121,7 +121,7 @@ def test_masks_beyond_or_without_vcpus_are_refused(text):
     ],
 )
 def test_what_goes_together_is_taken(specs):
-    check_extra_specs(specs, 4, vhost_user=bool(specs.get("hw:mem_page_size")))
+    check_extra_specs(specs, 4, 2048, vhost_user=bool(specs.get("hw:mem_page_size")))
 
 
 @pytest.mark.parametrize(
@@ -146,16 +146,34 @@ def test_what_goes_together_is_taken(specs):
         ),
         ({"hw:locked_memory": "true"}, "needs hw:mem_page_size"),
         ({**REALTIME, "hw:cpu_realtime_mask": "^0", "hw:mem_page_size": "small"}, "small pages"),
+        ({**REALTIME, "hw:cpu_realtime_mask": "^0", "hw:mem_page_size": "any"}, "small pages"),
+        ({**REALTIME, "hw:cpu_realtime_mask": "^0", "hw:mem_page_size": "4KB"}, "small pages"),
+        ({**REALTIME, "hw:cpu_realtime_mask": "^0", "hw:mem_page_size": "4kB"}, "none that Nova reads"),
+        (
+            {"hw:cpu_policy": "dedicated", "hw:cpu_realtime": "true", "hw:cpu_realtime_mask": "^0"},
+            "hw:mem_page_size is not given",
+        ),
+        ({"hw:numa_nodes": "3"}, "hw:numa_nodes=3: Nova parts vcpus 4 equally"),
     ],
 )
 def test_what_does_not_go_together_is_refused(specs, said):
     with pytest.raises(SpecError, match=said):
-        check_extra_specs(specs, 4)
+        check_extra_specs(specs, 4, 2048)
 
 
 def test_vhost_user_needs_a_page_size():
     with pytest.raises(SpecError, match="vhost-user"):
-        check_extra_specs({"hw:cpu_policy": "dedicated"}, 2, vhost_user=True)
+        check_extra_specs({"hw:cpu_policy": "dedicated"}, 2, 2048, vhost_user=True)
+
+
+@pytest.mark.parametrize("size", ["small", "any", "4", "4KiB"])
+def test_vhost_user_needs_huge_pages(size):
+    with pytest.raises(
+        SpecError, match=f"hw:mem_page_size={size} may give small pages, which does not share an instance's memory"
+    ):
+        check_extra_specs({"hw:mem_page_size": size}, 2, 2048, vhost_user=True)
+    check_extra_specs({"hw:mem_page_size": size}, 2, 2048)
+    check_extra_specs({"hw:mem_page_size": "large"}, 2, 2048, vhost_user=True)
 
 
 @pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (2048, "2048"), ("^0", "^0")])

@@ -266,3 +266,110 @@ def test_the_page_and_the_differences_show_every_change():
     assert max(map(len, text.splitlines())) <= 118
     assert [diff["after_header"] for diff in diffs(found)] == [change.resource for change in found]
     assert page("Cloud", wanted(), [], [])[-1] == "nothing to change"
+
+
+def flavors(**more):
+    """The cloud of ``present``, with other values of its flavor."""
+    there = present()
+    there["flavors"]["rt.plc"] = {**there["flavors"]["rt.plc"], "swap": 0, "ephemeral": 0, "rxtx_factor": 1.0, **more}
+    return there
+
+
+def test_a_flavor_that_is_made_again_keeps_what_no_variable_names():
+    (found,) = changes(
+        ALL, **flavors(vcpus=2, disk=20, is_public=False, swap=512, ephemeral=10, rxtx_factor=2.0, description="mine")
+    )
+    (step,) = found.steps
+    given = {
+        name: step.arguments[name] for name in ("id", "disk", "is_public", "swap", "ephemeral", "rxtx_factor", "description")
+    }
+    assert given == {
+        "id": "f",
+        "disk": 20,
+        "is_public": False,
+        "swap": 512,
+        "ephemeral": 10,
+        "rxtx_factor": 2.0,
+        "description": "mine",
+    }
+    assert (found.before, found.after) == ({"vcpus": 2}, {"vcpus": 4})
+
+
+def test_a_disk_that_no_variable_names_stays():
+    assert changes(ALL, **flavors(disk=20)) == []
+    named = {**ALL, "flavors": [{"name": "rt.plc", "guest": PLC, "disk": 10, "public": True}]}
+    (found,) = changes(named, **flavors(disk=20, is_public=False))
+    assert (found.after, found.steps[0].arguments["is_public"]) == ({"disk": 10, "is_public": True}, True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"flavors": [{"name": "f", "guest": PLC}]}, "openstack_cloud_flavors: f is the id of the flavor rt.plc"),
+        ({"aggregate": "1"}, "openstack_cloud_aggregate: 1 is the id of the aggregate realtime"),
+    ],
+)
+def test_a_name_that_is_the_id_of_another_thing_is_refused(variables, said):
+    with pytest.raises(CloudError, match=said):
+        changes(variables, **present())
+
+
+def test_an_aggregate_with_other_hosts_is_not_removed():
+    there = present()
+    there["aggregates"]["realtime"]["hosts"].append("elsewhere")
+    with pytest.raises(CloudError, match="openstack_cloud_aggregate_state: absent, but realtime also holds elsewhere"):
+        changes({"aggregate": "realtime", "aggregate_state": "absent"}, **there)
+
+
+def test_the_vlan_of_running_instances_is_not_changed():
+    there, other = present(), {**ALL, "networks": [{**ALL["networks"][0], "segmentation_id": 102}]}
+    assert steps(changes(other, **there)) == ["network"]
+    there["networks"]["net"]["used_by"] = ["6a1e"]
+    with pytest.raises(
+        CloudError, match=r"openstack_cloud_networks: net: its VLAN is 101, not 102, and instances have ports on it \(6a1e\)"
+    ):
+        changes(other, **there)
+    assert changes(ALL, **there) == []
+
+
+def test_the_address_of_a_port_that_an_instance_has_is_not_changed():
+    there, other = present(), {**ALL, "ports": [{**ALL["ports"][0], "mac": "52:54:00:00:00:02"}]}
+    assert steps(changes(other, **there)) == ["port"]
+    there["ports"]["port"]["device_id"] = "6a1e"
+    with pytest.raises(
+        CloudError, match="port has mac_address 52:54:00:00:00:01, which Neutron cannot change, and instance 6a1e has"
+    ):
+        changes(other, **there)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        ("networks", {"segmentation_id": 5}, "b and a are both VLAN 5 on the physical network rt0"),
+        ("networks", {}, "b and a are both flat, without a VLAN, on the physical network rt0"),
+        ("ports", {"mac": "52:54:00:00:00:01"}, "b and a have the same mac 52:54:00:00:00:01 on one network"),
+    ],
+)
+def test_what_neutron_takes_once_is_refused_twice(kind, values, said):
+    same = {"physical_network": "rt0", **values} if kind == "networks" else {"network": "net", **values}
+    with pytest.raises(CloudError, match=said):
+        wanted(**{kind: [{"name": "a", **same}, {"name": "b", **same}]})
+    wanted(**{kind: [{"name": "a", **same}, {"name": "b", "state": "absent"}]})
+
+
+def test_a_release_that_is_not_known_is_told():
+    said = notes(wanted(**ALL), Current(**present()), NODES, HOSTS, ["node1"])
+    assert said[0].startswith("the release of nova-compute on node1 is not known")
+
+
+def test_a_flavor_for_which_no_node_has_shared_cpus_is_told():
+    few = {"flavors": [{"name": "few", "guest": {"vcpus": 4, "realtime_vcpus": "3", "memory_mib": 64}}]}
+    assert any(
+        "flavor few has 3 ordinary vCPUs on a NUMA node, and no node has more than 1" in note for note in said(few, shared=1)
+    )
+    assert not any("ordinary" in note for note in said(few, shared=3) + said(few))
+    assert any(note.startswith("node3: the partition is not known in this run") for note in said(few, silent=["node3"]))
+
+
+def said(variables, **more):
+    return notes(wanted(**variables), Current(**present()), NODES, HOSTS, **more)
