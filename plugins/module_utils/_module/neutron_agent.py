@@ -113,6 +113,8 @@ def _undo(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     result = {"bridge_mappings": {}, "bandwidths": {}, "firewall": "", "hypervisor": ""}
     restore(host)
     service = undo_service(host, edges.runner, AGENT)[0] if host.changes or host.entries("after") else None
+    if service is not None and host.changes:
+        neutron.check_return(service.others, edges.ovsdb(host, edges.runner).read())
     if service is None:
         return Outcome({**result, "unit": "", "file": "", "active": False, "restarted": False})
     return _finish(edges, service, result, parameters)

@@ -180,6 +180,26 @@ def check_integration(others: Settings, database: Database) -> None:
         )
 
 
+def check_return(others: Settings, database: Database) -> None:
+    """Refuse to take our file back while vhost-user ports are on the integration bridge: without ``datapath_type`` the agent moves that bridge to the
+    kernel's datapath (ovsdbapp, AddBridgeCommand), which carries none of them."""
+    name = (others.value(INTEGRATION) or "br-int").strip()
+    row = database.bridges.get(name)
+    if row is None or row.columns.get("datapath_type") != "netdev" or (others.value(DATAPATH) or "").strip() == "netdev":
+        return
+    used = sorted(
+        port.name
+        for port in database.ports_of(name)
+        if any(interface.type.startswith("dpdkvhostuser") for interface in database.interfaces_of(port.name))
+    )
+    if used:
+        raise NeutronError(
+            f"{len(used)} instances' ports are on the integration bridge {plain(name, 64)} ({plain(', '.join(used), 120)}), which the agent would move to "
+            "the kernel's datapath, where they carry nothing. Nothing was changed. Migrate, shelve or delete these instances first, or write "
+            "datapath_type = netdev below [ovs] into the agent's own configuration"
+        )
+
+
 def _is_patch(database: Database, port: str) -> bool:
     return all(interface.type == "patch" for interface in database.interfaces_of(port))
 

@@ -250,6 +250,39 @@ def test_instances_on_an_integration_bridge_of_the_kernel(node):
     refuse(node, "integration bridge br-int has the datapath of the kernel")
 
 
+@pytest.mark.parametrize("broken", [False, True], ids=["", "the operator's file cannot be read"])
+def test_undo_while_instances_are_on_the_userspace_switch(node, broken):
+    """The agent would move their bridge to the kernel's datapath."""
+    node.agent()
+    node.switch.rows = rows("br-rt0").bridge("br-int", datapath="netdev").port("br-int", "vhu1", type="dpdkvhostuserclient")
+    if broken:
+        fill(node.root, {OPERATOR: "no option\n"})
+    before = kept(node.root)
+    node.systemd.calls.clear()
+    refuse(node, "1 instances' ports are on the integration bridge br-int .vhu1., .*datapath_type = netdev", state="absent")
+    assert kept(node.root) == before
+
+
+@pytest.mark.parametrize(
+    ("bridges", "operator"),
+    [
+        (rows("br-rt0").bridge("br-int", datapath="netdev"), ""),
+        (rows("br-rt0").bridge("br-int", datapath="netdev").port("br-int", "int-br-rt0", type="patch"), ""),
+        (
+            rows("br-rt0").bridge("br-int", datapath="netdev").port("br-int", "vhu1", type="dpdkvhostuserclient"),
+            "[ovs]\ndatapath_type = netdev\n",
+        ),
+    ],
+    ids=["no port", "no instance", "netdev by the operator"],
+)
+def test_undo_of_an_agent_whose_bridge_stays(node, bridges, operator):
+    node.agent()
+    node.switch.rows = bridges
+    with Path(f"{node.root}{OPERATOR}").open("a") as stream:
+        stream.write(operator)
+    assert node.agent(state="absent")["changed"] is True
+
+
 def test_a_node_without_the_unit_gets_the_text(tmp_path, monkeypatch):
     node = Node(tmp_path, monkeypatch, {"/etc/kolla/neutron-openvswitch-agent/": None})
     with pytest.raises(RefusalError, match="kolla-ansible") as caught:
