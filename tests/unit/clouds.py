@@ -107,6 +107,7 @@ class Systemd:
         self.arguments = {}  # of a service, besides those of Debian's defaults
         self.dies = False  # a restarted service ends at once
         self.deaf = False  # a restart does nothing
+        self.title = None  # what a process makes of its command line, as Neutron's do once they run
         self.forgetful = False  # a restarted service is told nothing but its own arguments
         self.failed = set()
         self.kill = False  # the run ends before the next restart
@@ -128,7 +129,8 @@ class Systemd:
             *([] if self.forgetful else self._defaults(program)),
         ]
         base = f"/proc/{self._next}"
-        fill(self.root, {**task(base, program, started=self._next), f"{base}/cmdline": "\0".join(words) + "\0"})
+        shown = self.title(program, words) if self.title else "\0".join(words)
+        fill(self.root, {**task(base, program, started=self._next), f"{base}/cmdline": shown + "\0"})
 
     def _defaults(self, program):
         path = Path(f"{self.root}/etc/default/{program}")

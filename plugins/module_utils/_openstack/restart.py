@@ -86,10 +86,13 @@ def read_back(host: Host, runner: Runner, service: Service, started: int, second
 
 
 def _reads(host: Host, service: Service, pid: int) -> bool:
-    """Whether a process was told to read our file, as far as it has to be told and there is one."""
-    return not (service.place.argument and host.exists(service.place.path)) or service.place.words in (
-        process_arguments(host, service.kind, pid) or []
-    )
+    """Whether a process was told to read our file, as far as it has to be told, there is one, and its title does not hide it."""
+    if not (service.place.argument and host.exists(service.place.path)):
+        return True
+    arguments = process_arguments(host, service.kind, pid)
+    if arguments is None:
+        return (host.read(f"/proc/{pid}/cmdline") or "").strip("\0 ") == service.kind.program
+    return service.place.words in arguments
 
 
 def start_of(host: Host, pid: int) -> int:

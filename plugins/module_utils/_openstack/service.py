@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,9 +129,17 @@ def _arguments(host: Host, kind: Kind, unit: Unit, pid: int) -> list[str]:
 
 
 def process_arguments(host: Host, kind: Kind, pid: int) -> list[str] | None:
-    """Return the arguments of a running service, None where it is another program."""
+    """Return the arguments of a running service, None where it is another program, or has a title without them.
+
+    Neutron gives its processes titles (neutron/agent/linux/daemon.py, option ``setproctitle``): ``NAME (COMMAND)``, or with ``brief`` ``NAME`` alone.
+    """
     words = (host.read(f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0") if pid else []
+    title = re.fullmatch(r"(\S+) \((.*)\)\s*", words[0]) if len(words) == 1 else None
+    if title and title[1] == kind.program:
+        words = title[2].split()
     names = [posixpath.basename(word) for word in words[:2]]
+    if names == [kind.program] == words:
+        return None
     return words[names.index(kind.program) + 1 :] if kind.program in names else None
 
 

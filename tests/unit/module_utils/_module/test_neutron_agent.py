@@ -159,6 +159,26 @@ def test_a_restart_that_failed_is_not_forgotten(node):
     assert node.agent()["changed"] is False
 
 
+@pytest.mark.parametrize(
+    "title", [lambda program, words: f"{program} ({' '.join(words)})", lambda program, _words: program], ids=["on", "brief"]
+)
+def test_a_process_with_a_title_is_known(node, title):
+    """Neutron's agent gives itself one some seconds after its start."""
+    node.systemd.title = title
+    node.systemd.start(UNIT, "--config-file=/etc/neutron/neutron.conf")
+    assert node.agent()["restarted"] is True
+    assert node.agent()["changed"] is False
+
+
+def test_a_title_that_lacks_our_file_is_a_process_that_does_not_read_it(node):
+    node.systemd.start(UNIT, "--config-file=/etc/neutron/neutron.conf")
+    node.agent()
+    node.systemd.title = lambda program, words: f"{program} ({' '.join(words[:-1])})"
+    node.systemd(["systemctl", "restart", UNIT])
+    node.systemd.title = None
+    assert node.agent()["restarted"] is True
+
+
 def test_undo_needs_not_read_the_operators_files(node):
     node.agent()
     fill(node.root, {OPERATOR: "no option\n"})
