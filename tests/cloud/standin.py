@@ -183,7 +183,8 @@ def _new_flavor(cloud: Cloud, given: dict[str, Any]) -> Any:
         )
     made = {
         "id": given.get("id") or _new_id(), "name": given["name"], "vcpus": given["vcpus"], "ram": given["ram"], "disk": given["disk"],
-        "swap": 0, "OS-FLV-EXT-DATA:ephemeral": 0, "OS-FLV-DISABLED:disabled": False, "rxtx_factor": 1.0,
+        "swap": given.get("swap") or 0, "OS-FLV-EXT-DATA:ephemeral": given.get("OS-FLV-EXT-DATA:ephemeral") or 0,
+        "OS-FLV-DISABLED:disabled": False, "rxtx_factor": 1.0,
         "os-flavor-access:is_public": given.get("os-flavor-access:is_public", True),
         "description": given.get("description"), "extra_specs": {}, "links": [],
     }  # fmt: skip
