@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
 
+from .changes import SCHEDULED, Current
 from .hosts import unknown_hosts
-from .plan import SCHEDULED, Current, foreign_hosts
+from .plan import foreign_hosts
 from .wanted import Node, Wanted
 
 

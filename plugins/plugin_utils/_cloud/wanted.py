@@ -23,6 +23,9 @@ _DIRECTIONS = ("egress", "ingress")
 #: Of a trait, os_traits and placement/schemas/trait.py.
 _TRAIT = re.compile(r"CUSTOM_[A-Z0-9_]{1,248}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+#: Kinds whose ids are UUIDs.
+_BY_UUID = ("networks", "qos_policies", "ports")
+_UUID = re.compile(r"(?i)[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: Key to its type; ``name`` and ``state`` belong to each.
 _KEYS: dict[str, dict[str, tuple[type, ...]]] = {
@@ -130,6 +133,8 @@ def _items(kind: str, given: Any) -> list[Item]:
             raise CloudError(f"{where}: state {plain(str(state), 40)!r} is not present or absent")
         if name in found:
             raise CloudError(f"{where} is listed twice; every item needs a name of its own")
+        if kind in _BY_UUID and _UUID.fullmatch(str(name)):
+            raise CloudError(f"{where}: the name has the form of an id, for which tools take it; give another name")
         del values["name"]
         found[str(name)] = Item(str(name), state == "present", values)
     return list(found.values())
