@@ -25,7 +25,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.inventory impo
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.nodes import common
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.notes import notes
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.placement import compare
-from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import plan
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import plan, settle
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.releases import too_old
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.requests import Requests
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.text import diffs, finding_page, page, part_done
@@ -90,6 +90,7 @@ class ActionModule(ActionBase):
         if old:
             raise CloudError("; ".join(old) + ". Update nova-compute on these nodes, or leave the cloud at an older release")
         current = cloud.current(wanted)
+        settle(wanted, current)
         computes = [service["host"] for service in current.services if service["binary"] == "nova-compute"]
         hosts = find_hosts(nodes, computes)
         kept_out = [node.name for node in nodes if node.plain_pinned]
@@ -108,7 +109,7 @@ class ActionModule(ActionBase):
             for node in compared
             for finding in compare(node, answers[node.name].document, providers.get(hosts[node.name]), answers[node.name].taken)
         ]
-        said = notes(wanted, current, nodes, hosts)
+        said = notes(wanted, current, nodes, hosts, answers if options["answers"] else None)
         lines = [*page(f"Cloud {access.shown}", wanted, changes, said), *finding_page(findings, len(compared))]
         return {
             "changed": bool(changes),

@@ -140,7 +140,7 @@ def _bandwidths(networks: Sequence[Mapping[str, Any]], provider: Provider) -> li
     return found
 
 
-#: How Nova names its domains (nova/conf/compute.py, instance_name_template).
+#: How Nova names its domains where nobody has set another instance_name_template, for results that do not tell the manager.
 _INSTANCE = re.compile(r"instance-[0-9a-f]{8}")
 
 
@@ -152,7 +152,7 @@ def own_cpus(domains: Sequence[Mapping[str, Any]], cores: Sequence[str], realtim
     inside = parse_cpulist(realtime)
     pinned: set[int] = set()
     for domain in domains:
-        if _INSTANCE.fullmatch(str(domain.get("name", ""))):
+        if domain["manager"] == "nova" if "manager" in domain else _INSTANCE.fullmatch(str(domain.get("name", ""))):
             continue
         pins = domain.get("vcpus")
         places = [*(pins.values() if isinstance(pins, Mapping) else ()), domain.get("emulator") or ""]

@@ -20,6 +20,17 @@ from .plan_networks import network_change, policy_change, port_change
 from .wanted import Item, Wanted
 
 
+def settle(wanted: Wanted, current: Current) -> None:
+    """Leave flavors as they are in what depends on nodes that did not answer in this run (``--limit``)."""
+    name = "hw:emulator_threads_policy"
+    for item in wanted.flavors:
+        has = (current.flavors.get(item.name) or {}).get("extra_specs", {}).get(name)
+        if item.flavor and item.flavor.undecided and has == "share" and item.flavor.extra_specs.get(name) == "isolate":
+            item.flavor.set(
+                name, has, "as the cloud has it: not all nodes have answered, so the number of their NUMA nodes is not known"
+            )
+
+
 def plan(wanted: Wanted, current: Current, hosts: Mapping[str, str], kept_out: Iterable[str] = ()) -> list[Change]:
     """Return the changes in their order.
 

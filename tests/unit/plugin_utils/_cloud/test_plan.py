@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.errors import CloudError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.flavor import Hosts
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.notes import notes
-from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import Current, plan
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import Current, plan, settle
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.text import diffs, page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.wanted import Node, read_wanted
 
@@ -202,6 +202,21 @@ def test_a_flavors_name_that_is_the_id_of_another_is_refused(state, name):
     assert changes({"flavors": [{"name": "1", "state": "absent"}]}, flavors=flavor("1"))
 
 
+def test_what_depends_on_nodes_that_did_not_answer_stays_as_it_is():
+    wants = {
+        "flavors": [{"name": "rt.rtos", "guest": {"vcpus": 2, "realtime_vcpus": "0-1", "memory_mib": 64, "guest_os": "other"}}]
+    }
+    full = read_wanted({"aggregate": "", **wants}, NODES, Hosts(1, "single"))
+    specs = dict(full.flavors[0].flavor.extra_specs)
+    assert specs["hw:emulator_threads_policy"] == "share"
+    limited = read_wanted({"aggregate": "", **wants}, NODES, Hosts())
+    has = Current(flavors=flavor("rt.rtos", vcpus=2, ram=64, disk=0, extra_specs=specs))
+    settle(limited, has)
+    assert [change for change in plan(limited, has, {}) if change.kind == "flavor"] == []
+    settle(limited, Current())
+    assert limited.flavors[0].flavor.extra_specs["hw:emulator_threads_policy"] == "share"
+
+
 def test_a_flavor_is_made_again_under_a_new_id_where_the_id_names_another():
     current = {"rt.plc": flavor("rt.plc", id="x")["rt.plc"], "x": flavor("x", id="y")["x"]}
     (found,) = [change for change in changes({"flavors": ALL["flavors"]}, flavors=current) if change.kind == "flavor"]
@@ -342,6 +357,15 @@ def test_what_the_cloud_cannot_have_is_refused(variables, current, said):
         ({"networks": [{"name": "n", "physical_network": "rt0", "segmentation_id": 4095}]}, "1-4094"),
         ({"networks": [{"name": "n", "physical_network": "rt0", "type": "vxlan"}]}, "not vlan or flat"),
         ({"networks": [{"name": "n", "physical_network": "rt0", "type": "flat", "segmentation_id": 5}]}, "flat has no"),
+        (
+            {"networks": [{"name": name, "physical_network": "rt0", "segmentation_id": 5} for name in ("m", "n")]},
+            "n: vlan 5 of rt0 is taken by m",
+        ),
+        ({"networks": [{"name": name, "physical_network": "rt0"} for name in ("m", "n")]}, "n: flat of rt0 is taken by m"),
+        (
+            {"ports": [{"name": name, "network": "n", "mac": "52:54:00:00:00:01"} for name in ("o", "p")]},
+            "p: mac 52:54:00:00:00:01 is that of o",
+        ),
         ({"qos_policies": [{"name": "q", "min_kbps": 0}]}, "min_kbps 0"),
         ({"qos_policies": [{"name": "q", "direction": "up"}]}, "direction"),
         ({"ports": [{"name": "p"}]}, "network is missing"),
