@@ -8,6 +8,7 @@ They run where both are installed (tests/cloud/installed.py).
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cloud.installed import FOLDER, FOLDERS, needs_both
-from cloud.standin import PASSWORD, TOKEN, USER, Server
+from cloud.standin import PASSWORD, PROJECT, TOKEN, USER, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = {
@@ -163,34 +164,73 @@ def test_a_refusal_in_the_middle_says_what_was_made_and_the_next_run_goes_on(ser
     assert len(server.cloud.flavors) == 1
 
 
-@needs_both
-def test_a_flavor_that_was_removed_to_be_made_again_is_told(server, run):
-    flavor = {"id": "abc", "name": "rt.plc", "vcpus": 2, "ram": 128, "disk": 0, "swap": 512, "OS-FLV-EXT-DATA:ephemeral": 10}
-    flavor.update({"extra_specs": {}, "os-flavor-access:is_public": False, "description": "mine", "links": []})
-    server.cloud.flavors["abc"] = flavor
-    server.cloud.faults["POST /compute/v2.1/flavors"] = (500, {"computeFault": {"message": "no", "code": 500}})
-    code, said = run()
-    assert code != 0
-    assert server.cloud.flavors == {}
-    assert "flavor rt.plc is done in part: what it was may be removed" in said
-    assert "Nothing was changed in the cloud." not in said
-    assert "FAILED! => changed: true" in said
+#: The flavor rt.plc as somebody else made it, and a port that has an address.
+FLAVOR = {
+    "id": "abc", "name": "rt.plc", "vcpus": 2, "ram": 128, "disk": 20, "swap": 512, "OS-FLV-EXT-DATA:ephemeral": 10, "rxtx_factor": 1.0,
+    "extra_specs": {}, "os-flavor-access:is_public": False, "description": "mine", "links": [],
+}  # fmt: skip
+PORT = {
+    "id": "p1", "name": "port", "project_id": PROJECT, "network_id": "n1", "mac_address": "fa:16:3e:00:00:07", "device_id": "",
+    "fixed_ips": [{"ip_address": "192.0.2.5", "subnet_id": "s"}], "ip_allocation": "immediate", "port_security_enabled": True, "qos_policy_id": None,
+    "security_groups": ["g"], "description": "mine",
+}  # fmt: skip
+NETWORK = {
+    "id": "n1", "name": "net", "project_id": PROJECT, "subnets": [], "mtu": 1500, "shared": False, "port_security_enabled": False,
+    "qos_policy_id": None, "provider:network_type": "vlan", "provider:physical_network": "rt0", "provider:segmentation_id": 101,
+}  # fmt: skip
 
 
 @needs_both
-def test_a_private_flavor_that_is_made_again_stays_private(server, run):
-    flavor = {"id": "abc", "name": "rt.plc", "vcpus": 2, "ram": 128, "disk": 0, "swap": 512, "OS-FLV-EXT-DATA:ephemeral": 10}
-    flavor.update({"extra_specs": {}, "os-flavor-access:is_public": False, "description": "mine", "links": []})
-    server.cloud.flavors["abc"] = flavor
+def test_what_is_made_again_keeps_what_the_variables_do_not_name(server, run):
+    cloud = server.cloud
+    cloud.flavors["abc"], cloud.access["abc"] = copy.deepcopy(FLAVOR), ["t1"]
+    cloud.networks["n1"], cloud.ports["p1"] = copy.deepcopy(NETWORK), copy.deepcopy(PORT)
     code, said = run()
     assert code == 0, said
-    (made,) = server.cloud.flavors.values()
-    assert (made["vcpus"], made["os-flavor-access:is_public"], made["swap"], made["OS-FLV-EXT-DATA:ephemeral"]) == (
-        4,
-        False,
-        512,
-        10,
-    )
+    (flavor,), (port,) = cloud.flavors.values(), cloud.ports.values()
+    kept = ("id", "swap", "OS-FLV-EXT-DATA:ephemeral", "os-flavor-access:is_public", "description", "disk")
+    assert {key: flavor[key] for key in kept} == {key: FLAVOR[key] for key in kept}
+    assert (flavor["vcpus"], flavor["ram"], cloud.access) == (4, 2048, {"abc": ["t1"]})
+    assert (port["mac_address"], port["description"], port["fixed_ips"]) == ("fa:16:3e:00:00:07", "mine", [])
+    assert "changed=0" in run()[1]
+
+
+@needs_both
+@pytest.mark.parametrize(
+    ("fault", "answer", "said"),
+    [
+        (
+            "POST /compute/v2.1/flavors",
+            (500, {"computeFault": {"message": "boom", "code": 500}}),
+            "flavor rt.plc, which is removed and not made again; it had id=abc, vcpus=2, ram=128, disk=20, swap=512, ephemeral=10",
+        ),
+        (
+            "POST /compute/v2.1/flavors/abc/os-extra_specs",
+            (500, {"computeFault": {"message": "boom", "code": 500}}),
+            "flavor rt.plc in part.",
+        ),
+        (
+            "POST /network/v2.0/ports",
+            (409, {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded", "detail": ""}}),
+            "port port, which is removed and not made again; it had id=p1",
+        ),
+        (
+            "POST /network/v2.0/qos/policies/.*/minimum_bandwidth_rules",
+            (503, "<html>down</html>"),
+            "QoS policy reachable in part.",
+        ),
+    ],
+)
+def test_a_change_that_fails_within_says_which_part_was_made(server, run, fault, answer, said):
+    cloud = server.cloud
+    cloud.flavors["abc"], cloud.networks["n1"], cloud.ports["p1"] = (copy.deepcopy(item) for item in (FLAVOR, NETWORK, PORT))
+    cloud.faults[fault] = answer
+    code, output = run()
+    assert code != 0
+    assert said in output
+    assert "Nothing was changed" not in output
+    assert "changed: true" in output
+    assert "changes:" not in output
 
 
 @needs_both

@@ -18,9 +18,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import closest
 
+from .cells import check_cells, check_pages
 from .errors import SpecError
 from .nova_names import NAMES, PARAMETERS
-from .numa import LARGE_KIB, check_numa, page_kib
 
 #: oslo.utils, ``strutils.bool_from_string``.
 _TRUE, _FALSE = ("1", "t", "true", "on", "y", "yes"), ("0", "f", "false", "off", "n", "no")
@@ -153,14 +153,20 @@ def read_mask(text: str, vcpus: int, name: str) -> frozenset[int]:
     return found
 
 
-def check_extra_specs(specs: Mapping[str, str], vcpus: int, ram: int, *, vhost_user: bool = False) -> None:
-    """Refuse extra specs that Nova refuses, by name, by value and together, and those with which a real-time instance is none. ``ram`` is in MiB."""
+def check_extra_specs(specs: Mapping[str, str], vcpus: int, memory: int = 0, *, vhost_user: bool = False) -> None:
+    """Refuse extra specs that Nova refuses, by name, by value and together, and those with which a real-time instance is none.
+
+    ``memory`` (MiB) is the flavor's; 0: how vCPUs and memory are parted is not looked at.
+    """
     for name, value in specs.items():
         check_name(name)
         check_value(name, value)
     _check_policies(specs, vcpus)
-    _check_memory(specs, vhost_user)
-    check_numa(specs, vcpus, ram, read_mask)
+    if is_true(specs.get("hw:locked_memory", "")) and not specs.get("hw:mem_page_size"):
+        raise SpecError("hw:locked_memory needs hw:mem_page_size; set it too")
+    check_pages(specs, realtime=is_true(specs.get("hw:cpu_realtime", "")), vhost_user=vhost_user)
+    if memory:
+        check_cells(specs, vcpus, memory)
 
 
 def _check_policies(specs: Mapping[str, str], vcpus: int) -> None:
@@ -225,24 +231,3 @@ def _check_mixed(specs: Mapping[str, str], vcpus: int, masks: list[str], realtim
     for name in masks:
         if len(read_mask(specs[name], vcpus, name)) == vcpus:
             raise SpecError(f"{name} {specs[name]!r} names all {vcpus} vCPUs, so none is mixed in; use hw:cpu_policy=dedicated")
-
-
-def _check_memory(specs: Mapping[str, str], vhost_user: bool) -> None:
-    size = specs.get("hw:mem_page_size", "")
-    if is_true(specs.get("hw:locked_memory", "")) and not size:
-        raise SpecError("hw:locked_memory needs hw:mem_page_size; set it too")
-    given = f"hw:mem_page_size={size}" if size else "hw:mem_page_size is not given, which"
-    if (size and size in ("small", "any")) or 0 < page_kib(size) < LARGE_KIB:
-        given = f"{given} may give small pages, which"
-    elif size:
-        return
-    # neither is refused by Nova; "any" takes small pages where they are first
-    if is_true(specs.get("hw:cpu_realtime", "")):
-        raise SpecError(
-            f"{given} is not for a real-time instance, which must take no page faults; set large, 2048 or 1048576 (KiB)"
-        )
-    if vhost_user:
-        raise SpecError(
-            f"{given} does not share an instance's memory with the switch (nova/virt/libvirt/driver.py: memAccess), so that its vhost-user ports carry "
-            "nothing; set large, 2048 or 1048576 (KiB)"
-        )

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
 
-from .extra_specs import read_mask
+from .cells import has_room
+from .changes import SCHEDULED, Current
 from .hosts import unknown_hosts
-from .numa import ordinary_vcpus
-from .plan import SCHEDULED, Current, foreign_hosts
+from .nodes import Answered
+from .plan import foreign_hosts
 from .wanted import Node, Wanted
 
 
@@ -21,35 +22,14 @@ def notes(
     current: Current,
     nodes: Iterable[Node],
     hosts: Mapping[str, str],
-    unknown_release: Iterable[str] = (),
-    *,
-    silent: Iterable[str] = (),
-    shared: int = 0,
+    answers: Mapping[str, Answered] | None = None,
 ) -> list[str]:
-    """Return the notes, each one sentence or two.
-
-    ``unknown_release`` are nodes of whose nova-compute the release is not known, ``silent`` those whose partition is not known in this run;
-    ``shared`` is the most shared CPUs that a NUMA node of any other has (0: not known).
-    """
-    found = []
-    flavors = [item for item in wanted.flavors if item.flavor]
-    if flavors and (quiet := list(silent)):
+    """Return the notes, each one sentence or two; ``answers`` None: the nodes were not asked."""
+    found = _homeless(wanted, answers or {})
+    if unasked := [name for name, answer in (answers or {}).items() if not answer.release and hosts.get(name)]:
         found.append(
-            f"{_names(quiet)}: the partition is not known in this run (outside --limit, or not reached), so flavors follow the other nodes; they may change "
-            "with a run that has all"
-        )
-    for item in flavors:
-        flavor = item.flavor
-        need = ordinary_vcpus(flavor.extra_specs, flavor.vcpus, read_mask) if flavor else 0
-        if shared and need > shared:
-            found.append(
-                f"flavor {plain(item.name, 60)} has {need} ordinary vCPUs on a NUMA node, and no node has more than {shared} shared CPUs on one, which is what "
-                "Nova compares (nova/virt/hardware.py, numa_fit_instance_to_host): give nodes more (cpu_partition_shared), or it fewer ordinary vCPUs"
-            )
-    if unchecked := list(unknown_release):
-        found.append(
-            f"the release of nova-compute on {_names(unchecked)} is not known (no package of it was found), so it was not checked whether this cloud takes it; "
-            "set openstack_cloud_compute_version"
+            f"the release of nova-compute of {_names(unasked)} is not known, so that it was not compared with the cloud's; set "
+            "openstack_cloud_compute_version where nova is in a container or a virtual environment"
         )
     if unknown := unknown_hosts(hosts):
         found.append(
@@ -79,10 +59,34 @@ def notes(
             "Neutron has no extension port-resource-request, so a minimum bandwidth does not take part in scheduling; add placement to service_plugins"
         )
     found += [
+        f"another project has a network {plain(item.name, 60)} too; it stays as it is"
+        for item in wanted.networks
+        if item.present and item.name in current.foreign_networks
+    ]
+    found += [
         f"network {plain(item.name, 60)} has a subnet, which stays: ports that others make there get addresses"
         for item in wanted.networks
         if item.present and (current.networks.get(item.name) or {}).get("subnets")
     ]
+    return found
+
+
+def _homeless(wanted: Wanted, answers: Mapping[str, Answered]) -> list[str]:
+    """Say which flavors no node that answered can take, be it empty."""
+    rooms = {name: answer.rooms for name, answer in answers.items() if answer.rooms}
+    found = []
+    for item in wanted.flavors:
+        need = item.flavor.needs() if item.flavor else []
+        if not need or not rooms or any(has_room(need, room) for room in rooms.values()):
+            continue
+        asks = ", ".join(f"{cell.ordinary} shared and {cell.pinned} real-time" for cell in need)
+        name, best = max(rooms.items(), key=lambda entry: max((room.ordinary, room.pinned) for room in entry[1]))
+        has = ", ".join(f"{room.ordinary} and {room.pinned}" for room in best)
+        found.append(
+            f"flavor {plain(item.name, 60)} fits no node that answered, be it empty: on {'one NUMA node' if len(need) == 1 else 'a NUMA node each'} it needs "
+            f"{asks} CPUs (Nova wants a CPU of cpu_shared_set for each ordinary vCPU), and {plain(name, 60)} has {has} on its NUMA nodes; give fewer "
+            "vcpus, or the nodes more shared CPUs (cpu_partition_shared_cores_per_node, cpu_partition_housekeeping_cores_per_node)"
+        )
     return found
 
 

@@ -145,7 +145,7 @@ def _bandwidths(networks: Sequence[Mapping[str, Any]], provider: Provider) -> li
     return found
 
 
-#: How Nova names its domains unless told otherwise (nova/conf/compute.py, instance_name_template).
+#: How Nova names its domains where nobody has set another instance_name_template, for results that do not tell the manager.
 _INSTANCE = re.compile(r"instance-[0-9a-f]{8}")
 
 
@@ -157,7 +157,7 @@ def own_cpus(domains: Sequence[Mapping[str, Any]], cores: Sequence[str], realtim
     inside = parse_cpulist(realtime)
     pinned: set[int] = set()
     for domain in domains:
-        if domain.get("manager") == "nova" or _INSTANCE.fullmatch(str(domain.get("name", ""))):
+        if domain["manager"] == "nova" if "manager" in domain else _INSTANCE.fullmatch(str(domain.get("name", ""))):
             continue
         pins = domain.get("vcpus")
         places = [*(pins.values() if isinstance(pins, Mapping) else ()), domain.get("emulator") or ""]

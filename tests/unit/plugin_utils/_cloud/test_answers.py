@@ -14,7 +14,6 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.answers import
     secrets_of,
     words_of,
 )
-from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.client import Access
 
 SECRET = "S3cret-of-the-cloud!"
 TRACE = """Traceback (most recent call last):
@@ -115,14 +114,3 @@ def test_modules_that_fail_are_one_line_too(result, said):
     assert "pw@" not in text
     assert "Traceback" not in text
     assert "\n" not in text
-
-
-@pytest.mark.parametrize(
-    "address", ["http://u:hunter2@keystone/v3", "http://u:hun@ter2@keystone/v3", "https://hunter2@keystone/v3"]
-)
-def test_a_password_in_an_address_is_hidden(address, monkeypatch):
-    monkeypatch.delenv("OS_CLOUD", raising=False)
-    assert Access(auth={"auth_url": address}).shown.endswith("//********@keystone/v3")
-    monkeypatch.setenv("OS_AUTH_URL", address)
-    assert "ter2" not in Access().shown
-    assert Access(name="plant").shown == "plant"
