@@ -21,8 +21,8 @@ from .wanted import Node
 _ROLE = "run the playbook openstack, which configures nova-compute; placement has it within a minute of the restart"
 #: nova/compute/resource_tracker.py, ``_merge_provider_configs``, only adds traits.
 _STALE = (
-    "Nova never takes a trait back: openstack resource provider trait list UUID, then resource provider trait set UUID with a --trait of each other "
-    "one (set replaces the whole list)"
+    "Nova never takes a trait back: openstack resource provider trait list UUID, then openstack resource provider trait set UUID with a --trait of "
+    "each other one (set replaces the whole list)"
 )
 _EGRESS = "NET_BW_EGR_KILOBIT_PER_SEC"
 #: The bandwidth of a network that gives none, in kbit/s.
