@@ -154,30 +154,14 @@ def flavor(name, **more):
 
 
 def test_a_flavor_that_is_made_again_keeps_what_the_variables_do_not_name():
-    has = {
-        "id": "abc",
-        "is_public": False,
-        "swap": 512,
-        "ephemeral": 10,
-        "rxtx_factor": 2.0,
-        "description": "mine",
-        "access": ["t1", "t2"],
-    }
+    own = {"id": "abc", "is_public": False, "swap": 512, "ephemeral": 10, "rxtx_factor": 2.0, "description": "mine"}
+    has = {**own, "access": ["t1", "t2"]}
     (found,) = [
         change for change in changes({"flavors": ALL["flavors"]}, flavors=flavor("rt.plc", **has)) if change.kind == "flavor"
     ]
     removed, made, *access = found.steps
     assert (removed.request, removed.arguments) == ("delete_flavor", {"id": "abc"})
-    kept = {
-        "id": "abc",
-        "is_public": False,
-        "swap": 512,
-        "ephemeral": 10,
-        "rxtx_factor": 2.0,
-        "description": "mine",
-        "disk": 20,
-        "ram": 2048,
-    }
+    kept = {**own, "disk": 20, "ram": 2048}
     assert {name: made.arguments.get(name) for name in kept} == kept
     assert [(step.request, step.arguments["project"]) for step in access] == [("flavor_access", "t1"), ("flavor_access", "t2")]
     assert set(found.before) == {"ram", "extra_specs"}
