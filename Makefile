@@ -154,6 +154,10 @@ test-playbooks: $(STAMP) .cache/openstack/.complete ## playbooks on stand-ins fo
 .cache/openstack/.complete: .ci/openstack-collection.lock $(STAMP)
 	@rm -rf $(@D) && python tests/tools/openstack_collection.py $(@D) && touch $@
 
+.PHONY: patterns
+patterns: $(STAMP) ## write extensions/patterns again, from extensions/awx/templates.yml
+	@python tests/tools/patterns.py
+
 # The lab: virtual nodes on this machine
 
 .PHONY: test-lab
