@@ -31,7 +31,7 @@ Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(n
 
 def read_source(path=SOURCE):
     """Return the source."""
-    return yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506
+    return yaml.load(path.read_text(encoding="utf-8"), Loader)
 
 
 def survey_of(source, template):
@@ -98,7 +98,7 @@ def readme(source, pattern, templates):
         "|---|---|---|",
     ]
     for template in templates:
-        asked = ", ".join(f"`{source['awx_questions'][name]['variable']}`" for name in template.get("survey", []))
+        asked = ", ".join(f"`{source['awx_questions'][name]['variable']}`" for name in template.get("survey", [])) or "-"
         lines.append(f"| {template['name']} | {template['description']} | {asked} |")
     lines += [
         "",

@@ -236,7 +236,7 @@ LISTS = (
     "requirements-run.txt",
     "requirements.txt",
     "requirements-mutation.txt",
-    ".ci/openstack-collection.lock",
+    ".ci/ansible-wheel.lock",
 )
 
 
