@@ -24,6 +24,13 @@ HOSTS = [f"node{number}" for number in range(1, 9)]
 #: With a BMC's answers, or a measurement's, these have tests of their own.
 PLAIN = [name for name in TEMPLATES if name not in ("realtime-bios", "realtime-latency")]
 
+#: What verify shows of a node without findings.
+AUDITED = {
+    "kernel": {"release": "6.1", "realtime": True, "isolated": ""},
+    "managed_interrupts": [],
+    "smi": {"count": 0, "reason": ""},
+}
+
 
 def sliced(hosts, slices):
     """Return the hosts of each slice, as AWX deals them out (Inventory.get_sliced_hosts): by turns, in the order of their names."""
@@ -42,7 +49,9 @@ def _launch(nodes, tmp_path):
             question["variable"]: "" if empty and not question["required"] else question.get("default", "") for question in survey
         }
         extra.update(answers or {})
-        nodes.answers.write_text(json.dumps(given or {}))
+        found = dict(given or {})
+        found["results"] = {"rt_audit": AUDITED, **found.get("results", {})}
+        nodes.answers.write_text(json.dumps(found))
         nodes.log.write_text("")
         known = {
             "ansible_connection": "local",
@@ -97,8 +106,14 @@ def test_a_template_runs_with_the_defaults_of_its_survey_and_with_empty_answers(
         assert [call for call in calls if not call["check"]] == []
 
 
-@pytest.mark.parametrize("slices", [3, 8, 20])
-@pytest.mark.parametrize("name", ["realtime-site", "realtime-guests"])
+def test_slices_are_dealt_out_by_turns_and_no_slice_is_empty():
+    assert sliced(HOSTS, 3) == [["node1", "node4", "node7"], ["node2", "node5", "node8"], ["node3", "node6"]]
+    assert sliced(HOSTS, 20) == [[host] for host in HOSTS]
+
+
+@pytest.mark.parametrize(
+    ("name", "slices"), [("realtime-site", 3), ("realtime-guests", 3), ("realtime-guests", 8), ("realtime-verify", 8)]
+)
 def test_slices_do_what_one_job_does(launch, name, slices):
     given = {"cpu_partition": "stall", "rt_domain": "stall"}
     whole, said, calls = launch(name, given=given)

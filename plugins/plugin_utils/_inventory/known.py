@@ -39,6 +39,7 @@ SET = frozenset(
         "realtime_drift",
         "realtime_latency",
         "realtime_plan_result",
+        "realtime_report",
         "realtime_update_due",
         "realtime_update_kernel",
         "realtime_update_reboots",
