@@ -146,13 +146,17 @@ test: ## unit, lint and sanity at the same time: about six minutes on two idle c
 	$(say) "passed: unit, lint, sanity.  Next: make test-playbooks (stand-ins), make test-lab (virtual nodes), make demo"
 
 .PHONY: test-playbooks
-test-playbooks: $(STAMP) .cache/openstack/.complete ## playbooks on stand-ins for modules, BMCs and clouds: three minutes
+test-playbooks: $(STAMP) .cache/collections/.complete ## playbooks on stand-ins for modules, BMCs and clouds: three minutes
 	$(say) "test-playbooks: pytest tests/playbooks"
 	@python -m pytest -q -n $(WORKERS) --dist worksteal tests/playbooks
 
-# openstack.cloud, for the tests of openstack_cloud
-.cache/openstack/.complete: .ci/openstack-collection.lock $(STAMP)
-	@rm -rf $(@D) && python tests/tools/openstack_collection.py $(@D) && touch $@
+# whose modules the tests of openstack_cloud and awx run
+.cache/collections/.complete: .ci/ansible-wheel.lock $(STAMP)
+	@rm -rf $(@D) && python tests/tools/wheel_collections.py $(@D) openstack.cloud awx.awx && touch $@
+
+.PHONY: patterns
+patterns: $(STAMP) ## write extensions/patterns again, from extensions/awx/templates.yml
+	@python tests/tools/patterns.py
 
 # The lab: virtual nodes on this machine
 

@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
+from ansible_collections.realtime.kvm.plugins.plugin_utils._limit import NAME, of_host
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.answer import summary
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, is_unchanged, plan_document
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.page import plan_page
@@ -33,7 +34,6 @@ SPEC = {
     "folder": {"type": "str"},
     "title": {"type": "str", "default": "Plan"},
 }
-LIMIT = "realtime_max_disruption"
 
 
 class ActionModule(ActionBase):
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
         options = plain_data(options)
         hostvars = (task_vars or {})["hostvars"]
-        nodes = {host: _node(hostvars, host, options) for host in options["hosts"]}
+        nodes = {host: _node(hostvars, host, options, self._loader) for host in options["hosts"]}
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         folder = folder_of_files(options["folder"], task_vars or {})
         document = plan_document(Fleet(nodes, now, options["title"]))
@@ -67,7 +67,7 @@ class ActionModule(ActionBase):
         return result
 
 
-def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> Node:
+def _node(hostvars: Any, host: str, options: Mapping[str, Any], loader: Any) -> Node:
     """Return what a host has answered; what was not asked counts as skipped."""
     variables = variables_of(hostvars, host)
     results = {}
@@ -80,8 +80,15 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any]) -> Node:
         packages=plain_data(variables.get(options["packages_variable"])) or [],
         refused=[str(text) for text in refused],
         lost="" if host in options["present"] else _lost(plain_data(variables.get(options["looked_variable"]))),
-        limit=str(hostvars[host].get(LIMIT, "reboot")),
+        limit=_limit(hostvars, host, loader),
     )
+
+
+def _limit(hostvars: Any, host: str, loader: Any) -> str:
+    try:
+        return of_host(hostvars, host, loader)
+    except ValueError:
+        return str(hostvars[host].get(NAME))  # the plan refuses it, with those of the other nodes
 
 
 UNREACHABLE = "it cannot be reached, and nothing was planned"

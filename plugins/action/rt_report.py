@@ -17,10 +17,10 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import MOST_TEXT, AnswerError, decode
 from ansible_collections.realtime.kvm.plugins.plugin_utils._facts import refuse_facts_as_variables
-from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
-from ansible_collections.realtime.kvm.plugins.plugin_utils._project import results_folder
+from ansible_collections.realtime.kvm.plugins.plugin_utils._project import lost_with_container, results_folder
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.answer import report_answer
+from ansible_collections.realtime.kvm.plugins.plugin_utils._report.aside import write_report
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.files import accounting_document, csv_rows
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.latency import check_result
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.page import render_page
@@ -40,6 +40,14 @@ SPEC = {
     "latency_folder": {"type": "path", "default": ""},
     "title": {"type": "str", "default": "Real-time nodes"},
 }
+LOST = (
+    "rt_report_folder: {folder} is inside the execution environment and vanishes with it. Set rt_report_folder to a folder below a path that AWX exposes to "
+    "isolated jobs; the artefact realtime_report has the nodes' states"
+)
+ASIDE = (
+    "rt_report_folder: {folder} held a report of nodes that this inventory does not have, as another slice of a job writes it; it is now {names}. Do not "
+    "slice the report, so that one page shows all nodes"
+)
 
 
 class ActionModule(ActionBase):
@@ -67,11 +75,15 @@ class ActionModule(ActionBase):
         view = report_view(given, books)
         texts = {"report.html": render_page(view), "accounting.json": _json(given, books), "accounting.csv": _csv(books)}
         files = [os.path.join(folder, name) for name in texts]
+        warnings = [LOST.format(folder=folder)] if lost_with_container(folder) else []
         if not self._task.check_mode:
             try:
-                write_files(folder, texts)
+                if aside := write_report(folder, texts, (task_vars or {})["groups"]["all"]):
+                    warnings.append(ASIDE.format(folder=folder, names=", ".join(aside)))
             except OSError as error:
                 raise AnsibleActionFail(f"rt_report_folder: {folder} cannot be written: {error.strerror or error}") from None
+        if warnings:
+            result["warnings"] = warnings
         states = {node["host"]: {"state": node["state"], "reason": node["reason"]} for node in view["nodes"]}
         result.update(
             changed=True,

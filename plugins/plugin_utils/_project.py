@@ -76,11 +76,28 @@ def _of_inventory(sources: Sequence[str]) -> str:
     return ""
 
 
+#: The home of a job in an execution environment, and what AWX sets in a job.
+_RUNNER, _JOB = "/runner", "AWX_PRIVATE_DATA_DIR"
+
+
+def lost_with_container(folder: str) -> bool:
+    """Return whether this is an execution environment and the folder goes with it: it is on the container's own disk, or the job's."""
+    if _JOB not in os.environ and not os.path.isdir(_RUNNER):
+        return False
+    there = _existing(folder)
+    return (os.path.realpath(there) + "/").startswith(_RUNNER + "/") or os.stat(there).st_dev == os.stat("/").st_dev
+
+
 def why_unwritable(folder: str) -> str:
     """Return why no file could be made in a folder that may not exist yet, an empty text where it could."""
-    there = folder
-    while not os.path.lexists(there) and os.path.dirname(there) != there:
-        there = os.path.dirname(there)
+    there = _existing(folder)
     if not os.path.isdir(there):
         return f"{there} is not a directory"
     return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} is not writable"
+
+
+def _existing(folder: str) -> str:
+    there = folder
+    while not os.path.lexists(there) and os.path.dirname(there) != there:
+        there = os.path.dirname(there)
+    return there

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the collection openstack.cloud is, which the playbook openstack_cloud needs beside openstacksdk.
 
-`make test-playbooks` puts it into .cache/openstack; REALTIME_KVM_OPENSTACK names another folder with ansible_collections/openstack/cloud.
+`make test-playbooks` puts it into .cache/collections; REALTIME_KVM_OPENSTACK names another folder with ansible_collections/openstack/cloud.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "openstack"
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "collections"
 FOLDERS = [
     os.environ.get("REALTIME_KVM_OPENSTACK", ""),
     str(CACHE),

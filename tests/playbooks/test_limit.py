@@ -34,6 +34,53 @@ def test_a_plan_above_the_limit_is_shown_and_no_node_is_touched(nodes, playbook,
     assert [call for call in calls if call["check"] and "max_disruption" in call] == [], "a preflight has no limit"
 
 
+@pytest.mark.parametrize(
+    ("inventory", "run", "binds"),
+    [
+        ("none", "reboot", "none"),  # a survey's default must not open a live node
+        ("guest", "none", "none"),
+        (None, "none", "none"),
+        ("{{ maintenance_limit | default('none') }}", "guest", "none"),
+        ("reboot", "guest", ""),
+        ("{{ maintenance_limit | default('none') }}", "reboot maintenance_limit=guest", ""),
+    ],
+)
+@pytest.mark.parametrize("playbook", ["guests", "undo", "plan"])
+def test_a_run_can_only_lower_the_limit_of_the_inventory(nodes, playbook, inventory, run, binds):
+    given = {} if inventory is None else {"realtime_max_disruption": inventory}
+    code, said, calls = nodes.run(
+        f"realtime.kvm.{playbook}", {"rt_domain": "guest"}, "-e", f"realtime_max_disruption={run}", **given
+    )
+    if binds:
+        assert code != 0
+        for node in ("node1", "node2"):
+            assert f"{node}: realtime_max_disruption is {binds}, but the plan needs more: rt_domain (guest)" in said
+        assert "above realtime_max_disruption: rt_domain (guest)" in said, "the plan says it too"
+        assert [call for call in calls if not call["check"] and call.get("state") != "recovered"] == []
+    else:
+        assert code == 0, said
+        assert {call["max_disruption"] for call in calls if not call["check"]} <= {"guest"}
+
+
+def test_nodes_keep_their_own_limits_beside_the_limit_of_a_run(nodes):
+    limits = "{{ 'none' if inventory_hostname == 'node2' else 'reboot' }}"
+    code, said, _calls = nodes.run(
+        "realtime.kvm.guests", {"rt_domain": "stall"}, "-e", "realtime_max_disruption=guest", realtime_max_disruption=limits
+    )
+    assert code != 0
+    assert "node2: realtime_max_disruption is none, but the plan needs more: rt_domain (stall)" in said
+    assert "node1: realtime_max_disruption is" not in said
+
+
+def test_a_limit_of_the_inventory_that_the_runs_hides_is_checked(nodes):
+    code, said, calls = nodes.run(
+        "realtime.kvm.guests", {}, "-e", "realtime_max_disruption=guest", realtime_max_disruption="sometimes"
+    )
+    assert code != 0
+    assert "realtime_max_disruption: 'sometimes' is not a disruption class; choose one of none, stall, guest, reboot" in said
+    assert [call for call in calls if not call["check"]] == []
+
+
 @pytest.mark.parametrize("strategy", ["free", "host_pinned"])
 def test_a_plan_above_the_limit_of_one_node_keeps_all_nodes_untouched_with_every_strategy(nodes, monkeypatch, strategy):
     monkeypatch.setenv("ANSIBLE_STRATEGY", strategy)

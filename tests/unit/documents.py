@@ -87,7 +87,7 @@ def defaults_of(role):
 
 #: Variables of the playbooks, and the text there that gives their default.
 PLAYBOOK_DEFAULTS = {
-    "realtime_max_disruption": ("playbooks/tasks/show_and_refuse.yml", "default('reboot')", "reboot"),
+    "realtime_max_disruption": ("plugins/plugin_utils/_limit.py", "DEFAULT = DISRUPTIONS[-1]", "reboot"),
     "realtime_plan_folder": ("plugins/action/rt_plan_report.py", 'variables, "plan"', "results/plan"),
     "realtime_reboot_allowed": ("playbooks/site.yml", "realtime_reboot_allowed | default(true)", "true"),
     "realtime_unreachable": ("playbooks/tasks/reached.yml", "default('refuse', true)", "refuse"),

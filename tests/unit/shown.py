@@ -18,7 +18,9 @@ PAGES = [
     *sorted((ROOT / "roles").glob("*/README.md")),
 ]
 #: The first words of a command that people type: on the controller, and on a node.
-CONTROLLER = ("ansible-playbook", ".venv/bin/ansible-playbook", "ansible-doc", "ansible-galaxy", "ansible-inventory", "make")
+CONTROLLER = (
+    "ansible-playbook", ".venv/bin/ansible-playbook", "ansible-doc", "ansible-galaxy", "ansible-inventory", "ansible-rulebook", "export", "make",
+)  # fmt: skip
 NODE = (
     "apt-get", "ausearch", "dnf", "journalctl", "mkdir", "modprobe", "ovs-appctl", "ovs-vsctl", "rtpart", "ssh", "systemctl", "touch", "tuned-adm",
     "update-grub", "virsh",

@@ -40,6 +40,7 @@ SET = frozenset(
         "realtime_latency",
         "realtime_look_result",
         "realtime_plan_result",
+        "realtime_report",
         "realtime_update_due",
         "realtime_update_kernel",
         "realtime_update_reboots",

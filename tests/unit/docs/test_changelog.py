@@ -29,6 +29,8 @@ def test_the_first_release_names_every_module_filter_role_and_playbook():
     filters = {path.stem for path in (ROOT / "plugins" / "filter").glob("*.yml")}
     assert {item["name"] for item in RELEASE["modules"]} == modules
     assert {item["name"] for item in RELEASE["plugins"]["filter"]} == filters
+    lookups = {path.stem for path in (ROOT / "plugins" / "lookup").glob("*.py")}
+    assert {item["name"] for item in RELEASE["plugins"]["lookup"]} == lookups
     text = text_of("CHANGELOG.rst")
     playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - {
         "site",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 from unit.documents import PLAYBOOK_DEFAULTS, ROLES, ROOT, options
 
@@ -32,7 +33,9 @@ def test_example_inventory_keeps_live_nodes_live():
     inventory = InventoryManager(loader=loader, sources=[str(ROOT / "inventories/example/hosts.yml")])
     variables = VariableManager(loader=loader, inventory=inventory)
     limits = {
-        host.name: variables.get_vars(host=host)["realtime_max_disruption"] for host in inventory.get_hosts("realtime_nodes")
+        host.name: Templar(loader=loader, variables=given).template(given["realtime_max_disruption"])
+        for host in inventory.get_hosts("realtime_nodes")
+        for given in [variables.get_vars(host=host)]
     }
     live = {host.name for host in inventory.get_hosts("live_nodes")}
     assert live

@@ -69,6 +69,7 @@ def test_variables_that_pages_name_exist(page):
         "packages_undo_result",
     }  # a guest's key, modules, a result
     known.add("realtime_kvm_trial")  # a variable of GRUB's environment block
+    known |= {path.name for path in (ROOT / "extensions" / "patterns").iterdir()}
     prefixes = "|".join([*ROLES, "realtime"])
     named = set(re.findall(rf"`((?:{prefixes})_\w+)", page.read_text(encoding="utf-8")))
     assert sorted(named - known) == []

@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook awx with the modules of awx.awx, against a mock of AWX's API (awx_api.py)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playbooks.awx_api import Awx
+from playbooks.conftest import environment
+from tools.patterns import read_source
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = os.environ.get("REALTIME_KVM_COLLECTIONS", str(ROOT / ".cache" / "collections"))
+pytestmark = pytest.mark.skipif(
+    not (Path(FOLDER) / "ansible_collections" / "awx" / "awx").is_dir(), reason="needs awx.awx: make test-playbooks"
+)
+SOURCE = read_source()
+
+
+@pytest.fixture(name="setup")
+def _setup(tmp_path, collections):
+    """A mock of AWX, and runs of the playbook against it."""
+    awx = Awx()
+
+    def run(*arguments, **variables):
+        awx.changes.clear()
+        given = [text for name, value in variables.items() for text in ("-e", f"{name}={value}")]
+        env = environment(tmp_path, f"{collections}:{FOLDER}")
+        env.update(CONTROLLER_HOST=awx.address, CONTROLLER_OAUTH_TOKEN="token")
+        command = [sys.executable, "-m", "ansible.cli.playbook", "realtime.kvm.awx", *arguments, *given]
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+        return done.returncode, done.stdout + done.stderr, list(awx.changes)
+
+    yield awx, run
+    awx.server.shutdown()
+
+
+GIVEN = {
+    "awx_inventory": "plant",
+    "awx_project_url": "https://git.example.com/realtime.git",
+    "awx_image": "registry.example.com/realtime/kvm_ee:1",
+    "awx_slices": "3",
+}
+
+
+def test_the_first_run_makes_everything_and_the_second_changes_nothing(setup):
+    awx, run = setup
+    code, said, _changes = run(**GIVEN)
+    assert code == 0, said
+    templates = awx.named("job_templates")
+    assert set(templates) == {template["name"] for template in SOURCE["awx_templates"]}
+    for template in SOURCE["awx_templates"]:
+        made = templates[template["name"]]
+        assert made["ask_limit_on_launch"], "else a launch with a limit runs on all hosts"
+        assert made["job_slice_count"] == (3 if template.get("sliced") else 1)
+        assert awx.names_of(made, "labels") == SOURCE["awx_labels"]
+        asked = [question["variable"] for question in awx.surveys.get(made["id"], {"spec": []})["spec"]]
+        assert asked == [SOURCE["awx_questions"][name]["variable"] for name in template.get("survey", [])]
+        assert made["survey_enabled"] == bool(asked)
+        assert (ROOT / made["playbook"]).is_file()
+    injected = awx.named("credential_types")["BMC of real-time nodes"]["injectors"]["extra_vars"]
+    assert injected == {"bios_username": "{{ username }}", "bios_password": "{{ password }}"}
+    nodes = awx.named("workflow_job_template_nodes")
+    assert {name: awx.names_of(node, "success_nodes") for name, node in nodes.items()} == {
+        "plan": ["approve"], "approve": ["site"], "site": ["verify"], "verify": [],
+    }  # fmt: skip
+    assert nodes["approve"]["related"]["unified_job_template"].startswith("/api/v2/workflow_approval_templates/")
+    assert set(awx.named("schedules")) == {schedule["name"] for schedule in SOURCE["awx_schedules"]}
+
+    kept = {name: len(things) for name, things in awx.lists.items()}
+    code, said, _changes = run(**GIVEN)
+    assert code == 0, said
+    assert " changed=0 " in said
+    assert {name: len(things) for name, things in awx.lists.items()} == kept
+
+    templates["realtime-site"]["job_slice_count"] = 7
+    code, said, _changes = run("--check", **GIVEN)
+    assert code == 0, said
+    assert " changed=1 " in said, "check mode shows what somebody has changed by hand"
+    assert templates["realtime-site"]["job_slice_count"] == 7
+
+
+def test_without_an_inventory_there_are_templates_but_no_workflow(setup):
+    awx, run = setup
+    awx.add("projects", {"name": SOURCE["awx_project"]["name"], "organization": 1})
+    code, said, _changes = run()
+    assert code == 0, said
+    assert len(awx.lists["job_templates"]) == len(SOURCE["awx_templates"])
+    assert {template["job_slice_count"] for template in awx.lists["job_templates"].values()} == {1}
+    assert awx.lists.get("schedules", {}) == awx.lists["workflow_job_templates"] == {}
+
+
+@pytest.mark.parametrize(("name", "value"), [("awx_forks", "many"), ("awx_project_type", "svn"), ("awx_credentials", "plant")])
+def test_what_awx_would_take_for_something_else_is_refused_before_anything_is_made(setup, name, value):
+    _awx, run = setup
+    code, said, changes = run(**{**GIVEN, name: value})
+    assert code != 0
+    assert "awx: nothing was changed. " in " ".join(said.split())
+    assert changes == []
