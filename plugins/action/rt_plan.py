@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class ActionModule(ActionBase):
             return result
         planned = {role.result: look.result_of(role, answer["planned"]) for role in roles if not _left_out(role, answer)}
         left_off = [found["msg"] for found in planned.values() if found.get("failed") and "left_off" in found]
+        further = [role for role in roles if look.asks_further(role, planned)]
         result.update(
             {key: value for key, value in answer.items() if key in ("ansible_facts", "warnings")},
             changed=False,
@@ -54,7 +55,8 @@ class ActionModule(ActionBase):
                 for role in roles
                 if role.part.module in answer["open"] or "left_off" in planned.get(role.result, {})
             ],
-            further=[role.part.role for role in roles if look.asks_further(role, planned)],
+            further=[role.part.role for role in further],
+            packages=look.packages(further, planned, answer.get("ansible_facts", {})),
         )
         return result
 
@@ -135,6 +137,20 @@ class _Look:
         known = {**self._variables, **role.variables, **planned}
         templar = self._action._templar.copy_with_new_env(available_variables=known)
         return any(all(templar.evaluate_conditional(one) for one in conditions) for conditions in role.questions)
+
+    def packages(self, roles: Sequence[Role], planned: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+        """Return the packages that several roles would try, in one list; empty where one role alone tries its own, or does not know this distribution."""
+        trying = [role for role in roles if role.part.packages]
+        told = {**(self._variables.get("ansible_facts") or {}), **{key[len("ansible_") :]: fact for key, fact in facts.items()}}
+        found: list[str] = []
+        for role in trying if len(trying) > 1 else []:
+            own = [role.distributions.get(str(told.get(key)), {}) for key in ("os_family", "distribution")]
+            known = {**self._variables, **role.variables, **own[0], **own[1], **planned, "ansible_facts": told}
+            try:
+                found += self._templated(role.variables[role.part.packages], known)
+            except AnsibleError:
+                return []
+        return list(dict.fromkeys(found))
 
     def _needs(self, part: Part) -> tuple[str, ...]:
         """Return the layers without which this one is not planned: all parts need the CPU sets, but for the packages."""

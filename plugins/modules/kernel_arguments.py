@@ -94,6 +94,12 @@ options:
     description: Seconds from the start of the tried boot until the node must be well.
     type: int
     default: 300
+  wait_s:
+    description:
+      - For how many seconds to wait at most while the node judges its boot on trial, before anything is read or planned.
+      - A node that gives up its new entry reboots meanwhile, and the connection ends.
+    type: int
+    default: 0
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.fsroot

@@ -38,8 +38,8 @@ class Run:
         ]
 
     def remote_executions(self, host_count: int = 1) -> int:
-        """How often ssh ran something on a node (from the -vvv output)."""
-        return len(re.findall(r"SSH: EXEC", self.output)) // host_count
+        """How often ssh ran something on a node (from the -vvv output); tries that did not reach it, as while it reboots, do not count."""
+        return (self.output.count("SSH: EXEC") - len(re.findall(r"^<[^>]+> \(255, b", self.output, re.MULTILINE))) // host_count
 
 
 def playbook(

@@ -51,6 +51,57 @@ def test_a_node_that_was_changed_is_audited_after_it(nodes):
     assert said.count("Using module file ") == 3, "the look, the layer that has a change, and the audit"
 
 
+#: What ansible.builtin.reboot runs on a node: facts, the boot's number, the shutdown, the new number, and a test. Its stand-in is one of them.
+REBOOT = 5
+TRIED = "<libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils python3-libvirt openvswitch-switch-dpdk librte-meta-bus librte-meta-mempool "
+
+
+def test_a_stock_node_costs_at_most_25(nodes):
+    """Counted with pipelining, where each module is one remote execution, as is a call of the package manager, which has a stand-in on the controller."""
+    new = {"reboot_required": True, "running": {"release": "6.1", "matches": False, "tokens": []}, "matching_kernels": []}
+    results = {"kvm_host": {"installed": False}, "ovs_dpdk": {"installed": False}, "kernel_arguments": new, "rt_audit": AUDIT}
+    booted = {"kernel_arguments": {**new, "reboot_required": False, "matching_kernels": ["6.1"]}}
+    # a node whose boot loader would boot what is planned
+    results["kernel_arguments"] = {**new, "matching_kernels": ["6.1"]}
+    classes = dict.fromkeys(["cpu_partition", "cpu_power", "irq_affinity", "kvm_host", "ovs_dpdk", "rt_domain"], "stall")
+    answers = {**classes, "results": results, "after_reboot": booted}
+    code, said, calls = nodes.run(
+        "realtime.kvm.site", answers, "-vvv", "--limit", "node1", realtime_networks=[{"name": "control"}]
+    )
+    assert code == 0, said[-3000:]
+    modules, packages = said.count("Using module file "), len(re.findall(r'"msg": "<[^>]+> present', said))
+    assert [call["module"] for call in calls].count("reboot") == 1
+    assert [call["module"] for call in calls].count("rt_audit") == 1
+    assert modules + REBOOT - 1 + packages <= 25, f"{modules} modules, {packages} calls of the package manager, and a reboot"
+    assert said.count("(only tried)") == 1, "the packages of all roles are tried at once"
+    assert f"{TRIED}linux-image-rt-amd64> present (only tried)" in said
+    last = [call for call in calls if call["module"] == "kernel_arguments"][-1]
+    assert (last["check"], last["wait_s"]) == (True, 360), "the node waits itself until it has judged its boot"
+
+
+def test_packages_that_cannot_be_installed_are_refused_by_their_roles_in_their_own_words(nodes):
+    new = {"running": {"release": "6.1", "matches": False, "tokens": []}, "matching_kernels": []}
+    results = {"kvm_host": {"installed": False}, "kernel_arguments": new}
+    broken = nodes.base / "roles" / "packages" / "tasks" / "apt.yml"
+    broken.write_text(
+        broken.read_text()
+        + """
+- name: Fail as apt does
+  ansible.builtin.fail:
+    msg: No package matching 'linux-image-rt-amd64' is available
+  when: packages_names is contains('linux-image-rt-amd64')
+"""
+    )
+    code, said, calls = nodes.run("realtime.kvm.site", {"results": results}, "--limit", "node1")
+    assert code == 2
+    assert [call for call in calls if not call["check"]] == []
+    refused = said.partition("== Refused, or not planned ==")[2]
+    assert (
+        "node1: rt_kernel: the real-time kernel linux-image-rt-amd64 cannot be installed on node1: No package matching" in refused
+    )
+    assert "kvm_host: " not in refused, "what can be installed is not refused"
+
+
 def test_a_kernel_that_runs_but_is_not_installed_any_more_is_installed(nodes):
     """As after an undo that has not been followed by its reboot."""
     answers = {"results": {"kernel_arguments": {"matching_kernels": []}}}

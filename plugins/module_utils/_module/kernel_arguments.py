@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
@@ -28,6 +29,7 @@ from .._boot.other_loaders import refuse_other_boot_loaders
 from .._boot.planned_arguments import PLANNED_KEYS, ArgumentPolicy, page_arguments, partition_arguments
 from .._boot.protection import protection_notes
 from .._boot.trial import BootTrial
+from .._boot.verdict import JUDGING
 from .._cpus.errors import HostError
 from .._cpus.machine import Machine
 from .._host.current import require_current_partition
@@ -44,6 +46,8 @@ from .._runtime.pages import PAGES
 from .._runtime.priorities import check_priority_limit
 from ._common import LIMIT, Edges, Outcome, check_seconds
 
+#: Seconds between two looks at a node that judges its boot.
+_PAUSE_S = 2.0
 _PATTERN = re.compile(r"[A-Za-z0-9_.+*?-]+")
 
 #: The module's options; M(kernel_arguments) describes them.
@@ -61,6 +65,7 @@ OPTIONS: dict[str, Any] = {
     "cstates": {"type": "str", "choices": ["boot", "keep"], "default": "keep"},
     "trial": {"type": "bool", "default": False},
     "trial_timeout": {"type": "int", "default": 300},
+    "wait_s": {"type": "int", "default": 0},
     "fsroot": {"type": "path", "default": "/"},
 }
 
@@ -116,11 +121,12 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     pattern = parameters["default_kernel"] or None
     if pattern and not _PATTERN.fullmatch(pattern):
         raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
-    check_seconds(parameters, trial_timeout=0)
+    check_seconds(parameters, trial_timeout=0, wait_s=0)
     if host.captured:  # a snapshot has no boot loader
         return Outcome({**_result(host, wanted, None, pattern, "", ()), "trial": {"state": "none", "reason": ""}})
     if present:
         refuse_other_boot_loaders(host)
+    _wait_for_verdict(edges, parameters["wait_s"])
     loader = find_boot_loader(host, edges.runner)
     tokens = [argument.token for argument in wanted]
     ours = [*loader.ours, *loader.written.all] or ([] if present else _perhaps_ours(parameters, loader.following()))
@@ -165,6 +171,16 @@ def _perhaps_ours(parameters: dict[str, Any], following: BootEntry | None) -> li
     if following is None or any(token.startswith("$") for token in following.tokens):
         return []
     return [*PLANNED_KEYS, *parse_arguments(parameters["arguments"])]
+
+
+def _wait_for_verdict(edges: Edges, seconds: float) -> None:
+    """Wait until the node has judged its boot on trial, here and not by being asked again and again; it may also reboot meanwhile."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        host = trial_of(edges.host, edges.host.owner)
+        if _trial(host, edges.runner, find_boot_loader(host, edges.runner).name).state()["state"] != JUDGING:
+            return
+        time.sleep(_PAUSE_S)
 
 
 def _trial(host: Host, runner: Runner, loader: str) -> BootTrial:

@@ -30,6 +30,8 @@ class Part:
     #: The file that asks the node further, where its plan needs it.
     further: str = ""
     preflight: str = ""
+    #: The variable with the packages that its ``further`` tries to install.
+    packages: str = ""
 
     @property
     def flag(self) -> str:
@@ -44,9 +46,9 @@ PARTS: Mapping[str, Part] = {
         Part("cpu_partition", "cpu_partition", "partition"),
         Part("power", "cpu_power", "configure"),
         Part("irq_affinity", "irq_affinity", "configure"),
-        Part("kvm_host", "kvm_host", "host", further="further"),
-        Part("ovs_dpdk", "ovs_dpdk", "configure", further="further"),
-        Part("rt_kernel", "kernel_arguments", "arguments", asserts=("bounds",), further="further"),
+        Part("kvm_host", "kvm_host", "host", further="further", packages="__kvm_host_names"),
+        Part("ovs_dpdk", "ovs_dpdk", "configure", further="further", packages="__ovs_dpdk_names"),
+        Part("rt_kernel", "kernel_arguments", "arguments", asserts=("bounds",), further="further", packages="__rt_kernel_names"),
         Part("rt_guest", "rt_domain", "configure", asserts=("configure",)),
         Part("packages", "package_holds", "hold", entry="hold", preflight="packages_preflight"),
         Part("nova_compute", "nova_compute", "configure"),

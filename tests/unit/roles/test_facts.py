@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parents[3]
 (CHECK,) = yaml.safe_load((ROOT / "playbooks/tasks/facts.yml").read_text())
 RESERVED = re.compile(CHECK["vars"]["reserved"].replace(" ", ""))
 #: bios refuses all facts that are taken for variables; site begins with plan.
-PLAYBOOKS = sorted(path for path in (ROOT / "playbooks").glob("*.yml") if path.stem not in ("bios", "site"))
+PLAYBOOKS = sorted(
+    path for path in (ROOT / "playbooks").glob("*.yml") if path.stem not in ("awx", "bios", "site")
+)  # awx asks no node
 
 
 def every(node: object) -> Iterator[dict]:

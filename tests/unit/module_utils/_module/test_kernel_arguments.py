@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN, GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._module import kernel_arguments
 from unit.calls import PARTITION
 from unit.trees import documented, fill, plan, snapshot
 
@@ -111,3 +114,51 @@ def test_a_boot_configuration_is_not_written_where_no_reboot_is_allowed(call, tr
         assert (refused["failed"], refused["changed"], refused["disruption"]) == (True, False, "reboot")
         assert f"{DROP_IN} (reboot)" in refused["msg"]
         assert snapshot(tree) == before
+
+
+# -- a boot on trial that the node is judging -----------------------------------------------------------
+
+
+class Judging:
+    """A trial that the node judges for some looks."""
+
+    def __init__(self, looks):
+        self.left, self.paused = looks, []
+
+    def __call__(self, *_given):
+        return self
+
+    def state(self):
+        self.left -= 1
+        return {"state": "judging" if self.left >= 0 else "confirmed", "reason": ""}
+
+    def sleep(self, seconds):
+        self.paused.append(seconds)
+
+
+@pytest.mark.parametrize(("looks", "pauses"), [(0, 0), (3, 3)])
+def test_the_module_waits_on_the_node_until_its_boot_is_judged(monkeypatch, tree, looks, pauses):
+    trial = Judging(looks)
+    monkeypatch.setattr(kernel_arguments, "_trial", trial)
+    monkeypatch.setattr(kernel_arguments, "find_boot_loader", lambda *_given: SimpleNamespace(name="grub"))
+    monkeypatch.setattr(kernel_arguments.time, "sleep", trial.sleep)
+    edges = SimpleNamespace(host=Host(str(tree)), runner=None)
+    kernel_arguments._wait_for_verdict(edges, 60)
+    assert len(trial.paused) == pauses
+    kernel_arguments._wait_for_verdict(edges, 0)
+    assert len(trial.paused) == pauses, "0 waits for nothing"
+
+
+def test_a_verdict_that_does_not_come_ends_the_wait(monkeypatch, tree):
+    trial = Judging(10**6)
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(kernel_arguments, "_trial", trial)
+    monkeypatch.setattr(kernel_arguments, "find_boot_loader", lambda *_given: SimpleNamespace(name="grub"))
+    monkeypatch.setattr(kernel_arguments, "time", SimpleNamespace(sleep=trial.sleep, monotonic=lambda: next(clock)))
+    kernel_arguments._wait_for_verdict(SimpleNamespace(host=Host(str(tree)), runner=None), 60)
+    assert len(trial.paused) == 5
+
+
+def test_a_wait_below_zero_is_refused(refuse):
+    message = refuse("kernel_arguments", partition=to_document(plan(cores=4, threads=2)), wait_s=-1)
+    assert "wait_s: -1 is not a number of seconds from 0 on" in message
