@@ -35,15 +35,17 @@ print(json.dumps(answer(name, given, check)))
 #: What a module answers. The look of rt_plan is made of the answers of the layers' modules, each in check mode.
 ANSWER = """
 def answer(name, given, check):
+    node = os.environ.get("NODE", "")  # set by the Python of a node, where a test needs to tell them apart
     with open(log, "a") as stream:
         call = {key: value for key, value in given.items() if not key.startswith("_")}
-        stream.write(json.dumps({"module": name, "check": check, **call}) + "\\n")
+        stream.write(json.dumps({"module": name, "check": check, **({"node": node} if node else {}), **call}) + "\\n")
     with open(answers_file) as stream:
         answers = json.load(stream)
+    answers.update(answers.get("nodes", {}).get(node, {}))
     left_off, state = answers.get("left_off"), given.get("state", "present")
     if answers.get("running") and name == "rt_domain" and state == "absent" and not given.get("stop_running"):
         return {"failed": True, "changed": False, "msg": "guests plc1 are running; set rt_guest_undo_running: true"}
-    failed = answers.get("fail", {}).get(name + " " + state)
+    failed = {**answers.get("fail", {}), **({} if check else answers.get("fail_real", {}))}.get(name + " " + state)
     if failed and (name != "package_update" or not check):
         return {"failed": True, "changed": False, "msg": failed}
     if left_off and name == "cpu_partition" and state == "present":  # until a call has recovered it, or for ever
@@ -52,7 +54,8 @@ def answer(name, given, check):
         if not recovered or answers.get("for_ever"):
             return {"failed": True, "changed": False, "msg": "CPUs are off", "left_off": left_off}
     with open(log) as stream:
-        rebooted = any(json.loads(line)["module"] == "reboot" and not json.loads(line).get("check") for line in stream)
+        calls = [json.loads(line) for line in stream]
+    rebooted = any(call["module"] == "reboot" and not call["check"] and call.get("node", "") == node for call in calls)
     disruption = answers.get(name) if given.get("priority_limit") != answers.get("calm", -1) else None
     changes = [{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}] if disruption else []
     kernel = {"release": "6.1", "matches": True, "tokens": []}
