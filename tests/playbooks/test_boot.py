@@ -58,7 +58,7 @@ def test_a_node_that_is_well_is_asked_once_and_the_run_goes_on(boot, state):
     assert code == 0, said
     assert names(calls) == ["reboot", "kernel_arguments"], said
     assert calls[1]["check"], "asking changes nothing"
-    assert calls[0]["msg"] == "Rebooting for a test"
+    assert calls[0]["reboot_command"] == "/sbin/shutdown -r now 'Rebooting for a test'"
 
 
 def test_a_node_that_has_returned_is_told_with_the_reason(boot):
