@@ -81,6 +81,7 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any], loader: Any) -> 
         refused=[str(text) for text in refused],
         lost="" if host in options["present"] else _lost(plain_data(variables.get(options["looked_variable"]))),
         limit=_limit(hostvars, host, loader),
+        looked=variables.get("__realtime_looked") is True,
     )
 
 

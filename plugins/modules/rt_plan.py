@@ -80,6 +80,11 @@ further:
   returned: success
   type: list
   elements: str
+packages:
+  description: The packages that several roles lack, to be tried at once; empty where one role alone lacks some.
+  returned: success
+  type: list
+  elements: str
 """
 
 import platform

@@ -16,7 +16,7 @@ import json, sys
 with open(sys.argv[1]) as stream:
     given = json.load(stream)
 with open({log!r}, "a") as stream:
-    stream.write(json.dumps({{"module": {name!r}, **{{key: value for key, value in given.items() if key in ("address", "system", "msg")}}}}) + "\\n")
+    stream.write(json.dumps({{"module": {name!r}, **{{key: value for key, value in given.items() if key in ("address", "system", "reboot_command")}}}}) + "\\n")
 with open({answers!r}) as stream:
     failed = {name!r} in json.load(stream).get("fails", [])
 print(json.dumps({{"changed": not failed, "failed": failed, "msg": "Timed out waiting for last boot time check" if failed else ""}}))
@@ -58,7 +58,7 @@ def test_a_node_that_is_well_is_asked_once_and_the_run_goes_on(boot, state):
     assert code == 0, said
     assert names(calls) == ["reboot", "kernel_arguments"], said
     assert calls[1]["check"], "asking changes nothing"
-    assert calls[0]["msg"] == "Rebooting for a test"
+    assert calls[0]["reboot_command"] == "/sbin/shutdown -r now 'Rebooting for a test'"
 
 
 def test_a_node_that_has_returned_is_told_with_the_reason(boot):
@@ -90,6 +90,17 @@ def test_a_node_that_does_not_decide_is_told(boot):
     code, said, _calls = boot(trial("judging"))
     assert code != 0
     assert "rt_kernel: node1 has not judged its new boot entry in time, see journalctl -u realtime-kvm-trial" in said
+
+
+def test_a_node_that_reboots_while_it_is_asked_is_asked_again(boot, nodes):
+    """The wait is on the node, and ends with it."""
+    path, once = nodes.base / "plugins" / "modules" / "kernel_arguments.py", nodes.folder / "once"
+    dies = f'import os, sys\nif not os.path.exists("{once}"):\n    open("{once}", "w").close()\n    sys.exit(143)\n'
+    path.write_text(path.read_text().replace("import json, os, sys\n", dies + "import json\n", 1))
+    code, said, calls = boot(trial("returned", "it hung"))
+    assert code != 0
+    assert names(calls) == ["reboot", "kernel_arguments"], "the second answer"
+    assert "since its new boot entry failed: it hung" in said
 
 
 def test_without_a_bmc_a_node_that_does_not_answer_needs_a_hand(boot):

@@ -75,8 +75,20 @@ def test_a_stock_node_costs_at_most_25(nodes):
     assert modules + REBOOT - 1 + packages <= 25, f"{modules} modules, {packages} calls of the package manager, and a reboot"
     assert said.count("(only tried)") == 1, "the packages of all roles are tried at once"
     assert f"{TRIED}linux-image-rt-amd64> present (only tried)" in said
+    assert "== In short == needs a reboot: node1" in said
     last = [call for call in calls if call["module"] == "kernel_arguments"][-1]
     assert (last["check"], last["wait_s"]) == (True, 360), "the node waits itself until it has judged its boot"
+
+
+def test_check_mode_says_what_the_changes_of_other_layers_decide(nodes):
+    code, said, calls = nodes.run(
+        "realtime.kvm.site", {"kvm_host": "none", "results": {"rt_audit": AUDIT}}, "--check", "--limit", "node1"
+    )
+    assert code == 0, said[-3000:]
+    assert "read again after the changes on node1: switch, kernel, guests; what they then need is not in this plan" in said
+    asked = [call["module"] for call in calls]
+    assert [asked.count(name) for name in ("kvm_host", "ovs_dpdk", "rt_domain", "cpu_power")] == [2, 2, 2, 1]
+    assert all(call["check"] for call in calls if call["module"] != "rt_audit")
 
 
 def test_packages_that_cannot_be_installed_are_refused_by_their_roles_in_their_own_words(nodes):

@@ -172,7 +172,7 @@ def test_a_node_that_is_lost_on_the_way_is_asked_once_more_and_its_guests_are_na
     lost = str(nodes.folder / "lost")
     (nodes.base / "plugins/connection/flaky.py").write_text(FLAKY.format(lost=lost, back=back))
     stub = nodes.base / f"plugins/modules/{module}.py"
-    cut = f'import time\nif not check:\n    open({lost!r}, "w").close()\nleft_off, state ='
+    cut = f'if not check:\n        open({lost!r}, "w").close()\n    left_off, state ='
     stub.write_text(stub.read_text().replace("left_off, state =", cut))
     code, said, calls = nodes.run(
         "realtime.kvm.update",

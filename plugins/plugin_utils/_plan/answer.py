@@ -30,6 +30,7 @@ def summary(document: Mapping[str, Any], files: Iterable[str] = ()) -> list[str]
         ("nothing to change", few(unchanged)),
         ("guests", str(guests) if guests else ""),
         ("packages", str(len(packages)) if packages else ""),
+        *_later(planned),
         *_left(planned),
         *(("written", path) for path in files),
     ]
@@ -50,6 +51,18 @@ def answer(states: Mapping[str, str], document: Mapping[str, Any]) -> list[str]:
 
 def _restarts(nodes: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:
     return [(host, name, parts) for host, node in nodes.items() for name, parts in node["restart_required"].items()]
+
+
+def _later(nodes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return which layers have their changes decided by those before them, so that no plan can show them all."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for host, node in nodes.items():
+        found.setdefault(tuple(node["later"]), []).append(host)
+    return [
+        (f"read again after the changes on {few(hosts)}", f"{', '.join(layers)}; what they then need is not in this plan")
+        for layers, hosts in found.items()
+        if layers
+    ]
 
 
 def _left(nodes: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.change import D
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 from .changes import Results, collect_changes, disruptions_above, worst_of
-from .due import due_layers
+from .due import due_layers, later_layers
 from .remarks import remarks_of
 
 FORMAT = 1
@@ -42,6 +42,8 @@ class Node:
     #: Why it takes no part: it cannot be reached, or a task failed.
     lost: str = ""
     limit: str = DISRUPTIONS[-1]
+    #: Whether one look has planned it, after which the roles of layers with work run.
+    looked: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def _read(node: Node, limit: str) -> dict[str, Any]:
         "remarks": [_words(item, *item) for item in remarks_of(results, guests)][:MOST],
         "stopped_guests": [word(name) for name in results.get("kernel", {}).get("stopped_guests") or []][:MOST],
         "due": due_layers(results, node.packages),
+        "later": later_layers(results, node.packages) if node.looked else [],
     }
 
 

@@ -34,7 +34,21 @@ def has_work(layer: str, result: Mapping[str, Any]) -> bool:
 
 def due_layers(results: Results, packages: Sequence[Any]) -> list[str]:
     """Return the layers whose roles have work on a node, in the order of the results; an unchanged node has none."""
-    due = {layer for layer, result in results.items() if has_work(layer, result) or (packages and layer in _INSTALLING)}
+    due = _working(results, packages)
     for layer, later in _AFTER.items():
         due |= set(later) if layer in due else set()
     return [layer for layer in results if layer in due]
+
+
+def later_layers(results: Results, packages: Sequence[Any]) -> list[str]:
+    """Return the layers with work of which the plan shows none: changes of other layers decide it, so it is read after them."""
+    shown = _working(results, packages)
+    return [layer for layer in due_layers(results, packages) if layer not in shown and not _left_out(results[layer])]
+
+
+def _working(results: Results, packages: Sequence[Any]) -> set[str]:
+    return {layer for layer, result in results.items() if has_work(layer, result) or (packages and layer in _INSTALLING)}
+
+
+def _left_out(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("skipped") or result.get("failed"))

@@ -10,6 +10,7 @@ import platform
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
 from ansible_collections.realtime.kvm.plugins.module_utils._module._layers import LAYERS
@@ -192,3 +193,30 @@ def test_a_snapshot_is_planned_without_facts_of_this_machine(plant):
     results = run(edges, given).results
     assert results["refused"] == []
     assert "ansible_facts" not in results
+
+
+# -- nodes in other states ------------------------------------------------------------------------------
+
+
+def test_a_node_without_libvirts_library_is_planned_as_one_that_lacks_packages(plant, monkeypatch):
+    monkeypatch.setattr(libvirt, "libvirt", None)
+    before = snapshot(plant.root)
+    host = Host(str(plant.root), owner="rt_plan", check_mode=True)
+    base = plant.edges(host)
+    edges = PlanEdges(host, base.runner, libvirt.Libvirt(), base.ovsdb, facts=lambda: DEBIAN)
+    given = {"layers": ASKED, "networks": plants.NETWORKS, "guests": plants.GUESTS, "audit": AUDIT}
+    results = run(edges, given).results
+    assert snapshot(plant.root) == before
+    assert results["planned"]["kvm_host"]["installed"] is False
+    assert "rt_audit" not in results["planned"], "a node that lacks packages is not at rest"
+    (reason,) = results["refused"]  # guests hold these pages that nothing can be asked for
+    assert "0 of 96 are free, 64 are needed (plc1 64)" in reason
+
+
+@pytest.mark.parametrize("text", ['{"schema": 99}', "[]", "not JSON", ""])
+def test_a_document_of_another_release_is_a_change_or_a_refusal_and_no_traceback(plant, text):
+    plant.write("/etc/ansible/facts.d/realtime_partition.fact", text)
+    results = look(plant, audit=AUDIT)
+    assert results["refused"] or "realtime_partition.fact" in str(changed(results)["cpu_partition"])
+    assert "unexpected" not in str(results["refused"])
+    assert "rt_audit" not in results["planned"]

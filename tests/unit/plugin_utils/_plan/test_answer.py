@@ -10,6 +10,7 @@ from dataclasses import replace
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.answer import answer, summary
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, plan_document
 
+CHANGE = {"resource": "x", "before": None, "after": "y", "disruption": "none", "reason": ""}
 REBOOT = {"reboot_required": True, "running": {"release": "6.1", "matches": True}, "following": {"release": "6.1-rt"}}
 
 
@@ -36,6 +37,16 @@ def test_what_a_plan_comes_to(node):
         "written: /x/plan.html",
         "written: /x/plan.json",
     ]
+
+
+def test_what_is_read_again_after_the_changes_is_said_where_a_look_has_planned():
+    """A plan that shows no change of a layer must not stand for none where an earlier layer's change decides it."""
+    results = {"partition": {"changes": [CHANGE]}, "power": {}, "guests": {}}
+    looked = {"h1": Node(results, looked=True), "h2": Node(results, looked=True), "h3": Node({"power": {}}, looked=True)}
+    line = "read again after the changes on h1, h2: power, guests; what they then need is not in this plan"
+    assert line in summary(plan_document(Fleet(looked)))
+    others = {host: Node(results) for host in looked}  # as undo plans them, which runs all
+    assert not [line for line in summary(plan_document(Fleet(others))) if "read again" in line]
 
 
 def test_what_a_run_has_come_to(node):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.due import due_layers, has_work
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.due import due_layers, has_work, later_layers
 
 LAYERS = ("partition", "power", "interrupts", "host", "switch", "kernel", "guests", "packages")
 CHANGE = {"changes": [{"resource": "x"}]}
@@ -46,6 +46,22 @@ def test_a_node_as_planned_has_no_work_and_the_order_is_that_of_the_results():
 
 def test_packages_that_are_missing_are_work_for_the_roles_that_install_some():
     assert due_layers(results(), [{"name": "x"}]) == ["host", "switch", "kernel", "guests", "packages"]
+
+
+def test_what_other_changes_decide_is_said_and_no_plan_claims_that_nothing_changes():
+    assert later_layers(results(), ()) == []
+    assert later_layers(results(guests=CHANGE), ()) == []
+    assert later_layers(results(partition=CHANGE, host=CHANGE), ()) == [
+        "power",
+        "interrupts",
+        "switch",
+        "kernel",
+        "guests",
+        "packages",
+    ]
+    left_out = results(partition=CHANGE, guests={"skipped": True}, packages={"skipped": True}, switch={"failed": True})
+    assert later_layers(left_out, ()) == ["power", "interrupts", "host", "kernel"]
+    assert later_layers(results(), [{"name": "x"}]) == ["guests", "packages"]
 
 
 @pytest.mark.parametrize(
