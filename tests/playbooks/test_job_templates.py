@@ -21,6 +21,8 @@ ansible_runner = pytest.importorskip("ansible_runner")
 SOURCE = read_source()
 TEMPLATES = {template["name"]: template for template in SOURCE["awx_templates"]}
 HOSTS = [f"node{number}" for number in range(1, 9)]
+#: ansible-runner reads in turns of this many seconds; what a turn leaves when a job ends must be read within five, which a busy machine misses.
+PATIENT = {"pexpect_timeout": 900}
 #: With a BMC's answers, or a measurement's, these have tests of their own.
 PLAIN = [name for name in TEMPLATES if name not in ("realtime-bios", "realtime-latency")]
 
@@ -75,6 +77,7 @@ def _launch(nodes, tmp_path):
             cmdline="--check --diff" if template.get("job_type") == "check" else None,
             limit=limit or None,
             quiet=True,
+            settings=PATIENT,
         )
         said = " ".join(done.stdout.read().split())
         assert "Traceback" not in said
