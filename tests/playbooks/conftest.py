@@ -132,7 +132,7 @@ def _collections(tmp_path_factory):
     folder = tmp_path_factory.mktemp("installed")
     source = folder / "source"
     source.mkdir()
-    for name in ("galaxy.yml", "README.md", "LICENSE", "extensions", "meta", "plugins", "playbooks", "roles"):
+    for name in ("ansible.cfg", "galaxy.yml", "README.md", "LICENSE", "extensions", "meta", "plugins", "playbooks", "roles"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
     _galaxy(folder, "build", str(source), "--output-path", str(folder))
     (tarball,) = folder.glob("*.tar.gz")

@@ -234,11 +234,26 @@ def test_a_pattern_follows_the_specification(name):
         assert "survey" not in template or wrong_in_survey(template["survey"]) == []
         assert all(isinstance(value, bool) for key, value in template.items() if key.startswith("ask_"))
     books = {path.name for path in (FOLDER / name / "playbooks").iterdir()}
-    assert books == {template["playbook"] for template in templates}
+    asked = {template["playbook"].replace(".yml", ".meta.yml") for template in templates if "survey" in template}
+    assert books == {template["playbook"] for template in templates} | asked
     assert (FOLDER / name / "README.md").is_file()
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/playbooks/*.yml")), ids=lambda path: path.stem)
+BOOKS = sorted(path for path in FOLDER.glob("*/playbooks/*.yml") if not path.name.endswith(".meta.yml"))
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/playbooks/*.meta.yml")), ids=lambda path: path.stem)
+def test_the_inputs_of_a_playbook_are_what_its_survey_asks_for(path):
+    schema = json.loads((Path(ansiblelint.__file__).parent / "schemas" / "play-argspec.json").read_text())
+    document = yaml.safe_load(path.read_text())
+    assert [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(document)] == []
+    (spec,) = document["argument_specs"].values()
+    (template,) = [one for one in TEMPLATES if one["name"] == f"realtime-{path.name.removesuffix('.meta.yml')}"]
+    assert list(spec["options"]) == [QUESTIONS[name]["variable"] for name in template["survey"]]
+    assert not re.search("hosts:|playbook:", path.read_text()), "AWX would offer it as a playbook"
+
+
+@pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 def test_a_playbook_of_a_pattern_imports_one_of_the_collection(path):
     (play,) = yaml.safe_load(path.read_text())
     assert set(play) == {"name", "ansible.builtin.import_playbook"}
