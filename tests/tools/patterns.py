@@ -22,6 +22,13 @@ HEAD = "Written by `make patterns` from extensions/awx/templates.yml."
 ASKED = ("inventory", "credential", "limit", "verbosity", "diff_mode")
 
 
+class Dumper(yaml.SafeDumper):
+    """Writes lists as ansible-lint wants them."""
+
+    def increase_indent(self, flow=False, indentless=False):
+        return super().increase_indent(flow, False)
+
+
 class Loader(yaml.SafeLoader):
     """Reads the templates that AWX fills in, as text."""
 
@@ -112,7 +119,7 @@ def inputs(template, survey):
         "description": template["description"],
         "argument_specs": {template["name"].replace("-", "_"): spec},
     }
-    return f"---\n# {HEAD}\n" + yaml.safe_dump(document, sort_keys=False, width=140)
+    return f"---\n# {HEAD}\n" + yaml.dump(document, Dumper=Dumper, sort_keys=False, width=140)
 
 
 def readme(source, pattern, templates):
