@@ -21,9 +21,8 @@ from playbooks.surveys import wrong_in_survey
 
 #: Where awx.awx is: `make test-playbooks` puts it there.
 COLLECTIONS = os.environ.get("REALTIME_KVM_COLLECTIONS") or str(Path(__file__).resolve().parents[2] / ".cache" / "collections")
-needs_awx = pytest.mark.skipif(
-    not (Path(COLLECTIONS) / "ansible_collections" / "awx" / "awx").is_dir(), reason="needs awx.awx: make test-playbooks"
-)
+FOUND = (Path(COLLECTIONS) / "ansible_collections" / "awx" / "awx").is_dir()
+needs_awx = pytest.mark.skipif(not FOUND, reason="needs awx.awx: make test-playbooks")
 BASE = "/api/v2/"
 TEMPLATES = ("job_templates", "projects", "workflow_job_templates", "workflow_approval_templates")
 #: What AWX does not keep of an object that is given to it.
