@@ -232,6 +232,14 @@ def test_an_answer_that_means_nothing_is_refused_before_any_node_is_asked(launch
     assert calls == []
 
 
+@pytest.mark.parametrize(("text", "removed"), [("true", True), ("false", False)])
+def test_the_survey_of_undo_says_in_text_whether_guests_that_run_are_removed(launch, text, removed):
+    done, said, calls = launch("realtime-undo", HOSTS[:1], {"rt_guest_undo_running": text}, given={"cpu_partition": "stall"})
+    assert done.status == "successful", said
+    asked = {call["stop_running"] for call in calls if call["module"] == "rt_domain" and call.get("state") == "absent"}
+    assert asked in ({removed}, {text}), "the module takes both"
+
+
 @pytest.mark.parametrize(("text", "reboots"), [("true", True), ("false", False)])
 def test_a_boolean_comes_as_text(launch, text, reboots):
     needed = {"reboot_required": True, "following": {"release": "6.1", "tokens": []}}
