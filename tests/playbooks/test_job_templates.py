@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 
 import pytest
 import yaml
 from bmc.replay import PASSWORD, USER, Bmc, make_certificate
 from bmc.small import tree
-from playbooks.conftest import guests_of
+from playbooks.conftest import ROOT, SHIPPED, galaxy, guests_of
 from playbooks.test_latency import MODULE as MEASURING
 from tools.patterns import job_template, read_source
 from unit.fleets import latency
@@ -167,6 +168,16 @@ def test_a_template_runs_with_the_defaults_of_its_survey_and_with_empty_answers(
     assert calls or name in ("realtime-report", "realtime-bios")
     if TEMPLATES[name].get("job_type") == "check" or name == "realtime-plan":
         assert [call for call in calls if not call["check"]] == []
+
+
+def test_a_project_of_type_archive_installs_the_collection_from_itself(tmp_path):
+    """As AWX does when it updates a project: such an archive has no links."""
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in (*SHIPPED, "requirements.yml"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, project / name)
+    galaxy(project, "install", "-r", str(project / "requirements.yml"), "-p", str(tmp_path / "collections"), "--offline")
+    assert (tmp_path / "collections" / "ansible_collections" / "realtime" / "kvm" / "playbooks" / "site.yml").is_file()
 
 
 def test_slices_are_dealt_out_by_turns_and_no_slice_is_empty():
