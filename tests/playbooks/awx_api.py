@@ -10,12 +10,19 @@ URLs, associations answer 204, a survey is posted apart from its template. Surve
 from __future__ import annotations
 
 import json
+import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 from playbooks.surveys import wrong_in_survey
 
+#: Where awx.awx is: `make test-playbooks` puts it there.
+COLLECTIONS = os.environ.get("REALTIME_KVM_COLLECTIONS") or str(Path(__file__).resolve().parents[2] / ".cache" / "collections")
+FOUND = (Path(COLLECTIONS) / "ansible_collections" / "awx" / "awx").is_dir()
+needs_awx = pytest.mark.skipif(not FOUND, reason="needs awx.awx: make test-playbooks")
 BASE = "/api/v2/"
 TEMPLATES = ("job_templates", "projects", "workflow_job_templates", "workflow_approval_templates")
 #: What AWX does not keep of an object that is given to it.
@@ -32,8 +39,16 @@ class Awx:
         self.add("organizations", {"name": "Default"})
         self.add("inventories", {"name": "plant", "organization": 1})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"awx": self}))
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        self.environment = {
+            "CONTROLLER_HOST": f"http://127.0.0.1:{self.server.server_port}",
+            "CONTROLLER_OAUTH_TOKEN": "token",
+        }
         Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        """Stop the server."""
+        self.server.shutdown()
+        self.server.server_close()
 
     def add(self, name, fields):
         """Keep a new object and return it."""
@@ -136,6 +151,14 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.awx.links.setdefault(self._path(), []).append(given["id"])
             self._answer(204)
+
+    def do_DELETE(self):
+        """Of surveys alone; AWX answers as to other requests."""
+        parts, _query = self._parts()
+        self.awx.changes.append(("DELETE", self._path(), {}))
+        assert parts[2] == SURVEY
+        self.awx.surveys.pop(int(parts[1]), None)
+        self._answer(200)
 
     def do_PATCH(self):
         parts, _query = self._parts()

@@ -174,21 +174,26 @@ def environment(folder, collections):
     }
 
 
+#: What a collection needs to be built.
+SHIPPED = ("ansible.cfg", "galaxy.yml", "README.md", "LICENSE", "extensions", "meta", "plugins", "playbooks", "roles")
+
+
 @pytest.fixture(scope="session", name="collections")
 def _collections(tmp_path_factory):
     """The collection as it is installed from its tarball, on a tree without git, so that the working tree counts."""
     folder = tmp_path_factory.mktemp("installed")
     source = folder / "source"
     source.mkdir()
-    for name in ("galaxy.yml", "README.md", "LICENSE", "extensions", "meta", "plugins", "playbooks", "roles"):
+    for name in SHIPPED:
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
-    _galaxy(folder, "build", str(source), "--output-path", str(folder))
+    galaxy(folder, "build", str(source), "--output-path", str(folder))
     (tarball,) = folder.glob("*.tar.gz")
-    _galaxy(folder, "install", str(tarball), "-p", str(folder / "collections"), "--offline", "--no-deps")
+    galaxy(folder, "install", str(tarball), "-p", str(folder / "collections"), "--offline", "--no-deps")
     return folder / "collections"
 
 
-def _galaxy(folder, *arguments):
+def galaxy(folder, *arguments):
+    """Run ansible-galaxy in a folder."""
     command = [sys.executable, "-m", "ansible.cli.galaxy", "collection", *arguments]
     done = subprocess.run(
         command, env=environment(folder, folder), cwd=folder, capture_output=True, text=True, timeout=900, check=False

@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from playbooks.awx_api import Awx
+from playbooks.awx_api import COLLECTIONS, Awx, needs_awx
 from playbooks.conftest import environment
 from tools.patterns import read_source
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = os.environ.get("REALTIME_KVM_COLLECTIONS", str(ROOT / ".cache" / "collections"))
-pytestmark = pytest.mark.skipif(
-    not (Path(FOLDER) / "ansible_collections" / "awx" / "awx").is_dir(), reason="needs awx.awx: make test-playbooks"
-)
+pytestmark = needs_awx
 SOURCE = read_source()
 
 
@@ -31,14 +27,13 @@ def _setup(tmp_path, collections):
     def run(*arguments, **variables):
         awx.changes.clear()
         given = [text for name, value in variables.items() for text in ("-e", f"{name}={value}")]
-        env = environment(tmp_path, f"{collections}:{FOLDER}")
-        env.update(CONTROLLER_HOST=awx.address, CONTROLLER_OAUTH_TOKEN="token")
+        env = {**environment(tmp_path, f"{collections}:{COLLECTIONS}"), **awx.environment}
         command = [sys.executable, "-m", "ansible.cli.playbook", "realtime.kvm.awx", *arguments, *given]
         done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
         return done.returncode, done.stdout + done.stderr, list(awx.changes)
 
     yield awx, run
-    awx.server.shutdown()
+    awx.stop()
 
 
 GIVEN = {

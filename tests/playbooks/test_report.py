@@ -127,9 +127,21 @@ def test_check_mode_works_everything_out_and_writes_nothing(report, tmp_path):
 def test_a_second_report_replaces_the_first_and_leaves_nothing_else(report, tmp_path):
     report({"good": good("good")})
     (tmp_path / "out" / "mine.txt").write_text("kept")
-    report({"other": good("other")})
+    report({"good": good("good"), "other": good("other")})
     assert sorted(os.listdir(tmp_path / "out")) == ["accounting.csv", "accounting.json", "mine.txt", "report.html"]
-    assert list(json.loads((tmp_path / "out" / "accounting.json").read_text())["nodes"]) == ["other"]
+    assert list(json.loads((tmp_path / "out" / "accounting.json").read_text())["nodes"]) == ["good", "other"]
+
+
+def test_a_report_of_nodes_that_the_inventory_does_not_have_is_kept_beside_and_said(report, tmp_path):
+    """As the slices of a job leave it, each with an inventory of its own."""
+    report({"good": good("good")})
+    output, _result = report({"other": good("other")})
+    names = sorted(os.listdir(tmp_path / "out"))
+    (kept,) = [name for name in names if name.startswith("accounting-") and name.endswith(".json")]
+    assert len(names) == 6
+    assert kept in " ".join(output.split())
+    nodes = {name: list(json.loads((tmp_path / "out" / name).read_text())["nodes"]) for name in (kept, "accounting.json")}
+    assert nodes == {kept: ["good"], "accounting.json": ["other"]}
 
 
 def test_a_folder_that_cannot_be_made_is_refused_by_name(report, tmp_path):

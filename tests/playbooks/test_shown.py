@@ -18,6 +18,7 @@ import sys
 import pytest
 from cloud.installed import FOLDER, needs_both
 from cloud.standin import PASSWORD, USER, Server
+from playbooks.awx_api import COLLECTIONS, Awx, needs_awx
 from unit.documents import ROOT
 from unit.shown import COMMANDS, documented_inventory
 
@@ -60,23 +61,38 @@ def _cloud():
     server.server_close()
 
 
+@pytest.fixture(name="awx")
+def _awx():
+    """A mock of AWX with a project, as a person has exported it."""
+    awx = Awx()
+    awx.add("projects", {"name": "realtime-kvm", "organization": 1})
+    yield awx.environment
+    awx.stop()
+
+
+#: What the modules of a command need beside this collection.
+NEEDS = {"realtime.kvm.openstack_cloud": needs_both, "realtime.kvm.awx": needs_awx}
+
+
 def parameters():
-    """The commands, each with its text as its name; one for a cloud needs what runs its modules."""
+    """The commands, each with its text as its name."""
     for text, command in SHOWN.items():
-        yield pytest.param(command, id=text, marks=needs_both if "realtime.kvm.openstack_cloud" in text else ())
+        yield pytest.param(command, id=text, marks=[mark for name, mark in NEEDS.items() if name in command.words])
 
 
 @pytest.mark.parametrize("command", list(parameters()))
-def test_the_command_runs(project, cloud, command):
+def test_the_command_runs(project, cloud, awx, command):
     project.answers.write_text(json.dumps(ANSWERS))
     project.log.write_text("")
-    arguments = command.words[1:] + ([] if "--check" in command.words else ["--check"])
+    # a job template names a project, a node of a workflow its templates: there is no check mode without them
+    tried = "--check" in command.words or "realtime.kvm.awx" in command.words
+    arguments = command.words[1:] + ([] if tried else ["--check"])
     local = [word for name, value in LOCAL.items() for word in ("-e", f"{name}={value}")]
     environment = project.environment()
-    collections = os.pathsep.join(filter(None, [environment["ANSIBLE_COLLECTIONS_PATH"], FOLDER]))
+    collections = os.pathsep.join(filter(None, [environment["ANSIBLE_COLLECTIONS_PATH"], COLLECTIONS, FOLDER]))
     done = subprocess.run(
         [sys.executable, "-m", "ansible.cli.playbook", *arguments, *local, "-e", json.dumps(cloud)],
-        env={**environment, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_INJECT_FACT_VARS": "false"},
+        env={**environment, **awx, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_INJECT_FACT_VARS": "false"},
         cwd=project.folder,
         capture_output=True,
         text=True,

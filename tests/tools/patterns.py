@@ -22,6 +22,13 @@ HEAD = "Written by `make patterns` from extensions/awx/templates.yml."
 ASKED = ("inventory", "credential", "limit", "verbosity", "diff_mode")
 
 
+class Dumper(yaml.SafeDumper):
+    """Writes lists as ansible-lint wants them."""
+
+    def increase_indent(self, flow=False, indentless=False):
+        return super().increase_indent(flow, False)
+
+
 class Loader(yaml.SafeLoader):
     """Reads the templates that AWX fills in, as text."""
 
@@ -81,8 +88,38 @@ def files_of(source):
         for template in templates:
             text = f"---\n# {HEAD}\n- name: {template['description'].split('.')[0]}\n"
             text += f"  ansible.builtin.import_playbook: realtime.kvm.{template['playbook']}\n"
-            found[f"{base}/playbooks/{template['name'].removeprefix('realtime-')}.yml"] = text
+            book = f"{base}/playbooks/{template['name'].removeprefix('realtime-')}"
+            found[f"{book}.yml"] = text
+            if survey := survey_of(source, template):
+                found[f"{book}.meta.yml"] = inputs(template, survey)
     return found
+
+
+def inputs(template, survey):
+    """Return the play argument spec of a playbook, which the specification wants: what its survey asks for.
+
+    AWX takes a file with a play in it for a playbook, so the example has only variables.
+    """
+    options = {
+        question["variable"]: {
+            "type": "str",
+            "description": question["question_description"],
+            "default": question["default"],
+            **({"choices": question["choices"]} if "choices" in question else {}),
+        }
+        for question in survey["spec"]
+    }
+    spec = {
+        "short_description": template["description"].split(".")[0],
+        "options": options,
+        "examples": "".join(f"{name}: {json.dumps(option['default'])}\n" for name, option in options.items()),
+    }
+    document = {
+        "short_description": spec["short_description"],
+        "description": template["description"],
+        "argument_specs": {template["name"].replace("-", "_"): spec},
+    }
+    return f"---\n# {HEAD}\n" + yaml.dump(document, Dumper=Dumper, sort_keys=False, width=140)
 
 
 def readme(source, pattern, templates):

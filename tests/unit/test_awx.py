@@ -9,6 +9,8 @@ import json
 import re
 from pathlib import Path
 
+import ansiblelint
+import jsonschema
 import pytest
 import yaml
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import (
@@ -170,7 +172,41 @@ def test_the_workflow_asks_for_what_its_templates_ask_for():
     assert set(SOURCE["awx_workflow"]["survey"]) <= {name for survey in asked for name in survey}
 
 
-# Patterns: the rules of the pattern specification 1.0.0 and of its schema, in words of our own
+# Patterns: the published schema, and in words of our own the rules of the specification 1.0.0 that it does not have
+
+SCHEMA = json.loads(text_of("tests/fixtures/pattern-service/pattern-schema-1.0.0.json"))
+
+
+def wrong_in_pattern(pattern):
+    return [error.message for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(pattern)]
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_the_published_schema_takes_a_pattern(name):
+    assert wrong_in_pattern(pattern_of(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "wrong"),
+    [
+        ({"default": 25}, "25 is not of type 'string'"),  # what AWX wants of an integer
+        ({"type": "number"}, "'number' is not one of"),
+        ({"variable": "realtime-serial"}, "does not match"),
+        ({"required": "true"}, "'true' is not of type 'boolean'"),
+        ({"choices": [True, False]}, "True is not of type 'string'"),
+    ],
+)
+def test_the_published_schema_refuses(question, wrong):
+    pattern = pattern_of("realtime_site")
+    templates = pattern["aap_resources"]["controller_job_templates"]
+    templates[0]["survey"]["spec"][0].update(question)
+    assert wrong in "; ".join(wrong_in_pattern(pattern))
+
+
+def test_the_published_schema_refuses_labels_that_nothing_declares():
+    pattern = pattern_of("realtime_site")
+    del pattern["aap_resources"]["controller_labels"]
+    assert wrong_in_pattern(pattern) == ["'controller_labels' is a required property"]
 
 
 @pytest.mark.parametrize("name", PATTERNS)
@@ -198,11 +234,26 @@ def test_a_pattern_follows_the_specification(name):
         assert "survey" not in template or wrong_in_survey(template["survey"]) == []
         assert all(isinstance(value, bool) for key, value in template.items() if key.startswith("ask_"))
     books = {path.name for path in (FOLDER / name / "playbooks").iterdir()}
-    assert books == {template["playbook"] for template in templates}
+    asked = {template["playbook"].replace(".yml", ".meta.yml") for template in templates if "survey" in template}
+    assert books == {template["playbook"] for template in templates} | asked
     assert (FOLDER / name / "README.md").is_file()
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/playbooks/*.yml")), ids=lambda path: path.stem)
+BOOKS = sorted(path for path in FOLDER.glob("*/playbooks/*.yml") if not path.name.endswith(".meta.yml"))
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/playbooks/*.meta.yml")), ids=lambda path: path.stem)
+def test_the_inputs_of_a_playbook_are_what_its_survey_asks_for(path):
+    schema = json.loads((Path(ansiblelint.__file__).parent / "schemas" / "play-argspec.json").read_text())
+    document = yaml.safe_load(path.read_text())
+    assert [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(document)] == []
+    (spec,) = document["argument_specs"].values()
+    (template,) = [one for one in TEMPLATES if one["name"] == f"realtime-{path.name.removesuffix('.meta.yml')}"]
+    assert list(spec["options"]) == [QUESTIONS[name]["variable"] for name in template["survey"]]
+    assert not re.search("hosts:|playbook:", path.read_text()), "AWX would offer it as a playbook"
+
+
+@pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 def test_a_playbook_of_a_pattern_imports_one_of_the_collection(path):
     (play,) = yaml.safe_load(path.read_text())
     assert set(play) == {"name", "ansible.builtin.import_playbook"}
@@ -218,7 +269,31 @@ def test_the_rulebook_verifies_and_never_repairs():
     assert {next(iter(rule["action"])) for rule in rules["rules"]} == {"run_job_template", "debug"}
     started = rules["rules"][0]["action"]["run_job_template"]
     assert "realtime-verify" in started["name"]
-    assert started["job_args"] == {"limit": "{{ event.payload.host }}"}
+    assert started["job_args"] == {"limit": "{{ event.payload.host }}", "job_slice_count": 1}
+    assert rules["execution_strategy"] == "parallel", "else a verify waits for those of other nodes"
     for rule in rules["rules"]:
         assert rule["throttle"]["group_by_attributes"] == ["event.payload.host"]
     assert rules["sources"][0]["eda.builtin.webhook"]["token"] == "{{ drift_token }}"
+
+
+def test_the_schema_of_rulebooks_takes_it():
+    """Of ansible-lint, which does not look at rulebooks in this folder by itself."""
+    schema = json.loads((Path(ansiblelint.__file__).parent / "schemas" / "rulebook.json").read_text())
+    rules = yaml.safe_load(text_of("extensions/eda/rulebooks/drift.yml"))
+    assert [error.message for error in jsonschema.validators.validator_for(schema)(schema).iter_errors(rules)] == []
+    rules[0]["rules"][0]["throttle"]["once_within"] = "sometimes"
+    assert list(jsonschema.validators.validator_for(schema)(schema).iter_errors(rules))
+
+
+@pytest.mark.parametrize(
+    ("host", "taken"),
+    [
+        ("kvm01.example.com", True), ("10.0.0.1", True), ("a", True), ("", False), ("*", False), ("a:b", False), ("a,b", False),
+        ("!a", False), ("a\n", False), ("a b", False), ("-a", False), ("a[0:3]", False), ("~a", False), ("@file", False),
+    ],
+)  # fmt: skip
+def test_an_event_names_one_host(host, taken):
+    """No pattern of Ansible's; the expression means the same to Java, which the rule engine is written in."""
+    (rules,) = yaml.safe_load(text_of("extensions/eda/rulebooks/drift.yml"))
+    expression = re.search(r'is match\("(.*)"\)', rules["rules"][0]["condition"])[1]
+    assert bool(re.match(expression, host)) is taken

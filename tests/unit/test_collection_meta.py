@@ -29,6 +29,7 @@ SHIPPED = {
     "CONTRIBUTING.md",
     "LICENSE",
     "README.md",
+    "ansible.cfg",
     "changelogs",
     "docs",
     "extensions",
