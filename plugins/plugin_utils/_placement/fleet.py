@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import islice
 
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import PinningError
+
 from .groups import Groups
 from .model import Host, Options, Rule, Wish
 from .reach import kind_of, obstacle
@@ -52,7 +54,7 @@ class Fleet:
 
     def add(self, wish: Wish, room: Room, node: int | None) -> bool:
         """Put a guest into a room; False where it does not fit."""
-        self.work -= 1
+        self.work -= 1  # an attempt, whatever comes of it
         self._keep(room)
         if not room.add(wish, node):
             return False
@@ -102,14 +104,19 @@ class Fleet:
 
     def sit(self, room: Room, wishes: Sequence[tuple[Wish, int | None]]) -> None:
         """Take up what a host has already; ``PinningError`` where its planner refuses it as it is."""
-        for wish, node in wishes:
-            room.wishes[wish.name] = (wish, node)
-        room.settle()
+        before = room.saved()
+        room.wishes = {wish.name: (wish, node) for wish, node in wishes}
+        try:
+            room.settle()
+        except PinningError:
+            room.restore(before)
+            raise
         room.wishes = {wish.name: (wish, room.seats[wish.name].node) for wish, _node in wishes}
         room.exact = not room.host.uniform or any(not wish.counted for wish, _node in wishes)
         for wish, _node in wishes:
-            self.groups.enter(wish.name, room.host.name)
-            self.at[wish.name] = room
+            if wish.name not in self.at:
+                self.groups.enter(wish.name, room.host.name)
+                self.at[wish.name] = room
         self._index(room)
 
     def _enter(self, name: str, room: Room) -> None:
@@ -152,6 +159,7 @@ class Fleet:
 
     def seat(self, wish: Wish, mode: int = 0) -> bool:
         """Put a guest where it suits best; False where it fits nowhere."""
+        self.work -= 1
         found = self.best(wish, mode)
         if found is not None and self.add(wish, *found):
             return True

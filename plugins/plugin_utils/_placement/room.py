@@ -10,6 +10,7 @@ takes any free core of a NUMA node, and memory of that node. What cannot be coun
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
@@ -156,6 +157,17 @@ class Room:
                 return False
             self.exact = not self.host.uniform or any(not wish.counted for wish, _node in self.wishes.values())
         return True
+
+    def close(self, reason: str) -> None:
+        """Let nothing enter: the node's planner refuses the host as it is."""
+        self.host = replace(self.host, refusal=reason)
+        self.wishes, self.seats = {}, {}
+        self.cores = dict.fromkeys(self.cores, 0)
+
+    def forget(self, name: str) -> None:
+        """Take away a guest that the node's planner refuses; what it took is not given to others."""
+        del self.wishes[name]
+        del self.seats[name]
 
     def settle(self) -> None:
         """Let the node's planner place all guests again, and count what they leave; ``PinningError`` where it refuses them."""

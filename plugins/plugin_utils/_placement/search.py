@@ -19,7 +19,9 @@ from .room import Room
 #: Fewer guests than this are tried in several orders.
 FEW = 400
 #: A search ends after so many attempts in a row that gave nothing, per guest that has no seat and at most in all.
-STALL, MOST_STALL = 400, 2500
+STALL, MOST_STALL = 150, 800
+#: The most guests without a seat that one attempt of a search tries to seat.
+MOST_LEFT = 24
 #: The most guests of a host that are tried as those that make room.
 VICTIMS = 40
 
@@ -69,7 +71,7 @@ def fill(fleet: Fleet, wishes: Sequence[Wish], mode: int = 0) -> list[Wish]:
         mates = _mates(fleet, wish, by_name)
         done.update(mate.name for mate in mates)
         if len(mates) > 1:
-            left += _together(fleet, mates, mode)
+            left += [mate for mate in _together(fleet, mates, mode) if not fleet.seat(mate, mode)]
         elif not fleet.seat(wish, mode):
             left.append(wish)
     return left
@@ -151,13 +153,18 @@ def improve(fleet: Fleet, fresh: dict[str, Wish], left: list[Wish]) -> list[Wish
         rooms = _some_rooms(fleet, left[numbers.below(len(left))], numbers)
         fleet.begin()
         pool = [fresh[name] for room in rooms for name in sorted(room.wishes) if name in fresh]
-        pool = [wish for wish in pool if numbers.below(8) and fleet.remove(wish.name)] + left
+        pool = [wish for wish in pool if numbers.below(8) and fleet.remove(wish.name)]
+        first = numbers.below(len(left))
+        waiting = [*left[first:], *left[:first]]
+        pool, beside = pool + waiting[:MOST_LEFT], waiting[MOST_LEFT:]
         jitter = numbers.below(4)
-        spread = {wish.name: 16 + numbers.below(1 + 8 * jitter) for wish in pool}
+        spread = {wish.name: 16 + numbers.below(1 + 12 * jitter) for wish in pool}
         mode = numbers.below(3)
         by_memory = numbers.below(4) == 0
         pool.sort(key=lambda wish: (-(size_of(wish)[by_memory] * spread[wish.name]), -size_of(wish)[1 - by_memory], wish.name))
-        now = fill(fleet, pool, mode)
+        for _late in range(numbers.below(3)):  # one that is large may keep out two that together are larger
+            pool.append(pool.pop(numbers.below(len(pool))))
+        now = fill(fleet, pool, mode) + beside
         if weight(now) > best:
             fleet.rollback()
             continue
