@@ -57,9 +57,11 @@ def place_guests(
     wishes = sorted(wishes, key=lambda wish: wish.name)
     placed = Placed(fleet, {}, {}, [], {})
     known = {host.name for host in hosts}
+    sitting: dict[str, list[tuple[Wish, int | None]]] = {}
+    for wish in wishes:
+        sitting.setdefault(wish.home, []).append((wish, (homes or {}).get(wish.name)))
     for room in fleet.rooms:
-        mine = [wish for wish in wishes if wish.home == room.host.name]
-        _take_up(placed, room, [(wish, (homes or {}).get(wish.name)) for wish in mine])
+        _take_up(placed, room, sitting.get(room.host.name, []))
     _judge_memory(fleet, wishes)
     fresh = [wish for wish in wishes if wish.home not in known or wish.name in placed.refused]
     fresh_names = {wish.name for wish in fresh}
@@ -87,18 +89,23 @@ def _take_up(placed: Placed, room: Room, mine: Sequence[tuple[Wish, int | None]]
     except PinningError as error:
         sitting: list[tuple[Wish, int | None]] = []
         for wish, node in mine:
-            try:
-                fleet.sit(room, [*sitting, (wish, node)])
-            except PinningError as refusal:
-                placed.refused[wish.name] = str(refusal)
+            if refusal := _refusal(fleet, room, [*sitting, (wish, node)]):
+                placed.refused[wish.name] = refusal
             else:
                 sitting.append((wish, node))
-        try:
-            fleet.sit(room, sitting)
-        except PinningError:
+        if _refusal(fleet, room, sitting):
             room.close(str(error))
     for name, seat in room.seats.items():
         placed.before[name] = seat
+
+
+def _refusal(fleet: Fleet, room: Room, sitting: Sequence[tuple[Wish, int | None]]) -> str:
+    """Let guests sit, and return why the node's planner refuses that."""
+    try:
+        fleet.sit(room, sitting)
+    except PinningError as error:
+        return str(error)
+    return ""
 
 
 def _must_leave(fleet: Fleet, wish: Wish) -> bool:
@@ -122,12 +129,9 @@ def _search(fleet: Fleet, away: Sequence[Wish], fresh: Sequence[Wish], wishes: S
     movable = set(loose)
     if fleet.options.moves == "needed":
         movable |= {wish.name for wish in wishes if not wish.fixed}
-    still = []
     first = {wish.name for wish in away}
-    for wish in sorted(in_order(fleet, left), key=lambda wish: wish.name not in first):
-        if not fleet.seat(wish) and not make_room(fleet, wish, frozenset(movable & fleet.at.keys())):
-            still.append(wish)
-    return still
+    ordered = sorted(in_order(fleet, left), key=lambda wish: wish.name not in first)
+    return [wish for wish in ordered if not fleet.seat(wish) and not make_room(fleet, wish, movable)]
 
 
 def _ask_planners(placed: Placed) -> None:

@@ -9,7 +9,7 @@ tried again is always the same one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
 
 from .fleet import Fleet
@@ -147,8 +147,9 @@ def improve(fleet: Fleet, fresh: dict[str, Wish], left: list[Wish]) -> list[Wish
     A new arrangement is kept unless it seats fewer vCPUs, so that the search can leave a dead end.
     """
     numbers, stalled = Sequence64(), 0
-    best, target = weight(left), weight([wish for wish in left if not fleet.eligible(wish)])
-    while left and best > target and fleet.work > 0 and stalled < min(STALL * len(left), MOST_STALL):
+    hopeless = [wish for wish in left if not fleet.eligible(wish)]
+    left = [wish for wish in left if fleet.eligible(wish)]
+    while left and fleet.work > 0 and stalled < min(STALL * len(left), MOST_STALL):
         stalled += 1
         rooms = _some_rooms(fleet, left[numbers.below(len(left))], numbers)
         fleet.begin()
@@ -156,22 +157,27 @@ def improve(fleet: Fleet, fresh: dict[str, Wish], left: list[Wish]) -> list[Wish
         pool = [wish for wish in pool if numbers.below(8) and fleet.remove(wish.name)]
         first = numbers.below(len(left))
         waiting = [*left[first:], *left[:first]]
-        pool, beside = pool + waiting[:MOST_LEFT], waiting[MOST_LEFT:]
-        jitter = numbers.below(4)
-        spread = {wish.name: 16 + numbers.below(1 + 12 * jitter) for wish in pool}
-        mode = numbers.below(3)
-        by_memory = numbers.below(4) == 0
-        pool.sort(key=lambda wish: (-(size_of(wish)[by_memory] * spread[wish.name]), -size_of(wish)[1 - by_memory], wish.name))
-        for _late in range(numbers.below(3)):  # one that is large may keep out two that together are larger
-            pool.append(pool.pop(numbers.below(len(pool))))
-        now = fill(fleet, pool, mode) + beside
-        if weight(now) > best:
+        waiting, beside = waiting[:MOST_LEFT], waiting[MOST_LEFT:]
+        now = fill(fleet, _shuffled([*pool, *waiting], numbers), numbers.below(3))
+        gain = weight(waiting) - weight(now)
+        if gain < 0:
             fleet.rollback()
             continue
         fleet.commit()
-        stalled = 0 if weight(now) < best else stalled
-        left, best = now, weight(now)
-    return left
+        stalled = 0 if gain else stalled
+        left = now + beside
+    return left + hopeless
+
+
+def _shuffled(pool: list[Wish], numbers: Sequence64) -> list[Wish]:
+    """Return guests roughly by size, and a few of them last: one that is large may keep out two that together are larger."""
+    jitter = 1 + 12 * numbers.below(4)
+    factor = {wish.name: 16 + numbers.below(jitter) for wish in pool}
+    first = int(numbers.below(4) == 0)  # memory
+    pool.sort(key=lambda wish: (-size_of(wish)[first] * factor[wish.name], -size_of(wish)[1 - first], wish.name))
+    for _late in range(numbers.below(3) if pool else 0):
+        pool.append(pool.pop(numbers.below(len(pool))))
+    return pool
 
 
 def _some_rooms(fleet: Fleet, wish: Wish, numbers: Sequence64) -> list[Room]:
@@ -185,24 +191,26 @@ def _some_rooms(fleet: Fleet, wish: Wish, numbers: Sequence64) -> list[Room]:
 # -- chains of moves --------------------------------------------------------------------------------
 
 
-def make_room(fleet: Fleet, wish: Wish, movable: frozenset[str], depth: int = 2) -> bool:
-    """Seat a guest by moving one or two others elsewhere, and these by moving others, so many levels deep."""
+def make_room(fleet: Fleet, wish: Wish, movable: Collection[str], held: frozenset[str] = frozenset(), depth: int = 2) -> bool:
+    """Seat a guest by moving one or two others elsewhere, and these by moving others, so many levels deep; ``held`` move no more."""
     if depth == 0:
         return False
     for room in [fleet.rooms[index] for index in fleet.eligible(wish)]:
         for node in fleet.nodes(wish, room):
-            for victims in _victims(fleet, wish, room, node, movable):
+            for victims in _victims(fleet, wish, room, node, movable, held):
                 if fleet.work <= 0:
                     return False
                 fleet.begin()
-                if _replace(fleet, wish, room, node, victims, movable - {wish.name}, depth):
+                if _replace(fleet, wish, room, node, victims, movable, held | {wish.name}, depth):
                     fleet.commit()
                     return True
                 fleet.rollback()
     return False
 
 
-def _victims(fleet: Fleet, wish: Wish, room: Room, node: int | None, movable: frozenset[str]) -> Iterator[tuple[str, ...]]:
+def _victims(
+    fleet: Fleet, wish: Wish, room: Room, node: int | None, movable: Collection[str], held: frozenset[str]
+) -> Iterator[tuple[str, ...]]:
     """Yield one or two guests whose seats, with what is free, are enough for another; the smallest first."""
     lacking = (wish.cores(room.width) or 0) - (room.cores.get(node, 0) if node is not None else sum(room.cores.values()))
     missing = wish.guest.memory_mib - (room.memory.get(node, 0) if node is not None else room.slack)
@@ -214,7 +222,7 @@ def _victims(fleet: Fleet, wish: Wish, room: Room, node: int | None, movable: fr
         memory = sum(mib for at, mib in seat.memory if node is None or at == node) + (seat.loose_mib if node is None else 0)
         return cores, memory
 
-    useful = {name: of(name) for name in room.wishes if name in movable}
+    useful = {name: of(name) for name in room.wishes if name in movable and name not in held}
     useful = {name: found for name, found in useful.items() if any(found) or name in rivals or wish.guest.vcpus > room.floating}
     names = sorted(useful, key=lambda name: (useful[name], name))[:VICTIMS]
     for name in names:
@@ -227,15 +235,22 @@ def _victims(fleet: Fleet, wish: Wish, room: Room, node: int | None, movable: fr
 
 
 def _replace(
-    fleet: Fleet, wish: Wish, room: Room, node: int | None, victims: Sequence[str], movable: frozenset[str], depth: int
+    fleet: Fleet,
+    wish: Wish,
+    room: Room,
+    node: int | None,
+    victims: Sequence[str],
+    movable: Collection[str],
+    held: frozenset[str],
+    depth: int,
 ) -> bool:
     out = [room.wishes[name][0] for name in victims]
     if not all(fleet.remove(name) for name in victims):
         return False
     if not fleet.groups.allows(wish.name, room.host.name) or not fleet.add(wish, room, node):
         return False
-    rest = movable - set(victims)
+    held |= set(victims)
     for victim in sorted(out, key=lambda victim: (size_of(victim), victim.name), reverse=True):
-        if not fleet.seat(victim) and not make_room(fleet, victim, rest, depth - 1):
+        if not fleet.seat(victim) and not make_room(fleet, victim, movable, held, depth - 1):
             return False
     return True
