@@ -44,7 +44,11 @@ class Host:
     devices: frozenset[str] = frozenset()  # names of realtime_place_devices
     domains: Mapping[str, str] = field(default_factory=dict)  # fault domains, by kind: rack, power, ...
     priority_limit: int = 1
+    total_mib: Mapping[int, int] = field(default_factory=dict)  # all memory, by NUMA node
     pages: Mapping[tuple[int, str], int] = field(default_factory=dict)  # huge pages that exist, by NUMA node and size
+    switch_mib: Mapping[int, int] = field(default_factory=dict)  # huge pages of the switch, by NUMA node
+    switch_pages: str = "2M"
+    reserve_mib: Mapping[str, int] = field(default_factory=dict)  # kvm_host_hugepages_reserve
     refusal: str = ""  # why nothing can be placed there; empty: something can
     drained: bool = False
 
@@ -62,6 +66,11 @@ class Host:
     def floating(self) -> frozenset[int]:
         """The CPUs that vCPUs of guests without real time float on."""
         return self.partition.sets["shared"] or self.partition.housekeeping
+
+    @cached_property
+    def foreign(self) -> frozenset[str]:
+        """The names of domains that this collection did not make."""
+        return frozenset(domain.name for domain in self.existing if not domain.ours)
 
     @cached_property
     def near_switch(self) -> frozenset[int]:

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import PinningError, Placement
+from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages import HugepageError
 
 from .fleet import Fleet
 from .model import Host, Options, Rule, Seat, Wish
-from .room import Room
+from .room import Room, check_pages
 from .search import fill_best, improve, in_order, make_room
 
 
@@ -143,9 +144,11 @@ def _ask_planners(placed: Placed) -> None:
     for room in fleet.rooms:
         while room.wishes and not room.host.refusal:
             try:
-                placed.placements[room.host.name] = room.arranged()
+                found = room.arranged()
+                check_pages(room.host, list(room.wishes.values()), found)
+                placed.placements[room.host.name] = found
                 break
-            except PinningError:
+            except (PinningError, HugepageError):
                 late = [name for name in room.wishes if placed.before.get(name, Seat("")).host != room.host.name]
                 if not late:
                     break

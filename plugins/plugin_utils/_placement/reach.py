@@ -39,6 +39,8 @@ def obstacle(wish: Wish, host: Host) -> str:
         return "it is not among the guest's hosts"
     if missing := sorted(wish.devices - host.devices):
         return f"it has no device {', '.join(missing)}"
+    if wish.name in host.foreign and not wish.guest.adopt:
+        return "a domain of its name is there that this collection did not make"
     return _no_network(wish, host) or _no_cpus(wish, host)
 
 

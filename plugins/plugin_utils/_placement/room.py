@@ -9,12 +9,14 @@ takes any free core of a NUMA node, and memory of that node. What cannot be coun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import PinningError, Placement, place
+from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages import check_total, plan_pages
+from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import HOST_MIB
 
 from .model import UNKNOWN_MIB, Host, Seat, Wish
 
@@ -27,6 +29,23 @@ def arrange(host: Host, placed: Sequence[tuple[Wish, int | None]], leaving: froz
     guests = [wish.on(host, node) for wish, node in placed]
     stay = [domain for domain in host.existing if domain.name not in leaving]
     return place(host.partition, host.topology, guests, stay, memory_mib=host.memory_mib, polling=host.polling)
+
+
+def check_pages(host: Host, placed: Sequence[tuple[Wish, int | None]], placements: Mapping[str, Placement]) -> None:
+    """Refuse huge pages that the node's planner of memory refuses, with ``HugepageError``."""
+    if not host.total_mib:
+        return
+    guests = [wish.on(host, node) for wish, node in placed]
+    needs = plan_pages(
+        guests,
+        placements,
+        host.existing,
+        switch_mib=host.switch_mib,
+        switch_pages=host.switch_pages,
+        reserve_mib=host.reserve_mib,
+        nodes=sorted(host.partition.nodes.keys() & host.total_mib.keys()),
+    )
+    check_total(needs.values(), host.total_mib, host.pages, HOST_MIB)
 
 
 class Saved(NamedTuple):
@@ -82,9 +101,7 @@ class Room:
             for node, mib in bound.items():
                 self.memory[node] = self.memory.get(node, 0) - mib
         self.slack = sum(self.memory.values()) - loose
-        self.floating = len(host.floating) * self._overcommit - sum(
-            domain.vcpu_count for domain in others if not domain.realtime and domain.running
-        )
+        self.floating = len(host.floating) * self._overcommit - sum(domain.vcpu_count for domain in others if not domain.realtime)
 
     @property
     def used(self) -> bool:
