@@ -64,9 +64,9 @@ def place_guests(
     for room in fleet.rooms:
         _take_up(placed, room, sitting.get(room.host.name, []))
     _judge_memory(fleet, wishes)
-    fresh = [wish for wish in wishes if wish.home not in known or wish.name in placed.refused]
-    fresh_names = {wish.name for wish in fresh}
-    away = [wish for wish in wishes if wish.name not in fresh_names and _must_leave(fleet, wish)]
+    fresh = [wish for wish in wishes if wish.home not in known]
+    placed.left += [wish for wish in wishes if wish.name in placed.refused]
+    away = [wish for wish in wishes if wish.name in fleet.at and _must_leave(fleet, wish)]
     origin = {wish.name: fleet.at[wish.name] for wish in away}
     away = [wish for wish in away if fleet.remove(wish.name)]
     left = _search(fleet, away, fresh, wishes)

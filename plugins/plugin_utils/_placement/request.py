@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -78,8 +78,10 @@ def read_request(
         read = _guests(request, mine, lists[host].networks, site, f"{host}: realtime_guests")
         for item in mine:
             if _name(item) in read:
-                request.wishes.append(Wish(read[_name(item)], dict(item), host))
-                request.homes[_name(item)] = _number(item.get("numa_node"))
+                guest = read[_name(item)]
+                request.homes[guest.name] = guest.numa_node  # of this host; on another one it means nothing
+                bare = replace(guest, numa_node=None) if guest.realtime else guest
+                request.wishes.append(Wish(bare, dict(item), host))
     request.rules = _rules(rules, request, hosts)
     return request
 
