@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import describe_cpus, to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Attachment, Guest
@@ -118,3 +119,30 @@ def small_case(number, most_hosts=12, fullness=None):
         else:
             rules.append(together(*group[:2], name=f"rule{index}"))
     return Case(hosts, wishes, rules, Options())
+
+
+def answer(one, guests=()):
+    """What a node answers to rt_node_info; ``guests`` are (name, {vcpu: cpu}, memory, node) of domains of ours."""
+    memory = {
+        str(node): {"total_mib": mib + 512, "free_mib": mib, "guest_mib": mib, "pages": {"2M": {"have": 0, "free": 0}}}
+        for node, mib in (one.memory_mib or {}).items()
+    }
+    return {
+        "node": {
+            "topology": describe_cpus(one.topology),
+            "partition": to_document(one.partition),
+            "memory": memory,
+            "switch": {},
+            "missing": [],
+            "guests": [domain(*guest) for guest in guests],
+        }
+    }
+
+
+def domain(name, pins, memory=1024, node=0, *, ours=True, state="running"):
+    """A domain as rt_node_info describes it."""
+    return {
+        "name": name, "ours": ours, "state": state, "vcpus": {str(vcpu): str(cpu) for vcpu, cpu in pins.items()}, "emulator": "0",
+        "floating": "", "memory_mib": memory, "hugepages": "2M", "nodes": [node], "threads": [], "vcpu_count": len(pins),
+        "schedulers": {"1": "fifo 1"}, "manager": "realtime.kvm" if ours else "",
+    }  # fmt: skip

@@ -41,6 +41,7 @@ class Fleet:
         self.by_name = {room.host.name: room for room in self.rooms}
         self.groups = Groups(rules, self.hosts)
         self.at: dict[str, Room] = {}  # the room of each placed guest
+        self.origin: dict[str, int | None] = {}  # the NUMA nodes of guests on the host that they came with
         self.work = self.options.work  # attempts that are left
         self.mib_per_core = 1  # what guests ask on average; decides which rest of a NUMA node is useful
         self._eligible: dict[Hashable, tuple[int, ...]] = {}
@@ -117,6 +118,7 @@ class Fleet:
             if wish.name not in self.at:
                 self.groups.enter(wish.name, room.host.name)
                 self.at[wish.name] = room
+                self.origin[wish.name] = room.seats[wish.name].node
         self._index(room)
 
     def _enter(self, name: str, room: Room) -> None:
@@ -147,6 +149,8 @@ class Fleet:
         """Return the NUMA nodes of a host that a guest could be on; None where the node's planner chooses."""
         if not wish.strict:
             return (None,)
+        if room.host.name == wish.home and wish.name in self.origin:
+            return (self.origin[wish.name],)  # its memory is there
         if wish.guest.numa_node is not None:
             return (wish.guest.numa_node,)
         return list(room.cores)
@@ -204,6 +208,8 @@ class Fleet:
             if (allowed is not None and index not in allowed) or (bound and not self.groups.allows(name, room.host.name)):
                 continue
             if node >= 0 and wanted is not None and node != wanted:
+                continue
+            if wish.strict and room.host.name == wish.home and node != self.origin.get(name, node):
                 continue
             where = node if node >= 0 else None
             if room.count(wish, where) is None:
