@@ -55,7 +55,7 @@ def read_request(
     on a host's list, or whose domain is there, has that host. Where both lists have it, the fleet's entry counts.
     """
     request = Request()
-    union = _networks(lists)
+    union = _networks(hosts)
     domains = _domains(hosts, lists)
     plainly = [_without_placement(item) for item in fleet]
     guests = _guests(request, plainly, union, site, GUESTS)
@@ -91,13 +91,13 @@ def _name(item: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _networks(lists: Mapping[str, Listed]) -> list[Mapping[str, Any]]:
+def _networks(hosts: Mapping[str, Host]) -> list[dict[str, Any]]:
     """Return a network of each name that any host has; a guest's entry is read with them, and each host's own count where it is placed."""
-    found: dict[Any, Mapping[str, Any]] = {}
-    for host in sorted(lists):
-        for item in lists[host].networks:
-            if isinstance(item, Mapping) and item.get("name") not in found and item.get("state") != "absent":
-                found[item.get("name")] = {"name": item.get("name"), "realtime": item.get("realtime", True)}
+    found: dict[str, dict[str, Any]] = {}
+    for _name_of_host, host in sorted(hosts.items()):
+        for network in host.networks.values():
+            if network.state != "absent":
+                found.setdefault(network.name, {"name": network.name, "realtime": network.realtime})
     return list(found.values())
 
 
