@@ -126,11 +126,11 @@ def _search(fleet: Fleet, away: Sequence[Wish], fresh: Sequence[Wish], wishes: S
     left = improve(fleet, {wish.name: wish for wish in away}, left)
     left += fill_best(fleet, fresh)
     loose = {wish.name: wish for wish in [*away, *fresh]}
-    left = improve(fleet, loose, left)
+    first = {wish.name for wish in away}
+    left = improve(fleet, loose, left, first)
     movable = set(loose)
     if fleet.options.moves == "needed":
         movable |= {wish.name for wish in wishes if not wish.fixed}
-    first = {wish.name for wish in away}
     ordered = sorted(in_order(fleet, left), key=lambda wish: wish.name not in first)
     return [wish for wish in ordered if not fleet.seat(wish) and not make_room(fleet, wish, movable)]
 

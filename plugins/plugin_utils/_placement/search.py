@@ -48,6 +48,11 @@ def weight(wishes: Sequence[Wish]) -> int:
     return sum(wish.guest.vcpus for wish in wishes)
 
 
+def _worth(wishes: Sequence[Wish], first: Collection[str]) -> tuple[int, int]:
+    """Return the vCPUs of the guests that come first, and of all."""
+    return weight([wish for wish in wishes if wish.name in first]) if first else 0, weight(wishes)
+
+
 def in_order(fleet: Fleet, wishes: Sequence[Wish], by_memory: bool = False) -> list[Wish]:
     """Return guests, the hardest first: few hosts to choose from, many cores, much memory."""
     few = len(fleet.hosts) // 4
@@ -141,9 +146,10 @@ def fill_best(fleet: Fleet, wishes: Sequence[Wish]) -> list[Wish]:
     return fill(fleet, in_order(fleet, wishes, by_memory), mode)
 
 
-def improve(fleet: Fleet, fresh: dict[str, Wish], left: list[Wish]) -> list[Wish]:
+def improve(fleet: Fleet, fresh: dict[str, Wish], left: list[Wish], first: Collection[str] = ()) -> list[Wish]:
     """Seat more vCPUs: empty a few hosts of fresh guests, and fill them again in another order. Return those without a seat.
 
+    Guests that come ``first`` never lose their seat to others.
     A new arrangement is kept unless it seats fewer vCPUs, so that the search can leave a dead end.
     """
     numbers, stalled = Sequence64(), 0
@@ -155,16 +161,16 @@ def improve(fleet: Fleet, fresh: dict[str, Wish], left: list[Wish]) -> list[Wish
         fleet.begin()
         pool = [fresh[name] for room in rooms for name in sorted(room.wishes) if name in fresh]
         pool = [wish for wish in pool if numbers.below(8) and fleet.remove(wish.name)]
-        first = numbers.below(len(left))
-        waiting = [*left[first:], *left[:first]]
+        begin = numbers.below(len(left))
+        waiting = [*left[begin:], *left[:begin]]
         waiting, beside = waiting[:MOST_LEFT], waiting[MOST_LEFT:]
         now = fill(fleet, _shuffled([*pool, *waiting], numbers), numbers.below(3))
-        gain = weight(waiting) - weight(now)
-        if gain < 0:
+        before, after = _worth(waiting, first), _worth(now, first)
+        if after > before:
             fleet.rollback()
             continue
         fleet.commit()
-        stalled = 0 if gain else stalled
+        stalled = 0 if after < before else stalled
         left = now + beside
     return left + hopeless
 

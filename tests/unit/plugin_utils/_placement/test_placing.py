@@ -100,3 +100,10 @@ def test_more_pages_than_a_node_has_are_not_promised():
     small = host("a", 1, 9, memory=8192, total_mib={0: 4096})
     placed = place_guests([small], [wish("one", 2, 2048), wish("two", 2, 2048)])
     assert (len(placed.seats), len(placed.left)) == (1, 1)
+
+
+def test_a_new_guest_takes_no_room_from_a_drained_host_s_guest():
+    hosts = [host("a", 1, 5, drained=True), host("b", 1, 7)]
+    placed = place_guests(hosts, [wish("old", 4, home="a"), wish("new", 6)])
+    assert placed.moves == ["old"]
+    assert [left.name for left in placed.left] == ["new"]
