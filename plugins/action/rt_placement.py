@@ -88,6 +88,8 @@ class ActionModule(ActionBase):
 
     def _apply(self, given: Given, folder: str, steps: int | None, hostvars: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         path = os.path.join(folder, PLAN)
+        if given.what_if:
+            raise PlacementError("realtime_place_what_if: a plan of what would be is not applied; run place without it first")
         text = _read(path)
         if text is None:
             raise PlacementError(f"{path} does not exist or cannot be read; run place without realtime_place_apply first")

@@ -41,6 +41,7 @@ def test_every_module_that_runs_somewhere_has_a_body():
         "openstack_cloud_info",
         "rt_inventory",
         "rt_latency_run",
+        "rt_placement",
         "rt_plan_report",
         "rt_recap",
         "rt_report",

@@ -59,6 +59,7 @@ SET = frozenset(
         "realtime_bios",
         "realtime_drift",
         "realtime_latency",
+        "realtime_place_result",
         "realtime_plan_result",
         "realtime_update_due",
         "realtime_update_kernel",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import text_table
-from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few, natural
 
 #: The most rows of a table; the plan's file has all.
 MOST = 40
@@ -34,11 +34,9 @@ def plan_lines(plan: Mapping[str, Any], path: str) -> list[str]:
     rows = [_row(name, plan["hosts"][name]) for name in sorted(changed, key=natural)]
     if rows:
         lines += ["", *text_table(["host", "guests", "cores by NUMA node", "memory by NUMA node"], rows[:MOST]), *_beyond(rows)]
-    for name, found in (plan.get("what_if") or {}).items():
-        if name == "hosts":
-            lines += [f"With {', '.join(found)}, which do not exist"] if found else []
-        else:
-            lines.append(f"{found['more']} more guests like {name} fit")
+    asked = plan.get("what_if") or {"hosts": [], "guests": {}}
+    lines += [f"With {few(asked['hosts'])}, which do not exist"] if asked["hosts"] else []
+    lines += [f"{found['more']} more guests like {name} fit" for name, found in asked["guests"].items()]
     return [*lines, "", f"Plan: {path}" if path else "Check mode: no plan was written"]
 
 

@@ -122,5 +122,5 @@ def make_plan(given: Given) -> dict[str, Any]:
         counts = more_guests(placed, {wish.name: wish for wish in request.wishes}, asked["guests"])
         more = {name: {"more": sum(found.values()), "hosts": found} for name, found in counts.items()}
     if asked:
-        more = {"hosts": [host.name for host in hosts if host.name not in given.read], **more}
+        more = {"hosts": [host.name for host in hosts if host.name not in given.read], "guests": more}
     return plan_document(placed, given.digest, away=request.away, unread=given.unread, what_if=more)

@@ -74,7 +74,7 @@ def test_the_digest_is_of_what_counts():
 def test_what_if():
     asked = {"hosts": [{"like": "a", "count": 2}], "guests": ["plc1"]}
     plan = make_plan(take_in(given([plc("plc1", 4)], what_if=asked)))
-    assert plan["what_if"] == {"hosts": ["a+1", "a+2"], "plc1": {"more": 4, "hosts": {"a+1": 1, "a+2": 1, "b": 2}}}
+    assert plan["what_if"] == {"hosts": ["a+1", "a+2"], "guests": {"plc1": {"more": 4, "hosts": {"a+1": 1, "a+2": 1, "b": 2}}}}
     lines = plan_lines(plan, "p")
     assert "With a+1, a+2, which do not exist" in lines
     assert "4 more guests like plc1 fit" in lines
