@@ -14,7 +14,7 @@ from .digests import digest
 from .model import Seat, Wish
 from .moves import Step, ordered_moves
 from .placing import Placed
-from .reasons import reason_of
+from .reasons import Reasons
 from .room import Room
 
 FORMAT = 1
@@ -33,7 +33,8 @@ def plan_document(
     ``inputs`` is the digest of what it was made from; ``away`` are guests of hosts that take no part, which are in ``unread`` with the reason.
     """
     steps = ordered_moves(placed)
-    unplaced = [_unplaced(placed, wish) for wish in sorted(placed.left, key=lambda wish: wish.name)]
+    reasons = Reasons(placed.fleet, placed.left)
+    unplaced = [_unplaced(placed, wish, reasons) for wish in sorted(placed.left, key=lambda wish: wish.name)]
     guests = _guests(placed, away or {})
     document: dict[str, Any] = {
         "format": FORMAT,
@@ -115,13 +116,13 @@ def _mib(mib: int) -> str:
     return f"{max(mib, 0)} MiB" if mib < 1 << 39 else "memory"
 
 
-def _unplaced(placed: Placed, wish: Wish) -> dict[str, Any]:
+def _unplaced(placed: Placed, wish: Wish, reasons: Reasons) -> dict[str, Any]:
     if wish.name in placed.refused:
         reason, change, certain = placed.refused[wish.name], "give it the size that it has, or move it", True
         if wish.home:
             reason = f"it cannot stay on {wish.home} as it is asked for: {reason}"
     else:
-        found = reason_of(placed.fleet, wish, placed.left)
+        found = reasons.of(wish)
         reason, change, certain = found.text, found.change, found.certain
     return {
         "guest": wish.name,

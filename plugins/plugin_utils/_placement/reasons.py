@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
@@ -13,7 +13,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few
 
 from .fleet import Fleet
 from .model import HOST, Host, Rule, Wish
-from .reach import obstacle
+from .reach import kind_of, obstacle
 from .room import Room
 
 
@@ -26,25 +26,47 @@ class Reason:
     certain: bool  # whether it is proven that the guest has no place beside the others; otherwise only none was found
 
 
-def reason_of(fleet: Fleet, wish: Wish, left: Sequence[Wish]) -> Reason:
-    """Return why a guest that was not placed has no host."""
-    eligible = [fleet.rooms[index] for index in fleet.eligible(wish)]
-    if not eligible:
-        return _unreachable(fleet.hosts, wish)
-    empty = [Room(_bare(room.host), 0, fleet.options.overcommit, frozenset(room.wishes) | room.gone) for room in eligible]
-    if not any(room.count(wish, node) for room in empty for node in fleet.nodes(wish, room)):
-        return _too_large(empty, wish)
-    open_now = [(room, node) for room in eligible for node in fleet.nodes(wish, room) if room.count(wish, node)]
-    if open_now or not any(fleet.groups.allows(wish.name, room.host.name) for room in eligible):
-        rules = sorted({rule.name: rule for room in eligible for rule in _breaks(fleet, wish, room)}.items())
-        if rules:
-            return _ruled_out(fleet, wish, [rule for _name, rule in rules], eligible)
-    return _full(fleet, wish, [room for room in eligible if fleet.groups.allows(wish.name, room.host.name)], left)
+class Reasons:
+    """Finds the reasons of all guests without a host; guests that are alike share theirs."""
 
+    def __init__(self, fleet: Fleet, left: Sequence[Wish]) -> None:
+        self._fleet = fleet
+        self._short = short_of(fleet, left)
+        self._empty: dict[int, Room] = {}
+        self._known: dict[Hashable, Reason] = {}
 
-def _bare(host: Host) -> Host:
-    """Return a host without the domains that guests of the list have there: only those of others stay."""
-    return replace(host, drained=False)
+    def of(self, wish: Wish) -> Reason:
+        """Return why a guest that was not placed has no host."""
+        guest = wish.guest
+        size = (guest.vcpus, guest.realtime_vcpus, guest.memory_mib, guest.hugepages, guest.numa, guest.siblings, guest.emulator)
+        rules = tuple(rule.name for rule in self._fleet.groups.of(wish.name))
+        key = (kind_of(wish), size, guest.shared_memory, rules, wish.name if guest.adopt else "")
+        if key not in self._known:
+            self._known[key] = self._find(wish)
+        return self._known[key]
+
+    def _find(self, wish: Wish) -> Reason:
+        fleet = self._fleet
+        eligible = [fleet.rooms[index] for index in fleet.eligible(wish)]
+        if not eligible:
+            return _unreachable(fleet.hosts, wish)
+        empty = [self._emptied(room) for room in eligible]
+        if not any(room.count(wish, node) for room in empty for node in fleet.nodes(wish, room)):
+            return _too_large(empty, wish)
+        open_now = any(room.count(wish, node) for room in eligible for node in fleet.nodes(wish, room))
+        allowed = [room for room in eligible if fleet.groups.allows(wish.name, room.host.name)]
+        if open_now or not allowed:
+            broken = {rule.name: rule for room in eligible for rule in _breaks(fleet, wish, room)}
+            if broken:
+                return _ruled_out(fleet, wish, [rule for _name, rule in sorted(broken.items())], eligible)
+        return _full(fleet, wish, allowed, self._short)
+
+    def _emptied(self, room: Room) -> Room:
+        """Return a host without the guests of the list: only domains of others stay."""
+        if room.index not in self._empty:
+            gone = frozenset(room.wishes) | room.gone
+            self._empty[room.index] = Room(room.host, room.index, self._fleet.options.overcommit, gone)
+        return self._empty[room.index]
 
 
 def _breaks(fleet: Fleet, wish: Wish, room: Room) -> list[Rule]:
@@ -208,7 +230,7 @@ def _domain(rule: Rule) -> str:
     return "host" if rule.by == HOST else rule.by
 
 
-def _full(fleet: Fleet, wish: Wish, rooms: Sequence[Room], left: Sequence[Wish]) -> Reason:
+def _full(fleet: Fleet, wish: Wish, rooms: Sequence[Room], short: str) -> Reason:
     def missing(place: tuple[Room, int | None]) -> tuple[int, int, int, int]:
         room, node = place
         need = (wish.cores(room.width) or 0) if wish.guest.realtime else wish.guest.vcpus
@@ -226,7 +248,6 @@ def _full(fleet: Fleet, wish: Wish, rooms: Sequence[Room], left: Sequence[Wish])
         f"it asks for {_needs(wish, room)}{' on one NUMA node' if wish.strict else ''}; nearest to that is {_place(room, node)}"
     )
     text += f", which lacks {lacks}" if lacks else ", whose planner does not place it beside the others"
-    short = short_of(fleet, left)
     if short:
         text += f". {short}"
     else:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import Options
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.placing import place_guests
-from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.reasons import reason_of
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.reasons import Reasons
 from unit.placing import OFFICE, apart, host, together, wish
 
 RACKS = [host(name, 1, 5, domains={"rack": "r1"}) for name in ("a", "b")]
@@ -18,7 +18,8 @@ RACKS = [host(name, 1, 5, domains={"rack": "r1"}) for name in ("a", "b")]
 
 def reasons(hosts, wishes, rules=(), **options):
     placed = place_guests(hosts, wishes, rules, Options(**options))
-    return {left.name: reason_of(placed.fleet, left, placed.left) for left in placed.left}
+    found = Reasons(placed.fleet, placed.left)
+    return {left.name: found.of(left) for left in placed.left}
 
 
 @pytest.mark.parametrize(
