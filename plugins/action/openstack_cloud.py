@@ -8,7 +8,7 @@ Read, plan, validate, make (with the modules of openstack.cloud), read back. Che
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -17,6 +17,7 @@ from ansible.plugins.loader import module_loader
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import bounded
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.answers import module_failure
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.changes import Change, Current, Step
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.client import Cloud
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.errors import CloudError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.hosts import find_hosts
@@ -24,9 +25,10 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.inventory impo
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.nodes import common
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.notes import notes
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.placement import compare
-from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import Change, Step, plan
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import plan, settle
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.releases import too_old
-from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.text import diffs, finding_page, page
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.requests import Requests
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.text import diffs, finding_page, page, part_done
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.wanted import Wanted, read_wanted
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data
 from ansible_collections.realtime.kvm.plugins.plugin_utils._show import show
@@ -44,7 +46,7 @@ SPEC = {
     "traits": {"type": "list", "elements": "dict", "default": []},
 }
 #: All that openstack.cloud must have; the last one that came is trait, in 2.4.
-MODULES = ("trait", "compute_flavor", "compute_service_info", "host_aggregate", "network", "port")
+MODULES = ("trait", "compute_flavor", "compute_service_info", "host_aggregate")
 MISSING = (
     "the collection openstack.cloud, 2.4 or newer, is not there (module {module}); it makes what a cloud must have. Install it beside ansible-core: "
     "ansible-galaxy collection install 'openstack.cloud:>=2.4.0', or pip install ansible, which has it. No other playbook needs it"
@@ -68,19 +70,15 @@ class ActionModule(ActionBase):
         """Make what is wanted; fail with one message."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
-        made: list[Change] = []
+        made: list[str] = []
         try:
             result.update(self._carry_out(plain_data(options), task_vars or {}, made))
         except RefusalError as error:
-            done = (
-                f" Made before that: {', '.join(change.resource for change in made)}."
-                if made
-                else " Nothing was changed in the cloud."
-            )
-            result.update(failed=True, changed=bool(made), msg=f"{error}.{done}", changes=[change.to_dict() for change in made])
+            done = f"Made before that: {', '.join(made)}." if made else "Nothing was changed in the cloud."
+            result.update(failed=True, changed=bool(made), msg=f"{error}. {done}")
         return result
 
-    def _carry_out(self, options: Mapping[str, Any], variables: dict[str, Any], made: list[Change]) -> dict[str, Any]:
+    def _carry_out(self, options: Mapping[str, Any], variables: dict[str, Any], made: list[str]) -> dict[str, Any]:
         check_modules()
         access = access_of(options["access"])
         nodes = nodes_of(variables, options["hosts"], access.name)
@@ -92,6 +90,7 @@ class ActionModule(ActionBase):
         if old:
             raise CloudError("; ".join(old) + ". Update nova-compute on these nodes, or leave the cloud at an older release")
         current = cloud.current(wanted)
+        settle(wanted, current)
         computes = [service["host"] for service in current.services if service["binary"] == "nova-compute"]
         hosts = find_hosts(nodes, computes)
         kept_out = [node.name for node in nodes if node.plain_pinned]
@@ -99,7 +98,8 @@ class ActionModule(ActionBase):
         if changes:
             self._try_modules(cloud, variables)
         if not self._task.check_mode:
-            self._make(cloud, changes, variables, made)
+            for change in changes:
+                self._make(cloud, change, variables, made, lambda: cloud.current(wanted), current)
             if changes:
                 self._read_back(cloud, wanted, hosts, kept_out)
         providers = cloud.providers([host for host in hosts.values() if host])
@@ -109,7 +109,7 @@ class ActionModule(ActionBase):
             for node in compared
             for finding in compare(node, answers[node.name].document, providers.get(hosts[node.name]), answers[node.name].taken)
         ]
-        said = notes(wanted, current, nodes, hosts)
+        said = notes(wanted, current, nodes, hosts, answers if options["answers"] else None)
         lines = [*page(f"Cloud {access.shown}", wanted, changes, said), *finding_page(findings, len(compared))]
         return {
             "changed": bool(changes),
@@ -134,15 +134,31 @@ class ActionModule(ActionBase):
         except CloudError as error:
             raise CloudError(f"{error}{OLD_COLLECTION if NO_VERSION in str(error) else ''}") from None
 
-    def _make(self, cloud: Cloud, changes: list[Change], variables: dict[str, Any], made: list[Change]) -> None:
-        for change in changes:
+    def _make(
+        self,
+        cloud: Cloud,
+        change: Change,
+        variables: dict[str, Any],
+        made: list[str],
+        look: Callable[[], Current],
+        before: Current,
+    ) -> None:
+        """Make one change; of one that fails, what the cloud has then says what was done."""
+        try:
             for step in change.steps:
                 self._step(cloud, change, step, variables)
-            made.append(change)
+        except CloudError:
+            try:
+                done = part_done(change, before, look())
+            except CloudError:
+                done = f"perhaps {change.resource} in part (the cloud does not answer)"
+            made += [done] if done else []
+            raise
+        made.append(change.resource)
 
     def _step(self, cloud: Cloud, change: Change, step: Step, variables: dict[str, Any]) -> None:
         if step.request:
-            cloud.request(step.request, step.arguments)
+            Requests(cloud).make(step.request, step.arguments)
             return
         self._module(cloud, step.module, step.arguments, variables, f"{change.resource} ({step.module})")
 

@@ -35,8 +35,8 @@ options:
     default: ""
   ovsdb_connection:
     description:
-      - How the agent reaches Open vSwitch's database. Unless given, what the operator's files say; else the database's socket if the service's user may write
-        to it, and V(tcp:127.0.0.1:6640) if not, where the agent makes the database listen.
+      - How the agent reaches Open vSwitch's database. Unless given, what the operator's files say, those of Nova too; else the database's socket if the
+        users of both may write to it, and V(tcp:127.0.0.1:6640) if not, where the agent makes the database listen.
     type: str
     default: ""
   timeout_s:
@@ -50,7 +50,8 @@ extends_documentation_fragment:
   - realtime.kvm.changes
   - realtime.kvm.disruption
 notes:
-  - Nodes of kolla-ansible, RHOSO and sunbeam are refused, since their containers read other files; the result then has the C(text) to put there.
+  - Nodes of kolla-ansible, RHOSO and sunbeam are refused, since their containers read other files; the result then has the C(text) to put there, made with
+    what these files say. Nodes of ML2/OVN have no such agent.
   - The operator's other mappings are copied as they are now; run this again after changing them.
 seealso:
   - module: realtime.kvm.nova_compute

@@ -66,8 +66,8 @@ options:
     default: "2M"
   ovsdb_connection:
     description:
-      - How Nova reaches Open vSwitch's database. Unless given, what the operator's files say; else the database's socket if the service's user may write to
-        it, and V(tcp:127.0.0.1:6640) if not, where Neutron's agent makes the database listen.
+      - How Nova reaches Open vSwitch's database. Unless given, what the operator's files say, those of Neutron's agent too; else the database's socket if the
+        users of both may write to it, and V(tcp:127.0.0.1:6640) if not, where the agent makes the database listen.
     type: str
     default: ""
   timeout_s:
@@ -83,7 +83,8 @@ extends_documentation_fragment:
   - realtime.kvm.changes
   - realtime.kvm.disruption
 notes:
-  - Nodes of kolla-ansible, RHOSO and sunbeam are refused, since their containers read other files; the result then has the C(text) to put there.
+  - Nodes of kolla-ansible, RHOSO and sunbeam are refused, since their containers read other files; the result then has the C(text) to put there, made with
+    what these files say.
   - Values of the operator's files that are not named here are in no result and no message.
 seealso:
   - module: realtime.kvm.neutron_agent
@@ -149,6 +150,10 @@ restarted:
   type: bool
 text:
   description: The options, for a node whose services are in another form.
+  returned: when the node has no unit of the service
+  type: str
+provider:
+  description: The file of traits, for the same.
   returned: when the node has no unit of the service
   type: str
 """

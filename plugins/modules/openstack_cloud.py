@@ -16,8 +16,11 @@ author:
 description:
   - Makes, in this order, traits, flavors, the isolated aggregate, QoS policies, networks without subnets and ports without addresses; then removes, in the
     opposite order, what is C(state=absent). What is not named stays as it is.
-  - Reads the cloud, plans, refuses what cannot be, makes the changes with the modules of the collection openstack.cloud (QoS policies, for which it has
-    none, with openstacksdk), and reads the cloud again. Nothing is changed before everything is validated.
+  - Reads the cloud, plans, refuses what cannot be, makes the changes with the modules of the collection openstack.cloud (networks, QoS policies and ports,
+    which must be known by id, with openstacksdk), and reads the cloud again. Nothing is changed before everything is validated.
+  - Networks, QoS policies and ports are those of the project of the credentials. What other projects have is neither changed nor removed, whatever its name
+    is. Names that are, or look like, the id of something else are refused.
+  - Of a run that fails the message says what was made, C(changed) is true then, and what is only in part there is named.
   - Every trait is made before any flavor, of all nodes of the cloud, whatever the run is limited to, since a trait that placement does not know makes
     scheduling fail.
   - Refused before the first change if a node's nova-compute is too old for the cloud's Nova.
@@ -107,7 +110,7 @@ EXAMPLES = r"""
 RETURN = r"""
 changes:
   description: What was changed, each with C(resource), C(before), C(after) and C(reason); in check mode what would be.
-  returned: always
+  returned: success
   type: list
   elements: dict
 flavors:

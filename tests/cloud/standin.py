@@ -22,6 +22,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 USER, PASSWORD, TOKEN = "operator", "S3cret-of-the-cloud!", "gAAAAtoken-of-the-cloud"
+#: The id of the operator's project.
+PROJECT = "p"
 
 
 class Cloud:
@@ -30,6 +32,7 @@ class Cloud:
     def __init__(self) -> None:
         self.traits: list[str] = ["COMPUTE_NODE"]
         self.flavors: dict[str, dict[str, Any]] = {}
+        self.access: dict[str, list[str]] = {}  # flavor to projects
         self.aggregates: dict[int, dict[str, Any]] = {}
         self.networks: dict[str, dict[str, Any]] = {}
         self.ports: dict[str, dict[str, Any]] = {}
@@ -37,7 +40,7 @@ class Cloud:
         self.services: list[dict[str, Any]] = []
         self.hypervisors: list[dict[str, Any]] = []
         self.providers: dict[str, dict[str, Any]] = {}
-        self.extensions = ["qos", "ip_allocation", "port-security", "port-resource-request"]
+        self.extensions = ["qos", "ip_allocation", "port-security", "port-resource-request", "security-group"]
         self.microversion = "2.100"
         self.faults: dict[str, tuple[int, Any]] = {}
         self.slow: dict[str, float] = {}
@@ -113,7 +116,7 @@ def identity(cloud: Cloud, base: str, method: str, path: str, query: dict[str, s
         token = {
             "methods": ["password"], "expires_at": "2099-01-01T00:00:00.000000Z", "issued_at": "2026-01-01T00:00:00.000000Z",
             "user": {"id": "u", "name": USER, "domain": {"id": "default", "name": "Default"}},
-            "project": {"id": "p", "name": "admin", "domain": {"id": "default", "name": "Default"}},
+            "project": {"id": PROJECT, "name": "admin", "domain": {"id": "default", "name": "Default"}},
             "roles": [{"id": "r", "name": "admin"}], "catalog": catalog,
         }  # fmt: skip
         raise AnswerError(201, {"token": token})
@@ -154,10 +157,13 @@ def _flavors(cloud: Cloud, method: str, path: str, query: dict[str, str], body: 
     if len(parts) == 2:
         if method == "DELETE":
             del cloud.flavors[parts[1]]
+            cloud.access.pop(parts[1], None)
             raise AnswerError(202)
         if method == "PUT":
             flavor["description"] = body["flavor"]["description"]
         return {"flavor": flavor}
+    if parts[2] in ("os-flavor-access", "action"):
+        return _access(cloud, parts[1], body)
     if method == "POST":
         for name in body["extra_specs"]:
             if name.startswith("hw:") and "polcy" in name:
@@ -176,6 +182,12 @@ def _flavors(cloud: Cloud, method: str, path: str, query: dict[str, str], body: 
     return {"extra_specs": flavor["extra_specs"]}
 
 
+def _access(cloud: Cloud, flavor: str, body: Any) -> Any:
+    if body:
+        cloud.access.setdefault(flavor, []).append(body["addTenantAccess"]["tenant"])
+    return {"flavor_access": [{"flavor_id": flavor, "tenant_id": project} for project in cloud.access.get(flavor, [])]}
+
+
 def _new_flavor(cloud: Cloud, given: dict[str, Any]) -> Any:
     if any(flavor["name"] == given["name"] for flavor in cloud.flavors.values()):
         raise AnswerError(
@@ -183,7 +195,8 @@ def _new_flavor(cloud: Cloud, given: dict[str, Any]) -> Any:
         )
     made = {
         "id": given.get("id") or _new_id(), "name": given["name"], "vcpus": given["vcpus"], "ram": given["ram"], "disk": given["disk"],
-        "swap": 0, "OS-FLV-EXT-DATA:ephemeral": 0, "OS-FLV-DISABLED:disabled": False, "rxtx_factor": 1.0,
+        "swap": given.get("swap", 0), "OS-FLV-EXT-DATA:ephemeral": given.get("OS-FLV-EXT-DATA:ephemeral", 0),
+        "OS-FLV-DISABLED:disabled": False, "rxtx_factor": given.get("rxtx_factor", 1.0),
         "os-flavor-access:is_public": given.get("os-flavor-access:is_public", True),
         "description": given.get("description"), "extra_specs": {}, "links": [],
     }  # fmt: skip
@@ -288,12 +301,24 @@ def network(cloud: Cloud, base: str, method: str, path: str, query: dict[str, st
 def _things(cloud: Cloud, kind: str, method: str, path: str, query: dict[str, str], body: Any) -> Any:
     store, one = (cloud.networks, "network") if kind == "networks" else (cloud.ports, "port")
     parts = path.strip("/").split("/")
+    if "security_groups" in (body or {}).get(one, {}) and "security-group" not in cloud.extensions:
+        raise AnswerError(
+            400,
+            {"NeutronError": {"type": "HTTPBadRequest", "message": "Unrecognized attribute(s) 'security_groups'", "detail": ""}},
+        )
     if len(parts) == 1:
         if method == "GET":
             keys = [key for key in query if key in ("name", "network_id", "id")]
             return {kind: [item for item in store.values() if all(item.get(key) == query[key] for key in keys)]}
         given = body[one]
-        made = {"id": _new_id(), "name": given["name"], "qos_policy_id": None, "port_security_enabled": True, **given}
+        made = {
+            "id": _new_id(),
+            "name": given["name"],
+            "project_id": PROJECT,
+            "qos_policy_id": None,
+            "port_security_enabled": True,
+            **given,
+        }
         if kind == "networks":
             made = {
                 "mtu": 1500,
@@ -304,7 +329,8 @@ def _things(cloud: Cloud, kind: str, method: str, path: str, query: dict[str, st
                 **made,
             }
         else:
-            made = {"mac_address": "fa:16:3e:00:00:01", "device_id": "", "security_groups": [], **made}
+            groups = {"security_groups": []} if "security-group" in cloud.extensions else {}
+            made = {"mac_address": "fa:16:3e:00:00:01", "device_id": "", **groups, **made}
             made["ip_allocation"] = "none" if given.get("fixed_ips") == [] else "immediate"
             made.setdefault("fixed_ips", [{"ip_address": "192.0.2.5", "subnet_id": "s"}])
         store[made["id"]] = made
@@ -329,6 +355,9 @@ def _things(cloud: Cloud, kind: str, method: str, path: str, query: dict[str, st
             )
         del store[item["id"]]
         raise AnswerError(204)
+    if method == "PUT" and parts[2:] == ["tags"]:
+        item["tags"] = body["tags"]
+        return body
     if method == "PUT":
         item.update(body[one])
     return {one: item}
@@ -339,7 +368,7 @@ def _policies(cloud: Cloud, method: str, path: str, body: Any) -> Any:
     if not parts:
         if method == "GET":
             return {"policies": list(cloud.policies.values())}
-        made = {"id": _new_id(), "shared": False, "rules": [], **body["policy"]}
+        made = {"id": _new_id(), "project_id": PROJECT, "shared": False, "rules": [], **body["policy"]}
         cloud.policies[made["id"]] = made
         raise AnswerError(201, {"policy": made})
     policy = cloud.policies.get(parts[0])

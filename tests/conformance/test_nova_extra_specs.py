@@ -167,6 +167,7 @@ HOUSE_RULES = (
     "needs hw:cpu_realtime_mask or hw:cpu_dedicated_mask",  # mixed of which nothing is mixed: Nova takes it where an emulator policy is given
     "so none is mixed in",
     "may give a real-time instance small pages",
+    "so a real-time instance has small pages",
     "is ignored by Nova",  # a mask without hw:cpu_realtime
     "names vCPU",  # Nova says that only of masks that it uses
     "leaves no vCPU",

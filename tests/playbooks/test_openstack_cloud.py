@@ -8,6 +8,7 @@ They run where both are installed (tests/cloud/installed.py).
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cloud.installed import FOLDER, FOLDERS, needs_both
-from cloud.standin import PASSWORD, TOKEN, USER, Server
+from cloud.standin import PASSWORD, PROJECT, TOKEN, USER, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = {
@@ -88,6 +89,11 @@ def _run(server, tmp_path):
     return run
 
 
+def page_of(said):
+    """Return the page and the differences; in which order hosts answer before it is chance."""
+    return said.partition("== Cloud")[2].partition("PLAY RECAP")[0].replace("skipping: [node2] ", "")
+
+
 @needs_both
 def test_a_run_does_what_check_mode_said_and_a_second_run_nothing(server, run):
     cloud = server.cloud
@@ -101,11 +107,11 @@ def test_a_run_does_what_check_mode_said_and_a_second_run_nothing(server, run):
     )
     assert "changed=1" in said
     assert cloud.flavors == {}
-    checked = said.partition("TASK")[2].partition("PLAY RECAP")[0]
+    checked = page_of(said)
 
     code, said = run("--diff")
     assert code == 0, said
-    assert said.partition("TASK")[2].partition("PLAY RECAP")[0] == checked
+    assert page_of(said) == checked
     assert cloud.traits[1:] == ["CUSTOM_REALTIME_KVM", "CUSTOM_REALTIME_PHYSNET_RT0", "CUSTOM_PHYSNET_RT0"]
     (flavor,) = cloud.flavors.values()
     assert flavor["extra_specs"]["hw:cpu_realtime_mask"] == "1-3"
@@ -132,6 +138,19 @@ def test_a_run_does_what_check_mode_said_and_a_second_run_nothing(server, run):
 
 
 @needs_both
+@pytest.mark.parametrize("secured", [True, False])
+def test_a_cloud_without_security_groups_has_ports_too(server, run, secured):
+    server.cloud.extensions.remove("security-group")
+    if not secured:
+        server.cloud.extensions.remove("port-security")
+    code, said = run()
+    assert code == 0, said
+    (port,) = server.cloud.ports.values()
+    assert "security_groups" not in port
+    assert "changed=0" in run()[1]
+
+
+@needs_both
 def test_a_refusal_in_the_middle_says_what_was_made_and_the_next_run_goes_on(server, run):
     server.cloud.faults["POST /compute/v2.1/os-aggregates"] = (
         409,
@@ -148,6 +167,75 @@ def test_a_refusal_in_the_middle_says_what_was_made_and_the_next_run_goes_on(ser
     code, said = run()
     assert code == 0, said
     assert len(server.cloud.flavors) == 1
+
+
+#: The flavor rt.plc as somebody else made it, and a port that has an address.
+FLAVOR = {
+    "id": "abc", "name": "rt.plc", "vcpus": 2, "ram": 128, "disk": 20, "swap": 512, "OS-FLV-EXT-DATA:ephemeral": 10, "rxtx_factor": 1.0,
+    "extra_specs": {}, "os-flavor-access:is_public": False, "description": "mine", "links": [],
+}  # fmt: skip
+PORT = {
+    "id": "p1", "name": "port", "project_id": PROJECT, "network_id": "n1", "mac_address": "fa:16:3e:00:00:07", "device_id": "",
+    "fixed_ips": [{"ip_address": "192.0.2.5", "subnet_id": "s"}], "ip_allocation": "immediate", "port_security_enabled": True, "qos_policy_id": None,
+    "security_groups": ["g"], "description": "mine",
+}  # fmt: skip
+NETWORK = {
+    "id": "n1", "name": "net", "project_id": PROJECT, "subnets": [], "mtu": 1500, "shared": False, "port_security_enabled": False,
+    "qos_policy_id": None, "provider:network_type": "vlan", "provider:physical_network": "rt0", "provider:segmentation_id": 101,
+}  # fmt: skip
+
+
+@needs_both
+def test_what_is_made_again_keeps_what_the_variables_do_not_name(server, run):
+    cloud = server.cloud
+    cloud.flavors["abc"], cloud.access["abc"] = copy.deepcopy(FLAVOR), ["t1"]
+    cloud.networks["n1"], cloud.ports["p1"] = copy.deepcopy(NETWORK), copy.deepcopy(PORT)
+    code, said = run()
+    assert code == 0, said
+    (flavor,), (port,) = cloud.flavors.values(), cloud.ports.values()
+    kept = ("id", "swap", "OS-FLV-EXT-DATA:ephemeral", "os-flavor-access:is_public", "description", "disk")
+    assert {key: flavor[key] for key in kept} == {key: FLAVOR[key] for key in kept}
+    assert (flavor["vcpus"], flavor["ram"], cloud.access) == (4, 2048, {"abc": ["t1"]})
+    assert (port["mac_address"], port["description"], port["fixed_ips"]) == ("fa:16:3e:00:00:07", "mine", [])
+    assert "changed=0" in run()[1]
+
+
+@needs_both
+@pytest.mark.parametrize(
+    ("fault", "answer", "said"),
+    [
+        (
+            "POST /compute/v2.1/flavors",
+            (500, {"computeFault": {"message": "boom", "code": 500}}),
+            "flavor rt.plc, which is removed and not made again; it had id=abc, vcpus=2, ram=128, disk=20, swap=512, ephemeral=10",
+        ),
+        (
+            "POST /compute/v2.1/flavors/abc/os-extra_specs",
+            (500, {"computeFault": {"message": "boom", "code": 500}}),
+            "flavor rt.plc in part.",
+        ),
+        (
+            "POST /network/v2.0/ports",
+            (409, {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded", "detail": ""}}),
+            "port port, which is removed and not made again; it had id=p1",
+        ),
+        (
+            "POST /network/v2.0/qos/policies/.*/minimum_bandwidth_rules",
+            (503, "<html>down</html>"),
+            "QoS policy reachable in part.",
+        ),
+    ],
+)
+def test_a_change_that_fails_within_says_which_part_was_made(server, run, fault, answer, said):
+    cloud = server.cloud
+    cloud.flavors["abc"], cloud.networks["n1"], cloud.ports["p1"] = (copy.deepcopy(item) for item in (FLAVOR, NETWORK, PORT))
+    cloud.faults[fault] = answer
+    code, output = run()
+    assert code != 0
+    assert said in output
+    assert "Nothing was changed" not in output
+    assert "changed: true" in output
+    assert "changes:" not in output
 
 
 @needs_both

@@ -107,6 +107,9 @@ class Systemd:
         self.arguments = {}  # of a service, besides those of Debian's defaults
         self.dies = False  # a restarted service ends at once
         self.deaf = False  # a restart does nothing
+        self.title = None  # what a process makes of its command line, as Neutron's do once they run
+        self.forgetful = False  # a restarted service is told nothing but its own arguments
+        self.failed = set()
         self.kill = False  # the run ends before the next restart
         self._next = 1000
 
@@ -116,11 +119,18 @@ class Systemd:
 
     def _run(self, name):
         self._next += 1
+        self.failed.discard(name)
         self.pids[name] = self._next
         program = PROGRAMS.get(name, "nova-compute")
-        words = ["/usr/bin/python3", f"/usr/bin/{program}", *self.arguments[name], *self._defaults(program)]
+        words = [
+            "/usr/bin/python3",
+            f"/usr/bin/{program}",
+            *self.arguments[name],
+            *([] if self.forgetful else self._defaults(program)),
+        ]
         base = f"/proc/{self._next}"
-        fill(self.root, {**task(base, program, started=self._next), f"{base}/cmdline": "\0".join(words) + "\0"})
+        shown = self.title(program, words) if self.title else "\0".join(words)
+        fill(self.root, {**task(base, program, started=self._next), f"{base}/cmdline": shown + "\0"})
 
     def _defaults(self, program):
         path = Path(f"{self.root}/etc/default/{program}")
@@ -131,12 +141,14 @@ class Systemd:
         verb, name = command[1], command[-1]
         if verb == "show":
             pid = self.pids.get(name, 0)
-            return 0, f"ActiveState={'active' if pid else 'inactive'}\nMainPID={pid}\n", ""
+            state = "active" if pid else "failed" if name in self.failed else "inactive"
+            return 0, f"ActiveState={state}\nMainPID={pid}\n", ""
         self.calls.append(" ".join(command[1:]))
-        if verb == "try-restart" and name in self.pids and not self.deaf:
+        if (verb == "restart" or (verb == "try-restart" and name in self.pids)) and not self.deaf:
             if self.kill:
                 raise Killed
-            self.pids.pop(name)
+            self.pids.pop(name, None)
+            self.failed.add(name)
             if not self.dies:
                 self._run(name)
         return 0, "", ""
@@ -188,8 +200,8 @@ class Node:
 
     def __init__(self, root, monkeypatch, files=None):
         self.root = root
-        monkeypatch.setattr("ansible_collections.realtime.kvm.plugins.module_utils._openstack.service.SETTLE_S", 0)
-        monkeypatch.setattr("ansible_collections.realtime.kvm.plugins.module_utils._openstack.service._LOOK_S", 0.001)
+        monkeypatch.setattr("ansible_collections.realtime.kvm.plugins.module_utils._openstack.restart.SETTLE_S", 0)
+        monkeypatch.setattr("ansible_collections.realtime.kvm.plugins.module_utils._openstack.restart._LOOK_S", 0.001)
         self.systemd, self.libvirt, self.switch = Systemd(root), FakeLibvirt(root), Switch(rows())
         self.notes = []
         fill(

@@ -16,6 +16,7 @@ from .._cpus.topology import Topology
 from .._guests.nova import Instance, InstanceCpus
 from .._guests.pinning import Existing
 from .._guests.roles import WORKER
+from .._host.paths import ARCHIVE
 from .findings import Finding, check_task
 
 
@@ -72,9 +73,10 @@ class RunningGuest:
 
     @property
     def shares(self) -> bool:
-        """Whether its threads share cores by wish: of the inventory, or of the definition that this collection made."""
+        """Whether its threads share cores by wish: of the inventory, of the definition that this collection made, or of its flavor."""
         told = self.defined is not None and self.defined.ours and self.defined.threads > 1
-        return self.listed or self.wish or told
+        flavor = self.instance is not None and self.instance.specs.get("hw:cpu_thread_policy") == "require"
+        return self.listed or self.wish or told or flavor
 
     def repin(self, vcpu: int) -> str:
         """Return the command that gives a vCPU another CPU."""
@@ -202,7 +204,9 @@ def _check_workers(guest: RunningGuest, partition: Partition, named: Named) -> I
         expected = f"the emulator's CPUs {cpus} and policy {emulator.scheduler if emulator else 'other'}"
         actual = f"CPUs {format_cpulist(actor.cpus)}, {actor.scheduler}"
         if actor.role == WORKER:
-            remedy = "run the guests playbook, which moves it; kvm_host_nx_huge_pages: never prevents it"
+            ours = guest.defined is not None and guest.defined.ours
+            how = "run the guests playbook, which moves it" if ours else f"run python3 -I {ARCHIVE} worker {actor.process}"
+            remedy = f"{how}; kvm_host_nx_huge_pages: never prevents it"
             yield Finding("nx-recovery", resource, expected, actual, remedy)
         else:
             remedy = f"run chrt -o -p 0 {actor.tid}, and taskset -cp {cpus} {actor.tid}"
@@ -212,7 +216,8 @@ def _check_workers(guest: RunningGuest, partition: Partition, named: Named) -> I
 def _check_siblings(guest: RunningGuest, partition: Partition, topology: Topology, named: Named) -> Iterator[Finding]:
     """Yield the threads of a guest that run on the other thread of its real-time vCPU's core.
 
-    Not for guests that share cores by wish; of a listed guest the comparison with the inventory shows what differs.
+    Not for guests that share cores by wish; of a listed guest the comparison with the inventory shows what differs. Of an instance the
+    wish is often unknown: Nova writes a flavor's extra specs into the XML only in its newer releases (34 does, 31 does not).
     """
     bound = [actor for actor in guest.actors if len(actor.cpus) == 1 and actor.role not in ("other", WORKER)]
     for vcpu, actor in sorted(guest.vcpus.items()):
@@ -222,21 +227,17 @@ def _check_siblings(guest: RunningGuest, partition: Partition, topology: Topolog
         beside = topology.core_of(cpu) - {cpu}
         rivals = sorted(other.role for other in bound if other.cpus <= beside and (guest.name, other.role) not in named)
         if rivals:
-            yield Finding(
-                "smt-sibling",
+            resource, expected = (
                 _resource(guest, actor),
                 f"nothing on the other thread of its core (CPU {format_cpulist(beside)})",
-                f"{', '.join(rivals)} of the same guest",
-                f"{_other_core(guest, vcpu)}; cpu_partition_smt: single leaves such threads idle",
             )
-
-
-def _other_core(guest: RunningGuest, vcpu: int) -> str:
-    if guest.instance is not None:
-        return (
-            f"give its flavor hw:cpu_thread_policy=isolate, then openstack server resize --flavor FLAVOR {guest.instance.server}"
-        )
-    return f"run {guest.repin(vcpu)} with a CPU of another core"
+            actual = f"{', '.join(rivals)} of the same guest"
+            if guest.instance is not None:
+                remedy = "cpu_partition_smt: single offers Nova one thread of each core; none if its flavor wants whole cores"
+                yield Finding("instance-sibling", resource, expected, actual, remedy)
+            else:
+                remedy = f"run {guest.repin(vcpu)} with a CPU of another core; cpu_partition_smt: single leaves such threads idle"
+                yield Finding("smt-sibling", resource, expected, actual, remedy)
 
 
 def _live_differences(guest: RunningGuest, named: Named, *, at_runtime: bool) -> Iterator[Finding]:

@@ -328,6 +328,13 @@ _TABLE = (
         "by hand, through Nova",
     ),
     Rule(
+        "instance-sibling",
+        "info",
+        "The real-time vCPUs of an instance of Nova have cores of their own, unless its flavor wants whole cores.",
+        _NOVA_CPUS,
+        "site, with cpu_partition_smt: single",
+    ),
+    Rule(
         "instance-emulator-node",
         "info",
         "Emulator and I/O threads of Nova's instances stay on the NUMA nodes of the instances' own CPUs.",

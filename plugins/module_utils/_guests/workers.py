@@ -18,6 +18,8 @@ from .roles import WORKER, role_of
 _CGROUPS = "/sys/fs/cgroup"
 #: How often, and at what distance in seconds, a worker is looked for that a guest's first vCPU is about to make.
 _LOOKS, _PAUSE = 5, 0.1
+#: The same for a guest that is paused, as Nova starts its instances: at most a day, since a guest may also stay paused.
+_LONG_LOOKS, _LONG_PAUSE = 43200, 2
 
 
 def move_worker(host: Host, pid: int, tid: int) -> None:
@@ -32,17 +34,37 @@ def move_worker(host: Host, pid: int, tid: int) -> None:
     set_priority(tid, describe_policy(emulator.policy, emulator.priority))
 
 
-def settle_workers(host: Host, pid: int) -> None:
-    """Move the worker of a guest that has just started; KVM makes none where its parameter is ``never``."""
-    if not host.exists(f"/proc/{pid}/task") or host.value("/sys/module/kvm/parameters/nx_huge_pages") in (None, "never"):
-        return
-    for look in range(_LOOKS):
+def settle_workers(host: Host, pid: int) -> bool:
+    """Move the worker of a guest that has just started; KVM makes none where its parameter is ``never``.
+
+    Returns whether that is done; False for a guest that no vCPU has entered yet, since it is paused.
+    """
+    return not _makes_workers(host) or _settle(host, pid, _LOOKS, _PAUSE)
+
+
+def await_worker(host: Host, pid: int) -> None:
+    """Move the worker of a guest that is paused, once it goes on; end with the guest."""
+    if _makes_workers(host):
+        _settle(host, pid, _LONG_LOOKS, _LONG_PAUSE)
+
+
+def _makes_workers(host: Host) -> bool:
+    return host.value("/sys/module/kvm/parameters/nx_huge_pages") not in (None, "never")
+
+
+def _settle(host: Host, pid: int, looks: int, pause: float) -> bool:
+    first = read_thread(host, pid, f"/proc/{pid}/task/{pid}")
+    for look in range(looks):
+        emulator = read_thread(host, pid, f"/proc/{pid}/task/{pid}")
+        if emulator is None or first is None or emulator.started != first.started:
+            return True  # the guest has ended
         tasks = [read_thread(host, int(task), f"/proc/{pid}/task/{task}") for task in host.listdir(f"/proc/{pid}/task")]
         workers = [thread for thread in tasks if thread and role_of(thread.name, main=False) == WORKER]
-        emulator = read_thread(host, pid, f"/proc/{pid}/task/{pid}")
         for worker in workers:
-            if emulator and (worker.allowed, worker.policy) != (emulator.allowed, emulator.policy):
+            if (worker.allowed, worker.policy) != (emulator.allowed, emulator.policy):
                 move_worker(host, pid, worker.pid)
-        if workers or look == _LOOKS - 1:
-            return
-        time.sleep(_PAUSE)
+        if workers:
+            return True
+        if look < looks - 1:
+            time.sleep(pause)
+    return False

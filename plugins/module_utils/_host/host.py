@@ -183,21 +183,25 @@ class Host(Planner):
                 self.changes.remove(change)
             self.notes.append(f"{error}; it stays as it is until the next reboot")
 
-    def afterwards(self, what: str, make: Callable[[], object], *, due: bool, change: Change | None = None) -> None:
+    def afterwards(
+        self, what: str, make: Callable[[], object], *, due: bool, change: Change | None = None, kept: bool = False
+    ) -> None:
         """Plan what changes need once they are made, such as a daemon that reads its files again.
 
-        ``due``: this plan has such changes; ``change`` shows it then. It is journalled with them, so the next run does what a
-        failed or killed run has left undone; a reboot ends it.
+        ``due``: this plan has such changes; ``change`` shows it. It is journalled with them, so the next run does what a
+        failed or killed run has left undone; a reboot ends it. ``kept``: the entry stays until ``forget``, since what was made is
+        read back first.
         """
         resource = f"after:{what}"
         if not due and resource not in self.entries("after"):
             return
         if not due:
-            change = Change(what, "left undone by an earlier run", "done", reason="an earlier change needs it")
+            disruption = change.disruption if change else "none"
+            change = Change(what, "left undone by an earlier run", "done", disruption, "an earlier change needs it")
         if change is not None:
             self.changes.append(change)
         entry = {"owner": self.owner, "kind": "after", "before": None, "disruption": "none"}
-        self._steps.append(Step(change, make, resource, entry, forget=True))
+        self._steps.append(Step(change, make, resource, entry, forget=not kept))
 
     def _begin(self, steps: list[Step]) -> bool:
         """Journal the originals before the first step, so that a killed run can be undone or repeated."""

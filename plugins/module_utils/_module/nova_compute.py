@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import posixpath
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+from ansible.module_utils.common.yaml import yaml_load
 
 from .._cpus.cpulist import format_cpulist, parse_cpulist
 from .._cpus.document import to_document
@@ -25,21 +29,24 @@ from .._host.host import Host
 from .._host.kernel import read_online
 from .._memory.hugepages import Key, Need, check_reserve, plan_pages
 from .._memory.pools import guest_memory_mib, process_pages, read_memory
-from .._openstack import nova
-from .._openstack.ini import Settings, render
-from .._openstack.instances import Sets, check_instances
-from .._openstack.kinds import NOVA
+from .._openstack import neutron, nova
+from .._openstack.ini import Settings, parse_ini, render
+from .._openstack.instances import Sets, astray, check_instances
+from .._openstack.kinds import AGENT, NOVA
+from .._openstack.order import BESIDE, IN_FOLDER
 from .._openstack.physnets import Physnet, check_nodes, known_physnets
-from .._openstack.provider import FOLDER, NAME, described_by, provider_text
-from .._openstack.service import Service, elsewhere, find_service, node_name, ovsdb_connection, plan_files, plan_restart, restore
+from .._openstack.provider import FOLDER, NAME, described_by, provider_text, read_blocks, traits_of
+from .._openstack.restart import plan_restart
+from .._openstack.service import Service, copies, elsewhere, node_name, plan_files, restore, serving, undo_service
 from .._openstack.sets import nova_sets
+from .._openstack.switch_database import database_way
 from .._openstack.traits import KVM_TRAIT, physnet_traits
 from .._runtime.priorities import check_priority_limit
 from .._switch.devices import node_of
 from .._switch.nic import find_device
 from .._switch.plan import socket_memory_mib
 from ._common import Outcome
-from ._openstack import after_restart, check_timeout
+from ._openstack import after_restart, check_ovsdb, check_timeout
 from ._switch_edges import SwitchEdges
 
 _PROVIDER_TITLE = "traits by which flavors find real-time hosts and their physical networks"
@@ -63,6 +70,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the module's changes on the host and return its result."""
     host, runner = edges.host, edges.runner
     check_timeout(parameters)
+    check_ovsdb(parameters["ovsdb_connection"], "nova_compute_ovsdb_connection")
     if parameters["state"] == "absent":
         return _undo(edges, parameters)
     check_priority_limit(parameters["priority_limit"])
@@ -70,7 +78,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     networks = parse_networks(parameters["networks"])
     guests = parse_guests(parameters["guests"], networks, priority_limit=99)
     partition, topology = require_current_partition(host, parameters["partition"])
-    service = find_service(host, runner, NOVA)
+    service = serving(host, runner, NOVA)
     connection = edges.libvirt.connect(host)
     others = _others(connection.domains() if connection else {})
     guests = with_sizes(guests, others.existing)
@@ -85,23 +93,31 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         key: need.pages
         for key, need in _reserved(host, partition, networks, guests, placements, others.foreign, parameters).items()
     }
-    settings = service.others if service else Settings()
+    settings = service.others if service else copies(host, NOVA)
     nova.check_operator(settings)
     if service:
         nova.check_host(settings, parameters["host"], node_name(host), "neutron_agent too")
-    ovsdb = (
-        parameters["ovsdb_connection"] or settings.value(nova.OVSDB) or (ovsdb_connection(host, service.unit) if service else "")
+    ovsdb = parameters["ovsdb_connection"] or (
+        database_way(host, runner, service, nova.OVSDB, AGENT, neutron.OVSDB) if service else settings.value(nova.OVSDB) or ""
     )
     node = nova.Node(sets, parameters["priority"], reserved, physnets, ovsdb)
     options = nova.nova_options(node, settings)
     text = render({option: values for option, values in options.items() if values != [""]}, NOVA.title)
     traits = [KVM_TRAIT, *physnet_traits(physnet.name for physnet in physnets).values()]
     result = _result(sets, taken, reserved, physnets, traits, parameters["plain_pinned"])
+    before = nova.known_sets(service.settings if service else settings)
+    check_instances(others.instances, before, sets)
+    host.notes.extend(
+        f"Nova's instance {text} has CPUs that neither the sets of before nor the new ones have; hard reboot or migrate it"
+        for text in astray(others.instances, before, sets)
+    )
     if service is None:
-        raise elsewhere(host, NOVA, text)
-    check_instances(others.instances, nova.known_sets(service.settings), sets)
+        raise elsewhere(host, NOVA, {"text": text, "provider": provider_text(traits, _PROVIDER_TITLE)})
+    nova.check_reserved_last(reserved, service.settings.after(service.place.path))
     _note(host, settings, others.instances, reserved, parameters["plain_pinned"])
-    plan_files(host, service, text, list(options), nova.COLLECTED, _provider(host, settings, traits))
+    names = {node_name(host), connection.hostname() if connection else node_name(host)}
+    provider = _provider(host, settings, traits, names)
+    plan_files(host, service, text, list(options), nova.READS, nova.COLLECTED, provider)
     return _finish(edges, service, result, parameters)
 
 
@@ -158,7 +174,7 @@ def _reserved(
     adrift = [domain for domain in foreign if domain.running and not domain.nodes and domain.name not in listed]
     pids = {domain.name: guest_pid(host, domain.name) for domain in adrift}
     memory = read_memory(host)
-    return plan_pages(
+    needs = plan_pages(
         guests,
         placements,
         foreign,
@@ -168,6 +184,8 @@ def _reserved(
         reserve_mib=parameters["hugepages_reserve"],
         nodes=[node for node in partition.nodes if node in memory or not memory],
     )
+    nova.check_reserved(needs.values(), {node: found.total for node, found in memory.items()})
+    return needs
 
 
 def _nodes(edges: SwitchEdges, networks: Mapping[str, Network]) -> dict[str, int | None]:
@@ -182,15 +200,36 @@ def _nodes(edges: SwitchEdges, networks: Mapping[str, Network]) -> dict[str, int
 # -- what is written -------------------------------------------------------------------------------
 
 
-def _provider(host: Host, settings: Settings, traits: Sequence[str]) -> dict[str, str]:
-    """Return the file of traits by its path; none where a file of the operator's has them already."""
-    folder = (settings.value(nova.PROVIDERS) or FOLDER).rstrip("/") or FOLDER
+def _provider(host: Host, settings: Settings, traits: Sequence[str], names: Collection[str]) -> dict[str, str]:
+    """Return the file of traits by its path; none where a file of the operator's has them already. ``names``: of the node's provider."""
+    folder = nova.provider_folder(settings, FOLDER)
     files = {
         f"{folder}/{name}": host.read(f"{folder}/{name}") or ""
         for name in host.listdir(folder)
-        if name.endswith(".yaml") and name != NAME
+        if name.endswith(".yaml") and not name.startswith(".") and name != NAME
     }
-    return {} if described_by(files, traits) else {f"{folder}/{NAME}": provider_text(traits, _PROVIDER_TITLE)}
+    _note_traits(host, f"{folder}/{NAME}", traits)
+    described = described_by(read_blocks(files, yaml_load), traits, names, partial(_uuid, host, settings))
+    return {} if described else {f"{folder}/{NAME}": provider_text(traits, _PROVIDER_TITLE)}
+
+
+def _note_traits(host: Host, path: str, traits: Sequence[str]) -> None:
+    """Note traits of ours that go: placement keeps them (nova/compute/resource_tracker.py only adds)."""
+    gone = [trait for trait in traits_of(host.read(path) or "") if trait not in traits]
+    if gone:
+        host.notes.append(
+            f"placement keeps the traits {', '.join(gone)} of this node, since Nova never takes one back, and schedules by them; take them out: openstack "
+            "resource provider trait list, then trait set with the other ones"
+        )
+
+
+def _uuid(host: Host, settings: Settings) -> str:
+    """Return the node's uuid, empty where Nova has not made one yet: beside its files or in its state_path (nova/virt/node.py)."""
+    folders = [
+        *dict.fromkeys(posixpath.dirname(file.path) for file in settings.files),
+        settings.value(nova.STATE) or "/var/lib/nova",
+    ]
+    return next((found.lower() for folder in folders if (found := host.value(f"{folder}/compute_id"))), "")
 
 
 def _note(
@@ -236,17 +275,38 @@ def _undo(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
     """Plan to take our files back; refused while instances have CPUs that the operator's files do not give them."""
     host = edges.host
     result = _result(Sets(), {}, {}, [], [], plain_pinned=False)
+    for path in host.entries("file"):
+        if path.endswith(f"/{NAME}"):
+            _note_traits(host, path, [])
     restore(host)
-    service = find_service(host, edges.runner, NOVA) if host.changes or host.entries("after") else None
+    if not (host.changes or host.entries("after")):
+        return Outcome({**result, "unit": "", "file": "", "active": False, "restarted": False})
+    service, unread = undo_service(host, edges.runner, NOVA)
     if service is None:
         return Outcome({**result, "unit": "", "file": "", "active": False, "restarted": False})
     if edges.libvirt.installed(host):
         connection: Connection | None = edges.libvirt.connect(host)
         others = _others(connection.domains() if connection else {})
-        before, after = nova.known_sets(service.settings), nova.known_sets(service.others)
+        remedy = "Migrate, shelve or delete these instances first; undo takes Nova's sets back"
+        if unread:  # what the operator's files give instances is not known
+            before, after = nova.known_sets(_written(host)), Sets()
+            remedy = f"{remedy}. Which sets Nova has then cannot be read: {unread}"
+        else:
+            before, after = nova.known_sets(service.settings), nova.known_sets(service.others)
         pinned = [instance for instance in others.instances if _has_dedicated(instance, before)]
-        check_instances(pinned, before, after, "Migrate, shelve or delete these instances first; undo takes Nova's sets back")
+        check_instances(pinned, before, after, remedy)
     return _finish(edges, service, result, parameters)
+
+
+def _written(host: Host) -> Settings:
+    """Return what our own file says."""
+    return Settings(
+        [
+            parse_ini(host.read(path) or "", path)
+            for path in host.entries("file")
+            if posixpath.basename(path) in (BESIDE, IN_FOLDER)
+        ]
+    )
 
 
 def _has_dedicated(instance: NodeInstance, before: Sets) -> bool:

@@ -21,7 +21,7 @@ from .._runtime.feature import why_waiting
 from .._runtime.features import FEATURES, configured_features
 from .._runtime.gate import read_boot_state, unfinished, write_boot_state
 from . import watcher
-from .hook import run_hook, run_switch
+from .hook import run_hook, run_switch, run_worker
 from .pack import PACKAGE, pack, sources
 from .rtpart import rtpart
 from .rtpart_files import tool_files
@@ -161,6 +161,9 @@ def main() -> None:
         raise SystemExit(0)
     if sys.argv[1:2] == ["switch"]:
         run_switch(sys.argv[2])
+        raise SystemExit(0)
+    if sys.argv[1:2] == ["worker"]:
+        run_worker(int(sys.argv[2]))
         raise SystemExit(0)
     if sys.argv[1:2] == ["hook"]:
         refusal = run_hook(sys.argv[2:], sys.stdin.read())

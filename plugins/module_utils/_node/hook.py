@@ -9,6 +9,7 @@ gets its own partition. After the end the CPUs return to their holder.
 
 from __future__ import annotations
 
+import subprocess
 import syslog
 import time
 from contextlib import suppress
@@ -18,11 +19,12 @@ from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_o
 from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._guests.threads import guest_pid
-from .._guests.workers import settle_workers
+from .._guests.workers import await_worker, settle_workers
 from .._host.current import check_current
 from .._host.document import read_partition
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_online
+from .._host.paths import ARCHIVE
 from .._host.sysfs import read_topology
 from .._isolation.holders import check_free
 from .._isolation.moves import exclusively, reserve, settle
@@ -220,7 +222,25 @@ def _settle(host: Host, guest: str) -> None:
 
 
 def _place_worker(host: Host, guest: str) -> None:
-    """Put KVM's worker beside the emulator; a vCPU has just made it."""
+    """Put KVM's worker beside the emulator; a vCPU has just made it, or will when a guest goes on that was started paused.
+
+    libvirt has no event for that, and waits for this hook. So a unit of its own waits.
+    """
     pid = guest_pid(host, guest)
-    if pid is not None:
-        settle_workers(host, pid)
+    if pid is None or settle_workers(host, pid):
+        return
+    unit = ["systemd-run", "--quiet", "--collect", "--no-block", f"--unit=realtime-kvm-worker-{pid}"]
+    about = "--description=Real-time CPU partition: waits for the first run of a paused guest, to move KVM's thread off its vCPU"
+    command = [*unit, about, "/usr/bin/python3", "-I", ARCHIVE, "worker", str(pid)]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=10, check=True)
+    except subprocess.SubprocessError as error:
+        _log(f"{guest}: KVM's thread stays with the vCPU that makes it: {error}")
+
+
+def run_worker(pid: int) -> None:
+    """Wait until a guest that was started paused goes on, and put KVM's worker beside its emulator."""
+    try:
+        await_worker(Host(needs_journal=False), pid)
+    except (RefusalError, OSError) as error:
+        _log(f"process {pid}: {error}")

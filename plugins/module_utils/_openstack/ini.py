@@ -7,6 +7,7 @@ sections are compared in small letters).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -44,7 +45,8 @@ def parse_ini(text: str, path: str) -> File:
     sections: dict[str, dict[str, list[str]]] = {}
     section = ""
     values: list[str] | None = None  # of the option that the next line may continue
-    for number, raw in enumerate(text.splitlines(), 1):
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")  # as Python reads a text file, and no other ends of lines
+    for number, raw in enumerate(lines, 1):
         line = raw.rstrip()
         wrong = ""
         if line.startswith((" ", "\t")):
@@ -79,7 +81,12 @@ def _split(line: str) -> tuple[str, str]:
 
 
 def render(options: Mapping[Option, Sequence[str]], title: str) -> str:
-    """Return the text of a file with these options."""
+    """Return the text of a file with these options; a value that would be read as another one is refused."""
+    for (group, name), values in options.items():
+        if any("$" in value or re.search(r"[\n\r]", value) or _split(f"x={value}")[1] != value for value in values):
+            raise IniError(
+                f"[{group}] {name}: its value cannot be written into a file of oslo.config: it has several lines, blanks around it, quotes or $"
+            )
     lines = [f"# Written by realtime.kvm: {title}", "# Changes here are lost with the next run; undo removes the file."]
     section = ""
     for (group, name), values in options.items():
@@ -105,8 +112,13 @@ class Settings:
         return [(file.path, values[-1]) for file in self.files for values in [file.values(option)] if values]
 
     def value(self, option: Option) -> str | None:
-        """Return the value that the service takes, None where no file has one."""
+        """Return the value that the service takes, None where no file has one; one with an interpolation is refused."""
         found = self.where(option)
+        if found and "$" in found[-1][1]:
+            raise IniError(
+                f"{plain(found[-1][0])}: [{option[0]}] {option[1]} has a $, by which oslo.config puts in the value of another option; write the value "
+                "itself"
+            )
         return found[-1][1] if found else None
 
     def file_of(self, option: Option) -> str:

@@ -48,15 +48,43 @@ def check_instances(instances: Iterable[NodeInstance], before: Sets, after: Sets
     )
 
 
-def _losses(instance: NodeInstance, before: Sets, after: Sets) -> Iterable[str]:
-    lost: dict[tuple[str, str], list[str]] = {}
+def astray(instances: Iterable[NodeInstance], before: Sets, after: Sets) -> list[str]:
+    """Return the instances with CPUs that neither the sets of before nor those of after give them: no set takes these away.
+
+    A live migration leaves such pins (Nova's bug 2152697), and so do sets that were changed under an instance.
+    """
+    return [
+        f"{instance.instance}: {_some(sorted(threads))}"
+        for instance in instances
+        for threads in [
+            {thread for thread, name, cpus in _outside(instance, before, after) if cpus - _leaving(cpus, name, before, after)}
+        ]
+        if threads
+    ]
+
+
+def _outside(instance: NodeInstance, before: Sets, after: Sets) -> Iterable[tuple[str, str, frozenset[int]]]:
+    """Yield threads with CPUs that their new set does not have, with the set's name and these CPUs."""
     for thread, cpus in instance.cpus.pins.items():
         dedicated = _is_dedicated(cpus, before)
         if thread == "emulator" and cpus <= frozenset().union(*(c for name, c in instance.cpus.pins.items() if name != thread)):
             continue  # it floats over the vCPUs' CPUs
-        left = cpus - (after.dedicated if dedicated else after.shared)
-        if left:
-            name = "cpu_dedicated_set" if dedicated else "cpu_shared_set"
+        if left := cpus - (after.dedicated if dedicated else after.shared):
+            yield thread, "cpu_dedicated_set" if dedicated else "cpu_shared_set", left
+
+
+def _leaving(cpus: frozenset[int], name: str, before: Sets, after: Sets) -> frozenset[int]:
+    """Return the CPUs that the change takes away: those of the old set, where there was one, and those that the other kind gets now."""
+    dedicated = name == "cpu_dedicated_set"
+    old = before.dedicated if dedicated else before.shared
+    given = after.shared - before.shared if dedicated else after.dedicated - before.dedicated
+    return cpus & (old | given) if old else cpus
+
+
+def _losses(instance: NodeInstance, before: Sets, after: Sets) -> Iterable[str]:
+    lost: dict[tuple[str, str], list[str]] = {}
+    for thread, name, cpus in _outside(instance, before, after):
+        if left := _leaving(cpus, name, before, after):
             lost.setdefault((format_cpulist(left), name), []).append(thread)
     for (cpus_text, name), threads in lost.items():
         state = "runs" if instance.running else "is shut off"  # Nova keeps its CPUs either way

@@ -6,6 +6,8 @@ Options and rules: nova/conf/{compute,libvirt,neutron}.py and nova/virt/libvirt/
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from .._cpus.errors import RefusalError
 from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
+from .._memory.hugepages import Need
 from .ini import DEFAULT, Option, Settings, is_true, split_list
 from .instances import Sets
 from .physnets import Physnet
@@ -30,6 +33,9 @@ OVSDB: Option = ("os_vif_ovs", "ovsdb_connection")
 HOST: Option = (DEFAULT, "host")
 _PIN_SET: Option = (DEFAULT, "vcpu_pin_set")
 _HOST_CPUS: Option = (DEFAULT, "reserved_host_cpus")
+STATE: Option = (DEFAULT, "state_path")
+#: What is taken from the operator's files, or must not be there.
+READS = (PROVIDERS, STRATEGY, HOST, STATE, _PIN_SET, _HOST_CPUS)
 #: Options of many values: Nova adds them up over all files.
 COLLECTED = (RESERVED,)
 #: The highest priority of SCHED_FIFO (sched(7)).
@@ -108,12 +114,14 @@ def check_sets(sets: Sets, partition: Partition, online: frozenset[int]) -> None
 
 def check_operator(others: Settings) -> None:
     """Refuse options in the operator's files that contradict ours."""
-    for option in (_PIN_SET, _HOST_CPUS):
-        for path, value in others.where(option):
-            if value.strip() in ("", "0"):
-                continue
+    for option, unset in (
+        (_PIN_SET, r""),
+        (_HOST_CPUS, r"[+-]?0*"),
+    ):  # one is a list of CPUs, of which 0 is one; the other their number
+        if not re.fullmatch(unset, (others.value(option) or "").strip()):
             raise NovaError(
-                f"{path}: [{option[0]}] {option[1]} is set, beside which nova-compute refuses cpu_dedicated_set and cpu_shared_set; remove it"
+                f"{others.file_of(option)}: [{option[0]}] {option[1]} is set, beside which nova-compute refuses cpu_dedicated_set and "
+                "cpu_shared_set; remove it"
             )
     strategy = (others.value(STRATEGY) or "cpu_state").strip()
     if is_true(others.value(POWER)) and strategy == "cpu_state":
@@ -155,11 +163,51 @@ def check_host(settings: Settings, given: str, node: str, role: str) -> str:
 
 def overlaid(reserved: Iterable[tuple[int, str]], others: Settings) -> list[str]:
     """Return the operator's lines of reserved_huge_pages that ours replace; Nova takes the last of a node and size."""
-    ours = {(str(node), str(PAGE_MIB[size] * 1024)) for node, size in reserved}
+    ours = {(str(node), PAGE_MIB[size] * 1024) for node, size in reserved}
     found = []
     for file in others.files:
         for line in file.values(RESERVED):
             said = dict(part.strip().partition(":")[::2] for part in line.split(","))
-            if (said.get("node", ""), said.get("size", "")) in ours:
+            if (said.get("node", "").strip(), _kib(said.get("size", ""))) in ours:
                 found.append(f"{file.path}: {plain(line, 80)}")
     return found
+
+
+def check_reserved_last(reserved: Iterable[tuple[int, str]], later: Settings) -> None:
+    """Refuse lines of a node and size of ours in files that are read after it: Nova takes the last."""
+    if lines := overlaid(reserved, later):
+        raise NovaError(
+            f"{lines[0]} ([DEFAULT] reserved_huge_pages) is read after this collection's file and would win over its count; take it out of there, or give "
+            "the file a name that comes before"
+        )
+
+
+def _kib(size: str) -> int:
+    """Return a page size in KiB; a number is KiB, others have a unit (oslo_utils/strutils.py, ``string_to_bytes``). 0 for another text."""
+    found = re.fullmatch(r"(\d+)(?:([KMGT])i?B)?", size.strip())
+    return int(found[1]) * (1024 ** "KMGT".index(found[2]) if found[2] else 1) if found else 0
+
+
+def check_reserved(needs: Iterable[Need], total_mib: Mapping[int, int]) -> None:
+    """Refuse more pages on a NUMA node than it has memory; nothing where the machine does not show its memory (a snapshot)."""
+    by_node: dict[int, list[Need]] = {}
+    for need in needs:
+        by_node.setdefault(need.node, []).append(need)
+    for node, wanted in sorted(by_node.items()):
+        asked = sum(need.mib for need in wanted)
+        if total_mib and asked > total_mib.get(node, 0):
+            who = "; ".join(f"{need.size}: {need.describe(PAGE_MIB[need.size])}" for need in wanted)
+            raise NovaError(
+                f"NUMA node {node} has {total_mib.get(node, 0)} MiB of memory, of which Nova must leave {asked} MiB in huge pages (MiB of {who}); lower "
+                "nova_compute_hugepages_reserve, or move guests"
+            )
+
+
+def provider_folder(others: Settings, default: str) -> str:
+    """Return the folder of provider configurations; a relative one depends on the folder in which nova-compute runs."""
+    found = others.value(PROVIDERS) or default
+    if not posixpath.isabs(found):
+        raise NovaError(
+            f"{others.file_of(PROVIDERS)}: [compute] provider_config_location is {plain(found, 120)}, which is no whole path; write it as one"
+        )
+    return found.rstrip("/") or default

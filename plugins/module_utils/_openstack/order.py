@@ -12,6 +12,14 @@ import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from .._cpus.answers import plain
+from .._cpus.errors import RefusalError
+
+
+class OrderError(RefusalError):
+    """Which files a service reads cannot be told; the message names its unit and what would work."""
+
+
 #: The name of our file in a folder: files are read by name.
 IN_FOLDER = "zz-realtime-kvm.conf"
 #: Its name where the service has to be told to read it.
@@ -76,6 +84,19 @@ def sources(arguments: Sequence[str]) -> list[tuple[str, str]]:
             if value:
                 found.append((name, value))
     return found
+
+
+def check_sources(unit: str, arguments: Sequence[str]) -> None:
+    """Refuse arguments that name a file in a way that only the service itself understands: by a shortened option, or by a relative path."""
+    for word in arguments:
+        name = word.partition("=")[0]
+        if len(name) > len("--") and name not in (_FILE, _FOLDER) and any(option.startswith(name) for option in (_FILE, _FOLDER)):
+            raise OrderError(f"{unit}: its command has the shortened option {plain(name, 40)}; write {_FILE} or {_FOLDER}")
+    for name, path in sources(arguments):
+        if not posixpath.isabs(path):
+            raise OrderError(
+                f"{unit}: its command has {name} {plain(path, 120)}, which depends on the folder in which it runs; write the whole path"
+            )
 
 
 def read_order(reader: Reader, arguments: Sequence[str]) -> list[str]:

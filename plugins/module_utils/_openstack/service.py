@@ -3,32 +3,22 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
-import time
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from .._cpus.errors import HostError, RefusalError
-from .._host.change import Change
+from .._cpus.errors import RefusalError
 from .._host.host import Host, Runner
-from .._host.runner import plan_reload, systemctl
-from .._host.threads import read_thread
 from .ini import Option, Settings, check_last, parse_ini
-from .kinds import Kind
-from .launch import MARK, Added, LaunchError, Unit, added, command_words, parse_unit, script_arguments
-from .order import Place, Reader, place, read_order, without
+from .kinds import Form, Kind
+from .launch import MARK, Added, LaunchError, Unit, added, assigned, foreign_lines, parse_unit, plain_words, script_arguments
+from .order import Place, Reader, check_sources, place, read_order, without
+from .units import later_commands, unit_files, unreadable
 
-_UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system", "/etc/systemd/system")
-SOCKET = "/run/openvswitch/db.sock"
-#: What Nova and Neutron connect to by default; Neutron's agent makes Open vSwitch listen there.
-TCP = "tcp:127.0.0.1:6640"
-
-#: Seconds that a restarted service must run to count, and between two looks.
-SETTLE_S = 5
-_LOOK_S = 0.5
+#: States of a unit that has a process, or gets one again.
+RUNNING = ("active", "activating", "reloading")
 
 
 class ServiceError(RefusalError):
@@ -45,12 +35,22 @@ class Service:
 
     kind: Kind
     unit: Unit
-    active: bool
+    state: str  # systemd's ActiveState
     pid: int
     place: Place
     extra: Added | None  # what makes it read our file
     settings: Settings  # with our file, where it is read already
     environment: frozenset[str]  # names of its variables
+    unread: Sequence[str] = ()  # files of variables that cannot be read before it runs
+    later: Sequence[str] = ()  # drop-ins that are read after ours and say how it is started
+
+    @property
+    def active(self) -> bool:
+        return self.state in RUNNING
+
+    @property
+    def failed(self) -> bool:
+        return self.state == "failed"
 
     @property
     def others(self) -> Settings:
@@ -61,16 +61,22 @@ class Service:
 # -- reading ---------------------------------------------------------------------------------------
 
 
+def drop_in(unit: str) -> str:
+    """Return the path of our drop-in of a unit."""
+    return f"/etc/systemd/system/{unit}.d/realtime-kvm.conf"
+
+
 def find_service(host: Host, runner: Runner, kind: Kind) -> Service | None:
     """Return the service; None where it is not installed as a unit of this node."""
-    name = next((unit for unit in kind.units if _unit_files(host, unit)), "")
+    name = next((unit for unit in kind.units if unit_files(host, unit)), "")
     if not name:
         return None
-    files = _unit_files(host, name)
-    ours = f"/etc/systemd/system/{name}.d/realtime-kvm.conf"
-    unit = parse_unit(name, [host.read(path) or "" for path in files if path != ours])
-    active, pid = _state(host, runner, name)
+    ours = drop_in(name)
+    texts = {path: host.read(path) or "" for path in unit_files(host, name) if path != ours}
+    unit = parse_unit(name, texts.values())
+    state, pid = state_of(host, runner, name)
     arguments = _arguments(host, kind, unit, pid)
+    check_sources(name, arguments)
     reader = Reader(kind.project, kind.program, _home(host, unit.user), host.exists, host.listdir)
     beside = f"/etc/{kind.project}/realtime-kvm.conf"
     base = without(arguments, beside)
@@ -78,37 +84,40 @@ def find_service(host: Host, runner: Runner, kind: Kind) -> Service | None:
     extra = added(unit, kind.program, where.words) if where.argument else None
     order = read_order(reader.with_file(where.path), [*base, *([where.words] if where.argument else [])])
     files_of = [parse_ini(host.read(path) or "", path) for path in order]
-    environment = unit.environment | _environment(host, pid)
-    return Service(kind, unit, active, pid, where, extra, Settings(files_of), environment)
+    environment, unread = _environment(host, unit, pid)
+    return Service(kind, unit, state, pid, where, extra, Settings(files_of), environment, unread, later_commands(texts, ours))
 
 
-def _unit_files(host: Host, name: str) -> list[str]:
-    """Return a unit's file and drop-ins, as systemd reads them: of two with one name, that in the more particular folder."""
-    file = next((path for folder in reversed(_UNITS) for path in [f"{folder}/{name}"] if host.exists(path)), "")
-    drop_ins = {posixpath.basename(path): path for folder in _UNITS for path in host.glob(f"{folder}/{name}.d/*.conf")}
-    return [file, *(drop_ins[key] for key in sorted(drop_ins))] if file else []
+def undo_service(host: Host, runner: Runner, kind: Kind) -> tuple[Service | None, RefusalError | None]:
+    """Return the service whose files are taken back, and why they cannot be read; its unit and its state are enough to start it again."""
+    try:
+        return find_service(host, runner, kind), None
+    except RefusalError as error:
+        name = next(unit for unit in kind.units if unit_files(host, unit))
+        state, pid = state_of(host, runner, name)
+        unit = parse_unit(name, [host.read(path) or "" for path in unit_files(host, name)])
+        return Service(kind, unit, state, pid, Place("", argument=False), None, Settings(), frozenset()), error
 
 
-def _state(host: Host, runner: Runner, name: str) -> tuple[bool, int]:
+def state_of(host: Host, runner: Runner, name: str) -> tuple[str, int]:
+    """Return a unit's ActiveState and the id of its main process; nothing where systemd does not run."""
     if host.captured or not host.exists("/run/systemd/system"):
-        return False, 0
+        return "", 0
     _code, out, _err = runner(["systemctl", "show", "--property=ActiveState,MainPID", "--", name])
     shown = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
     pid = shown.get("MainPID", "0")
-    return shown.get("ActiveState") in ("active", "activating", "reloading"), int(pid) if pid.isdecimal() else 0
+    return shown.get("ActiveState", ""), int(pid) if pid.isdecimal() else 0
 
 
 def _arguments(host: Host, kind: Kind, unit: Unit, pid: int) -> list[str]:
     """Return the arguments with which the service starts, by its unit or script, else by its process."""
     if unit.script:
-        defaults = ["/etc/default/openstack", f"/etc/default/{posixpath.basename(unit.script)}"]
-        texts = [host.read(unit.script) or "", *(host.read(path) or "" for path in defaults)]
-        found = script_arguments(texts, kind.project, host.exists)
+        found = script_arguments(_shell_texts(host, unit), kind.project, host.exists)
         if found is not None:
             return found
     elif unit.commands:
-        words = command_words(unit.commands[-1])
-        if words and posixpath.basename(words[0]) == kind.program and not any("$" in word for word in words):
+        words = plain_words(unit.commands[-1])
+        if words and posixpath.basename(words[0]) == kind.program:
             return words[1:]
     running = process_arguments(host, kind, pid)
     if running is None:
@@ -120,63 +129,80 @@ def _arguments(host: Host, kind: Kind, unit: Unit, pid: int) -> list[str]:
 
 
 def process_arguments(host: Host, kind: Kind, pid: int) -> list[str] | None:
-    """Return the arguments of a running service, None where it is another program."""
+    """Return the arguments of a running service, None where it is another program, or has a title without them.
+
+    Neutron gives its processes titles (neutron/agent/linux/daemon.py, option ``setproctitle``): ``NAME (COMMAND)``, or with ``brief`` ``NAME`` alone.
+    """
     words = (host.read(f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0") if pid else []
+    title = re.fullmatch(r"(\S+) \((.*)\)\s*", words[0]) if len(words) == 1 else None
+    if title and title[1] == kind.program:
+        words = title[2].split()
     names = [posixpath.basename(word) for word in words[:2]]
+    if names == [kind.program] == words:
+        return None
     return words[names.index(kind.program) + 1 :] if kind.program in names else None
 
 
-def _environment(host: Host, pid: int) -> frozenset[str]:
-    """Return the names of a process's variables; their values may be secrets."""
-    text = (host.read(f"/proc/{pid}/environ") or "") if pid else ""
-    return frozenset(item.partition("=")[0] for item in text.split("\0"))
+def _shell_texts(host: Host, unit: Unit) -> list[str]:
+    """Return the init script of a unit and the files of defaults that it reads."""
+    defaults = ["/etc/default/openstack", f"/etc/default/{posixpath.basename(unit.script)}"]
+    return [host.read(path) or "" for path in [unit.script, *defaults]]
+
+
+def _environment(host: Host, unit: Unit, pid: int) -> tuple[frozenset[str], list[str]]:
+    """Return the names of a service's variables, of which the values may be secrets; and the files that only a process shows."""
+    names = {item.partition("=")[0] for item in ((host.read(f"/proc/{pid}/environ") or "") if pid else "").split("\0")}
+    named = [path.lstrip("-") for path in unit.environment_files]
+    paths = [found for path in named if "%" not in path for found in host.glob(path)]
+    texts = [host.read(path) or "" for path in paths] + (_shell_texts(host, unit) if unit.script else [])
+    unread = [path for path in named if "%" in path and not pid]
+    return unit.environment.union(names, *(assigned(text) for text in texts)), unread
 
 
 def _home(host: Host, user: str) -> str:
-    rows = [line.split(":") for line in (host.read("/etc/passwd") or "").splitlines()]
+    rows = [line.split(":") for line in (host.read("/etc/passwd") or "").split("\n")]
     return next((row[5] for row in rows if len(row) > 6 and row[0] == user), "")
 
 
-def elsewhere(host: Host, kind: Kind, text: str) -> ServiceError:
-    """Return the refusal of a node without the unit: what works in its form, with the text to put there."""
-    form = next((hint for path, hint in kind.elsewhere.items() if host.exists(path)), "")
-    units = " or ".join(kind.units)
-    why = (
-        form
-        or f"install {kind.program} by the means of the cloud (its connection data are not this collection's), then run this again"
+def serving(host: Host, runner: Runner, kind: Kind) -> Service | None:
+    """Return the service that serves the node; None where it is in another form, beside which a package's unit may be left over."""
+    service = find_service(host, runner, kind)
+    return None if service and not service.active and _form(host, kind) else service
+
+
+def _form(host: Host, kind: Kind) -> Form | None:
+    return next((form for path, form in kind.elsewhere.items() if host.exists(path)), None)
+
+
+def copies(host: Host, kind: Kind) -> Settings:
+    """Return what the files say that a container of the service reads, as far as this node has them."""
+    form = _form(host, kind)
+    paths = [path for pattern in (form.files if form else ()) for path in host.glob(pattern)]
+    return Settings([parse_ini(host.read(path) or "", path) for path in paths])
+
+
+def elsewhere(host: Host, kind: Kind, texts: Mapping[str, str]) -> ServiceError:
+    """Return the refusal of a node that no unit serves: what works in its form, with the texts to put there."""
+    form, there = _form(host, kind), [unit for unit in kind.units if unit_files(host, unit)]
+    hint = (
+        form.hint
+        if form
+        else f"install {kind.program} by the means of the cloud (its connection data are not this collection's), then run this again"
     )
-    return ServiceError(f"this node has no {units}: {why}", {"text": text})
+    if form and form.takes_text and not copies(host, kind).files:
+        hint += (
+            ". What its own files say cannot be read here, so the lists in `text` (such as bridge_mappings and physnets) lack the cloud's own items: add "
+            "them, since the last file wins"
+        )
+    why = f"this node has no {' or '.join(kind.units)}"
+    if form and there:
+        why = f"{there[0]} of this node does not run (start it if it is the one that serves)"
+    return ServiceError(f"{why}: {hint}", texts)
 
 
 def node_name(host: Host) -> str:
     """Return the node's host name, which services have by default."""
     return host.value("/proc/sys/kernel/hostname") or host.value("/etc/hostname") or ""
-
-
-def ovsdb_connection(host: Host, unit: Unit) -> str:
-    """Return how a service reaches Open vSwitch's database: by its socket, where its user may write there, else by TCP on the node itself."""
-    try:
-        found = os.stat(host.path(SOCKET))
-    except OSError:
-        return TCP
-    if host.captured:
-        return TCP
-    uids = {
-        row[0]: (row[2], row[3])
-        for line in (host.read("/etc/passwd") or "").splitlines()
-        for row in [line.split(":")]
-        if len(row) > 3
-    }
-    uid, gid = uids.get(unit.user, ("", ""))
-    rows = [line.split(":") for line in (host.read("/etc/group") or "").splitlines()]
-    groups = {row[2] for row in rows if len(row) > 3 and (unit.user in row[3].split(",") or row[0] in unit.groups)} | {gid}
-    allowed = (
-        unit.user == "root"
-        or (uid == str(found.st_uid) and found.st_mode & 0o200)
-        or (str(found.st_gid) in groups and found.st_mode & 0o020)
-        or found.st_mode & 0o002
-    )
-    return f"unix:{SOCKET}" if allowed else TCP
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -187,18 +213,27 @@ def plan_files(
     service: Service,
     text: str,
     options: Sequence[Option],
+    reads: Sequence[Option] = (),
     collected: Sequence[Option] = (),
     more: Mapping[str, str] | None = None,
 ) -> None:
-    """Plan our file and what makes the service read it; ``more`` are other files of ours, by path. What earlier runs wrote elsewhere goes."""
+    """Plan our file and what makes the service read it. What earlier runs wrote elsewhere goes.
+
+    ``options`` are ours, ``reads`` others on whose values they rely; ``more`` are other files of ours, by path.
+    """
     check_last(service.settings, service.place.path, options, collected)
-    _check_environment(service, options)
+    _check_environment(service, [*options, *reads])
     _check_folder(host, service)
     files = {service.place.path: text, **(more or {})}
     if service.extra is not None:
         _check_added(host, service)
         files[service.extra.path] = service.extra.text
     for path, content in files.items():
+        if (closed := unreadable(host, service.unit, path)) and (closed != path or host.read(path) == content):
+            raise ServiceError(
+                f"{closed} cannot be read by the user {service.unit.user} of {service.unit.name}, so {service.kind.program} would not find {path}; chmod it to "
+                f"{'0644' if closed == path else '0755'} (root as the owner), or give the user's group access"
+            )
         host.set_file(
             path, content.encode(), reason=f"{service.kind.program} reads it last" if path == service.place.path else ""
         )
@@ -207,7 +242,13 @@ def plan_files(
 
 def restore(host: Host) -> None:
     """Plan to remove our files: first what tells the service to read them, for it does not start where a file is missing."""
-    host.restore_files([path for path in host.entries("file") if path.startswith(("/etc/default/", "/etc/systemd/"))])
+    first = [path for path in host.entries("file") if path.startswith(("/etc/default/", "/etc/systemd/"))]
+    host.restore_files(first)
+    host.notes.extend(
+        f"{path}: {lines} lines that somebody has added go with the file"
+        for path in first
+        if (lines := foreign_lines(host.read(path) or ""))
+    )
     host.restore_files()
 
 
@@ -217,7 +258,13 @@ def _check_environment(service: Service, options: Sequence[Option]) -> None:
     found = sorted(names & service.environment)
     if found:
         raise ServiceError(
-            f"{', '.join(found)} in the environment of {service.unit.name} wins over all files; take it out of the unit"
+            f"{', '.join(found)} in the environment of {service.unit.name} wins over all files; take it out of the unit, its EnvironmentFile or "
+            "/etc/default, and restart the service"
+        )
+    if service.unread:
+        raise ServiceError(
+            f"{service.unit.name}: EnvironmentFile={service.unread[0]} has a specifier, and variables in it would win over all files; write the path "
+            "itself, or start the service, then its process shows them"
         )
 
 
@@ -233,68 +280,21 @@ def _check_folder(host: Host, service: Service) -> None:
 def _check_added(host: Host, service: Service) -> None:
     """Refuse a file of somebody else's where ours must be; the operator may write its line there."""
     extra = service.extra
-    if extra is None or (there := host.read(extra.path)) is None or there.startswith(MARK):
+    if extra is not None and extra.path == drop_in(service.unit.name) and service.later:
+        raise ServiceError(
+            f"{service.later[0]} sets ExecStart and is read after {extra.path}, so {service.kind.program} would never read {service.place.path}; "
+            "give the drop-in a name that sorts before realtime-kvm.conf"
+        )
+    if extra is None or (there := host.read(extra.path)) is None:
+        return
+    if there.startswith(MARK):
+        if lines := foreign_lines(there):
+            raise ServiceError(
+                f"{extra.path} is this collection's, and somebody has added {lines} lines to it, which would be lost; move them to "
+                "/etc/default/openstack or into another drop-in"
+            )
         return
     raise ServiceError(
         f"{extra.path} exists and is not this collection's, and {service.kind.program} reads {service.place.path} only when told so: move its "
         f"assignments to /etc/default/openstack or into a drop-in of {service.unit.name} (Environment=), and remove it"
     )
-
-
-def plan_restart(host: Host, runner: Runner, service: Service, disruption: str) -> bool:
-    """Plan the restart of a running service whose files change, or whose restart an earlier run has left undone; return whether it is due."""
-    name = service.unit.name
-    changed = {change.resource for change in host.changes}
-    plan_reload(host, runner, due=any(path.startswith(f"/etc/systemd/system/{name}.d/") for path in changed))
-    what = f"service:{name}"
-    if not service.active:
-        if f"after:{what}" in host.entries("after"):  # it was stopped meanwhile, and reads its files when it is started
-            host.restore(None, f"after:{what}", lambda: None)
-        return False
-    change = Change(
-        what, "runs with what it read at its start", "started again", disruption, "it reads its files only at its start"
-    )
-    before = len(host.changes)
-    host.afterwards(what, partial(_restart, host, runner, service), due=bool(changed), change=change if changed else None)
-    return len(host.changes) > before
-
-
-def _restart(host: Host, runner: Runner, service: Service) -> None:
-    if not host.dry and host.exists("/run/systemd/system"):
-        systemctl(runner, "try-restart", service.unit.name)
-
-
-def read_back(host: Host, runner: Runner, service: Service, started: int, seconds: int) -> dict[str, Any]:
-    """Wait until the service runs as another process than before, with our file, and has stayed up; refuse when its time is over.
-
-    ``started``: when the process of before started.
-    """
-    end, since, seen = time.monotonic() + seconds, 0.0, (0, 0)
-    why = "it does not run"
-    while time.monotonic() < end:
-        active, pid = _state(host, runner, service.unit.name)
-        found = (pid, start_of(host, pid))
-        if not active or not pid or found == (service.pid, started):
-            why, seen = ("it still is the process of before" if active and pid else "it does not run"), (0, 0)
-        elif found != seen:
-            seen, since = found, time.monotonic()
-        elif service.place.argument and not _reads(host, service, pid):
-            why = f"its process was not told to read {service.place.path}"
-        elif time.monotonic() - since >= SETTLE_S:
-            return {"active": True, "restarted": True}
-        time.sleep(_LOOK_S)
-    raise HostError(
-        f"{service.unit.name} was restarted, but {why} within {seconds} s. Its files are written; see journalctl -u {service.unit.name}, and "
-        "undo takes them back"
-    )
-
-
-def _reads(host: Host, service: Service, pid: int) -> bool:
-    """Whether a process was told to read our file, as far as there is one."""
-    return not host.exists(service.place.path) or service.place.words in (process_arguments(host, service.kind, pid) or [])
-
-
-def start_of(host: Host, pid: int) -> int:
-    """Return when a process started, in clock ticks after boot; 0 where there is none."""
-    thread = read_thread(host, pid) if pid else None
-    return thread.started if thread else 0

@@ -73,7 +73,7 @@ def hide(text: str, secrets: Collection[str]) -> str:
         text = text.replace(secret, "********")
     text = re.sub(r"(?i)(x-(?:auth|subject|service)-token['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]+", r"\1********", text)
     text = re.sub(r"(?i)((?:password|passwd|secret|token)['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]+", r"\1********", text)
-    return re.sub(r"//[^/@\s]+:[^/@\s]+@", "//********@", text)
+    return re.sub(r"//[^/\s]*@", "//********@", text)  # also of a password with an @
 
 
 def words_of(body: Any) -> str:

@@ -1,23 +1,24 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The edge to a cloud's API, by openstacksdk: who it is, what it has, and the few changes for which openstack.cloud has no module."""
+"""The edge to a cloud's API, by openstacksdk: who it is, what it has, and single calls."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import AnswerError, decode, plain, reason_of
 
 from .answers import failure, hide, refusal, secrets_of, words_of
+from .changes import NO_ADDRESSES, PORT_SECURITY, QOS, SCHEDULED, Current
 from .errors import CloudError
+from .networking import Networking
 from .placement import Provider
-from .plan import NO_ADDRESSES, PORT_SECURITY, QOS, SCHEDULED, Current
 from .wanted import Wanted
 
 try:
@@ -33,6 +34,8 @@ MISSING = (
 )
 #: Oldest microversions that have what is read: extra specs in the list of flavors; UUIDs of hypervisors since 2.53; trees of providers 1.14.
 COMPUTE, PLACEMENT = "2.61", "1.14"
+#: The call before the first one, in messages.
+_CONFIGURATION = "the configuration"
 #: The most bytes of an answer, and the most pages of a list.
 _MOST, _MOST_PAGES = 8 << 20, 200
 
@@ -56,7 +59,7 @@ class Access:
         return (
             self.name
             or os.environ.get("OS_CLOUD", "")
-            or str((self.auth or {}).get("auth_url") or os.environ.get("OS_AUTH_URL", ""))
+            or hide(str((self.auth or {}).get("auth_url") or os.environ.get("OS_AUTH_URL", "")), secrets_of(self.auth or {}))
             or "?"
         )
 
@@ -90,7 +93,7 @@ class Cloud:
             raise CloudError(
                 "openstack_cloud_name is empty: give the cloud's name in clouds.yaml, set OS_CLOUD, or give openstack_cloud_auth (in a vault)"
             )
-        with _Translated(self, "the configuration"):
+        with _Translated(self, _CONFIGURATION):
             self._connection = openstack.connect(**self._configuration())
             self.secrets |= secrets_of(self._connection.config.config.get("auth") or {})
         with _Translated(self, "POST /auth/tokens (identity)"):
@@ -118,20 +121,26 @@ class Cloud:
         """Return what the cloud has of what is wanted."""
         networked = bool(wanted.qos_policies or wanted.networks or wanted.ports)
         extensions = self._extensions() if networked else frozenset()
-        policies = self._policies() if QOS in extensions else {}
-        networks = self._networks(
-            [*(item.name for item in wanted.networks), *(item.values.get("network", "") for item in wanted.ports)]
-        )
+        own = Networking(self).read(wanted, QOS in extensions) if networked else {}
         return Current(
             traits=self._traits(),
-            flavors=self._flavors() if wanted.flavors else {},
+            flavors=self.flavors([item.name for item in wanted.flavors]) if wanted.flavors else {},
             aggregates=self._aggregates(),
             services=self.services(),
-            qos_policies=policies,
-            networks=networks,
-            ports=self._ports([item.name for item in wanted.ports], networks),
             extensions=extensions,
+            **own,
         )
+
+    def project(self) -> str:
+        """Return the id of the project of the credentials, to which networks, policies and ports belong."""
+        with _Translated(self, "POST /auth/tokens (identity)"):
+            found = self._connection.session.get_project_id()
+        if not found:
+            raise CloudError(
+                f"cloud {plain(self.access.shown, 60)}: the credentials are of no project (system or domain scope), and networks, policies and ports "
+                "belong to one; give project_name in clouds.yaml or openstack_cloud_auth"
+            )
+        return str(found)
 
     def newest(self) -> tuple[int, int] | None:
         """Return the newest microversion of Nova's API, None where it does not say."""
@@ -143,7 +152,7 @@ class Cloud:
     def services(self) -> list[dict[str, Any]]:
         """Return Nova's services: binary, host, state (up, down) and status (enabled, disabled)."""
         form = {"services": [{"binary": str, "host": str, "state": str, "status": str}]}
-        found = self._get("compute", "/os-services", form)["services"]
+        found = self.get("compute", "/os-services", form)["services"]
         return [{key: item[key] for key in ("binary", "host", "state", "status")} for item in found]
 
     def providers(self, hosts: list[str]) -> dict[str, Provider]:
@@ -152,7 +161,7 @@ class Cloud:
             return {}
         form = {"hypervisors": [{"id": str, "service": {"host": str}}]}
         machines = {
-            item["service"]["host"]: item["id"] for item in self._list("compute", "/os-hypervisors/detail", "hypervisors", form)
+            item["service"]["host"]: item["id"] for item in self.list("compute", "/os-hypervisors/detail", "hypervisors", form)
         }
         states = {item["host"]: item for item in self.services() if item["binary"] == "nova-compute"}
         return {host: self._provider(host, machines[host], states.get(host, {})) for host in hosts if host in machines}
@@ -160,11 +169,11 @@ class Cloud:
     def _provider(self, host: str, identity: str, service: Mapping[str, Any]) -> Provider:
         here = quote(identity, safe="")
         form = {"resource_providers": [{"uuid": str, "name": str}]}
-        tree = self._get("placement", f"/resource_providers?in_tree={here}", form)["resource_providers"]
+        tree = self.get("placement", f"/resource_providers?in_tree={here}", form)["resource_providers"]
         return Provider(
             host=host,
             inventories=self._inventories(here),
-            traits=frozenset(self._get("placement", f"/resource_providers/{here}/traits", {"traits": [str]})["traits"]),
+            traits=frozenset(self.get("placement", f"/resource_providers/{here}/traits", {"traits": [str]})["traits"]),
             children={item["name"]: self._inventories(quote(item["uuid"], safe="")) for item in tree if item["uuid"] != identity},
             state=service.get("state", "down"),
             status=service.get("status", "disabled"),
@@ -172,142 +181,52 @@ class Cloud:
 
     def _inventories(self, identity: str) -> dict[str, dict[str, Any]]:
         form = {"inventories": {str: {"total": int, "reserved": int, "allocation_ratio": (int, float)}}}
-        found: dict[str, dict[str, Any]] = self._get("placement", f"/resource_providers/{identity}/inventories", form)[
+        found: dict[str, dict[str, Any]] = self.get("placement", f"/resource_providers/{identity}/inventories", form)[
             "inventories"
         ]
         return found
 
     def _traits(self) -> frozenset[str]:
-        return frozenset(self._get("placement", "/traits?name=startswith:CUSTOM_", {"traits": [str]})["traits"])
+        return frozenset(self.get("placement", "/traits?name=startswith:CUSTOM_", {"traits": [str]})["traits"])
 
-    def _flavors(self) -> dict[str, dict[str, Any]]:
+    def flavors(self, names: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+        """Return all flavors by name; of private ones among ``names`` also the projects that have access."""
         form = {"flavors": [{"id": str, "name": str, "vcpus": int, "ram": int, "disk": int, "extra_specs": {str: str}}]}
         found = {}
-        for item in self._list("compute", "/flavors/detail?is_public=None", "flavors", form):
+        for item in self.list("compute", "/flavors/detail?is_public=None", "flavors", form):
             found[item["name"]] = {
                 **{key: item[key] for key in ("id", "vcpus", "ram", "disk", "extra_specs")},
+                "swap": item.get("swap") or 0,  # an empty text is none
+                "ephemeral": item.get("OS-FLV-EXT-DATA:ephemeral") or 0,
+                "rxtx_factor": item.get("rxtx_factor") or 1.0,
                 "is_public": item.get("os-flavor-access:is_public", True),
                 "description": item.get("description"),
             }
+            if item["name"] in names and not found[item["name"]]["is_public"]:
+                found[item["name"]]["access"] = self._access(item["id"])
         return found
+
+    def _access(self, flavor: str) -> list[str]:
+        form = {"flavor_access": [{"tenant_id": str}]}
+        answer = self.get("compute", f"/flavors/{quote(flavor, safe='')}/os-flavor-access", form)
+        return sorted(item["tenant_id"] for item in answer["flavor_access"])
 
     def _aggregates(self) -> dict[str, dict[str, Any]]:
         form = {"aggregates": [{"id": int, "name": str, "hosts": [str], "metadata": {str: str}}]}
-        return {item["name"]: item for item in self._get("compute", "/os-aggregates", form)["aggregates"]}
+        return {item["name"]: item for item in self.get("compute", "/os-aggregates", form)["aggregates"]}
 
     def _extensions(self) -> frozenset[str]:
         form = {"extensions": [{"alias": str}]}
         known = (QOS, NO_ADDRESSES, PORT_SECURITY, SCHEDULED)
-        aliases = {item["alias"] for item in self._get("network", "/extensions", form)["extensions"]}
+        aliases = {item["alias"] for item in self.get("network", "/extensions", form)["extensions"]}
         return frozenset(aliases & set(known))
-
-    def _policies(self) -> dict[str, dict[str, Any]]:
-        form = {"policies": [{"id": str, "name": str, "shared": bool, "rules": [dict]}]}
-        found: dict[str, dict[str, Any]] = {}
-        for item in self._list("network", "/qos/policies", "policies", form):
-            self._once(found, item["name"], "QoS policy")
-            rules = [
-                {"id": str(rule.get("id")), "min_kbps": rule.get("min_kbps"), "direction": str(rule.get("direction", "egress"))}
-                for rule in item["rules"]
-                if rule.get("type") == "minimum_bandwidth"
-            ]
-            found[item["name"]] = {"id": item["id"], "shared": item["shared"], "rules": rules}
-        return found
-
-    def _networks(self, names: list[str]) -> dict[str, dict[str, Any]]:
-        form = {"networks": [{"id": str, "name": str, "subnets": list}]}
-        found: dict[str, dict[str, Any]] = {}
-        for name in sorted({name for name in names if name}):
-            for item in self._list("network", f"/networks?{urlencode({'name': name})}", "networks", form):
-                self._once(found, item["name"], "network")
-                provider = {
-                    f"provider_{key}": item.get(f"provider:{key}")
-                    for key in ("network_type", "physical_network", "segmentation_id")
-                }
-                rest = {
-                    key: item.get(key) for key in ("id", "mtu", "shared", "port_security_enabled", "qos_policy_id", "subnets")
-                }
-                found[item["name"]] = {**provider, **rest}
-        return found
-
-    def _ports(self, names: list[str], networks: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        form = {"ports": [{"id": str, "name": str, "network_id": str, "mac_address": str, "fixed_ips": list}]}
-        ids = {network["id"]: name for name, network in networks.items()}
-        found: dict[str, dict[str, Any]] = {}
-        for name in names:
-            for item in self._list("network", f"/ports?{urlencode({'name': name})}", "ports", form):
-                self._once(found, item["name"], "port")
-                keys = ("id", "mac_address", "device_id", "port_security_enabled", "qos_policy_id")
-                found[item["name"]] = {
-                    **{key: item.get(key) for key in keys},
-                    "network": ids.get(item["network_id"], item["network_id"]),
-                    "ip_allocation": item.get("ip_allocation") or ("immediate" if item["fixed_ips"] else "none"),
-                }
-        return found
-
-    def _once(self, found: Mapping[str, Any], name: str, kind: str) -> None:
-        if name in found:
-            raise CloudError(
-                f"cloud {plain(self.access.shown, 60)}: two things are called {kind} {plain(name, 60)}, so it cannot be told which is meant; rename one"
-            )
-
-    # changing, where openstack.cloud has no module
-
-    def request(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """Make one change by the name of its step."""
-        calls: dict[str, Callable[..., None]] = {
-            "describe_flavor": self._describe_flavor,
-            "create_policy": self._create_policy,
-            "delete_policy": self._delete_policy,
-            "share_policy": self._share_policy,
-            "add_rule": self._add_rule,
-            "set_rule": self._set_rule,
-            "network_policy": self._network_policy,
-            "port_policy": self._port_policy,
-            "delete_port": self._delete_port,
-        }
-        calls[name](**arguments)
-
-    def _describe_flavor(self, id: str, description: str) -> None:
-        self._send("PUT", "compute", f"/flavors/{quote(id, safe='')}", {"flavor": {"description": description}})
-
-    def _create_policy(self, name: str, shared: bool, min_kbps: int, direction: str) -> None:
-        made = self._send("POST", "network", "/qos/policies", {"policy": {"name": name, "shared": shared}})
-        self._add_rule(_inside(made, "policy"), min_kbps, direction)
-
-    def _delete_policy(self, id: str) -> None:
-        self._send("DELETE", "network", f"/qos/policies/{quote(id, safe='')}")
-
-    def _share_policy(self, id: str, shared: bool) -> None:
-        self._send("PUT", "network", f"/qos/policies/{quote(id, safe='')}", {"policy": {"shared": shared}})
-
-    def _add_rule(self, id: str, min_kbps: int, direction: str) -> None:
-        rule = {"minimum_bandwidth_rule": {"min_kbps": min_kbps, "direction": direction}}
-        self._send("POST", "network", f"/qos/policies/{quote(id, safe='')}/minimum_bandwidth_rules", rule)
-
-    def _set_rule(self, id: str, rule: str, min_kbps: int) -> None:
-        path = f"/qos/policies/{quote(id, safe='')}/minimum_bandwidth_rules/{quote(rule, safe='')}"
-        self._send("PUT", "network", path, {"minimum_bandwidth_rule": {"min_kbps": min_kbps}})
-
-    def _network_policy(self, network: str, policy: str) -> None:
-        self._attach("networks", "network", self._networks([network]), network, policy)
-
-    def _port_policy(self, port: str, policy: str) -> None:
-        self._attach("ports", "port", self._ports([port], {}), port, policy)
-
-    def _attach(self, many: str, one: str, found: Mapping[str, Mapping[str, Any]], name: str, policy: str) -> None:
-        wanted = self._policies()[policy]["id"] if policy else None
-        self._send("PUT", "network", f"/{many}/{quote(found[name]['id'], safe='')}", {one: {"qos_policy_id": wanted}})
-
-    def _delete_port(self, id: str) -> None:
-        self._send("DELETE", "network", f"/ports/{quote(id, safe='')}")
 
     # calls
 
-    def _list(self, service: str, path: str, key: str, form: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def list(self, service: str, path: str, key: str, form: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the items of all pages of a list."""
         for _page in range(_MOST_PAGES):
-            answer = self._get(service, path, form)
+            answer = self.get(service, path, form)
             yield from answer[key]
             links = answer.get(f"{key}_links") or []
             following = next((link.get("href") for link in links if isinstance(link, dict) and link.get("rel") == "next"), None)
@@ -319,11 +238,13 @@ class Cloud:
             f"cloud {plain(self.access.shown, 60)}: the list {path.partition('?')[0]} has more than {_MOST_PAGES} pages"
         )
 
-    def _get(self, service: str, path: str, form: Any) -> dict[str, Any]:
-        found: dict[str, Any] = self._send("GET", service, path, form=form)
+    def get(self, service: str, path: str, form: Any) -> dict[str, Any]:
+        """Return an answer of this form."""
+        found: dict[str, Any] = self.send("GET", service, path, form=form)
         return found
 
-    def _send(self, method: str, service: str, path: str, body: Any = None, *, form: Any = None) -> Any:
+    def send(self, method: str, service: str, path: str, body: Any = None, *, form: Any = None) -> Any:
+        """Make one call; None where there is no answer to it."""
         call = f"{method} {path.partition('?')[0]} ({service})"
         options: dict[str, Any] = {"raise_exc": False}
         if service == "compute":
@@ -345,10 +266,6 @@ class Cloud:
             raise CloudError(
                 failure(self.access.shown, call, f"the answer cannot be read: {error}", remedy, self.secrets)
             ) from None
-
-
-def _inside(answer: Any, key: str) -> str:
-    return str(answer[key]["id"]) if isinstance(answer, Mapping) and isinstance(answer.get(key), Mapping) else ""
 
 
 def _words(answer: Any) -> str:
@@ -378,7 +295,7 @@ class _Translated:
         text = " ".join(str(getattr(error, "details", None) or error).split())
         if isinstance(status, int) and status >= 400:
             raise CloudError(refusal(access.shown, self._call, status, text.removesuffix(f" (HTTP {status})"), secrets)) from None
-        remedy = _remedy(error, access)
+        remedy = _remedy(error, access, self._call)
         raise CloudError(failure(access.shown, self._call, hide(f"{reason_of(error)}", secrets), remedy, secrets)) from None
 
 
@@ -396,9 +313,9 @@ _REMEDIES = {
 }
 
 
-def _remedy(error: Exception, access: Access) -> str:
+def _remedy(error: Exception, access: Access, call: str) -> str:
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    found = next(
-        (text for name, text in _REMEDIES.items() if name in kinds), "look at the service's log, and run the playbook again"
-    )
+    # before the first call only the configuration can be wrong, whatever the library makes of it
+    usual = _REMEDIES["ConfigException"] if call == _CONFIGURATION else "look at the service's log, and run the playbook again"
+    found = next((text for name, text in _REMEDIES.items() if name in kinds), usual)
     return found.format(timeout=access.timeout)

@@ -18,6 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import closest
 
+from .cells import check_cells, check_pages
 from .errors import SpecError
 from .nova_names import NAMES, PARAMETERS
 
@@ -152,13 +153,20 @@ def read_mask(text: str, vcpus: int, name: str) -> frozenset[int]:
     return found
 
 
-def check_extra_specs(specs: Mapping[str, str], vcpus: int, *, vhost_user: bool = False) -> None:
-    """Refuse extra specs that Nova refuses, by name, by value and together, and those with which a real-time instance is none."""
+def check_extra_specs(specs: Mapping[str, str], vcpus: int, memory: int = 0, *, vhost_user: bool = False) -> None:
+    """Refuse extra specs that Nova refuses, by name, by value and together, and those with which a real-time instance is none.
+
+    ``memory`` (MiB) is the flavor's; 0: how vCPUs and memory are parted is not looked at.
+    """
     for name, value in specs.items():
         check_name(name)
         check_value(name, value)
     _check_policies(specs, vcpus)
-    _check_memory(specs, vhost_user)
+    if is_true(specs.get("hw:locked_memory", "")) and not specs.get("hw:mem_page_size"):
+        raise SpecError("hw:locked_memory needs hw:mem_page_size; set it too")
+    check_pages(specs, realtime=is_true(specs.get("hw:cpu_realtime", "")), vhost_user=vhost_user)
+    if memory:
+        check_cells(specs, vcpus, memory)
 
 
 def _check_policies(specs: Mapping[str, str], vcpus: int) -> None:
@@ -223,17 +231,3 @@ def _check_mixed(specs: Mapping[str, str], vcpus: int, masks: list[str], realtim
     for name in masks:
         if len(read_mask(specs[name], vcpus, name)) == vcpus:
             raise SpecError(f"{name} {specs[name]!r} names all {vcpus} vCPUs, so none is mixed in; use hw:cpu_policy=dedicated")
-
-
-def _check_memory(specs: Mapping[str, str], vhost_user: bool) -> None:
-    size = specs.get("hw:mem_page_size", "")
-    if is_true(specs.get("hw:locked_memory", "")) and not size:
-        raise SpecError("hw:locked_memory needs hw:mem_page_size; set it too")
-    if is_true(specs.get("hw:cpu_realtime", "")) and size in ("small", "any", "4", "4K", "4KB", "4KiB", "4096b", "4096B"):
-        # not refused by Nova; "any" takes small pages where they are first
-        raise SpecError(f"hw:mem_page_size={size} may give a real-time instance small pages; set large, 2048 or 1048576 (KiB)")
-    if vhost_user and not size:
-        raise SpecError(
-            "hw:mem_page_size is not given, so an instance's memory is not shared with the switch, and its vhost-user ports carry "
-            "nothing; set large, 2048 or 1048576 (KiB)"
-        )

@@ -24,6 +24,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list im
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_reader import Reader
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.traits import KVM_TRAIT, physnet_traits
 
+from .cells import Need, needs
 from .errors import SpecError
 from .extra_specs import check_extra_specs, is_true, read_mask, text_of
 
@@ -84,6 +85,8 @@ class Flavor:
     disk: int
     extra_specs: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    #: The emulator's policy was chosen without knowing the hosts, so that of a flavor which is there counts.
+    undecided: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -94,6 +97,14 @@ class Flavor:
             "extra_specs": dict(self.extra_specs),
             "reasons": dict(self.reasons),
         }
+
+    def needs(self) -> list[Need]:
+        """Return what each NUMA node of an instance needs of a host's, nothing for an instance without NUMA nodes."""
+        policy = self.extra_specs.get("hw:cpu_policy", "")
+        mask = self.extra_specs.get("hw:cpu_realtime_mask") or self.extra_specs.get("hw:cpu_dedicated_mask") or ""
+        everything = frozenset(range(self.vcpus))
+        pinned = {"dedicated": everything, "mixed": read_mask(mask, self.vcpus, "mask") if mask else everything}
+        return needs(self.extra_specs, self.vcpus, self.ram, pinned.get(policy, frozenset()))
 
     def set(self, name: str, value: str, reason: str) -> None:
         """Add an extra spec."""
@@ -153,7 +164,7 @@ def _flavor(
     _devices(flavor, read)
     _traits(flavor, users)
     _add_own(flavor, own)
-    check_extra_specs(flavor.extra_specs, vcpus, vhost_user=any(network.get("realtime", True) for network in users))
+    check_extra_specs(flavor.extra_specs, vcpus, flavor.ram, vhost_user=any(network.get("realtime", True) for network in users))
     if realtime and not is_true(flavor.extra_specs.get("hw:cpu_realtime", "")):
         raise SpecError("extra_specs switches hw:cpu_realtime off, but the guest has realtime_vcpus; remove one of both")
     return flavor
@@ -238,6 +249,7 @@ def _emulator(flavor: Flavor, wanted: str, everything: bool, hosts: Hosts) -> No
         why = "the hosts have one NUMA node" if hosts.numa_nodes == 1 else "emulator: housekeeping, whatever NUMA node that is on"
         flavor.set(name, "share", f"no vCPU is left for the emulator, so it floats on cpu_shared_set; {why}")
     else:
+        flavor.undecided = not hosts.numa_nodes
         nodes = f"{hosts.numa_nodes} NUMA nodes" if hosts.numa_nodes else "an unknown number of NUMA nodes"
         flavor.set(
             name,

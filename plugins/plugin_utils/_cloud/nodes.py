@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
+from ansible_collections.realtime.kvm.plugins.module_utils._openstack.sets import nova_sets
 
+from .cells import Need
 from .errors import CloudError
 from .flavor import Hosts
 from .placement import own_cpus
@@ -45,6 +48,7 @@ class Answered:
     document: Mapping[str, Any]
     taken: str = ""  # real-time CPUs of guests that are not Nova's
     release: int = 0  # of its nova-compute, 0 unknown
+    rooms: tuple[Need, ...] = ()  # what Nova is offered of each NUMA node
 
 
 _SETS = {"sets": {str: {"cpus": str}}}
@@ -63,9 +67,20 @@ def read_answer(node: Node, partition: Any, domains: Any, packages: Any) -> Answ
         listed = domains.get("domains") if isinstance(domains, Mapping) else None
         cores = (partition.get("topology") or {}).get("cores") or []
         taken = own_cpus(listed or [], cores, document["sets"]["realtime"]["cpus"])
+        rooms = _rooms(document, taken)
     except UNREADABLE:
         return Answered({}, release=release)
-    return Answered(document, taken, release)
+    return Answered(document, taken, release, rooms)
+
+
+def _rooms(document: Mapping[str, Any], taken: str) -> tuple[Need, ...]:
+    offered = nova_sets(document, parse_cpulist(taken))
+    shared, dedicated = parse_cpulist(offered["shared"]), parse_cpulist(offered["dedicated"])
+    nodes: dict[str, set[int]] = {}
+    for described in document["sets"].values():
+        for node, cpus in (described.get("nodes") or {}).items():
+            nodes.setdefault(str(node), set()).update(parse_cpulist(cpus))
+    return tuple(Need(len(cpus & shared), len(cpus & dedicated)) for cpus in nodes.values())
 
 
 def _paths(found: Any) -> list[str]:
@@ -74,12 +89,15 @@ def _paths(found: Any) -> list[str]:
 
 
 def common(answers: Iterable[Answered]) -> Hosts:
-    """Return what holds for all nodes that answered: the most NUMA nodes, and SMT where it is the same everywhere."""
-    documents = [answer.document for answer in answers if answer.document]
+    """Return what holds for all nodes: the most NUMA nodes, and SMT where it is the same everywhere; of nodes that did not answer nothing is known."""
+    answered = list(answers)
+    documents = [answer.document for answer in answered if answer.document]
     counts = [
         len({node for described in document["sets"].values() for node in described.get("nodes") or {}}) for document in documents
     ]
     smt = {str(document.get("smt", "")) for document in documents}
+    if len(documents) < len(answered):
+        return Hosts(most if (most := max(counts, default=0)) > 1 else 0)
     known = smt.pop() if len(smt) == 1 else ""
     # nodes that differ: what the default needs is one thread of each core, which "together" would not be
     return Hosts(max(counts, default=0), known if known in ("single", "together") else "")

@@ -9,14 +9,28 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
 
+from .cells import has_room
+from .changes import SCHEDULED, Current
 from .hosts import unknown_hosts
-from .plan import SCHEDULED, Current, foreign_hosts
+from .nodes import Answered
+from .plan import foreign_hosts
 from .wanted import Node, Wanted
 
 
-def notes(wanted: Wanted, current: Current, nodes: Iterable[Node], hosts: Mapping[str, str]) -> list[str]:
-    """Return the notes, each one sentence or two."""
-    found = []
+def notes(
+    wanted: Wanted,
+    current: Current,
+    nodes: Iterable[Node],
+    hosts: Mapping[str, str],
+    answers: Mapping[str, Answered] | None = None,
+) -> list[str]:
+    """Return the notes, each one sentence or two; ``answers`` None: the nodes were not asked."""
+    found = _homeless(wanted, answers or {})
+    if unasked := [name for name, answer in (answers or {}).items() if not answer.release and hosts.get(name)]:
+        found.append(
+            f"the release of nova-compute of {_names(unasked)} is not known, so that it was not compared with the cloud's; set "
+            "openstack_cloud_compute_version where nova is in a container or a virtual environment"
+        )
     if unknown := unknown_hosts(hosts):
         found.append(
             f"the cloud has no nova-compute of {_names(unknown)}, so {'they are' if len(unknown) > 1 else 'it is'} not in the aggregate; start it, "
@@ -45,10 +59,34 @@ def notes(wanted: Wanted, current: Current, nodes: Iterable[Node], hosts: Mappin
             "Neutron has no extension port-resource-request, so a minimum bandwidth does not take part in scheduling; add placement to service_plugins"
         )
     found += [
+        f"another project has a network {plain(item.name, 60)} too; it stays as it is"
+        for item in wanted.networks
+        if item.present and item.name in current.foreign_networks
+    ]
+    found += [
         f"network {plain(item.name, 60)} has a subnet, which stays: ports that others make there get addresses"
         for item in wanted.networks
         if item.present and (current.networks.get(item.name) or {}).get("subnets")
     ]
+    return found
+
+
+def _homeless(wanted: Wanted, answers: Mapping[str, Answered]) -> list[str]:
+    """Say which flavors no node that answered can take, be it empty."""
+    rooms = {name: answer.rooms for name, answer in answers.items() if answer.rooms}
+    found = []
+    for item in wanted.flavors:
+        need = item.flavor.needs() if item.flavor else []
+        if not need or not rooms or any(has_room(need, room) for room in rooms.values()):
+            continue
+        asks = ", ".join(f"{cell.ordinary} shared and {cell.pinned} real-time" for cell in need)
+        name, best = max(rooms.items(), key=lambda entry: max((room.ordinary, room.pinned) for room in entry[1]))
+        has = ", ".join(f"{room.ordinary} and {room.pinned}" for room in best)
+        found.append(
+            f"flavor {plain(item.name, 60)} fits no node that answered, be it empty: on {'one NUMA node' if len(need) == 1 else 'a NUMA node each'} it needs "
+            f"{asks} CPUs (Nova wants a CPU of cpu_shared_set for each ordinary vCPU), and {plain(name, 60)} has {has} on its NUMA nodes; give fewer "
+            "vcpus, or the nodes more shared CPUs (cpu_partition_shared_cores_per_node, cpu_partition_housekeeping_cores_per_node)"
+        )
     return found
 
 

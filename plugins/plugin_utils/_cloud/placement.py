@@ -19,6 +19,11 @@ from .wanted import Node
 
 #: The role that repairs it, and what else may be the cause.
 _ROLE = "run the playbook openstack, which configures nova-compute; placement has it within a minute of the restart"
+#: nova/compute/resource_tracker.py, ``_merge_provider_configs``, only adds traits.
+_STALE = (
+    "Nova never takes a trait back: openstack resource provider trait list UUID, then openstack resource provider trait set UUID with a --trait of "
+    "each other one (set replaces the whole list)"
+)
 _EGRESS = "NET_BW_EGR_KILOBIT_PER_SEC"
 #: The bandwidth of a network that gives none, in kbit/s.
 DEFAULT_KBPS = 1000000
@@ -114,7 +119,7 @@ def _traits(node: Node, provider: Provider) -> list[Finding]:
     if missing:
         found.append(Finding("placement-traits", where, ", ".join(sorted(wanted)), f"without {', '.join(missing)}", _ROLE))
     if stale:
-        found.append(Finding("placement-traits", where, ", ".join(sorted(wanted)), f"also {', '.join(stale)}", _ROLE))
+        found.append(Finding("placement-traits", where, ", ".join(sorted(wanted)), f"also {', '.join(stale)}", _STALE))
     return found
 
 
@@ -140,7 +145,7 @@ def _bandwidths(networks: Sequence[Mapping[str, Any]], provider: Provider) -> li
     return found
 
 
-#: How Nova names its domains (nova/conf/compute.py, instance_name_template).
+#: How Nova names its domains where nobody has set another instance_name_template, for results that do not tell the manager.
 _INSTANCE = re.compile(r"instance-[0-9a-f]{8}")
 
 
@@ -152,7 +157,7 @@ def own_cpus(domains: Sequence[Mapping[str, Any]], cores: Sequence[str], realtim
     inside = parse_cpulist(realtime)
     pinned: set[int] = set()
     for domain in domains:
-        if _INSTANCE.fullmatch(str(domain.get("name", ""))):
+        if domain["manager"] == "nova" if "manager" in domain else _INSTANCE.fullmatch(str(domain.get("name", ""))):
             continue
         pins = domain.get("vcpus")
         places = [*(pins.values() if isinstance(pins, Mapping) else ()), domain.get("emulator") or ""]

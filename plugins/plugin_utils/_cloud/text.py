@@ -13,8 +13,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import paragraph, text_table
 
+from .changes import Change, Current
 from .flavor import Flavor
-from .plan import Change
 from .wanted import Wanted
 
 
@@ -69,6 +69,18 @@ def diffs(changes: Sequence[Change]) -> list[dict[str, str]]:
 
 def _text(value: Mapping[str, Any] | None) -> str:
     return "" if value is None else json.dumps(value, indent=2, sort_keys=True) + "\n"
+
+
+def part_done(change: Change, before: Current, now: Current) -> str:
+    """Return what was done of a change that failed, empty for nothing; what is lost is shown, so that it can be made by hand."""
+    was, found = before.of(change.kind, change.name), now.of(change.kind, change.name)
+    if was == found:
+        return ""
+    if found is None and isinstance(was, Mapping):
+        had = ", ".join(f"{key}={_short(value)}" for key, value in was.items() if value not in (None, "", [], {}))
+        lost = "" if change.after is None else f", which is removed and not made again; it had {plain(had, 600)}"
+        return f"{change.resource}{lost}"
+    return f"{change.resource} in part"
 
 
 def page(title: str, wanted: Wanted, changes: Sequence[Change], notes: Sequence[str]) -> list[str]:

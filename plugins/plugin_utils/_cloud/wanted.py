@@ -23,6 +23,9 @@ _DIRECTIONS = ("egress", "ingress")
 #: Of a trait, os_traits and placement/schemas/trait.py.
 _TRAIT = re.compile(r"CUSTOM_[A-Z0-9_]{1,248}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+#: Kinds whose ids are UUIDs.
+_BY_UUID = ("networks", "qos_policies", "ports")
+_UUID = re.compile(r"(?i)[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: Key to its type; ``name`` and ``state`` belong to each.
 _KEYS: dict[str, dict[str, tuple[type, ...]]] = {
@@ -130,6 +133,8 @@ def _items(kind: str, given: Any) -> list[Item]:
             raise CloudError(f"{where}: state {plain(str(state), 40)!r} is not present or absent")
         if name in found:
             raise CloudError(f"{where} is listed twice; every item needs a name of its own")
+        if kind in _BY_UUID and _UUID.fullmatch(str(name)):
+            raise CloudError(f"{where}: the name has the form of an id, for which tools take it; give another name")
         del values["name"]
         found[str(name)] = Item(str(name), state == "present", values)
     return list(found.values())
@@ -215,6 +220,7 @@ def _aggregate(variables: Mapping[str, Any]) -> Item | None:
 
 def _check_networks(networks: Sequence[Item], nodes: Sequence[Node]) -> None:
     known = {name for node in nodes for name in node.physical_networks}
+    places: dict[tuple[str, str], str] = {}
     for item in networks:
         where, values = f"openstack_cloud_networks: {plain(item.name, 60)}", item.values
         if not item.present:
@@ -237,6 +243,12 @@ def _check_networks(networks: Sequence[Item], nodes: Sequence[Node]) -> None:
             raise CloudError(f"{where}: type vlan needs segmentation_id, the VLAN, in 1-4094")
         if kind == "flat" and number is not None:
             raise CloudError(f"{where}: type flat has no segmentation_id; use type: vlan, or remove it")
+        place = f"{kind} {number}" if kind == "vlan" else "flat"
+        if other := places.get((physical, place)):
+            raise CloudError(
+                f"{where}: {place} of {plain(physical, 60)} is taken by {plain(other, 60)}; Neutron makes one network of it, so give another segmentation_id"
+            )
+        places[physical, place] = item.name
         if "mtu" in values and not 68 <= values["mtu"] <= 65535:
             raise CloudError(f"{where}: mtu {values['mtu']} is not in 68-65535")
 
@@ -255,6 +267,7 @@ def _check_policies(policies: Sequence[Item]) -> None:
 
 def _check_ports(ports: Sequence[Item], networks: Sequence[Item]) -> None:
     gone = {item.name for item in networks if not item.present}
+    taken: dict[tuple[str, str], str] = {}
     for item in ports:
         where = f"openstack_cloud_ports: {plain(item.name, 60)}"
         if not item.present:
@@ -270,6 +283,9 @@ def _check_ports(ports: Sequence[Item], networks: Sequence[Item]) -> None:
             item.values["mac"] = mac = mac.lower()
             if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
                 raise CloudError(f"{where}: mac {plain(mac, 40)!r} is no address of one interface, like 52:54:00:12:34:56")
+            if other := taken.get((item.values["network"], mac)):
+                raise CloudError(f"{where}: mac {mac} is that of {plain(other, 60)} in the same network; give another one")
+            taken[item.values["network"], mac] = item.name
 
 
 def _check_used_policies(items: Mapping[str, Sequence[Item]]) -> None:

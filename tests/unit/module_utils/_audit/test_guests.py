@@ -20,6 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.cells import Cell
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.nova import Instance
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
 from unit.trees import machine_files, plan
 
@@ -256,3 +257,32 @@ def test_the_other_thread_of_a_real_time_vcpus_core_is_idle_within_its_guest_too
 def test_unless_it_shares_cores_by_wish(more, shares):
     findings = check_guests([replace(PLC, **more)], PARTITION, TOPOLOGY, PRIORITIES)
     assert [item.rule for item in findings if item.rule == "smt-sibling"] == ["smt-sibling"] * (not shares)
+
+
+@pytest.mark.parametrize(
+    ("specs", "found"),
+    [
+        ({}, ["instance-sibling"]),  # Nova 31 does not say what the flavor wants
+        ({"hw:cpu_thread_policy": "prefer"}, ["instance-sibling"]),
+        ({"hw:cpu_thread_policy": "require"}, []),
+    ],
+)
+def test_an_instance_may_have_whole_cores(specs, found):
+    plc = replace(PLC, instance=Instance("instance-1", "u", specs=specs))
+    findings = check_guests([plc], PARTITION, TOPOLOGY, PRIORITIES)
+    assert [item.rule for item in findings if "sibling" in item.rule] == found
+    assert all("cpu_partition_smt: single" in item.remedy for item in findings if "sibling" in item.rule)
+
+
+@pytest.mark.parametrize(
+    ("more", "remedy"),
+    [
+        ({}, "run python3 -I /usr/local/lib/realtime-kvm/realtime-kvm.pyz worker 100; "),
+        ({"defined": DEFINED}, "run python3 -I /usr/local/lib/realtime-kvm/realtime-kvm.pyz worker 100; "),
+        ({"defined": replace(DEFINED, ours=True)}, "run the guests playbook, which moves it; "),
+    ],
+)
+def test_kvms_worker_is_moved_by_who_can(more, remedy):
+    plc = replace(guest(*VCPUS, actor("worker", "2", name="kvm-nx-lpage-re")), **more)
+    (finding,) = [item for item in check_guests([plc], PARTITION, TOPOLOGY, PRIORITIES) if item.rule == "nx-recovery"]
+    assert finding.remedy.startswith(remedy)

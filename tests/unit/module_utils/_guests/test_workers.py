@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import workers
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.workers import move_worker, settle_workers
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.workers import await_worker, move_worker, settle_workers
 from unit.trees import fill, task, writable
 
 SCOPE = "/machine.slice/machine-qemu.scope/libvirt"
@@ -82,3 +83,35 @@ def test_without_cgroup_v2_its_affinity_is_enough(tmp_path, calls):
     move_worker(writable(root), 50, 62)
     assert group(root) == "50\n"
     assert calls[0] == (62, "0-1")
+
+
+def test_a_paused_guest_is_waited_for_until_its_first_vcpu_runs(tmp_path, calls, monkeypatch):
+    root, naps = fill(tmp_path, GUEST), []
+
+    def nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 40:
+            fill(root, AS_VCPU)
+
+    monkeypatch.setattr(workers.time, "sleep", nap)
+    assert settle_workers(writable(root), 50) is False, "it may be paused"
+    await_worker(writable(root), 50)
+    assert (len(naps), set(naps)) == (40, {0.1, 2})
+    assert [number for number, _what in calls] == [62, 62]
+    assert settle_workers(writable(root), 50) is True
+
+
+@pytest.mark.parametrize(
+    "another", [{}, task("/proc/50/task/50", "bash", allowed="5", started=99)], ids=["ended", "another process"]
+)
+def test_the_wait_ends_with_the_guest(tmp_path, calls, monkeypatch, another):
+    root, naps = fill(tmp_path, GUEST), []
+
+    def nap(seconds):
+        naps.append(seconds)
+        shutil.rmtree(f"{root}/proc/50")
+        fill(root, {**another, **(AS_VCPU if another else {})})
+
+    monkeypatch.setattr(workers.time, "sleep", nap)
+    await_worker(writable(root), 50)
+    assert (naps, calls) == ([2], [])

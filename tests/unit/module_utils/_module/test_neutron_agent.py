@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from unit.clouds import NETWORK, Node, rows
-from unit.trees import killed_at, snapshot
+from unit.trees import fill, killed_at, snapshot
 
 UNIT = "neutron-openvswitch-agent.service"
 FILE, EXTRA = "/etc/neutron/realtime-kvm.conf", "/etc/default/neutron-openvswitch-agent"
@@ -59,6 +59,132 @@ def test_a_mapped_bridge_that_does_not_exist_is_left_out_and_noted(node):
     assert any("physical network external is left out, since the switch has no bridge br-ex" in note for note in node.notes)
 
 
+def told(node, text):
+    with Path(f"{node.root}{OPERATOR}").open("a") as stream:
+        stream.write(text)
+
+
+def test_nothing_of_a_bridge_that_is_left_out_stays(node):
+    told(node, "[ovs]\nresource_provider_bandwidths = br-ex:1:1\nresource_provider_hypervisors = br-ex:n1\n")
+    node.agent()
+    assert "br-ex" not in node.text(FILE)
+    assert "resource_provider_bandwidths = br-rt0:1000000:1000000\n" in node.text(FILE)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bridge_mappings = ext:$ext_bridge", r"openvswitch_agent\.ini: \[ovs\] bridge_mappings has a \$"),
+        ("bridge_mappings = ext", r"\[ovs\] bridge_mappings: ext is no name:value"),
+        ("bridge_mappings = ext:br-ex:x", "ext:br-ex:x is no name:value"),
+        ("resource_provider_bandwidths = br-x:1", "br-x:1 is no bridge:egress:ingress"),
+        ("resource_provider_bandwidths = br-x:1:1", "has br-x:1:1, but bridge_mappings has no such bridge"),
+        (
+            "bridge_mappings = ext:br-int",
+            r"bridge_mappings: physical network ext is on bridge br-int, .*\(\[ovs\] integration_bridge\)",
+        ),
+        (
+            "integration_bridge = br-rt0",
+            r"realtime_networks: control: physical network rt0 is on bridge br-rt0, .*integration_bridge",
+        ),
+        ("tunnel_bridge = br-rt0", r"realtime_networks: control: .*tunnel_bridge"),
+    ],
+)
+def test_what_the_agent_would_end_with_or_nobody_can_read(node, text, said):
+    told(node, f"[ovs]\n{text}\n")
+    refuse(node, said)
+
+
+def test_the_text_for_containers_keeps_what_their_files_say(tmp_path, monkeypatch):
+    text = "[ovs]\nbridge_mappings = physnet1:br-ex\n[securitygroup]\nfirewall_driver = openvswitch\n"
+    node = Node(tmp_path, monkeypatch, {"/etc/kolla/neutron-openvswitch-agent/openvswitch_agent.ini": text})
+    node.switch.rows = rows("br-rt0", "br-ex")
+    with pytest.raises(RefusalError, match=r"kolla-ansible reconfigure$") as caught:
+        node.agent()
+    assert "bridge_mappings = physnet1:br-ex,rt0:br-rt0\n" in caught.value.results["text"]
+    assert "firewall_driver" not in caught.value.results["text"]
+
+
+def test_containers_whose_files_are_not_here(tmp_path, monkeypatch):
+    node = Node(tmp_path, monkeypatch, {"/etc/systemd/system/edpm_neutron_ovs_agent.service": ""})
+    with pytest.raises(RefusalError, match="What its own files say cannot be read here, so the lists in `text`"):
+        node.agent()
+
+
+def test_a_node_of_ovn(tmp_path, monkeypatch):
+    node = Node(tmp_path, monkeypatch, {"/usr/lib/systemd/system/ovn-controller.service": "[Service]\n"})
+    with pytest.raises(RefusalError, match=r"it is a node of ML2/OVN, .*do not install an agent of Open vSwitch beside it"):
+        node.agent()
+
+
+def test_another_host_than_novas(node):
+    fill(node.root, {"/etc/nova/nova.conf": "[DEFAULT]\nhost = c-8\n"})
+    refuse(node, r"/etc/nova/nova\.conf: the host of nova-compute is c-8, that of Neutron's agent node1; .*neutron_agent_host")
+
+
+def test_bandwidths_of_tunnels_stay(node):
+    told(node, "[ml2]\ntunnelled_network_rp_name = rp_tun\n[ovs]\nresource_provider_bandwidths = rp_tun:1:1,br-ex\n")
+    node.switch.rows = rows("br-rt0", "br-ex")
+    node.agent()
+    assert "resource_provider_bandwidths = rp_tun:1:1,br-ex,br-rt0:1000000:1000000\n" in node.text(FILE)
+
+
+@pytest.mark.parametrize(
+    "driver",
+    ["iptables", "iptables_hybrid", "neutron.agent.linux.iptables_firewall.OVSHybridIptablesFirewallDriver"],
+)
+def test_firewalls_of_the_kernel_are_replaced_by_whatever_name(node, driver):
+    told(node, f"[securitygroup]\nfirewall_driver = {driver}\n")
+    assert node.agent()["firewall"] == "noop"
+
+
+def test_variables_that_win_over_files(node):
+    fill(node.root, {f"/proc/{node.systemd.pids[UNIT]}/environ": "OS_OVS__INTEGRATION_BRIDGE=x\0"})
+    refuse(node, "OS_OVS__INTEGRATION_BRIDGE in the environment of")
+
+
+def test_what_is_no_connection_to_the_switch(node):
+    refuse(node, "neutron_agent_ovsdb_connection: ", ovsdb_connection="tcp:1:2\n[x]")
+
+
+def test_a_restart_that_failed_is_not_forgotten(node):
+    node.systemd.deaf = True
+    with pytest.raises(RefusalError, match="was restarted, but it still is the process of before"):
+        node.agent()
+    refuse_limit = pytest.raises(RefusalError, match="max_disruption: the limit is none")
+    with refuse_limit:
+        node.agent(max_disruption="none")
+    node.systemd.deaf = False
+    assert node.agent()["restarted"] is True
+    assert node.agent()["changed"] is False
+
+
+@pytest.mark.parametrize(
+    "title", [lambda program, words: f"{program} ({' '.join(words)})", lambda program, _words: program], ids=["on", "brief"]
+)
+def test_a_process_with_a_title_is_known(node, title):
+    """Neutron's agent gives itself one some seconds after its start."""
+    node.systemd.title = title
+    node.systemd.start(UNIT, "--config-file=/etc/neutron/neutron.conf")
+    assert node.agent()["restarted"] is True
+    assert node.agent()["changed"] is False
+
+
+def test_a_title_that_lacks_our_file_is_a_process_that_does_not_read_it(node):
+    node.systemd.start(UNIT, "--config-file=/etc/neutron/neutron.conf")
+    node.agent()
+    node.systemd.title = lambda program, words: f"{program} ({' '.join(words[:-1])})"
+    node.systemd(["systemctl", "restart", UNIT])
+    node.systemd.title = None
+    assert node.agent()["restarted"] is True
+
+
+def test_undo_needs_not_read_the_operators_files(node):
+    node.agent()
+    fill(node.root, {OPERATOR: "no option\n"})
+    assert node.agent(state="absent")["changed"] is True
+
+
 def test_a_mapped_bridge_that_exists_stays(node):
     node.switch.rows = rows("br-rt0", "br-ex")
     node.agent()
@@ -77,6 +203,7 @@ def test_another_host_is_refused_and_one_that_is_expected_is_not(node):
     with Path(f"{node.root}/etc/neutron/neutron.conf").open("a") as stream:
         stream.write("host = c-7\n")
     refuse(node, "host is c-7, but the host name of the node is node1")
+    fill(node.root, {"/etc/nova/nova.conf": "[DEFAULT]\nhost = c-7\n"})
     node.agent(host="c-7")
     assert "resource_provider_hypervisors = br-rt0:node1\n" in node.text(FILE)
 
@@ -141,6 +268,39 @@ def test_instances_on_an_integration_bridge_of_the_kernel(node):
     database = rows("br-rt0").bridge("br-int", datapath="system").port("br-int", "tap0", type="")
     node.switch.rows = database
     refuse(node, "integration bridge br-int has the datapath of the kernel")
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["", "the operator's file cannot be read"])
+def test_undo_while_instances_are_on_the_userspace_switch(node, broken):
+    """The agent would move their bridge to the kernel's datapath."""
+    node.agent()
+    node.switch.rows = rows("br-rt0").bridge("br-int", datapath="netdev").port("br-int", "vhu1", type="dpdkvhostuserclient")
+    if broken:
+        fill(node.root, {OPERATOR: "no option\n"})
+    before = kept(node.root)
+    node.systemd.calls.clear()
+    refuse(node, "1 instances' ports are on the integration bridge br-int .vhu1., .*datapath_type = netdev", state="absent")
+    assert kept(node.root) == before
+
+
+@pytest.mark.parametrize(
+    ("bridges", "operator"),
+    [
+        (rows("br-rt0").bridge("br-int", datapath="netdev"), ""),
+        (rows("br-rt0").bridge("br-int", datapath="netdev").port("br-int", "int-br-rt0", type="patch"), ""),
+        (
+            rows("br-rt0").bridge("br-int", datapath="netdev").port("br-int", "vhu1", type="dpdkvhostuserclient"),
+            "[ovs]\ndatapath_type = netdev\n",
+        ),
+    ],
+    ids=["no port", "no instance", "netdev by the operator"],
+)
+def test_undo_of_an_agent_whose_bridge_stays(node, bridges, operator):
+    node.agent()
+    node.switch.rows = bridges
+    with Path(f"{node.root}{OPERATOR}").open("a") as stream:
+        stream.write(operator)
+    assert node.agent(state="absent")["changed"] is True
 
 
 def test_a_node_without_the_unit_gets_the_text(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import posixpath
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import H
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.nova_options import read_nova
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.nova import NovaError
-from unit.clouds import NETWORK, SECRET, UNITS, Killed, Node, instance
+from unit.clouds import NETWORK, SECRET, UNITS, Killed, Node, instance, unit
+from unit.clouds import OPERATOR as OPERATORS
 from unit.trees import fill, killed_at, snapshot
 
 UNIT = "nova-compute.service"
@@ -259,6 +262,11 @@ def test_priorities_below_the_kernels_threads(node):
     [
         ("vcpu_pin_set = 4-7", "vcpu_pin_set is set"),
         ("reserved_host_cpus = 1", "reserved_host_cpus is set"),
+        ("vcpu_pin_set = 0", "vcpu_pin_set is set"),
+        ("host = $my_ip", r"nova-compute.conf: \[DEFAULT\] host has a \$"),
+        ("[compute]\nprovider_config_location = $state_path/p", r"\[compute\] provider_config_location has a \$"),
+        ("[compute]\nprovider_config_location = p", "provider_config_location is p, which is no whole path"),
+        ("[libvirt]\ncpu_power_management = $x", "cpu_power_management has a"),
         ("[libvirt]\ncpu_power_management = true", "cpu_power_management is on with strategy cpu_state"),
         ("host = elsewhere", "host is elsewhere, but the host name of the node is node1"),
     ],
@@ -286,7 +294,7 @@ def test_names_with_one_trait(node):
 
 
 def test_another_file_of_the_same_provider(node):
-    fill(node.root, {"/etc/nova/provider_config/site.yaml": "providers:\n  - identification: {uuid: $COMPUTE_NODE}\n"})
+    fill(node.root, {"/etc/nova/provider_config/site.yaml": node_text("uuid: $COMPUTE_NODE")})
     refuse(node, "site.yaml describes .COMPUTE_NODE")
 
 
@@ -310,6 +318,98 @@ def test_an_offline_cpu(node):
     refuse(node, "another topology|offline")
 
 
+@pytest.mark.parametrize("text", ["tcp:1.2.3.4:6640\n[compute]\ncpu_dedicated_set=0", "$x", "unix:/x y", "tcp:h", "/run/x"])
+def test_what_is_no_connection_to_the_switch(node, text):
+    refuse(node, "nova_compute_ovsdb_connection: ", ovsdb_connection=text)
+
+
+@pytest.mark.parametrize("text", ["unix:/run/openvswitch/db.sock", "tcp:127.0.0.1:6640", "ssl:[::1]:6640", "tcp:c-7.example:1"])
+def test_a_connection_to_the_switch(node, text):
+    node.nova(ovsdb_connection=text)
+    assert f"ovsdb_connection = {text}\n" in node.text(FILE)
+
+
+def test_more_pages_than_a_node_has_memory(node):
+    refuse(
+        node,
+        r"NUMA node 0 has \d+ MiB of memory, of which Nova must leave .* lower nova_compute_hugepages_reserve",
+        hugepages_reserve={"2M": 10**9},
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["DEFAULT__VCPU_PIN_SET", "DEFAULT__HOST", "COMPUTE__PROVIDER_CONFIG_LOCATION", "COMPUTE__CPU_SHARED_SET"]
+)
+def test_variables_that_win_over_files(node, name):
+    fill(node.root, {"/etc/default/openstack": f"export A=1 OS_{name}=x\n"})
+    refuse(node, f"OS_{name} in the environment of {UNIT} wins over all files")
+
+
+def test_pages_of_a_file_after_ours(tmp_path, monkeypatch):
+    text = unit("/usr/bin/nova-compute --config-dir /etc/nova/conf.d")
+    later = {"/etc/nova/conf.d/zzz.conf": "[DEFAULT]\nreserved_huge_pages = node:0,size:2MB,count:0\n"}
+    node = Node(tmp_path, monkeypatch, {**OPERATORS, f"{UNITS}/{UNIT}": text, **later})
+    refuse(node, r"zzz\.conf: node:0,size:2MB,count:0 \(\[DEFAULT\] reserved_huge_pages\) is read after this collection's file")
+
+
+def test_lines_that_somebody_added_to_our_file(node):
+    node.nova()
+    path = Path(f"{node.root}{EXTRA}")
+    assert "# Changes here are lost with the next run" in path.read_text()
+    path.write_text(path.read_text() + "export OS_X=s3cret\n")
+    with pytest.raises(
+        RefusalError, match="/etc/default/nova-compute is this collection's, and somebody has added 1 lines to it"
+    ):
+        node.nova()
+    node.nova(state="absent")
+    assert any("/etc/default/nova-compute: 1 lines that somebody has added go with the file" in note for note in node.notes)
+
+
+def test_the_text_for_containers_keeps_what_their_files_say(tmp_path, monkeypatch):
+    conf = "[neutron]\nphysnets = ext\n[compute]\ncpu_dedicated_set = 1-3\n"
+    node = Node(tmp_path, monkeypatch, {"/etc/kolla/nova-compute/nova.conf": conf})
+    with pytest.raises(RefusalError, match="put `provider` into a file") as caught:
+        node.nova()
+    assert "physnets = ext,rt0\n" in caught.value.results["text"]
+    assert "- CUSTOM_REALTIME_PHYSNET_RT0\n" in caught.value.results["provider"]
+    node.define(instance(pins={0: 1}))
+    with pytest.raises(RefusalError, match="vcpu0 on CPU 1, which cpu_dedicated_set"):
+        node.nova()
+
+
+def test_a_unit_that_is_left_over_beside_containers(node):
+    fill(node.root, {"/etc/kolla/nova-compute/": None})
+    assert node.nova(check_mode=True)["active"] is True, "it serves the node"
+    node.systemd.pids.clear()
+    with pytest.raises(
+        RefusalError, match=r"nova-compute\.service of this node does not run \(start it if .*kolla-ansible"
+    ) as caught:
+        node.nova()
+    assert "cpu_dedicated_set = 2-3,5-7\n" in caught.value.results["text"]
+
+
+@pytest.mark.parametrize("name", ["node1", "node1.example.com"])
+def test_a_provider_that_is_this_node_by_its_name(node, name):
+    node.libvirt.node = "node1.example.com"
+    text = node_text("name: " + name)
+    fill(node.root, {"/etc/nova/provider_config/site.yaml": text})
+    refuse(node, "site.yaml describes this node by its name, and nova-compute ignores what others say of .COMPUTE_NODE")
+
+
+def test_a_provider_that_is_this_node_by_its_uuid(node):
+    uuid = "6A1E7F4E-0000-4000-8000-000000000001"
+    fill(node.root, {"/etc/nova/provider_config/site.yaml": node_text(f"uuid: {uuid}")})
+    refuse(node, "describes a provider by its uuid, and that of this node is not known yet")
+    fill(node.root, {"/var/lib/nova/compute_id": uuid.lower() + "\n"})
+    refuse(node, "site.yaml describes this node by its uuid")
+    fill(node.root, {"/var/lib/nova/compute_id": "6a1e7f4e-0000-4000-8000-000000000002"})
+    assert node.nova()["changed"] is True
+
+
+def node_text(known):
+    return f"meta: {{schema_version: '1.0'}}\nproviders:\n  - identification: {{{known}}}\n    traits: {{additional: [CUSTOM_SITE]}}\n"
+
+
 def test_no_time_to_come_up(node):
     refuse(node, "timeout_s: 3 is not a number of seconds", timeout_s=3)
 
@@ -327,6 +427,53 @@ def test_a_restart_that_fails_is_told(node):
         node.nova(timeout_s=6)
 
 
+@pytest.mark.parametrize("fault", ["deaf", "dies", "forgetful"])
+def test_a_restart_that_failed_is_not_forgotten(node, fault):
+    setattr(node.systemd, fault, True)
+    with pytest.raises(HostError, match=r"was restarted, but .* The next run restarts it again"):
+        node.nova(timeout_s=6)
+    setattr(node.systemd, fault, False)
+    done = node.nova()
+    assert (done["restarted"], [change["resource"] for change in done["changes"]]) == (True, [f"service:{UNIT}"])
+    assert node.nova()["changed"] is False
+
+
+def test_undo_starts_a_service_again_that_failed_with_our_files(node):
+    node.systemd.dies = True
+    with pytest.raises(HostError):
+        node.nova(timeout_s=6)
+    node.systemd.dies = False
+    assert node.nova(state="absent")["restarted"] is True
+    assert UNIT in node.systemd.pids
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"/etc/nova/nova.conf": "no option\n"}, {"/etc/init.d/nova-compute": "#!/bin/sh\nexec other\n"}],
+    ids=["operator's file", "script"],
+)
+def test_undo_needs_not_read_the_operators_files(node, files):
+    node.nova()
+    node.systemd.pids.clear()
+    fill(node.root, files)
+    node.define(instance(pins={0: 2}))
+    with pytest.raises(
+        RefusalError, match=r"CPU 2, which cpu_dedicated_set \(empty\) would not have.*Which sets Nova has then cannot be read: "
+    ):
+        node.nova(state="absent")
+    node.libvirt.definitions.clear()
+    assert node.nova(state="absent")["changed"] is True
+    assert not Path(f"{node.root}{FILE}").exists()
+    assert node.nova(state="absent")["changed"] is False
+
+
+def test_pins_that_no_set_gives_are_noted_and_stop_nothing(node):
+    node.nova()
+    node.define(instance(pins={0: 2}, emulator="0").replace("</cputune>", "<iothreadpin iothread='1' cpuset='1'/></cputune>"))
+    assert node.nova()["changed"] is False
+    assert any("instance-00000001 " in note and "neither the sets of before nor the new ones have" in note for note in node.notes)
+
+
 def test_secrets_of_the_operators_files_are_nowhere(node):
     shown = json.dumps([node.nova(check_mode=True), node.nova(), node.notes])
     assert SECRET not in shown
@@ -337,3 +484,22 @@ def test_with_fsroot_a_captured_node_is_planned(node):
     folder = f"{UNITS}/{UNIT}"
     assert Path(f"{node.root}{folder}").exists()
     assert node.nova(check_mode=True)["file"] == FILE
+
+
+def test_traits_that_placement_keeps_are_noted(node):
+    node.nova()
+    assert not any("placement keeps" in note for note in node.notes)
+    node.nova(networks=[])
+    assert any("placement keeps the traits CUSTOM_REALTIME_PHYSNET_RT0 of this node" in note for note in node.notes)
+    node.nova(state="absent")
+    assert any("placement keeps the traits CUSTOM_REALTIME_KVM of this node" in note for note in node.notes)
+
+
+@pytest.mark.parametrize(("path", "mode"), [(FILE, 0o600), (posixpath.dirname(TRAITS), 0o700)])
+def test_files_that_the_service_cannot_read_are_refused(node, path, mode):
+    node.nova()
+    os.chmod(f"{node.root}{path}", mode)
+    with pytest.raises(RefusalError, match=f"{path} cannot be read by the user nova of {UNIT}, .*chmod it"):
+        node.nova()
+    os.chmod(f"{node.root}{path}", 0o755)
+    assert node.nova()["changed"] is False

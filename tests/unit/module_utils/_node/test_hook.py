@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import syslog
 from pathlib import Path
 
@@ -18,7 +19,14 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DO
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.cgroups import RESERVED, read_holders
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT
 from ansible_collections.realtime.kvm.plugins.module_utils._node import hook as _hook
-from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK, hook_text, is_realtime, run_hook, run_switch
+from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import (
+    HOOK,
+    hook_text,
+    is_realtime,
+    run_hook,
+    run_switch,
+    run_worker,
+)
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import ALLOW, BOOT_STATE, OVERRIDE
 from unit.trees import fill, killed_at, machine_files, plan, snapshot, writable
 
@@ -209,10 +217,39 @@ def test_kvms_worker_is_placed_once_the_guest_has_started(node, monkeypatch, iso
         {**document(isolation), "/run/libvirt/qemu/plc1.pid": "50\n", "/proc/50/task/": None, "/run/libvirt/qemu/plc2.pid": "\n"},
     )
     calls = []
-    monkeypatch.setattr(_hook, "settle_workers", lambda _host, pid: calls.append(pid))
+    monkeypatch.setattr(_hook, "settle_workers", lambda _host, pid: not calls.append(pid))
     for guest in ("plc1", "plc2", "plc3"):
         assert run_hook([guest, operation, "begin", "-"], xml()) == ""
     assert calls == moved
+
+
+def test_kvms_worker_of_a_guest_that_starts_paused_is_waited_for_by_a_unit(node, monkeypatch):
+    """Nova starts its instances paused, and lets them go on when Neutron has their ports."""
+    fill(node, {**document("boot"), "/run/libvirt/qemu/plc1.pid": "50\n", "/proc/50/task/": None})
+    ran, waited = [], []
+    monkeypatch.setattr(_hook, "settle_workers", lambda _host, _pid: False)
+    monkeypatch.setattr(_hook.subprocess, "run", lambda command, **_options: ran.append(command))
+    assert run_hook(["plc1", "started", "begin", "-"], xml()) == ""
+    assert (ran[0][0], ran[0][-2:]) == ("systemd-run", ["worker", "50"])
+    assert {"--no-block", "--collect"} <= set(ran[0])
+    monkeypatch.setattr(_hook, "await_worker", lambda _host, pid: waited.append(pid))
+    run_worker(50)
+    assert waited == [50]
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("systemd-run"), subprocess.TimeoutExpired("systemd-run", 10)])
+def test_a_unit_that_cannot_start_stops_no_guest(node, monkeypatch, error):
+    fill(node, {**document("boot"), "/run/libvirt/qemu/plc1.pid": "50\n", "/proc/50/task/": None})
+    logged = []
+
+    def fail(_command, **_options):
+        raise error
+
+    monkeypatch.setattr(_hook, "settle_workers", lambda _host, _pid: False)
+    monkeypatch.setattr(_hook.subprocess, "run", fail)
+    monkeypatch.setattr(_hook.syslog, "syslog", lambda _level, text: logged.append(text))
+    assert run_hook(["plc1", "started", "begin", "-"], xml()) == ""
+    assert "systemd-run" in logged[0]
 
 
 @pytest.mark.parametrize("name", ["..", ".", "ovs-vswitchd", "switch", "plc1.moves", "a b", "g" * 250, "\u00e9" * 120])

@@ -102,3 +102,24 @@ def test_values():
     assert split_list(" a, b,,c ") == ["a", "b", "c"]
     assert split_list(None) == []
     assert [is_true(value) for value in ("True", " on", "1", "yes", "no", "0", "", None)] == [True] * 4 + [False] * 4
+
+
+@pytest.mark.parametrize("sign", ["\x85", "\u2028", "\x0b", "\x0c", "\x1c"])
+def test_only_ends_of_lines_end_lines(sign):
+    file = parse_ini(f"# note {sign} x\r\n[a]\npw = p{sign}k=2\r# {sign}b=1\nc = 3\n", "/f")
+    assert file.sections == {"a": {"pw": [f"p{sign}k=2"], "c": ["3"]}}
+
+
+@pytest.mark.parametrize("value", ["$x", "${g.x}", "a$$b", "\\$x"])
+def test_an_interpolation_is_refused_and_not_taken_for_a_value(value):
+    settings = Settings([parse_ini(f"[a]\nx = s3cret{value}\ny = 1\n", "/f")])
+    with pytest.raises(IniError, match=r"^/f: \[a\] x has a \$, by which .*write the value itself") as caught:
+        settings.value(("a", "x"))
+    assert "s3cret" not in str(caught.value)
+    assert settings.value(("a", "y")) == "1"
+
+
+@pytest.mark.parametrize("value", ["a\n[b]", "a\rb", "$x", " a", "'a'", '"'])
+def test_a_value_that_would_be_read_as_another_is_not_written(value):
+    with pytest.raises(IniError, match=r"\[a\] x: its value cannot be written"):
+        render({("a", "x"): [value]}, "why")

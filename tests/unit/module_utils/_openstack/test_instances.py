@@ -8,7 +8,12 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import parse
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.nova import instance_of
-from ansible_collections.realtime.kvm.plugins.module_utils._openstack.instances import InstanceError, Sets, check_instances
+from ansible_collections.realtime.kvm.plugins.module_utils._openstack.instances import (
+    InstanceError,
+    Sets,
+    astray,
+    check_instances,
+)
 from unit.clouds import instance
 
 BEFORE = Sets(frozenset({2, 3, 5, 6, 7}), frozenset({0, 4}))
@@ -94,3 +99,18 @@ def test_a_name_cannot_write_to_the_terminal():
 
 def test_an_instance_without_pins_loses_nothing():
     check_instances([found()], BEFORE, sets({3}, ()))
+
+
+def test_a_cpu_that_no_set_gave_is_not_taken_away():
+    stale = found(pins={0: 2}, emulator="9")
+    check_instances([stale], BEFORE, BEFORE)
+    assert [text.rpartition(": ")[2] for text in astray([stale], BEFORE, BEFORE)] == ["emulator"]
+    floats = found(shared="0-1")
+    check_instances([floats], BEFORE, BEFORE)
+    assert len(astray([floats], BEFORE, BEFORE)) == 1
+    assert astray([found(pins={0: 2})], BEFORE, BEFORE) == []
+
+
+def test_a_cpu_that_no_set_gave_must_not_go_to_the_other_kind():
+    stale = found(pins={0: 2}, emulator="9")
+    assert "CPU 9, which cpu_dedicated_set" in refusal(stale, BEFORE, sets({2, 3, 5, 6, 7}, {0, 4, 9}))

@@ -11,8 +11,10 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.launch import (
     LaunchError,
     added,
+    assigned,
     command_words,
     parse_unit,
+    plain_words,
     script_arguments,
 )
 from unit.clouds import AGENT_SCRIPT, NOVA_SCRIPT, unit
@@ -82,6 +84,9 @@ def test_arguments_of_a_script_are_those_that_a_shell_gives(tmp_path, project, f
         ['DAEMON_ARGS="$(cat /x)"\n# comes from openstack-pkg-tools\n'],
         ["[ -f /x ] && DAEMON_ARGS=--x\n# comes from openstack-pkg-tools\n"],
         [NOVA_SCRIPT, "DAEMON_ARGS=--a ; true\n"],
+        [NOVA_SCRIPT, ". /etc/default/more\n"],
+        [NOVA_SCRIPT, "[ -r /x ] && source /x\n"],
+        [NOVA_SCRIPT, 'eval "$X"\n'],
         [NOVA_SCRIPT, "if [ -f /x ] ; then\nA=b\nelse\nDAEMON_ARGS=--x\nfi\n"],
     ],
 )
@@ -111,3 +116,26 @@ def test_one_more_argument():
 def test_a_unit_without_one_command_gets_no_argument(commands):
     with pytest.raises(LaunchError, match=r"x\.service has \d lines ExecStart"):
         added(parse_unit("x.service", [f"[Service]\n{commands}"]), "a", "--config-file=/ours")
+
+
+def test_comments_between_the_parts_of_a_line_are_left_out():
+    text = "[Service]\nExecStart=/bin/x \\\n# no \\\n  ; no\n --a \\\n --b\nEnvironmentFile=-/a\nEnvironmentFile=/%i\nPassEnvironment=OS_A__B\n"
+    found = parse_unit("x", [text])
+    assert command_words(found.commands[0]) == ["/bin/x", "--a", "--b"]
+    assert (found.environment_files, found.environment, found.starts) == (["-/a", "/%i"], {"OS_A__B"}, True)
+    assert parse_unit("x", ["[Service]\nExecStart=/bin/x \\\\\nUser=a\n"]).user == "a", "an escaped backslash does not go on"
+    assert parse_unit("x", ["[Service]\nEnvironmentFile=/a\nEnvironmentFile=\n"]).environment_files == []
+    assert parse_unit("x", ["[Service]\nExecStart=/bin/x \\"]).commands == ["/bin/x"]
+
+
+@pytest.mark.parametrize("command", ["/bin/x $A", "/bin/x %E/a", "/bin/x 100%%", "/bin/x \\x20", "/bin/x ; /bin/y", "/bin/x 'a"])
+def test_a_command_that_needs_interpretation_is_not_read(command):
+    assert plain_words(command) == []
+
+
+def test_a_command_that_needs_none():
+    assert plain_words("-/bin/x --a 'b c'") == ["/bin/x", "--a", "b c"]
+
+
+def test_names_of_variables_of_a_file():
+    assert assigned("# OS_A__B=1\nOS_C__D='x'\n export E=1 OS_F__G=2\nFOO=1\n") == {"OS_C__D", "OS_F__G"}

@@ -59,7 +59,7 @@ def test_a_mapping_whose_bridge_is_missing_is_taken_out_even_where_nothing_is_le
 
 
 @pytest.mark.parametrize(
-    ("driver", "written"), [("", True), ("iptables_hybrid", True), ("iptables", True), ("openvswitch", False), ("noop", False)]
+    ("driver", "written"), [("", True), ("iptables_hybrid", True), ("iptables", True), ("openvswitch", False), ("noop", True)]
 )
 def test_a_firewall_of_the_kernel_is_switched_off(driver, written):
     text = f"[securitygroup]\nfirewall_driver = {driver}\n" if driver else ""

@@ -109,6 +109,8 @@ def test_sets_that_nova_would_fail_with(sets, online, said):
             r"^/etc/nova/nova\.conf: \[DEFAULT\] vcpu_pin_set is set, beside which nova-compute refuses",
         ),
         ("[DEFAULT]\nreserved_host_cpus = 2\n", r"\[DEFAULT\] reserved_host_cpus is set"),
+        ("[DEFAULT]\nreserved_host_cpus = x\n", r"\[DEFAULT\] reserved_host_cpus is set"),
+        ("[DEFAULT]\nvcpu_pin_set = 0\n", r"\[DEFAULT\] vcpu_pin_set is set"),
         (
             "[libvirt]\ncpu_power_management = True\n",
             "cpu_power_management is on with strategy cpu_state, so nova-compute switches dedicated CPUs off",
@@ -170,7 +172,9 @@ def test_sets_of_before():
 def test_lines_of_pages_that_ours_replace():
     theirs = settings(
         "[DEFAULT]\nreserved_huge_pages = node:0,size:2048,count:64\nreserved_huge_pages = node:1, size:2048, count:1\n"
-        "reserved_huge_pages = node:0,size:1GB,count:1\n"
+        "reserved_huge_pages = node:0,size:1GB,count:1\nreserved_huge_pages = node:2,size:2MB,count:9\n"
     )
+    assert nova.overlaid([(0, "1G")], theirs) == ["/etc/nova/nova.conf: node:0,size:1GB,count:1"]
+    assert nova.overlaid([(2, "2M")], theirs) == ["/etc/nova/nova.conf: node:2,size:2MB,count:9"]
     assert nova.overlaid([(0, "2M")], theirs) == ["/etc/nova/nova.conf: node:0,size:2048,count:64"]
     assert nova.overlaid([(1, "2M")], theirs) == ["/etc/nova/nova.conf: node:1, size:2048, count:1"]

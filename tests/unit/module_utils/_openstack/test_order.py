@@ -8,7 +8,15 @@ from __future__ import annotations
 import posixpath
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._openstack.order import Reader, place, read_order, sources, without
+from ansible_collections.realtime.kvm.plugins.module_utils._openstack.order import (
+    OrderError,
+    Reader,
+    check_sources,
+    place,
+    read_order,
+    sources,
+    without,
+)
 
 ARGUMENTS = {
     "debian": ["--config-file=/etc/nova/nova.conf", "--config-file=/etc/nova/nova-compute.conf", "--log-file=/var/log/x"],
@@ -110,3 +118,22 @@ def test_arguments_without_ours():
     given = ["--config-file", "/a", "--config-file=/ours", "-d", "--config-file", "/ours"]
     assert without(given, "/ours") == ["--config-file", "/a", "-d"]
     assert without(["--config-file"], "/ours") == ["--config-file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config-file", "nova.conf"], r"x\.service: its command has --config-file nova\.conf, which depends on the folder"),
+        (["--config-dir=~/conf.d"], "--config-dir ~/conf.d, which depends"),
+        (["--config-fil", "/a"], "the shortened option --config-fil; write --config-file or --config-dir"),
+        (["--conf=/a"], "the shortened option --conf;"),
+    ],
+)
+def test_what_only_the_service_understands_is_refused(arguments, said):
+    with pytest.raises(OrderError, match=said):
+        check_sources("x.service", arguments)
+
+
+@pytest.mark.parametrize("arguments", [*ARGUMENTS.values(), ["--config-files=a", "--debug", "--", "-c", "x"]])
+def test_other_arguments_do_not_matter(arguments):
+    check_sources("x.service", arguments)

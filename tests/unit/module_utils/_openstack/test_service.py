@@ -6,24 +6,18 @@
 from __future__ import annotations
 
 import os
-import socket
-from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._openstack import service as module
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.ini import IniError
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.kinds import AGENT, NOVA
-from ansible_collections.realtime.kvm.plugins.module_utils._openstack.launch import LaunchError, Unit
+from ansible_collections.realtime.kvm.plugins.module_utils._openstack.launch import LaunchError
 from ansible_collections.realtime.kvm.plugins.module_utils._openstack.service import (
     ServiceError,
     elsewhere,
     find_service,
-    ovsdb_connection,
     plan_files,
-    read_back,
-    start_of,
+    serving,
 )
 from unit.clouds import DEBIAN, OPERATOR, SECRET, UNITS, Node, unit
 from unit.trees import fill, writable
@@ -143,7 +137,7 @@ def test_other_forms_are_refused_with_what_works_and_the_text(tmp_path, monkeypa
     node = node_of(tmp_path, monkeypatch, {path: ""})
     host = writable(node.root)
     assert find_service(host, node.systemd, kind) is None
-    refusal = elsewhere(host, kind, "[a]\n")
+    refusal = elsewhere(host, kind, {"text": "[a]\n"})
     assert said in str(refusal)
     assert refusal.results == {"text": "[a]\n"}
 
@@ -200,93 +194,47 @@ def test_a_captured_node_is_read_without_running_anything(tmp_path, monkeypatch)
     assert node.systemd.calls == []
 
 
-# -- the switch's database -------------------------------------------------------------------------
+def test_a_drop_in_after_ours_that_starts_it_is_refused(tmp_path, monkeypatch):
+    folder = "/etc/systemd/system/nova-compute.service.d"
+    text = "[Service]\nExecStart=\nExecStart=/opt/bin/nova-compute --config-file /etc/nova/nova.conf --debug\n"
+    node = node_of(tmp_path, monkeypatch, {**VENV, f"{folder}/zz-limits.conf": text})
+    with pytest.raises(
+        ServiceError, match=r"zz-limits\.conf sets ExecStart and is read after .*a name that sorts before realtime-kvm\.conf"
+    ):
+        plan_files(writable(node.root), found(node), "", [OPTION])
+    os.rename(f"{node.root}{folder}/zz-limits.conf", f"{node.root}{folder}/limits.conf")
+    plan_files(writable(node.root), found(node), "", [OPTION])
 
 
 @pytest.mark.parametrize(
-    ("user", "mode", "group", "way"),
+    ("name", "said"),
     [
-        ("root", 0o750, "", "unix:/run/openvswitch/db.sock"),
-        ("nova", 0o750, "", "tcp:127.0.0.1:6640"),
-        ("nova", 0o770, "nova", "unix:/run/openvswitch/db.sock"),
-        ("nova", 0o750, "nova", "tcp:127.0.0.1:6640"),
-        ("nova", 0o777, "", "unix:/run/openvswitch/db.sock"),
+        ("/etc/nova/env", "OS_COMPUTE__CPU_DEDICATED_SET in the environment of"),
+        ("%E/nova/env", "EnvironmentFile=%E/nova/env has a specifier"),
     ],
 )
-def test_the_socket_is_used_where_the_services_user_may(tmp_path, user, mode, group, way):
-    os.chdir(tmp_path)
-    (tmp_path / "run/openvswitch").mkdir(parents=True)
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind("run/openvswitch/db.sock")
-        os.chmod("run/openvswitch/db.sock", mode)
-        own = os.getgid()
-        fill(
-            tmp_path,
-            {
-                "/etc/passwd": "root:x:0:0::/root:\nnova:x:64060:64060::/var/lib/nova:\n",
-                "/etc/group": f"ovs:x:{own}:{group}\nnova:x:64060:\n",
-            },
-        )
-        assert ovsdb_connection(writable(tmp_path), Unit("x", user=user)) == way
-
-
-def test_without_a_socket_it_is_tcp(tmp_path):
-    assert ovsdb_connection(writable(tmp_path), Unit("x")) == "tcp:127.0.0.1:6640"
-
-
-# -- the restart -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(name="running")
-def _running(tmp_path, monkeypatch):
-    node = node_of(tmp_path, monkeypatch)
-    node.systemd.start("nova-compute.service", "--config-file=/etc/nova/nova.conf")
-    return node
-
-
-def wait(node, seconds=0.2):
-    host, service = writable(node.root, "nova_compute"), found(node)
-    started = start_of(host, service.pid)
-    node.systemd(["systemctl", "try-restart", "nova-compute.service"])
-    return read_back(host, node.systemd, service, started, seconds)
-
-
-def test_a_new_process_that_stays_up(running):
-    assert wait(running) == {"active": True, "restarted": True}
+def test_files_of_variables(tmp_path, monkeypatch, name, said):
+    text = unit("/usr/bin/nova-compute").replace("[Install]", f"EnvironmentFile=-{name}\n[Install]")
+    files = {**VENV, f"{UNITS}/nova-compute.service": text, "/etc/nova/env": "OS_COMPUTE__CPU_DEDICATED_SET=1\n"}
+    node = node_of(tmp_path, monkeypatch, files)
+    with pytest.raises(ServiceError, match=said):
+        plan_files(writable(node.root), found(node), "", [OPTION])
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
-    [("dies", "it does not run"), ("deaf", "it still is the process of before")],
-    ids=["dies", "stays as it was"],
+    "command", ["/usr/bin/nova-compute --config-dir %E/nova/conf.d", "/usr/bin/nova-compute --config-file /a ; /bin/true"]
 )
-def test_a_restart_that_does_not_work_is_told(running, fault, said):
-    setattr(running.systemd, fault, True)
-    with pytest.raises(
-        HostError, match=f"nova-compute.service was restarted, but {said} within .* see journalctl -u nova-compute.service"
-    ):
-        wait(running)
+def test_a_command_that_only_systemd_understands_is_read_from_the_process(tmp_path, monkeypatch, command):
+    node = node_of(tmp_path, monkeypatch, {**VENV, f"{UNITS}/nova-compute.service": unit(command)})
+    with pytest.raises(LaunchError, match="cannot be told from its ExecStart; start the service"):
+        found(node)
+    node.systemd.start("nova-compute.service", "--config-dir", "/etc/nova/conf.d")
+    assert found(node).place.path == "/etc/nova/conf.d/zz-realtime-kvm.conf"
 
 
-def test_a_process_that_does_not_read_our_file_is_told(running):
-    fill(running.root, {"/etc/nova/realtime-kvm.conf": ""})
-    with pytest.raises(HostError, match="its process was not told to read /etc/nova/realtime-kvm"):
-        wait(running)
-
-
-def test_a_process_that_ends_soon_after_does_not_count(running, monkeypatch):
-    monkeypatch.setattr(module, "SETTLE_S", 0.05)
-    shown = running.systemd
-
-    def ends(command):
-        if command[1] == "show" and shown.calls:
-            ends.looks += 1
-            if ends.looks == 3:
-                shown.pids.clear()
-        return shown(command)
-
-    ends.looks = 0
-    host, service = writable(running.root, "nova_compute"), found(running)
-    ends(["systemctl", "try-restart", "nova-compute.service"])
-    with pytest.raises(HostError, match="it does not run"):
-        read_back(host, ends, replace(service), start_of(host, service.pid), 0.3)
+def test_a_unit_beside_another_form(tmp_path, monkeypatch):
+    node = node_of(tmp_path, monkeypatch, {**VENV, "/etc/kolla/nova-compute/": None})
+    host = writable(node.root)
+    assert serving(host, node.systemd, NOVA) is None
+    node.systemd.start("nova-compute.service")
+    assert serving(host, node.systemd, NOVA).active

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud import client
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.client import MISSING, Access, Cloud
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.errors import CloudError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.flavor import Hosts
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.plan import plan
+from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.requests import Requests
 from ansible_collections.realtime.kvm.plugins.plugin_utils._cloud.wanted import Node, read_wanted
-from cloud.standin import PASSWORD, TOKEN, USER, Server
+from cloud.standin import PASSWORD, PROJECT, TOKEN, USER, Server
 
 needs_sdk = pytest.mark.skipif(not client.HAS_SDK, reason="needs openstacksdk")
 NODES = [Node("node1", networks=[{"name": "control", "physical_network": "rt0"}])]
@@ -60,10 +63,10 @@ def test_without_a_name_or_credentials_it_is_refused(monkeypatch):
 @needs_sdk
 def test_what_is_made_with_the_library_is_read_back(server, cloud):
     wanted = read_wanted(POLICY, NODES, Hosts())
-    server.cloud.traits += ["CUSTOM_REALTIME_KVM", "CUSTOM_REALTIME_PHYSNET_RT0"]
+    server.cloud.traits += ["CUSTOM_REALTIME_KVM", "CUSTOM_REALTIME_PHYSNET_RT0", "CUSTOM_PHYSNET_RT0"]
     (change,) = plan(wanted, cloud.current(wanted), {})
     for step in change.steps:
-        cloud.request(step.request, step.arguments)
+        Requests(cloud).make(step.request, step.arguments)
     assert plan(wanted, cloud.current(wanted), {}) == []
     (policy,) = server.cloud.policies.values()
     assert [(rule["min_kbps"], rule["direction"]) for rule in policy["rules"]] == [(7, "egress")]
@@ -134,9 +137,9 @@ def test_a_page_that_names_another_host_sends_no_token_there(server, cloud):
 @needs_sdk
 def test_two_networks_of_one_name_are_refused(server, cloud):
     for number in ("1", "2"):
-        server.cloud.networks[number] = {"id": number, "name": "net", "subnets": []}
+        server.cloud.networks[number] = {"id": number, "name": "net", "subnets": [], "project_id": PROJECT}
     wanted = read_wanted({"networks": [{"name": "net", "state": "absent"}]}, NODES, Hosts())
-    with pytest.raises(CloudError, match="two things are called network net"):
+    with pytest.raises(CloudError, match="two things that are called network net"):
         cloud.current(wanted)
 
 
@@ -149,3 +152,110 @@ def test_modules_get_the_access():
         "api_timeout": 5,
         "validate_certs": False,
     }
+
+
+FOREIGN = {
+    "networks": {
+        "id": "fn",
+        "name": "net",
+        "subnets": ["s"],
+        "shared": False,
+        "provider:segmentation_id": 55,
+        "qos_policy_id": None,
+    },
+    "ports": {
+        "id": "fp",
+        "name": "port",
+        "network_id": "fn",
+        "mac_address": "fa:16:3e:00:00:02",
+        "fixed_ips": [{"ip_address": "192.0.2.9"}],
+    },
+    "policies": {"id": "fq", "name": "q", "shared": True, "rules": []},
+}
+NETWORKED = {
+    "aggregate": "", "qos_policies": [{"name": "q"}], "ports": [{"name": "port", "network": "net", "qos_policy": "q"}],
+    "networks": [{"name": "net", "physical_network": "rt0", "segmentation_id": 101}],
+}  # fmt: skip
+
+
+@needs_sdk
+@pytest.mark.parametrize("owner", ["project_id", "tenant_id"])
+def test_what_belongs_to_other_projects_is_neither_changed_nor_removed(server, cloud, owner):
+    for kind, item in FOREIGN.items():
+        getattr(server.cloud, kind)[item["id"]] = {**item, owner: "tenant"}
+    before = copy.deepcopy([getattr(server.cloud, kind)[item["id"]] for kind, item in FOREIGN.items()])
+    wanted = read_wanted(NETWORKED, NODES, Hosts())
+    for change in plan(wanted, cloud.current(wanted), {}):
+        for step in change.steps:
+            if step.request:
+                Requests(cloud).make(step.request, step.arguments)
+    assert [change.kind for change in plan(wanted, cloud.current(wanted), {}) if change.kind != "trait"] == []
+    (network,) = (item for item in server.cloud.networks.values() if item.get("project_id") == PROJECT)
+    (port,) = (item for item in server.cloud.ports.values() if item.get("project_id") == PROJECT)
+    assert port["network_id"] == network["id"]
+    assert port["qos_policy_id"] not in (None, "fq")
+    gone = read_wanted(
+        {"ports": [{"name": "port", "state": "absent"}], "networks": [{"name": "net", "state": "absent"}]}, NODES, Hosts()
+    )
+    for change in plan(gone, cloud.current(gone), {}):
+        for step in change.steps:
+            if step.request:
+                Requests(cloud).make(step.request, step.arguments)
+    assert [getattr(server.cloud, kind)[item["id"]] for kind, item in FOREIGN.items()] == before
+    assert (len(server.cloud.networks), len(server.cloud.ports)) == (1, 1)
+
+
+@needs_sdk
+def test_a_network_and_a_policy_of_another_project_can_be_used(server, cloud):
+    server.cloud.networks["fn"] = {**FOREIGN["networks"], "project_id": "tenant"}
+    server.cloud.policies["fq"] = {**FOREIGN["policies"], "project_id": "tenant"}
+    wanted = read_wanted({"ports": NETWORKED["ports"]}, NODES, Hosts())
+    (change,) = (change for change in plan(wanted, cloud.current(wanted), {}) if change.kind == "port")
+    for step in change.steps:
+        Requests(cloud).make(step.request, step.arguments)
+    (port,) = server.cloud.ports.values()
+    assert (port["network_id"], port["qos_policy_id"]) == ("fn", "fq")
+    assert [change for change in plan(wanted, cloud.current(wanted), {}) if change.kind == "port"] == []
+
+
+@needs_sdk
+def test_a_vlan_that_instances_use_is_not_changed(server, cloud):
+    server.cloud.networks["n"] = {
+        "id": "n", "name": "net", "project_id": PROJECT, "subnets": [], "provider:network_type": "vlan", "provider:physical_network": "rt0",
+        "provider:segmentation_id": 7,
+    }  # fmt: skip
+    server.cloud.ports["p"] = {"id": "p", "name": "", "network_id": "n", "device_id": "vm1", "device_owner": "compute:nova"}
+    wanted = read_wanted({"networks": NETWORKED["networks"]}, NODES, Hosts())
+    with pytest.raises(CloudError, match="instance vm1 there would change the VLAN"):
+        plan(wanted, cloud.current(wanted), {})
+
+
+@needs_sdk
+def test_credentials_without_a_project_have_no_networks(server, cloud, monkeypatch):
+    monkeypatch.setattr("cloud.standin.PROJECT", "")
+    with pytest.raises(CloudError, match="of no project"):
+        Cloud(access(server)).current(read_wanted(NETWORKED, NODES, Hosts()))
+    assert Cloud(access(server)).current(read_wanted({}, NODES, Hosts())).networks == {}
+
+
+@pytest.mark.parametrize(
+    "address", ["http://u:hunter2@keystone/v3", "http://u:hun@ter2@keystone/v3", "https://hunter2@keystone/v3"]
+)
+def test_a_password_in_the_address_is_not_shown(address, monkeypatch):
+    monkeypatch.delenv("OS_CLOUD", raising=False)
+    assert Access(auth={"auth_url": address}).shown.endswith("//********@keystone/v3")
+    monkeypatch.setenv("OS_AUTH_URL", address)
+    assert "ter2" not in Access().shown
+    assert Access(name="plant").shown == "plant"
+
+
+@needs_sdk
+@pytest.mark.parametrize("text", ["clouds: [", "clouds:\n", "clouds:\n  plant:\n    auth:\n", "7\n"])
+def test_a_clouds_yaml_that_is_none_is_named_as_the_file_to_mend(text, tmp_path, monkeypatch):
+    (tmp_path / "clouds.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CloudError) as caught:
+        Cloud(Access(name="plant"))
+    said = str(caught.value)
+    assert "clouds.yaml" in said
+    assert "the service's log" not in said

@@ -146,11 +146,73 @@ def test_what_goes_together_is_taken(specs):
         ),
         ({"hw:locked_memory": "true"}, "needs hw:mem_page_size"),
         ({**REALTIME, "hw:cpu_realtime_mask": "^0", "hw:mem_page_size": "small"}, "small pages"),
+        *(
+            ({**REALTIME, "hw:cpu_realtime_mask": "^0", "hw:mem_page_size": size}, "small pages")
+            for size in ("any", "4", "4KB", "4KiB", "4096B")
+        ),
+        *(({"hw:cpu_policy": "shared", "hw:mem_page_size": size}, "is no size for Nova") for size in ("4kB", "2kB", "4K", "2M")),
+        ({**REALTIME, "hw:cpu_realtime_mask": "^0", "hw:mem_page_size": "4096"}, r"no size of huge pages of the hosts .2M, 1G."),
+        (
+            {name: value for name, value in {**REALTIME, "hw:cpu_realtime_mask": "^0"}.items() if name != "hw:mem_page_size"},
+            "so a real-time instance has small pages",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(specs, said):
     with pytest.raises(SpecError, match=said):
         check_extra_specs(specs, 4)
+
+
+@pytest.mark.parametrize("size", ["small", "any", "4", "4KB"])
+def test_small_pages_are_no_memory_for_the_switch(size):
+    with pytest.raises(SpecError, match="which the switch cannot map"):
+        check_extra_specs({"hw:cpu_policy": "shared", "hw:mem_page_size": size}, 2, vhost_user=True)
+
+
+@pytest.mark.parametrize("size", ["large", "2048", "2MB", "2048KiB", "1GB", "1048576"])
+def test_huge_pages_in_all_of_novas_forms_are_taken(size):
+    check_extra_specs({**REALTIME, "hw:cpu_realtime_mask": "^0", "hw:mem_page_size": size}, 4, 2048, vhost_user=True)
+
+
+NODES = {"hw:numa_cpus.0": "0-1", "hw:numa_cpus.1": "2-3", "hw:numa_mem.0": "1024", "hw:numa_mem.1": "1024"}
+
+
+@pytest.mark.parametrize(
+    ("specs", "memory", "said"),
+    [
+        ({"hw:numa_nodes": "3"}, 2048, "choose multiples of 3"),
+        ({"hw:numa_nodes": "8"}, 2048, "choose multiples of 8"),
+        ({"hw:numa_nodes": "2"}, 2049, "choose multiples of 2"),
+        ({"hw:numa_cpus.0": "0-3"}, 2048, "hw:numa_cpus.0 and hw:numa_mem.0"),
+        ({"hw:numa_mem.0": "2048"}, 2048, "hw:numa_cpus.0 and hw:numa_mem.0"),
+        ({**NODES}, 2048, "of all 1 nodes"),
+        ({**NODES, "hw:numa_nodes": "3"}, 2048, "of all 3 nodes"),
+        ({**NODES, "hw:numa_nodes": "2", "hw:numa_cpus.1": "2"}, 2048, "name vCPUs 0-2, but each of 0-3"),
+        ({**NODES, "hw:numa_nodes": "2", "hw:numa_cpus.1": "1-3"}, 2048, "in one node, once"),
+        ({**NODES, "hw:numa_nodes": "2", "hw:numa_mem.1": "512"}, 2048, "1536 MiB together, but the flavor has 2048"),
+        (
+            {"hw:numa_nodes": "2"},
+            2050,
+            "1025 MiB of one is no multiple of the pages .hw:mem_page_size=2048., so no host can ever take it; choose 2052",
+        ),
+        ({"hw:numa_nodes": "2", "hw:mem_page_size": "1GB"}, 1024, "choose 2048"),
+        ({"hw:numa_nodes": "2", "hw:mem_page_size": "large"}, 2050, "choose 2052"),
+        ({"hw:mem_page_size": "1GB"}, 1536, "1536 MiB of one is no multiple"),
+        ({**NODES, "hw:numa_nodes": "2", "hw:numa_mem.0": "1023", "hw:numa_mem.1": "1025"}, 2048, "1023 MiB of one"),
+    ],
+)
+def test_nodes_that_nova_refuses_or_no_host_has_are_refused(specs, memory, said):
+    with pytest.raises(SpecError, match=said):
+        check_extra_specs({**MIXED, "hw:cpu_realtime_mask": "^0", **specs}, 4, memory)
+
+
+@pytest.mark.parametrize("specs", [{"hw:numa_nodes": "2"}, {**NODES, "hw:numa_nodes": "2"}, {}])
+def test_nodes_that_nova_makes_are_taken(specs):
+    check_extra_specs({**MIXED, "hw:cpu_realtime_mask": "^0", **specs}, 4, 2048)
+
+
+def test_an_instance_without_numa_nodes_has_no_parts():
+    check_extra_specs({"hw:cpu_policy": "shared"}, 3, 1023)
 
 
 def test_vhost_user_needs_a_page_size():

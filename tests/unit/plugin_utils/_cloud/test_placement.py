@@ -107,6 +107,20 @@ def test_hosts_are_found_by_the_inventorys_names(node, known, host):
     assert find_host(node, known) == host
 
 
+def test_an_instance_is_novas_whatever_its_domains_name_is():
+    pins = {"vcpus": {"0": "4"}, "emulator": ""}
+    assert own_cpus([{"name": "vm-1", "manager": "nova", **pins}], [], "4-7") == ""
+    assert own_cpus([{"name": "instance-00000001", "manager": "", **pins}], [], "4-7") == "4"
+    assert own_cpus([{"name": "instance-00000001", **pins}], [], "4-7") == ""
+
+
+def test_a_trait_that_placement_keeps_is_taken_back_there():
+    kept = Provider(**{**FINE, "traits": FINE["traits"] | {"CUSTOM_REALTIME_PHYSNET_OLD"}})
+    (found,) = compare(NODE, DOCUMENT, kept)
+    assert found.actual == "also CUSTOM_REALTIME_PHYSNET_OLD"
+    assert "openstack resource provider trait set" in found.remedy
+
+
 def test_two_nodes_of_one_host_are_refused():
     with pytest.raises(CloudError, match="both taken for the cloud's host kvm01"):
         find_hosts([Node("kvm01.a"), Node("kvm01.b")], ["kvm01"])
@@ -114,9 +128,17 @@ def test_two_nodes_of_one_host_are_refused():
 
 def test_what_nodes_have_in_common():
     answers = [read_answer(NODE, {"partition": DOCUMENT}, {}, None), read_answer(NODE, {"failed": True}, {}, None)]
-    assert common(answers) == Hosts(2, "single")
+    assert common(answers[:1]) == Hosts(2, "single")
+    assert common(answers) == Hosts(2, ""), "a node that did not answer may have SMT used together"
     other = read_answer(NODE, {"partition": {**DOCUMENT, "smt": "together"}}, {}, None)
-    assert common([*answers, other]) == Hosts(2, "")
+    assert common([answers[0], other]) == Hosts(2, "")
+    one = {
+        **DOCUMENT,
+        "sets": {name: {**item, "nodes": {"0": item["cpus"]} if item["cpus"] else {}} for name, item in DOCUMENT["sets"].items()},
+    }
+    known = read_answer(NODE, {"partition": one}, {}, None)
+    assert common([known]).numa_nodes == 1
+    assert common([known, answers[1]]).numa_nodes == 0
     assert common([]) == Hosts()
 
 
