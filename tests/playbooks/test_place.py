@@ -170,9 +170,9 @@ def test_secrets_in_a_vault_stay_there(fleet):
         [sys.executable, "-m", "ansible.cli.vault", "encrypt_string", "--vault-password-file", "password", "hunter22"],
         cwd=fleet.nodes.folder, capture_output=True, text=True, check=True, env=fleet.nodes.environment(),
     ).stdout  # fmt: skip
-    lines = "".join(f"  {line.strip()}\n" for line in text.splitlines()[1:])
+    lines = "".join(f"      {line.strip()}\n" for line in text.splitlines()[1:])
     (fleet.nodes.folder / "secret.yml").write_text(
-        f"realtime_nodes:\n  vars:\n    secret: !vault |\n    {lines.replace('  ', '      ')}"
+        f"realtime_nodes:\n  vars:\n    secret: !vault |\n{lines}"
         "    realtime_place_guests:\n      - {name: plc1, memory_mib: 512, vcpus: 2, realtime_vcpus: '1', description: '{{ secret }}'}\n"
     )
     arguments = ["--vault-password-file", str(fleet.nodes.folder / "password")]

@@ -46,7 +46,7 @@ def share(number):
     assert sum(wish.guest.vcpus for wish in case.wishes) == asked, "the case is not the one of the table"
     found = vcpus(run(case))
     assert found <= most
-    return found / most
+    return found / most if most else 1.0
 
 
 def accept(one, wishes, node_of, stay):

@@ -119,7 +119,7 @@ def _host(
 def _existing(guest: Mapping[str, Any]) -> Existing:
     """Return a domain with the CPUs of its I/O threads, which its threads show while it runs."""
     threads = [cpus_of(item["cpus"]) for item in guest.get("threads") or () if str(item["role"]).startswith("iothread")]
-    realtime = any(str(text).split(" ")[0] in ("fifo", "rr") for text in (guest.get("schedulers") or {}).values())
+    realtime = any(str(text).partition(" ")[0] in ("fifo", "rr") for text in (guest.get("schedulers") or {}).values())
     return replace(
         existing_of(guest),
         io_threads=frozenset().union(*threads),
