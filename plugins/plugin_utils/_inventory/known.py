@@ -15,6 +15,19 @@ from ansible.module_utils.common.yaml import yaml_load
 #: What playbooks read beside the variables of roles. Raw ones are a number or a share of nodes, which playbooks/tasks/batch.yml checks.
 PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
     "realtime_known_variables": {"type": "list", "elements": "str"},
+    "realtime_place_apply": {"type": "raw"},
+    "realtime_place_devices": {"type": "list", "elements": "str"},
+    "realtime_place_domains": {"type": "dict"},
+    "realtime_place_drain": {"type": "raw"},
+    "realtime_place_folder": {"type": "str"},
+    "realtime_place_guests": {"type": "list", "elements": "raw"},
+    "realtime_place_moves": {"type": "str", "choices": ["needed", "drain", "none"]},
+    "realtime_place_overcommit": {"type": "raw"},
+    "realtime_place_rules": {"type": "list", "elements": "raw"},
+    "realtime_place_steps": {"type": "raw"},
+    "realtime_place_strategy": {"type": "str", "choices": ["pack", "spread"]},
+    "realtime_place_what_if": {"type": "dict"},
+    "realtime_place_work": {"type": "raw"},
     "realtime_plan_folder": {"type": "str"},
     "realtime_reboot_allowed": {"type": "bool"},
     "realtime_unreachable": {"type": "str", "choices": ["refuse", "skip"]},
@@ -23,7 +36,15 @@ PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 #: Empty, as a survey sends a question without an answer, these have their default.
-EMPTY_IS_DEFAULT = frozenset({"realtime_unreachable", "realtime_update_serial", "rt_kernel_reboot_serial"})
+EMPTY_IS_DEFAULT = frozenset(
+    {
+        "realtime_place_moves",
+        "realtime_place_strategy",
+        "realtime_unreachable",
+        "realtime_update_serial",
+        "rt_kernel_reboot_serial",
+    }
+)
 
 #: A number of cores for every NUMA node, or numbers by node; the argument specs can only call them raw.
 COUNTS = frozenset(f"cpu_partition_{name}_cores_per_node" for name in ("housekeeping", "dataplane", "shared"))
@@ -39,6 +60,7 @@ SET = frozenset(
         "realtime_drift",
         "realtime_latency",
         "realtime_look_result",
+        "realtime_place_result",
         "realtime_plan_result",
         "realtime_report",
         "realtime_update_due",

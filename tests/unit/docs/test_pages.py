@@ -58,7 +58,16 @@ def test_links_lead_somewhere(page):
 def test_variables_that_pages_name_exist(page):
     """A name that looks like a variable of this collection is one, or is what a role exports."""
     known = read_known(FOLDER).names | {"realtime_partition"}
-    known |= {"realtime_nodes", "cpu_partition_info", "rt_latency_run", "rt_plan_report", "rt_recap", "rt_show", *ROLES}
+    known |= {
+        "realtime_nodes",
+        "cpu_partition_info",
+        "rt_latency_run",
+        "rt_placement",
+        "rt_plan_report",
+        "rt_recap",
+        "rt_show",
+        *ROLES,
+    }
     known |= {
         "realtime_vcpus",
         "bios_baseline_info",

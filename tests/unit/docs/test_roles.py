@@ -80,7 +80,7 @@ def test_repeatable_keys_are_documented():
 
 
 #: Modules that playbooks call beside the roles, and that show lines for some.
-OF_PLAYBOOKS = {"rt_inventory", "rt_plan", "rt_plan_report", "rt_recap", "rt_show"}
+OF_PLAYBOOKS = {"rt_inventory", "rt_placement", "rt_plan", "rt_plan_report", "rt_progress", "rt_recap", "rt_show"}
 
 
 def test_one_table_names_the_module_of_each_role():

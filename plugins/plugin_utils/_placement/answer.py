@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan in a few lines, as a person reads it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.realtime.kvm.plugins.module_utils._tables import text_table
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few, natural
+
+#: The most rows of a table; the plan's file has all.
+MOST = 40
+
+
+def plan_lines(plan: Mapping[str, Any], path: str) -> list[str]:
+    """Return the answer first, then what is not placed, the moves, and the hosts."""
+    summary = plan["summary"]
+    what = f"{summary['guests']} guests: {summary['stay']} stay, {summary['moved']} move, {summary['new']} are new, {summary['unplaced']} have no host"
+    lines = [what]
+    for entry in plan["unplaced"][:MOST]:
+        proof = "" if entry["proven"] else " (not proven)"
+        lines += [f"  {entry['guest']}: {entry['reason']}{proof}", f"    would help: {entry['change']}"]
+    lines += _beyond(plan["unplaced"])
+    for name, why in sorted(plan["left_out"].items(), key=lambda item: natural(item[0]))[:MOST]:
+        lines.append(f"  {name} takes no part: {why}; its guests stay")
+    lines += [f"  {remark}" for remark in plan["remarks"][:MOST]]
+    if plan["moves"]:
+        rows = [[str(step["step"]), step["guest"], step["from"], step["to"], step["how"]] for step in plan["moves"]]
+        lines += ["", *text_table(["step", "guest", "from", "to", ""], rows[:MOST]), *_beyond(rows)]
+    changed = [name for name, host in plan["hosts"].items() if host["before"] != host["after"]]
+    rows = [_row(name, plan["hosts"][name]) for name in sorted(changed, key=natural)]
+    if rows:
+        lines += ["", *text_table(["host", "guests", "cores by NUMA node", "memory by NUMA node"], rows[:MOST]), *_beyond(rows)]
+    asked = plan.get("what_if") or {"hosts": [], "guests": {}}
+    lines += [f"With {few(asked['hosts'])}, which do not exist"] if asked["hosts"] else []
+    lines += [f"{found['more']} more guests like {name} fit" for name, found in asked["guests"].items()]
+    return [*lines, "", f"Plan: {path}" if path else "Check mode: no plan was written"]
+
+
+def _beyond(items: Any) -> list[str]:
+    return [f"  and {len(items) - MOST} more, see the plan"] if len(items) > MOST else []
+
+
+def _row(name: str, host: Mapping[str, Any]) -> list[str]:
+    before, after = host["before"], host["after"]
+    guests = f"{before['guests']} -> {after['guests']}"
+    cores, memory = [], []
+    for node, now in after["nodes"].items():
+        used, total, mib, all_mib = _numbers(now)
+        was = _numbers(before["nodes"].get(node, now))
+        cores.append(f"{was[0]} -> {used} of {total}")
+        memory.append(f"{was[2]} -> {mib} of {all_mib}")
+    return [name, guests, " | ".join(cores), " | ".join(memory)]
+
+
+def _numbers(text: str) -> tuple[str, str, str, str]:
+    cores, memory = text.split(", ")
+    used, total = cores.removesuffix(" cores").split(" of ")
+    mib, all_mib = memory.removesuffix(" MiB").split(" of ")
+    return used, total, mib, all_mib

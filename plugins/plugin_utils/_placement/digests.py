@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The digest of what a placement was made from, and of a plan's own text. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+
+from .model import Host, Options, Rule, Wish
+
+
+def digest(value: Any) -> str:
+    """Return a short digest of plain data."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def inputs_digest(
+    hosts: Sequence[Host],
+    unread: Mapping[str, str],
+    wishes: Sequence[Wish],
+    rules: Sequence[Rule],
+    options: Options,
+    more: Any = None,
+) -> str:
+    """Return the digest of everything that a placement depends on.
+
+    What changes by itself has no part in it: free memory, and whether a guest runs now.
+    """
+    return digest(
+        {
+            "hosts": {host.name: _host(host) for host in hosts},
+            "unread": dict(unread),
+            "guests": {
+                wish.name: [dict(wish.given), wish.home, wish.fixed, _plain(wish.hosts), _plain(wish.devices)] for wish in wishes
+            },
+            "rules": sorted(_plain(rule) for rule in rules),
+            "options": _plain(options),
+            "more": more,
+        }
+    )
+
+
+def _host(host: Host) -> dict[str, Any]:
+    return {
+        "partition": to_document(host.partition),
+        "topology": host.topology.digest(),
+        "domains": [
+            [field.name, _plain(getattr(domain, field.name))]
+            for domain in host.existing
+            for field in fields(domain)
+            if field.name != "running"
+        ],
+        "networks": {name: [network.realtime, network.state] for name, network in sorted(host.networks.items())},
+        "values": [
+            _plain(getattr(host, name))
+            for name in (
+                "memory_mib",
+                "total_mib",
+                "devices",
+                "domains",
+                "priority_limit",
+                "switch_mib",
+                "switch_pages",
+                "reserve_mib",
+                "refusal",
+                "drained",
+            )
+        ],
+        "polling": format_keys(host.polling),
+    }
+
+
+def format_keys(mapping: Mapping[int, Any]) -> list[int]:
+    """Return the keys of a mapping, sorted."""
+    return sorted(mapping)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as plain data whose text does not depend on the order of sets."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return [_plain(getattr(value, field.name)) for field in fields(value)]
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

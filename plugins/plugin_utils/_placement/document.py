@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a placement as plain data, for review. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
+
+from .digests import digest
+from .model import Seat, Wish
+from .moves import Step, ordered_moves
+from .placing import Placed
+from .reasons import Reasons
+from .room import Room
+
+FORMAT = 1
+
+
+def plan_document(
+    placed: Placed,
+    inputs: str,
+    *,
+    away: Mapping[str, str] | None = None,
+    unread: Mapping[str, str] | None = None,
+    what_if: Any = None,
+) -> dict[str, Any]:
+    """Return the plan: what becomes of each guest, the moves in their order, each host before and after, and who has no host.
+
+    ``inputs`` is the digest of what it was made from; ``away`` are guests of hosts that take no part, which are in ``unread`` with the reason.
+    """
+    steps = ordered_moves(placed)
+    reasons = Reasons(placed.fleet, placed.left)
+    unplaced = [_unplaced(placed, wish, reasons) for wish in sorted(placed.left, key=lambda wish: wish.name)]
+    guests = _guests(placed, away or {})
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "inputs": inputs,
+        "summary": _summary(placed, away or {}, unplaced),
+        "unplaced": unplaced,
+        "moves": [_step(number, step, placed) for number, step in enumerate(steps, 1)],
+        "guests": guests,
+        "hosts": {room.host.name: _host(placed, room) for room in placed.fleet.rooms},
+        "left_out": dict(sorted((unread or {}).items())),
+        "remarks": _remarks(placed),
+    }
+    if what_if:
+        document["what_if"] = what_if
+    document["digest"] = digest(document)
+    return document
+
+
+def _summary(placed: Placed, away: Mapping[str, str], unplaced: Sequence[Any]) -> dict[str, int]:
+    moves = set(placed.moves)
+    stay = [name for name in placed.seats if name in placed.before and name not in moves]
+    return {
+        "guests": len(placed.seats) + len(unplaced) + len(away),
+        "new": len(placed.new),
+        "moved": len(moves),
+        "stay": len(stay) + len(away),
+        "unplaced": len(unplaced),
+    }
+
+
+# -- guests ----------------------------------------------------------------------------------------
+
+
+def _guests(placed: Placed, away: Mapping[str, str]) -> list[dict[str, Any]]:
+    found = []
+    for name in sorted({*placed.seats, *away}):
+        if name in away:
+            found.append(
+                {"guest": name, "host": away[name], "node": None, "change": "stays", "why": "its host takes no part in this plan"}
+            )
+            continue
+        seat = placed.seats[name]
+        change, why = _change(placed, name, seat)
+        entry: dict[str, Any] = {"guest": name, "host": seat.host, "node": seat.node, "change": change}
+        if change == "moves":
+            entry["from"] = placed.before[name].host
+        found.append({**entry, "why": why})
+    return found
+
+
+def _change(placed: Placed, name: str, seat: Seat) -> tuple[str, str]:
+    room = placed.fleet.by_name[seat.host]
+    before = placed.before.get(name)
+    if before is None:
+        return "new", f"{_fit(room, seat)}"
+    if before.host == seat.host:
+        if name in placed.stuck:
+            return "stays", f"{placed.stuck[name]}, but no other host has room for it"
+        return "stays", "it is there"
+    source = placed.fleet.by_name[before.host].host
+    why = f"{before.host} is drained" if source.drained else f"it makes room on {before.host}"
+    return "moves", f"{why}; {_fit(room, seat)}"
+
+
+def _fit(room: Room, seat: Seat) -> str:
+    """Return what is left beside a guest on its host at the end."""
+    if seat.node is not None:
+        return f"node {seat.node} keeps {_count(room.cores[seat.node], 'core')} and {_mib(room.memory[seat.node])} free"
+    if seat.cores:
+        return f"on nodes {', '.join(str(node) for node, _count in seat.cores)}, which keep {_count(sum(room.cores.values()), 'core')} free"
+    return f"its host keeps {_count(max(room.floating, 0), 'vCPU')} to float and {_mib(room.slack)} free"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _mib(mib: int) -> str:
+    return f"{max(mib, 0)} MiB" if mib < 1 << 39 else "memory"
+
+
+def _unplaced(placed: Placed, wish: Wish, reasons: Reasons) -> dict[str, Any]:
+    if wish.name in placed.refused:
+        reason, change, certain = placed.refused[wish.name], "give it the size that it has, or move it", True
+        if wish.home:
+            reason = f"it cannot stay on {wish.home} as it is asked for: {reason}"
+    else:
+        found = reasons.of(wish)
+        reason, change, certain = found.text, found.change, found.certain
+    return {
+        "guest": wish.name,
+        "vcpus": wish.guest.vcpus,
+        "memory_mib": wish.guest.memory_mib,
+        "reason": reason,
+        "change": change,
+        "proven": certain,
+    }
+
+
+# -- hosts and moves -------------------------------------------------------------------------------
+
+
+def _step(number: int, step: Step, placed: Placed) -> dict[str, Any]:
+    how = "moves"
+    if step.wait:
+        how = "leaves now, and enters at a later step"
+    elif step.enter:
+        how = "enters; it left before"
+    entry: dict[str, Any] = {
+        "step": number,
+        "guest": step.guest,
+        "from": step.source,
+        "to": step.target,
+        "node": step.node,
+        "how": how,
+    }
+    if placed.fleet.by_name[step.source].host.drained:
+        entry["why"] = "drain"
+    return entry
+
+
+def _host(placed: Placed, room: Room) -> dict[str, Any]:
+    host = room.host
+    before = {name: seat for name, seat in placed.before.items() if seat.host == host.name}
+    after = {name: seat for name, seat in placed.seats.items() if seat.host == host.name}
+    entry: dict[str, Any] = {"state": "drained" if host.drained else "open"}
+    if host.refusal:
+        entry = {"state": "closed", "reason": host.refusal}
+    entry["before"], entry["after"] = _use(room, before), _use(room, after)
+    if pages := _pages(placed, room):
+        entry["pages_1g_missing"] = pages
+    if leaving := sorted(before.keys() - after.keys()):
+        entry["leave"] = leaving
+    if coming := sorted(after.keys() - before.keys()):
+        entry["come"] = coming
+    return entry
+
+
+def _use(room: Room, seats: Mapping[str, Seat]) -> dict[str, Any]:
+    """Return guests, and the used realtime cores and memory of each NUMA node, out of what guests of the list can have."""
+    at_end: dict[int, int] = dict(room.cores)
+    memory: dict[int, int] = dict(room.memory)
+    for seat in room.seats.values():
+        for node, count in seat.cores:
+            at_end[node] += count
+        for node, mib in seat.memory:
+            memory[node] += mib
+    used: dict[int, list[int]] = {node: [0, 0] for node in at_end}
+    for seat in seats.values():
+        for node, count in seat.cores:
+            used[node][0] += count
+        for node, mib in seat.memory:
+            used.setdefault(node, [0, 0])[1] += mib
+    nodes = {
+        str(node): f"{cores} of {at_end.get(node, 0)} cores, {mib} of {_mib(memory.get(node, 0))}"
+        for node, (cores, mib) in sorted(used.items())
+    }
+    found: dict[str, Any] = {"guests": len(seats), "nodes": nodes}
+    if floating := sum(seat.floating for seat in seats.values()):
+        found["floating_vcpus"] = floating
+    return found
+
+
+def _pages(placed: Placed, room: Room) -> dict[str, int]:
+    """Return how many pages of 1 GiB each NUMA node lacks: only a boot makes them."""
+    needed: dict[int, int] = {}
+    placements = placed.placements.get(room.host.name, {})
+    for name, (wish, _node) in room.wishes.items():
+        if wish.guest.hugepages == "1G" and name in placements:
+            for node, mib in placements[name].memory_by_node(wish.guest.memory_mib, PAGE_MIB["1G"]).items():
+                needed[node] = needed.get(node, 0) + mib // PAGE_MIB["1G"]
+    missing = {node: count - room.host.pages.get((node, "1G"), 0) for node, count in sorted(needed.items())}
+    return {str(node): count for node, count in missing.items() if count > 0 and room.host.total_mib}
+
+
+def _remarks(placed: Placed) -> list[str]:
+    """Return what the plan leaves as it is although a rule says otherwise."""
+    found = []
+    groups = placed.fleet.groups
+    for number, rule in enumerate(groups.rules):
+        members = groups.members(number)
+        full = {domain: count for domain, count in members.items() if count > rule.most}
+        what = "a required rule" if rule.required else "a wish"
+        if rule.apart and full:
+            where = ", ".join(f"{count} on {domain}" for domain, count in sorted(full.items()))
+            found.append(f"rule {rule.name} ({what}) is not kept: {where}, at most {rule.most} each")
+        if not rule.apart and len(members) > 1:
+            found.append(f"rule {rule.name} ({what}) is not kept: its guests are on {', '.join(sorted(members))}")
+    found += [
+        f"{name} should leave {placed.seats[name].host}: {why}, but no other host has room for it"
+        for name, why in sorted(placed.stuck.items())
+        if name in placed.seats
+    ]
+    return found

@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan as YAML, one line for each guest, so that a person and a diff can read it; and read again, unless somebody edited it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
+
+from .digests import digest
+from .document import FORMAT
+from .model import PlacementError
+
+HEADER = """\
+# A plan of realtime.kvm.place: review it, then apply it as it is (realtime_place_apply: true). It is refused once it was edited, or once hosts,
+# guests or rules are no longer those that it was made from; make a new one then.
+"""
+_AGAIN = "run place again without realtime_place_apply, and review the new plan"
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def to_yaml(document: Mapping[str, Any], header: str = HEADER) -> str:
+    """Return the text of a document: mappings and lists of the first two levels in lines, what is in them on one line each."""
+    return header + "---\n" + "".join(_lines(document))
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in document.items():
+        if isinstance(value, Mapping) and value:
+            yield f"{to_flow(key)}:\n"
+            yield from (f"  {to_flow(name)}: {to_flow(item)}\n" for name, item in value.items())
+        elif isinstance(value, list) and value:
+            yield f"{to_flow(key)}:\n"
+            yield from (f"  - {to_flow(item)}\n" for item in value)
+        else:
+            yield f"{to_flow(key)}: {to_flow(value)}\n"
+
+
+class Vaulted(str):
+    """The text of a vault, which stays one."""
+
+    __slots__ = ()
+
+
+def to_flow(value: Any) -> str:
+    """Return a value on one line; texts that are plain words have no quotes."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{to_flow(key)}: {to_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(to_flow, value)) + "]"
+    if isinstance(value, Vaulted):
+        return f"!vault {_quoted(value)}"
+    if isinstance(value, str):
+        return str(value) if _is_word(value) else _quoted(value)
+    return json.dumps(value, default=str)
+
+
+def _quoted(text: str) -> str:
+    """Return a text in quotes that YAML and JSON read alike, but for the characters beyond 16 bits: YAML knows no pairs of surrogates."""
+    parts = (json.dumps(part)[1:-1] if part <= "\uffff" else f"\\U{ord(part):08x}" for part in text)
+    return '"' + ("".join(parts) if max(text, default="") > "\uffff" else json.dumps(text)[1:-1]) + '"'
+
+
+def _is_word(text: str) -> bool:
+    """Whether YAML takes a text for itself without quotes: a word of letters, and none that means something else."""
+    return (
+        text.isascii()
+        and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        and text[0].isalpha()
+        and text[-1].isalnum()
+        and text.lower() not in ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf")
+    )
+
+
+def from_yaml(text: str, path: str) -> dict[str, Any]:
+    """Return a plan that was written before; ``PlacementError`` where it is none, of another release, or edited."""
+    try:
+        found = yaml.load(text, Loader=_Loader)  # a loader of plain data
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise PlacementError(f"{path} is no YAML ({plain(str(error), 120)}); {_AGAIN}") from None
+    if not isinstance(found, dict) or "format" not in found or "digest" not in found:
+        raise PlacementError(f"{path} is no plan of place; {_AGAIN}")
+    if found["format"] != FORMAT:
+        raise PlacementError(f"{path} has format {plain(str(found['format']), 20)}, this release knows {FORMAT}; {_AGAIN}")
+    own = found.pop("digest")
+    if digest(found) != own:
+        raise PlacementError(
+            f"{path} was edited: its text is not the one that was planned. Change the guests, rules or options instead, then {_AGAIN}"
+        )
+    return {**found, "digest": own}
+
+
+def check_current(plan: Mapping[str, Any], inputs: str, path: str) -> None:
+    """Refuse a plan that was made from other hosts, guests, rules or options."""
+    if plan["inputs"] != inputs:
+        raise PlacementError(
+            f"{path} is out of date: hosts, guests, rules or options are not those that it was made from. Nothing was written; {_AGAIN}"
+        )

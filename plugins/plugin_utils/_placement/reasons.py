@@ -1,0 +1,301 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a guest has no host, and the smallest change that would help. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
+from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few
+
+from .fleet import Fleet
+from .model import HOST, Host, Rule, Wish
+from .reach import kind_of, obstacle
+from .room import Room
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a guest has no host."""
+
+    text: str
+    change: str
+    certain: bool  # whether it is proven that the guest has no place beside the others; otherwise only none was found
+
+
+class Reasons:
+    """Finds the reasons of all guests without a host; guests that are alike share theirs."""
+
+    def __init__(self, fleet: Fleet, left: Sequence[Wish]) -> None:
+        self._fleet = fleet
+        self._short = short_of(fleet, left)
+        self._empty: dict[int, Room] = {}
+        self._known: dict[Hashable, Reason] = {}
+
+    def of(self, wish: Wish) -> Reason:
+        """Return why a guest that was not placed has no host."""
+        guest = wish.guest
+        size = (guest.vcpus, guest.realtime_vcpus, guest.memory_mib, guest.hugepages, guest.numa, guest.siblings, guest.emulator)
+        rules = tuple(rule.name for rule in self._fleet.groups.of(wish.name))
+        key = (kind_of(wish), size, guest.shared_memory, rules, wish.name if guest.adopt else "")
+        if key not in self._known:
+            self._known[key] = self._find(wish)
+        return self._known[key]
+
+    def _find(self, wish: Wish) -> Reason:
+        fleet = self._fleet
+        eligible = [fleet.rooms[index] for index in fleet.eligible(wish)]
+        if not eligible:
+            return _unreachable(fleet.hosts, wish)
+        empty = [self._emptied(room) for room in eligible]
+        if not any(room.count(wish, node) for room in empty for node in fleet.nodes(wish, room)):
+            return _too_large(empty, wish)
+        open_now = any(room.count(wish, node) for room in eligible for node in fleet.nodes(wish, room))
+        allowed = [room for room in eligible if fleet.groups.allows(wish.name, room.host.name)]
+        if open_now or not allowed:
+            broken = {rule.name: rule for room in eligible for rule in _breaks(fleet, wish, room)}
+            if broken:
+                return _ruled_out(fleet, wish, [rule for _name, rule in sorted(broken.items())], eligible)
+        return _full(fleet, wish, allowed, self._short)
+
+    def _emptied(self, room: Room) -> Room:
+        """Return a host without the guests of the list: only domains of others stay."""
+        if room.index not in self._empty:
+            gone = frozenset(room.wishes) | room.gone
+            self._empty[room.index] = Room(room.host, room.index, self._fleet.options.overcommit, gone)
+        return self._empty[room.index]
+
+
+def _breaks(fleet: Fleet, wish: Wish, room: Room) -> list[Rule]:
+    return [rule for rule in fleet.groups.breaks(wish.name, room.host.name) if rule.required]
+
+
+# -- no host at all --------------------------------------------------------------------------------
+
+
+def _unreachable(hosts: Sequence[Host], wish: Wish) -> Reason:
+    by_text: dict[str, list[str]] = {}
+    for host in hosts:
+        by_text.setdefault(obstacle(wish, host), []).append(host.name)
+    parts = [f"{few(names, 80)}: {text}" for text, names in sorted(by_text.items(), key=lambda item: (-len(item[1]), item[0]))]
+    shown = "; ".join(parts[:6]) + (f"; and {len(parts) - 6} other reasons" if len(parts) > 6 else "")
+    return Reason(f"no host can have it: {shown or 'there is none'}", _open_one(by_text), certain=True)
+
+
+def _open_one(by_text: dict[str, list[str]]) -> str:
+    """Return the change that would let one host have it: an obstacle of the inventory before one of hardware."""
+    changes = (
+        ("the host is drained", "end the drain of {host} (realtime_place_drain)"),
+        ("it is not among the guest's hosts", "add {host} to placement.hosts of the guest"),
+        ("it has no network", "give {host} the network that it lacks (realtime_networks)"),
+        ("it has no device", "add the device to realtime_place_devices of {host}, if it is there"),
+        ("its realtime_priority_limit", "raise realtime_priority_limit of {host}, or lower the guest's priority"),
+        ("it has no dataplane CPUs", "give {host} dataplane CPUs (cpu_partition_dataplane_cores_per_node)"),
+        ("its cores have", "give the guest siblings: idle, or vcpus and realtime_vcpus in whole groups"),
+        ("it has no NUMA node", "give the guest another numa_node, or none"),
+        ("its NUMA node", "give the guest another numa_node, or none"),
+    )
+    for start, change in changes:
+        for text, names in sorted(by_text.items()):
+            if text.startswith(start):
+                return change.format(host=names[0])
+    return "add a host, or repair one of these"
+
+
+# -- larger than every host ------------------------------------------------------------------------
+
+
+def _too_large(rooms: Sequence[Room], wish: Wish) -> Reason:
+    needs = _needs(wish, rooms[0])
+    where = "on one NUMA node" if wish.strict else "on one host"
+    most_cores = max(((_free(room, node, wish), room, node) for room, node in _places(rooms, wish)), key=lambda item: item[0])
+    most_memory = max(((_free_memory(room, node), room, node) for room, node in _places(rooms, wish)), key=lambda item: item[0])
+    text = (
+        f"it asks for {needs} {where}, more than any host has for guests of this list: the most are {most_cores[0]} {_unit(wish)} "
+        f"({_place(*most_cores[1:])}) and {most_memory[0]} MiB ({_place(*most_memory[1:])})"
+    )
+    return Reason(text, _smaller(rooms, wish) or "add a larger host", certain=True)
+
+
+def _places(rooms: Sequence[Room], wish: Wish) -> Iterator[tuple[Room, int | None]]:
+    for room in rooms:
+        if not wish.strict:
+            yield room, None
+        elif wish.guest.numa_node is not None:
+            yield room, wish.guest.numa_node
+        else:
+            for node in room.cores:
+                yield room, node
+
+
+def _free(room: Room, node: int | None, wish: Wish) -> int:
+    if not wish.guest.realtime:
+        return max(room.floating, 0)
+    return room.cores.get(node, 0) if node is not None else sum(room.cores.values())
+
+
+def _free_memory(room: Room, node: int | None) -> int:
+    return max(min(room.memory.get(node, 0), room.slack) if node is not None else room.slack, 0)
+
+
+def _unit(wish: Wish) -> str:
+    return "free realtime cores" if wish.guest.realtime else "vCPUs that may float"
+
+
+def _needs(wish: Wish, room: Room) -> str:
+    count = wish.cores(room.width) if wish.guest.realtime else wish.guest.vcpus
+    what = "realtime cores" if wish.guest.realtime else "vCPUs on shared CPUs"
+    return f"{count} {what} and {wish.guest.memory_mib} MiB"
+
+
+def _place(room: Room, node: int | None) -> str:
+    return room.host.name if node is None else f"{room.host.name} node {node}"
+
+
+def _smaller(rooms: Sequence[Room], wish: Wish) -> str:
+    """Return the smallest change of the guest with which it would fit now; each is tried. Empty where none of them helps."""
+    guest, ways = wish.guest, []
+    if wish.strict and guest.numa_node is not None:
+        free = replace(wish, guest=replace(guest, numa_node=None))
+        found = next((place for place in _places(rooms, free) if place[0].count(free, place[1])), None)
+        if found:
+            ways.append(f"without numa_node it fits on {_place(*found)}")
+    if wish.strict:
+        spread = replace(wish, guest=replace(guest, numa="spread", numa_node=None))
+        for room in rooms:
+            room_for_all = [node for node, cores in room.cores.items() if cores]
+            share = guest.memory_mib // max(len(room_for_all), 1)
+            if room.count(spread, None) and all(room.memory[node] >= share for node in room_for_all):
+                ways.append(f"numa: spread may fit on {room.host.name}")
+                break
+    page = PAGE_MIB.get(guest.hugepages, 1)
+    least = max(
+        ((_free_memory(*place) // page * page, place) for place in _cpus_fit(rooms, wish)), key=lambda item: item[0], default=None
+    )
+    if least and 0 < least[0] < guest.memory_mib:
+        ways.append(f"with memory_mib {least[0]} it fits on {_place(*least[1])}")
+    fewer = _fewer_vcpus(rooms, wish)
+    if fewer:
+        ways.append(fewer)
+    return ", or ".join(ways[:2])
+
+
+def _cpus_fit(rooms: Sequence[Room], wish: Wish) -> Iterator[tuple[Room, int | None]]:
+    for room, node in _places(rooms, wish):
+        need = wish.cores(room.width) if wish.guest.realtime else wish.guest.vcpus
+        if need is not None and _free(room, node, wish) >= need:
+            yield room, node
+
+
+def _fewer_vcpus(rooms: Sequence[Room], wish: Wish) -> str:
+    guest = wish.guest
+    if guest.siblings == "realtime":
+        return ""
+    for count in range(guest.vcpus - 1, 1 if guest.realtime else 0, -1):
+        realtime = frozenset(vcpu for vcpu in guest.realtime_vcpus if vcpu < count)
+        if guest.realtime and not realtime:
+            return ""
+        less = replace(wish, guest=replace(guest, vcpus=count, realtime_vcpus=realtime))
+        found = next((place for place in _places(rooms, less) if place[0].count(less, place[1])), None)
+        if found:
+            return f"with vcpus {count} it fits on {_place(*found)}"
+    return ""
+
+
+# -- rules, and room -------------------------------------------------------------------------------
+
+
+def _ruled_out(fleet: Fleet, wish: Wish, rules: Sequence[Rule], eligible: Sequence[Room]) -> Reason:
+    rule = rules[0]
+    if not rule.apart:
+        text = f"rule {rule.name} keeps it with {few(sorted(rule.guests - {wish.name}), 80)}, where it does not fit"
+        return Reason(text, f"give that {_domain(rule)} room, or the rule required: false", certain=False)
+    domains = {fleet.groups.domain(rule, room.host.name) for room in eligible} - {None}
+    if not domains:
+        text = f"rule {rule.name}: no host that could have it has {rule.by} in realtime_place_domains"
+        return Reason(text, f"name the {rule.by} of the hosts", certain=True)
+    text = (
+        f"rule {rule.name} allows {rule.most} of its {len(rule.guests)} guests in one {_domain(rule)}, and they are in all {len(domains)} that could have it"
+        if len(rule.guests) > len(domains) * rule.most
+        else f"rule {rule.name} keeps it from each {_domain(rule)} that has room for it"
+    )
+    change = f"add a {_domain(rule)}, or give the rule most: {rule.most + 1} or required: false"
+    return Reason(text, change, certain=len(rule.guests) > len(domains) * rule.most)
+
+
+def _domain(rule: Rule) -> str:
+    return "host" if rule.by == HOST else rule.by
+
+
+def _full(fleet: Fleet, wish: Wish, rooms: Sequence[Room], short: str) -> Reason:
+    def missing(place: tuple[Room, int | None]) -> tuple[int, int, int, int]:
+        room, node = place
+        need = (wish.cores(room.width) or 0) if wish.guest.realtime else wish.guest.vcpus
+        cores = max(need - _free(room, node, wish), 0)
+        memory = max(wish.guest.memory_mib - _free_memory(room, node), 0)
+        return cores + memory // max(fleet.mib_per_core, 1), cores, memory, room.index
+
+    room, node = min(_places(rooms, wish), key=lambda place: (missing(place), place[1] or 0))
+    _all, cores, memory, _index = missing((room, node))
+    lacks = " and ".join(
+        ([f"{cores} {'core' if wish.guest.realtime else 'vCPU'}{'s' if cores > 1 else ''}"] if cores else [])
+        + ([f"{memory} MiB"] if memory else [])
+    )
+    text = (
+        f"it asks for {_needs(wish, room)}{' on one NUMA node' if wish.strict else ''}; nearest to that is {_place(room, node)}"
+    )
+    text += f", which lacks {lacks}" if lacks else ", whose planner does not place it beside the others"
+    if short:
+        text += f". {short}"
+    else:
+        text += ". Other arrangements may have room: none was found with the work that realtime_place_work allows"
+    change = _smaller(rooms, wish)
+    free = f"{lacks} more on {_place(room, node)}" if lacks else ""
+    if fleet.options.moves != "needed":
+        free = f"{free}, or realtime_place_moves: needed" if free else "realtime_place_moves: needed"
+    return Reason(text, ", or ".join(filter(None, [change, free])) or "add a host", certain=bool(short))
+
+
+def short_of(fleet: Fleet, left: Sequence[Wish]) -> str:
+    """Return what all hosts together lack for the guests that are left, an empty text where sums do not show it.
+
+    Sums are proofs: of cores and memory, and for each size the NUMA nodes that can have guests of at least that size.
+    """
+    strict = [wish for wish in left if wish.strict]
+    if not strict:
+        return ""
+    open_rooms = [room for room in fleet.rooms if not _shut(room)]
+    placed = [wish for room in open_rooms for wish, _node in room.wishes.values() if wish.strict]
+    free = sum(max(count, 0) for room in fleet.rooms if not _shut(room) for count in room.cores.values())
+    need = sum(wish.cores(1) or 0 for wish in strict)
+    if all(room.width == 1 for room in fleet.rooms) or all(_one_each(wish) for wish in strict):
+        if need > free:
+            return f"All guests without a host ask for {need} realtime cores, and {free} are free on all hosts together"
+        taken: dict[tuple[int, int], int] = {}
+        for room in fleet.rooms:
+            for wish, _node in room.wishes.values():
+                for node, count in room.seats[wish.name].cores:
+                    taken[room.index, node] = taken.get((room.index, node), 0) + count
+        for size in sorted({wish.cores(1) or 0 for wish in strict}, reverse=True):
+            wanted = [wish for wish in [*placed, *strict] if (wish.cores(1) or 0) >= size]
+            there = sum(
+                (max(count, 0) + taken.get((room.index, node), 0)) // size
+                for room in fleet.rooms
+                if not _shut(room)
+                for node, count in room.cores.items()
+            )
+            if len(wanted) > there:
+                return f"{len(wanted)} guests ask for {size} or more cores on one NUMA node, and all NUMA nodes together have room for {there}"
+    return ""
+
+
+def _shut(room: Room) -> bool:
+    return bool(room.host.refusal) or room.host.drained
+
+
+def _one_each(wish: Wish) -> bool:
+    """Whether a guest fills a core with each of its threads, whatever the cores' width."""
+    return wish.cores(2) == wish.cores(1)

@@ -1,0 +1,184 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""playbooks/place.yml: a plan for review, applied as it is, refused when edited or out of date; no module changes a node."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from unit.placing import answer, host
+
+PLACE = "realtime.kvm.place"
+#: Answers as the node of a host would; a host without an answer is not reached.
+NODE_INFO = """
+import json
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        with open({path!r}) as stream:
+            found = json.load(stream).get(task_vars["inventory_hostname"])
+        return {{"changed": False, **found}} if found else {{"unreachable": True, "msg": "no route to host"}}
+"""
+SIZES = {"kvm01": (1, 5), "kvm02": (1, 9), "kvm03": (2, 5)}
+
+
+def plc(name, vcpus=2, **more):
+    return {"name": name, "memory_mib": 1024, "vcpus": vcpus, "realtime_vcpus": f"1-{vcpus - 1}", **more}
+
+
+class Fleet:
+    """Three hosts that answer, and runs of place on them."""
+
+    def __init__(self, nodes):
+        self.nodes, self.folder = nodes, nodes.folder / "place"
+        self.answers = nodes.folder / "nodes.json"
+        (nodes.base / "plugins" / "action" / "rt_node_info.py").write_text(NODE_INFO.format(path=str(self.answers)))
+        self.hosts = {name: {} for name in SIZES}
+        self.answer()
+
+    def answer(self, lost=(), **guests):
+        found = {name: answer(host(name, *SIZES[name], memory=8192), guests.get(name, ())) for name in SIZES if name not in lost}
+        self.answers.write_text(json.dumps(found))
+
+    def run(self, *arguments, sources=(), **variables):
+        common = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "realtime_place_folder": str(self.folder),
+        }
+        inventory = self.nodes.folder / "fleet.yml"
+        inventory.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": self.hosts, "vars": {**common, **variables}}}))
+        more = [part for source in sources for part in ("-i", str(source))]
+        return self.nodes.run(PLACE, {}, *more, *arguments, inventory=inventory)
+
+    @property
+    def plan(self):
+        return yaml.safe_load((self.folder / "placement.yml").read_text())
+
+    @property
+    def lists(self):
+        hosts = yaml.safe_load((self.folder / "guests.yml").read_text())["realtime_nodes"]["hosts"]
+        return {name: values["realtime_guests"] for name, values in hosts.items()}
+
+
+@pytest.fixture(name="fleet")
+def _fleet(nodes):
+    return Fleet(nodes)
+
+
+def where(plan):
+    return {entry["guest"]: (entry["host"], entry["node"], entry["change"]) for entry in plan["guests"]}
+
+
+def test_a_plan_is_made_reviewed_and_applied(fleet):
+    guests = [plc("plc1", 4), plc("plc2", 8), {**plc("plc3", 4), "placement": {"hosts": ["kvm03"]}}, plc("plc9", 12)]
+    code, said, calls = fleet.run(realtime_place_guests=guests)
+    assert code == 0, said
+    assert calls == [], "no module ran on a node"
+    plan = fleet.plan
+    assert where(plan) == {"plc1": ("kvm01", 0, "new"), "plc2": ("kvm02", 0, "new"), "plc3": ("kvm03", 0, "new")}
+    assert "4 guests: 0 stay, 0 move, 3 are new, 1 have no host" in said
+    assert "plc9: it asks for 12 realtime cores and 1024 MiB on one NUMA node, more than any host has" in said
+    text = (fleet.folder / "placement.yml").read_bytes()
+    code, said, _calls = fleet.run(realtime_place_guests=guests[::-1])
+    assert code == 0, said
+    assert (fleet.folder / "placement.yml").read_bytes() == text, "the same plan from another order"
+    code, said, _calls = fleet.run(realtime_place_guests=guests, realtime_place_apply=True)
+    assert code == 0, said
+    assert fleet.lists["kvm03"] == [{**plc("plc3", 4), "numa_node": 0}]
+    assert (fleet.folder / "guests.yml").stat().st_mode & 0o777 == 0o600
+    code, said, _calls = fleet.run(sources=[fleet.folder / "guests.yml"], realtime_place_guests=guests)
+    assert code == 0, said
+    assert {change for _host, _node, change in where(fleet.plan).values()} == {"stays"}
+
+
+def test_a_plan_that_was_edited_or_is_out_of_date_is_refused(fleet):
+    guests = [plc("plc1", 4), plc("plc2", 2)]
+    code, said, _calls = fleet.run(realtime_place_guests=guests, realtime_place_apply=True)
+    assert code != 0
+    assert "placement.yml does not exist or cannot be read; run place without realtime_place_apply first" in said
+    assert fleet.run(realtime_place_guests=guests)[0] == 0
+    path = fleet.folder / "placement.yml"
+    text = path.read_text()
+    path.write_text(text.replace("kvm01", "kvm02"))
+    code, said, _calls = fleet.run(realtime_place_guests=guests, realtime_place_apply=True)
+    assert code != 0
+    assert "placement.yml was edited" in said
+    path.write_text(text)
+    code, said, _calls = fleet.run(realtime_place_guests=[*guests, plc("plc3")], realtime_place_apply=True)
+    assert code != 0
+    assert "placement.yml is out of date" in said
+    assert "Nothing was changed on any node" in said
+    assert not (fleet.folder / "guests.yml").exists()
+
+
+def test_a_drained_host_is_emptied_and_its_guests_are_absent_there(fleet):
+    fleet.hosts["kvm01"] = {"realtime_guests": [plc("plc1", 4)]}
+    fleet.answer(kvm01=[("plc1", {0: 1, 1: 2, 2: 3, 3: 4})])
+    options = {"realtime_place_drain": "kvm01"}
+    code, said, _calls = fleet.run(**options)
+    assert code == 0, said
+    assert where(fleet.plan)["plc1"][2] == "moves"
+    target = where(fleet.plan)["plc1"][0]
+    assert fleet.run(**options, realtime_place_apply="true", realtime_place_steps="1")[0] == 0
+    assert fleet.lists["kvm01"] == [{"name": "plc1", "state": "absent"}]
+    assert [entry["name"] for entry in fleet.lists[target]] == ["plc1"]
+    assert fleet.run(**options, realtime_place_apply=True, realtime_place_steps=0)[0] == 0
+    assert [entry["name"] for entry in fleet.lists["kvm01"]] == ["plc1"]
+    code, said, _calls = fleet.run(**options, realtime_place_apply=True, realtime_place_steps=2)
+    assert code != 0
+    assert "realtime_place_steps: 2 is not in 0-1" in said
+
+
+def test_a_host_that_cannot_be_reached_takes_no_part(fleet):
+    fleet.hosts["kvm02"] = {"realtime_guests": [plc("plc7", 8)]}
+    fleet.answer(lost=["kvm02"])
+    code, said, _calls = fleet.run(realtime_place_guests=[plc("plc1", 4)], realtime_place_strategy="", realtime_place_drain="")
+    assert code == 0, said
+    assert fleet.plan["left_out"] == {"kvm02": "it cannot be reached"}
+    assert where(fleet.plan) == {"plc1": ("kvm01", 0, "new"), "plc7": ("kvm02", None, "stays")}
+
+
+def test_everything_wrong_is_said_at_once_and_no_plan_is_written(fleet):
+    guests = [{**plc("plc1"), "placement": {"host": ["kvm01"]}}, {**plc("plc2"), "memory_mib": 1023}, {**plc("plc3"), "vcpu": 3}]
+    rules = [{"kind": "apart", "guests": ["plc1"]}, {"kind": "anti-affinity", "guests": ["web*"]}]
+    code, said, _calls = fleet.run(realtime_place_guests=guests, realtime_place_rules=rules, realtime_place_drain=["kvm9"])
+    assert code != 0
+    for text in (
+        "plc1: placement: unknown key host, did you mean hosts?",
+        "plc2: memory_mib 1023 is no multiple of its 2 MiB pages (hugepages: 2M); choose 1024",
+        "plc3: unknown key vcpu, did you mean vcpus?",
+        "realtime_place_rules[0]: kind 'apart' is not one of anti-affinity, affinity",
+        "anti-affinity 1: no guest is like what it names",
+        "realtime_place_drain: no host of this run has a name like kvm9",
+    ):
+        assert text in said
+    assert not fleet.folder.exists()
+
+
+def test_secrets_in_a_vault_stay_there(fleet):
+    (fleet.nodes.folder / "password").write_text("x")
+    text = subprocess.run(
+        [sys.executable, "-m", "ansible.cli.vault", "encrypt_string", "--vault-password-file", "password", "hunter22"],
+        cwd=fleet.nodes.folder, capture_output=True, text=True, check=True, env=fleet.nodes.environment(),
+    ).stdout  # fmt: skip
+    lines = "".join(f"      {line.strip()}\n" for line in text.splitlines()[1:])
+    (fleet.nodes.folder / "secret.yml").write_text(
+        f"realtime_nodes:\n  vars:\n    secret: !vault |\n{lines}"
+        "    realtime_place_guests:\n      - {name: plc1, memory_mib: 512, vcpus: 2, realtime_vcpus: '1', description: '{{ secret }}'}\n"
+    )
+    arguments = ["--vault-password-file", str(fleet.nodes.folder / "password")]
+    for more in ({}, {"realtime_place_apply": True}):
+        code, said, _calls = fleet.run(*arguments, sources=[fleet.nodes.folder / "secret.yml"], **more)
+        assert code == 0, said
+        assert "hunter22" not in said
+    assert [entry["description"] for entries in fleet.lists.values() for entry in entries] == ["{{ secret }}"]
+    assert "hunter22" not in (fleet.folder / "placement.yml").read_text()

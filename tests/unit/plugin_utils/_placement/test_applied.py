@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts' lists after a plan, and after its first moves."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.applied import guests_by_host, inventory_text
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import PlacementError
+from unit.placing import wish
+
+MOVES = [
+    {"step": 1, "guest": "ring", "from": "a", "to": "b", "node": 1, "how": "leaves now, and enters at a later step"},
+    {"step": 2, "guest": "other", "from": "b", "to": "a", "node": 0, "how": "moves"},
+    {"step": 3, "guest": "ring", "from": "a", "to": "b", "node": 1, "how": "enters; it left before"},
+]
+PLAN = {
+    "moves": MOVES,
+    "hosts": {"a": {}, "b": {}},
+    "guests": [
+        {"guest": "new", "host": "a", "node": 0, "change": "new"},
+        {"guest": "other", "host": "a", "node": 0, "change": "moves"},
+        {"guest": "ring", "host": "b", "node": 1, "change": "moves"},
+        {"guest": "stays", "host": "b", "node": None, "change": "stays"},
+    ],
+}
+WISHES = [
+    wish("new"),
+    wish("other", home="b"),
+    wish("ring", home="a"),
+    wish("stays", home="b", realtime=False),
+    wish("far", home="c"),
+]
+
+
+def names(lists):
+    return {
+        host: [(entry["name"], entry.get("state"), entry.get("numa_node")) for entry in entries]
+        for host, entries in lists.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("steps", "on_a", "on_b"),
+    [
+        (0, [("ring", None, None)], [("other", None, None), ("stays", None, None)]),
+        (1, [("ring", "absent", None)], [("other", None, None), ("stays", None, None)]),
+        (2, [("other", None, 0), ("ring", "absent", None)], [("stays", None, None), ("other", "absent", None)]),
+        (3, [("new", None, 0), ("other", None, 0), ("ring", "absent", None)], [("ring", None, 1), ("stays", None, None), ("other", "absent", None)]),
+        (None, [("new", None, 0), ("other", None, 0), ("ring", "absent", None)], [("ring", None, 1), ("stays", None, None), ("other", "absent", None)]),
+    ],
+)  # fmt: skip
+def test_the_lists_after_so_many_moves(steps, on_a, on_b):
+    assert names(guests_by_host(PLAN, WISHES, {}, steps)) == {"a": on_a, "b": on_b}
+
+
+def test_entries_that_are_absent_stay_so():
+    old = {"a": [{"name": "gone", "state": "absent"}, {"name": "ring", "state": "absent"}, {"name": "x"}]}
+    assert ("gone", "absent", None) in names(guests_by_host(PLAN, WISHES, old))["a"]
+    assert len([entry for entry in guests_by_host(PLAN, WISHES, old)["a"] if entry["name"] == "ring"]) == 1
+
+
+@pytest.mark.parametrize("steps", [-1, 4])
+def test_more_steps_than_there_are_are_refused(steps):
+    with pytest.raises(PlacementError, match=r"realtime_place_steps: -?\d is not in 0-3, the moves of the plan"):
+        guests_by_host(PLAN, WISHES, {}, steps)
+
+
+def test_the_inventory_is_one():
+    text = inventory_text({"b": [], "a": [{"name": "g", "networks": [{"network": "control"}]}]})
+    assert yaml.safe_load(text) == {
+        "realtime_nodes": {
+            "hosts": {
+                "a": {"realtime_guests": [{"name": "g", "networks": [{"network": "control"}]}]},
+                "b": {"realtime_guests": []},
+            }
+        }
+    }

@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests keep their hosts, drained hosts are emptied, others move only where that makes room."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import Options
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.placing import place_guests
+from unit.placing import apart, host, together, wish
+
+
+def pins(*cpus):
+    return {vcpu: frozenset({cpu}) for vcpu, cpu in enumerate(cpus)}
+
+
+def at(placed):
+    return {name: (seat.host, seat.node) for name, seat in placed.seats.items()}
+
+
+def test_new_guests_fill_hosts_or_are_spread():
+    hosts = [host("a", 1, 9), host("b", 1, 9)]
+    wishes = [wish("one"), wish("two")]
+    assert at(place_guests(hosts, wishes)) == {"one": ("a", 0), "two": ("a", 0)}
+    assert at(place_guests(hosts, wishes, options=Options("spread"))) == {"one": ("a", 0), "two": ("b", 0)}
+
+
+def test_a_guest_stays_beside_its_own_pins():
+    one = host("a", 2, 5, existing=(Existing("plc", True, True, pins(5, 6), memory_mib=1024, hugepages="2M", nodes=(1,)),))
+    placed = place_guests([one, host("b", 1, 9)], [wish("plc", home="a"), wish("new", 4)])
+    assert at(placed) == {"plc": ("a", 1), "new": ("a", 0)}
+    assert (placed.moves, placed.new) == ([], ["new"])
+
+
+def test_a_drained_host_is_emptied_as_far_as_others_have_room():
+    hosts = [host("a", 1, 13, drained=True), host("b", 1, 5)]
+    placed = place_guests(hosts, [wish("big", 6, home="a"), wish("one", 4, home="a"), wish("kept", 2, home="a", fixed=True)])
+    assert at(placed) == {"big": ("a", 0), "kept": ("a", 0), "one": ("b", 0)}
+    assert placed.stuck == {"big": "its host is drained"}
+    assert placed.moves == ["one"]
+    assert placed.left == []
+
+
+def test_others_make_room_only_where_they_may():
+    hosts = [host("a", 1, 9), host("b", 1, 5)]
+    wishes = [wish("small", 2, home="a"), wish("big", 8)]
+    assert place_guests(hosts, wishes).moves == ["small"]
+    for moves in ("drain", "none"):
+        placed = place_guests(hosts, wishes, options=Options(moves=moves))
+        assert placed.moves == []
+        assert [left.name for left in placed.left] == ["big"]
+    placed = place_guests(hosts, [replace(wishes[0], fixed=True), wishes[1]])
+    assert [left.name for left in placed.left] == ["big"]
+
+
+def test_a_chain_of_moves_makes_room():
+    hosts = [host("a", 1, 9), host("b", 1, 7), host("c", 1, 5)]
+    wishes = [wish("g4", 4, home="b"), wish("g2", 2, home="a"), wish("g8", 8), wish("x", 2, home="b", fixed=True)]
+    placed = place_guests(hosts, wishes)
+    assert placed.left == []
+    assert at(placed)["g8"] == ("a", 0)
+
+
+def test_a_guest_that_no_longer_fits_its_host_is_named_and_stays():
+    hosts = [host("a", 1, 5), host("b", 1, 9)]
+    placed = place_guests(hosts, [wish("one", 2, home="a"), wish("two", 6, home="a")])
+    assert list(placed.refused) == ["two"]
+    assert "asks for 6 realtime CPUs" in placed.refused["two"]
+    assert at(placed) == {"one": ("a", 0)}
+
+
+def test_a_host_that_its_planner_refuses_is_closed():
+    clash = (Existing("x", False, True, pins(1)), Existing("y", False, True, pins(1)))
+    placed = place_guests([host("a", 1, 5, existing=clash), host("b", 1, 5)], [wish("one")])
+    assert at(placed) == {"one": ("b", 0)}
+    assert "is used by domains" in placed.fleet.by_name["a"].host.refusal
+
+
+def test_groups_stay_together_and_apart():
+    hosts = [host("a", 1, 10), host("b", 1, 10)]
+    wishes = [wish(name, 3) for name in ("m1", "m2", "n1", "n2")]
+    placed = place_guests(hosts, wishes, [together("m1", "m2"), apart("n1", "n2")])
+    where = at(placed)
+    assert where["m1"] == where["m2"]
+    assert where["n1"] != where["n2"]
+
+
+def test_a_wish_is_kept_where_it_costs_nothing_and_gives_way():
+    hosts = [host("a", 1, 5), host("b", 1, 5)]
+    rule = apart("one", "two", "three", required=False)
+    placed = place_guests(hosts, [wish("one"), wish("two")], [rule])
+    assert {place[0] for place in at(placed).values()} == {"a", "b"}
+    assert place_guests(hosts, [wish("one"), wish("two"), wish("three")], [rule]).left == []
+
+
+def test_more_pages_than_a_node_has_are_not_promised():
+    small = host("a", 1, 9, memory=8192, total_mib={0: 4096})
+    placed = place_guests([small], [wish("one", 2, 2048), wish("two", 2, 2048)])
+    assert (len(placed.seats), len(placed.left)) == (1, 1)
+
+
+def test_a_new_guest_takes_no_room_from_a_drained_host_s_guest():
+    hosts = [host("a", 1, 5, drained=True), host("b", 1, 7)]
+    placed = place_guests(hosts, [wish("old", 4, home="a"), wish("new", 6)])
+    assert placed.moves == ["old"]
+    assert [left.name for left in placed.left] == ["new"]

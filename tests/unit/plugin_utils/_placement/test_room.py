@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is free on a host: counted as the node's planner would, and asked of it where it cannot be counted."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
+from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages import HugepageError
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.room import Room, check_pages
+from unit.placing import host, wish
+
+
+def room(*arguments, gone=frozenset(), **more):
+    return Room(host("h", *arguments, **more), 0, 4, gone)
+
+
+def test_an_empty_host_has_its_realtime_cores_and_memory_by_node():
+    found = room(2, 5, memory=4096)
+    assert (found.cores, found.memory, found.slack) == ({0: 4, 1: 4}, {0: 4096, 1: 4096}, 8192)
+
+
+def test_domains_that_nobody_lists_keep_their_cores_and_memory():
+    foreign = Existing("x", False, True, {0: frozenset({1})}, memory_mib=1024, nodes=(0,))
+    loose = Existing("y", False, False, memory_mib=512, vcpu_count=3)
+    found = room(1, 5, memory=4096, existing=(foreign, loose))
+    assert (found.cores, found.memory, found.slack, found.floating) == ({0: 3}, {0: 3072}, 2560, 1)
+
+
+def test_a_domain_that_leaves_frees_what_it_has():
+    leaving = Existing("x", True, True, {0: frozenset({1})}, memory_mib=1024, nodes=(0,))
+    assert room(1, 5, memory=4096, existing=(leaving,), gone=frozenset({"x"})).cores == {0: 4}
+
+
+@pytest.mark.parametrize(
+    ("asked", "node", "fits"),
+    [
+        (wish("g", 4), 0, True),
+        (wish("g", 5), 0, False),
+        (wish("g", 2, 4098), 0, False),
+        (wish("g", 2), 7, False),
+        (wish("g", 2, siblings="idle"), None, False),
+        (wish("g", 8, numa="spread"), None, True),
+        (wish("g", 9, numa="spread"), None, False),
+        (wish("g", 8, 1024, realtime=False), None, True),
+        (wish("g", 9, 1024, realtime=False), None, False),
+        (wish("g", 1, 8194, realtime=False), None, False),
+        (wish("g", 1, 4098, realtime=False, hugepages="2M"), None, False),
+        (wish("g", 1, 4096, realtime=False, hugepages="2M"), None, True),
+        (wish("g", 1, 4098, realtime=False, numa_node=0), None, False),
+        (wish("g", 1, 4096, realtime=False, numa_node=0), None, True),
+        (wish("g", 1, 512, realtime=False, numa_node=5), None, False),
+    ],
+)
+def test_what_fits(asked, node, fits):
+    found = room(2, 5, memory=4096)
+    assert found.add(asked, node) is fits
+    assert ("g" in found.seats) is fits
+
+
+def test_guests_on_two_threads_fill_whole_cores():
+    found = room(1, 5, 2)
+    assert found.add(wish("g", 3), 0)
+    assert found.cores == {0: 1}
+    assert not found.add(wish("h", 2), 0)
+
+
+def test_a_spread_guest_is_placed_by_the_planner_and_counted_by_its_answer():
+    found = room(2, 5, memory=4096)
+    assert found.add(wish("g", 6, 2048, numa="spread"), None)
+    assert sum(found.cores.values()) == 2
+    assert found.memory == {0: 3072, 1: 3072}
+    assert not found.add(wish("h", 2, 3500, numa="spread"), None) or found.slack >= 0
+    assert found.remove("g")
+
+
+def test_what_was_saved_comes_back():
+    found = room(2, 5, memory=4096)
+    found.add(wish("g", 2), 0)
+    before = found.saved()
+    found.add(wish("h", 2), 0)
+    found.remove("g")
+    found.restore(before)
+    assert (list(found.seats), found.cores) == (["g"], {0: 2, 1: 4})
+
+
+def test_a_closed_room_takes_nothing():
+    found = room(1, 5)
+    found.close("its planner refuses it")
+    assert not found.add(wish("g", 2), 0)
+    assert found.host.refusal == "its planner refuses it"
+
+
+def test_pages_beyond_what_the_node_has_are_refused_as_kvm_host_does():
+    small = host("h", 1, 5, memory=4096, total_mib={0: 2048})
+    found = Room(small, 0, 4)
+    assert found.add(wish("g", 2, 2048), 0)
+    with pytest.raises(HugepageError, match="are requested for"):
+        check_pages(small, list(found.wishes.values()), found.arranged())
+    check_pages(host("h", 1, 5), list(found.wishes.values()), found.arranged())  # what the machine does not show is no limit

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From answers and inventory to a plan, and what it says."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.answer import plan_lines
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import PlacementError
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.read import HOST_VARIABLES
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.request import Listed
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.work import Given, make_plan, take_in
+from unit.placing import answer, host
+
+SIZES = {"a": (1, 5), "b": (2, 5)}
+
+
+def plc(name, vcpus=2, **more):
+    return {"name": name, "memory_mib": 1024, "vcpus": vcpus, "realtime_vcpus": f"1-{vcpus - 1}", **more}
+
+
+def given(fleet=(), lists=None, answers=None, values=None, **options):
+    hosts = sorted(SIZES)
+    found = {name: answer(host(name, *SIZES[name], memory=8192)) for name in hosts}
+    variables = {name: {**HOST_VARIABLES, "realtime_site": "", **(values or {}).get(name, {})} for name in hosts}
+    return Given(
+        hosts,
+        {**found, **(answers or {})},
+        {**dict.fromkeys(hosts, Listed()), **(lists or {})},
+        variables,
+        list(fleet),
+        **options,
+    )
+
+
+def test_a_plan_and_its_lines():
+    plan = make_plan(take_in(given([plc("plc1", 4), plc("plc2", 4), plc("big", 9)])))
+    assert plan["summary"] == {"guests": 3, "new": 2, "moved": 0, "stay": 0, "unplaced": 1}
+    lines = "\n".join(plan_lines(plan, "/x/placement.yml"))
+    assert lines.startswith("3 guests: 0 stay, 0 move, 2 are new, 1 have no host\n  big: ")
+    assert "would help: " in lines
+    assert lines.endswith("Plan: /x/placement.yml")
+    assert plan_lines(plan, "")[-1] == "Check mode: no plan was written"
+
+
+def test_moves_and_hosts_are_shown():
+    lists = {"a": Listed([], [plc("plc1", 4)])}
+    plan = make_plan(take_in(given(lists=lists, drain=["a"])))
+    lines = "\n".join(plan_lines(plan, "p"))
+    assert plan["moves"] == [{"step": 1, "guest": "plc1", "from": "a", "to": "b", "node": 0, "how": "moves", "why": "drain"}]
+    assert "0 -> 1  0 -> 4 of 4 | 0 -> 0 of 4" in " ".join(lines.split()).replace("1 0", "1  0")
+    assert plan["hosts"]["a"]["state"] == "drained"
+    assert plan["hosts"]["a"]["leave"] == ["plc1"]
+
+
+def test_the_digest_is_of_what_counts():
+    base = take_in(given([plc("plc1")])).digest
+    assert take_in(given([plc("plc1")])).digest == base
+    free = answer(host("a", 1, 5, memory=8192))
+    free["node"]["memory"]["0"]["free_mib"] = 7
+    assert take_in(given([plc("plc1")], answers={"a": free})).digest == base
+    for other in (
+        given([plc("plc1", 3)]),
+        given([plc("plc1")], rules=[{"kind": "affinity", "guests": ["plc1"]}]),
+        given([plc("plc1")], drain=["a"]),
+        given([plc("plc1")], values={"a": {"realtime_place_domains": {"rack": "r"}}}),
+        given([plc("plc1")], answers={"a": {"unreachable": True}}),
+        given([plc("plc1")], answers={"a": answer(host("a", 1, 5, memory=8192), [("x", {0: 1})])}),
+    ):
+        assert take_in(other).digest != base
+
+
+def test_what_if():
+    asked = {"hosts": [{"like": "a", "count": 2}], "guests": ["plc1"]}
+    plan = make_plan(take_in(given([plc("plc1", 4)], what_if=asked)))
+    assert plan["what_if"] == {"hosts": ["a+1", "a+2"], "guests": {"plc1": {"more": 4, "hosts": {"a+1": 1, "a+2": 1, "b": 2}}}}
+    lines = plan_lines(plan, "p")
+    assert "With a+1, a+2, which do not exist" in lines
+    assert "4 more guests like plc1 fit" in lines
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ({"hosts": [{"like": "z"}]}, "hosts[0]: like 'z' is no host that takes part"),
+        ({"hosts": [{"like": "a", "counts": 1}]}, "unknown key counts, did you mean count?"),
+        ({"hosts": [{"like": "a", "count": 0}]}, "count 0 is no number in 1-10000"),
+        ({"hosts": ["a"]}, "hosts[0] is no mapping with like and count"),
+        ({"hosts": "a"}, "hosts is no list"),
+        ({"hosts": [{"like": "a", "domains": 1}]}, "domains is no mapping"),
+        ({"guests": ["z"]}, "guests: 'z' is no guest of this run"),
+        ({"guest": ["z"]}, "unknown key guest, did you mean guests?"),
+    ],
+)
+def test_what_if_that_cannot_be(asked, text):
+    with pytest.raises(PlacementError) as refused:
+        make_plan(take_in(given([plc("plc1")], what_if=asked)))
+    assert text in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"lists": {"a": Listed("x", [])}}, "a: realtime_networks is no list"),
+        ({"lists": {"a": Listed([], None)}}, "a: realtime_guests is no list"),
+        ({"values": {"a": {"realtime_site": "north"}}}, "hosts of several sites (none, north) take part"),
+        ({"fleet": [plc("plc1", 1)]}, "realtime_place_guests: plc1: "),
+    ],
+)
+def test_inventories_that_cannot_be(changes, text):
+    with pytest.raises(PlacementError) as refused:
+        take_in(given(**changes))
+    assert text in str(refused.value)
+
+
+def test_without_any_host_there_is_no_plan():
+    lost = {name: {"unreachable": True} for name in SIZES}
+    with pytest.raises(PlacementError, match="no host can take guests: a: it cannot be reached, b: it cannot be reached"):
+        make_plan(take_in(given(answers=lost)))
+
+
+def test_broken_networks_close_a_host():
+    taken = take_in(given([plc("plc1")], lists={"a": Listed([{"name": "X"}], [])}))
+    assert "realtime_networks" in taken.unread["a"]
