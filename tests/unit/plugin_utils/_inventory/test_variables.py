@@ -165,6 +165,8 @@ def test_a_wrong_value_is_refused(name, value, said):
         ("realtime_unreachable", None),
         ("realtime_update_serial", ""),
         ("rt_kernel_reboot_serial", "25%"),
+        ("rt_kernel_reboot_serial", "1,25%"),
+        ("rt_kernel_reboot_serial", [1, "25%"]),
         ("rt_kernel_reboot_serial", ""),
         ("bios_password", 12345),
         ("cpu_partition_result", {"partition": {}}),
