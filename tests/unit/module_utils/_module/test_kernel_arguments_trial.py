@@ -35,6 +35,7 @@ DEFAULTS = {
     "cstates": "keep",
     "trial": True,
     "trial_timeout": 0,
+    "wait_s": 0,
     "max_disruption": "reboot",
 }
 
