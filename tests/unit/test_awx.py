@@ -109,7 +109,7 @@ def test_no_answer_takes_the_place_of_what_an_inventory_says():
         "realtime_unreachable": "refuse",
         "realtime_update_serial": "1",  # an inventory cannot give it
         "rt_guest_undo_running": "false",
-        "rt_kernel_reboot_serial": "25%",
+        "rt_kernel_reboot_serial": "1,25%",
         "rt_latency_profile": "smoke",
     }
 
