@@ -21,6 +21,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DO
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT as CGROUPS
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_audit as body
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
 from ansible_collections.realtime.kvm.plugins.modules import rt_audit as module
 from unit.documents import ROOT
@@ -201,7 +202,7 @@ def test_it_waits_for_idle_states_only_where_there_are_any(plant, monkeypatch):
 def test_the_roles_defaults_are_the_modules(call):
     """The role leaves out what the inventory does not say; then the module's defaults hold, which must be the roles'."""
     del call
-    for role, options in (("kvm_host", module.HOST), ("ovs_dpdk", module.SWITCH)):
+    for role, options in (("kvm_host", body.HOST), ("ovs_dpdk", body.SWITCH)):
         defaults = yaml.safe_load((ROOT / "roles" / role / "defaults/main.yml").read_text())
         for name, spec in options.items():
             value = defaults[f"{role}_{'extra' if name == 'dpdk_extra' else name}"]
