@@ -83,16 +83,37 @@ def from_yaml(text: str, path: str) -> dict[str, Any]:
         found = yaml.load(text, Loader=_Loader)  # a loader of plain data
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PlacementError(f"{path} is no YAML ({plain(str(error), 120)}); {_AGAIN}") from None
+    if _values_beyond(found, 4 * len(text) + 100):
+        raise PlacementError(f"{path} repeats parts of itself by aliases, which no plan has; {_AGAIN}")
     if not isinstance(found, dict) or "format" not in found or "digest" not in found:
         raise PlacementError(f"{path} is no plan of place; {_AGAIN}")
     if found["format"] != FORMAT:
         raise PlacementError(f"{path} has format {plain(str(found['format']), 20)}, this release knows {FORMAT}; {_AGAIN}")
     own = found.pop("digest")
-    if digest(found) != own:
+    try:
+        same = digest(found) == own
+    except (TypeError, ValueError, RecursionError):  # keys of several types, numbers of thousands of digits: not what was written
+        same = False
+    if not same:
         raise PlacementError(
             f"{path} was edited: its text is not the one that was planned. Change the guests, rules or options instead, then {_AGAIN}"
         )
     return {**found, "digest": own}
+
+
+def _values_beyond(found: Any, most: int) -> bool:
+    """Whether there are more values than a text without aliases can have; a few lines with aliases can be billions of them."""
+    left, count = [found], 0
+    while left:
+        value = left.pop()
+        inner = (
+            [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
+        )
+        count += 1 + len(inner)
+        if count > most:
+            return True
+        left += inner
+    return False
 
 
 def check_current(plan: Mapping[str, Any], inputs: str, path: str) -> None:
