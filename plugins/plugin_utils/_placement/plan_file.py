@@ -16,6 +16,10 @@ from .digests import digest
 from .document import FORMAT
 from .model import PlacementError
 
+#: Its file in realtime_place_folder.
+PLAN = "placement.yml"
+#: A plan of 100,000 guests has less.
+MOST_TEXT = 1 << 26
 HEADER = """\
 # A plan of realtime.kvm.place: review it, then apply it as it is (realtime_place_apply: true). It is refused once it was edited, or once hosts,
 # guests or rules are no longer those that it was made from; make a new one then.
@@ -106,9 +110,7 @@ def _values_beyond(found: Any, most: int) -> bool:
     left, count = [found], 0
     while left:
         value = left.pop()
-        inner = (
-            [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
-        )
+        inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
         count += 1 + len(inner)
         if count > most:
             return True
