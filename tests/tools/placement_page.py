@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes a report with the plan of the example of docs/placement.md, and with a browser the picture of it.
 
-    PYTHONPATH=collections:tests python tests/tools/placement_page.py FOLDER [PICTURE]
+PYTHONPATH=collections:tests python tests/tools/placement_page.py FOLDER [PICTURE]
 """
 
 from __future__ import annotations

@@ -156,8 +156,19 @@ EXAMPLE_GUESTS = {"kvm01": ("plc1", "plc2"), "kvm02": ("hmi1",), "kvm03": ()}
 
 def example(**more):
     """The plan of the example of docs/placement.md: kvm01 is drained, three guests are new and one of them has no host."""
-    hosts = [host("kvm01", 1, 9, memory=16384, drained=True), host("kvm02", 1, 9, memory=16384), host("kvm03", 2, 9, memory=16384)]
-    sizes = {"plc1": (4, 2048), "plc2": (4, 2048), "hmi1": (2, 4096), "motion1": (6, 4096), "motion2": (6, 4096), "vision1": (8, 8192)}
+    hosts = [
+        host("kvm01", 1, 9, memory=16384, drained=True),
+        host("kvm02", 1, 9, memory=16384),
+        host("kvm03", 2, 9, memory=16384),
+    ]
+    sizes = {
+        "plc1": (4, 2048),
+        "plc2": (4, 2048),
+        "hmi1": (2, 4096),
+        "motion1": (6, 4096),
+        "motion2": (6, 4096),
+        "vision1": (8, 8192),
+    }
     homes = {name: home for home, names in EXAMPLE_GUESTS.items() for name in names}
     wishes = [wish(name, *size, home=homes.get(name, "")) for name, size in sizes.items()]
     placed = place_guests(hosts, wishes, [apart("motion1", "motion2", name="motion")], homes=dict.fromkeys(homes, 0))
