@@ -15,6 +15,9 @@ from unit.placing import example
 BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 8)}]\n" for a, b in zip("abcdefghijklmno", "bcdefghijklmnop")
 )
+MERGES = "a: &a {x: 1}\n" + "".join(
+    f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 8)}]}}\n" for a, b in zip("abcdefghijklmno", "bcdefghijklmnop")
+)
 
 
 @pytest.fixture(name="variables")
@@ -72,11 +75,12 @@ def test_a_plan_is_read(tmp_path):
         (to_yaml(example()).replace("plc1", "plc7").encode(), "placement.yml was edited"),
         (b"format: 1\ndigest: x\n" + BOMB.encode(), "repeats parts of itself by aliases"),
         (b"format: 1\ndigest: x\na: &a [*a]\n", "repeats parts of itself by aliases"),
+        (b"format: 1\ndigest: x\n" + MERGES.encode(), "it takes in other parts by <<"),
         (b"format: 1\ndigest: x\n1: 2\nnull: 3\n", "placement.yml was edited"),
         (b"format: 1\ndigest: x\na: 0x" + b"f" * 9000, "placement.yml was edited"),
-        (b"x" * (MOST_TEXT + 1), "it has more than 67108864 characters"),
+        (b"x" * (MOST_TEXT + 1), "it has more than 16777216 characters"),
     ],
-    ids=["bytes", "empty", "deep", "python", "format", "edited", "bomb", "ring", "keys", "number", "large"],
+    ids=["bytes", "empty", "deep", "python", "format", "edited", "bomb", "ring", "merges", "keys", "number", "large"],
 )
 def test_other_files_are_not_used(text, why, tmp_path):
     path = tmp_path / "placement.yml"
