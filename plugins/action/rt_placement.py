@@ -19,7 +19,13 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_d
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.answer import plan_lines
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.applied import guests_by_host, inventory_text
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import PlacementError
-from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.plan_file import Vaulted, check_current, from_yaml, to_yaml
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.plan_file import (
+    PLAN,
+    Vaulted,
+    check_current,
+    from_yaml,
+    to_yaml,
+)
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.read import HOST_VARIABLES
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.request import Listed
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.work import Given, make_plan, take_in
@@ -42,7 +48,7 @@ SPEC = {
     "apply": {"type": "bool", "default": False},
     "steps": {"type": "int"},
 }
-PLAN, GUESTS = "placement.yml", "guests.yml"
+GUESTS = "guests.yml"
 _END = "Nothing was changed on any node, and nothing was written."
 
 

@@ -18,6 +18,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import MOST_TEXT, AnswerError, decode
 from ansible_collections.realtime.kvm.plugins.plugin_utils._facts import refuse_facts_as_variables
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import PlacementError
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.plan_file import MOST_TEXT as MOST_PLAN
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.plan_file import PLAN, from_yaml
 from ansible_collections.realtime.kvm.plugins.plugin_utils._project import lost_with_container, results_folder
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.answer import report_answer
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.aside import write_report
@@ -38,6 +41,8 @@ SPEC = {
     "firmware_variable": {"type": "str"},
     "folder": {"type": "path", "default": ""},
     "latency_folder": {"type": "path", "default": ""},
+    "placement": {"type": "str", "default": ""},
+    "placement_folder": {"type": "str", "default": ""},
     "title": {"type": "str", "default": "Real-time nodes"},
 }
 LOST = (
@@ -48,6 +53,8 @@ ASIDE = (
     "rt_report_folder: {folder} held a report of nodes that this inventory does not have, as another slice of a job writes it; it is now {names}. Do not "
     "slice the report, so that one page shows all nodes"
 )
+#: Values of ``placement`` that are no file's name: not drawn, and drawn where place has written it.
+_NOT_DRAWN, _AS_FOUND = ("none", "false", "no"), ("", "true", "yes")
 
 
 class ActionModule(ActionBase):
@@ -64,13 +71,15 @@ class ActionModule(ActionBase):
         try:
             folder = results_folder(options["folder"] or "", task_vars or {}, "report", "rt_report_folder")
             latency = results_folder(options["latency_folder"] or "", task_vars or {}, "latency", "rt_report_latency_folder")
+            plan = plan_path(options["placement"] or "", options["placement_folder"] or "", task_vars or {})
         except ValueError as error:
             raise AnsibleActionFail(str(error)) from None
         hostvars = (task_vars or {})["hostvars"]
         nodes = {host: _node(hostvars, host, options) for host in plain_data(options["hosts"])}
         results, rejected = read_results(latency)
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        given = Input(nodes, now, results, rejected, options["title"])
+        placement = read_plan(plan) if plan else None
+        given = Input(nodes, now, results, rejected, options["title"], placement)
         books = account_fleet(nodes)
         view = report_view(given, books)
         texts = {"report.html": render_page(view), "accounting.json": _json(given, books), "accounting.csv": _csv(books)}
@@ -92,6 +101,7 @@ class ActionModule(ActionBase):
             summary=report_answer(view, files),
             findings=view["totals"]["findings"],
             rejected=view["rejected"],
+            placement={key: view["placement"][key] for key in ("file", "refusal")} if view["placement"] else {},
         )
         return result
 
@@ -131,6 +141,42 @@ def read_results(folder: str) -> tuple[list[dict[str, Any]], list[dict[str, str]
             else:
                 results.append(data)
     return results, rejected
+
+
+def plan_path(given: str, folder: str, variables: Mapping[str, Any]) -> str:
+    """Return the file of the plan of place that is drawn, an empty text where none is: none was asked for, or place has written none.
+
+    ``ValueError`` where a relative file is given and the project's folder cannot be found.
+    """
+    if given.lower() in _NOT_DRAWN:
+        return ""
+    if given.lower() not in _AS_FOUND:
+        return results_folder(os.path.expanduser(given), variables, "place", "rt_report_placement")
+    try:
+        path = os.path.join(results_folder(os.path.expanduser(folder), variables, "place", "realtime_place_folder"), PLAN)
+    except ValueError:
+        return ""  # place could not have written there either
+    return path if os.path.lexists(path) else ""
+
+
+def read_plan(path: str) -> dict[str, Any]:
+    """Return a plan with its file, or why it is not used; no file is changed."""
+    found: dict[str, Any] = {"file": path, "plan": None, "refusal": ""}
+    if not os.path.isfile(path):
+        there = "it is no file" if os.path.lexists(path) else "it does not exist"
+        return {**found, "refusal": f"{there}; run place, or set rt_report_placement"}
+    try:
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read(MOST_PLAN + 1)
+        if len(text) > MOST_PLAN:
+            return {**found, "refusal": f"it has more than {MOST_PLAN} characters, as no plan has"}
+        return {**found, "plan": from_yaml(text, os.path.basename(path))}
+    except OSError as error:
+        return {**found, "refusal": f"it cannot be read: {error.strerror}"}
+    except UnicodeDecodeError:
+        return {**found, "refusal": "it is no text in UTF-8; run place again"}
+    except PlacementError as error:
+        return {**found, "refusal": str(error)}
 
 
 def _read(path: str) -> tuple[Any, str]:

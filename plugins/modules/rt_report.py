@@ -46,6 +46,17 @@ options:
       - Relative and empty as O(folder); the default is C(results/latency).
     type: path
     default: ""
+  placement:
+    description:
+      - Plan of placement (M(realtime.kvm.rt_placement)) that the page draws, which is only read. Empty for C(placement.yml) in O(placement_folder), if it is
+        there; a file; or V(none), V(false) or V(no) for no plan. A relative file is below the project's folder.
+      - A plan that was edited, damaged or is of another release is not drawn. The page says why, and has all else.
+    type: str
+    default: ""
+  placement_folder:
+    description: Folder in which M(realtime.kvm.rt_placement) has written its plan. Relative and empty as there; the default is C(results/place).
+    type: str
+    default: ""
   title:
     description: Title of the page.
     type: str
@@ -61,6 +72,7 @@ attributes:
     details: The page holds the time at which it was made, so it differs in every run.
 seealso:
   - module: realtime.kvm.rt_node_info
+  - module: realtime.kvm.rt_placement
 """
 
 EXAMPLES = r"""
@@ -99,4 +111,8 @@ rejected:
   returned: success
   type: list
   elements: dict
+placement:
+  description: The C(file) of the plan of placement, and in C(refusal) why it is not drawn (empty if it is). Empty without a plan.
+  returned: success
+  type: dict
 """

@@ -48,7 +48,7 @@ class Fleet:
         found = {name: answer(host(name, *SIZES[name], memory=8192), guests.get(name, ())) for name in SIZES if name not in lost}
         self.answers.write_text(json.dumps(found))
 
-    def run(self, *arguments, sources=(), **variables):
+    def run(self, *arguments, sources=(), playbook=PLACE, **variables):
         common = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
@@ -57,7 +57,7 @@ class Fleet:
         inventory = self.nodes.folder / "fleet.yml"
         inventory.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": self.hosts, "vars": {**common, **variables}}}))
         more = [part for source in sources for part in ("-i", str(source))]
-        return self.nodes.run(PLACE, {}, *more, *arguments, inventory=inventory)
+        return self.nodes.run(playbook, {}, *more, *arguments, inventory=inventory)
 
     @property
     def plan(self):
@@ -182,3 +182,20 @@ def test_secrets_in_a_vault_stay_there(fleet):
         assert "hunter22" not in said
     assert [entry["description"] for entries in fleet.lists.values() for entry in entries] == ["{{ secret }}"]
     assert "hunter22" not in (fleet.folder / "placement.yml").read_text()
+
+
+def test_the_report_draws_the_plan_that_place_has_written(fleet):
+    assert fleet.run(realtime_place_guests=[plc("plc1", 4)])[0] == 0
+    page = fleet.nodes.folder / "report" / "report.html"
+    asked = {"rt_report_folder": str(page.parent), "rt_report_verify": False, "rt_report_interval": 0}
+    code, said, _calls = fleet.run(playbook="realtime.kvm.report", **asked)
+    assert code == 0, said
+    assert "placement: 1 guests: 0 stay, 0 move, 1 are new, 0 have no host" in said
+    assert "<summary>1 host changes</summary>" in page.read_text()
+    for nothing in (False, "none"):
+        code, said, _calls = fleet.run(playbook="realtime.kvm.report", **asked, rt_report_placement=nothing)
+        assert code == 0, said
+        assert 'id="placement"' not in page.read_text()
+    code, said, _calls = fleet.run(playbook="realtime.kvm.report", **asked, rt_report_placement="/gone/plan.yml")
+    assert code == 0, said
+    assert "/gone/plan.yml is not shown: it does not exist" in " ".join(said.split())

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.plan_file import to_yaml
 from unit.fleets import guest_spec, latency, node_info
+from unit.placing import example
 
 ROOT = Path(__file__).resolve().parents[2]
 FINDING = {"rule": "interrupt", "resource": "IRQ 24", "expected": "CPUs 0", "actual": "CPUs 5", "remedy": "irq_affinity role"}
@@ -24,13 +26,13 @@ FINDING = {"rule": "interrupt", "resource": "IRQ 24", "expected": "CPUs 0", "act
 def _report(tmp_path):
     """Run the action for hosts whose variables are what modules would have returned."""
 
-    def report(hosts, *arguments, folder=None, latency_folder="latency"):
+    def report(hosts, *arguments, folder=None, latency_folder="latency", **options):
         inventory = {"all": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(json.loads(json.dumps(inventory))))  # its names carry Ansible's tags
         task = {
             "realtime.kvm.rt_report": {
                 "hosts": "{{ ansible_play_hosts_all }}", "node_variable": "told", "verify_variable": "verified",
-                "folder": str(folder or tmp_path / "out"), "latency_folder": str(tmp_path / latency_folder),
+                "folder": str(folder or tmp_path / "out"), "latency_folder": str(tmp_path / latency_folder), **options,
             },
             "run_once": True, "register": "result",
         }  # fmt: skip
@@ -150,3 +152,38 @@ def test_a_folder_that_cannot_be_made_is_refused_by_name(report, tmp_path):
     assert result is None
     assert "rt_report_folder:" in output
     assert "cannot be written" in output
+
+
+def test_a_plan_of_place_is_drawn_and_what_is_none_is_said_and_stops_nothing(report, tmp_path):
+    folder = tmp_path / "place"
+    folder.mkdir()
+    path = folder / "placement.yml"
+    kept = {"placement_folder": str(folder)}
+    hosts = {"kvm01": good("kvm01"), "other": good("other")}
+    page = tmp_path / "out" / "report.html"
+    _output, result = report(hosts, **kept)
+    assert result["placement"] == {}
+    assert 'id="placement"' not in page.read_text()
+
+    path.write_text(to_yaml(example()))
+    _output, result = report(hosts, **kept)
+    assert result["placement"] == {"file": str(path), "refusal": ""}
+    text = page.read_text()
+    assert 'id="placement"' in text
+    assert "<li>2 hosts of the plan are not in this report: kvm02, kvm03</li>" in text
+    assert "<li>1 host of this report is not in the plan: other</li>" in text
+    assert "plc1 is on kvm01, other; the plan has it moving from kvm01 to kvm03" in text
+    assert any(line.startswith("placement: 6 guests: 1 stay") for line in result["summary"])
+    _output, result = report(hosts, **kept, placement=False)
+    assert result["placement"] == {}
+    assert 'id="placement"' not in page.read_text()
+
+    edited = tmp_path / "edited.yml"
+    edited.write_text(path.read_text().replace("motion1", "motion3"))
+    _output, result = report(hosts, **kept, placement=str(edited))
+    assert "edited.yml was edited" in result["placement"]["refusal"]
+    text = page.read_text()
+    assert "<b>The plan is not shown:</b> edited.yml was edited" in text
+    assert "motion3" not in text
+    assert result["nodes"]["kvm01"]["state"] == "ok", "the rest of the report is made"
+    assert edited.read_text() != path.read_text(), "no plan is changed"

@@ -44,6 +44,6 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def page_of(nodes, results=(), rejected=(), title="Nodes"):
-    given = Input(nodes, NOW, results, rejected, title)
+def page_of(nodes, results=(), rejected=(), title="Nodes", placement=None):
+    given = Input(nodes, NOW, results, rejected, title, placement)
     return render_page(report_view(given, account_fleet(nodes)))

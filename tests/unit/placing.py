@@ -15,7 +15,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Attachment, Guest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import Network
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.document import plan_document
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import Host, Options, Rule, Wish
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.placing import place_guests
 from property.machines import regular
 
 OFFICE = Network("office", "br0", realtime=False)
@@ -146,3 +148,28 @@ def domain(name, pins, memory=1024, node=0, *, ours=True, state="running"):
         "floating": "", "memory_mib": memory, "hugepages": "2M", "nodes": [node], "threads": [], "vcpu_count": len(pins),
         "schedulers": {"1": "fifo 1"}, "manager": "realtime.kvm" if ours else "",
     }  # fmt: skip
+
+
+#: The guests of the example of docs/placement.md, by host.
+EXAMPLE_GUESTS = {"kvm01": ("plc1", "plc2"), "kvm02": ("hmi1",), "kvm03": ()}
+
+
+def example(**more):
+    """The plan of the example of docs/placement.md: kvm01 is drained, three guests are new and one of them has no host."""
+    hosts = [
+        host("kvm01", 1, 9, memory=16384, drained=True),
+        host("kvm02", 1, 9, memory=16384),
+        host("kvm03", 2, 9, memory=16384),
+    ]
+    sizes = {
+        "plc1": (4, 2048),
+        "plc2": (4, 2048),
+        "hmi1": (2, 4096),
+        "motion1": (6, 4096),
+        "motion2": (6, 4096),
+        "vision1": (8, 8192),
+    }
+    homes = {name: home for home, names in EXAMPLE_GUESTS.items() for name in names}
+    wishes = [wish(name, *size, home=homes.get(name, "")) for name, size in sizes.items()]
+    placed = place_guests(hosts, wishes, [apart("motion1", "motion2", name="motion")], homes=dict.fromkeys(homes, 0))
+    return plan_document(placed, "inputs of the example", **more)

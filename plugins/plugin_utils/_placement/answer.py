@@ -48,16 +48,9 @@ def _row(name: str, host: Mapping[str, Any]) -> list[str]:
     before, after = host["before"], host["after"]
     guests = f"{before['guests']} -> {after['guests']}"
     cores, memory = [], []
-    for node, now in after["nodes"].items():
-        used, total, mib, all_mib = _numbers(now)
-        was = _numbers(before["nodes"].get(node, now))
-        cores.append(f"{was[0]} -> {used} of {total}")
-        memory.append(f"{was[2]} -> {mib} of {all_mib}")
+    for node, room in host["room"].items():
+        was, now = before["nodes"][node], after["nodes"][node]
+        cores.append(f"{was['cores']} -> {now['cores']} of {room['cores']}")
+        total = "" if room["memory_mib"] is None else f" of {room['memory_mib']}"
+        memory.append(f"{was['memory_mib']} -> {now['memory_mib']}{total}")
     return [name, guests, " | ".join(cores), " | ".join(memory)]
-
-
-def _numbers(text: str) -> tuple[str, str, str, str]:
-    cores, memory = text.split(", ")
-    used, total = cores.removesuffix(" cores").split(" of ")
-    mib, all_mib = memory.removesuffix(" MiB").split(" of ")
-    return used, total, mib, all_mib

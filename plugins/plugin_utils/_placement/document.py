@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
 
 from .digests import digest
-from .model import Seat, Wish
+from .model import UNKNOWN_MIB, Seat, Wish
 from .moves import Step, ordered_moves
 from .placing import Placed
 from .reasons import Reasons
@@ -113,7 +113,8 @@ def _count(number: int, what: str) -> str:
 
 
 def _mib(mib: int) -> str:
-    return f"{max(mib, 0)} MiB" if mib < 1 << 39 else "memory"
+    known = _known(mib)
+    return "memory" if known is None else f"{known} MiB"
 
 
 def _unplaced(placed: Placed, wish: Wish, reasons: Reasons) -> dict[str, Any]:
@@ -163,6 +164,7 @@ def _host(placed: Placed, room: Room) -> dict[str, Any]:
     entry: dict[str, Any] = {"state": "drained" if host.drained else "open"}
     if host.refusal:
         entry = {"state": "closed", "reason": host.refusal}
+    entry["room"] = _room(room)
     entry["before"], entry["after"] = _use(room, before), _use(room, after)
     if pages := _pages(placed, room):
         entry["pages_1g_missing"] = pages
@@ -173,25 +175,32 @@ def _host(placed: Placed, room: Room) -> dict[str, Any]:
     return entry
 
 
-def _use(room: Room, seats: Mapping[str, Seat]) -> dict[str, Any]:
-    """Return guests, and the used realtime cores and memory of each NUMA node, out of what guests of the list can have."""
-    at_end: dict[int, int] = dict(room.cores)
-    memory: dict[int, int] = dict(room.memory)
+def _room(room: Room) -> dict[str, dict[str, int | None]]:
+    """Return the realtime cores and memory (MiB, None: unknown) of each NUMA node that guests of the list can have."""
+    cores, memory = dict(room.cores), dict(room.memory)  # what is free at the end, and then what is used
     for seat in room.seats.values():
         for node, count in seat.cores:
-            at_end[node] += count
+            cores[node] = cores.get(node, 0) + count
         for node, mib in seat.memory:
-            memory[node] += mib
-    used: dict[int, list[int]] = {node: [0, 0] for node in at_end}
+            memory[node] = memory.get(node, 0) + mib
+    return {
+        str(node): {"cores": cores.get(node, 0), "memory_mib": _known(memory.get(node, 0))} for node in sorted({*cores, *memory})
+    }
+
+
+def _known(mib: int) -> int | None:
+    return max(mib, 0) if mib < UNKNOWN_MIB // 2 else None
+
+
+def _use(room: Room, seats: Mapping[str, Seat]) -> dict[str, Any]:
+    """Return how many guests there are, and the used realtime cores and memory (MiB) of each NUMA node."""
+    used: dict[int, list[int]] = {node: [0, 0] for node in sorted({*room.cores, *room.memory})}
     for seat in seats.values():
         for node, count in seat.cores:
-            used[node][0] += count
+            used.setdefault(node, [0, 0])[0] += count
         for node, mib in seat.memory:
             used.setdefault(node, [0, 0])[1] += mib
-    nodes = {
-        str(node): f"{cores} of {at_end.get(node, 0)} cores, {mib} of {_mib(memory.get(node, 0))}"
-        for node, (cores, mib) in sorted(used.items())
-    }
+    nodes = {str(node): {"cores": cores, "memory_mib": mib} for node, (cores, mib) in sorted(used.items())}
     found: dict[str, Any] = {"guests": len(seats), "nodes": nodes}
     if floating := sum(seat.floating for seat in seats.values()):
         found["floating_vcpus"] = floating

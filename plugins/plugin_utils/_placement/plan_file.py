@@ -16,12 +16,26 @@ from .digests import digest
 from .document import FORMAT
 from .model import PlacementError
 
+#: Its file in realtime_place_folder.
+PLAN = "placement.yml"
+#: The most characters of a plan in a report; one of 10,000 guests on 1,000 hosts has 2 million.
+MOST_TEXT = 1 << 24
 HEADER = """\
 # A plan of realtime.kvm.place: review it, then apply it as it is (realtime_place_apply: true). It is refused once it was edited, or once hosts,
 # guests or rules are no longer those that it was made from; make a new one then.
 """
 _AGAIN = "run place again without realtime_place_apply, and review the new plan"
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _refuse_merges(_loader: Any, node: Any) -> None:
+    """Refuse keys that take in other mappings: a few lines with them can be billions of keys while they are read."""
+    for key, _value in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            raise yaml.constructor.ConstructorError(None, None, "it takes in other parts by <<, as no plan does", key.start_mark)
+
+
+#: A loader of plain data.
+_Loader: Any = type("_Loader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {"flatten_mapping": _refuse_merges})
 
 
 def to_yaml(document: Mapping[str, Any], header: str = HEADER) -> str:
@@ -80,19 +94,38 @@ def _is_word(text: str) -> bool:
 def from_yaml(text: str, path: str) -> dict[str, Any]:
     """Return a plan that was written before; ``PlacementError`` where it is none, of another release, or edited."""
     try:
-        found = yaml.load(text, Loader=_Loader)  # a loader of plain data
+        found = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PlacementError(f"{path} is no YAML ({plain(str(error), 120)}); {_AGAIN}") from None
+    if _values_beyond(found, 4 * len(text) + 100):
+        raise PlacementError(f"{path} repeats parts of itself by aliases, which no plan has; {_AGAIN}")
     if not isinstance(found, dict) or "format" not in found or "digest" not in found:
         raise PlacementError(f"{path} is no plan of place; {_AGAIN}")
     if found["format"] != FORMAT:
         raise PlacementError(f"{path} has format {plain(str(found['format']), 20)}, this release knows {FORMAT}; {_AGAIN}")
     own = found.pop("digest")
-    if digest(found) != own:
+    try:
+        same = digest(found) == own
+    except (TypeError, ValueError, RecursionError):  # keys of several types, numbers of thousands of digits: not what was written
+        same = False
+    if not same:
         raise PlacementError(
             f"{path} was edited: its text is not the one that was planned. Change the guests, rules or options instead, then {_AGAIN}"
         )
     return {**found, "digest": own}
+
+
+def _values_beyond(found: Any, most: int) -> bool:
+    """Whether there are more values than a text without aliases can have; a few lines with aliases can be billions of them."""
+    left, count = [found], 0
+    while left:
+        value = left.pop()
+        inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
+        count += 1 + len(inner)
+        if count > most:
+            return True
+        left += inner
+    return False
 
 
 def check_current(plan: Mapping[str, Any], inputs: str, path: str) -> None:

@@ -31,6 +31,7 @@ def report_answer(view: Mapping[str, Any], files: Iterable[str]) -> list[str]:
     for row in view["rules"]:
         lines += [*_lines([(f"{row['severity'] or 'finding'} {row['rule']}", _finding(row))]), *_places(row, nodes)]
     rows = [("guests", str(totals["guests"])), ("realtime CPUs", _free(totals)), ("latency", _latency(totals))]
+    rows += [("placement", _placement(view["placement"]))]
     rows += [("written", path) for path in files]
     return ["== Report ==", *lines, *_lines(rows)]
 
@@ -73,3 +74,13 @@ def _free(totals: Mapping[str, Any]) -> str:
 def _latency(totals: Mapping[str, Any]) -> str:
     verdicts = totals["verdicts"]
     return f"{verdicts['pass']} of {totals['measured']} passed, {verdicts['fail']} failed" if totals["measured"] else ""
+
+
+def _placement(placement: Mapping[str, Any] | None) -> str:
+    if not placement:
+        return ""
+    if placement["refusal"]:
+        return f"the plan in {placement['file']} is not shown: {placement['refusal']}"
+    count = len(placement["differences"])
+    differ = f"; {count} difference{'' if count == 1 else 's'} from what was read, in the report" if count else ""
+    return f"{placement['summary']}{differ}"

@@ -24,6 +24,8 @@ from .facts import memory_of, since_of
 from .firmware import firmware_of
 from .latency import histogram, maximum_text, series, trend, verdict_text
 from .map import cpu_map, segments
+from .placement import placement_view
+from .placement_now import Seen
 
 #: Of what rt_node_info returns.
 INFO_FORMAT = 1
@@ -56,6 +58,7 @@ class Input:
     results: Sequence[Mapping[str, Any]] = ()
     rejected: Sequence[Mapping[str, str]] = ()  # file and reason
     title: str = "Real-time nodes"
+    placement: Mapping[str, Any] | None = None  # file, plan, refusal (why the plan is not used); None: there is none
 
 
 @dataclass
@@ -348,11 +351,17 @@ def report_view(given: Input, books: Books) -> dict[str, Any]:
         **{name: sums(holdings, key) for name, key in SUMS_BY.items()},
         "rules": _rules(nodes),
         "latency": latency,
+        "placement": placement_view(**given.placement, seen=_seen(nodes)) if given.placement else None,
         "strangers": [item for item in latency if item["host"] not in ids],
         "rejected": [*given.rejected, *broken],
         "guests": [_listed(node, guest) for node in nodes for guest in node["guests"]],
         "open": len(nodes) <= 4,
     }
+
+
+def _seen(nodes: Sequence[Mapping[str, Any]]) -> Seen:
+    read = {node["host"]: {guest["name"] for guest in node["guests"]} for node in nodes if node["known"]}
+    return Seen([node["host"] for node in nodes], read)
 
 
 def _listed(node: Mapping[str, Any], guest: Mapping[str, Any]) -> list[Any]:
