@@ -30,7 +30,7 @@ def test_batches_are_those_of_ansible(serial, total, sizes):
 
 @pytest.mark.parametrize("text", ["0", "0%", "-1", "x", "%"])
 def test_no_batch_is_empty(text):
-    with pytest.raises(ValueError, match="neither a number|invalid literal"):
+    with pytest.raises(ValueError, match=r"neither a number|invalid literal"):
         batch_sizes([text], 3)
 
 
