@@ -106,21 +106,32 @@ def _resource(change: Mapping[str, Any], times: int) -> str:
 
 # -- guests ----------------------------------------------------------------------------------------
 
+#: A table of more guests than this leaves out those on which nothing happens.
+MOST_GUESTS = 60
+
 
 def guest_lines(nodes: Mapping[str, Any], happens: str = "happens") -> list[str]:
-    """Return the guests of a fleet as a table: where they run, on which CPUs, with which memory and ports; ``happens`` heads what happens to them."""
+    """Return the guests of a fleet as a table: where they run, on which CPUs, with which memory and ports; ``happens`` heads what happens to them.
+
+    Of a large fleet, only the guests on which something happens; the page of the plan has all.
+    """
+    found = [(host, guest) for host, node in nodes.items() for guest in node["guests"]]
+    if not found:
+        return []
+    shown = found if len(found) <= MOST_GUESTS else [(host, guest) for host, guest in found if guest["happens"]]
+    more = len(found) - len(shown)
+    others = [f"{more} guests on which nothing happens are not shown"] if more else []
+    if not shown:
+        return [*_title("Guests"), *others]
     rows = [
         [guest["name"], host, happening(guest), cpus(guest), guest["emulator"] or "-", memory(guest), ports(guest)]
-        for host, node in nodes.items()
-        for guest in node["guests"]
+        for host, guest in shown
     ]
-    if not rows:
-        return []
     header = ["guest", "node", happens, "vCPU -> CPU", "emulator", "memory", "ports"]
     left = [column for column, name in enumerate(header) if name != "node" or any(nodes)]
     table = text_table([header[column] for column in left], [[row[column] for column in left] for row in rows])
     marks = ["* real-time vCPU"] if any("*" in row[3] for row in rows) else []
-    return [*_title("Guests"), *table, *marks]
+    return [*_title("Guests"), *table, *marks, *others]
 
 
 def happening(guest: Mapping[str, Any]) -> str:

@@ -105,6 +105,21 @@ def test_guests_as_a_table(node):
     assert guest_lines({"h1": {"guests": []}}) == []
 
 
+def test_of_a_large_fleet_only_the_guests_on_which_something_happens_are_shown(node):
+    nodes = plan_document(Fleet({f"kvm{number}": node for number in range(30)}))["nodes"]
+    for number, one in enumerate(nodes.values()):
+        for guest in one["guests"]:
+            guest["happens"] = ["starts"] if number == 7 and guest["name"] == "plc1" else []
+    lines = guest_lines(nodes)
+    assert [line.split()[:3] for line in lines[3:4]] == [["plc1", "kvm7", "starts"]]
+    assert lines[-1] == "119 guests on which nothing happens are not shown"
+    assert len(lines) == 6
+    for one in nodes.values():
+        for guest in one["guests"]:
+            guest["happens"] = []
+    assert guest_lines(nodes) == ["== Guests ==", "120 guests on which nothing happens are not shown"]
+
+
 @pytest.mark.parametrize(
     ("vcpus", "realtime", "text"),
     [
