@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -17,7 +17,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import R
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.answer import plan_lines
-from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.applied import guests_by_host, inventory_text
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.applied import (
+    HEADER,
+    HOST_VARS,
+    guests_by_host,
+    inventory_files,
+)
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import PlacementError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.plan_file import (
     PLAN,
@@ -48,7 +53,7 @@ SPEC = {
     "apply": {"type": "bool", "default": False},
     "steps": {"type": "int"},
 }
-GUESTS = "guests.yml"
+GUESTS = "guests"
 _END = "Nothing was changed on any node, and nothing was written."
 
 
@@ -105,16 +110,16 @@ class ActionModule(ActionBase):
         fleet = _raw_list(hostvars, given.hosts[0], options["guests_variable"], given.fleet) if given.hosts else []
         guests = guests_by_host(plan, given.with_entries(fleet, lists), lists, steps)
         target = os.path.join(folder, GUESTS)
-        written = inventory_text(guests)
-        before = _read(target)
+        written = inventory_files(guests)
+        before = {name: _read(os.path.join(target, name)) for name in written}
+        gone = _of_other_hosts(target, written)
         if not self._task.check_mode:
-            _write(folder, {GUESTS: written})
-            os.chmod(target, 0o600)  # what guests are told at their first boot may be secret
+            _write_inventory(target, written, gone)
         lines = [
             f"The guests of {len(guests)} hosts, after {_after(plan, steps)}, are in {target}",
             f"Next: ansible-playbook -i <inventory> -i {target} realtime.kvm.guests",
         ]
-        return {"changed": before != written, "inventory": target, "digest": plan["digest"], "text": show(lines)}
+        return {"changed": before != written or bool(gone), "inventory": target, "digest": plan["digest"], "text": show(lines)}
 
 
 def _after(plan: Mapping[str, Any], steps: int | None) -> str:
@@ -173,6 +178,29 @@ def _read(path: str) -> str | None:
             return stream.read()
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def _of_other_hosts(target: str, written: Mapping[str, str]) -> list[str]:
+    """Return the files of hosts that an earlier plan has written and this one has not."""
+    try:
+        names = [os.path.join(HOST_VARS, name) for name in sorted(os.listdir(os.path.join(target, HOST_VARS)))]
+    except OSError:
+        return []
+    paths = [os.path.join(target, name) for name in names if name not in written]
+    return [path for path in paths if (_read(path) or "").startswith(HEADER)]
+
+
+def _write_inventory(target: str, written: Mapping[str, str], gone: Sequence[str]) -> None:
+    """Write the files of an inventory, readable only for their owner: what guests are told at their first boot may be secret."""
+    mask = os.umask(0o077)
+    try:
+        for part in sorted({os.path.dirname(name) for name in written}):
+            texts = {os.path.basename(name): text for name, text in written.items() if os.path.dirname(name) == part}
+            _write(os.path.join(target, part), texts)
+        for path in gone:
+            os.unlink(path)
+    finally:
+        os.umask(mask)
 
 
 def _write(folder: str, texts: Mapping[str, str]) -> None:

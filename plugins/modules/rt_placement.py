@@ -73,11 +73,13 @@ options:
     default: {}
   folder:
     description:
-      - Folder on the controller for C(placement.yml) and C(guests.yml); it is made, and files there are replaced. A relative folder is below the project's,
-        as M(realtime.kvm.rt_latency_run) finds it; without this option it is C(results/place) there.
+      - Folder on the controller for C(placement.yml) and the folder C(guests); it is made, and files there are replaced. A relative folder is below the
+        project's, as M(realtime.kvm.rt_latency_run) finds it; without this option it is C(results/place) there.
     type: str
   apply:
-    description: Writes C(guests.yml), an inventory with C(realtime_guests) of each host as C(placement.yml) has it, in place of a plan. Its mode is 0600.
+    description:
+      - Writes C(guests), the folder of an inventory with C(realtime_guests) of each host as C(placement.yml) has it, in place of a plan. Only its owner can
+        read it.
     type: bool
     default: false
   steps:

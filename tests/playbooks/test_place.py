@@ -65,8 +65,8 @@ class Fleet:
 
     @property
     def lists(self):
-        hosts = yaml.safe_load((self.folder / "guests.yml").read_text())["realtime_nodes"]["hosts"]
-        return {name: values["realtime_guests"] for name, values in hosts.items()}
+        paths = sorted((self.folder / "guests" / "host_vars").iterdir())
+        return {path.stem: yaml.safe_load(path.read_text())["realtime_guests"] for path in paths}
 
 
 @pytest.fixture(name="fleet")
@@ -94,8 +94,8 @@ def test_a_plan_is_made_reviewed_and_applied(fleet):
     code, said, _calls = fleet.run(realtime_place_guests=guests, realtime_place_apply=True)
     assert code == 0, said
     assert fleet.lists["kvm03"] == [{**plc("plc3", 4), "numa_node": 0}]
-    assert (fleet.folder / "guests.yml").stat().st_mode & 0o777 == 0o600
-    code, said, _calls = fleet.run(sources=[fleet.folder / "guests.yml"], realtime_place_guests=guests)
+    assert {path.stat().st_mode & 0o077 for path in (fleet.folder / "guests").rglob("*")} == {0}
+    code, said, _calls = fleet.run(sources=[fleet.folder / "guests"], realtime_place_guests=guests)
     assert code == 0, said
     assert {change for _host, _node, change in where(fleet.plan).values()} == {"stays"}
 
@@ -117,7 +117,7 @@ def test_a_plan_that_was_edited_or_is_out_of_date_is_refused(fleet):
     assert code != 0
     assert "placement.yml is out of date" in said
     assert "Nothing was changed on any node" in said
-    assert not (fleet.folder / "guests.yml").exists()
+    assert not (fleet.folder / "guests").exists()
 
 
 def test_a_drained_host_is_emptied_and_its_guests_are_absent_there(fleet):
@@ -199,3 +199,44 @@ def test_the_report_draws_the_plan_that_place_has_written(fleet):
     code, said, _calls = fleet.run(playbook="realtime.kvm.report", **asked, rt_report_placement="/gone/plan.yml")
     assert code == 0, said
     assert "/gone/plan.yml is not shown: it does not exist" in " ".join(said.split())
+
+
+def test_host_vars_of_the_inventory_give_way_to_the_plan(fleet):
+    """In the inventory's folder, where a list of guests is usually written, and stronger than a host's line."""
+    folder = fleet.nodes.folder / "host_vars"
+    folder.mkdir()
+    (folder / "kvm01.yml").write_text(yaml.safe_dump({"realtime_guests": [plc("plc1", 4)]}))
+    options = {"realtime_place_guests": [plc("plc2")]}
+    assert fleet.run(**options)[0] == 0
+    assert fleet.run(**options, realtime_place_apply=True)[0] == 0
+    placed = {entry["name"] for entry in fleet.lists["kvm01"]}
+    assert "plc1" in placed
+    fleet.answer(kvm01=[("plc1", {0: 1, 1: 2, 2: 3, 3: 4})])
+    code, said, _calls = fleet.run(sources=[fleet.folder / "guests"], **options)
+    assert code == 0, said
+    assert set(where(fleet.plan)) == {"plc1", "plc2"}
+    assert {change for _host, _node, change in where(fleet.plan).values()} == {"stays"}
+
+
+def test_a_stronger_list_that_hides_the_plan_is_refused(fleet):
+    options = {"realtime_place_guests": [plc("plc2")]}
+    assert fleet.run(**options)[0] == 0
+    assert fleet.run(**options, realtime_place_apply=True)[0] == 0
+    code, said, _calls = fleet.run("-e", '{"realtime_guests": []}', sources=[fleet.folder / "guests"], **options)
+    assert code != 0
+    assert "realtime_guests is not the list that place has written: they differ in plc2" in said
+
+
+def test_files_of_hosts_that_are_gone_go_with_the_next_plan(fleet):
+    assert fleet.run(realtime_place_guests=[])[0] == 0
+    assert fleet.run(realtime_place_guests=[], realtime_place_apply=True)[0] == 0
+    own = fleet.folder / "guests" / "host_vars" / "mine.yml"
+    own.write_text("own: true\n")
+    del fleet.hosts["kvm03"]
+    assert fleet.run(realtime_place_guests=[])[0] == 0
+    assert fleet.run("--check", realtime_place_guests=[], realtime_place_apply=True)[0] == 0
+    assert (fleet.folder / "guests" / "host_vars" / "kvm03.yml").exists(), "check mode"
+    said = fleet.run(realtime_place_guests=[], realtime_place_apply=True)[1]
+    assert "changed=1" in said
+    assert {path.name for path in own.parent.iterdir()} == {"kvm01.yml", "kvm02.yml", "mine.yml"}
+    assert "changed=0" in fleet.run(realtime_place_guests=[], realtime_place_apply=True)[1]

@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natur
 
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
-from .known import Known
+from .known import PLACED, Known
 from .openstack import Physnets, physnets_of, wrong_values
 from .refusals import Refusals, named
 from .templates import Worked, is_plain
@@ -77,6 +77,8 @@ class Check:
             self.guests_read += len(found.guests) if asked else 0
             for text in found.refusals if asked else ():
                 self.refusals.add(host, self._worker(host).hide(text))
+            for text in self._placed(host) if asked else ():
+                self.refusals.add(host, text)
             for text in self._openstack(host, physnets) if asked else ():
                 self.refusals.add(host, self._worker(host).hide(text))
             for told, text in identities.clashes(Owner(host, found.guests, self._site(host), asked)):
@@ -142,6 +144,20 @@ class Check:
             folder if isinstance(folder, str) and folder and not wrong else IMAGE_FOLDER
         )  # not known yet, or refused for itself
         return read_host(networks, guests, site=self._site(host), priority_limit=self._limit(host), image_folder=folder)
+
+    def _placed(self, host: str) -> list[str]:
+        """Return a refusal of a list that hides the one that place has written."""
+        placed, guests = self._hosts[host].get(PLACED), self._value(host, "realtime_guests", [])
+        if not isinstance(placed, list) or not isinstance(guests, list) or not all(isinstance(item, Mapping) for item in guests):
+            return []
+        names = {str(item.get("name")) for item in guests}
+        if not (other := sorted(names ^ set(map(str, placed)), key=natural)):
+            return []
+        text = (
+            f"realtime_guests is not the list that place has written: they differ in {named(other)}. A stronger list hides it (-e, host_vars "
+            "beside the playbook, a later inventory, or a change by hand); take that away, or leave out the inventory that place has written"
+        )
+        return [text]
 
     def _openstack(self, host: str, physnets: Physnets) -> list[str]:
         """Return what is wrong with a host's variables of Nova and Neutron."""

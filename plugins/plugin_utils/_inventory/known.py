@@ -49,6 +49,9 @@ EMPTY_IS_DEFAULT = frozenset(
 #: A number of cores for every NUMA node, or numbers by node; the argument specs can only call them raw.
 COUNTS = frozenset(f"cpu_partition_{name}_cores_per_node" for name in ("housekeeping", "dataplane", "shared"))
 
+#: The guests that place has written for a host. A run refuses another list: one of a stronger place hides the plan's.
+PLACED = "realtime_placed"
+
 #: What roles and playbooks set themselves, beside ``<role>_result``. Statistics of a job are extra variables of the next one in a workflow.
 SET = frozenset(
     {
@@ -61,6 +64,7 @@ SET = frozenset(
         "realtime_latency",
         "realtime_look_result",
         "realtime_place_result",
+        PLACED,
         "realtime_plan_result",
         "realtime_report",
         "realtime_update_due",

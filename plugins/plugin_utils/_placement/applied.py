@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import os.path
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import PLACED
 
 from .model import PlacementError, Wish
 from .plan_file import to_flow
 
-GROUP = "realtime_nodes"
+GROUP, HOSTS, HOST_VARS = "realtime_nodes", "hosts.yml", "host_vars"
 HEADER = """\
-# Written by realtime.kvm.place from a plan: the guests of each host. Give it as the last inventory (-i), so that it wins over the hosts' own lists.
+# Written by realtime.kvm.place from a plan: the guests of each host. Give this folder as the last inventory (-i), so that it wins over the hosts' own lists.
 """
 
 
@@ -66,10 +70,21 @@ def _positions(
     return {**at, **({} if with_new else dict.fromkeys(new, "-"))}, gone, node
 
 
-def inventory_text(guests: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Return an inventory in YAML with these guests, one line for each."""
-    lines = [f"{HEADER}---", f"{GROUP}:", "  hosts:"]
+def inventory_files(guests: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    """Return the files of an inventory in YAML with these guests, one line for each.
+
+    A host has a file below ``host_vars``: of two inventories the later one's ``host_vars`` win, but a variable in ``hosts.yml`` loses to any ``host_vars``.
+    """
+    hosts = "".join(f"    {to_flow(host)}:\n" for host in sorted(guests))
+    files = {HOSTS: f"{HEADER}---\n{GROUP}:\n  hosts:{'' if guests else ' {}'}\n{hosts}"}
     for host, entries in sorted(guests.items()):
-        lines += [f"    {to_flow(host)}:", f"      realtime_guests:{'' if entries else ' []'}"]
-        lines += [f"        - {to_flow(entry)}" for entry in entries]
-    return "\n".join(lines) + "\n"
+        lines = [f"{HEADER}---", f"{PLACED}: {to_flow(sorted(entry['name'] for entry in entries))}"]
+        lines += [f"realtime_guests:{'' if entries else ' []'}", *(f"  - {to_flow(entry)}" for entry in entries)]
+        files[os.path.join(HOST_VARS, f"{_file_name(host)}.yml")] = "\n".join(lines) + "\n"
+    return files
+
+
+def _file_name(host: str) -> str:
+    if not re.fullmatch(r"[^/\0]+", host) or host.startswith("."):
+        raise PlacementError(f"{host!r} cannot name a file of host_vars; give the host another name in the inventory")
+    return host

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.applied import guests_by_host, inventory_text
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.applied import guests_by_host, inventory_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import PlacementError
 from unit.placing import wish
 
@@ -68,13 +68,21 @@ def test_more_steps_than_there_are_are_refused(steps):
         guests_by_host(PLAN, WISHES, {}, steps)
 
 
-def test_the_inventory_is_one():
-    text = inventory_text({"b": [], "a": [{"name": "g", "networks": [{"network": "control"}]}]})
-    assert yaml.safe_load(text) == {
-        "realtime_nodes": {
-            "hosts": {
-                "a": {"realtime_guests": [{"name": "g", "networks": [{"network": "control"}]}]},
-                "b": {"realtime_guests": []},
-            }
-        }
+def test_the_inventory_has_a_file_for_each_host():
+    """In host_vars, which beat what a hosts.yml says of a host, and those of the inventories before."""
+    files = inventory_files({"b": [], "a.example.com": [{"name": "g", "networks": [{"network": "control"}]}]})
+    assert {name: yaml.safe_load(text) for name, text in files.items()} == {
+        "hosts.yml": {"realtime_nodes": {"hosts": {"a.example.com": None, "b": None}}},
+        "host_vars/a.example.com.yml": {
+            "realtime_placed": ["g"],
+            "realtime_guests": [{"name": "g", "networks": [{"network": "control"}]}],
+        },
+        "host_vars/b.yml": {"realtime_placed": [], "realtime_guests": []},
     }
+    assert yaml.safe_load(inventory_files({})["hosts.yml"]) == {"realtime_nodes": {"hosts": {}}}
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", ""])
+def test_a_name_that_is_no_files_is_refused(name):
+    with pytest.raises(PlacementError, match="cannot name a file of host_vars"):
+        inventory_files({name: []})
