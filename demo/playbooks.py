@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 _INTERVAL_S = 0.5
 
+BATCH = "Bring the nodes to their plan, a batch at a time"
 #: Which step a playbook is in: by playbook, play, and the role or name of a task; an empty text fits all. The first that fits counts.
 MARKS = (
     ("create.yml", "", "Unpack QEMU", "qemu"),
@@ -30,12 +31,13 @@ MARKS = (
     ("create.yml", "", "Start the node unless it runs", "boot"),
     ("guests.yml", "", "", "disks"),
     ("site.yml", "Plan the nodes", "", "plan"),
-    ("site.yml", "Configure the nodes", "kvm_host", "host"),
-    ("site.yml", "Configure the nodes", "rt_kernel", "kernel"),
-    ("site.yml", "Configure the nodes", "", "sets"),
-    ("site.yml", "Reboot the nodes that need it, a batch at a time", "Boot | Reboot", "reboot"),  # only where one is needed
-    ("site.yml", "Configure switch and guests of the nodes that need no reboot", "ovs_dpdk", "switch"),
-    ("site.yml", "Configure switch and guests of the nodes that need no reboot", "rt_guest", "guests"),
+    ("site.yml", BATCH, "cpu_partition", "sets"),
+    ("site.yml", BATCH, "kvm_host", "host"),
+    ("site.yml", BATCH, "Boot | Reboot", "reboot"),  # only where one is needed
+    ("site.yml", BATCH, "rt_kernel", "kernel"),
+    ("site.yml", BATCH, "ovs_dpdk", "switch"),
+    ("site.yml", BATCH, "rt_guest", "guests"),
+    ("site.yml", BATCH, "rt_verify", "verify"),
     ("site.yml", "Compare the nodes with their partition files", "", "verify"),
     ("report.yml", "", "", "report"),
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.realtime.kvm.demo import playbooks
-from ansible_collections.realtime.kvm.demo.playbooks import MARKS, Reader, StopError, run, run_playbook, wrapped
+from ansible_collections.realtime.kvm.demo.playbooks import BATCH, MARKS, Reader, StopError, run, run_playbook, wrapped
 from ansible_collections.realtime.kvm.demo.progress import Progress, Step
 from ansible_collections.realtime.kvm.demo.run import STEPS
 from waiting import wait_until
@@ -67,7 +67,7 @@ def test_a_playbook_moves_from_step_to_step():
         {"event": "playbook", "name": "site.yml"},
         {"event": "play", "name": "Plan the nodes"},
         {"event": "task", "name": "x", "role": "rt_kernel"},
-        {"event": "play", "name": "Configure the nodes"},
+        {"event": "play", "name": BATCH},
         {"event": "task", "name": "x", "role": "cpu_partition"},
         {"event": "task", "name": "x", "role": "kvm_host"},
         {"event": "task", "name": "x", "role": "packages"},  # belongs to the role that includes it
