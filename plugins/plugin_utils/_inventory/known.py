@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.module_utils.common.yaml import yaml_load
 
-#: What playbooks read beside the variables of roles. Raw ones are a number or a share of nodes, which playbooks/tasks/batch.yml checks.
+#: What playbooks read beside the variables of roles. Raw ones are checked by rules of their own.
 PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
     "realtime_known_variables": {"type": "list", "elements": "str"},
     "realtime_place_apply": {"type": "raw"},
@@ -45,6 +45,9 @@ EMPTY_IS_DEFAULT = frozenset(
         "rt_kernel_reboot_serial",
     }
 )
+
+#: Sizes of batches. Ansible takes 0 for all nodes at once, and ends with a traceback in the middle of a run where it reads no number.
+BATCHES = frozenset({"realtime_update_serial", "rt_kernel_reboot_serial"})
 
 #: A number of cores for every NUMA node, or numbers by node; the argument specs can only call them raw.
 COUNTS = frozenset(f"cpu_partition_{name}_cores_per_node" for name in ("housekeeping", "dataplane", "shared"))

@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.counts import p
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import PartitionError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import closest
 
-from .known import COUNTS, EMPTY_IS_DEFAULT, INTERNAL_ROLES, Known
+from .known import BATCHES, COUNTS, EMPTY_IS_DEFAULT, INTERNAL_ROLES, Known
 
 #: A prefix that is misspelt itself: the whole name must be nearly the same, since names of other programs are checked too.
 _NEARLY = 0.9
@@ -99,6 +99,8 @@ class Values:
             return ""
         if name in COUNTS:
             return _count(name, value)
+        if name in BATCHES:
+            return _batches(name, value)
         option = self._options[name]
         try:
             errors = ArgumentSpecValidator({name: option}).validate({name: value}).error_messages
@@ -123,6 +125,14 @@ def _count(name: str, value: Any) -> str:
     except PartitionError as error:
         return str(error)
     return ""
+
+
+def _batches(name: str, value: Any) -> str:
+    given = value if isinstance(value, (list, tuple)) else [value]
+    sizes = [size.strip() for item in given for size in str(item).split(",")]
+    wrong = [repr(size) for size in sizes if not re.fullmatch(r"0*[1-9][0-9]*%?", size)]
+    text = f"{name}: {', '.join(wrong)} is neither a number of nodes from 1 on nor a share from 1% on; give 1, 25% or 1,25%, for example, or leave it out"
+    return text if wrong else ""
 
 
 def in_few_words(name: str, error: str) -> str:

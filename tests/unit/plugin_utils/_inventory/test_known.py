@@ -52,6 +52,7 @@ NO_VARIABLES = {
     "realtime_nodes",
     "realtime_due",
     "realtime_found",
+    "realtime_failed",
     "realtime_unverified",
     "packages_timeout_s",
     "packages_variable",

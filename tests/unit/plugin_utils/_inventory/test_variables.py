@@ -140,6 +140,26 @@ def test_hosts_are_silenced_one_by_one():
         ("rt_report_interval", float("nan"), "rt_report_interval holds a number that is infinite or none (.inf, .nan)"),
         ("rt_latency_guests", [{"name": "a", "cpus": float("inf")}], "rt_latency_guests holds a number that is infinite or none"),
         ("cpu_partition_shared_cores_per_node", float("inf"), "cpu_partition_shared_cores_per_node: inf is neither a number"),
+        *(
+            (
+                "rt_kernel_reboot_serial",
+                value,
+                f"rt_kernel_reboot_serial: {said} is neither a number of nodes from 1 on nor a share from 1% on",
+            )
+            for value, said in (
+                (0, "'0'"),
+                (-1, "'-1'"),
+                ("0", "'0'"),
+                ("0%", "'0%'"),
+                ("x", "'x'"),
+                (" ", "''"),
+                (1.5, "'1.5'"),
+                (False, "'False'"),
+                ([1, 0, "x"], "'0', 'x'"),
+                ("1,,2", "''"),
+                ({}, "'{}'"),
+            )
+        ),
         ("realtime_known_variables", {}, "realtime_known_variables is of type dict, which cannot be converted to list: "),
     ],
 )
@@ -168,6 +188,9 @@ def test_a_wrong_value_is_refused(name, value, said):
         ("rt_kernel_reboot_serial", "1,25%"),
         ("rt_kernel_reboot_serial", [1, "25%"]),
         ("rt_kernel_reboot_serial", ""),
+        ("realtime_update_serial", " 2"),
+        ("realtime_update_serial", 1),
+        ("realtime_update_serial", []),
         ("bios_password", 12345),
         ("cpu_partition_result", {"partition": {}}),
     ],
