@@ -61,7 +61,9 @@ def bounded_firmware(summary: Mapping[str, Any], nodes: int) -> dict[str, Any]:
     return {**kept, "more": f"{len(differences)} differences, {_SEE}"}
 
 
-def _bounded(entries: Entries, keys: Sequence[str], more: Callable[[Entries], dict[str, Any]], share: int) -> list[dict[str, Any]]:
+def _bounded(
+    entries: Entries, keys: Sequence[str], more: Callable[[Entries], dict[str, Any]], share: int
+) -> list[dict[str, Any]]:
     whole = [dict(entry) for entry in entries]
     short = _short(whole, keys)
     for found in (whole, short):

@@ -76,7 +76,8 @@ def test_the_verdicts_that_are_left_out_are_counted_and_the_worst_is_said(result
 def firmware(settings):
     texts = dict.fromkeys(("reason", "cost", "source", "note"), "x" * 150)
     differences = [
-        {"attribute": f"Setting{number}", "current": "a", "wanted": "b", "state": "differs", **texts} for number in range(settings)
+        {"attribute": f"Setting{number}", "current": "a", "wanted": "b", "state": "differs", **texts}
+        for number in range(settings)
     ]
     known = {"system": {"model": "R760"}, "state": "differs", "reboots": 1, "absent": [], "foreign_pending": {}}
     return {**known, "differences": differences, "rollback": {f"Setting{number}": "a" for number in range(settings)}}
