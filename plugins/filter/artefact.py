@@ -1,19 +1,23 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that bounds the findings of a node for an artefact."""
+"""The filters that bound what a node puts into an artefact."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.realtime.kvm.plugins.plugin_utils._artefact import bounded_findings
+from ansible_collections.realtime.kvm.plugins.plugin_utils._artefact import (
+    bounded_findings,
+    bounded_firmware,
+    bounded_verdicts,
+)
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data
 
 
-def _bounded_findings(value: Any, nodes: int) -> list[dict[str, Any]]:
-    return bounded_findings(plain_data(value), int(nodes))
+def _bounded(bound: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    return lambda value, nodes: bound(plain_data(value), int(nodes))
 
 
 class FilterModule:
@@ -21,4 +25,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"bounded_findings": _bounded_findings}
+        return {bound.__name__: _bounded(bound) for bound in (bounded_findings, bounded_firmware, bounded_verdicts)}

@@ -61,11 +61,18 @@ def test_the_first_run_makes_everything_and_the_second_changes_nothing(setup):
         assert (ROOT / made["playbook"]).is_file()
     injected = awx.named("credential_types")["BMC of real-time nodes"]["injectors"]["extra_vars"]
     assert injected == {"bios_username": "{{ username }}", "bios_password": "{{ password }}"}
-    nodes = awx.named("workflow_job_template_nodes")
-    assert {name: awx.names_of(node, "success_nodes") for name, node in nodes.items()} == {
-        "plan": ["approve"], "approve": ["site"], "site": ["verify"], "verify": [],
-    }  # fmt: skip
-    assert nodes["approve"]["related"]["unified_job_template"].startswith("/api/v2/workflow_approval_templates/")
+    for workflow in SOURCE["awx_workflows"]:
+        number = awx.named("workflow_job_templates")[workflow["name"]]["id"]
+        made = awx.lists["workflow_job_template_nodes"].values()
+        nodes = {node["identifier"]: node for node in made if node["workflow_job_template"] == number}
+        assert {name: awx.names_of(node, "success_nodes") for name, node in nodes.items()} == {
+            "plan": ["approve"], "approve": ["site"], "site": ["verify"], "verify": [],
+        }  # fmt: skip
+        assert nodes["approve"]["related"]["unified_job_template"].startswith("/api/v2/workflow_approval_templates/")
+        slices = None if workflow["sliced"] else 1
+        assert {name: node.get("job_slice_count") for name, node in nodes.items()} == {
+            "plan": None, "approve": None, "site": slices, "verify": slices,
+        }  # fmt: skip
     assert set(awx.named("schedules")) == {schedule["name"] for schedule in SOURCE["awx_schedules"]}
 
     kept = {name: len(things) for name, things in awx.lists.items()}

@@ -47,7 +47,7 @@ def test_what_is_committed_is_what_is_written():
 # Surveys
 
 
-ASKING = [template for template in [*TEMPLATES, SOURCE["awx_workflow"]] if template.get("survey")]
+ASKING = [template for template in [*TEMPLATES, *SOURCE["awx_workflows"]] if template.get("survey")]
 
 
 @pytest.mark.parametrize("template", ASKING, ids=named)
@@ -155,7 +155,7 @@ def test_the_report_and_the_plan_are_not_sliced():
 
 def test_workflow_and_schedules_name_templates_that_exist():
     names = {template["name"] for template in TEMPLATES}
-    nodes = SOURCE["awx_workflow"]["nodes"]
+    nodes = SOURCE["awx_workflow_nodes"]
     identifiers = [node["identifier"] for node in nodes]
     assert {node["template"] for node in nodes if "template" in node} <= names
     assert [node["then"] for node in nodes if "then" in node] == identifiers[1:]
@@ -166,10 +166,16 @@ def test_workflow_and_schedules_name_templates_that_exist():
     )
 
 
-def test_the_workflow_asks_for_what_its_templates_ask_for():
+@pytest.mark.parametrize("workflow", SOURCE["awx_workflows"], ids=named)
+def test_a_workflow_asks_for_what_its_templates_ask_for(workflow):
     templates = {template["name"]: template.get("survey", []) for template in TEMPLATES}
-    asked = [templates[node["template"]] for node in SOURCE["awx_workflow"]["nodes"] if "template" in node]
-    assert set(SOURCE["awx_workflow"]["survey"]) <= {name for survey in asked for name in survey}
+    asked = [templates[node["template"]] for node in SOURCE["awx_workflow_nodes"] if "template" in node]
+    assert set(workflow["survey"]) <= {name for survey in asked for name in survey}
+
+
+def test_there_is_a_workflow_for_a_launch_with_a_limit():
+    """A slice without any host of the limit fails."""
+    assert [workflow["sliced"] for workflow in SOURCE["awx_workflows"]] == [True, False]
 
 
 # Patterns: the published schema, and in words of our own the rules of the specification 1.0.0 that it does not have

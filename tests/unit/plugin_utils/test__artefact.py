@@ -8,7 +8,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.plugin_utils._artefact import MOST, bounded_findings
+from ansible_collections.realtime.kvm.plugins.plugin_utils._artefact import (
+    MOST,
+    bounded_findings,
+    bounded_firmware,
+    bounded_verdicts,
+)
 
 
 def finding(number, severity="error"):
@@ -37,3 +42,66 @@ def test_what_is_left_out_is_counted_and_an_error_stays_one(severity, worst):
     assert last == {"severity": worst, "rule": "more", "resource": f"{50 - len(kept)} more, see the job's output"}
     assert 0 < len(kept) < 50
     assert findings, "an empty list means that no rule is broken"
+
+
+def verdict(number, result="pass", reasons=50):
+    named = {"guest": f"guest-{number:04}", "tool": "cyclictest", "profile": "certify", "max_us": 12, "result": result}
+    return {**named, "virtual": False, "reasons": ["x" * 2000] * reasons}
+
+
+@pytest.mark.parametrize(("nodes", "each"), [(1, 1), (1, 20_000), (100, 40), (1000, 40), (5000, 40), (1000, 0)])
+def test_the_verdicts_of_all_nodes_stay_below_a_megabyte(nodes, each):
+    bounded = bounded_verdicts([verdict(number) for number in range(each)], nodes)
+    assert len(json.dumps({f"kvm{number:05}.example.com": bounded for number in range(nodes)})) < MOST
+
+
+def test_verdicts_lose_their_reasons_first():
+    verdicts = [verdict(number, "fail") for number in range(5)]
+    assert bounded_verdicts(verdicts, 1) == verdicts
+    short = bounded_verdicts(verdicts, 100)
+    assert [entry["guest"] for entry in short] == [entry["guest"] for entry in verdicts]
+    assert not any("reasons" in entry for entry in short)
+
+
+@pytest.mark.parametrize(
+    ("results", "worst"),
+    [(["pass"] * 99, "pass"), ([*["pass"] * 98, "inconclusive"], "inconclusive"), ([*["pass"] * 98, "fail"], "fail")],
+)
+def test_the_verdicts_that_are_left_out_are_counted_and_the_worst_is_said(results, worst):
+    *kept, last = bounded_verdicts([verdict(number, result) for number, result in enumerate(results)], 500)
+    assert last == {"result": worst, "reasons": [f"{99 - len(kept)} more, see the job's output"]}
+    assert 0 < len(kept) < 99
+
+
+def firmware(settings):
+    texts = dict.fromkeys(("reason", "cost", "source", "note"), "x" * 150)
+    differences = [
+        {"attribute": f"Setting{number}", "current": "a", "wanted": "b", "state": "differs", **texts}
+        for number in range(settings)
+    ]
+    known = {"system": {"model": "R760"}, "state": "differs", "reboots": 1, "absent": [], "foreign_pending": {}}
+    return {**known, "differences": differences, "rollback": {f"Setting{number}": "a" for number in range(settings)}}
+
+
+@pytest.mark.parametrize(("nodes", "settings"), [(1, 20), (1, 1000), (200, 20), (1000, 20), (1000, 0)])
+def test_the_firmware_of_all_nodes_stays_below_a_megabyte(nodes, settings):
+    bounded = bounded_firmware(firmware(settings), nodes)
+    assert len(json.dumps({f"kvm{number:05}.example.com": bounded for number in range(nodes)})) < MOST
+
+
+def test_settings_that_differ_are_in_short_and_at_last_counted_but_the_rollback_stays():
+    whole = firmware(20)
+    assert bounded_firmware(whole, 10) == whole
+    short = bounded_firmware(whole, 200)
+    assert {tuple(one) for one in short["differences"]} == {("attribute", "current", "wanted", "state")}
+    assert len(short["differences"]) == 20
+    for nodes in (1000, 1_000_000):
+        least = bounded_firmware(whole, nodes)
+        assert least["rollback"] == whole["rollback"], "it may be the only copy"
+        assert least["more"] == "20 differences, see the job's output"
+        assert least["state"] == "differs"
+        assert "differences" not in least
+
+
+def test_a_bmc_that_could_not_be_read_is_said_whole():
+    assert bounded_firmware({"error": "no answer"}, 5000) == {"error": "no answer"}
