@@ -33,7 +33,11 @@ def wrong_in_question(question):
         return [*found, f"type {kind} is unknown"]
     if not isinstance(question.get("required"), bool):
         found.append("required is no boolean")
-    if unusual := [key for key in ("min", "max") if key in question and type(question[key]) is not int]:
+    if unusual := [
+        key
+        for key in ("min", "max")
+        if key in question and (isinstance(question[key], bool) or not isinstance(question[key], int))
+    ]:
         return [*found, *(f"{key} is no integer" for key in unusual)]
     if default not in (None, ""):
         if isinstance(default, bool) or not isinstance(default, TYPES[kind]):

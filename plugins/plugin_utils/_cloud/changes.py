@@ -83,14 +83,14 @@ class Change:
         }
 
 
-def module(name: str, /, **arguments: Any) -> tuple[Step, ...]:
+def module(what: str, /, **arguments: Any) -> tuple[Step, ...]:
     """Return the step of a module of openstack.cloud."""
-    return (Step(module=f"openstack.cloud.{name}", arguments=arguments),)
+    return (Step(module=f"openstack.cloud.{what}", arguments=arguments),)
 
 
-def request(name: str, /, **arguments: Any) -> tuple[Step, ...]:
+def request(what: str, /, **arguments: Any) -> tuple[Step, ...]:
     """Return the step of a request of ours (``requests.Requests``)."""
-    return (Step(request=name, arguments=arguments),)
+    return (Step(request=what, arguments=arguments),)
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

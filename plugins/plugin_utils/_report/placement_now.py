@@ -89,6 +89,6 @@ def _elsewhere(entry: Mapping[str, Any], now: list[str], before: str, seen: Seen
     has = plan.get(entry["change"], f"moving from {plain(before, _NAME)} to {target}")
     if now:
         return f"{name} is on {few(now, ALONE)}; the plan has it {has}"
-    if all(host in seen.guests for host in {before, entry["host"]}):
+    if all(host in seen.guests for host in (before, entry["host"])):
         return f"{name} is on no host that was read; the plan has it {has}"
     return ""

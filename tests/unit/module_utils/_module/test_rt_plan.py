@@ -52,12 +52,12 @@ def _plant(tmp_path, monkeypatch):
     return plant
 
 
-def look(plant, layers=None, *, facts=DEBIAN, audit=None, guests=plants.GUESTS, networks=plants.NETWORKS):
+def look(plant, layers=None, *, facts=None, audit=None, guests=plants.GUESTS, networks=plants.NETWORKS):
     """What the module returns; the node stays as it is."""
     before = snapshot(plant.root), dict(plant.libvirt.definitions)
     host = Host(str(plant.root), owner="rt_plan", check_mode=True)
     base = plant.edges(host)
-    edges = PlanEdges(host, base.runner, base.libvirt, base.ovsdb, facts=lambda: facts)
+    edges = PlanEdges(host, base.runner, base.libvirt, base.ovsdb, facts=lambda: DEBIAN if facts is None else facts)
     given = {"layers": ASKED if layers is None else layers, "networks": networks, "guests": guests, "audit": audit}
     results = run(edges, given).results
     assert (snapshot(plant.root), plant.libvirt.definitions) == before
