@@ -55,7 +55,7 @@ def answer(name, given, check):
             return {"failed": True, "changed": False, "msg": "CPUs are off", "left_off": left_off}
     with open(log) as stream:
         calls = [json.loads(line) for line in stream]
-    rebooted = any(call["module"] == "reboot" and not call["check"] and call.get("node", "") == node for call in calls)
+    rebooted = any(call["module"] == "reboot" and not call.get("check") and call.get("node", "") == node for call in calls)
     disruption = answers.get(name) if given.get("priority_limit") != answers.get("calm", -1) else None
     changes = [{"resource": name, "before": "a", "after": "b", "disruption": disruption, "reason": ""}] if disruption else []
     kernel = {"release": "6.1", "matches": True, "tokens": []}
