@@ -36,8 +36,6 @@ SLICED = [
     ("realtime-guests", 3),
     ("realtime-verify", 3),
     ("realtime-verify", 8),
-    ("realtime-latency", 3),
-    ("realtime-bios", 3),
 ]
 if os.environ.get("REALTIME_KVM_SLICES") == "all":
     SLICED = [(name, slices) for name, template in TEMPLATES.items() if template.get("sliced") for slices in (3, 8)]
