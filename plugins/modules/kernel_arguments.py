@@ -100,6 +100,12 @@ options:
       - A node that gives up its new entry reboots meanwhile, and the connection ends.
     type: int
     default: 0
+  after_install:
+    description:
+      - Whether packages bring the kernel between an earlier call of this module and this one.
+      - In check mode the kernel is not there yet, so the boot on trial alone is planned; its kernel is named by the pattern O(default_kernel).
+    type: bool
+    default: false
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.fsroot

@@ -123,6 +123,10 @@ installed:
   description: Whether libvirt answers, and its Python library, QEMU and the RV(extras) are installed.
   returned: success
   type: bool
+unread_domains:
+  description: Whether there are definitions of domains although libvirt does not answer; their memory is counted by a call after it does.
+  returned: success
+  type: bool
 extras:
   description:
     - What the listed guests need beside libvirt and QEMU. C(firmware) is needed for UEFI and secure boot, C(seed) (xorriso) for C(cloud_init), and

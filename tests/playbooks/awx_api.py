@@ -4,7 +4,8 @@
 """A mock of AWX's REST API, for the modules of awx.awx: it keeps what they post, and writes down every change.
 
 It is not AWX: it checks no permission and runs no job. What it knows of AWX: lists are filtered by the fields of the query, an object has a URL and related
-URLs, associations answer 204, a survey is posted apart from its template. Surveys are checked by the rules in ``surveys.py``.
+URLs, associations answer 204 (an approval has none), an update brings a project to the revision of its source, a survey is posted apart from its template.
+Surveys are checked by the rules in ``surveys.py``.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Awx:
 
     def __init__(self):
         self.lists = {name: {} for name in TEMPLATES}
-        self.surveys, self.links, self.changes, self.last = {}, {}, [], 0
+        self.surveys, self.links, self.changes, self.last, self.revision = {}, {}, [], 0, "a1"
         self.add("organizations", {"name": "Default"})
         self.add("inventories", {"name": "plant", "organization": 1})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"awx": self}))
@@ -148,6 +149,13 @@ class Handler(BaseHTTPRequestHandler):
             node["unified_job_template"] = approval["id"]
             node["related"]["unified_job_template"] = approval["url"]
             self._answer(201, approval)
+        elif parts[2] == "update":
+            project = self.awx.lists[parts[0]][int(parts[1])]
+            project["scm_revision"] = self.awx.revision
+            update = {"status": "successful", "finished": "now", "failed": False, "scm_revision": self.awx.revision}
+            self._answer(202, self.awx.add("project_updates", update))
+        elif parts[0] == "workflow_approval_templates":
+            self._answer(404, {"detail": "The requested resource could not be found."})
         else:
             self.awx.links.setdefault(self._path(), []).append(given["id"])
             self._answer(204)

@@ -65,7 +65,7 @@ _PARTITION = {
 }  # fmt: skip
 _ARGUMENTS = {
     "state": "present", "arguments": [], "from_partition": True, "partition": None, "nohz_full": "all", "tsc": "nowatchdog", "cstates": "keep",
-    "priority_limit": 1, "host_arguments": None, "default_kernel": "*-rt-*", "trial": False, "trial_timeout": 300, "wait_s": 0,
+    "priority_limit": 1, "host_arguments": None, "default_kernel": "*-rt-*", "trial": False, "trial_timeout": 300, "wait_s": 0, "after_install": False,
 }  # fmt: skip
 _HOST = {"socket_memory_mib": 64, "switch_pages": "2M", "hugepages_reserve": {}, "nx_huge_pages": "keep", "halt_poll_ns": -1}
 _SWITCH = {"socket_memory_mib": 64, "pmd_sleep_max_us": 0, "dpdk_extra": "", "socket_group": ""}

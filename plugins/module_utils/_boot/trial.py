@@ -208,8 +208,11 @@ class BootTrial:
         change = Change(self.custom, there, with_frame(there, text), "none", "the old entry stays the default")
         self.host.follow_up(change, lambda: self._hold(text))
 
-    def arm(self, following: BootEntry, seconds: int, pattern: str | None) -> None:
-        """Plan that the next boot is the new entry's, once; a ``pattern`` given is that of its kernel release."""
+    def arm(self, following: BootEntry, seconds: int, pattern: str | None, new: str = "") -> None:
+        """Plan that the next boot is the new entry's, once; a ``pattern`` given is that of its kernel release.
+
+        ``new`` is what people are told to boot; its release when empty.
+        """
         if self._armed(following, seconds):
             return
         once = parse_environment(self._block()).get(NEXT)
@@ -218,9 +221,8 @@ class BootTrial:
                 f"{self.environment} names {once} for the next boot (grub-reboot); the trial takes its place, so choose it again after the trial"
             )
         before = self.state()["state"]
-        change = Change(
-            RESOURCE, before, f"{following.release} once, then as before unless the node confirms it", "none", "one boot on trial"
-        )
+        after = f"{new or following.release} once, then as before unless the node confirms it"
+        change = Change(RESOURCE, before, after, "none", "one boot on trial")
         self.host.follow_up(change, lambda: self._arm(seconds, pattern))
 
     def _armed(self, following: BootEntry, seconds: int) -> bool:

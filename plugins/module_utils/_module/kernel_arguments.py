@@ -28,6 +28,7 @@ from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.other_loaders import refuse_other_boot_loaders
 from .._boot.planned_arguments import PLANNED_KEYS, ArgumentPolicy, page_arguments, partition_arguments
 from .._boot.protection import protection_notes
+from .._boot.trial import RESOURCE as TRIAL_RESOURCE
 from .._boot.trial import BootTrial
 from .._boot.verdict import JUDGING
 from .._cpus.errors import HostError
@@ -66,6 +67,7 @@ OPTIONS: dict[str, Any] = {
     "trial": {"type": "bool", "default": False},
     "trial_timeout": {"type": "int", "default": 300},
     "wait_s": {"type": "int", "default": 0},
+    "after_install": {"type": "bool", "default": False},
     "fsroot": {"type": "path", "default": "/"},
 }
 
@@ -135,6 +137,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
         _refuse(find_conflicts(loader.foreign(), tokens))
     trial = _trial(host, edges.runner, loader.name)
     judging = trial.judging()
+    coming = parameters["after_install"] and host.dry  # the call before has shown all that can be done without the kernel
     tried = parameters["trial"] and not judging and _awaited(edges, wanted, pattern, present, ours)
     if tried:
         trial.check()
@@ -151,8 +154,11 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
             )
     if not tried and not judging:
         trial.lift(whole=not present)
-    elif tried and following and (not present or pattern is None or fnmatchcase(following.release, pattern)):
-        trial.arm(following, parameters["trial_timeout"], pattern if present else None)
+    elif tried and following and (coming or not present or pattern is None or fnmatchcase(following.release, pattern)):
+        new = f"a kernel {pattern}" if parameters["after_install"] and pattern else following.release
+        trial.arm(following, parameters["trial_timeout"], pattern if present else None, new)
+    if coming:
+        host.changes[:] = [change for change in host.changes if change.resource == TRIAL_RESOURCE]
 
     def look() -> dict[str, Any]:
         found = _result(host, wanted, find_boot_loader(host, edges.runner).following(), pattern, loader.name, ours)

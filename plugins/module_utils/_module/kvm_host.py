@@ -231,10 +231,13 @@ def _result(edges: GuestEdges, plan: _Plan, guests: Sequence[Guest] = ()) -> dic
         "policies": [],
         "deferred": False,
         "installed": _complete(edges, guests),
+        "unread_domains": _unread(edges),
         "extras": _extras(guests),
     }
 
 
+#: Where libvirt keeps the definitions of domains, and those of domains that run.
+_DEFINITIONS = ("/etc/libvirt/qemu/*.xml", "/run/libvirt/qemu/*.xml")
 #: What only some guests need beside libvirt and QEMU, and the files that show it.
 _EXTRAS = {"firmware": "/usr/share/qemu/firmware/*.json", "seed": XORRISO, "tpm": SWTPM}
 
@@ -261,6 +264,11 @@ def _complete(edges: GuestEdges, guests: Sequence[Guest]) -> bool:
         and (not made or host.exists(QEMU_IMG))
         and all(host.glob(_EXTRAS[name]) for name in _extras(guests))
     )
+
+
+def _unread(edges: GuestEdges) -> bool:
+    """Whether files of libvirt's show domains although libvirt does not answer, so that their memory is not counted."""
+    return not edges.libvirt.installed(edges.host) and any(edges.host.glob(pattern) for pattern in _DEFINITIONS)
 
 
 def _placement(placement: Placement) -> dict[str, Any]:

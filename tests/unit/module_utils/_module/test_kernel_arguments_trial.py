@@ -36,6 +36,7 @@ DEFAULTS = {
     "trial": True,
     "trial_timeout": 0,
     "wait_s": 0,
+    "after_install": False,
     "max_disruption": "reboot",
 }
 
