@@ -81,6 +81,11 @@ def test_the_first_run_makes_everything_and_the_second_changes_nothing(setup):
     assert " changed=0 " in said
     assert {name: len(things) for name, things in awx.lists.items()} == kept
 
+    awx.revision = "b2"
+    code, said, _changes = run(**GIVEN)
+    assert code == 0, said
+    assert " changed=1 " in said, "a new revision of the project is fetched before templates are made"
+
     templates["realtime-site"]["job_slice_count"] = 7
     code, said, _changes = run("--check", **GIVEN)
     assert code == 0, said

@@ -20,8 +20,8 @@ def call(name):
 
 
 def test_the_verdict_hands_the_module_what_a_plan_hands_it():
-    """But for the limit, which a preflight leaves out."""
-    planned = {name: value for name, value in call("arguments.yml").items() if name != "max_disruption"}
+    """But for the limit, which a preflight leaves out, and what only an installation needs."""
+    planned = {name: value for name, value in call("arguments.yml").items() if name not in ("max_disruption", "after_install")}
     asked = call("verdict.yml")
     whole = {
         name: re.sub(r" if __rt_kernel_whole \| default\(false\) else omit", "", value)

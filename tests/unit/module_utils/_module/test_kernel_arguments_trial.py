@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_DEFAULTS
+from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import MARK, PREVIOUS, TRIAL
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.verdict import RECORD
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
@@ -18,7 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._common impor
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kernel_arguments import run
 from ansible_collections.realtime.kvm.plugins.module_utils._node import trial as _node
 from unit.loaders import RT, STOCK
-from unit.menus import UUID
+from unit.menus import UUID, MakeConfig
 from unit.trees import fill, snapshot, writable
 from unit.trials import Tools, grub_boots, node, trial_on
 
@@ -50,6 +50,11 @@ def _root(tmp_path, monkeypatch):
 def call(root, check_mode=False, **parameters):
     edges = Edges(writable(root, "kernel_arguments", check_mode=check_mode), Tools(root))
     return carry_out(edges, run, {**DEFAULTS, **parameters})
+
+
+def generate(root):
+    """Generate the menu, as the package of a kernel does."""
+    MakeConfig(root)(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
 
 
 def boot_by_the_menu(root):
@@ -84,6 +89,25 @@ def test_site_tries_and_the_node_confirms(root):
     boot_by_the_menu(root)
     assert call(root)["changed"] is False
     assert "skew_tick=1" in Path(f"{root}/proc/cmdline").read_text()
+
+
+def test_check_mode_shows_the_trial_of_a_kernel_that_packages_will_bring(root):
+    """As the role calls the module: before and after the installation. The kernel has no name before."""
+    kernel = [Path(f"{root}/boot/{kind}-{RT}") for kind in ("vmlinuz", "initrd.img")]
+    for path in kernel:
+        path.unlink()
+    generate(root)
+    foreseen = [call(root, check_mode=True)["changes"], call(root, check_mode=True, after_install=True)["changes"]]
+    assert [change["resource"] for change in foreseen[1]] == ["boot on trial"]
+    made = [call(root)["changes"]]
+    assert call(root, check_mode=True)["trial"]["state"] == "none"
+    for path in kernel:
+        path.write_text(RT)
+    generate(root)
+    done = call(root, after_install=True)
+    assert [*made, done["changes"]] == foreseen
+    assert (done["trial"]["state"], done["reboot_required"]) == ("armed", True)
+    assert call(root, after_install=True)["changed"] is False
 
 
 def test_a_failed_trial_is_told_and_the_next_run_tries_again(root):

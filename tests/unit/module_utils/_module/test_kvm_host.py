@@ -401,6 +401,20 @@ def test_what_is_installed(call, node, missing):
             assert result["extras"] == ([name] if name != "qemu-img" else [])
 
 
+@pytest.mark.parametrize("folder", ["/etc/libvirt/qemu", "/run/libvirt/qemu"])
+def test_domains_that_a_missing_libvirt_left_are_said_not_to_be_counted(call, node, monkeypatch, folder):
+    monkeypatch.setattr(_libvirt, "libvirt", None)
+    assert call(check=True, guests=[OFFICE])["unread_domains"] is False
+    fill(node, {f"{folder}/old.xml": "<domain/>"})
+    assert call(check=True, guests=[OFFICE])["unread_domains"] is True
+
+
+@pytest.mark.usefixtures("bindings")
+def test_domains_that_libvirt_shows_are_counted(call, node):
+    fill(node, {PROGRAMS["libvirt"]: "", "/etc/libvirt/qemu/old.xml": "<domain/>"})
+    assert call(check=True, guests=[OFFICE])["unread_domains"] is False
+
+
 @pytest.mark.usefixtures("bindings")
 def test_a_guest_that_goes_needs_nothing(call):
     assert (
