@@ -67,3 +67,17 @@ def test_a_name_of_a_node_is_made_printable(text: str) -> None:
 
 def test_the_rule_sees_the_messages() -> None:
     assert len(CASES) > 35
+
+
+def test_no_message_breaks_a_line_where_its_text_does_not():
+    """A folded text keeps the line break before and after a line with more indentation, which shows as ``\\n`` in a message."""
+    broken = []
+    for path in FILES:
+        for task in load(path):
+            for name in SHOWING & task.keys():
+                given = task[name] if isinstance(task[name], dict) else {}
+                texts = [
+                    re.sub(r"{{.*?}}|{%.*?%}", "", str(given[key]), flags=re.DOTALL).strip() for key in MESSAGES & given.keys()
+                ]
+                broken += [f"{path.relative_to(ROOT)}: {text[:60]}" for text in texts if "\n" in text]
+    assert broken == []
