@@ -13,6 +13,8 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few, 
 
 #: The most rows of a table; the plan's file has all.
 MOST = 40
+#: A host with more NUMA nodes is shown by those that change.
+FEW = 2
 
 
 def plan_lines(plan: Mapping[str, Any], path: str) -> list[str]:
@@ -47,10 +49,24 @@ def _beyond(items: Any) -> list[str]:
 def _row(name: str, host: Mapping[str, Any]) -> list[str]:
     before, after = host["before"], host["after"]
     guests = f"{before['guests']} -> {after['guests']}"
-    cores, memory = [], []
-    for node, room in host["room"].items():
-        was, now = before["nodes"][node], after["nodes"][node]
-        cores.append(f"{was['cores']} -> {now['cores']} of {room['cores']}")
-        total = "" if room["memory_mib"] is None else f" of {room['memory_mib']}"
-        memory.append(f"{was['memory_mib']} -> {now['memory_mib']}{total}")
-    return [name, guests, " | ".join(cores), " | ".join(memory)]
+    cores = _cell(host, "cores", "floating_vcpus", "vCPUs that float")
+    memory = _cell(host, "memory_mib", "unbound_mib", "bound to no node")
+    return [name, guests, cores, memory]
+
+
+def _cell(host: Mapping[str, Any], what: str, beside: str, named: str) -> str:
+    """Return what is used on each NUMA node before and after; of many nodes only those on which that differs, with their numbers."""
+    before, after, room = host["before"], host["after"], host["room"]
+    parts, same = [], 0
+    for node in room:
+        was, now, total = before["nodes"][node][what], after["nodes"][node][what], room[node][what]
+        if len(room) > FEW and was == now:
+            same += 1
+            continue
+        parts.append(f"{f'{node}: ' if len(room) > FEW else ''}{was} -> {now}{'' if total is None else f' of {total}'}")
+    texts = [" | ".join(parts)] if parts else []
+    if same:
+        texts.append(f"{same} nodes as before" if parts else "as before")
+    if before.get(beside, 0) != after.get(beside, 0):
+        texts.append(f"{named}: {before.get(beside, 0)} -> {after.get(beside, 0)}")
+    return "; ".join(texts)

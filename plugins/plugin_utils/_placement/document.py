@@ -193,7 +193,10 @@ def _known(mib: int) -> int | None:
 
 
 def _use(room: Room, seats: Mapping[str, Seat]) -> dict[str, Any]:
-    """Return how many guests there are, and the used realtime cores and memory (MiB) of each NUMA node."""
+    """Return how many guests there are, and the used realtime cores and memory (MiB) of each NUMA node.
+
+    Beside them, where there are any: vCPUs that float, and memory (MiB) that is bound to no NUMA node.
+    """
     used: dict[int, list[int]] = {node: [0, 0] for node in sorted({*room.cores, *room.memory})}
     for seat in seats.values():
         for node, count in seat.cores:
@@ -204,6 +207,8 @@ def _use(room: Room, seats: Mapping[str, Seat]) -> dict[str, Any]:
     found: dict[str, Any] = {"guests": len(seats), "nodes": nodes}
     if floating := sum(seat.floating for seat in seats.values()):
         found["floating_vcpus"] = floating
+    if loose := sum(seat.loose_mib for seat in seats.values()):
+        found["unbound_mib"] = loose
     return found
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.answer import plan_lines
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.answer import _row, plan_lines
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import PlacementError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.read import HOST_VARIABLES
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.request import Listed
@@ -52,6 +52,17 @@ def test_moves_and_hosts_are_shown():
     assert "0 -> 1  0 -> 4 of 4 | 0 -> 0 of 4" in " ".join(lines.split()).replace("1 0", "1  0")
     assert plan["hosts"]["a"]["state"] == "drained"
     assert plan["hosts"]["a"]["leave"] == ["plc1"]
+
+
+def test_a_host_of_many_nodes_is_shown_by_those_that_change_and_what_is_bound_to_none_counts():
+    wide = {"b": answer(host("b", 4, 5, memory=8192))}
+    office = {"name": "office", "memory_mib": 512, "vcpus": 3}
+    plan = make_plan(take_in(given([plc("plc1", 4), office], answers=wide, drain=["a"])))
+    assert plan["hosts"]["b"]["after"]["floating_vcpus"] == 3
+    assert plan["hosts"]["b"]["after"]["unbound_mib"] == 512
+    cells = _row("b", plan["hosts"]["b"])
+    assert cells[2] == "0: 0 -> 4 of 4; 3 nodes as before; vCPUs that float: 0 -> 3"
+    assert cells[3] == "0: 0 -> 1024 of 8192; 3 nodes as before; bound to no node: 0 -> 512"
 
 
 def test_the_digest_is_of_what_counts():
