@@ -39,9 +39,13 @@ class ActionModule(ActionBase):
         for role in roles:
             look.prepare(role)
         answer = look.ask(given) if look.asked else {"planned": {}, "refused": [], "open": []}
-        if answer.get("failed") or answer.get("unreachable") or "planned" not in answer:
+        if answer.get("failed") or answer.get("unreachable"):
             result.update(answer)
             return result
+        if fault := look.fault(answer):
+            raise AnsibleActionFail(
+                f"rt_plan: the node's answer cannot be used: {fault}; run it again, and see what the node runs as its Python"
+            )
         planned = {role.result: look.result_of(role, answer["planned"]) for role in roles if not _left_out(role, answer)}
         left_off = [found["msg"] for found in planned.values() if found.get("failed") and "left_off" in found]
         further = [role for role in roles if look.asks_further(role, planned)]
@@ -67,6 +71,10 @@ class ActionModule(ActionBase):
 def _left_out(role: Role, answer: Mapping[str, Any]) -> bool:
     """Whether a role has no result: its own preflight is to ask, or the audit of a node that has something to do was left to later."""
     return role.part.module in answer["open"] or (role.part.role == AUDIT and role.part.module not in answer["planned"])
+
+
+def _texts(lists: Sequence[Any]) -> bool:
+    return all(not isinstance(items, str) and all(isinstance(item, str) for item in items) for items in lists)
 
 
 class _Look:
@@ -120,6 +128,16 @@ class _Look:
             module_name="realtime.kvm.rt_plan", module_args=arguments, task_vars=task_vars
         )
         return answer
+
+    def fault(self, answer: Mapping[str, Any]) -> str:
+        """Return what is wrong with the form of the node's answer, which is data; a layer without a result is not one that has nothing to do."""
+        planned, refused, left_open = answer.get("planned"), answer.get("refused"), answer.get("open")
+        if not isinstance(planned, Mapping) or not all(isinstance(found, Mapping) for found in planned.values()):
+            return "it has no plans by layer"
+        if not isinstance(refused, Sequence) or not isinstance(left_open, Sequence) or not _texts([refused, left_open]):
+            return "it does not list what is refused and what is open"
+        lacking = [name for name in self._layers if name not in planned and name not in left_open]
+        return f"it has no plan of {', '.join(lacking)}" if lacking and not refused else ""
 
     def result_of(self, role: Role, results: Mapping[str, Any]) -> dict[str, Any]:
         """Return a layer's result as its role would have it: planned, refused, or not asked for."""

@@ -40,5 +40,5 @@ class ActionModule(ActionBase):
             lines = progress_lines(options["nodes"], options["batch"], options["serial"], options["forks"], now - started)
         except (ValueError, IndexError) as error:
             raise AnsibleActionFail(f"rt_progress: {error}") from None
-        result.update(changed=False, started=started, text=show(lines))
+        result.update(changed=False, started=started, batch=options["batch"], text=show(lines))
         return result

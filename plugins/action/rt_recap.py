@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import bounded
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
@@ -18,6 +19,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._show import show
 SPEC = {
     "states": {"type": "dict", "required": True},
     "results": {"type": "dict", "default": {}},
+    "planned": {"type": "bool", "default": True},
 }
 
 
@@ -32,6 +34,10 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
         options = plain_data(options)
+        if not options["planned"]:
+            raise AnsibleActionFail(
+                "This run has planned no node, since --start-at-task, --step, --tags or --skip-tags has left that out. Run the playbook from its beginning"
+            )
         hostvars = (task_vars or {})["hostvars"]
         nodes = {host: Node(_results(variables_of(hostvars, host), options["results"])) for host in options["states"]}
         lines = answer({host: bounded([text])[0] for host, text in options["states"].items()}, plan_document(Fleet(nodes)))

@@ -62,6 +62,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+batch:
+  description: The hosts of the batch that were left when it began.
+  returned: success
+  type: list
+  elements: str
 started:
   description: When the first batch began; seconds since 1970.
   returned: success

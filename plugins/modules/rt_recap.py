@@ -26,6 +26,10 @@ options:
     description: Names of the variables in which each host keeps the results of the modules, by layer, as for M(realtime.kvm.rt_plan_report).
     type: dict
     default: {}
+  planned:
+    description: Whether the run has planned its hosts. A run that has not did nothing, or what nobody has seen before, so it fails here.
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying the controller.

@@ -62,7 +62,7 @@ def answer(name, given, check):
     return {
         "failed": False,
         "changed": bool(changes), "changes": changes, "disruption": disruption or "none", "partition": {}, "table": [], "installed": True,
-        "pages": {}, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
+        "pages": {}, "unread_domains": False, "kernel_arguments": [], "arguments": [], "reboot_required": False, "running": kernel, "following": kernel,
         "added_kernels": [], "matching_kernels": ["6.1"], "realtime_guests": [], "running_guests": [], "stopped_guests": [], "guests": [],
         "held": [], "packages": [], "stays": [], "remove_by_hand": "",
         "findings": [], "findings_table": [], "remarks": [], "remarks_table": [], "unchecked": [], "drift": [], "missing": [], "unexpected": [],

@@ -15,6 +15,7 @@ from collections import Counter
 
 import pytest
 import yaml
+from playbooks.test_update import answers as update_answers
 
 SITE = "realtime.kvm.site"
 NEEDED = {"reboot_required": True, "following": {"release": "6.1", "tokens": []}}
@@ -50,16 +51,16 @@ class Rolling:
             path.chmod(0o755)
         nodes.log.write_text("")
 
-    def start(self, answers, *arguments, most=8, **variables):
-        """Start site on the first nodes."""
+    def start(self, answers, *arguments, most=8, book=SITE, env=(), **variables):
+        """Start a playbook on the first nodes."""
         self.nodes.answers.write_text(json.dumps(answers))
         common = {"ansible_connection": "local", "realtime_plan_folder": str(self.nodes.folder / "plan")}
         hosts = {name: {"ansible_python_interpreter": str(self.nodes.folder / f"python-{name}")} for name in NAMES[:most]}
         inventory = self.nodes.folder / "rolling.yml"
         inventory.write_text(yaml.safe_dump({"realtime_nodes": {"hosts": hosts, "vars": {**common, **variables}}}))
         return subprocess.Popen(
-            [sys.executable, "-m", "ansible.cli.playbook", "-i", inventory, SITE, "-e", "ansible_become=false", *arguments],
-            env={**self.nodes.environment(), "ANSIBLE_FORKS": "8"},
+            [sys.executable, "-m", "ansible.cli.playbook", "-i", inventory, book, "-e", "ansible_become=false", *arguments],
+            env={**self.nodes.environment(), "ANSIBLE_FORKS": "8", **dict(env)},
             cwd=self.nodes.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
 
@@ -161,6 +162,72 @@ def test_a_node_that_dies_in_its_batch_stops_the_others(rolling):
     assert rolling.reboots() == {"kvm01": 1, "kvm02": 1}
     assert "kvm03: failed, see above" in said
     assert "kvm04, kvm05: not begun" in said
+
+
+FULL = {
+    "fail_real": {"package_update present": "no space left", "kvm_host absent": "cannot restore", "reboot present": "Timed out"}
+}
+RUNNING = {"running": ["other1"], "guests": ["other1"]}
+
+
+def book_answers(book):
+    """What the second node's failure meets: in update at its packages, in undo in a plain task; guests run everywhere."""
+    if book.endswith("update"):
+        return update_answers(nodes={"kvm02": FULL})
+    layers = dict.fromkeys(("cpu_partition", "cpu_power", "irq_affinity", "kvm_host", "ovs_dpdk", "kernel_arguments"), "reboot")
+    return {**layers, "results": REBOOT["results"], "after_reboot": REBOOT["after_reboot"], "nodes": {"kvm02": FULL}}
+
+
+@pytest.mark.parametrize(
+    ("book", "serial"), [("realtime.kvm.update", "realtime_update_serial"), ("realtime.kvm.undo", "rt_kernel_reboot_serial")]
+)
+def test_undo_and_update_end_after_a_batch_with_a_failure_as_site_does(rolling, book, serial):
+    code, said = rolling.run(book_answers(book), "-e", f"{serial}=3", most=4, book=book, rt_kernel_reboot_with_guests=True)
+    assert code != 0
+    assert "kvm04" not in rolling.changed(), "the next batch"
+    assert set(rolling.reboots()) == {"kvm01", "kvm03"}, "the others of the batch are brought to their end"
+    assert "kvm02: failed at " in said
+    assert "kvm04: not begun" in said
+    assert "kvm02 failed: " in said
+
+
+def test_a_node_that_does_not_come_back_ends_an_undo_too(rolling):
+    guests = {"results": {"rt_audit": AUDIT, "kernel_arguments": NEEDED, "rt_domain_power": RUNNING}}
+    lost = {"kvm02": {"fail_real": {"reboot present": "Timed out"}}}
+    given = {"rt_kernel_reboot_with_guests": True, "rt_kernel_reboot_serial": "1,2"}
+    code, said = rolling.run({**REBOOT, **guests, "nodes": lost}, most=4, book="realtime.kvm.undo", **given)
+    assert code != 0
+    assert set(rolling.reboots()) <= {"kvm01", "kvm02", "kvm03"}
+    assert "kvm04: not begun" in said
+
+
+def test_ansibles_any_errors_fatal_does_not_stop_the_others_half_way(rolling):
+    down = {"results": {**REBOOT["results"], "rt_domain_power": {"running": ["plc1"], "guests": ["plc1"]}}}
+    fails = {"kvm02": {"fail_real": {"rt_domain_power stopped": "cannot shut down"}}}
+    setting = {"ANSIBLE_ANY_ERRORS_FATAL": "true"}
+    given = {"rt_kernel_reboot_with_guests": True}
+    code, said = rolling.run(
+        {**REBOOT, **down, "nodes": fails}, "-e", "rt_kernel_reboot_serial=1,3", most=3, env=setting, **given
+    )
+    assert code != 0
+    assert rolling.reboots() == {"kvm01": 1, "kvm03": 1}
+    assert "kvm01, kvm03: done" in said
+
+
+def test_the_batches_of_the_inventory_count(rolling):
+    code, said = rolling.run(REBOOT, most=4, rt_kernel_reboot_serial=2)
+    assert code == 0, said
+    assert "== Batch 1 of 2, 2 nodes: kvm01, kvm02 ==" in said
+    assert "== Batch 2 of 2, 2 nodes: kvm03, kvm04 ==" in said
+
+
+@pytest.mark.parametrize("left_out", [("--skip-tags", "always"), ("--start-at-task", "Show what happened to each node")])
+@pytest.mark.parametrize("book", [SITE, "realtime.kvm.guests"])
+def test_a_run_without_its_plan_does_nothing_and_does_not_end_well(rolling, book, left_out):
+    code, said = rolling.run(REBOOT, *left_out, most=1, book=book)
+    assert code != 0
+    assert "This run has planned no node" in said
+    assert rolling.changed() == []
 
 
 @pytest.mark.parametrize("given", [[2, "50%"], "2,50%"])

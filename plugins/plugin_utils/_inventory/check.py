@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natur
 
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
-from .known import PLACED, Known
+from .known import BATCHES, PLACED, Known
 from .openstack import Physnets, physnets_of, wrong_values
 from .refusals import Refusals, named
 from .templates import Worked, is_plain
@@ -67,6 +67,20 @@ class Check:
                 self.unknown = True
             for text in values.wrong({name: value for name, value in given.items() if name in checked and is_plain(value)}):
                 self.refusals.add(host, text)
+        for name in sorted(BATCHES):
+            self._one_for_all(name)
+
+    def _one_for_all(self, name: str) -> None:
+        """Refuse hosts whose value of what divides a whole play differs from the first one's."""
+        if name in self._play:
+            return
+        given = {host: self._value(host, name, None) for host in self._hosts if name in self._hosts[host]}
+        said = {host: str(given[host]) if given.get(host) else "not given" for host in self._hosts}
+        first = next(iter(said), "")
+        for host, text in said.items():
+            if text != said[first]:
+                remedy = "a run has one: set it for the whole group realtime_nodes, or with -e"
+                self.refusals.add(host, f"{name} is {text} here, and {said[first]} on {first}; {remedy}")
 
     def guests(self) -> None:
         """Check networks and guests of each host, and what guests of all hosts have in common."""

@@ -15,7 +15,7 @@ def batch_sizes(serial: Sequence[str], total: int) -> list[int]:
     """Return the sizes of the batches into which Ansible divides so many nodes.
 
     ``serial``: numbers of nodes, or shares such as ``25%``, of which the last one is repeated, as the keyword of a play. A share is rounded down and is one
-    node at least.
+    node at least; worked out as Ansible does (``pct_to_int``), whose 58% of 50 nodes are 28.
 
     Raises:
         ValueError: one of them is neither a number from 1 on nor a share from 1% on.
@@ -24,7 +24,7 @@ def batch_sizes(serial: Sequence[str], total: int) -> list[int]:
     left = total
     while left > 0:
         text = serial[min(len(sizes), len(serial) - 1)]
-        size = max(int(total * int(text[:-1]) / 100), 1) if text.endswith("%") else int(text)
+        size = max(int(int(text[:-1]) / 100.0 * total), 1) if text.endswith("%") else int(text)
         if size < 1 or text in ("0%", "00%"):
             raise ValueError(f"{text!r} is neither a number of nodes from 1 on nor a share from 1% on")
         sizes.append(min(size, left))
