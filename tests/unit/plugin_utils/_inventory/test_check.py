@@ -273,3 +273,13 @@ def test_nova_and_neutron_are_checked_over_all_hosts():
     assert said[0].startswith("kvm1: nova_compute_priority: 2 is not below the kernel's own threads")
     assert said[1].startswith("kvm2: realtime_networks: the physical networks rt-0 and rt_0 have the same trait")
     assert said[1].endswith("(rt-0 is of kvm1)")
+
+
+@pytest.mark.parametrize("name", ["rt_kernel_reboot_serial", "realtime_update_serial"])
+def test_batches_are_those_of_all_hosts(name):
+    assert lines({"kvm1": {name: "1,2"}, "kvm2": {name: "1,2"}}) == []
+    assert lines({"kvm1": {}, "kvm2": {name: ""}}) == []
+    said = [f"kvm2: {name} is 3 here, and 1 on kvm1; a run has one: set it for the whole group realtime_nodes, or with -e"]
+    assert lines({"kvm1": {name: 1}, "kvm2": {name: 3}}) == said
+    assert "not given here, and 1 on kvm1" in lines({"kvm1": {name: 1}, "kvm2": {}})[0]
+    assert lines({"kvm1": {name: 1}, "kvm2": {name: 3}}, play={name: 2}) == []

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.utils.helpers import pct_to_int
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.progress import batch_sizes, progress_lines
 
 NODES = [f"kvm{number}" for number in range(1, 202)]
@@ -26,6 +27,14 @@ NODES = [f"kvm{number}" for number in range(1, 202)]
 )
 def test_batches_are_those_of_ansible(serial, total, sizes):
     assert batch_sizes(serial, total) == sizes
+
+
+def test_shares_are_rounded_as_ansible_rounds_them():
+    """50 nodes in batches of 58% are 28 and 22 to Ansible, and not 29 and 21."""
+    for total in range(1, 301):
+        for percent in range(1, 101):
+            text = f"{percent}%"
+            assert batch_sizes([text], total)[0] == min(pct_to_int(text, total), total), (text, total)
 
 
 @pytest.mark.parametrize("text", ["0", "0%", "-1", "x", "%"])
