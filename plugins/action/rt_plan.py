@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.plugin_utils._look.answers import answer_fault
 from ansible_collections.realtime.kvm.plugins.plugin_utils._look.roles import PARTS, Part, Role, arguments_of
 
 SPEC = {
@@ -42,7 +43,7 @@ class ActionModule(ActionBase):
         if answer.get("failed") or answer.get("unreachable"):
             result.update(answer)
             return result
-        if fault := look.fault(answer):
+        if fault := answer_fault(answer, look.layers):
             raise AnsibleActionFail(
                 f"rt_plan: the node's answer cannot be used: {fault}; run it again, and see what the node runs as its Python"
             )
@@ -73,10 +74,6 @@ def _left_out(role: Role, answer: Mapping[str, Any]) -> bool:
     return role.part.module in answer["open"] or (role.part.role == AUDIT and role.part.module not in answer["planned"])
 
 
-def _texts(lists: Sequence[Any]) -> bool:
-    return all(not isinstance(items, str) and all(isinstance(item, str) for item in items) for items in lists)
-
-
 class _Look:
     """What one node is asked."""
 
@@ -89,6 +86,11 @@ class _Look:
         self._shared: dict[str, Any] = {}
         self._audit: dict[str, Any] | None = None
         self._results: dict[str, dict[str, Any]] = {}  # what stands for the results of layers that will be planned
+
+    @property
+    def layers(self) -> list[str]:
+        """The modules whose plans the node is asked for."""
+        return list(self._layers)
 
     @property
     def asked(self) -> bool:
@@ -128,16 +130,6 @@ class _Look:
             module_name="realtime.kvm.rt_plan", module_args=arguments, task_vars=task_vars
         )
         return answer
-
-    def fault(self, answer: Mapping[str, Any]) -> str:
-        """Return what is wrong with the form of the node's answer, which is data; a layer without a result is not one that has nothing to do."""
-        planned, refused, left_open = answer.get("planned"), answer.get("refused"), answer.get("open")
-        if not isinstance(planned, Mapping) or not all(isinstance(found, Mapping) for found in planned.values()):
-            return "it has no plans by layer"
-        if not isinstance(refused, Sequence) or not isinstance(left_open, Sequence) or not _texts([refused, left_open]):
-            return "it does not list what is refused and what is open"
-        lacking = [name for name in self._layers if name not in planned and name not in left_open]
-        return f"it has no plan of {', '.join(lacking)}" if lacking and not refused else ""
 
     def result_of(self, role: Role, results: Mapping[str, Any]) -> dict[str, Any]:
         """Return a layer's result as its role would have it: planned, refused, or not asked for."""
