@@ -38,6 +38,7 @@ PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
 #: Empty, as a survey sends a question without an answer, these have their default.
 EMPTY_IS_DEFAULT = frozenset(
     {
+        "realtime_max_disruption",
         "realtime_place_moves",
         "realtime_place_strategy",
         "realtime_unreachable",
