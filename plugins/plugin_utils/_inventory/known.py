@@ -78,6 +78,9 @@ SET = frozenset(
     }
 )
 
+#: The groups that the playbooks make in a run, and then work on.
+GROUPS = ("realtime_due", "realtime_failed", "realtime_found", "realtime_unverified")
+
 #: Only other roles call it.
 INTERNAL_ROLES = frozenset({"packages"})
 
