@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -37,6 +37,7 @@ class ActionModule(ActionBase):
         gc.disable()  # it would look at the whole inventory again and again, which takes as long as the check; this process ends soon
         check = Check(self._inventory(task_vars or {}, options["hosts"]), read_known(ROLES))
         check.variables()
+        check.groups()
         if options["guests"]:
             check.guests()
         gc.enable()
@@ -66,6 +67,8 @@ class ActionModule(ActionBase):
             # a list of the command line hides those of all hosts, also of hosts that it is not for
             everyone=[] if "realtime_guests" in load_extra_vars(self._loader) else groups["all"],
             nodes=groups.get("realtime_nodes", []),
+            groups=groups,
+            made=_made(hostvars._inventory._cached_dynamic_grouping),
             # not those that a fact or an extra variable beats
             play={
                 name: value
@@ -73,3 +76,16 @@ class ActionModule(ActionBase):
                 if own.get(name) is not variables.get(name)
             },
         )
+
+
+def _made(grouped: Iterable[tuple[Any, Mapping[str, Any]]]) -> dict[str, set[str]]:
+    """Return the groups that group_by has made in this run, with the hosts that it has put there; a parent has those of its children."""
+    found: dict[str, set[str]] = {}
+    children: dict[str, set[str]] = {}
+    for host, result in grouped:
+        found.setdefault(result["add_group"], set()).add(str(host.name))
+        for parent in result.get("parent_groups", []):
+            children.setdefault(parent, set()).add(result["add_group"])
+    for parent, names in children.items():
+        found.setdefault(parent, set()).update(*(found[name] for name in names))
+    return found

@@ -47,10 +47,11 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
         options = plain_data(options)
-        hostvars = (task_vars or {})["hostvars"]
-        nodes = {host: _node(hostvars, host, options, self._loader) for host in options["hosts"]}
+        given = task_vars or {}
+        hostvars = given["hostvars"]
+        nodes = {host: _node(hostvars, host, options, self._limit(given, host)) for host in options["hosts"]}
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        folder = folder_of_files(options["folder"], task_vars or {})
+        folder = folder_of_files(options["folder"], given)
         document = plan_document(Fleet(nodes, now, options["title"]))
         files = _write(folder, document, nodes) if folder else []
         lines = [*plan_lines(document), "", *summary(document, files)]
@@ -66,8 +67,14 @@ class ActionModule(ActionBase):
         )
         return result
 
+    def _limit(self, given: Mapping[str, Any], host: str) -> str:
+        try:
+            return of_host(given, host, self._task, self._loader)
+        except ValueError:
+            return str(given["hostvars"][host].get(NAME))  # the plan refuses it, with those of the other nodes
 
-def _node(hostvars: Any, host: str, options: Mapping[str, Any], loader: Any) -> Node:
+
+def _node(hostvars: Any, host: str, options: Mapping[str, Any], limit: str) -> Node:
     """Return what a host has answered; what was not asked counts as skipped."""
     variables = variables_of(hostvars, host)
     results = {}
@@ -80,16 +87,9 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any], loader: Any) -> 
         packages=plain_data(variables.get(options["packages_variable"])) or [],
         refused=[str(text) for text in refused],
         lost="" if host in options["present"] else _lost(plain_data(variables.get(options["looked_variable"]))),
-        limit=_limit(hostvars, host, loader),
+        limit=limit,
         looked=variables.get("__realtime_looked") is True,
     )
-
-
-def _limit(hostvars: Any, host: str, loader: Any) -> str:
-    try:
-        return of_host(hostvars, host, loader)
-    except ValueError:
-        return str(hostvars[host].get(NAME))  # the plan refuses it, with those of the other nodes
 
 
 UNREACHABLE = "it cannot be reached, and nothing was planned"

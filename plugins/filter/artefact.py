@@ -16,8 +16,8 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._artefact import (
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data
 
 
-def _bounded(bound: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
-    return lambda value, nodes: bound(plain_data(value), int(nodes))
+def _bounded(bound: Callable[[Any, int, str], Any]) -> Callable[[Any, int, str], Any]:
+    return lambda value, nodes, host: bound(plain_data(value), int(nodes), str(host))
 
 
 class FilterModule:

@@ -12,9 +12,9 @@ version_added: 1.0.0
 author: realtime.kvm contributors (@realtime-kvm)
 description:
   - Returns the lower one of what the inventory and the run say in C(realtime_max_disruption), as C(none), C(stall), C(guest) or C(reboot).
-  - The run says it with an extra variable (C(-e), a survey). Extra variables beat the inventory; here one can only lower the limit, so a survey's answer
-    never allows on a live node what its inventory forbids.
-  - Where it is not given, or empty, the limit is C(reboot), which allows everything.
+  - The run says it with an extra variable (C(-e), a survey). Extra variables beat all others; here one can only lower the limit, so a survey's answer
+    never allows on a live node what its inventory forbids. Variables of a play, a role or a task (C(vars)) count as the inventory's do.
+  - An empty or null value counts as not given. Where neither says anything, the limit is C(reboot), which allows everything.
 options:
   _terms:
     description: Not used.
@@ -41,9 +41,11 @@ _raw:
 from collections.abc import Mapping
 from typing import Any
 
+from ansible._internal._task import TaskContext
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.realtime.kvm.plugins.plugin_utils._limit import NAME, lower, of_inventory, of_run
+from ansible.template import Templar
+from ansible_collections.realtime.kvm.plugins.plugin_utils._limit import NAME, lower, of_run, without_run
 
 
 class LookupModule(LookupBase):
@@ -54,11 +56,14 @@ class LookupModule(LookupBase):
         given = variables or {}
         own = None
         if of_run(self._loader):
-            if "hostvars" not in given:
+            if (context := TaskContext.current(optional=True)) is None or "hostvars" not in given:
                 raise AnsibleLookupError(
-                    "realtime.kvm.max_disruption: use it in a task; a variable of the inventory cannot be read here"
+                    "realtime.kvm.max_disruption: use it in a task; what the inventory or the play allows cannot be read here"
                 )
-            own = of_inventory(given["hostvars"], str(given["inventory_hostname"]), self._loader)
+            found = without_run(given, str(given["inventory_hostname"]), context.task)
+            # with those of a loop, for example, which the task alone knows
+            known = {**given, "hostvars": found["hostvars"], "vars": found["vars"], NAME: found.get(NAME)}
+            own = Templar(loader=self._loader, variables=known).template(found.get(NAME))
         try:
             return [lower(self._templar.template(given.get(NAME)), own)]
         except ValueError as error:

@@ -20,6 +20,7 @@ description:
   - C(realtime_networks) and C(realtime_guests) are read by the code that the modules run on the node. A guest whose templates need what only its node
     knows is left to the module, except for its keys.
   - Two guests of one inventory must not have the same UUID or MAC, or the same name at one C(realtime_site). Hosts beyond the run count too.
+  - Groups of the inventory must not have the names of groups that the playbooks make in a run, such as C(realtime_due).
   - All refusals of all hosts are one message.
 options:
   hosts:

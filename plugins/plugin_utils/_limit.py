@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The disruption limit of a host in a run: the lower of the inventory's and the run's.
 
-Answers of a survey, and prompts of AWX, are extra variables, which beat every other variable. So the inventory's own value is read without this one.
+Answers of a survey, and prompts of AWX, are extra variables, which beat every other variable. So the value that a host has without this one is read too, as
+Ansible would work it out: from the inventory, the play, the role and the task.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from ansible.template import Templar
 from ansible.utils.vars import load_extra_vars
+from ansible.vars.hostvars import HostVars
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
 
 NAME = "realtime_max_disruption"
@@ -35,14 +37,22 @@ def of_run(loader: Any) -> bool:
     return NAME in load_extra_vars(loader)
 
 
-def of_inventory(hostvars: Any, host: str, loader: Any) -> Any:
-    """Return the limit that a host has without the run's, None where it has none; a template of it may read all other extra variables."""
+def without_run(given: Mapping[str, Any], host: str, task: Any) -> dict[str, Any]:
+    """Return a host's variables in a task as they would be without the run's limit; those of other hosts, which a template of it may read, have none either.
+
+    ``given`` are variables of the task, of whichever host.
+    """
+    hostvars = given["hostvars"]
     manager = copy.copy(hostvars._variable_manager)
     manager._extra_vars = {name: value for name, value in manager.extra_vars.items() if name != NAME}
-    variables: Mapping[str, Any] = manager.get_vars(host=hostvars._inventory.get_host(host), include_hostvars=False)
-    return Templar(loader=loader, variables={**variables, "hostvars": hostvars}).template(variables.get(NAME))
+    HostVars(hostvars._inventory, manager, hostvars._loader)  # the manager gives these to the templates
+    hosts = {"_hosts": given.get("ansible_play_batch"), "_hosts_all": given.get("ansible_play_hosts_all")}
+    found: dict[str, Any] = manager.get_vars(play=task.get_play(), host=hostvars._inventory.get_host(host), task=task, **hosts)
+    return found
 
 
-def of_host(hostvars: Any, host: str, loader: Any) -> str:
-    """Return the limit that binds on a host in this run. ``ValueError`` as for :func:`lower`."""
-    return lower(hostvars[host].get(NAME), of_inventory(hostvars, host, loader) if of_run(loader) else None)
+def of_host(given: Mapping[str, Any], host: str, task: Any, loader: Any) -> str:
+    """Return the limit that binds on a host of the play in this run. ``ValueError`` as for :func:`lower`."""
+    variables = without_run(given, host, task)
+    templar = Templar(loader=loader, variables=variables)
+    return lower(templar.template(load_extra_vars(loader).get(NAME)), templar.template(variables.get(NAME)))

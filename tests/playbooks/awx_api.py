@@ -86,6 +86,8 @@ class Awx:
         lists = TEMPLATES if name == "unified_job_templates" else (name,)
         things = [thing for one in lists for thing in self.lists.get(one, {}).values()]
         wanted = {key: value for key, value in query.items() if key not in ("page_size", "order_by")}
+        one_of = {key.removeprefix("or__"): wanted.pop(key) for key in list(wanted) if key.startswith("or__")}
+        things = [thing for thing in things if not one_of or any(str(thing.get(key)) == one_of[key] for key in one_of)]
         return [thing for thing in things if all(str(thing.get(key)) == value for key, value in wanted.items())]
 
 

@@ -47,7 +47,7 @@ def answer(name, given, check):
         return {"failed": True, "changed": False, "msg": "guests plc1 are running; set rt_guest_undo_running: true"}
     failed = {**answers.get("fail", {}), **({} if check else answers.get("fail_real", {}))}.get(name + " " + state)
     if failed and (name != "package_update" or not check):
-        return {"failed": True, "changed": False, "msg": failed}
+        return {"failed": True, "changed": False, "msg": failed, "results": []}  # as dnf has it
     if left_off and name == "cpu_partition" and state == "present":  # until a call has recovered it, or for ever
         with open(log) as stream:
             recovered = any(json.loads(line).get("state") == "recovered" for line in stream)

@@ -305,3 +305,19 @@ def test_a_role_alone_names_the_guest_too(tmp_path):
     )
     assert done.returncode == 2
     assert "realtime_guests: plc1: unknown key realtime_vcpu, did you mean realtime_vcpus?" in done.stdout + done.stderr
+
+
+def test_groups_that_an_earlier_playbook_of_the_run_has_made_are_no_groups_of_the_inventory(nodes):
+    book = nodes.folder / "both.yml"
+    book.write_text(yaml.safe_dump([{"import_playbook": f"realtime.kvm.{name}"} for name in ("plan", "guests", "guests")]))
+    code, said, _calls = nodes.run(str(book), {"rt_domain": "guest"})
+    assert code == 0, said
+    hosts = {"node1": {}, "node2": {}}
+    variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    groups = {"realtime_nodes": {"hosts": hosts, "vars": variables}, "realtime_due": {"hosts": {"node2": None}}}
+    inventory = nodes.folder / "named.yml"
+    inventory.write_text(yaml.safe_dump(groups))
+    code, said, calls = nodes.run(str(book), {}, inventory=inventory)
+    assert code != 0
+    assert "node2: the group realtime_due has a name that the playbooks keep for a group of their own" in said
+    assert calls == []

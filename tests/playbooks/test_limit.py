@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -63,6 +64,53 @@ def test_a_run_can_only_lower_the_limit_of_the_inventory(nodes, playbook, invent
     else:
         assert code == 0, said
         assert {call["max_disruption"] for call in calls if not call["check"]} <= {"guest"}
+
+
+RAISED = ["-e", "realtime_max_disruption=reboot"]
+
+
+@pytest.mark.parametrize("run", [[], RAISED])
+@pytest.mark.parametrize("where", ["import", "role", "task"])
+def test_a_limit_of_a_play_a_role_or_a_task_binds_as_the_inventory_s_does(nodes, where, run):
+    limit = {"realtime_max_disruption": "none"}
+    book = [{"ansible.builtin.import_playbook": "realtime.kvm.guests", "vars": limit}]
+    if where != "import":
+        role = {"ansible.builtin.import_role": {"name": "realtime.kvm.kvm_host"}, "vars": limit}
+        role = {"block": [role | {"vars": {}}], "vars": limit} if where == "task" else role
+        book = [{"hosts": "node1", "gather_facts": False, "tasks": [role]}]
+    path = nodes.folder / "book.yml"
+    path.write_text(yaml.safe_dump(book))
+    code, said, calls = nodes.run(str(path), {"kvm_host": "guest"}, *run)
+    if where == "import":
+        assert code != 0
+        assert "node1: realtime_max_disruption is none, but the plan needs more: kvm_host (guest)" in said
+        assert "above realtime_max_disruption: kvm_host (guest)" in said, "the plan says it too"
+        assert [call for call in calls if not call["check"]] == []
+    else:
+        limits = {call.get("max_disruption") for call in calls if not call["check"] and call["module"] == "kvm_host"}
+        assert limits == {"none"}, said
+
+
+@pytest.mark.parametrize("run", [[], RAISED])
+def test_a_limit_that_is_another_host_s_is_that_of_its_inventory(nodes, run):
+    other = "{{ 'none' if inventory_hostname == 'node1' else hostvars['node1'].realtime_max_disruption }}"
+    arguments = ("--limit", "node2", *run)
+    code, said, calls = nodes.run("realtime.kvm.guests", {"rt_domain": "guest"}, *arguments, realtime_max_disruption=other)
+    assert code != 0
+    assert "node2: realtime_max_disruption is none, but the plan needs more: rt_domain (guest)" in said
+    assert "above realtime_max_disruption: rt_domain (guest)" in said
+    assert [call for call in calls if not call["check"]] == []
+
+
+@pytest.mark.parametrize("empty", ["''", "null"])
+@pytest.mark.parametrize("inventory", ["none", None])
+def test_an_empty_answer_is_none(nodes, empty, inventory):
+    """AWX sends null for a question without an answer."""
+    given = {} if inventory is None else {"realtime_max_disruption": inventory}
+    extra = yaml.safe_load(f"realtime_max_disruption: {empty}")
+    code, said, _calls = nodes.run("realtime.kvm.guests", {"rt_domain": "guest"}, "-e", json.dumps(extra), **given)
+    assert (code == 0) == (inventory is None), said
+    assert ("realtime_max_disruption is none, but the plan needs more" in said) == (inventory is not None)
 
 
 def test_nodes_keep_their_own_limits_beside_the_limit_of_a_run(nodes):

@@ -154,6 +154,19 @@ def test_what_a_preflight_refuses_the_look_refuses_in_the_same_words_and_asks_no
     assert calls == []
 
 
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize(("file", "kept"), [("refused", "__realtime_refused"), ("failed", "__realtime_failed")])
+def test_why_a_module_failed_is_kept_also_where_it_has_results_of_its_own(nodes, file, kept, loop):
+    keep = {"ansible.builtin.import_tasks": str(nodes.base / "playbooks" / "tasks" / f"{file}.yml")}
+    failing = {"name": "Compare", "realtime.kvm.rt_audit": {}, **({"loop": ["a"]} if loop else {})}
+    shown = {"ansible.builtin.debug": {"msg": f"KEPT {{{{ [{kept}] | flatten | join('; ') }}}} END"}}
+    answers = {"fail": {"rt_audit present": "the disk is full"}}
+    code, said, _calls = nodes.run(book(nodes, [{"block": [failing], "rescue": [keep, shown]}]), answers)
+    assert code == 0, said
+    reason = said.partition("KEPT ")[2].partition(" END")[0]
+    assert reason == ("the disk is full" if file == "refused" else "Compare: the disk is full")
+
+
 def test_what_one_look_cannot_know_is_asked_by_the_roles(nodes):
     answers = {
         "results": {

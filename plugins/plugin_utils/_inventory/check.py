@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natur
 
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
-from .known import BATCHES, PLACED, Known
+from .known import BATCHES, GROUPS, PLACED, Known
 from .openstack import Physnets, physnets_of, wrong_values
 from .refusals import Refusals, named
 from .templates import Worked, is_plain
@@ -27,7 +27,7 @@ from .variables import Names, Values
 _LISTS = ("realtime_guests", "realtime_networks")
 #: The highest real-time priority there is, for a limit that the controller does not know.
 _ANY_PRIORITY = 99
-PLAY = "playbook"
+PLAY, WHOLE = "playbook", "inventory"
 END = "Nothing was changed on any node, and none was asked."
 SILENCE = "Variables of other programs whose names begin like those of this collection: list them in realtime_known_variables."
 
@@ -42,6 +42,10 @@ class Inventory:
     everyone: Collection[str] = ()  # all hosts
     nodes: Collection[str] = ()  # those of the group realtime_nodes
     play: Mapping[str, Any] | None = None  # the play's own variables, which win over the hosts'
+    groups: Mapping[str, Collection[str]] = field(default_factory=dict)  # all groups with their hosts
+    made: Mapping[str, Collection[str]] = field(
+        default_factory=dict
+    )  # those that this run has made, with the hosts that it put there
 
 
 class Check:
@@ -81,6 +85,17 @@ class Check:
             if text != said[first]:
                 remedy = "a run has one: set it for the whole group realtime_nodes, or with -e"
                 self.refusals.add(host, f"{name} is {text} here, and {said[first]} on {first}; {remedy}")
+
+    def groups(self) -> None:
+        """Refuse groups of the inventory with names of those that the playbooks make and then work on; an earlier playbook of the run may have made them."""
+        groups, made = self._inventory.groups, self._inventory.made
+        for name in (name for name in GROUPS if name in groups):
+            strangers = sorted(set(groups[name]) - set(made.get(name, ())), key=natural)
+            for host in strangers or ([] if name in made else [WHOLE]):
+                self.refusals.add(
+                    host,
+                    f"the group {name} has a name that the playbooks keep for a group of their own, of nodes on which they work; rename it in the inventory",
+                )
 
     def guests(self) -> None:
         """Check networks and guests of each host, and what guests of all hosts have in common."""

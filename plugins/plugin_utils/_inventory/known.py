@@ -38,6 +38,7 @@ PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
 #: Empty, as a survey sends a question without an answer, these have their default.
 EMPTY_IS_DEFAULT = frozenset(
     {
+        "realtime_max_disruption",
         "realtime_place_moves",
         "realtime_place_strategy",
         "realtime_unreachable",
@@ -76,6 +77,9 @@ SET = frozenset(
         "rt_kernel_reboot_required",
     }
 )
+
+#: The groups that the playbooks make in a run, and then work on.
+GROUPS = ("realtime_due", "realtime_failed", "realtime_found", "realtime_unverified")
 
 #: Only other roles call it.
 INTERNAL_ROLES = frozenset({"packages"})

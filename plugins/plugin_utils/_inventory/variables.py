@@ -102,6 +102,8 @@ class Values:
         if name in BATCHES:
             return _batches(name, value)
         option = self._options[name]
+        if name in EMPTY_IS_DEFAULT and "choices" in option:  # the empty one is not worth a word
+            option = {**option, "choices": [choice for choice in option["choices"] if choice]}
         try:
             errors = ArgumentSpecValidator({name: option}).validate({name: value}).error_messages
         except OverflowError:

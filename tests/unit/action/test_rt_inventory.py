@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.realtime.kvm.plugins.action import rt_inventory
 from ansible_collections.realtime.kvm.plugins.modules import rt_inventory as documented
+from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import GROUPS
 from yaml import safe_load
 
 
@@ -22,7 +25,7 @@ class HostVars(dict):
     raw_get = dict.__getitem__
 
 
-def act(monkeypatch, everyone, /, *, play=None, extra=None, own=None, **arguments):
+def act(monkeypatch, everyone, /, *, play=None, extra=None, own=None, groups=None, grouped=(), **arguments):
     """Run the action on the first host, which has the play's variables too."""
     monkeypatch.setattr(rt_inventory, "load_extra_vars", lambda _loader: extra or {})
     first = next(iter(everyone))
@@ -35,13 +38,15 @@ def act(monkeypatch, everyone, /, *, play=None, extra=None, own=None, **argument
     )
     connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nonexistent"))
     action = rt_inventory.ActionModule(task, connection, None, DataLoader(), None, None)
+    hostvars = HostVars(everyone)
+    hostvars._inventory = SimpleNamespace(_cached_dynamic_grouping=grouped)
     variables = {
         **everyone[first],
         **(play or {}),
         **(own or {}),
         "inventory_hostname": first,
-        "hostvars": HostVars(everyone),
-        "groups": {"all": list(everyone), "realtime_nodes": list(everyone)},
+        "hostvars": hostvars,
+        "groups": {"all": list(everyone), "realtime_nodes": list(everyone), **(groups or {})},
         "ansible_play_hosts_all": [first],
     }
     return action.run(task_vars=variables)
@@ -79,6 +84,44 @@ def test_a_list_of_the_command_line_is_not_that_of_hosts_beyond_the_run(monkeypa
     hosts = {"n1": PLC, "n2": PLC}
     assert "has a guest of this name too" in act(monkeypatch, hosts)["msg"]
     assert "failed" not in act(monkeypatch, hosts, extra=PLC)
+
+
+def grouped(host, name, parent="all"):
+    """What Ansible keeps of a task group_by."""
+    return SimpleNamespace(name=host), {"add_group": name, "parent_groups": [parent]}
+
+
+MADE = [
+    grouped("n1", "realtime_found", "realtime_unverified"),
+    grouped("n2", "realtime_due"),
+    grouped("n2", "realtime_unverified"),
+]
+
+
+@pytest.mark.parametrize(
+    ("groups", "made", "told"),
+    [
+        ({"realtime_due": ["n2"]}, [], "n2: the group realtime_due"),
+        ({"realtime_failed": []}, [], "inventory: the group realtime_failed"),
+        ({"realtime_due": ["n2"], "realtime_found": ["n1"], "realtime_unverified": ["n1", "n2"]}, MADE, None),
+        ({"realtime_due": ["n1", "n2"], "realtime_found": ["n1"], "realtime_unverified": ["n1", "n2"]}, MADE, "n1: the group realtime_due"),
+        ({"realtime_due": ["n2"], "realtime_unverified": ["n1", "n2", "n3"]}, MADE, "n3: the group realtime_unverified"),
+        ({"realtime_others": ["n1"]}, [], None),
+    ],
+)  # fmt: skip
+def test_a_group_of_the_inventory_has_no_name_of_one_that_the_playbooks_make(monkeypatch, groups, made, told):
+    result = act(monkeypatch, {"n1": {}, "n2": {}, "n3": {}}, groups=groups, grouped=made)
+    assert result.get("failed", False) == (told is not None)
+    if told:
+        assert result["msg"].startswith(f"{told} has a name that the playbooks keep for a group of their own")
+        assert "rename it in the inventory" in result["msg"]
+
+
+def test_the_names_are_those_of_the_groups_that_the_playbooks_make():
+    root = Path(__file__).resolve().parents[3]
+    texts = [path.read_text() for folder in ("playbooks", "roles") for path in (root / folder).rglob("*.yml")]
+    tasks = [found for text in texts for found in re.findall(r"group_by:\n((?: +(?:key|parents): .*\n)+)", text)]
+    assert {name for task in tasks for name in re.findall(r"\brealtime_(?!plan_result)\w+", task)} == set(GROUPS)
 
 
 def test_without_netaddr_it_says_what_to_install_unless_no_guest_is_read(monkeypatch):

@@ -57,7 +57,9 @@ def test_role_readme_has_the_defaults_and_choices(role):
         if not body.startswith(expected):
             findings.append(f"{name}: {expected} expected")
         if "choices" in spec:
-            choices = "Choices: " + ", ".join(f"`{choice}`" for choice in spec["choices"]) + "."
+            empty = "; empty: the default" if spec["choices"][-1] == "" else ""
+            named = spec["choices"][:-1] if empty else spec["choices"]
+            choices = "Choices: " + ", ".join(f"`{choice}`" for choice in named) + f"{empty}."
             if choices not in body:
                 findings.append(f"{name}: {choices} expected")
     assert findings == []
