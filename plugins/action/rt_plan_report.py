@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.realtime.kvm.plugins.plugin_utils._artefact import bounded_findings
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
 from ansible_collections.realtime.kvm.plugins.plugin_utils._limit import NAME, of_host
@@ -31,6 +32,7 @@ SPEC = {
     "looked_variable": {"type": "str", "required": True},
     "refused_variable": {"type": "str", "required": True},
     "packages_variable": {"type": "str", "required": True},
+    "audit_variable": {"type": "str"},
     "folder": {"type": "str"},
     "title": {"type": "str", "default": "Plan"},
 }
@@ -65,6 +67,8 @@ class ActionModule(ActionBase):
             due={host: plan["due"] for host, plan in plans.items()},
             text=show(lines),
         )
+        if sound := _sound(hostvars, result["unchanged"], options):
+            result["ansible_stats"] = {"data": {"realtime_drift": sound}, "per_host": False, "aggregate": True}
         return result
 
     def _limit(self, given: Mapping[str, Any], host: str) -> str:
@@ -90,6 +94,16 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any], limit: str) -> N
         limit=limit,
         looked=variables.get("__realtime_looked") is True,
     )
+
+
+def _sound(hostvars: Any, unchanged: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the artefact's entries of nodes that the look has audited, and that nothing compares again: nothing is found on them."""
+    found: dict[str, Any] = {}
+    for host in unchanged if options["audit_variable"] else ():
+        audit = plain_data(variables_of(hostvars, host).get(options["audit_variable"]))
+        if isinstance(audit, Mapping) and audit.get("findings") == [] and not hostvars[host].get("openstack_cloud_name"):
+            found.update(bounded_findings([], len(options["hosts"]), host))
+    return found
 
 
 UNREACHABLE = "it cannot be reached, and nothing was planned"

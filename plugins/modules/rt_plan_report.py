@@ -48,6 +48,11 @@ options:
     description: Name of the variable in which each host keeps the packages to install, as the filter P(realtime.kvm.planned_packages#filter) returns them.
     type: str
     required: true
+  audit_variable:
+    description:
+      - Name of the variable in which each host keeps an audit of the same look (M(realtime.kvm.rt_audit)). Hosts on which nothing is found and nothing is to be
+        done are then in the artefact C(realtime_drift), with an empty list; those of a cloud are not, since the cloud is asked later.
+    type: str
   folder:
     description:
       - Folder on the controller for C(plan.html) and C(plan.json); it is made, and files there are replaced. Empty means that no file is written.

@@ -16,7 +16,6 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._artefact import (
     bounded_verdicts,
 )
 
-
 #: Nodes with names of these lengths; a name of DNS has up to 253 characters.
 NAMES = [(1, 17), (100, 17), (1000, 17), (5000, 17), (3000, 253), (20_000, 60), (60_000, 17)]
 

@@ -132,7 +132,6 @@ def test_hosts_are_silenced_one_by_one():
         ),
         ("rt_latency_tools", ["cyclictest", "x"], "rt_latency_tools must be one or more of: cyclictest, "),
         ("rt_latency_guests", [{"cpus": "1"}], "rt_latency_guests is refused: missing required arguments: name"),
-        ("realtime_max_disruption", "", "realtime_max_disruption must be one of: none, stall, guest, reboot, got: "),
         ("realtime_max_disruption", "all", "realtime_max_disruption must be one of: none, stall, guest, reboot, got: all"),
         ("realtime_unreachable", "ignore", "realtime_unreachable must be one of: refuse, skip, got: ignore"),
         ("realtime_reboot_allowed", "perhaps", "realtime_reboot_allowed is of type str, which cannot be converted to bool: "),
