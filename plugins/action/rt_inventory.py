@@ -68,7 +68,7 @@ class ActionModule(ActionBase):
             everyone=[] if "realtime_guests" in load_extra_vars(self._loader) else groups["all"],
             nodes=groups.get("realtime_nodes", []),
             groups=groups,
-            made=_made(hostvars._inventory._cached_dynamic_grouping),
+            made=_made(getattr(hostvars._inventory, "_cached_dynamic_grouping", ())),
             # not those that a fact or an extra variable beats
             play={
                 name: value

@@ -41,11 +41,15 @@ _raw:
 from collections.abc import Mapping
 from typing import Any
 
-from ansible._internal._task import TaskContext
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible.template import Templar
 from ansible_collections.realtime.kvm.plugins.plugin_utils._limit import NAME, lower, of_run, without_run
+
+try:
+    from ansible._internal._task import TaskContext
+except ImportError:  # it belongs to ansible-core; without it nobody can tell what play and task allow, and a run's own limit is refused
+    TaskContext = None
 
 
 class LookupModule(LookupBase):
@@ -56,9 +60,10 @@ class LookupModule(LookupBase):
         given = variables or {}
         own = None
         if of_run(self._loader):
-            if (context := TaskContext.current(optional=True)) is None or "hostvars" not in given:
+            context = TaskContext.current(optional=True) if TaskContext else None
+            if context is None or "hostvars" not in given:
                 raise AnsibleLookupError(
-                    "realtime.kvm.max_disruption: use it in a task; what the inventory or the play allows cannot be read here"
+                    f"realtime.kvm.max_disruption: use it in a task; what inventory and play allow cannot be read here, so give {NAME} there, not with -e"
                 )
             found = without_run(given, str(given["inventory_hostname"]), context.task)
             # with those of a loop, for example, which the task alone knows
