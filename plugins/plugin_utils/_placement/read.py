@@ -21,7 +21,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages imp
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import socket_memory_mib
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.facts import cpus_of, existing_of, switch_memory, topology_of
 
-from .model import Host, PlacementError
+from .model import Host
+from .values import DEVICES, DOMAINS, read_devices, read_domains
 
 _RUN = "run partition (or site) on it first"
 
@@ -62,8 +63,8 @@ def read_host(
 
 #: What is read of a host's variables, with the value where it is not given.
 HOST_VARIABLES: dict[str, Any] = {
-    "realtime_place_domains": {},
-    "realtime_place_devices": [],
+    DOMAINS: {},
+    DEVICES: [],
     "realtime_priority_limit": 1,
     "kvm_host_hugepages_reserve": {},
     "kvm_host_switch_pages": "2M",
@@ -86,12 +87,6 @@ def _host(
     has = switch_memory(info.get("switch") or {})
     switch = {node: max(planned.get(node, 0), has.get(node, 0)) for node in {*planned, *has}}
     kept = sum(reserve.values())
-    domains = variables["realtime_place_domains"] or {}
-    if not isinstance(domains, Mapping):
-        raise PlacementError("realtime_place_domains is no mapping of kinds to names, such as {rack: r1}")
-    devices = variables["realtime_place_devices"] or []
-    if isinstance(devices, (str, Mapping)):
-        raise PlacementError("realtime_place_devices is no list of names")
     return Host(
         name,
         replace(partition, warnings=()),
@@ -100,8 +95,8 @@ def _host(
         {node: max(int(item["guest_mib"]) - switch.get(node, 0) - kept, 0) for node, item in memory.items()} or None,
         {int(cpu): str(text) for cpu, text in ((info.get("switch") or {}).get("pmds") or {}).items()},
         networks,
-        frozenset(map(str, devices)),
-        {str(kind): str(value) for kind, value in sorted(domains.items())},
+        read_devices(variables[DEVICES]),
+        read_domains(variables[DOMAINS]),
         int(variables["realtime_priority_limit"]),
         total,
         {

@@ -202,8 +202,10 @@ def _wish(
                 f"{where}.hosts: no host of this run has a name like {few([str(text) for text in only], 80) or 'none'}"
             )
             return None
+    if len({str(device) for device in devices}) < len(devices):
+        request.faults.append(f"{where}.devices names a device twice; each name is one device of the host")
     for device in devices:
-        if not any(str(device) in host.devices for host in hosts.values()):
+        if not any(host.devices.get(str(device)) for host in hosts.values()):
             request.faults.append(f"{where}.devices: no host has {plain(str(device), 60)} in realtime_place_devices")
     return Wish(guest, dict(given), home, not movable, chosen, frozenset(map(str, devices)))
 

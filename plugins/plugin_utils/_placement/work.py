@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from .model import Host, Options, PlacementError, Wish
 from .placing import place_guests
 from .read import read_host
 from .request import GUESTS, WHAT_IF, Listed, Request, check_unread, read_options, read_request
+from .values import DEVICES, DOMAINS, read_devices, read_domains
 from .whatif import more_guests, more_hosts
 
 _WHAT_IF = ("hosts", "guests")
@@ -72,6 +73,7 @@ def take_in(given: Given) -> Given:
         faults.append(
             f"{WHAT_IF}: {unknown_keys(unknown, _WHAT_IF)}" if isinstance(given.what_if, Mapping) else f"{WHAT_IF} is no mapping"
         )
+    faults += list(_value_faults(given))
     sites = sorted({str(given.values[host]["realtime_site"]) for host in given.hosts})
     if len(sites) > 1:
         faults.append(
@@ -92,6 +94,16 @@ def take_in(given: Given) -> Given:
     more = {"away": given.request.away, "homes": given.request.homes, "what_if": given.what_if or {}}
     given.digest = inputs_digest(hosts, given.unread, wishes, given.request.rules, options, more)
     return given
+
+
+def _value_faults(given: Given) -> Iterator[str]:
+    """Yield what is wrong with the fault domains and devices of any host, also of one that takes no part."""
+    for host in given.hosts:
+        for read, name in ((read_domains, DOMAINS), (read_devices, DEVICES)):
+            try:
+                read(given.values[host][name])
+            except PlacementError as error:
+                yield f"{host}: {error}"
 
 
 def _read_hosts(given: Given) -> None:

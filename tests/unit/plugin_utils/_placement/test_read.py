@@ -28,7 +28,7 @@ def test_a_host_is_what_its_node_has():
     assert why == ""
     assert found.topology.cpus == ONE.topology.cpus
     assert found.partition.sets == ONE.partition.sets
-    assert (found.memory_mib, found.domains, found.devices) == ({0: 8192, 1: 8192}, {"rack": "7"}, frozenset({"fpga"}))
+    assert (found.memory_mib, found.domains, found.devices) == ({0: 8192, 1: 8192}, {"rack": "7"}, {"fpga": 1})
     assert found.existing[0].realtime
     assert found.existing[0].vcpus[1] == frozenset({2})
 
