@@ -15,7 +15,10 @@ TRIES = 8
 
 @dataclass
 class Bans:
-    """Who must not enter which host, and who must stay; each attempt of a placement begins anew with them, so that all that hung on a refused guest is undone."""
+    """Who must not enter which host, and who must stay.
+
+    Each attempt of a placement begins anew with them, so that all that hung on a refused guest is undone.
+    """
 
     entries: dict[str, dict[str, str]] = field(default_factory=dict)  # guest, host: the node's refusal
     closed: dict[str, str] = field(default_factory=dict)  # hosts that no guest enters: the node's refusal

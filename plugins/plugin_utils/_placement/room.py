@@ -9,7 +9,8 @@ takes any free core of a NUMA node, and memory of that node. What cannot be coun
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -56,6 +57,10 @@ def check_pages(
     check_total(needs.values(), host.total_mib, host.pages, HOST_MIB)
 
 
+#: So many answers of its node's planner are remembered of each host: a search asks the same again and again.
+MOST_ASKED = 2000
+
+
 class Saved(NamedTuple):
     """What a room was before changes."""
 
@@ -89,6 +94,8 @@ class Room:
         self.slack = 0
         self.floating = 0
         self.devices: dict[str, int] = {}  # that no guest of the list has
+        #: what the node's planner has answered; the guests are kept with it, so that no other has their identity
+        self._asked: dict[Hashable, tuple[Sequence[Wish], dict[str, Placement] | PinningError]] = {}
         self._empty()
         self.overfull = self.pages.short()  # the node's planner refuses whatever is asked
 
@@ -211,10 +218,8 @@ class Room:
         self._put(wish, seat.node, seat)
         self.exact = self.exact or not wish.counted
         if self.exact:
-            try:
+            with suppress(PinningError):  # the books have it; whoever asks the planner in the end is told
                 self.settle()
-            except PinningError:
-                pass  # the books have it; whoever asks the planner at the end is told
         self.overfull = self.pages.short()
 
     def settle(self) -> None:
@@ -230,12 +235,27 @@ class Room:
 
     def arranged(self) -> dict[str, Placement]:
         """Return where the node's planner puts the guests that are here now; ``PinningError`` where it refuses them."""
-        return arrange(self.host, list(self.wishes.values()), self.leaving)
+        wishes = as_written(wish for wish, _node in self.wishes.values())
+        key = (tuple((id(wish), self.wishes[wish.name][1]) for wish in wishes), self.leaving)
+        found = self._asked.get(key)
+        if found is None:
+            if len(self._asked) > MOST_ASKED:
+                self._asked.clear()
+            found = self._asked[key] = (wishes, self._ask())
+        if isinstance(found[1], PinningError):
+            raise found[1].with_traceback(None)
+        return found[1]
+
+    def _ask(self) -> dict[str, Placement] | PinningError:
+        try:
+            return arrange(self.host, list(self.wishes.values()), self.leaving)
+        except PinningError as error:
+            return error
 
     @property
     def leaving(self) -> frozenset[str]:
         """The guests whose domains are there and that are here no more."""
-        return self.gone - self.wishes.keys()
+        return self.gone.difference(self.wishes)
 
     def _put(self, wish: Wish, node: int | None, seat: Seat) -> None:
         self.wishes[wish.name] = (wish, node)

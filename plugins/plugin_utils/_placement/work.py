@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,11 +99,15 @@ def take_in(given: Given) -> Given:
 def _value_faults(given: Given) -> Iterator[str]:
     """Yield what is wrong with the fault domains and devices of any host, also of one that takes no part."""
     for host in given.hosts:
-        for read, name in ((read_domains, DOMAINS), (read_devices, DEVICES)):
-            try:
-                read(given.values[host][name])
-            except PlacementError as error:
-                yield f"{host}: {error}"
+        yield from _faults_of(host, lambda values: read_domains(values[DOMAINS]), given.values[host])
+        yield from _faults_of(host, lambda values: read_devices(values[DEVICES]), given.values[host])
+
+
+def _faults_of(host: str, read: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        read(values)
+    except PlacementError as error:
+        yield f"{host}: {error}"
 
 
 def _read_hosts(given: Given) -> None:

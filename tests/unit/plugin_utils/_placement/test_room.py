@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, place
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages import HugepageError
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement import room as room_module
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.room import Room, arrange, check_pages
 from unit.placing import host, wish
 
@@ -134,3 +136,16 @@ def test_pages_are_counted_as_the_node_s_planner_of_memory_does(number):
             assert {key: mib for key, mib in found.pages.need.items() if mib} == {
                 key: mib for key, mib in before.pages.items() if mib
             }
+
+
+def test_a_node_s_planner_is_not_asked_the_same_again(monkeypatch):
+    asked = []
+    monkeypatch.setattr(room_module, "place", lambda *given, **more: asked.append(1) or place(*given, **more))
+    found = room(2, 5)
+    assert found.add(wish("kept", 2, numa="spread"), None)
+    mine, large = wish("g", 2, numa="spread"), wish("large", 7, numa="spread")
+    for _again in range(3):
+        assert found.add(mine, None)
+        assert not found.add(replace(large), None)
+        assert found.remove("g")
+    assert len(asked) == 2
