@@ -152,7 +152,11 @@ def _ruled_out(fleet: Fleet, wish: Wish, roomy: Sequence[Room], eligible: Sequen
     if not rule.apart:
         where = sorted(groups.members(groups.rules.index(rule)))
         text = f"rule {rule.name} keeps it with {few(sorted(rule.guests - {wish.name}), 80)}, "
-        text += f"on {few(where, 80)}, where it does not fit" if where else f"by {rule.by}, which no host that could have it has"
+        if not where:
+            text += f"by {rule.by}, which no host that could have it has in realtime_place_domains"
+            return Reason(text, f"name the {rule.by} of the hosts", certain=True)
+        shut = not any(groups.domain(rule, room.host.name) in where for room in fleet.rooms if not _shut(room))
+        text += f"on {few(where, 80)}, {'which takes no guests now' if shut else 'where it does not fit'}"
         return Reason(text, f"give that {_domain(rule)} room, or the rule required: false", certain=False)
     domains = {groups.domain(rule, room.host.name) for room in eligible} - {None}
     if not domains:

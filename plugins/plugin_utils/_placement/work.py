@@ -17,6 +17,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few
 
 from .digests import inputs_digest
 from .document import plan_document
+from .groups import Lost
 from .model import Host, Options, PlacementError, Wish
 from .placing import place_guests
 from .read import read_host
@@ -48,6 +49,12 @@ class Given:
     request: Request = field(default_factory=Request)
     options: Options = field(default_factory=Options)
     digest: str = ""
+
+    @property
+    def lost(self) -> Lost:
+        """The guests of hosts that take no part, with these hosts' fault domains, which the inventory has."""
+        away = self.request.away
+        return Lost(away, {host: read_domains(self.values[host][DOMAINS]) for host in sorted(set(away.values()))})
 
     def with_entries(self, fleet: Sequence[Mapping[str, Any]], lists: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Wish]:
         """Return the guests with their entries as the inventory has written them."""
@@ -91,7 +98,13 @@ def take_in(given: Given) -> Given:
     check_unread(given.request)
     hosts = [given.read[name] for name in sorted(given.read)]
     wishes = sorted(given.request.wishes, key=lambda wish: wish.name)
-    more = {"away": given.request.away, "homes": given.request.homes, "what_if": given.what_if or {}}
+    lost = given.lost
+    more = {
+        "away": given.request.away,
+        "domains": {name: dict(found) for name, found in lost.domains.items()},
+        "homes": given.request.homes,
+        "what_if": given.what_if or {},
+    }
     given.digest = inputs_digest(hosts, given.unread, wishes, given.request.rules, options, more)
     return given
 
@@ -132,7 +145,7 @@ def make_plan(given: Given) -> dict[str, Any]:
     asked = given.what_if or {}
     hosts = more_hosts([given.read[name] for name in sorted(given.read)], asked.get("hosts"))
     request = given.request
-    placed = place_guests(hosts, request.wishes, request.rules, given.options, homes=request.homes)
+    placed = place_guests(hosts, request.wishes, request.rules, given.options, homes=request.homes, lost=given.lost)
     more: dict[str, Any] = {}
     if asked.get("guests"):
         counts = more_guests(placed, {wish.name: wish for wish in request.wishes}, asked["guests"])
