@@ -104,8 +104,8 @@ def read_host(
 
 #: What is read of a host's variables, with the value where it is not given.
 HOST_VARIABLES: dict[str, Any] = {
-    DOMAINS: {},
-    DEVICES: [],
+    "realtime_place_domains": {},
+    "realtime_place_devices": [],
     "realtime_priority_limit": 1,
     "kvm_host_hugepages_reserve": {},
     "kvm_host_switch_pages": "2M",
