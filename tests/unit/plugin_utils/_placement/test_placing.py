@@ -195,3 +195,10 @@ def test_a_new_guest_takes_no_room_from_a_drained_host_s_guest():
     placed = place_guests(hosts, [wish("old", 4, home="a"), wish("new", 6)])
     assert placed.moves == ["old"]
     assert [left.name for left in placed.left] == ["new"]
+
+
+def test_a_guest_stays_although_counting_has_no_room_for_it():
+    crowded = [wish(f"v{number}", 3, realtime=False, home="a") for number in range(3)]  # more than may float there
+    placed = place_guests([host("a", 1, 5, drained=True), host("b", 1, 5)], crowded)
+    assert sorted(where for where, _node in at(placed).values()) == ["a", "a", "b"]
+    assert (len(placed.stuck), placed.left) == (2, [])
