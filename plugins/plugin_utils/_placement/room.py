@@ -95,7 +95,8 @@ class Room:
         self.floating = 0
         self.devices: dict[str, int] = {}  # that no guest of the list has
         #: what the node's planner has answered; the guests are kept with it, so that no other has their identity
-        self._asked: dict[Hashable, tuple[Sequence[Wish], dict[str, Placement] | PinningError]] = {}
+        self._asked: dict[Hashable, tuple[Sequence[tuple[Wish, int | None]], dict[str, Placement] | PinningError]] = {}
+        self._settled: dict[Hashable, Saved] = {}  # what the guests of such an answer leave
         self._empty()
         self.overfull = self.pages.short()  # the node's planner refuses whatever is asked
 
@@ -224,6 +225,14 @@ class Room:
 
     def settle(self) -> None:
         """Let the node's planner place all guests again, and count what they leave; ``PinningError`` where it refuses them."""
+        key = self._key()
+        known = self._settled.get(key)
+        if known is not None:
+            self.seats = {name: known.seats[name] for name in self.wishes}
+            self.cores, self.memory, self.devices = dict(known.cores), dict(known.memory), dict(known.devices)
+            self.slack, self.floating, self.overfull = known.slack, known.floating, known.overfull
+            self.pages.need = dict(known.pages)
+            return
         placements = self.arranged()
         self.seats = {}
         self._empty()
@@ -232,19 +241,24 @@ class Room:
             self.seats[name] = seat
             self._book(wish, seat, -1)
         self.overfull = self.pages.short()
+        self._settled[key] = self.saved()
 
     def arranged(self) -> dict[str, Placement]:
         """Return where the node's planner puts the guests that are here now; ``PinningError`` where it refuses them."""
-        wishes = as_written(wish for wish, _node in self.wishes.values())
-        key = (tuple((id(wish), self.wishes[wish.name][1]) for wish in wishes), self.leaving)
+        key = self._key()
         found = self._asked.get(key)
         if found is None:
             if len(self._asked) > MOST_ASKED:
                 self._asked.clear()
-            found = self._asked[key] = (wishes, self._ask())
+                self._settled.clear()
+            found = self._asked[key] = (list(self.wishes.values()), self._ask())
         if isinstance(found[1], PinningError):
             raise found[1].with_traceback(None)
         return found[1]
+
+    def _key(self) -> Hashable:
+        """Return what the planner's answer depends on."""
+        return frozenset((id(wish), node) for wish, node in self.wishes.values()), self.leaving
 
     def _ask(self) -> dict[str, Placement] | PinningError:
         try:
