@@ -21,7 +21,7 @@ description:
   - Equal input gives an equal plan, to the byte. A plan is applied as it is (O(apply)), and refused once it was edited or its inputs have changed.
 options:
   hosts:
-    description: The hosts that take part. A host that cannot be read takes no part; its guests stay.
+    description: The hosts that take part. A host that cannot be read takes no part; its guests stay, and rules count them.
     type: list
     elements: str
     required: true
@@ -32,7 +32,8 @@ options:
   guests:
     description:
       - Guests that may be on any host, with the keys of O(realtime.kvm.rt_domain#module:guests) and C(placement), a mapping of C(hosts) (only these;
-        names or patterns), C(devices) (which the host must have in C(realtime_place_devices)) and C(movable) (V(false) keeps it where it is).
+        names or patterns), C(devices) (which the host must have in C(realtime_place_devices),
+        one for each guest; a list of names, or a mapping of names to numbers) and C(movable) (V(false) keeps it where it is).
       - The guests of each host's C(realtime_guests) take part too, and are on that host. An entry here wins over one there.
     type: list
     elements: raw

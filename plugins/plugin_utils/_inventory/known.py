@@ -16,7 +16,7 @@ from ansible.module_utils.common.yaml import yaml_load
 PLAYBOOK_OPTIONS: dict[str, dict[str, Any]] = {
     "realtime_known_variables": {"type": "list", "elements": "str"},
     "realtime_place_apply": {"type": "raw"},
-    "realtime_place_devices": {"type": "list", "elements": "str"},
+    "realtime_place_devices": {"type": "raw"},
     "realtime_place_domains": {"type": "dict"},
     "realtime_place_drain": {"type": "raw"},
     "realtime_place_folder": {"type": "str"},

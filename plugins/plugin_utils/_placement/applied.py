@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import PLACED
 
-from .model import PlacementError, Wish
+from .model import PlacementError, Wish, as_written
 from .plan_file import to_flow
 
 GROUP, HOSTS, HOST_VARS = "realtime_nodes", "hosts.yml", "host_vars"
@@ -35,7 +35,7 @@ def guests_by_host(
     made = plan["moves"] if steps is None else plan["moves"][:steps]
     at, gone, node = _positions(plan, made, with_new=steps is None or steps == total)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in plan["hosts"]}
-    for wish in sorted(wishes, key=lambda wish: wish.name):
+    for wish in as_written(wishes):
         host = at.get(wish.name, wish.home)
         if not host or host not in found:
             continue

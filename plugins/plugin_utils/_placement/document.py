@@ -92,7 +92,7 @@ def _change(placed: Placed, name: str, seat: Seat) -> tuple[str, str]:
         return "new", f"{_fit(room, seat)}"
     if before.host == seat.host:
         if name in placed.stuck:
-            return "stays", f"{placed.stuck[name]}, but no other host has room for it"
+            return "stays", placed.stuck[name]
         return "stays", "it is there"
     source = placed.fleet.by_name[before.host].host
     why = f"{before.host} is drained" if source.drained else f"it makes room on {before.host}"
@@ -229,16 +229,15 @@ def _remarks(placed: Placed) -> list[str]:
     found = []
     groups = placed.fleet.groups
     for number, rule in enumerate(groups.rules):
-        members = groups.members(number)
-        full = {domain: count for domain, count in members.items() if count > rule.most}
+        excess = groups.excess(number)
         what = "a required rule" if rule.required else "a wish"
-        if rule.apart and full:
-            where = ", ".join(f"{count} on {domain}" for domain, count in sorted(full.items()))
+        if rule.apart and excess:
+            where = ", ".join(f"{count} on {domain}" for domain, count in sorted(excess.items()))
             found.append(f"rule {rule.name} ({what}) is not kept: {where}, at most {rule.most} each")
-        if not rule.apart and len(members) > 1:
-            found.append(f"rule {rule.name} ({what}) is not kept: its guests are on {', '.join(sorted(members))}")
+        elif excess:
+            found.append(f"rule {rule.name} ({what}) is not kept: its guests are on {', '.join(sorted(excess))}")
     found += [
-        f"{name} should leave {placed.seats[name].host}: {why}, but no other host has room for it"
+        f"{name} should leave {placed.seats[name].host}: {why}"
         for name, why in sorted(placed.stuck.items())
         if name in placed.seats
     ]

@@ -10,8 +10,9 @@ from itertools import islice
 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import PinningError
 
-from .groups import Groups
-from .model import Host, Options, Rule, Wish
+from .bans import Bans
+from .groups import Groups, Lost
+from .model import Host, Options, Rule, Seat, Wish
 from .reach import kind_of, obstacle
 from .room import Room, Saved
 from .slots import Slots
@@ -31,15 +32,19 @@ class Fleet:
         rules: Sequence[Rule] = (),
         options: Options | None = None,
         leaving: Mapping[str, frozenset[str]] | None = None,
+        *,
+        bans: Bans | None = None,
+        lost: Lost | None = None,
     ) -> None:
         self.options = options or Options()
+        self.bans = bans or Bans()
         self.hosts = tuple(hosts)
         self.rooms = [
             Room(host, index, self.options.overcommit, (leaving or {}).get(host.name, frozenset()))
             for index, host in enumerate(self.hosts)
         ]
         self.by_name = {room.host.name: room for room in self.rooms}
-        self.groups = Groups(rules, self.hosts)
+        self.groups = Groups(rules, self.hosts, lost)
         self.at: dict[str, Room] = {}  # the room of each placed guest
         self.origin: dict[str, int | None] = {}  # the NUMA nodes of guests on the host that they came with
         self.work = self.options.work  # attempts that are left
@@ -72,6 +77,13 @@ class Fleet:
         self.groups.leave(name, room.host.name)
         self._index(room)
         return True
+
+    def put_back(self, wish: Wish, seat: Seat) -> None:
+        """Let a guest that found no other host sit where it was."""
+        room = self.by_name[seat.host]
+        self._keep(room)
+        room.put_back(wish, seat)
+        self._enter(wish.name, room)
 
     def begin(self) -> None:
         """Begin changes that may be undone together."""
@@ -143,7 +155,13 @@ class Fleet:
         if found is None:
             found = tuple(room.index for room in self.rooms if not obstacle(wish, room.host))
             self._eligible[kind] = found
+        if self.bans.entries or self.bans.closed:
+            return tuple(index for index in found if not self.bans.refusal(wish, self.hosts[index].name))
         return found
+
+    def obstacle(self, wish: Wish, room: Room) -> str:
+        """Return why a guest cannot be on a host however empty it is, an empty text if it can."""
+        return obstacle(wish, room.host) or self.bans.refusal(wish, room.host.name)
 
     def nodes(self, wish: Wish, room: Room) -> Sequence[int | None]:
         """Return the NUMA nodes of a host that a guest could be on; None where the node's planner chooses."""

@@ -6,14 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from .model import Host, Rule
+from .model import HOST, Host, Rule
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Guests of hosts that take no part: they stay there, and rules count them."""
+
+    guests: Mapping[str, str] = field(default_factory=dict)  # with their hosts
+    domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # these hosts' fault domains, by kind
 
 
 class Groups:
     """The rules, with the number of placed guests of each by fault domain."""
 
-    def __init__(self, rules: Sequence[Rule], hosts: Iterable[Host]) -> None:
+    def __init__(self, rules: Sequence[Rule], hosts: Iterable[Host], lost: Lost | None = None) -> None:
         self.rules = tuple(rules)
         self._of: dict[str, list[int]] = {}
         for number, rule in enumerate(self.rules):
@@ -25,8 +34,12 @@ class Groups:
         for rule in self.rules:
             if rule.by not in kinds:
                 kinds[rule.by] = {host.name: host.domain(rule.by) for host in hosts}
+                for name in (lost or Lost()).guests.values():
+                    kinds[rule.by][name] = name if rule.by == HOST else (lost or Lost()).domains.get(name, {}).get(rule.by)
             self._domains.append(kinds[rule.by])
         self._counts: list[dict[str, int]] = [{} for _rule in self.rules]
+        for guest, host in (lost or Lost()).guests.items():
+            self.enter(guest, host)
 
     def of(self, name: str) -> list[Rule]:
         """Return the rules of a guest."""
@@ -76,6 +89,17 @@ class Groups:
                 counts[domain] -= 1
                 if not counts[domain]:
                     del counts[domain]
+
+    def broken(self, name: str) -> bool:
+        """Whether a required rule of a guest is not kept as guests are placed now."""
+        return any(self.rules[number].required and self.excess(number) for number in self._of.get(name, ()))
+
+    def excess(self, number: int) -> dict[str, int]:
+        """Return the fault domains in which a rule is not kept, with its guests there."""
+        rule, counts = self.rules[number], self._counts[number]
+        if rule.apart:
+            return {domain: count for domain, count in counts.items() if count > rule.most}
+        return dict(counts) if len(counts) > 1 else {}
 
     def members(self, number: int) -> Mapping[str, int]:
         """Return the placed guests of a rule, by fault domain."""

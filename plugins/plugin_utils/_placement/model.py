@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -41,7 +41,7 @@ class Host:
     )
     polling: Mapping[int, str] = field(default_factory=dict)  # CPUs of poll-mode threads, with their names
     networks: Mapping[str, Network] = field(default_factory=dict)
-    devices: frozenset[str] = frozenset()  # names of realtime_place_devices
+    devices: Mapping[str, int] = field(default_factory=dict)  # realtime_place_devices: how many there are of each name
     domains: Mapping[str, str] = field(default_factory=dict)  # fault domains, by kind: rack, power, ...
     priority_limit: int = 1
     total_mib: Mapping[int, int] = field(default_factory=dict)  # all memory, by NUMA node
@@ -148,6 +148,11 @@ class Wish:
             replace(item, network=host.networks.get(item.network.name, item.network)) for item in self.guest.networks
         )
         return replace(self.guest, networks=networks, numa_node=node if self.strict else self.guest.numa_node)
+
+
+def as_written(wishes: Iterable[Wish]) -> list[Wish]:
+    """Return guests in the order of a host's list: a node takes them one after the other, so that it is asked in the order that is written."""
+    return sorted(wishes, key=lambda wish: wish.name)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import PinningError, Placement
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages import HugepageError
 
+from .bans import Bans
 from .fleet import Fleet
+from .groups import Lost
 from .model import Host, Options, Rule, Seat, Wish
 from .room import Room, check_pages
 from .search import fill_best, improve, in_order, make_room
@@ -25,7 +28,7 @@ class Placed:
     before: dict[str, Seat]  # of guests that had a host, there
     seats: dict[str, Seat]  # of guests that have one now
     left: list[Wish]  # new guests without a host
-    stuck: dict[str, str]  # guests that should leave their host and stay there, with the reason they should
+    stuck: dict[str, str]  # guests that should leave their host and stay there, with both reasons
     refused: dict[str, str] = field(
         default_factory=dict
     )  # guests of which their own node's planner does not accept what is asked
@@ -49,37 +52,56 @@ def place_guests(
     options: Options | None = None,
     *,
     homes: Mapping[str, int | None] | None = None,
+    lost: Lost | None = None,
 ) -> Placed:
     """Return a host for every guest for which one is found.
 
-    ``homes`` are the NUMA nodes of guests that the inventory has put on their host, and whose domain may not exist yet.
+    ``homes`` are the NUMA nodes of guests that the inventory has put on their host, and whose domain may not exist yet; ``lost`` the guests of
+    hosts that take no part, which rules count.
     """
-    fleet = Fleet(sorted(hosts, key=lambda host: host.name), rules, options)
+    hosts = sorted(hosts, key=lambda host: host.name)
     wishes = sorted(wishes, key=lambda wish: wish.name)
+    bans = Bans()
+    for number in count():
+        placed = _attempt(Fleet(hosts, rules, options, bans=bans, lost=lost), wishes, homes or {})
+        if not _learn(placed, bans, number):
+            break
+    return placed
+
+
+def _attempt(fleet: Fleet, wishes: Sequence[Wish], homes: Mapping[str, int | None]) -> Placed:
     placed = Placed(fleet, {}, {}, [], {})
-    known = {host.name for host in hosts}
     sitting: dict[str, list[tuple[Wish, int | None]]] = {}
     for wish in wishes:
-        sitting.setdefault(wish.home, []).append((wish, (homes or {}).get(wish.name)))
+        sitting.setdefault(wish.home, []).append((wish, homes.get(wish.name)))
     for room in fleet.rooms:
         _take_up(placed, room, sitting.get(room.host.name, []))
     _judge_memory(fleet, wishes)
-    fresh = [wish for wish in wishes if wish.home not in known]
+    fresh = [wish for wish in wishes if wish.home not in fleet.by_name]
     placed.left += [wish for wish in wishes if wish.name in placed.refused]
-    away = [wish for wish in wishes if wish.name in fleet.at and _must_leave(fleet, wish)]
-    origin = {wish.name: fleet.at[wish.name] for wish in away}
+    drained = [wish for wish in wishes if wish.name in fleet.at and fleet.by_name[wish.home].host.drained]
+    away = [wish for wish in drained if not fleet.bans.stays(wish) and fleet.options.moves != "none"]
     away = [wish for wish in away if fleet.remove(wish.name)]
     left = _search(fleet, away, fresh, wishes)
+    out = {wish.name for wish in away}
     for wish in left:
-        if wish.name not in origin:
+        if wish.name in out:
+            fleet.put_back(wish, placed.before[wish.name])
+        else:
             placed.left.append(wish)
-            continue
-        placed.stuck[wish.name] = "its host is drained"
-        if not fleet.add(wish, origin[wish.name], placed.before[wish.name].node):
-            placed.left.append(wish)  # its seat was not kept: cannot be, since nothing enters a drained host
-    _ask_planners(placed)
+    for wish in drained:
+        if fleet.at[wish.name].host.name == wish.home:
+            placed.stuck[wish.name] = f"its host is drained, but {_why_stuck(fleet, wish)}"
     placed.seats = {name: room.seats[name] for name, room in sorted(fleet.at.items())}
     return placed
+
+
+def _why_stuck(fleet: Fleet, wish: Wish) -> str:
+    if wish.fixed:
+        return "placement.movable: false keeps it there"
+    if not fleet.eligible(wish):
+        return "no other host can have it"
+    return f"no other host has room for it{' that its rules allow' if fleet.groups.bound(wish.name) else ''}"
 
 
 def _take_up(placed: Placed, room: Room, mine: Sequence[tuple[Wish, int | None]]) -> None:
@@ -109,10 +131,6 @@ def _refusal(fleet: Fleet, room: Room, sitting: Sequence[tuple[Wish, int | None]
     return ""
 
 
-def _must_leave(fleet: Fleet, wish: Wish) -> bool:
-    return fleet.by_name[wish.home].host.drained and not wish.fixed and fleet.options.moves != "none"
-
-
 def _judge_memory(fleet: Fleet, wishes: Sequence[Wish]) -> None:
     """Learn how much memory guests ask for each core: it shows which rest of a NUMA node is of use."""
     strict = [wish for wish in wishes if wish.strict]
@@ -130,29 +148,31 @@ def _search(fleet: Fleet, away: Sequence[Wish], fresh: Sequence[Wish], wishes: S
     left = improve(fleet, loose, left, first)
     movable = set(loose)
     if fleet.options.moves == "needed":
-        movable |= {wish.name for wish in wishes if not wish.fixed}
+        movable |= {wish.name for wish in wishes if not fleet.bans.stays(wish)}
     ordered = sorted(in_order(fleet, left), key=lambda wish: wish.name not in first)
     return [wish for wish in ordered if not fleet.seat(wish) and not make_room(fleet, wish, movable)]
 
 
-def _ask_planners(placed: Placed) -> None:
-    """Ask every node's planner whether it accepts its guests; one that it does not accept is taken away again.
+def _learn(placed: Placed, bans: Bans, number: int) -> bool:
+    """Ask every node's planner whether it accepts its guests; True where one does not, so that guests must be placed in another way.
 
-    Counting is exact, so that this takes none away; but the node decides, and the plan must not promise what it refuses.
+    Counting is exact, so that this is rare; but the node decides, and the plan must not promise what it refuses. A guest that found no other host
+    is back where it was: where others broke a rule with it meanwhile, it counts there from the beginning.
     """
-    fleet = placed.fleet
-    for room in fleet.rooms:
-        while room.wishes and not room.host.refusal:
-            try:
-                found = room.arranged()
-                check_pages(room.host, list(room.wishes.values()), found)
-                placed.placements[room.host.name] = found
-                break
-            except (PinningError, HugepageError):
-                late = [name for name in room.wishes if placed.before.get(name, Seat("")).host != room.host.name]
-                if not late:
-                    break
-                wish = room.wishes[late[-1]][0]
-                room.forget(wish.name)
-                fleet.at.pop(wish.name)
-                placed.left.append(wish)
+    again = False
+    for room in placed.fleet.rooms:
+        host = room.host.name
+        before = [name for name, seat in placed.before.items() if seat.host == host]
+        left = [name for name in before if name not in room.wishes]
+        if room.host.refusal or not (room.wishes or left):
+            continue
+        try:
+            found = room.arranged()
+            check_pages(room.host, list(room.wishes.values()), found, room.leaving)
+            placed.placements[host] = found
+        except (PinningError, HugepageError) as error:
+            come = [name for name in room.wishes if name not in before]
+            again |= bans.learn(host, str(error), come, left, number)
+    broken = [name for name in placed.stuck if name not in bans.held and placed.fleet.groups.broken(name)]
+    bans.held |= set(broken)
+    return again or bool(broken)

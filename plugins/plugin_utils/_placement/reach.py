@@ -37,7 +37,7 @@ def obstacle(wish: Wish, host: Host) -> str:
         return "the host is drained"
     if wish.hosts is not None and host.name not in wish.hosts:
         return "it is not among the guest's hosts"
-    if missing := sorted(wish.devices - host.devices):
+    if missing := sorted(name for name in wish.devices if not host.devices.get(name)):
         return f"it has no device {', '.join(missing)}"
     if wish.name in host.foreign and not wish.guest.adopt:
         return "a domain of its name is there that this collection did not make"

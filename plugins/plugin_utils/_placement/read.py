@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, plain
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, AnswerError, differs, plain
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import Partition, partition_from_document
@@ -21,9 +21,48 @@ from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages imp
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import socket_memory_mib
 from ansible_collections.realtime.kvm.plugins.plugin_utils._report.facts import cpus_of, existing_of, switch_memory, topology_of
 
-from .model import Host, PlacementError
+from .model import UNKNOWN_MIB, Host
+from .values import DEVICES, DOMAINS, read_devices, read_domains
 
 _RUN = "run partition (or site) on it first"
+
+
+def _count(value: Any) -> str:
+    """Say what is wrong with a number of something."""
+    fine = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= UNKNOWN_MIB
+    return "" if fine else f"is {plain(repr(value), 40)}, not a number from 0 to {UNKNOWN_MIB}"
+
+
+def _pages(value: Any) -> str:
+    known = ("none", *PAGE_MIB)
+    return "" if value in known else f"is {plain(repr(value), 40)}, not one of {', '.join(known)}"
+
+
+_TEXT = (str, type(None))
+#: The forms of what is read here of an answer; ``topology_of`` and ``partition_from_document`` read their parts.
+_MEMORY = {str: {"total_mib": _count, "guest_mib": _count, "pages": {str: {"have": _count}}}}
+_GUESTS = [
+    {
+        "name": str,
+        "ours": bool,
+        "state": str,
+        "vcpus": {str: _TEXT},
+        "emulator": _TEXT,
+        "floating": _TEXT,
+        "memory_mib": _count,
+        "hugepages": _pages,
+        "nodes": [_count],
+    }
+]
+_FORMS: dict[str, Any] = {"memory": _MEMORY, "guests": _GUESTS, "missing": [{"state": str, "part": str}]}
+
+
+def _check_form(info: Mapping[str, Any]) -> None:
+    """Raise ``AnswerError`` where an answer has another form than a node gives it."""
+    for name, form in _FORMS.items():
+        value = info.get(name)
+        if value and (wrong := differs(value, form, name)):
+            raise AnswerError(wrong)
 
 
 def read_host(
@@ -39,6 +78,7 @@ def read_host(
             return None, "it cannot be reached"
         return None, plain(str(answer.get("msg") or "it was not read"), 200)
     try:
+        _check_form(info)
         topology = topology_of(info["topology"])
         if topology is None:
             return None, "its topology could not be read"
@@ -47,6 +87,8 @@ def read_host(
         partition = partition_from_document(info["partition"])
         if partition.topology_digest != info["topology"]["digest"]:
             return None, f"its partition file is of other CPUs than it has now; {_RUN}"
+        if topology.digest() != info["topology"]["digest"]:
+            raise AnswerError("its CPUs are not those of their digest")
         broken = [item for item in info.get("missing") or () if item["state"] == "broken"]
         if unread := [item for item in broken if item["part"] == "libvirt" or str(item["part"]).startswith("guest ")]:
             return (
@@ -57,7 +99,7 @@ def read_host(
     except RefusalError as error:
         return None, plain(str(error), 300)
     except UNREADABLE as error:
-        return None, f"its answer cannot be read ({plain(str(error), 80)})"
+        return None, f"its answer cannot be read ({plain(str(error), 120)})"
 
 
 #: What is read of a host's variables, with the value where it is not given.
@@ -86,12 +128,6 @@ def _host(
     has = switch_memory(info.get("switch") or {})
     switch = {node: max(planned.get(node, 0), has.get(node, 0)) for node in {*planned, *has}}
     kept = sum(reserve.values())
-    domains = variables["realtime_place_domains"] or {}
-    if not isinstance(domains, Mapping):
-        raise PlacementError("realtime_place_domains is no mapping of kinds to names, such as {rack: r1}")
-    devices = variables["realtime_place_devices"] or []
-    if isinstance(devices, (str, Mapping)):
-        raise PlacementError("realtime_place_devices is no list of names")
     return Host(
         name,
         replace(partition, warnings=()),
@@ -100,8 +136,8 @@ def _host(
         {node: max(int(item["guest_mib"]) - switch.get(node, 0) - kept, 0) for node, item in memory.items()} or None,
         {int(cpu): str(text) for cpu, text in ((info.get("switch") or {}).get("pmds") or {}).items()},
         networks,
-        frozenset(map(str, devices)),
-        {str(kind): str(value) for kind, value in sorted(domains.items())},
+        read_devices(variables[DEVICES]),
+        read_domains(variables[DOMAINS]),
         int(variables["realtime_priority_limit"]),
         total,
         {

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few
 
+from .changes import free_cpus, free_memory, place_text, places, smaller
 from .fleet import Fleet
-from .model import HOST, Host, Rule, Wish
-from .reach import kind_of, obstacle
+from .model import HOST, Rule, Wish
+from .reach import kind_of
 from .room import Room
 
 
@@ -40,7 +40,13 @@ class Reasons:
         guest = wish.guest
         size = (guest.vcpus, guest.realtime_vcpus, guest.memory_mib, guest.hugepages, guest.numa, guest.siblings, guest.emulator)
         rules = tuple(rule.name for rule in self._fleet.groups.of(wish.name))
-        key = (kind_of(wish), size, guest.shared_memory, rules, wish.name if guest.adopt else "")
+        key = (
+            kind_of(wish),
+            size,
+            guest.shared_memory,
+            rules,
+            wish.name if guest.adopt or wish.name in self._fleet.bans.entries else "",
+        )
         if key not in self._known:
             self._known[key] = self._find(wish)
         return self._known[key]
@@ -49,17 +55,19 @@ class Reasons:
         fleet = self._fleet
         eligible = [fleet.rooms[index] for index in fleet.eligible(wish)]
         if not eligible:
-            return _unreachable(fleet.hosts, wish)
+            return _unreachable(fleet, wish)
         empty = [self._emptied(room) for room in eligible]
         if not any(room.count(wish, node) for room in empty for node in fleet.nodes(wish, room)):
-            return _too_large(empty, wish)
-        open_now = any(room.count(wish, node) for room in eligible for node in fleet.nodes(wish, room))
+            return _too_large(empty, wish, self._change(wish, eligible))
         allowed = [room for room in eligible if fleet.groups.allows(wish.name, room.host.name)]
-        if open_now or not allowed:
-            broken = {rule.name: rule for room in eligible for rule in _breaks(fleet, wish, room)}
-            if broken:
-                return _ruled_out(fleet, wish, [rule for _name, rule in sorted(broken.items())], eligible)
-        return _full(fleet, wish, allowed, self._short)
+        roomy = [room for room in eligible if any(room.count(wish, node) for node in fleet.nodes(wish, room))]
+        if not allowed or (roomy and not any(room in allowed for room in roomy)):
+            return _ruled_out(fleet, wish, roomy, eligible)
+        return _full(fleet, wish, allowed, self._short, self._change(wish, allowed))
+
+    def _change(self, wish: Wish, rooms: Sequence[Room]) -> str:
+        """Return a change of the guest alone that helps, as its rules allow."""
+        return smaller(self._fleet, [room for room in rooms if self._fleet.groups.allows(wish.name, room.host.name)], wish)
 
     def _emptied(self, room: Room) -> Room:
         """Return a host without the guests of the list: only domains of others stay."""
@@ -69,17 +77,13 @@ class Reasons:
         return self._empty[room.index]
 
 
-def _breaks(fleet: Fleet, wish: Wish, room: Room) -> list[Rule]:
-    return [rule for rule in fleet.groups.breaks(wish.name, room.host.name) if rule.required]
-
-
 # -- no host at all --------------------------------------------------------------------------------
 
 
-def _unreachable(hosts: Sequence[Host], wish: Wish) -> Reason:
+def _unreachable(fleet: Fleet, wish: Wish) -> Reason:
     by_text: dict[str, list[str]] = {}
-    for host in hosts:
-        by_text.setdefault(obstacle(wish, host), []).append(host.name)
+    for room in fleet.rooms:
+        by_text.setdefault(fleet.obstacle(wish, room), []).append(room.host.name)
     parts = [f"{few(names, 80)}: {text}" for text, names in sorted(by_text.items(), key=lambda item: (-len(item[1]), item[0]))]
     shown = "; ".join(parts[:6]) + (f"; and {len(parts) - 6} other reasons" if len(parts) > 6 else "")
     return Reason(f"no host can have it: {shown or 'there is none'}", _open_one(by_text), certain=True)
@@ -108,37 +112,18 @@ def _open_one(by_text: dict[str, list[str]]) -> str:
 # -- larger than every host ------------------------------------------------------------------------
 
 
-def _too_large(rooms: Sequence[Room], wish: Wish) -> Reason:
+def _too_large(rooms: Sequence[Room], wish: Wish, change: str) -> Reason:
     needs = _needs(wish, rooms[0])
     where = "on one NUMA node" if wish.strict else "on one host"
-    most_cores = max(((_free(room, node, wish), room, node) for room, node in _places(rooms, wish)), key=lambda item: item[0])
-    most_memory = max(((_free_memory(room, node), room, node) for room, node in _places(rooms, wish)), key=lambda item: item[0])
+    most_cores = max(((free_cpus(room, node, wish), room, node) for room, node in places(rooms, wish)), key=lambda item: item[0])
+    most_memory = max(
+        ((free_memory(room, node, wish), room, node) for room, node in places(rooms, wish)), key=lambda item: item[0]
+    )
     text = (
         f"it asks for {needs} {where}, more than any host has for guests of this list: the most are {most_cores[0]} {_unit(wish)} "
-        f"({_place(*most_cores[1:])}) and {most_memory[0]} MiB ({_place(*most_memory[1:])})"
+        f"({place_text(*most_cores[1:])}) and {most_memory[0]} MiB ({place_text(*most_memory[1:])})"
     )
-    return Reason(text, _smaller(rooms, wish) or "add a larger host", certain=True)
-
-
-def _places(rooms: Sequence[Room], wish: Wish) -> Iterator[tuple[Room, int | None]]:
-    for room in rooms:
-        if not wish.strict:
-            yield room, None
-        elif wish.guest.numa_node is not None:
-            yield room, wish.guest.numa_node
-        else:
-            for node in room.cores:
-                yield room, node
-
-
-def _free(room: Room, node: int | None, wish: Wish) -> int:
-    if not wish.guest.realtime:
-        return max(room.floating, 0)
-    return room.cores.get(node, 0) if node is not None else sum(room.cores.values())
-
-
-def _free_memory(room: Room, node: int | None) -> int:
-    return max(min(room.memory.get(node, 0), room.slack) if node is not None else room.slack, 0)
+    return Reason(text, change or "add a larger host", certain=True)
 
 
 def _unit(wish: Wish) -> str:
@@ -151,109 +136,76 @@ def _needs(wish: Wish, room: Room) -> str:
     return f"{count} {what} and {wish.guest.memory_mib} MiB"
 
 
-def _place(room: Room, node: int | None) -> str:
-    return room.host.name if node is None else f"{room.host.name} node {node}"
-
-
-def _smaller(rooms: Sequence[Room], wish: Wish) -> str:
-    """Return the smallest change of the guest with which it would fit now; each is tried. Empty where none of them helps."""
-    guest, ways = wish.guest, []
-    if wish.strict and guest.numa_node is not None:
-        free = replace(wish, guest=replace(guest, numa_node=None))
-        found = next((place for place in _places(rooms, free) if place[0].count(free, place[1])), None)
-        if found:
-            ways.append(f"without numa_node it fits on {_place(*found)}")
-    if wish.strict:
-        spread = replace(wish, guest=replace(guest, numa="spread", numa_node=None))
-        for room in rooms:
-            room_for_all = [node for node, cores in room.cores.items() if cores]
-            share = guest.memory_mib // max(len(room_for_all), 1)
-            if room.count(spread, None) and all(room.memory[node] >= share for node in room_for_all):
-                ways.append(f"numa: spread may fit on {room.host.name}")
-                break
-    page = PAGE_MIB.get(guest.hugepages, 1)
-    least = max(
-        ((_free_memory(*place) // page * page, place) for place in _cpus_fit(rooms, wish)), key=lambda item: item[0], default=None
-    )
-    if least and 0 < least[0] < guest.memory_mib:
-        ways.append(f"with memory_mib {least[0]} it fits on {_place(*least[1])}")
-    fewer = _fewer_vcpus(rooms, wish)
-    if fewer:
-        ways.append(fewer)
-    return ", or ".join(ways[:2])
-
-
-def _cpus_fit(rooms: Sequence[Room], wish: Wish) -> Iterator[tuple[Room, int | None]]:
-    for room, node in _places(rooms, wish):
-        need = wish.cores(room.width) if wish.guest.realtime else wish.guest.vcpus
-        if need is not None and _free(room, node, wish) >= need:
-            yield room, node
-
-
-def _fewer_vcpus(rooms: Sequence[Room], wish: Wish) -> str:
-    guest = wish.guest
-    if guest.siblings == "realtime":
-        return ""
-    for count in range(guest.vcpus - 1, 1 if guest.realtime else 0, -1):
-        realtime = frozenset(vcpu for vcpu in guest.realtime_vcpus if vcpu < count)
-        if guest.realtime and not realtime:
-            return ""
-        less = replace(wish, guest=replace(guest, vcpus=count, realtime_vcpus=realtime))
-        found = next((place for place in _places(rooms, less) if place[0].count(less, place[1])), None)
-        if found:
-            return f"with vcpus {count} it fits on {_place(*found)}"
-    return ""
-
-
 # -- rules, and room -------------------------------------------------------------------------------
 
 
-def _ruled_out(fleet: Fleet, wish: Wish, rules: Sequence[Rule], eligible: Sequence[Room]) -> Reason:
-    rule = rules[0]
+def _ruled_out(fleet: Fleet, wish: Wish, roomy: Sequence[Room], eligible: Sequence[Room]) -> Reason:
+    """Return the rules that keep a guest from all hosts that have room for it, or from all where none has."""
+    groups, rooms = fleet.groups, roomy or eligible
+    broken = [[rule for rule in groups.breaks(wish.name, room.host.name) if rule.required] for room in rooms]
+    names = sorted({rule.name for rules in broken for rule in rules})
+    all_over = [rule for rule in broken[0] if all(rule in rules for rules in broken)]
+    if not all_over:
+        text = f"rules {few(names, 80)} together keep it from each host that could have it now"
+        return Reason(text, "give one of these rules required: false, or another host room", certain=False)
+    rule = min(all_over, key=lambda rule: rule.name)
     if not rule.apart:
-        text = f"rule {rule.name} keeps it with {few(sorted(rule.guests - {wish.name}), 80)}, where it does not fit"
+        where = sorted(groups.members(groups.rules.index(rule)))
+        text = f"rule {rule.name} keeps it with {few(sorted(rule.guests - {wish.name}), 80)}, "
+        if not where:
+            text += f"by {rule.by}, which no host that could have it has in realtime_place_domains"
+            return Reason(text, f"name the {rule.by} of the hosts", certain=True)
+        shut = not any(groups.domain(rule, room.host.name) in where for room in fleet.rooms if not _shut(room))
+        text += f"on {few(where, 80)}, {'which takes no guests now' if shut else 'where it does not fit'}"
         return Reason(text, f"give that {_domain(rule)} room, or the rule required: false", certain=False)
-    domains = {fleet.groups.domain(rule, room.host.name) for room in eligible} - {None}
+    domains = {groups.domain(rule, room.host.name) for room in eligible} - {None}
     if not domains:
         text = f"rule {rule.name}: no host that could have it has {rule.by} in realtime_place_domains"
         return Reason(text, f"name the {rule.by} of the hosts", certain=True)
-    text = (
-        f"rule {rule.name} allows {rule.most} of its {len(rule.guests)} guests in one {_domain(rule)}, and they are in all {len(domains)} that could have it"
-        if len(rule.guests) > len(domains) * rule.most
-        else f"rule {rule.name} keeps it from each {_domain(rule)} that has room for it"
-    )
-    change = f"add a {_domain(rule)}, or give the rule most: {rule.most + 1} or required: false"
-    return Reason(text, change, certain=len(rule.guests) > len(domains) * rule.most)
+    members = groups.members(groups.rules.index(rule))
+    text = f"rule {rule.name} keeps it from each {_domain(rule)} that has room for it"
+    if all(members.get(domain or "", 0) >= rule.most for domain in domains):
+        count = f"all {len(domains)}" if len(domains) > 1 else "the only one"
+        text = f"rule {rule.name} allows {rule.most} of its {len(rule.guests)} guests in one {_domain(rule)}, and {count} that could have it "
+        text += f"{'have' if len(domains) > 1 else 'has'} {'as many' if rule.most > 1 else 'one'}"
+    change = f"add a {_domain(rule)}" + (f", or give the rule most: {rule.most + 1} or required: false" if roomy else "")
+    return Reason(text, change, certain=_filled(fleet, rule))
+
+
+def _filled(fleet: Fleet, rule: Rule) -> bool:
+    """Whether each fault domain that guests can enter has as many guests of a rule as it may have: then no arrangement has more of them."""
+    enter = {fleet.groups.domain(rule, room.host.name) for room in fleet.rooms if not _shut(room)} - {None}
+    members = fleet.groups.members(fleet.groups.rules.index(rule))
+    return all(members.get(domain or "", 0) >= rule.most for domain in enter)
 
 
 def _domain(rule: Rule) -> str:
     return "host" if rule.by == HOST else rule.by
 
 
-def _full(fleet: Fleet, wish: Wish, rooms: Sequence[Room], short: str) -> Reason:
+def _full(fleet: Fleet, wish: Wish, rooms: Sequence[Room], short: str, change: str) -> Reason:
     def missing(place: tuple[Room, int | None]) -> tuple[int, int, int, int]:
         room, node = place
         need = (wish.cores(room.width) or 0) if wish.guest.realtime else wish.guest.vcpus
-        cores = max(need - _free(room, node, wish), 0)
-        memory = max(wish.guest.memory_mib - _free_memory(room, node), 0)
-        return cores + memory // max(fleet.mib_per_core, 1), cores, memory, room.index
+        cores = max(need - free_cpus(room, node, wish), 0)
+        memory = max(wish.guest.memory_mib - free_memory(room, node, wish), 0)
+        devices = len(room.lacking(wish))
+        return devices + cores + memory // max(fleet.mib_per_core, 1), cores, memory, room.index
 
-    room, node = min(_places(rooms, wish), key=lambda place: (missing(place), place[1] or 0))
+    room, node = min(places(rooms, wish), key=lambda place: (missing(place), place[1] or 0))
     _all, cores, memory, _index = missing((room, node))
     lacks = " and ".join(
         ([f"{cores} {'core' if wish.guest.realtime else 'vCPU'}{'s' if cores > 1 else ''}"] if cores else [])
         + ([f"{memory} MiB"] if memory else [])
+        + [f"1 device {name}" for name in room.lacking(wish)]
     )
-    text = (
-        f"it asks for {_needs(wish, room)}{' on one NUMA node' if wish.strict else ''}; nearest to that is {_place(room, node)}"
-    )
+    text = f"it asks for {_needs(wish, room)}{' on one NUMA node' if wish.strict else ''}; nearest to that is {place_text(room, node)}"
     text += f", which lacks {lacks}" if lacks else ", whose planner does not place it beside the others"
     if short:
         text += f". {short}"
     else:
         text += ". Other arrangements may have room: none was found with the work that realtime_place_work allows"
-    change = _smaller(rooms, wish)
-    free = f"{lacks} more on {_place(room, node)}" if lacks else ""
+    free = f"{lacks} more on {place_text(room, node)}" if lacks else ""
     if fleet.options.moves != "needed":
         free = f"{free}, or realtime_place_moves: needed" if free else "realtime_place_moves: needed"
     return Reason(text, ", or ".join(filter(None, [change, free])) or "add a host", certain=bool(short))

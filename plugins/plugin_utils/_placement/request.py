@@ -42,6 +42,7 @@ class Request:
     wishes: list[Wish] = field(default_factory=list)
     homes: dict[str, int | None] = field(default_factory=dict)  # NUMA nodes of the hosts' own entries
     away: dict[str, str] = field(default_factory=dict)  # guests of hosts that take no part: they stay there
+    classes: dict[str, str] = field(default_factory=dict)  # of these guests
     rules: list[Rule] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -72,8 +73,10 @@ def read_request(
             )
     for host in sorted(lists):
         mine = [found[host] for name, found in listed.items() if host in found and name not in ours]
+        request.faults += [fault for item in mine if (fault := _elsewhere(_name(item), host, domains))]
         if host not in hosts:
             request.away.update({_name(item): host for item in mine})
+            request.classes.update({_name(item): str(item.get("class") or "") for item in mine})
             continue
         read = _guests(request, mine, lists[host].networks, site, f"{host}: realtime_guests")
         for item in mine:
@@ -84,6 +87,17 @@ def read_request(
                 request.wishes.append(Wish(bare, dict(item), host))
     request.rules = _rules(rules, request, hosts)
     return request
+
+
+def _elsewhere(name: str, host: str, domains: Mapping[str, Sequence[str]]) -> str:
+    """Return what is wrong where a guest of a host's own list has its domain on another host."""
+    others = [other for other in domains.get(name, ()) if other != host]
+    if not others:
+        return ""
+    return (
+        f"{host}: realtime_guests: {name} has its domain on {few(others, 120)}; put it on the list of the host that shall have it, with state: absent on "
+        f"those that it has left, or give the folder that place has written as the last inventory"
+    )
 
 
 def _name(item: Any) -> str:
@@ -162,6 +176,7 @@ def _read_fleet(
         return
     if home and home not in hosts:
         request.away[guest.name] = home
+        request.classes[guest.name] = guest.guest_class
         return
     request.wishes.append(wish)
     if home in listed:
@@ -202,8 +217,10 @@ def _wish(
                 f"{where}.hosts: no host of this run has a name like {few([str(text) for text in only], 80) or 'none'}"
             )
             return None
+    if len({str(device) for device in devices}) < len(devices):
+        request.faults.append(f"{where}.devices names a device twice; each name is one device of the host")
     for device in devices:
-        if not any(str(device) in host.devices for host in hosts.values()):
+        if not any(host.devices.get(str(device)) for host in hosts.values()):
             request.faults.append(f"{where}.devices: no host has {plain(str(device), 60)} in realtime_place_devices")
     return Wish(guest, dict(given), home, not movable, chosen, frozenset(map(str, devices)))
 
@@ -226,6 +243,7 @@ def _rules(items: Any, request: Request, hosts: Mapping[str, Host]) -> list[Rule
         request.faults.append(f"{RULES} is no list")
         return []
     names = [*(wish.name for wish in request.wishes), *request.away]
+    classes = {**request.classes, **{wish.name: wish.guest.guest_class for wish in request.wishes}}
     rules: list[Rule] = []
     for number, item in enumerate(items):
         wrong = _rule_fault(item, number, hosts)
@@ -233,7 +251,7 @@ def _rules(items: Any, request: Request, hosts: Mapping[str, Host]) -> list[Rule
             request.faults.append(wrong)
             continue
         found = matching(item.get("guests") or [], names)
-        found |= frozenset(wish.name for wish in request.wishes if item.get("class") and wish.guest.guest_class == item["class"])
+        found |= frozenset(name for name, of in classes.items() if item.get("class") and of == item["class"])
         name = str(item.get("name") or f"{item['kind']} {number}")
         if name in {rule.name for rule in rules}:
             request.faults.append(f"{RULES}: two rules have the name {name}; give one of them another")

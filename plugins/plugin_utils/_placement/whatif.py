@@ -14,6 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.suggest import 
 
 from .model import Host, PlacementError, Wish
 from .placing import Placed
+from .values import read_domains
 
 WHAT_IF = "realtime_place_what_if"
 _HOSTS = ("like", "count", "domains")
@@ -34,14 +35,12 @@ def more_hosts(hosts: Sequence[Host], asked: Any) -> list[Host]:
         if like is None:
             raise PlacementError(f"{where}: like {plain(str(item.get('like')), 60)!r} is no host that takes part in this run")
         count = _count(item.get("count", 1), where, 10_000)
-        domains = item.get("domains") or like.domains
-        if not isinstance(domains, Mapping):
-            raise PlacementError(f"{where}: domains is no mapping of kinds to names")
+        domains = read_domains(item.get("domains"), f"{where}: domains") or like.domains
         taken = {host.name for host in found}
         names = (f"{like.name}+{copy}" for copy in range(1, len(found) + count + 1))
         for name in [name for name in names if name not in taken][:count]:
             empty = replace(like, name=name, existing=(), polling={}, refusal="", drained=False)
-            found.append(replace(empty, domains={str(kind): str(value) for kind, value in domains.items()}))
+            found.append(replace(empty, domains=domains))
     return found
 
 

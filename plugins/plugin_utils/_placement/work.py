@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,10 +17,12 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few
 
 from .digests import inputs_digest
 from .document import plan_document
+from .groups import Lost
 from .model import Host, Options, PlacementError, Wish
 from .placing import place_guests
 from .read import read_host
 from .request import GUESTS, WHAT_IF, Listed, Request, check_unread, read_options, read_request
+from .values import DEVICES, DOMAINS, read_devices, read_domains
 from .whatif import more_guests, more_hosts
 
 _WHAT_IF = ("hosts", "guests")
@@ -48,6 +50,12 @@ class Given:
     options: Options = field(default_factory=Options)
     digest: str = ""
 
+    @property
+    def lost(self) -> Lost:
+        """The guests of hosts that take no part, with these hosts' fault domains, which the inventory has."""
+        away = self.request.away
+        return Lost(away, {host: read_domains(self.values[host][DOMAINS]) for host in sorted(set(away.values()))})
+
     def with_entries(self, fleet: Sequence[Mapping[str, Any]], lists: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Wish]:
         """Return the guests with their entries as the inventory has written them."""
         written = {str(item["name"]): item for host in sorted(lists) for item in lists[host] if item.get("state") != "absent"}
@@ -72,6 +80,7 @@ def take_in(given: Given) -> Given:
         faults.append(
             f"{WHAT_IF}: {unknown_keys(unknown, _WHAT_IF)}" if isinstance(given.what_if, Mapping) else f"{WHAT_IF} is no mapping"
         )
+    faults += list(_value_faults(given))
     sites = sorted({str(given.values[host]["realtime_site"]) for host in given.hosts})
     if len(sites) > 1:
         faults.append(
@@ -89,9 +98,29 @@ def take_in(given: Given) -> Given:
     check_unread(given.request)
     hosts = [given.read[name] for name in sorted(given.read)]
     wishes = sorted(given.request.wishes, key=lambda wish: wish.name)
-    more = {"away": given.request.away, "homes": given.request.homes, "what_if": given.what_if or {}}
+    lost = given.lost
+    more = {
+        "away": given.request.away,
+        "domains": {name: dict(found) for name, found in lost.domains.items()},
+        "homes": given.request.homes,
+        "what_if": given.what_if or {},
+    }
     given.digest = inputs_digest(hosts, given.unread, wishes, given.request.rules, options, more)
     return given
+
+
+def _value_faults(given: Given) -> Iterator[str]:
+    """Yield what is wrong with the fault domains and devices of any host, also of one that takes no part."""
+    for host in given.hosts:
+        yield from _faults_of(host, lambda values: read_domains(values[DOMAINS]), given.values[host])
+        yield from _faults_of(host, lambda values: read_devices(values[DEVICES]), given.values[host])
+
+
+def _faults_of(host: str, read: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        read(values)
+    except PlacementError as error:
+        yield f"{host}: {error}"
 
 
 def _read_hosts(given: Given) -> None:
@@ -116,7 +145,7 @@ def make_plan(given: Given) -> dict[str, Any]:
     asked = given.what_if or {}
     hosts = more_hosts([given.read[name] for name in sorted(given.read)], asked.get("hosts"))
     request = given.request
-    placed = place_guests(hosts, request.wishes, request.rules, given.options, homes=request.homes)
+    placed = place_guests(hosts, request.wishes, request.rules, given.options, homes=request.homes, lost=given.lost)
     more: dict[str, Any] = {}
     if asked.get("guests"):
         counts = more_guests(placed, {wish.name: wish for wish in request.wishes}, asked["guests"])

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, place
+from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages import HugepageError
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement import placing
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.applied import guests_by_host
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.document import plan_document
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import Options
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.placing import place_guests
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.whatif import more_guests
 from unit.placing import apart, host, together, wish
 
 
@@ -39,7 +44,10 @@ def test_a_drained_host_is_emptied_as_far_as_others_have_room():
     hosts = [host("a", 1, 13, drained=True), host("b", 1, 5)]
     placed = place_guests(hosts, [wish("big", 6, home="a"), wish("one", 4, home="a"), wish("kept", 2, home="a", fixed=True)])
     assert at(placed) == {"big": ("a", 0), "kept": ("a", 0), "one": ("b", 0)}
-    assert placed.stuck == {"big": "its host is drained"}
+    assert placed.stuck == {
+        "big": "its host is drained, but no other host has room for it",
+        "kept": "its host is drained, but placement.movable: false keeps it there",
+    }
     assert placed.moves == ["one"]
     assert placed.left == []
 
@@ -102,8 +110,95 @@ def test_more_pages_than_a_node_has_are_not_promised():
     assert (len(placed.seats), len(placed.left)) == (1, 1)
 
 
+def packed(name, **more):
+    """A host of 8 realtime cores whose memory is 16 GiB and that of the operating system."""
+    return host(name, 1, 9, memory=16384, total_mib={0: 16384 + 1024}, **more)
+
+
+def test_pages_count_so_that_another_host_is_tried():
+    full = packed("a", pages={(0, "2M"): 8192})  # all its memory is in idle pages of 2 MiB
+    giant = wish("g", 4, 4096, hugepages="1G")
+    placed = place_guests([full, packed("b")], [giant])
+    assert at(placed) == {"g": ("b", 0)}
+    assert more_guests(place_guests([full], [giant]), {"g": giant}, ["g"]) == {"g": {}}
+    placed = place_guests([full, packed("b", drained=True)], [replace(giant, home="b")])
+    assert (at(placed), placed.left) == ({"g": ("b", 0)}, [])
+
+
+def test_a_guest_makes_no_room_where_its_pages_have_none_elsewhere():
+    hosts = [packed("a"), packed("b", pages={(0, "2M"): 8192})]
+    wishes = [wish("g", 4, 4096, hugepages="1G", home="a"), wish("kept", 4, home="a", fixed=True), wish("x", 4, hosts=["a"])]
+    placed = place_guests(hosts, wishes)
+    assert at(placed) == {"g": ("a", 0), "kept": ("a", 0)}
+    assert [left.name for left in placed.left] == ["x"]
+
+
+def test_a_guest_that_leaves_takes_its_pages_along():
+    domain = Existing("g", True, True, pins(1, 2, 3, 4), memory_mib=6144, hugepages="2M", nodes=(0,), realtime=True)
+    hosts = [
+        host("a", 1, 9, memory=8192, total_mib={0: 8704}, existing=(domain,)),
+        host("b", 1, 9, memory=8192, total_mib={0: 8704}),
+    ]
+    placed = place_guests(hosts, [wish("g", 4, 6144, home="a"), wish("x", 4, 4096, hosts=["a"])])
+    assert at(placed) == {"g": ("b", 0), "x": ("a", 0)}
+
+
+def test_a_late_refusal_undoes_all_that_hung_on_it(monkeypatch):
+    def refuse(one, placed, placements, leaving=frozenset()):
+        if one.name == "b" and placed:
+            raise HugepageError("no pages")
+
+    monkeypatch.setattr(placing, "check_pages", refuse)
+    wishes = [wish("g", 4, home="a"), wish("kept", 4, home="a", fixed=True), wish("x", 4, hosts=["a"])]
+    placed = place_guests([host("a", 1, 9), host("b", 1, 9)], wishes)
+    assert at(placed) == {"g": ("a", 0), "kept": ("a", 0)}
+    assert [left.name for left in placed.left] == ["x"]
+    old = [wish(f"g{number}", 2, home="a") for number in range(12)]
+    placed = place_guests([host("a", 1, 25, drained=True), host("b", 1, 25), host("c", 1, 5)], old)  # more than TRIES
+    assert {name for name, (where, _node) in at(placed).items() if where == "c"} == set(placed.moves)
+    assert (len(placed.moves), len(placed.stuck), placed.left) == (2, 10, [])
+
+
+def test_a_spread_guest_is_asked_for_in_the_order_that_is_written():
+    one = host("a", 2, 5)
+    wishes = [wish("a", 3, numa="spread"), wish("b", 4)]
+    placed = place_guests([one], wishes)
+    written = guests_by_host(plan_document(placed, "inputs"), wishes, {"a": []})["a"]
+    asked = {mine.name: mine for mine in wishes}
+    place(one.partition, one.topology, [asked[entry["name"]].on(one, entry.get("numa_node")) for entry in written])
+
+
+def test_a_rule_holds_for_a_guest_that_cannot_leave():
+    hosts = [
+        host("a", 1, 9, drained=True, domains={"rack": "r1"}),
+        host("b", 1, 5, domains={"rack": "r1"}),
+        host("c", 1, 5, domains={"rack": "r2"}),
+    ]
+    placed = place_guests(hosts, [wish("old", 8, home="a"), wish("new", 2)], [apart("old", "new", by="rack")])
+    assert at(placed) == {"old": ("a", 0), "new": ("c", 0)}
+
+
+def test_a_device_is_had_by_one_guest():
+    hosts = [host("a", 1, 9, devices={"card": 1}), host("b", 1, 9, devices={"card": 2})]
+    wishes = [wish(f"g{number}", devices=["card"]) for number in range(4)]
+    placed = place_guests(hosts, wishes)
+    assert sorted(where for where, _node in at(placed).values()) == ["a", "b", "b"]
+    found = plan_document(placed, "inputs")["unplaced"]
+    assert [entry["guest"] for entry in found] == [placed.left[0].name]
+    assert "card" in found[0]["reason"]
+    kept = place_guests(hosts[:1], [wish("old", home="a", devices=["card"]), wish("new", devices=["card"])])
+    assert at(kept) == {"old": ("a", 0)}
+
+
 def test_a_new_guest_takes_no_room_from_a_drained_host_s_guest():
     hosts = [host("a", 1, 5, drained=True), host("b", 1, 7)]
     placed = place_guests(hosts, [wish("old", 4, home="a"), wish("new", 6)])
     assert placed.moves == ["old"]
     assert [left.name for left in placed.left] == ["new"]
+
+
+def test_a_guest_stays_although_counting_has_no_room_for_it():
+    crowded = [wish(f"v{number}", 3, realtime=False, home="a") for number in range(3)]  # more than may float there
+    placed = place_guests([host("a", 1, 5, drained=True), host("b", 1, 5)], crowded)
+    assert sorted(where for where, _node in at(placed).values()) == ["a", "a", "b"]
+    assert (len(placed.stuck), placed.left) == (2, [])

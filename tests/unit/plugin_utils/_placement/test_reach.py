@@ -25,7 +25,7 @@ CONTROL = Network("control", "br-control")
         (wish("g"), host("h", drained=True), "the host is drained"),
         (wish("g", home="k", fixed=True), host("h"), "it stays where it is (placement.movable: false)"),
         (wish("g", hosts=["k"]), host("h"), "it is not among the guest's hosts"),
-        (wish("g", devices=["fpga", "card"]), host("h", devices=frozenset({"card"})), "it has no device fpga"),
+        (wish("g", devices=["fpga", "card"]), host("h", devices={"card": 1}), "it has no device fpga"),
         (wish("g", networks=[OFFICE]), host("h"), "it has no network office"),
         (wish("g", networks=[OFFICE]), host("h", networks={"office": OFFICE}), ""),
         (wish("g", networks=[OFFICE]), host("h", networks={"office": replace(OFFICE, state="absent")}), "it has no network office"),

@@ -28,7 +28,7 @@ def test_a_host_is_what_its_node_has():
     assert why == ""
     assert found.topology.cpus == ONE.topology.cpus
     assert found.partition.sets == ONE.partition.sets
-    assert (found.memory_mib, found.domains, found.devices) == ({0: 8192, 1: 8192}, {"rack": "7"}, frozenset({"fpga"}))
+    assert (found.memory_mib, found.domains, found.devices) == ({0: 8192, 1: 8192}, {"rack": "7"}, {"fpga": 1})
     assert found.existing[0].realtime
     assert found.existing[0].vcpus[1] == frozenset({2})
 
@@ -66,6 +66,14 @@ def test_io_threads_of_running_domains_count():
         (lambda node: node.update(missing=[part("guest x", "broken")]), "its guests could not be read (guest x: why)"),
         (lambda node: node.update(missing=[part("libvirt", "absent")]), ""),
         (lambda node: node.update(memory={"0": {}}), "its answer cannot be read"),
+        (lambda node: node["topology"]["cpus"].pop("3"), "its answer cannot be read (its CPUs are not those of their digest)"),
+        (lambda node: node["topology"]["cpus"]["3"].update(l3=None), "its answer cannot be read (its CPUs are not those"),
+        (lambda node: node["memory"]["0"].update(guest_mib=-1), "its answer cannot be read (memory.0.guest_mib is -1, not a number from 0"),
+        (lambda node: node.update(guests=[None]), "its answer cannot be read (guests[0] is null, not an object)"),
+        (lambda node: node.update(guests=[{**domain("x", {}), "name": None}]), "(guests[0].name is null, not text)"),
+        (lambda node: node.update(guests=[{**domain("x", {}), "memory_mib": None}]), "(guests[0].memory_mib is None, not a number"),
+        (lambda node: node.update(guests=[{**domain("x", {}), "nodes": [["a"]]}]), "(guests[0].nodes[0] is ['a'], not a number"),
+        (lambda node: node.update(guests=[{**domain("x", {}), "hugepages": "3M"}]), "(guests[0].hugepages is '3M', not one of none"),
     ],
 )  # fmt: skip
 def test_nodes_that_take_no_part(change, text):
@@ -92,10 +100,22 @@ def test_nodes_without_an_answer(data, text):
     ("variables", "text"),
     [
         ({"realtime_place_domains": "r1"}, "realtime_place_domains is no mapping"),
+        ({"realtime_place_domains": {"rack": None}}, "realtime_place_domains: rack: None is no name"),
+        ({"realtime_place_domains": {"rack": ""}}, "realtime_place_domains: rack: '' is no name"),
+        ({"realtime_place_domains": {"rack": "{}"}}, "realtime_place_domains: rack: '{}' is no name"),
+        ({"realtime_place_domains": {"": "r1"}}, "realtime_place_domains: : '' is no name"),
+        ({"realtime_place_domains": {"rack": True}}, "realtime_place_domains: rack: True is no name"),
         ({"realtime_place_devices": "fpga"}, "realtime_place_devices is no list"),
+        ({"realtime_place_devices": [["fpga"]]}, "realtime_place_devices: ['fpga'] is no name"),
+        ({"realtime_place_devices": {"card": -1}}, "realtime_place_devices: card: -1 is no number of devices"),
         ({"kvm_host_hugepages_reserve": {"3M": 1}}, "'3M' is not a page size"),
         ({"realtime_priority_limit": "x"}, "its answer cannot be read"),
     ],
 )
 def test_variables_that_cannot_be(variables, text):
     assert text in read(answer(ONE), **variables)[1]
+
+
+def test_devices_are_counted_by_their_names():
+    assert read(answer(ONE), realtime_place_devices=["card", "card", 7])[0].devices == {"7": 1, "card": 2}
+    assert read(answer(ONE), realtime_place_devices={"card": 3})[0].devices == {"card": 3}

@@ -31,7 +31,7 @@ def reasons(hosts, wishes, rules=(), **options):
         ([host("a")], wish("g", devices=["fpga"]), "a: it has no device fpga", "realtime_place_devices of a"),
         ([], wish("g"), "no host can have it: there is none", "add a host"),
         ([host("a", 1, 5)], wish("g", 6), "asks for 6 realtime cores and 1024 MiB on one NUMA node, more than any host", "with vcpus 4 it fits on a node 0"),
-        ([host("a", 2, 5)], wish("g", 6), "the most are 4 free realtime cores (a node 0)", "numa: spread may fit on a"),
+        ([host("a", 2, 5)], wish("g", 6), "the most are 4 free realtime cores (a node 0)", "with numa: spread it fits on a"),
         ([host("a", 1, 5, memory=2048)], wish("g", 2, 4096), "the most are 4 free realtime cores", "with memory_mib 2048 it fits on a node 0"),
         ([host("a", 2, 5, memory=1024)], wish("g", 2, 1024, numa_node=7), "it has no NUMA node 7", "give the guest another numa_node"),
     ],
@@ -72,7 +72,7 @@ def test_what_is_not_proven_is_not_called_so():
 @pytest.mark.parametrize(
     ("hosts", "rule", "text", "certain"),
     [
-        (RACKS, apart("x", "y", "z"), "allows 1 of its 3 guests in one host, and they are in all 2 that could have it", True),
+        (RACKS, apart("x", "y", "z"), "allows 1 of its 3 guests in one host, and all 2 that could have it have one", True),
         (RACKS, apart("x", "y", "z", by="rack", most=2), "allows 2 of its 3 guests in one rack", True),
         ([host("a"), host("b")], apart("x", "y", "z", by="rack"), "no host that could have it has rack in realtime_place_domains", True),
     ],
@@ -96,3 +96,35 @@ def test_floating_guests_without_cpus_to_float_on():
     found = reasons([host("a", 1, 5)], [wish("v", 5, realtime=False)])
     assert "asks for 5 vCPUs on shared CPUs" in found["v"].text
     assert "with vcpus 4 it fits on a" in found["v"].change
+
+
+@pytest.mark.parametrize(
+    ("asked", "change"),
+    [
+        (wish("big", 12), "with vcpus 4 it fits on a node 0"),
+        (wish("big", 4, 99999), "with memory_mib 8192 it fits on a node 0"),
+        (wish("big", 5, numa_node=0), "with vcpus 4 it fits on a node 0"),
+        (wish("big", 12, 10000), "add a larger host"),
+    ],
+)
+def test_a_change_of_the_guest_is_tried_on_hosts_as_they_are(asked, change):
+    found = reasons([host("a", 1, 9, memory=16384)], [wish("plc", 4, 8192, home="a", fixed=True), asked])
+    assert found["big"].change.startswith(change)
+
+
+def test_a_change_that_the_node_s_planner_refuses_is_not_named():
+    found = reasons([host("a", 2, 5, memory=2048)], [wish("g", 6, 4096, home=""), wish("x", 2, 1024, home="a", fixed=True)])
+    assert "spread" not in found["g"].change
+
+
+def test_rules_are_named_as_they_hold():
+    hosts = [host("a", 1, 9), host("b", 1, 5)]
+    there = [wish("g1", 2, home="a"), wish("x", 4, home="b", fixed=True)]
+    found = reasons(hosts, [*there, wish("g2", 2), wish("g3", 2)], [apart("g1", "g2", "g3")])
+    for reason in found.values():
+        assert reason.text == "rule apart keeps it from each host that has room for it"
+        assert not reason.certain
+    rules = [apart("g", "g1", name="one"), apart("g", "x", name="two")]
+    there[1] = wish("x", 2, home="b", fixed=True)
+    found = reasons(hosts, [*there, wish("g", 2)], rules, moves="none")
+    assert found["g"].text == "rules one, two together keep it from each host that could have it now"

@@ -24,7 +24,7 @@ def request(fleet=(), lists=None, hosts=None, rules=()):
     networks = parse_networks([NETWORK])
     both = {
         "a": host("a", domains={"rack": "r1"}, networks=networks),
-        "b": host("b", devices=frozenset({"fpga"}), networks=networks),
+        "b": host("b", devices={"fpga": 1}, networks=networks),
     }
     hosts = both if hosts is None else hosts
     lists = {**{name: Listed([NETWORK]) for name in hosts}, **(lists or {})}

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, PinningError, place
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages import HugepageError
-from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.room import Room, check_pages
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement import room as room_module
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.room import Room, arrange, check_pages
 from unit.placing import host, wish
 
 
@@ -95,7 +99,53 @@ def test_a_closed_room_takes_nothing():
 def test_pages_beyond_what_the_node_has_are_refused_as_kvm_host_does():
     small = host("h", 1, 5, memory=4096, total_mib={0: 2048})
     found = Room(small, 0, 4)
-    assert found.add(wish("g", 2, 2048), 0)
+    large = wish("g", 2, 2048)
+    assert not found.add(large, 0)
     with pytest.raises(HugepageError, match="are requested for"):
-        check_pages(small, list(found.wishes.values()), found.arranged())
-    check_pages(host("h", 1, 5), list(found.wishes.values()), found.arranged())  # what the machine does not show is no limit
+        check_pages(small, [(large, 0)], arrange(small, [(large, 0)]))
+    check_pages(host("h", 1, 5), [(large, 0)], arrange(small, [(large, 0)]))  # what the machine does not show is no limit
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_pages_are_counted_as_the_node_s_planner_of_memory_does(number):
+    seed = random.Random(number)
+    there = tuple(
+        Existing(
+            f"d{index}", True, True, memory_mib=1024, hugepages=seed.choice(("2M", "1G", "none")), nodes=(seed.randint(0, 1),)
+        )
+        for index in range(seed.randint(0, 2))
+    )
+    pages = {(node, size): seed.choice((0, 0, 1, 4)) * (1 if size == "1G" else 512) for node in (0, 1) for size in ("2M", "1G")}
+    more = {"reserve_mib": {"1G": seed.choice((0, 1024))}, "switch_mib": {0: seed.choice((0, 1024))}}
+    one = host("h", 2, 9, total_mib=dict.fromkeys((0, 1), seed.choice((4096, 6144, 8192))), existing=there, pages=pages, **more)
+    found = Room(one, 0, 4)
+    for index in range(10):
+        realtime, node = seed.random() < 0.8, seed.randint(0, 1)
+        kind = {"numa": seed.choice(("strict", "strict", "spread"))} if realtime else {"numa_node": seed.choice((node, None))}
+        mine = wish(f"g{index}", 2, 1024 * seed.randint(1, 2), realtime=realtime, hugepages=seed.choice(("2M", "1G")), **kind)
+        asked = [*found.wishes.values(), (mine, node if mine.strict else None)]
+        try:
+            check_pages(one, asked, arrange(one, asked))
+            fits = True
+        except (HugepageError, PinningError):
+            fits = False
+        before = found.saved()
+        assert found.add(*asked[-1]) == fits
+        if fits and seed.random() < 0.3:
+            found.remove(mine.name)
+            assert {key: mib for key, mib in found.pages.need.items() if mib} == {
+                key: mib for key, mib in before.pages.items() if mib
+            }
+
+
+def test_a_node_s_planner_is_not_asked_the_same_again(monkeypatch):
+    asked = []
+    monkeypatch.setattr(room_module, "place", lambda *given, **more: asked.append(1) or place(*given, **more))
+    found = room(2, 5)
+    assert found.add(wish("kept", 2, numa="spread"), None)
+    mine, large = wish("g", 2, numa="spread"), wish("large", 7, numa="spread")
+    for _again in range(3):
+        assert found.add(mine, None)
+        assert not found.add(replace(large), None)
+        assert found.remove("g")
+    assert len(asked) == 2

@@ -100,6 +100,7 @@ def test_what_if():
         ({"hosts": ["a"]}, "hosts[0] is no mapping with like and count"),
         ({"hosts": "a"}, "hosts is no list"),
         ({"hosts": [{"like": "a", "domains": 1}]}, "domains is no mapping"),
+        ({"hosts": [{"like": "a", "domains": {"rack": ""}}]}, "hosts[0]: domains: rack: '' is no name"),
         ({"guests": ["z"]}, "guests: 'z' is no guest of this run"),
         ({"guest": ["z"]}, "unknown key guest, did you mean guests?"),
     ],
@@ -117,6 +118,9 @@ def test_what_if_that_cannot_be(asked, text):
         ({"lists": {"a": Listed([], None)}}, "a: realtime_guests is no list"),
         ({"values": {"a": {"realtime_site": "north"}}}, "hosts of several sites (none, north) take part"),
         ({"fleet": [plc("plc1", 1)]}, "realtime_place_guests: plc1: "),
+        ({"values": {"a": {"realtime_place_domains": {"rack": None}}}}, "a: realtime_place_domains: rack: None is no name"),
+        ({"values": {"a": {"realtime_place_devices": {"card": "x"}}}}, "a: realtime_place_devices: card: 'x' is no number"),
+        ({"fleet": [plc("plc1", placement={"devices": ["card"] * 2})]}, "placement.devices names a device twice"),
     ],
 )
 def test_inventories_that_cannot_be(changes, text):
@@ -134,3 +138,46 @@ def test_without_any_host_there_is_no_plan():
 def test_broken_networks_close_a_host():
     taken = take_in(given([plc("plc1")], lists={"a": Listed([{"name": "X"}], [])}))
     assert "realtime_networks" in taken.unread["a"]
+
+
+@pytest.mark.parametrize(("kind", "where"), [("anti-affinity", "c"), ("affinity", "b")])
+def test_a_rule_counts_a_guest_of_a_host_that_takes_no_part(kind, where):
+    racks = {"a": "r1", "b": "r1", "c": "r2"}
+    taken = given(
+        [plc("q", **{"class": "gold"})], {"a": Listed([], [plc("p", **{"class": "gold"})])}, {"a": {"unreachable": True}}
+    )
+    taken.hosts = sorted(racks)
+    taken.lists = {**taken.lists, "c": Listed()}
+    taken.answers = {**taken.answers, "c": answer(host("c", 1, 5, memory=8192))}
+    taken.values = {
+        name: {**HOST_VARIABLES, "realtime_site": "", "realtime_place_domains": {"rack": rack}} for name, rack in racks.items()
+    }
+    taken.rules = [{"kind": kind, "by": "rack", "class": "gold", "name": "rule"}]
+    plan = make_plan(take_in(taken))
+    assert {entry["guest"]: entry["host"] for entry in plan["guests"]} == {"p": "a", "q": where}
+
+
+def test_a_rule_that_keeps_a_guest_with_one_of_a_lost_host_says_so():
+    lists = {"a": Listed([], [plc("p")])}
+    rules = [{"kind": "affinity", "guests": ["p", "q"], "name": "pair"}]
+    (left,) = make_plan(take_in(given([plc("q")], lists, {"a": {"unreachable": True}}, rules=rules)))["unplaced"]
+    assert left["reason"] == "rule pair keeps it with p, on a, which takes no guests now"
+
+
+def test_a_drained_guest_that_may_not_move_is_told():
+    plan = make_plan(take_in(given([plc("p", placement={"movable": False})], {"a": Listed([], [plc("p")])}, drain=["a"])))
+    assert plan["remarks"] == ["p should leave a: its host is drained, but placement.movable: false keeps it there"]
+
+
+@pytest.mark.parametrize("lost", [{}, {"a": {"unreachable": True}}])
+def test_a_listed_guest_whose_domain_is_on_another_host_is_refused(lost):
+    answers = {"b": answer(host("b", *SIZES["b"], memory=8192), [("p", {0: 1, 1: 2})]), **lost}
+    lists = {"a": Listed([], [plc("p")])}
+    with pytest.raises(PlacementError, match="a: realtime_guests: p has its domain on b; put it on the list of"):
+        take_in(given([], lists, answers))
+    lists["a"] = Listed([], [{"name": "p", "state": "absent"}])
+    lists["b"] = Listed([], [plc("p")])
+    take_in(given([], lists, answers))
+    foreign = {"b": answer(host("b", *SIZES["b"], memory=8192), [("p", {0: 1, 1: 2})])}
+    foreign["b"]["node"]["guests"][0]["ours"] = False
+    take_in(given([], {"a": Listed([], [plc("p")])}, foreign))
