@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,9 +16,11 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
+from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import PLACED
 from ansible_collections.realtime.kvm.plugins.plugin_utils._limit import NAME, of_host
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.answer import summary
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, is_unchanged, plan_document
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.moved import states_of, still_elsewhere
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.page import plan_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.picture import planned_map
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
@@ -49,6 +52,8 @@ class ActionModule(ActionBase):
         options = plain_data(options)
         hostvars = (task_vars or {})["hostvars"]
         nodes = {host: _node(hostvars, host, options, self._loader) for host in options["hosts"]}
+        for host, texts in _elsewhere(hostvars, nodes, (task_vars or {}).get("groups", {}).get("realtime_nodes", ())).items():
+            nodes[host] = replace(nodes[host], refused=[*nodes[host].refused, *texts])
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         folder = folder_of_files(options["folder"], task_vars or {})
         document = plan_document(Fleet(nodes, now, options["title"]))
@@ -83,6 +88,17 @@ def _node(hostvars: Any, host: str, options: Mapping[str, Any], loader: Any) -> 
         limit=_limit(hostvars, host, loader),
         looked=variables.get("__realtime_looked") is True,
     )
+
+
+def _elsewhere(hostvars: Any, nodes: Mapping[str, Node], everyone: Collection[str]) -> dict[str, list[str]]:
+    """Return refusals of guests that place moves to a host while another one may have them."""
+    results = {host: node.results.get("guests", {}).get("defined") for host, node in nodes.items() if not node.lost}
+    defined = {host: [str(name) for name in found] for host, found in results.items() if isinstance(found, list)}
+    placed = [host for host in defined if PLACED in variables_of(hostvars, host)]
+    if not placed:
+        return {}
+    listed = {host: states_of(variables_of(hostvars, host).get("realtime_guests")) for host in {*everyone, *nodes}}
+    return still_elsewhere(placed, listed, defined)
 
 
 def _limit(hostvars: Any, host: str, loader: Any) -> str:
