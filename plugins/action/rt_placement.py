@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
-from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import PLACED_LEAVE
+from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import PLACED_FILE, PLACED_LEAVE
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.templates import Worked, is_plain
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few, natural
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.answer import plan_lines
@@ -90,6 +90,7 @@ class ActionModule(ActionBase):
             hostvars = variables["hostvars"]
             _refuse_differing(hostvars, options)
             given = take_in(_given(hostvars, variables["groups"], options))
+            _refuse_unseen(hostvars, variables["groups"], given, os.path.join(folder, GUESTS))
             if options["apply"]:
                 result.update(self._apply(given, folder, options, hostvars))
             else:
@@ -237,6 +238,22 @@ def _given(hostvars: Any, groups: Mapping[str, Any], options: Mapping[str, Any])
             )
     kept = {name: plain_data(options[name]) for name in ("rules", "drain", "strategy", "moves", "overcommit", "work", "what_if")}
     return Given(list(lists), answers, lists, values, plain_data(options["guests"]), **kept)
+
+
+def _refuse_unseen(hostvars: Any, groups: Mapping[str, Any], given: Given, target: str) -> None:
+    """Refuse a run without the inventory that place has written where a host takes no part: only there it stands which guests the host has."""
+    out = [host for host in sorted(map(str, groups.get(GROUP, ())), key=natural) if host not in given.read]
+    texts = host_files(target) if out else {}
+    files = {
+        host: texts.get(name, "")
+        for host, name in _files(hostvars)
+        if host in out and PLACED_FILE not in variables_of(hostvars, host)
+    }
+    if unseen := [host for host in out if files.get(host) and "realtime_guests: []" not in files[host]]:
+        raise PlacementError(
+            f"{few(unseen, 120)} {'takes' if len(unseen) == 1 else 'take'} no part in this run, and which guests are there stands only in {target}; "
+            f"give it as the last inventory (-i {target}), so that they are not placed again"
+        )
 
 
 def _refuse_differing(hostvars: Any, options: Mapping[str, Any]) -> None:

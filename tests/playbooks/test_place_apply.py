@@ -53,6 +53,11 @@ def test_a_host_that_takes_no_part_keeps_its_file_and_its_guests(fleet, how):
     before = (fleet.folder / "guests" / "host_vars" / f"{home}.yml").read_text()
     limit = ["--limit", f"!{home}"] if how == "limit" else []
     fleet.answer(lost=[home] if how == "lost" else [])
+    code, said, _calls = fleet.run(*limit, **guests)
+    assert code != 0
+    assert (
+        f"{home} takes no part in this run, and which guests are there stands only in {fleet.folder / 'guests'}; give it" in said
+    )
     for _again in range(2):
         said = place(fleet, *limit, sources=[fleet.folder / "guests"], **guests)
         assert f"As they were, since they take no part: the files of {home}" in said
