@@ -17,7 +17,7 @@ from ansible.template import Templar
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import PLACED_FILE, PLACED_LEAVE
-from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.templates import Worked, is_plain
+from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.templates import Worked, named_in
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few, natural
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.answer import plan_lines
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.applied import (
@@ -261,21 +261,25 @@ def _refuse_differing(hostvars: Any, options: Mapping[str, Any]) -> None:
     names = [options["guests_variable"], *(f"realtime_place_{name}" for name in _COMMON)]
     first, *others = [str(host) for host in options["hosts"]] or [""]
     one = variables_of(hostvars, first) if others else {}
-    same = {name: is_plain(one.get(name)) for name in names}
+    named = {name: named_in(one.get(name), one) for name in names}
     differing: dict[str, list[str]] = {}
     for host in others:
         raw = variables_of(hostvars, host)
         for name in names:
-            mine, its = one.get(name), raw.get(name)
-            if (mine is not its and mine != its) or not same[name]:
-                mine, its = _value(hostvars[first], first, name, ""), _value(hostvars[host], host, name, "")
-                if (mine or its) and mine != its:
-                    differing.setdefault(name, []).append(host)
+            if "vars" not in named[name] and all(_is_same(one.get(word), raw.get(word)) for word in (name, *named[name])):
+                continue  # all that it is made from is the same
+            mine, its = _value(hostvars[first], first, name, ""), _value(hostvars[host], host, name, "")
+            if (mine or its) and mine != its:
+                differing.setdefault(name, []).append(host)
     if differing:
         texts = [f"{name} of {few(hosts, 120)} is not that of {first}" for name, hosts in differing.items()]
         raise PlacementError(
             f"{'; '.join(texts)}. These are of the whole run: set them for all hosts alike, in the group {GROUP}, say"
         )
+
+
+def _is_same(mine: Any, its: Any) -> bool:
+    return mine is its or bool(mine == its)
 
 
 def _value(worked: Any, host: str, name: str, default: Any) -> Any:

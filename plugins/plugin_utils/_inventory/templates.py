@@ -42,6 +42,21 @@ def is_plain(value: Any) -> bool:
     return not isinstance(value, EncryptedString)
 
 
+def named_in(value: Any, variables: Mapping[str, Any]) -> set[str]:
+    """Return the words in the templates of a value, and in those of the variables that they name: what the value depends on is among them."""
+    found: set[str] = set()
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, (dict, list, tuple)):
+            left += one.values() if isinstance(one, dict) else one
+        elif isinstance(one, str) and not is_plain(one):
+            words = set(re.findall(r"[A-Za-z_]\w*", one)) - found
+            found |= words
+            left += [variables[word] for word in words & variables.keys()]
+    return found
+
+
 class Worked:
     """Works out a host's lists with its variables. What cannot be worked out yet, a template of a fact say, stands there as ``Later``."""
 
