@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,9 +17,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.plugin_utils._artefact import bounded_findings
 from ansible_collections.realtime.kvm.plugins.plugin_utils._files import write_files
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
+from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import PLACED
 from ansible_collections.realtime.kvm.plugins.plugin_utils._limit import NAME, of_host
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.answer import summary
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, is_unchanged, plan_document
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.moved import states_of, still_elsewhere
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.page import plan_page
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.picture import planned_map
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
@@ -52,6 +55,8 @@ class ActionModule(ActionBase):
         given = task_vars or {}
         hostvars = given["hostvars"]
         nodes = {host: _node(hostvars, host, options, self._limit(given, host)) for host in options["hosts"]}
+        for host, texts in _elsewhere(hostvars, nodes, given.get("groups", {}).get("realtime_nodes", ())).items():
+            nodes[host] = replace(nodes[host], refused=[*nodes[host].refused, *texts])
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         folder = folder_of_files(options["folder"], given)
         document = plan_document(Fleet(nodes, now, options["title"]))
@@ -104,6 +109,17 @@ def _sound(hostvars: Any, unchanged: Sequence[str], options: Mapping[str, Any]) 
         if isinstance(audit, Mapping) and audit.get("findings") == [] and not hostvars[host].get("openstack_cloud_name"):
             found.update(bounded_findings([], len(options["hosts"]), host))
     return found
+
+
+def _elsewhere(hostvars: Any, nodes: Mapping[str, Node], everyone: Collection[str]) -> dict[str, list[str]]:
+    """Return refusals of guests that place moves to a host while another one may have them."""
+    results = {host: node.results.get("guests", {}).get("defined") for host, node in nodes.items() if not node.lost}
+    defined = {host: [str(name) for name in found] for host, found in results.items() if isinstance(found, list)}
+    placed = [host for host in defined if PLACED in variables_of(hostvars, host)]
+    if not placed:
+        return {}
+    listed = {host: states_of(variables_of(hostvars, host).get("realtime_guests")) for host in {*everyone, *nodes}}
+    return still_elsewhere(placed, listed, defined)
 
 
 UNREACHABLE = "it cannot be reached, and nothing was planned"

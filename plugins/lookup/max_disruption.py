@@ -48,7 +48,9 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._limit import NAME, l
 
 try:
     from ansible._internal._task import TaskContext
-except ImportError:  # it belongs to ansible-core; without it nobody can tell what play and task allow, and a run's own limit is refused
+except (
+    ImportError
+):  # it belongs to ansible-core; without it nobody can tell what play and task allow, and a run's own limit is refused
     TaskContext = None
 
 

@@ -155,6 +155,11 @@ domains:
   returned: success
   type: list
   elements: dict
+defined:
+  description: The guests listed that libvirt had on the node before this run, those with C(state=absent) included.
+  returned: success
+  type: list
+  elements: str
 restart_required:
   description: Running guests that need a restart, each with the elements of its XML that it lacks.
   returned: success

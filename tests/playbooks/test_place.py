@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -162,26 +161,6 @@ def test_everything_wrong_is_said_at_once_and_no_plan_is_written(fleet):
     ):
         assert text in said
     assert not fleet.folder.exists()
-
-
-def test_secrets_in_a_vault_stay_there(fleet):
-    (fleet.nodes.folder / "password").write_text("x")
-    text = subprocess.run(
-        [sys.executable, "-m", "ansible.cli.vault", "encrypt_string", "--vault-password-file", "password", "hunter22"],
-        cwd=fleet.nodes.folder, capture_output=True, text=True, check=True, env=fleet.nodes.environment(),
-    ).stdout  # fmt: skip
-    lines = "".join(f"      {line.strip()}\n" for line in text.splitlines()[1:])
-    (fleet.nodes.folder / "secret.yml").write_text(
-        f"realtime_nodes:\n  vars:\n    secret: !vault |\n{lines}"
-        "    realtime_place_guests:\n      - {name: plc1, memory_mib: 512, vcpus: 2, realtime_vcpus: '1', description: '{{ secret }}'}\n"
-    )
-    arguments = ["--vault-password-file", str(fleet.nodes.folder / "password")]
-    for more in ({}, {"realtime_place_apply": True}):
-        code, said, _calls = fleet.run(*arguments, sources=[fleet.nodes.folder / "secret.yml"], **more)
-        assert code == 0, said
-        assert "hunter22" not in said
-    assert [entry["description"] for entries in fleet.lists.values() for entry in entries] == ["{{ secret }}"]
-    assert "hunter22" not in (fleet.folder / "placement.yml").read_text()
 
 
 def test_the_report_draws_the_plan_that_place_has_written(fleet):

@@ -137,6 +137,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     results = {
         "domains": [_result(plan) for plan in plans],
         "restart_required": _pending_restarts(plans, restarting),
+        "defined": sorted(known.intersection(domains)),
         "unlisted": sorted(name for name, domain in domains.items() if name not in known and is_ours(domain.tree)),
     }
     return Outcome(results, after=partial(_look, host, connection, plans, removed, images) if host.changes else None)

@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natur
 
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
-from .known import BATCHES, GROUPS, PLACED, Known
+from .known import BATCHES, GROUPS, PLACED, PLACED_FILE, PLACED_FILES, Known
 from .openstack import Physnets, physnets_of, wrong_values
 from .refusals import Refusals, named
 from .templates import Worked, is_plain
@@ -175,7 +175,13 @@ class Check:
         return read_host(networks, guests, site=self._site(host), priority_limit=self._limit(host), image_folder=folder)
 
     def _placed(self, host: str) -> list[str]:
-        """Return a refusal of a list that hides the one that place has written."""
+        """Return a refusal of a folder that place has written by half, or of a list that hides the one that place has written."""
+        files, own = self._hosts[host].get(PLACED_FILES), self._hosts[host].get(PLACED_FILE)
+        due = files.get(host) if isinstance(files, Mapping) else None
+        if due != own:
+            what = "is missing" if own is None else "is of another plan than its hosts.yml"
+            text = f"the inventory that place has written is not whole: host_vars/{host}.yml {what}"
+            return [f"{text}. Take the whole folder as place has written it, from a commit or a copy of it"]
         placed, guests = self._hosts[host].get(PLACED), self._value(host, "realtime_guests", [])
         if not isinstance(placed, list) or not isinstance(guests, list) or not all(isinstance(item, Mapping) for item in guests):
             return []

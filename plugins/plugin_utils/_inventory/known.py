@@ -55,6 +55,10 @@ COUNTS = frozenset(f"cpu_partition_{name}_cores_per_node" for name in ("housekee
 
 #: The guests that place has written for a host. A run refuses another list: one of a stronger place hides the plan's.
 PLACED = "realtime_placed"
+#: Which state of its file the inventory of place has for each host, and which one the file is of: a folder that was written by half is refused.
+PLACED_FILES, PLACED_FILE = "realtime_placed_files", "realtime_placed_file"
+#: In the inventory with which guests leave their old hosts; place itself is not run with it.
+PLACED_LEAVE = "realtime_placed_leave"
 
 #: What roles and playbooks set themselves, beside ``<role>_result``. Statistics of a job are extra variables of the next one in a workflow.
 SET = frozenset(
@@ -69,6 +73,9 @@ SET = frozenset(
         "realtime_look_result",
         "realtime_place_result",
         PLACED,
+        PLACED_FILE,
+        PLACED_FILES,
+        PLACED_LEAVE,
         "realtime_plan_result",
         "realtime_report",
         "realtime_update_due",

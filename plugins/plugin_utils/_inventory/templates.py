@@ -42,6 +42,21 @@ def is_plain(value: Any) -> bool:
     return not isinstance(value, EncryptedString)
 
 
+def named_in(value: Any, variables: Mapping[str, Any]) -> set[str]:
+    """Return the words in the templates of a value, and in those of the variables that they name: what the value depends on is among them."""
+    found: set[str] = set()
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, (dict, list, tuple)):
+            left += one.values() if isinstance(one, dict) else one
+        elif isinstance(one, str) and not is_plain(one):
+            words = set(re.findall(r"[A-Za-z_]\w*", one)) - found
+            found |= words
+            left += [variables[word] for word in words & variables.keys()]
+    return found
+
+
 class Worked:
     """Works out a host's lists with its variables. What cannot be worked out yet, a template of a fact say, stands there as ``Later``."""
 
@@ -100,7 +115,7 @@ class Worked:
 
     def _note(self, raw: Any, found: Any, number: int) -> None:
         """Remember in which keys of an item, or of a list of items, a vault is involved, and what became of it."""
-        raw = self._behind(raw)
+        raw = self.behind(raw)
         if isinstance(found, (list, tuple)):
             same = isinstance(raw, (list, tuple)) and len(raw) == len(found)
             for at, after in enumerate(found):
@@ -109,17 +124,17 @@ class Worked:
             return
         self._numbers.setdefault(str(found.get("name")), number)
         if isinstance(raw, dict):
-            keys = {key for key, value in raw.items() if self._involves(value)}
+            keys = {key for key, value in raw.items() if self.involves(value)}
         else:  # made by a template: where values still have the mark of the vault, it is in these
             keys = {key for key, value in found.items() if any(_secrets(value))}
-            keys = keys or ({*found} if self._involves(raw) else set())
+            keys = keys or ({*found} if self.involves(raw) else set())
         for key in keys & found.keys():
             texts = set(self._made_of(raw[key] if isinstance(raw, dict) else raw, found[key]))
             for place in (str(found.get("name")), f"[{number}]"):
                 self._vaulted.setdefault((place, str(key)), set()).update(texts)
             self._secrets.update(texts)
 
-    def _behind(self, raw: Any) -> Any:
+    def behind(self, raw: Any) -> Any:
         """Return the value of the variable that a template is no more than."""
         for _number in range(10):
             name = _VARIABLE.fullmatch(raw) if isinstance(raw, str) else None
@@ -130,20 +145,20 @@ class Worked:
 
     def _made_of(self, raw: Any, found: Any) -> Iterator[str]:
         """Yield the texts that were made with a vault."""
-        raw = self._behind(raw)
+        raw = self.behind(raw)
         if isinstance(raw, dict) and isinstance(found, dict):
             for key in raw.keys() & found.keys():
                 yield from self._made_of(raw[key], found[key])
         elif isinstance(raw, (list, tuple)) and isinstance(found, (list, tuple)):
             for before, after in zip(raw, found):
                 yield from self._made_of(before, after)
-        elif self._involves(raw) and not isinstance(found, (dict, list, tuple, bool)) and found is not None:
+        elif self.involves(raw) and not isinstance(found, (dict, list, tuple, bool)) and found is not None:
             yield from filter(None, [str(found)])
 
-    def _involves(self, raw: Any) -> bool:
+    def involves(self, raw: Any) -> bool:
         """Whether a vault has a part in a value, as far as the names in its templates tell."""
         if isinstance(raw, (dict, list, tuple)):
-            return any(map(self._involves, raw.values() if isinstance(raw, dict) else raw))
+            return any(map(self.involves, raw.values() if isinstance(raw, dict) else raw))
         if _is_vaulted(raw):
             return True
         if not isinstance(raw, str) or is_plain(raw):
@@ -154,7 +169,7 @@ class Worked:
     def _involves_name(self, name: str) -> bool:
         if name not in self._involved_names:
             self._involved_names[name] = False  # while it is looked at, since variables may name each other
-            self._involved_names[name] = self._involves(self._variables[name])
+            self._involved_names[name] = self.involves(self._variables[name])
         return self._involved_names[name]
 
 

@@ -28,6 +28,7 @@ def plan_lines(plan: Mapping[str, Any], path: str) -> list[str]:
     lines += _beyond(plan["unplaced"])
     for name, why in sorted(plan["left_out"].items(), key=lambda item: natural(item[0]))[:MOST]:
         lines.append(f"  {name} takes no part: {why}; its guests stay")
+    lines += _beyond(plan["left_out"])
     lines += [f"  {remark}" for remark in plan["remarks"][:MOST]]
     if plan["moves"]:
         rows = [[str(step["step"]), step["guest"], step["from"], step["to"], step["how"]] for step in plan["moves"]]

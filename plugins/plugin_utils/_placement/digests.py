@@ -30,9 +30,10 @@ def inputs_digest(
     options: Options,
     more: Any = None,
 ) -> str:
-    """Return the digest of everything that a placement depends on.
+    """Return the digest of what a placement is made from, but for what changes by itself.
 
-    What changes by itself has no part in it: free memory, and whether a guest runs now.
+    These have no part in it: sizes of memory, which another kernel moves by some MiB; whether a guest runs, and what only a running one shows; whether
+    the switch runs. A plan is compared with the one that they lead to now (``plan_file.check_current``).
     """
     return digest(
         {
@@ -56,31 +57,22 @@ def _host(host: Host) -> dict[str, Any]:
             [field.name, _plain(getattr(domain, field.name))]
             for domain in host.existing
             for field in fields(domain)
-            if field.name != "running"
+            if field.name not in ("running", "io_threads")
         ],
         "networks": {name: [network.realtime, network.state] for name, network in sorted(host.networks.items())},
         "values": [
             _plain(getattr(host, name))
             for name in (
-                "memory_mib",
-                "total_mib",
                 "devices",
                 "domains",
                 "priority_limit",
-                "switch_mib",
                 "switch_pages",
                 "reserve_mib",
                 "refusal",
                 "drained",
             )
         ],
-        "polling": format_keys(host.polling),
     }
-
-
-def format_keys(mapping: Mapping[int, Any]) -> list[int]:
-    """Return the keys of a mapping, sorted."""
-    return sorted(mapping)
 
 
 def _plain(value: Any) -> Any:

@@ -61,6 +61,26 @@ class Vaulted(str):
     __slots__ = ()
 
 
+class Unsafe(str):
+    """A text that looks like a template and is none."""
+
+    __slots__ = ()
+
+
+class Kept(str):
+    """A template that stays one, and what it was worked out to."""
+
+    raw: Any
+    value: Any
+
+    @classmethod
+    def of(cls, raw: str, value: Any) -> Kept:
+        """Return a template of the inventory with its value."""
+        found = cls(raw)
+        found.raw, found.value = raw, value
+        return found
+
+
 def to_flow(value: Any) -> str:
     """Return a value on one line; texts that are plain words have no quotes."""
     if isinstance(value, Mapping):
@@ -69,6 +89,8 @@ def to_flow(value: Any) -> str:
         return "[" + ", ".join(map(to_flow, value)) + "]"
     if isinstance(value, Vaulted):
         return f"!vault {_quoted(value)}"
+    if isinstance(value, Unsafe):
+        return f"!unsafe {_quoted(value)}"
     if isinstance(value, str):
         return str(value) if _is_word(value) else _quoted(value)
     return json.dumps(value, default=str)
@@ -112,6 +134,7 @@ def from_yaml(text: str, path: str) -> dict[str, Any]:
         raise PlacementError(
             f"{path} was edited: its text is not the one that was planned. Change the guests, rules or options instead, then {_AGAIN}"
         )
+    _check_shape(found, path)
     return {**found, "digest": own}
 
 
@@ -134,3 +157,52 @@ def check_current(plan: Mapping[str, Any], inputs: str, path: str) -> None:
         raise PlacementError(
             f"{path} is out of date: hosts, guests, rules or options are not those that it was made from. Nothing was written; {_AGAIN}"
         )
+
+
+def check_decisions(plan: Mapping[str, Any], now: Mapping[str, Any], path: str) -> None:
+    """Refuse a plan whose inputs are the same, while the nodes have changed by themselves (memory, switch) so that another plan comes of them."""
+    if _decisions(plan) != _decisions(now):
+        raise PlacementError(
+            f"{path} is out of date: memory, switch or guests of the nodes have changed since, and another plan comes of them. Nothing was written; {_AGAIN}"
+        )
+
+
+def _decisions(plan: Mapping[str, Any]) -> list[Any]:
+    guests = [[entry.get(key) for key in ("guest", "host", "node", "change", "from")] for entry in plan["guests"]]
+    return [guests, [[step[key] for key in _STEP] for step in plan["moves"]], sorted(plan["hosts"])]
+
+
+_STEP = ("guest", "from", "to", "node", "how")
+#: What a plan has, by key: its type, and the keys of each item with their types.
+_SHAPE: dict[str, tuple[type, dict[str, Any]]] = {
+    "inputs": (str, {}),
+    "summary": (dict, {}),
+    "unplaced": (list, {"guest": str, "reason": str, "change": str}),
+    "moves": (list, {"guest": str, "from": str, "to": str, "node": (int, type(None)), "how": str}),
+    "guests": (list, {"guest": str, "host": str, "node": (int, type(None)), "change": str}),
+    "hosts": (dict, {"before": dict, "after": dict, "room": dict}),
+    "left_out": (dict, {}),
+    "remarks": (list, {}),
+}
+
+
+def _check_shape(plan: Mapping[str, Any], path: str) -> None:
+    """Refuse a plan that lacks something; its digest is right, so another program has written it."""
+    wrong = []
+    for key, (kind, inner) in _SHAPE.items():
+        found = plan.get(key)
+        if not isinstance(found, kind):
+            wrong.append(key)
+            continue
+        items = found if isinstance(found, list) else found.values() if isinstance(found, dict) else ()
+        if inner and not all(
+            isinstance(item, dict) and all(isinstance(item.get(name, ...), one) for name, one in inner.items()) for item in items
+        ):
+            wrong.append(key)
+    if not wrong and any(not isinstance(count, int) for count in (plan["summary"].get(key) for key in _SUMMARY)):
+        wrong.append("summary")
+    if wrong:
+        raise PlacementError(f"{path} is not whole: {', '.join(wrong)} is missing, or not what place writes there; {_AGAIN}")
+
+
+_SUMMARY = ("guests", "new", "moved", "stay", "unplaced")

@@ -30,7 +30,7 @@ def test_guests_are_defined_and_started(node):
         "macs": {"control": result["domains"][0]["macs"]["control"]},
     }  # fmt: skip
     assert (result["domains"][1]["vcpus"], result["domains"][1]["floating"]) == ({}, "0")
-    assert (result["restart_required"], result["unlisted"]) == ({}, [])
+    assert (result["restart_required"], result["unlisted"], result["defined"]) == ({}, [], [])
     assert not (node.root / JOURNAL[1:]).exists(), "what did not exist has no original"
 
 
@@ -70,6 +70,7 @@ def test_one_that_is_not_listed_is_left_alone_and_reported(node):
     node.foreign()
     result = node.converge(OTHER)
     assert result["unlisted"] == ["plc1"]
+    assert result["defined"] == [OTHER["name"]]
     assert not result["changed"]
     assert sorted(node.libvirt.definitions) == ["historian", "plc1", "theirs"]
 
@@ -127,3 +128,11 @@ def test_adopting_a_running_guest_does_not_stop_it(node):
     assert "stop plc1" not in node.libvirt.calls
     assert "memory" in result["restart_required"]["plc1"]
     assert {"pin plc1 vcpu0 2", "pin plc1 emulator 0"} <= set(node.libvirt.calls)
+
+
+def test_a_guest_that_goes_was_there_before(node):
+    """Another host waits for that before it defines the guest."""
+    node.run(PLC)
+    assert node.run({"name": "plc1", "state": "absent"}, check=True)["defined"] == ["plc1"]
+    assert node.run({"name": "plc1", "state": "absent"})["defined"] == ["plc1"]
+    assert node.run({"name": "plc1", "state": "absent"})["defined"] == []

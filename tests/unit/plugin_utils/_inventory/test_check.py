@@ -200,6 +200,24 @@ def test_sites_have_names_of_their_own():
     assert [line[:5] for line in lines(hosts) if "of this name too" in line] == ["kvm2:"]
 
 
+@pytest.mark.parametrize(
+    ("files", "own", "wrong"),
+    [
+        ({"kvm1": "a"}, "a", ""),
+        ({"kvm2": "a"}, None, ""),
+        (None, None, ""),
+        ({"kvm1": "a"}, None, "host_vars/kvm1.yml is missing"),
+        ({"kvm1": "a"}, "b", "host_vars/kvm1.yml is of another plan than its hosts.yml"),
+        (None, "b", "host_vars/kvm1.yml is of another plan than its hosts.yml"),
+    ],
+)
+def test_an_inventory_of_place_that_is_not_whole_is_refused(files, own, wrong):
+    given = {"realtime_placed_files": files, "realtime_placed_file": own, "realtime_guests": []}
+    found = lines({"kvm1": {name: value for name, value in given.items() if value is not None}})
+    assert bool(found) == bool(wrong)
+    assert all(f"the inventory that place has written is not whole: {wrong}. Take the whole folder" in line for line in found)
+
+
 # -- the play's variables --------------------------------------------------------------------------
 
 

@@ -12,6 +12,9 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known impo
     EMPTY_IS_DEFAULT,
     INTERNAL_ROLES,
     PLACED,
+    PLACED_FILE,
+    PLACED_FILES,
+    PLACED_LEAVE,
     PLAYBOOK_OPTIONS,
     ROLES,
     SET,
@@ -68,7 +71,7 @@ def test_whatever_is_read_is_known():
 
 
 def test_nothing_is_known_in_vain():
-    assert {*written(), PLACED} >= SET
+    assert {*written(), PLACED, PLACED_FILE, PLACED_FILES, PLACED_LEAVE} >= SET
 
 
 def test_every_option_of_every_role_is_known_with_its_type():

@@ -12,7 +12,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret, VaultSecretsContext
 from ansible.template import Templar, trust_as_template
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.guests import Later
-from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.templates import Worked, is_plain
+from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.templates import Worked, is_plain, named_in
 
 SECRETS = [("default", VaultSecret(b"open sesame"))]
 
@@ -195,3 +195,10 @@ def test_the_last_characters_of_a_longer_part_are_hidden_too():
     found.value([{"name": "d1", "owner": template("{{ pin[:7] }}")}])
     assert found.hide("rt_guest_image_folder: 'x/swordfis' must be") == "rt_guest_image_folder: 'x/********' must be"
     assert found.hide("it is swordfish-like") == "it is ********-like"
+
+
+def test_what_a_value_depends_on():
+    variables = {"a": "{{ b }}", "b": 1, "c": "{{ d }}", "d": "{{ c }}", "e": 2}
+    assert named_in([{"x": "{{ a }}", "y": "e"}, "{{ c }}"], variables) == {"a", "b", "c", "d"}
+    assert "e" in named_in("{{ lookup('vars', 'e') }}", variables)
+    assert named_in(["plain", 3], variables) == set()

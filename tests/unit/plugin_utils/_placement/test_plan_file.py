@@ -12,8 +12,11 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.document i
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import PlacementError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.placing import place_guests
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.plan_file import (
+    Kept,
+    Unsafe,
     Vaulted,
     check_current,
+    check_decisions,
     from_yaml,
     to_flow,
     to_yaml,
@@ -72,6 +75,33 @@ def test_a_plan_of_other_inputs_is_refused(plan):
     check_current(plan, "abc", "p")
     with pytest.raises(PlacementError, match="p is out of date"):
         check_current(plan, "abd", "p")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"moves": None}, "moves"),
+        ({"guests": [{"guest": "plc1"}]}, "guests"),
+        ({"hosts": {"a": {}}, "left_out": []}, "hosts, left_out"),
+        ({"summary": {}}, "summary"),
+    ],
+)
+def test_a_plan_that_lacks_something_is_refused(plan, change, what):
+    """Its digest is right, so place has not written it."""
+    other = {key: value for key, value in {**plan, **change}.items() if key != "digest"}
+    with pytest.raises(PlacementError, match=f"^p is not whole: {what} is missing, or not what place writes there"):
+        from_yaml(to_yaml({**other, "digest": digest(other)}), "p")
+
+
+def test_what_became_of_the_inputs_counts(plan):
+    check_decisions(plan, {**plan, "summary": {}, "hosts": dict.fromkeys(plan["hosts"])}, "p")
+    for other in ({"guests": []}, {"hosts": {}}):
+        with pytest.raises(PlacementError, match="p is out of date: memory, switch or guests of the nodes have changed"):
+            check_decisions(plan, {**plan, **other}, "p")
+
+
+def test_text_that_is_no_template_stays_none():
+    assert to_flow([Unsafe("{{ x }}"), Kept.of("{{ y }}", 1)]) == '[!unsafe "{{ x }}", "{{ y }}"]'
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys():

@@ -71,6 +71,17 @@ def test_the_digest_is_of_what_counts():
     free = answer(host("a", 1, 5, memory=8192))
     free["node"]["memory"]["0"]["free_mib"] = 7
     assert take_in(given([plc("plc1")], answers={"a": free})).digest == base
+    running = answer(host("a", 1, 5, memory=8192), [("x", {0: 1})])
+    stopped = answer(host("a", 1, 5, memory=8192), [("x", {0: 1})])
+    running["node"]["guests"][0].update(
+        state="running", threads=[{"role": "iothread1", "tid": 1, "name": "IO", "cpus": "2", "scheduler": "other"}]
+    )
+    running["node"]["switch"] = {"pmds": {"3": "pmd1"}}
+    for item in running["node"]["memory"].values():
+        item["total_mib"] += 3
+        item["guest_mib"] += 3
+    stopped["node"]["guests"][0].update(state="shut off", threads=[])
+    assert take_in(given(answers={"a": running})).digest == take_in(given(answers={"a": stopped})).digest
     for other in (
         given([plc("plc1", 3)]),
         given([plc("plc1")], rules=[{"kind": "affinity", "guests": ["plc1"]}]),
