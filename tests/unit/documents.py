@@ -105,7 +105,7 @@ PLAYBOOK_DEFAULTS = {
     "realtime_reboot_allowed": ("playbooks/site.yml", "realtime_reboot_allowed | default(true)", "true"),
     "realtime_unreachable": ("playbooks/tasks/reached.yml", "default('refuse', true)", "refuse"),
     "realtime_update_serial": ("playbooks/update.yml", "realtime_update_serial | default(1, true)", 1),
-    "rt_kernel_reboot_serial": ("playbooks/site.yml", "rt_kernel_reboot_serial | default('1,25%', true)", "1,25%"),
+    "rt_kernel_reboot_serial": ("playbooks/site.yml", "batch_default: 1,25%", "1,25%"),
 }
 
 
