@@ -163,7 +163,8 @@ def test_a_template_runs_with_the_defaults_of_its_survey_and_with_empty_answers(
     """Those that test_slices_do_what_one_job_does runs with the defaults are not run here too."""
     done, said, calls = launch(name, HOSTS[:2] if empty else HOSTS, empty=empty, given={"cpu_partition": "stall"})
     assert done.status == "successful", said
-    assert calls or name in ("realtime-report", "realtime-bios")
+    kept = {"realtime-report": "realtime_report", "realtime-bios": "realtime_bios", "realtime-latency": "realtime_latency"}
+    assert calls or artefacts(done)[kept[name]], "these have modules of their own, which write down nothing"
     if TEMPLATES[name].get("job_type") == "check" or name == "realtime-plan":
         assert [call for call in calls if not call["check"]] == []
 

@@ -39,7 +39,8 @@ class Fleet:
     def __init__(self, nodes):
         self.nodes, self.folder = nodes, nodes.folder / "place"
         self.answers = nodes.folder / "nodes.json"
-        (nodes.base / "plugins" / "action" / "rt_node_info.py").write_text(NODE_INFO.format(path=str(self.answers)))
+        self.own = nodes.base / "plugins" / "action" / "rt_node_info.py"
+        self.own.write_text(NODE_INFO.format(path=str(self.answers)))
         self.hosts = {name: {} for name in SIZES}
         self.answer()
 
@@ -70,7 +71,9 @@ class Fleet:
 
 @pytest.fixture(name="fleet")
 def _fleet(nodes):
-    return Fleet(nodes)
+    fleet = Fleet(nodes)
+    yield fleet
+    fleet.own.unlink()  # else it answers in the tests after these, too
 
 
 def where(plan):
