@@ -19,7 +19,9 @@ GUESTS = "realtime.kvm.guests"
 
 @pytest.fixture(name="fleet")
 def _fleet(nodes):
-    return Fleet(nodes)
+    fleet = Fleet(nodes)
+    yield fleet
+    fleet.own.unlink()
 
 
 def place(fleet, *arguments, **variables):
