@@ -60,7 +60,7 @@ def guests_by_host(
 
 def _refuse_between(moves: Sequence[Mapping[str, Any]], steps: int | None) -> None:
     """Refuse to end while a guest of a ring has left and not entered: no host's list would have it, and nobody would know it any more."""
-    whole, out = [0], set()
+    whole, out, between = [0], set(), []
     for number, step in enumerate(moves, 1):
         if step["how"].startswith("leaves"):
             out.add(step["guest"])
