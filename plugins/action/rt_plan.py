@@ -5,20 +5,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.plugin_utils._look.answers import answer_fault
+from ansible_collections.realtime.kvm.plugins.plugin_utils._look.kept import command_of, release
 from ansible_collections.realtime.kvm.plugins.plugin_utils._look.roles import PARTS, Part, Role, arguments_of
 
 SPEC = {
     "roles": {"type": "list", "elements": "str", "choices": [*PARTS], "required": True},
     "audit": {"type": "bool", "default": False},
+    "keep": {"type": "bool", "default": False},
 }
-AUDIT = "rt_verify"
+MODULE, AUDIT = "realtime.kvm.rt_plan", "rt_verify"
 #: What the options of one layer take from another's result; the node fills it in.
 _TAKEN = ("partition", "pages", "kernel_arguments")
 
@@ -27,6 +31,10 @@ class ActionModule(ActionBase):
     """The action."""
 
     TRANSFERS_FILES = False
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._files: dict[Path, Any] = {}
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check what the controller can know, then let the node plan; return the results by the names that roles give them."""
@@ -39,7 +47,7 @@ class ActionModule(ActionBase):
         look = _Look(self, {**defaults, **given})
         for role in roles:
             look.prepare(role)
-        answer = look.ask(given) if look.asked else {"planned": {}, "refused": [], "open": []}
+        answer = look.ask(given, keep=options["keep"]) if look.asked else {"planned": {}, "refused": [], "open": []}
         if answer.get("failed") or answer.get("unreachable"):
             result.update(answer)
             return result
@@ -66,7 +74,10 @@ class ActionModule(ActionBase):
         return result
 
     def _read(self, path: Path) -> Any:
-        return self._loader.load_from_file(str(path), trusted_as_template=True)
+        """Read a file of a role, once; Ansible's loader would hand out a copy each time, which costs more than all the rest."""
+        if path not in self._files:
+            self._files[path] = self._loader.load_from_file(str(path), trusted_as_template=True)
+        return self._files[path]
 
 
 def _left_out(role: Role, answer: Mapping[str, Any]) -> bool:
@@ -121,15 +132,36 @@ class _Look:
             self._layers[part.module] = options
             self._results[role.result] = {key: {"__planned": [part.module, key]} for key in _TAKEN}
 
-    def ask(self, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Ask the node."""
+    def ask(self, task_vars: dict[str, Any], *, keep: bool) -> dict[str, Any]:
+        """Ask the node: the code that it keeps of this release, else the module, which then is sent."""
         arguments = {"roles": [], "layers": self._layers, **self._shared}
         if self._audit is not None and not self.refused:
             arguments["audit"] = self._audit
-        answer: dict[str, Any] = self._action._execute_module(
-            module_name="realtime.kvm.rt_plan", module_args=arguments, task_vars=task_vars
-        )
-        return answer
+        if command := self._command(task_vars):
+            if answer := self._answer_of(command, arguments, task_vars):
+                return answer
+            arguments.update(keep=keep, release=release())
+        return self._action._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+
+    def _command(self, task_vars: Mapping[str, Any]) -> str:
+        """Return how a node starts the code that it keeps; empty where Ansible would not run a module from its standard input, with that Python."""
+        action = self._action
+        python = C.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
+        if not action._connection.is_pipelining_enabled(False):
+            return ""
+        return command_of(self._templated(python, self._variables), action._compute_environment_string())
+
+    def _answer_of(self, command: str, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Start the node's own code; return what it answers, empty if it answers nothing."""
+        action, given = self._action, dict(arguments)
+        action._update_module_args(MODULE, given, task_vars)
+        try:
+            said = json.dumps({"ANSIBLE_MODULE_ARGS": given})
+        except (TypeError, ValueError):
+            return {}
+        found = action._low_level_execute_command(command, in_data=said.encode("utf-8", "surrogateescape"))
+        answer = action._parse_returned_data(found, "legacy") if found["stdout"].strip() else {}
+        return {key: value for key, value in answer.items() if not key.startswith("_ansible_")} if "planned" in answer else {}
 
     def result_of(self, role: Role, results: Mapping[str, Any]) -> dict[str, Any]:
         """Return a layer's result as its role would have it: planned, refused, or not asked for."""

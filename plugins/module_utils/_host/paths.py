@@ -15,3 +15,12 @@ def config_path(feature: str) -> str:
 
 
 ARCHIVE = "/usr/local/lib/realtime-kvm/realtime-kvm.pyz"
+
+
+#: Modules' own code, compiled by the node, so that it need not be sent each time; a cache.
+KEPT = "/var/cache/realtime-kvm"
+
+
+def kept_path(release: str) -> str:
+    """Return the program that is kept of a release's look; the release is the digest of its code."""
+    return f"{KEPT}/look-{release}.pyz"

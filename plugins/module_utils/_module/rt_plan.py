@@ -28,6 +28,8 @@ OPTIONS: dict[str, Any] = {
     "networks": GUESTS["networks"],
     "guests": GUESTS["guests"],
     "audit": {"type": "raw"},
+    "keep": {"type": "bool", "default": False},
+    "release": {"type": "str", "default": ""},
     "fsroot": {"type": "path", "default": "/"},
 }
 AUDIT = "rt_audit"

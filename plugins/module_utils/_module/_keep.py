@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps the look's code on the node, compiled, so that the next look need not be sent. Edge.
+
+Python compiles what Ansible sends anew in each call, since it comes as an archive of sources. What is kept is this archive as it came, compiled by
+the node's own Python, as a program: it reads the module's arguments from standard input and answers as the module does. It is a cache: nothing is
+lost with it, and a look that does not find it, or cannot use it, is sent whole.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import stat
+import sys
+import zipfile
+from contextlib import suppress
+from importlib.util import MAGIC_NUMBER, source_hash
+from io import BytesIO
+
+from .._host import files
+from .._host.paths import KEPT, kept_path
+
+#: What runs the kept code, and nothing else: its byte code is that of this Python.
+PYTHON = "/usr/bin/python3"
+#: Of a compiled file whose source is not looked for (PEP 552).
+_UNCHECKED = (1).to_bytes(4, "little")
+_MAIN = """\
+import sys
+
+from ansible.module_utils import basic
+
+basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = sys.stdin.buffer.read(), "legacy"
+
+from ansible_collections.realtime.kvm.plugins.modules.rt_plan import main
+
+main()
+"""
+
+
+def compiled(sources: zipfile.ZipFile) -> bytes:
+    """Return the program, made of the archive in which the module was sent."""
+    contents = {name: sources.read(name) for name in sources.namelist() if name.endswith(".py") and "/" in name}
+    contents["__main__.py"] = _MAIN.encode()
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(contents):
+            code = compile(contents[name], name, "exec", dont_inherit=True)
+            archive.writestr(f"{name}c", MAGIC_NUMBER + _UNCHECKED + source_hash(contents[name]) + marshal.dumps(code))
+            archive.writestr(name, contents[name], zipfile.ZIP_DEFLATED)  # the boot service's archive is made of the sources
+    return buffer.getvalue()
+
+
+def keep(release: str, root: str = "") -> None:
+    """Keep the module's code; what was kept before goes.
+
+    Nothing is kept where another Python runs the module than would run the kept code, or where others than root could change it.
+    """
+    path, folder = f"{root}{kept_path(release)}", f"{root}{KEPT}"
+    sent = getattr(sys.modules[__name__].__loader__, "archive", None)
+    if not sent or os.path.realpath(sys.executable) != os.path.realpath(PYTHON):
+        return
+    with suppress(OSError, ValueError, SyntaxError):
+        files.make_directories(folder, 0o700)
+        found = os.lstat(folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            return
+        with zipfile.ZipFile(sent) as sources:
+            program = compiled(sources)
+        for name in os.listdir(folder):
+            files.unlink(f"{folder}/{name}")
+        files.write_file(path, program, 0o600)
