@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 from ansible_collections.realtime.kvm.plugins.plugin_utils._look.answers import answer_fault
 from ansible_collections.realtime.kvm.plugins.plugin_utils._look.kept import command_of, release
@@ -27,23 +28,27 @@ MODULE, AUDIT = "realtime.kvm.rt_plan", "rt_verify"
 _TAKEN = ("partition", "pages", "kernel_arguments")
 
 
+def _load(path: Path) -> Any:
+    return DataLoader().load_from_file(str(path), trusted_as_template=True)
+
+
+#: Read where Ansible loads this plugin, before it starts a process for each node: to read them for each would cost more than all the rest.
+_ROLES = {name: Role(part, _load) for name, part in PARTS.items()}
+
+
 class ActionModule(ActionBase):
     """The action."""
 
     TRANSFERS_FILES = False
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self._files: dict[Path, Any] = {}
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check what the controller can know, then let the node plan; return the results by the names that roles give them."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=SPEC)
         audit = [AUDIT] if options["audit"] and AUDIT not in options["roles"] else []
-        roles = [Role(part, self._read) for name, part in PARTS.items() if name in (*options["roles"], *audit)]
+        roles = [role for name, role in _ROLES.items() if name in (*options["roles"], *audit)]
         given = task_vars or {}
-        defaults = {key: value for name in PARTS for key, value in Role(PARTS[name], self._read).defaults.items()}
+        defaults = {key: value for role in _ROLES.values() for key, value in role.defaults.items()}
         look = _Look(self, {**defaults, **given})
         for role in roles:
             look.prepare(role)
@@ -72,12 +77,6 @@ class ActionModule(ActionBase):
             packages=look.packages(further, planned, answer.get("ansible_facts", {})),
         )
         return result
-
-    def _read(self, path: Path) -> Any:
-        """Read a file of a role, once; Ansible's loader would hand out a copy each time, which costs more than all the rest."""
-        if path not in self._files:
-            self._files[path] = self._loader.load_from_file(str(path), trusted_as_template=True)
-        return self._files[path]
 
 
 def _left_out(role: Role, answer: Mapping[str, Any]) -> bool:

@@ -10,8 +10,8 @@ import sys
 from integration.conftest import NODES
 from integration.lab import Run, lab, playbook
 
-#: The most remote executions that an unchanged host may cost: the look, which plans all of its layers and audits it, and one more to spare. A node as
-#: planned takes no part in the rest. A run that converges a stock node also asks for packages, changes its layers one by one, and reboots.
+#: The most remote executions that an unchanged host may cost: the look, which plans all of its layers and audits it, and the try to start it there, which
+#: finds nothing in the first run after a change of release. A node as planned takes no part in the rest. A run that converges a stock node also asks for packages, changes its layers one by one, and reboots.
 #: tests/playbooks/test_cost.py counts the same without a lab.
 UNCHANGED, COLD = 2, 25
 
@@ -22,7 +22,7 @@ def main() -> None:
     lab("reset", everyone)
     lab("guests", everyone)
     runs: dict[str, Run] = {}
-    for name in ("check", "cold", "unchanged"):
+    for name in ("check", "cold", "unchanged", "again"):
         arguments = ["--check"] if name == "check" else []
         runs[name] = playbook("site.yml", "-vvv", *arguments, nodes=everyone, timeout=1800)
     print(f"site.yml on {len(NODES)} host(s): {everyone}")
@@ -30,7 +30,7 @@ def main() -> None:
     for name, run in runs.items():
         changed = sum(len(run.changes(node)) for node in NODES)
         print(f"{name:<10} {run.remote_executions(len(NODES)):>27} {changed:>14} {run.seconds:>8.0f}")
-    for name, most in (("unchanged", UNCHANGED), ("cold", COLD)):
+    for name, most in (("unchanged", UNCHANGED), ("again", UNCHANGED), ("cold", COLD)):
         cost = runs[name].remote_executions(len(NODES))
         if cost > most:
             sys.exit(f"{name}, {everyone} cost {cost} remote executions a host, more than {most}")

@@ -40,14 +40,17 @@ main()
 def compiled(sources: zipfile.ZipFile) -> bytes:
     """Return the program, made of the archive in which the module was sent."""
     contents = {name: sources.read(name) for name in sources.namelist() if name.endswith(".py") and "/" in name}
-    contents["__main__.py"] = _MAIN.encode()
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name in sorted(contents):
-            code = compile(contents[name], name, "exec", dont_inherit=True)
-            archive.writestr(f"{name}c", MAGIC_NUMBER + _UNCHECKED + source_hash(contents[name]) + marshal.dumps(code))
-            archive.writestr(name, contents[name], zipfile.ZIP_DEFLATED)  # the boot service's archive is made of the sources
+        for name, source in sorted(contents.items()):
+            archive.writestr(f"{name}c", _byte_code(name, source))
+            archive.writestr(name, source, zipfile.ZIP_DEFLATED)  # of the sources the boot service's archive is made
+        archive.writestr("__main__.pyc", _byte_code("__main__.py", _MAIN.encode()))  # alone, so that another Python cannot start it
     return buffer.getvalue()
+
+
+def _byte_code(name: str, source: bytes) -> bytes:
+    return MAGIC_NUMBER + _UNCHECKED + source_hash(source) + marshal.dumps(compile(source, name, "exec", dont_inherit=True))
 
 
 def keep(release: str, root: str = "") -> None:

@@ -62,70 +62,44 @@ Load = Callable[[Path], Any]
 
 
 class Role:
-    """The files of a role."""
+    """What the files of a role say."""
 
     def __init__(self, part: Part, load: Load) -> None:
         self.part = part
         self._load = load
         self._folder = ROLES / part.role
+        #: The task that calls the module; what it hands the module, as templates; and the variable that the result has.
+        self.call: Mapping[str, Any] = next(task for task in self._tasks(part.file) if _PREFIX + part.module in task)
+        self.options: Mapping[str, Any] = self.call[_PREFIX + part.module]
+        self.result = str(self.call["register"])
+        #: The tasks that refuse what the controller can know.
+        self.conditions = [task for name in part.asserts for task in self._tasks(name) if _ASSERT in task]
+        #: The conditions under which the role asks the node further: all of any list hold.
+        self.questions = self._questions()
+        #: The options of the role's entry point.
+        self.specification = self._specification()
+        self.defaults = self._variables("defaults")
+        #: The role's own variables; and those that differ by distribution, by its name or that of its family.
+        self.variables = self._variables("vars")
+        files = sorted((self._folder / "vars").glob("[A-Z]*.yml"))
+        self.distributions: dict[str, Mapping[str, Any]] = {path.stem: load(path) or {} for path in files}
 
-    def _tasks(self, name: str) -> Iterator[Mapping[str, Any]]:
-        yield from _flat(self._load(self._folder / "tasks" / f"{name}.yml"))
-
-    def _heads(self, name: str) -> list[Mapping[str, Any]]:
+    def _read(self, name: str) -> list[Mapping[str, Any]]:
         return list(self._load(self._folder / "tasks" / f"{name}.yml"))
 
-    @property
-    def call(self) -> Mapping[str, Any]:
-        """The task that calls the module."""
-        return next(task for task in self._tasks(self.part.file) if _PREFIX + self.part.module in task)
+    def _tasks(self, name: str) -> Iterator[Mapping[str, Any]]:
+        yield from _flat(self._read(name))
 
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """What the role hands its module, as templates."""
-        given: Mapping[str, Any] = self.call[_PREFIX + self.part.module]
-        return given
-
-    @property
-    def result(self) -> str:
-        """The name of the variable that the module's result has."""
-        return str(self.call["register"])
-
-    @property
-    def conditions(self) -> list[Mapping[str, Any]]:
-        """The tasks that refuse what the controller can know."""
-        return [task for name in self.part.asserts for task in self._tasks(name) if _ASSERT in task]
-
-    @property
-    def questions(self) -> list[list[str]]:
-        """The conditions under which the role asks the node further: all of any list hold."""
-        found = [task["when"] for task in self._heads(self.part.further) if "when" in task] if self.part.further else []
+    def _questions(self) -> list[list[str]]:
+        found = [task["when"] for task in self._read(self.part.further) if "when" in task] if self.part.further else []
         return [when if isinstance(when, list) else [when] for when in found]  # as they are: text of its own would not be trusted
 
-    @property
-    def specification(self) -> Mapping[str, Any]:
-        """The options of the role's entry point."""
+    def _specification(self) -> Mapping[str, Any]:
         entries: Mapping[str, Any] = self._load(self._folder / "meta" / "argument_specs.yml")["argument_specs"]
         return (entries.get(self.part.entry) or {}).get("options") or {}
 
-    @property
-    def defaults(self) -> Mapping[str, Any]:
-        """The role's defaults."""
-        return self._variables("defaults", "main")
-
-    @property
-    def variables(self) -> Mapping[str, Any]:
-        """The role's own variables."""
-        return self._variables("vars", "main")
-
-    @property
-    def distributions(self) -> dict[str, Mapping[str, Any]]:
-        """The variables that differ by distribution, by its name or that of its family."""
-        files = sorted((self._folder / "vars").glob("[A-Z]*.yml"))
-        return {path.stem: self._load(path) or {} for path in files}
-
-    def _variables(self, kind: str, name: str) -> Mapping[str, Any]:
-        path = self._folder / kind / f"{name}.yml"
+    def _variables(self, kind: str) -> Mapping[str, Any]:
+        path = self._folder / kind / "main.yml"
         return (self._load(path) or {}) if path.exists() else {}
 
 

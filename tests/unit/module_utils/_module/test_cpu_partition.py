@@ -14,7 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
-from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, KEPT
 from ansible_collections.realtime.kvm.plugins.module_utils._host.sysfs import read_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.tuning_daemons import plan_tuned
 from ansible_collections.realtime.kvm.plugins.module_utils._module import cpu_partition
@@ -190,6 +190,18 @@ def test_the_hardware_watchdog_is_armed_and_given_back(call, tree):
     assert call("cpu_partition", state="absent")["changed"]
     assert not (tree / WATCHDOG[1:]).exists()
     assert re.match("cpu_partition_hardware_watchdog_s: 5 is neither", call("cpu_partition", hardware_watchdog_s=5)["msg"])
+
+
+def test_undo_removes_the_cache_of_the_looks_code(call, tree):
+    call("cpu_partition")
+    fill(tree, {f"{KEPT}/look-1.pyz": "", f"{KEPT}/.realtime-kvm-look-2.pyz": "left by a killed run"})
+    assert call("cpu_partition")["changed"] is False, "a cache is no part of the plan"
+    planned = call("cpu_partition", check=True, state="absent")
+    assert KEPT in {change["resource"] for change in planned["changes"]}
+    assert (tree / KEPT[1:] / "look-1.pyz").exists()
+    assert call("cpu_partition", state="absent")["changes"] == planned["changes"]
+    assert not (tree / KEPT[1:]).exists()
+    assert call("cpu_partition", state="absent")["changed"] is False
 
 
 def test_a_refusal_after_the_first_write_says_changed(call, tree):
