@@ -11,7 +11,8 @@ from integration.conftest import NODES
 from integration.lab import Run, lab, playbook
 
 #: The most remote executions that an unchanged host may cost: the look, which plans all of its layers and audits it, and the try to start it there, which
-#: finds nothing in the first run after a change of release. A node as planned takes no part in the rest. A run that converges a stock node also asks for packages, changes its layers one by one, and reboots.
+#: finds nothing in the first run after a change of release. A node as planned takes no part in the rest. A run that converges a stock node also asks for
+#: packages, changes its layers one by one, and reboots.
 #: tests/playbooks/test_cost.py counts the same without a lab.
 UNCHANGED, COLD = 2, 25
 
