@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible import constants as C
+from ansible.constants import config
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
@@ -140,12 +140,13 @@ class _Look:
             if answer := self._answer_of(command, arguments, task_vars):
                 return answer
             arguments.update(keep=keep, release=release())
-        return self._action._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        sent: dict[str, Any] = self._action._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        return sent
 
     def _command(self, task_vars: Mapping[str, Any]) -> str:
         """Return how a node starts the code that it keeps; empty where Ansible would not run a module from its standard input, with that Python."""
         action = self._action
-        python = C.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
+        python = config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
         if not action._connection.is_pipelining_enabled(False):
             return ""
         return command_of(self._templated(python, self._variables), action._compute_environment_string())

@@ -117,7 +117,13 @@ def main() -> None:
     """Entry point."""
     module = GuestAnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     given = module.params
-    if given["keep"] and given["release"].isalnum() and given["fsroot"] == "/" and not module.check_mode and os.path.exists(DOCUMENT):
+    if (
+        given["keep"]
+        and given["release"].isalnum()
+        and given["fsroot"] == "/"
+        and not module.check_mode
+        and os.path.exists(DOCUMENT)
+    ):
         keep(given["release"])
 
     def facts() -> dict[str, str]:

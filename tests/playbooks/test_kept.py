@@ -65,6 +65,9 @@ class Kept:
 
 
 def test_the_second_look_is_not_sent_and_answers_the_same(kept):
+    assert kept.look("--check")[1]
+    assert kept.look(keep=False)[1]
+    assert kept.files == [], "neither check mode nor a look that is not to keep it has kept anything"
     first, sent = kept.look()
     assert sent
     assert "cpu_partition_result" in first["planned"]
@@ -73,21 +76,9 @@ def test_the_second_look_is_not_sent_and_answers_the_same(kept):
     second, sent = kept.look()
     assert not sent
     assert second == first
-    assert kept.files == [program]
-
-
-def test_a_look_that_is_not_to_keep_uses_what_is_kept_and_keeps_nothing(kept):
-    assert kept.look(keep=False)[1]
-    assert kept.files == []
-    kept.look()
-    assert not kept.look(keep=False)[1]
-
-
-def test_check_mode_keeps_nothing_and_uses_what_is_kept(kept):
-    assert kept.look("--check")[1]
-    assert kept.files == []
-    kept.look()
     assert not kept.look("--check")[1]
+    assert not kept.look(keep=False)[1]
+    assert kept.files == [program]
 
 
 def test_nothing_is_kept_on_a_node_without_a_partition(kept):
@@ -126,14 +117,12 @@ def damage_other_python(program):
     program.write_bytes(program.read_bytes().replace(magic, b"\x01\x02\r\n"))
 
 
-@pytest.mark.parametrize(
-    "damage", [damage_cut, damage_nothing, damage_answer, damage_other_python, os.unlink], ids=lambda one: one.__name__
-)
-def test_what_cannot_be_used_is_sent_and_kept_anew(kept, damage):
+def test_what_cannot_be_used_is_sent_and_kept_anew(kept):
     first, _sent = kept.look()
     (program,) = kept.files
-    damage(program)
-    assert kept.look() == (first, True)
+    for damage in (damage_cut, damage_nothing, damage_answer, damage_other_python, os.unlink):
+        damage(program)
+        assert kept.look() == (first, True), damage.__name__
     assert kept.look() == (first, False)
 
 
