@@ -96,6 +96,7 @@ EDGE = {
     "_node/archive",
     "_node/events",
     "_node/hook",
+    "_node/keep",
     "_node/pack",
     "_node/rtpart",
     "_node/watcher",
@@ -245,13 +246,13 @@ def upward(name: str, source: str) -> list[str]:
 
 
 def hidden(name: str, source: str) -> list[str]:
-    """Ways around an import statement; only the packer, which collects the files, may look them up by name."""
+    """Ways around an import statement; only what packs the files may look them up by name, or how they are compiled."""
     nodes = list(ast.walk(ast.parse(source)))
     names = {node.id for node in nodes if isinstance(node, ast.Name)} | {
         node.attr for node in nodes if isinstance(node, ast.Attribute)
     }
     found = names & {"__import__", "eval", "exec"}
-    return sorted(found | ({"importlib"} & imported(name, source) if name != "_node/pack" else set()))
+    return sorted(found | ({"importlib"} & imported(name, source) if name not in ("_node/pack", "_node/keep") else set()))
 
 
 def circle(imports: Mapping[str, set[str]]) -> list[str]:

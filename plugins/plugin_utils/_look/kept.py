@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ansible.release import __version__ as ansible_version
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import kept_path
-from ansible_collections.realtime.kvm.plugins.module_utils._module._keep import PYTHON
+from ansible_collections.realtime.kvm.plugins.module_utils._node.keep import PYTHON
 
 _PLUGINS = Path(__file__).resolve().parents[2]
 

@@ -64,7 +64,7 @@ def keep(release: str, root: str = "") -> None:
     sent = getattr(sys.modules[__name__].__loader__, "archive", None)
     if not sent or os.path.realpath(sys.executable) != os.path.realpath(PYTHON):
         return
-    with suppress(OSError, ValueError, SyntaxError):
+    with suppress(OSError, ValueError, SyntaxError, zipfile.BadZipFile):
         files.make_directories(folder, 0o700)
         found = os.lstat(folder)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
