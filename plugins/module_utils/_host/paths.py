@@ -24,3 +24,8 @@ KEPT = "/var/cache/realtime-kvm"
 def kept_path(release: str) -> str:
     """Return the program that is kept of a release's look; the release is the digest of its code."""
     return f"{KEPT}/look-{release}.pyz"
+
+
+def is_kept(name: str) -> bool:
+    """Whether a file of that folder is such a program, or what a killed run has left of one."""
+    return name.endswith(".pyz") and name.startswith(("look-", ".realtime-kvm-look-"))

@@ -18,7 +18,7 @@ from importlib.util import MAGIC_NUMBER, source_hash
 from io import BytesIO
 
 from .._host import files
-from .._host.paths import KEPT, kept_path
+from .._host.paths import KEPT, is_kept, kept_path
 
 #: What runs the kept code, and nothing else: its byte code is that of this Python.
 PYTHON = "/usr/bin/python3"
@@ -71,6 +71,6 @@ def keep(release: str, root: str = "") -> None:
             return
         with zipfile.ZipFile(sent) as sources:
             program = compiled(sources)
-        for name in os.listdir(folder):
+        for name in filter(is_kept, os.listdir(folder)):
             files.unlink(f"{folder}/{name}")
         files.write_file(path, program, 0o600)

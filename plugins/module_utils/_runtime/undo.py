@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .._host.paths import KEPT
+from .._host.paths import KEPT, is_kept
 from .._host.runner import plan_reload
 from .._host.threads import restore_threads
 from .._host.tuning_daemons import restore_tuned
@@ -30,8 +31,8 @@ def undo_partition(host: Host, partition: Partition | None, runner: Runner, unit
     restore_partitions(host, partition, left)
     restore_threads(host)
     undo_feature(host)
-    if host.exists(KEPT):
-        host.restore(Change(KEPT, "kept code", None, reason="a cache of this collection"), KEPT, partial(_forget_kept, host))
+    if kept := _kept(host):
+        host.restore(Change(KEPT, ", ".join(kept), None, reason="a cache of this collection"), KEPT, partial(_forget_kept, host))
     if f"after:{ALL_MADE}" in host.entries("after"):  # of a run that failed or was killed
         host.restore(None, f"after:{ALL_MADE}", lambda: None)
     plan_reload(host, runner, due=read_by_systemd)
@@ -39,10 +40,16 @@ def undo_partition(host: Host, partition: Partition | None, runner: Runner, unit
         restore_controllers(host)
 
 
+def _kept(host: Host) -> list[str]:
+    """Return the files of the cache; a link or a file in its place is somebody else's, as is what has another name."""
+    return [] if os.path.islink(host.path(KEPT)) else list(filter(is_kept, host.listdir(KEPT)))
+
+
 def _forget_kept(host: Host) -> None:
     try:
-        shutil.rmtree(host.path(KEPT))
-    except FileNotFoundError:
-        return
+        for name in _kept(host):
+            os.unlink(host.path(f"{KEPT}/{name}"))
+        with suppress(OSError):  # something else is in it
+            os.rmdir(host.path(KEPT))
     except OSError as error:
-        raise HostError(f"{KEPT} cannot be removed: {error.strerror}") from None
+        raise HostError(f"{KEPT}: what is kept there cannot be removed: {error.strerror}") from None

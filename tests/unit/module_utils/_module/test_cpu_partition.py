@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -202,6 +203,26 @@ def test_undo_removes_the_cache_of_the_looks_code(call, tree):
     assert call("cpu_partition", state="absent")["changes"] == planned["changes"]
     assert not (tree / KEPT[1:]).exists()
     assert call("cpu_partition", state="absent")["changed"] is False
+
+
+@pytest.mark.parametrize("form", ["link", "file", "beside"])
+def test_undo_leaves_what_is_not_of_the_cache(call, tree, form):
+    call("cpu_partition")
+    other = tree / "other"
+    fill(other, {"/look-1.pyz": "mine"})
+    (tree / KEPT[1:]).parent.mkdir(parents=True, exist_ok=True)
+    if form == "link":
+        (tree / KEPT[1:]).symlink_to(other)
+    elif form == "file":
+        (tree / KEPT[1:]).write_text("mine")
+    else:
+        fill(tree, {f"{KEPT}/mine.txt": "mine", f"{KEPT}/look-1.pyz": ""})
+    result = call("cpu_partition", state="absent")
+    assert not result.get("failed")
+    assert (KEPT in {change["resource"] for change in result["changes"]}) is (form == "beside")
+    assert (other / "look-1.pyz").exists()
+    assert os.path.lexists(tree / KEPT[1:])
+    assert form != "beside" or os.listdir(tree / KEPT[1:]) == ["mine.txt"]
 
 
 def test_a_refusal_after_the_first_write_says_changed(call, tree):

@@ -66,12 +66,14 @@ def _sent(tmp_path, monkeypatch):
     return path
 
 
-def test_it_is_kept_for_root_alone_and_what_was_there_goes(tmp_path, sent):
+def test_it_is_kept_for_root_alone_and_what_was_kept_before_goes(tmp_path, sent):
     root, folder = str(tmp_path), tmp_path / KEPT[1:]
     keep("old", root)
     (folder / ".realtime-kvm-look-x.pyz").write_text("left by a killed run")
+    (folder / "mine.pyz").mkdir()
+    (folder / "look-notes.txt").write_text("mine")
     keep("new", root)
-    assert os.listdir(folder) == [os.path.basename(kept_path("new"))]
+    assert sorted(os.listdir(folder)) == [os.path.basename(kept_path("new")), "look-notes.txt", "mine.pyz"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "look-new.pyz").stat().st_mode) == 0o600
 
