@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
@@ -82,9 +83,10 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Make a plan and write it, or write the lists of guests that a plan of the same inputs leads to."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec(argument_spec=SPEC)
+        options = self._options()
         variables = task_vars or {}
         try:
+            _refuse_unread(variables.get("ansible_inventory_sources") or (), self._loader)
             folder = results_folder(os.path.expanduser(options["folder"] or ""), variables, "place", "realtime_place_folder")
             gc.disable()  # it would look at the whole fleet again and again; this process ends soon
             hostvars = variables["hostvars"]
@@ -100,6 +102,15 @@ class ActionModule(ActionBase):
         finally:
             gc.enable()
         return result
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options; Ansible's own refusals name an argument of this action, not the operator's variable."""
+        try:
+            _validation, options = self.validate_argument_spec(argument_spec=SPEC)
+        except AnsibleError as error:
+            named = [f"realtime_place_{name}" for name in SPEC if f"'{name}'" in str(error)]
+            raise AnsibleActionFail(f"{', '.join(named) or 'rt_placement'}: {error}\n{_END}") from None
+        return dict(options)
 
     def _plan(self, given: Given, folder: str) -> dict[str, Any]:
         plan = make_plan(given)
@@ -254,6 +265,19 @@ def _refuse_unseen(hostvars: Any, groups: Mapping[str, Any], given: Given, targe
             f"{few(unseen, 120)} {'takes' if len(unseen) == 1 else 'take'} no part in this run, and which guests are there stands only in {target}; "
             f"give it as the last inventory (-i {target}), so that they are not placed again"
         )
+
+
+def _refuse_unread(sources: Sequence[Any], loader: DataLoader) -> None:
+    """Refuse an inventory of which a file cannot be read: Ansible warns and goes on, and its guests would not be in the plan."""
+    for source in sources:
+        path = str(source)
+        if os.path.isfile(path) and path.endswith((".yml", ".yaml", ".json")):
+            try:
+                loader.load_from_file(path, cache="none")
+            except AnsibleError as error:
+                raise PlacementError(
+                    f"the inventory {path} cannot be read, so its hosts and guests would be missing: {error}"
+                ) from None
 
 
 def _refuse_differing(hostvars: Any, options: Mapping[str, Any]) -> None:

@@ -95,7 +95,7 @@ def _change(placed: Placed, name: str, seat: Seat) -> tuple[str, str]:
             return "stays", placed.stuck[name]
         return "stays", "it is there"
     source = placed.fleet.by_name[before.host].host
-    why = f"{before.host} is drained" if source.drained else f"it makes room on {before.host}"
+    why = f"{before.host} is drained" if source.drained else placed.due.get(name) or f"it makes room on {before.host}"
     return "moves", f"{why}; {_fit(room, seat)}"
 
 
@@ -119,7 +119,11 @@ def _mib(mib: int) -> str:
 
 def _unplaced(placed: Placed, wish: Wish, reasons: Reasons) -> dict[str, Any]:
     if wish.name in placed.refused:
-        reason, change, certain = placed.refused[wish.name], "give it the size that it has, or move it", True
+        reason, change, certain = (
+            placed.refused[wish.name],
+            "give it what it has there, or what that host can give, or move it",
+            True,
+        )
         if wish.home:
             reason = f"it cannot stay on {wish.home} as it is asked for: {reason}"
     else:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -16,6 +17,7 @@ from .bans import Bans
 from .fleet import Fleet
 from .groups import Lost
 from .model import Host, Options, Rule, Seat, Wish
+from .reach import breach, refusal_of
 from .room import Room, check_pages
 from .search import fill_best, improve, in_order, make_room
 
@@ -29,6 +31,7 @@ class Placed:
     seats: dict[str, Seat]  # of guests that have one now
     left: list[Wish]  # new guests without a host
     stuck: dict[str, str]  # guests that should leave their host and stay there, with both reasons
+    due: dict[str, str] = field(default_factory=dict)  # guests that should leave their host, and why
     refused: dict[str, str] = field(
         default_factory=dict
     )  # guests of which their own node's planner does not accept what is asked
@@ -79,8 +82,9 @@ def _attempt(fleet: Fleet, wishes: Sequence[Wish], homes: Mapping[str, int | Non
     _judge_memory(fleet, wishes)
     fresh = [wish for wish in wishes if wish.home not in fleet.by_name]
     placed.left += [wish for wish in wishes if wish.name in placed.refused]
-    drained = [wish for wish in wishes if wish.name in fleet.at and fleet.by_name[wish.home].host.drained]
-    away = [wish for wish in drained if not fleet.bans.stays(wish) and fleet.options.moves != "none"]
+    placed.due = _due(fleet, wishes)
+    due = [wish for wish in wishes if wish.name in placed.due]
+    away = [wish for wish in due if not (fleet.bans.stays(wish) or _held(fleet, wish))]
     away = [wish for wish in away if fleet.remove(wish.name)]
     left = _search(fleet, away, fresh, wishes)
     out = {wish.name for wish in away}
@@ -89,16 +93,42 @@ def _attempt(fleet: Fleet, wishes: Sequence[Wish], homes: Mapping[str, int | Non
             fleet.put_back(wish, placed.before[wish.name])
         else:
             placed.left.append(wish)
-    for wish in drained:
+    for wish in due:
         if fleet.at[wish.name].host.name == wish.home:
-            placed.stuck[wish.name] = f"its host is drained, but {_why_stuck(fleet, wish)}"
+            placed.stuck[wish.name] = f"{placed.due[wish.name]}, but {_why_stuck(fleet, wish)}"
     placed.seats = {name: room.seats[name] for name, room in sorted(fleet.at.items())}
     return placed
+
+
+def _due(fleet: Fleet, wishes: Sequence[Wish]) -> dict[str, str]:
+    """Return the guests that should leave their host, and why: it is drained, or their own placement says so."""
+    found, had = {}, Counter[tuple[str, str]]()
+    for wish in wishes:
+        if wish.name not in fleet.at:
+            continue
+        host = fleet.by_name[wish.home].host
+        had.update((host.name, device) for device in wish.devices)
+        short = sorted(device for device in wish.devices if had[host.name, device] > host.devices.get(device, 0))
+        if host.drained:
+            found[wish.name] = "its host is drained"
+        elif reason := breach(wish, host):
+            found[wish.name] = f"{host.name} is none for it ({reason})"
+        elif short:
+            found[wish.name] = f"{host.name} is none for it (another guest has its device {', '.join(short)})"
+    return found
+
+
+def _held(fleet: Fleet, wish: Wish) -> bool:
+    """Whether realtime_place_moves keeps a guest where it is."""
+    drained = fleet.by_name[wish.home].host.drained
+    return fleet.options.moves == "none" or (fleet.options.moves == "drain" and not drained)
 
 
 def _why_stuck(fleet: Fleet, wish: Wish) -> str:
     if wish.fixed:
         return "placement.movable: false keeps it there"
+    if _held(fleet, wish):
+        return f"realtime_place_moves: {fleet.options.moves} keeps it there"
     if not fleet.eligible(wish):
         return "no other host can have it"
     return f"no other host has room for it{' that its rules allow' if fleet.groups.bound(wish.name) else ''}"
@@ -107,6 +137,9 @@ def _why_stuck(fleet: Fleet, wish: Wish) -> str:
 def _take_up(placed: Placed, room: Room, mine: Sequence[tuple[Wish, int | None]]) -> None:
     """Let a host's guests sit where they are; those that the node's planner refuses stand beside."""
     fleet = placed.fleet
+    if not room.host.refusal:
+        placed.refused.update({wish.name: found for wish, _node in mine if (found := refusal_of(wish, room.host))})
+        mine = [(wish, node) for wish, node in mine if wish.name not in placed.refused]
     try:
         fleet.sit(room, mine)
     except PinningError as error:

@@ -35,12 +35,24 @@ def obstacle(wish: Wish, host: Host) -> str:
         return "it stays where it is (placement.movable: false)"
     if host.drained:
         return "the host is drained"
+    if found := breach(wish, host):
+        return found
+    if wish.name in host.foreign and not wish.guest.adopt:
+        return "a domain of its name is there that this collection did not make"
+    return refusal_of(wish, host)
+
+
+def breach(wish: Wish, host: Host) -> str:
+    """Return what a guest's own placement says against a host, an empty text if it says nothing: the node itself would not refuse the guest."""
     if wish.hosts is not None and host.name not in wish.hosts:
         return "it is not among the guest's hosts"
     if missing := sorted(name for name in wish.devices if not host.devices.get(name)):
         return f"it has no device {', '.join(missing)}"
-    if wish.name in host.foreign and not wish.guest.adopt:
-        return "a domain of its name is there that this collection did not make"
+    return ""
+
+
+def refusal_of(wish: Wish, host: Host) -> str:
+    """Return what a node would refuse a guest for, however empty it were; an empty text if nothing."""
     return _no_network(wish, host) or _no_cpus(wish, host)
 
 

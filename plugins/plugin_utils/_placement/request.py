@@ -322,7 +322,7 @@ def read_options(given: Mapping[str, Any], hosts: Collection[str]) -> tuple[Opti
             faults.append(f"realtime_place_{key}: {value!r} is no number in 1-{most}")
         values[key] = number
     drain = given.get("drain") or []
-    drain = [part.strip() for part in drain.split(",")] if isinstance(drain, str) else drain
+    drain = [part.strip() for part in drain.split(",") if part.strip()] if isinstance(drain, str) else drain
     drained: frozenset[str] = frozenset()
     if isinstance(drain, Mapping) or not isinstance(drain, Sequence):
         faults.append("realtime_place_drain is no list of hosts")

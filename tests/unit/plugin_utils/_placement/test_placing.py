@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Scheduler
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing, place
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.hugepages import HugepageError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement import placing
@@ -15,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.document i
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.model import Options
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.placing import place_guests
 from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.whatif import more_guests
-from unit.placing import apart, host, together, wish
+from unit.placing import OFFICE, apart, host, together, wish
 
 
 def pins(*cpus):
@@ -202,3 +204,48 @@ def test_a_guest_stays_although_counting_has_no_room_for_it():
     placed = place_guests([host("a", 1, 5, drained=True), host("b", 1, 5)], crowded)
     assert sorted(where for where, _node in at(placed).values()) == ["a", "a", "b"]
     assert (len(placed.stuck), placed.left) == (2, [])
+
+
+RUNS = (Existing("plc", True, True, pins(1, 2), memory_mib=1024, hugepages="2M", nodes=(0,)),)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"hosts": ["b"]}, "a is none for it (it is not among the guest's hosts)"),
+        ({"devices": ["card"]}, "a is none for it (it has no device card)"),
+    ],
+)
+def test_a_guest_whose_own_placement_excludes_its_host_is_moved_or_said(given, reason):
+    hosts = [host("a", 1, 9, existing=RUNS), host("b", 1, 9, devices={"card": 1})]
+    mine = [wish("plc", home="a", **given)]
+    placed = place_guests(hosts, mine)
+    assert at(placed)["plc"] == ("b", 0)
+    document = plan_document(placed, "")
+    assert [entry["why"].partition(";")[0] for entry in document["guests"]] == [reason]
+    placed = place_guests(hosts, mine, options=Options(moves="drain"))
+    assert at(placed)["plc"] == ("a", 0)
+    assert placed.stuck == {"plc": f"{reason}, but realtime_place_moves: drain keeps it there"}
+    placed = place_guests(hosts[:1], mine)
+    assert placed.stuck == {"plc": f"{reason}, but no other host can have it"}
+
+
+def test_one_device_is_of_the_first_of_two_guests_that_ask_for_it():
+    runs = (*RUNS, replace(RUNS[0], name="two", vcpus=pins(3, 4)))
+    hosts = [host("a", 1, 9, existing=runs, devices={"card": 1}), host("b", 1, 9, devices={"card": 1})]
+    placed = place_guests(hosts, [wish("plc", home="a", devices=["card"]), wish("two", home="a", devices=["card"])])
+    assert at(placed) == {"plc": ("a", 0), "two": ("b", 0)}
+    assert placed.due == {"two": "a is none for it (another guest has its device card)"}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"networks": (OFFICE,)}, "it has no network office"),
+        ({"schedulers": {1: Scheduler("fifo", 5)}}, "its realtime_priority_limit 1 is below the guest's priority 5"),
+    ],
+)
+def test_a_guest_that_its_own_host_would_refuse_is_not_said_to_stay(more, reason):
+    placed = place_guests([host("a", 1, 9, existing=RUNS)], [wish("plc", home="a", **more)])
+    assert at(placed) == {}
+    assert placed.refused == {"plc": reason}
