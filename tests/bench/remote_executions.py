@@ -34,6 +34,7 @@ def main() -> None:
     for name, most in (("unchanged", UNCHANGED), ("again", UNCHANGED), ("cold", COLD)):
         cost = runs[name].remote_executions(len(NODES))
         if cost > most:
+            print(*(f"{count:>4} {task}" for task, count in runs[name].by_task().items()), sep="\n")
             sys.exit(f"{name}, {everyone} cost {cost} remote executions a host, more than {most}")
 
 

@@ -41,6 +41,16 @@ class Run:
         """How often ssh ran something on a node (from the -vvv output); tries that did not reach it, as while it reboots, do not count."""
         return (self.output.count("SSH: EXEC") - len(re.findall(r"^<[^>]+> \(255, b", self.output, re.MULTILINE))) // host_count
 
+    def by_task(self) -> dict[str, int]:
+        """How often each task ran something on a node, in their order; to see what a count is made of."""
+        found: dict[str, int] = {}
+        name = ""
+        for task, line in re.findall(r"^TASK \[(.*)\]|(SSH: EXEC)", self.output, re.MULTILINE):
+            name = task or name
+            if line:
+                found[name] = found.get(name, 0) + 1
+        return found
+
 
 def playbook(
     path: str,
