@@ -203,7 +203,7 @@ def test_a_batch_of_no_node_is_refused_before_any_change(nodes, playbook, variab
     code, said, calls = nodes.run(f"realtime.kvm.{playbook}", answers(), "-e", given, rt_kernel_reboot_with_guests=True)
     assert code != 0
     assert (
-        f"{variable}: {wrong} is neither a number of nodes from 1 on nor a share from 1% on; give 1, 25% or 1,25%, for example"
+        f"{variable}: {wrong} is neither a number of nodes from 1 to 999999 nor a share from 1% on; give 1, 25% or 1,25%, for example"
         in said
     )
     assert calls == []

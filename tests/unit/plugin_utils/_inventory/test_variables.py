@@ -144,10 +144,11 @@ def test_hosts_are_silenced_one_by_one():
             (
                 "rt_kernel_reboot_serial",
                 value,
-                f"rt_kernel_reboot_serial: {said} is neither a number of nodes from 1 on nor a share from 1% on",
+                f"rt_kernel_reboot_serial: {said} is neither a number of nodes from 1 to 999999 nor a share from 1% on",
             )
             for value, said in (
                 (0, "'0'"),
+                ("999999999999", "'999999999999'"),  # Ansible counts up to it
                 (-1, "'-1'"),
                 ("0", "'0'"),
                 ("0%", "'0%'"),
