@@ -229,7 +229,10 @@ def test_a_limit_at_launch_leaves_the_other_hosts_alone(launch):
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        ({"rt_kernel_reboot_serial": "0"}, "rt_kernel_reboot_serial: '0' is neither a number of nodes from 1 to 999999 nor a share"),
+        (
+            {"rt_kernel_reboot_serial": "0"},
+            "rt_kernel_reboot_serial: '0' is neither a number of nodes from 1 to 999999 nor a share",
+        ),
         ({"realtime_unreachable": "perhaps"}, "realtime_unreachable"),
         ({"realtime_reboot_allowed": "perhaps"}, "realtime_reboot_allowed"),
         ({"realtime_max_disruption": "sometimes"}, "realtime_max_disruption must be one of: none, stall, guest, reboot"),

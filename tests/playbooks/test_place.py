@@ -222,3 +222,29 @@ def test_files_of_hosts_that_are_gone_go_with_the_next_plan(fleet):
     assert "changed=1" in said
     assert {path.name for path in own.parent.iterdir()} == {"kvm01.yml", "kvm02.yml", "mine.yml"}
     assert "changed=0" in fleet.run(realtime_place_guests=[], realtime_place_apply=True)[1]
+
+
+def test_an_inventory_that_cannot_be_read_is_refused_for_its_guests_would_be_missing(fleet, tmp_path):
+    broken = tmp_path / "guests.yml"
+    broken.write_text("all:\n  vars:\n   realtime_place_guests: [{name: plc1\n")
+    code, said, _calls = fleet.run(sources=[broken])
+    assert code != 0
+    assert f"the inventory {broken} cannot be read, so its hosts and guests would be missing" in said
+    assert not fleet.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("realtime_place_steps", "two", "realtime_place_steps: "), ("realtime_place_apply", "maybe", "realtime_place_apply: ")],
+)
+def test_a_value_of_a_wrong_type_is_refused_by_the_name_of_its_variable(fleet, name, value, said):
+    code, text, _calls = fleet.run("-e", json.dumps({name: value}), realtime_place_guests=[plc("plc1")])
+    assert code != 0
+    assert said in text
+    assert "Nothing was changed on any node, and nothing was written." in text
+
+
+def test_a_comma_at_the_end_names_no_host(fleet):
+    code, said, _calls = fleet.run("-e", "realtime_place_drain=kvm01,", realtime_place_guests=[plc("plc1")])
+    assert code == 0, said[-2000:]
+    assert fleet.plan["hosts"]["kvm01"]["state"] == "drained"
