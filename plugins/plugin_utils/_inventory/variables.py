@@ -133,8 +133,8 @@ def _batches(name: str, value: Any) -> str:
     given = value if isinstance(value, (list, tuple)) else [value]
     sizes = [size.strip() for item in given for size in str(item).split(",")]
     wrong = [repr(size) for size in sizes if not re.fullmatch(r"0{0,5}[1-9][0-9]{0,5}%?", size)]
-    text = f"{name}: {', '.join(wrong)} is neither a number of nodes from 1 to 999999 nor a share from 1% on; give 1, 25% or 1,25%, for example, or leave it out"
-    return text if wrong else ""
+    known = "a number of nodes from 1 to 999999 nor a share from 1% on; give 1, 25% or 1,25%, for example, or leave it out"
+    return f"{name}: {', '.join(wrong)} is neither {known}" if wrong else ""
 
 
 def in_few_words(name: str, error: str) -> str:
