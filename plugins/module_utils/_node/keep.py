@@ -45,9 +45,8 @@ def compiled(sources: zipfile.ZipFile) -> bytes:
         for name, source in sorted(contents.items()):
             archive.writestr(f"{name}c", _byte_code(name, source))
             archive.writestr(name, source, zipfile.ZIP_DEFLATED)  # of the sources the boot service's archive is made
-        archive.writestr(
-            "__main__.pyc", _byte_code("__main__.py", _MAIN.encode())
-        )  # alone, so that another Python cannot start it
+        # without its source, so that another Python cannot start it
+        archive.writestr("__main__.pyc", _byte_code("__main__.py", _MAIN.encode()))
     return buffer.getvalue()
 
 
