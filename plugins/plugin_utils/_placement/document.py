@@ -119,11 +119,8 @@ def _mib(mib: int) -> str:
 
 def _unplaced(placed: Placed, wish: Wish, reasons: Reasons) -> dict[str, Any]:
     if wish.name in placed.refused:
-        reason, change, certain = (
-            placed.refused[wish.name],
-            "give it what it has there, or what that host can give, or move it",
-            True,
-        )
+        reason, certain = placed.refused[wish.name], True
+        change = "give it what it has there, or what that host can give, or move it"
         if wish.home:
             reason = f"it cannot stay on {wish.home} as it is asked for: {reason}"
     else:

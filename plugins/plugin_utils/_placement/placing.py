@@ -112,9 +112,9 @@ def _due(fleet: Fleet, wishes: Sequence[Wish]) -> dict[str, str]:
         if host.drained:
             found[wish.name] = "its host is drained"
         elif reason := breach(wish, host):
-            found[wish.name] = f"{host.name} is none for it ({reason})"
+            found[wish.name] = f"{host.name} is not a host for it ({reason})"
         elif short:
-            found[wish.name] = f"{host.name} is none for it (another guest has its device {', '.join(short)})"
+            found[wish.name] = f"{host.name} is not a host for it (another guest has its device {', '.join(short)})"
     return found
 
 

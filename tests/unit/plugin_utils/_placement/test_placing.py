@@ -212,8 +212,8 @@ RUNS = (Existing("plc", True, True, pins(1, 2), memory_mib=1024, hugepages="2M",
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"hosts": ["b"]}, "a is none for it (it is not among the guest's hosts)"),
-        ({"devices": ["card"]}, "a is none for it (it has no device card)"),
+        ({"hosts": ["b"]}, "a is not a host for it (it is not among the guest's hosts)"),
+        ({"devices": ["card"]}, "a is not a host for it (it has no device card)"),
     ],
 )
 def test_a_guest_whose_own_placement_excludes_its_host_is_moved_or_said(given, reason):
@@ -235,7 +235,7 @@ def test_one_device_is_of_the_first_of_two_guests_that_ask_for_it():
     hosts = [host("a", 1, 9, existing=runs, devices={"card": 1}), host("b", 1, 9, devices={"card": 1})]
     placed = place_guests(hosts, [wish("plc", home="a", devices=["card"]), wish("two", home="a", devices=["card"])])
     assert at(placed) == {"plc": ("a", 0), "two": ("b", 0)}
-    assert placed.due == {"two": "a is none for it (another guest has its device card)"}
+    assert placed.due == {"two": "a is not a host for it (another guest has its device card)"}
 
 
 @pytest.mark.parametrize(
