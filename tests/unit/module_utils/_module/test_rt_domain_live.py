@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import vhost_threads
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import read_guest_threads
 from unit.guests import BIGGER, OTHER, PLC, resources
 from unit.trees import writable
@@ -178,3 +179,20 @@ def test_vhost_threads_of_a_guest_that_does_not_ask_are_left_alone(node):
     node.libvirt.edit_thread("plc1", "vhost", cpus="5", scheduler="fifo 7")
     node.converge(wish)
     assert vhost_of(node) == ("5", "fifo 7")
+
+
+def test_a_run_that_ends_before_vhost_threads_have_moved_is_completed_by_the_next(node, monkeypatch):
+    node.libvirt.settle(monkeypatch)
+    node.run(CELL)
+    node.libvirt.edit_thread("plc1", "vcpu0", cpus="9")
+    node.libvirt.edit_thread("plc1", "vhost", cpus="9")
+
+    def fail(tid, cpus):
+        raise HostError(f"thread {tid}: the kernel refused CPUs {cpus}: Invalid argument")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(vhost_threads, "set_affinity", fail)
+        with pytest.raises(HostError, match=r"^thread \d+: the kernel refused CPUs 2: Invalid argument"):
+            node.run(CELL)
+    assert vhost_of(node) == ("9", "fifo 1")
+    assert resources(node.converge(CELL)) == ["domain plc1: vhost cpus"], "its vCPU has moved before"
