@@ -230,12 +230,9 @@ def _check_vhost(guest: RunningGuest, partition: Partition, named: Named) -> Ite
         if right or harmless:
             continue
         cpus = format_cpulist(leader.cpus)
-        ours = guest.defined is not None and guest.defined.ours
-        how = (
-            "run the guests playbook, which moves it"
-            if ours
-            else f"run taskset -cp {cpus} {actor.tid}, and chrt -o -p 0 {actor.tid}"
-        )
+        how = f"run taskset -cp {cpus} {actor.tid}, and chrt -o -p 0 {actor.tid}"
+        if guest.vhost:
+            how = "run the guests playbook, which moves it"
         yield Finding(
             "vhost-thread",
             f"{guest.name}: {actor.name} (thread {actor.tid})",

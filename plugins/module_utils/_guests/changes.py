@@ -218,7 +218,9 @@ class Changes:
         if role == WORKER:
             return partial(move_worker, self.host, guest_pid(self.host, name) or 0, difference.tid)
         if role == VHOST:
-            return partial(place_vhost, self.host, guest_pid(self.host, name) or 0, difference.tid, plan.guest.vhost_beside or "")
+            return partial(
+                place_vhost, self.host, guest_pid(self.host, name) or 0, difference.tid, plan.guest.vhost_beside or "emulator"
+            )
         pin = partial(self.connection.pin, name, role, _target(plan, role), cpus)
         return partial(moves.pin, pin) if moves and role.startswith("vcpu") else pin
 

@@ -100,18 +100,27 @@ class ThreadDifference:
 def thread_differences(threads: list[GuestThread], guest: Guest, placement: Placement) -> Iterator[ThreadDifference]:
     """Yield the threads of a running guest whose CPUs or scheduler differ from the wanted ones."""
     cpus, schedulers = wanted_threads(guest, placement)
-    # vhost's threads follow another one, so they come last; those without a place are left alone
+    # vhost's threads follow another one, so they come last
     for item in sorted(threads, key=lambda item: item.role == VHOST):
-        if item.role == VHOST and guest.vhost is None:
-            continue
-        wanted = cpus.get(item.role)
+        role = item.role
+        if role == VHOST and guest.vhost is None:
+            if not _left_over(item, guest, placement):
+                continue
+            role = "emulator"
+        wanted = cpus.get(role)
         if wanted is not None and item.thread.allowed != wanted:
             before, after = format_cpulist(item.thread.allowed), format_cpulist(wanted)
             yield ThreadDifference(item.role, item.thread.pid, "cpus", before, after)
-        scheduler = schedulers.get(item.role)
+        scheduler = schedulers.get(role)
         after = scheduler_text(scheduler)
         if item.role != "other" and item.scheduler != after:
             yield ThreadDifference(item.role, item.thread.pid, "scheduler", item.scheduler, after)
+
+
+def _left_over(item: GuestThread, guest: Guest, placement: Placement) -> bool:
+    """Whether a vhost thread of a guest that no longer asks for a place is still beside a vCPU, or has a policy that is not its emulator's."""
+    own: frozenset[int] = frozenset().union(*placement.vcpus.values())
+    return item.thread.allowed <= own or item.scheduler not in ("other", scheduler_text(guest.emulator_scheduler))
 
 
 def wanted_threads(guest: Guest, placement: Placement) -> tuple[Mapping[str, frozenset[int]], Mapping[str, Scheduler]]:

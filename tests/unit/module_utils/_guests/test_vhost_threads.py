@@ -132,11 +132,26 @@ def test_the_plan_compares_them_last(tmp_path, threads):
     ]
 
 
-def test_those_of_a_guest_that_does_not_place_them_are_left_alone(tmp_path):
+@pytest.mark.parametrize(
+    ("allowed", "policy", "found"),
+    [
+        ("3", 0, []),  # somebody's choice
+        ("0-7", 0, []),
+        ("4", 0, [("vhost", 70, "cpus", "4", "0-1")]),  # its place until the list named it no more
+        ("4", 1, [("vhost", 70, "cpus", "4", "0-1"), ("vhost", 70, "scheduler", "fifo 9", "other")]),
+        ("0-1", 1, [("vhost", 70, "scheduler", "fifo 9", "other")]),
+    ],
+)
+def test_those_of_a_guest_that_does_not_place_them_are_left_alone_unless_they_are_beside_a_vcpu(tmp_path, allowed, policy, found):
+    thread = task("/proc/50/task/70", "vhost-50", allowed=allowed, policy=policy, priority=9 * policy)
+    host = writable(fill(tmp_path, {**GUEST, **TASKS[70], **thread}))
+    assert differences(host, replace(PLC, vhost=None, vhost_scheduler=None)) == found
+
+
+def test_those_of_a_guest_that_has_them_beside_its_emulator(tmp_path):
     host = writable(
         fill(tmp_path, {**GUEST, **TASKS[70], **task("/proc/50/task/70", "vhost-50", allowed="3", policy=1, priority=9)})
     )
-    assert differences(host, replace(PLC, vhost=None, vhost_scheduler=None)) == []
     assert differences(host, replace(PLC, vhost="emulator", vhost_scheduler=None)) == [
         ("vhost", 70, "cpus", "3", "0-1"), ("vhost", 70, "scheduler", "fifo 9", "other"),
     ]  # fmt: skip

@@ -169,16 +169,25 @@ def test_another_place_of_vhost_threads_needs_no_restart(node, monkeypatch):
     own = {**CELL, "vhost": "emulator", "emulator": "own", "vhost_scheduler": {"policy": "rr"}}
     node.converge(own)
     assert vhost_of(node) == ("4", "rr 1")
-    back = node.converge({**PLC, "networks": [{"network": "office"}]}, restart=True)
-    assert "domain plc1: vhost cpus" not in resources(back)
+    node.converge({**PLC, "networks": [{"network": "office"}]}, restart=True)
+    assert vhost_of(node) == ("0", "other")
 
 
 def test_vhost_threads_of_a_guest_that_does_not_ask_are_left_alone(node):
     wish = {**PLC, "networks": [{"network": "office"}]}
     assert node.run(wish)["domains"][0]["vhost"] == ""
-    node.libvirt.edit_thread("plc1", "vhost", cpus="5", scheduler="fifo 7")
+    node.libvirt.edit_thread("plc1", "vhost", cpus="5")
     node.converge(wish)
-    assert vhost_of(node) == ("5", "fifo 7")
+    assert vhost_of(node) == ("5", "other")
+
+
+def test_a_place_that_the_list_names_no_more_is_given_up_at_once(node, monkeypatch):
+    node.libvirt.settle(monkeypatch)
+    wish = {**PLC, "networks": [{"network": "office"}]}
+    node.run({**wish, "vhost": "vcpu", "vhost_scheduler": {}})
+    assert vhost_of(node) == ("2", "fifo 1")
+    assert resources(node.converge(wish)) == ["domain plc1: metadata", "domain plc1: vhost cpus", "domain plc1: vhost scheduler"]
+    assert vhost_of(node) == ("0", "other")
 
 
 def test_a_run_that_ends_before_vhost_threads_have_moved_is_completed_by_the_next(node, monkeypatch):
