@@ -33,18 +33,29 @@ options:
         required: true
       realtime:
         description:
-          - V(true) is a bridge of the userspace (DPDK) switch, which guests reach by vhost-user.
+          - V(true) is a bridge of the userspace (DPDK) switch, which guests reach by vhost-user, unless O(networks[].datapath) names another way.
           - V(false) is an existing ordinary bridge of the kernel; guests get a virtio interface on it.
         type: bool
         default: true
+      datapath:
+        description:
+          - Who moves the packets. V(switch) is the DPDK switch, whose poll-mode threads keep cores of their own busy.
+          - V(bridge) is an existing bridge of the kernel (O(networks[].bridge)), V(macvtap) an interface of the node that guests share
+            (O(networks[].device)). With both, threads of the kernel (vhost) move each guest's packets; on a real-time network they have the place and the
+            policy of O(guests[].vhost) and O(guests[].vhost_scheduler).
+          - Unless given, V(switch) for a real-time network, else V(bridge).
+        type: str
+        choices: [switch, bridge, macvtap]
       bridge:
-        description: The bridge; C(br-NAME) unless given.
+        description: The bridge; C(br-NAME) unless given. A network with O(networks[].datapath=macvtap) has none.
         type: str
       vlan:
         description: Access VLAN (1-4094) of the guests' ports.
         type: int
       device:
-        description: Physical port of a real-time network, by interface name or PCI address. A network needs none to join the guests of a node.
+        description:
+          - Physical port of a network on the switch, by interface name or PCI address. A network needs none to join the guests of a node.
+          - With O(networks[].datapath=macvtap), the interface that guests share, by its name.
         type: str
       driver:
         description:
@@ -173,6 +184,19 @@ options:
         type: int
       io_thread_scheduler:
         description: Real-time C(policy) and C(priority) of the I/O threads. Needs O(guests[].emulator=own).
+        type: dict
+      vhost:
+        description:
+          - The thread of the guest whose CPUs the kernel's vhost threads of it have, V(emulator) or its first ordinary vCPU (V(vcpu)). They follow it.
+          - Unless given, V(vcpu) for a real-time guest on a real-time network with O(networks[].datapath=bridge) or V(macvtap), V(emulator) for others on
+            such a network or without an ordinary vCPU. The vhost threads of all other guests are left where the kernel makes them, beside the emulator.
+        type: str
+        choices: [emulator, vcpu]
+      vhost_scheduler:
+        description:
+          - Real-time C(policy) and C(priority) of the vhost threads. Needs O(guests[].vhost=vcpu), or O(guests[].emulator=own) beside V(emulator).
+          - Unless given, C(fifo) and V(1) for guests on a real-time network with O(networks[].datapath=bridge) or V(macvtap) whose vhost threads have CPUs of
+            the guest's own; beside the emulator that of O(guests[].emulator_scheduler), else none.
         type: dict
       disks:
         description:

@@ -149,7 +149,7 @@ EXAMPLES = r"""
 RETURN = r"""
 domains:
   description:
-    - The guests listed, each with its C(vcpus) (vCPU to CPU), C(realtime_vcpus), C(floating) and C(emulator) CPUs, C(disks)
+    - The guests listed, each with its C(vcpus) (vCPU to CPU), C(realtime_vcpus), C(floating), C(emulator) and C(vhost) CPUs, C(disks)
         (target to path), C(macs) by network, and its memory
       (C(memory_mib), size of its C(hugepages), C(nodes), MiB in C(memory_by_node)).
   returned: success

@@ -30,7 +30,14 @@ pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no libvirtd to ask: {REAS
 
 NAME = f"realtime-kvm-test-{os.getpid()}"
 UUID = str(uuid.uuid4())
-NETWORKS = parse_networks([{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}])
+NETWORKS = parse_networks(
+    [
+        {"name": "control"},
+        {"name": "office", "realtime": False, "bridge": "br0"},
+        {"name": "cell", "datapath": "bridge", "bridge": "br1"},
+        {"name": "field", "datapath": "macvtap", "device": "ens1"},
+    ]
+)
 MAC = "52:54:00:00:00:01"
 SWITCH = {"networks": [{"network": "control", "mac": MAC}]}
 BRIDGE = {"networks": [{"network": "office", "mac": MAC, "queues": 2}]}
@@ -84,6 +91,9 @@ GUESTS = {
     "secure boot": {"firmware": "uefi", "secure_boot": True},
     "no secure boot": {"firmware": "uefi", "secure_boot": False},
     "devices": {"watchdog": "reset", "tpm": True, "serial_log": True, "on_crash": "restart", "uuid": UUID},
+    "kernel bridge": {**REALTIME, "networks": [{"network": "cell", "mac": MAC}], "vhost_scheduler": {"policy": "rr"}},
+    "macvtap": {**REALTIME, "networks": [{"network": "field", "mac": MAC, "queues": 2}], "vhost": "emulator", "emulator": "own"},
+    "ordinary on macvtap": {"networks": [{"network": "field", "mac": MAC}]},
     "named": {
         **REALTIME,
         "invariant_tsc": True,

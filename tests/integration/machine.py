@@ -99,7 +99,7 @@ class Guest:
     @property
     def others(self) -> list[Thread]:
         """The threads of emulator and I/O."""
-        return [thread for thread in self.threads if not thread.name.startswith(("CPU ", KVM_WORKER))]
+        return [thread for thread in self.threads if not thread.name.startswith(("CPU ", KVM_WORKER, "vhost-"))]
 
 
 def look(node: str) -> tuple[dict[str, Guest], list[Thread]]:

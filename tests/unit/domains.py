@@ -12,7 +12,14 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_list im
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.network import parse_networks
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Placement
 
-NETWORKS = parse_networks([{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}])
+NETWORKS = parse_networks(
+    [
+        {"name": "control"},
+        {"name": "office", "realtime": False, "bridge": "br0"},
+        {"name": "cell", "datapath": "bridge", "bridge": "br1"},
+        {"name": "field", "datapath": "macvtap", "device": "ens1"},
+    ]
+)
 MAC = "52:54:00:00:00:01"
 PLC = {
     "name": "plc1", "memory_mib": 256, "vcpus": 4, "realtime_vcpus": "1-3", "io_threads": 1, "owner": "automation",

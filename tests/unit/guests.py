@@ -28,7 +28,12 @@ from unit.trees import documented, fill, machine_files, memory_files, plan, snap
 SHAPE = {"nodes": 1, "cores": 10, "threads": 1}
 #: Housekeeping 0, dataplane 1, realtime 2-9.
 PARTITION = to_document(plan(Intent(smt="together", dataplane_cores_per_node=1), **SHAPE))
-NETWORKS = [{"name": "control"}, {"name": "office", "realtime": False, "bridge": "br0"}]
+NETWORKS = [
+    {"name": "control"},
+    {"name": "office", "realtime": False, "bridge": "br0"},
+    {"name": "cell", "datapath": "bridge", "bridge": "br0"},
+    {"name": "field", "datapath": "macvtap", "device": "ens1"},
+]
 DEFAULTS = {
     "state": "present", "restart": False, "shutdown_timeout_s": 1, "force_off": False, "stop_running": False, "priority_limit": 1,
     "site": "n", "switch_timeout_s": 0, "hugepages": None, "partition": PARTITION, "networks": NETWORKS, "guests": [],

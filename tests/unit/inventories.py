@@ -103,7 +103,7 @@ def machine(root, variables):
             }
         )
     for item in networks:
-        if item.get("realtime") is False:
+        if item.get("realtime") is False or item.get("datapath") == "bridge":
             files[f"/sys/class/net/{item['bridge']}/bridge/"] = None
     for guest in guests:
         for disk in guest.get("disks", []):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import vhost_threads
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, parse, read_schedulers
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Domain, Libvirt, PoolError
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.nova import read_instance
@@ -150,6 +151,11 @@ class FakeLibvirt:
             self._thread(name, f"iothread{number}", cpus=domain.io_threads, scheduler=self._sched(tree, "iothreadsched"))
         self._thread(name, "emulator", cpus=domain.emulator, scheduler=self._sched(tree, "emulatorsched"))
         self._thread(name, "worker", cpus=domain.emulator, scheduler="other")
+        if (
+            tree.find("devices/interface[@type='bridge']") is not None
+            or tree.find("devices/interface[@type='direct']") is not None
+        ):
+            self._thread(name, "vhost", cpus=domain.emulator, scheduler=self._sched(tree, "emulatorsched"))
 
     @staticmethod
     def _sched(tree, tag):
@@ -158,7 +164,7 @@ class FakeLibvirt:
 
     def _thread(self, name, role, *, cpus=None, scheduler=None):
         pid = int(Path(f"{self.root}{PID_DIR}/{name}.pid").read_text())
-        kinds = {"emulator": (0, "qemu-system-x86"), "worker": (1, "worker")}
+        kinds = {"emulator": (0, "qemu-system-x86"), "worker": (1, "worker"), "vhost": (2, f"vhost-{pid}")}
         number = int(role[4:]) if role.startswith("vcpu") else int(role[8:]) if role.startswith("iothread") else 0
         offset, title = kinds.get(role, (10 + number, f"CPU {number}/KVM") if role[0] == "v" else (50 + number, f"IO {role}"))
         base = Path(f"{self.root}/proc/{pid}/task/{pid + offset}")
@@ -181,6 +187,28 @@ class FakeLibvirt:
         """Stands for the system call that the module makes itself."""
         self._called(f"schedule {name} {difference.role} {difference.after}")
         self._thread(name, difference.role, scheduler=difference.after)
+
+    def settle(self, monkeypatch):
+        """Let the system calls that move vhost's threads change the threads here."""
+
+        def name_of(tid):
+            return next(name for name in self.live if int(Path(f"{self.root}{PID_DIR}/{name}.pid").read_text()) + 2 == tid)
+
+        def policy(tid, text):
+            name, priority = text.split()
+            self._called(f"vhost {name_of(tid)} {text}")
+            self._thread(
+                name_of(tid),
+                "vhost",
+                scheduler=" ".join([name.removeprefix("SCHED_").lower(), *([priority] if priority != "0" else [])]),
+            )
+
+        def affinity(tid, cpus):
+            self._called(f"vhost {name_of(tid)} {cpus}")
+            self._thread(name_of(tid), "vhost", cpus=parse_cpulist(cpus))
+
+        monkeypatch.setattr(vhost_threads, "set_affinity", affinity)
+        monkeypatch.setattr(vhost_threads, "set_priority", policy)
 
     def edit_thread(self, name, role, *, cpus=None, scheduler=None):
         """What a person does with taskset or chrt."""

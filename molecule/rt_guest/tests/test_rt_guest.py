@@ -53,6 +53,33 @@ def test_emulator_and_io_threads_are_on_housekeeping_of_the_same_numa_node(guest
         assert thread.cpus <= REALTIME[name]["vcpus"] | HOUSEKEEPING, thread
 
 
+def vhosts(host, pid):
+    """CPUs, policy and priority of the vhost threads that serve a guest: tasks of its process, or of the kernel before 6.4."""
+    found = []
+    for comm in host.check_output(f"grep -lx vhost-{pid} /proc/[0-9]*/task/[0-9]*/comm").split():
+        folder = comm.removesuffix("/comm")
+        fields = host.check_output(f"cat {folder}/stat").rpartition(")")[2].split()
+        allowed = host.check_output(f"sed -n 's/^Cpus_allowed_list:\\s*//p' {folder}/status")
+        found.append((frozenset(cpus(allowed)), int(fields[38]), int(fields[37])))
+    return found
+
+
+def test_the_vhost_thread_of_a_network_of_the_kernel_is_beside_the_ordinary_vcpu(host, guests):
+    assert vhosts(host, guests["plc2"].pid) == [(guests["plc2"].vcpus[0].cpus, SCHED_FIFO, 1)]
+
+
+def test_that_vhost_thread_follows_its_vcpu(host, guests):
+    release = host.check_output("uname -r").split(".")
+    if (int(release[0]), int(release[1])) < (6, 4):
+        pytest.skip("a vhost thread is the kernel's here, and moves with the next run")
+    here = min(guests["plc2"].vcpus[0].cpus)
+    there = min(REALTIME["plc2"]["vcpus"] - guests["plc2"].vcpus[0].cpus - guests["plc2"].vcpus[1].cpus)
+    assert host.run(f"virsh vcpupin plc2 0 {there} --live").succeeded
+    assert vhosts(host, guests["plc2"].pid) == [(frozenset({there}), SCHED_FIFO, 1)]
+    assert host.run(f"virsh vcpupin plc2 0 {here} --live").succeeded
+    assert vhosts(host, guests["plc2"].pid) == [(frozenset({here}), SCHED_FIFO, 1)]
+
+
 @pytest.mark.parametrize("name", REALTIME)
 def test_memory_is_locked_in_shared_huge_pages_of_the_same_numa_node(guests, name):
     assert guests[name].pages == {REALTIME[name]["node"]: PAGES}
@@ -90,6 +117,7 @@ def test_a_guest_leaves_and_returns_without_another_noticing(host, guests):
     assert {vcpu: thread.cpus for vcpu, thread in now["plc2"].vcpus.items()} == {
         vcpu: thread.cpus for vcpu, thread in guests["plc2"].vcpus.items()
     }
+    assert vhosts(host, now["plc2"].pid) == [(now["plc2"].vcpus[0].cpus, SCHED_FIFO, 1)], "libvirt's hook has placed it"
 
 
 def test_switch_and_libvirt_restart_under_running_guests(host):

@@ -15,7 +15,7 @@ from .._cpus.policies import POLICY_NAMES, SCHED_FIFO, SCHED_RR
 from .._cpus.topology import Topology
 from .._guests.nova import Instance, InstanceCpus
 from .._guests.pinning import Existing
-from .._guests.roles import WORKER
+from .._guests.roles import VHOST, WORKER
 from .._host.paths import ARCHIVE
 from .findings import Finding, check_task
 
@@ -58,6 +58,7 @@ class RunningGuest:
     shared: bool | None = None  # whether the switch may see its memory
     vhost_user: tuple[str, ...] = ()  # MACs of its interfaces on vhost-user ports
     listed: bool = False  # its threads have been compared with the inventory
+    vhost: tuple[str, str] | None = None  # beside which thread its definition has vhost's threads, and their policy
     wish: bool = False  # the inventory lets its threads share cores
     instance: Instance | None = None  # of Nova
     xml: InstanceCpus | None = None  # of its live XML
@@ -92,7 +93,7 @@ class RunningGuest:
 
     def owned(self, partition: Partition) -> dict[int, Actor]:
         """Return the guest's own isolated CPUs: those that one vCPU, or its own emulator, is bound to."""
-        bound = [actor for actor in self.actors if actor.role != "other" and len(actor.cpus) == 1]
+        bound = [actor for actor in self.actors if actor.role not in ("other", VHOST) and len(actor.cpus) == 1]
         return {min(actor.cpus): actor for actor in bound if actor.cpus <= partition.isolated}
 
 
@@ -125,6 +126,7 @@ def check_guests(
             findings += _check_priorities(guest, kernel_priorities, named)
         findings += _check_memory(guest, topology)
         findings += _check_workers(guest, partition, named)
+        findings += _check_vhost(guest, partition, named)
         if not guest.shares:
             findings += _check_siblings(guest, partition, topology, named)
     wrong = {finding.resource for finding in findings if finding.rule == "vcpu-pin"}
@@ -213,13 +215,40 @@ def _check_workers(guest: RunningGuest, partition: Partition, named: Named) -> I
             yield Finding("guest-worker", resource, expected, actual, remedy)
 
 
+def _check_vhost(guest: RunningGuest, partition: Partition, named: Named) -> Iterator[Finding]:
+    """Yield vhost's threads that are not where the definition has them; of one that does not tell, those in the way of isolated CPUs.
+
+    Threads that nobody placed are beside the emulator.
+    """
+    beside, policy = guest.vhost or ("emulator", "")
+    leader = next((actor for actor in guest.actors if actor.role == beside), None)
+    for actor in guest.actors if leader else ():
+        if actor.role != VHOST or leader is None or (guest.name, VHOST) in named:
+            continue
+        right = (actor.cpus, actor.scheduler) == (leader.cpus, policy or leader.scheduler)
+        harmless = not guest.vhost and not actor.realtime and not (actor.cpus and actor.cpus <= partition.isolated)
+        if right or harmless:
+            continue
+        cpus = format_cpulist(leader.cpus)
+        how = f"run taskset -cp {cpus} {actor.tid}, and chrt -o -p 0 {actor.tid}"
+        if guest.vhost:
+            how = "run the guests playbook, which moves it"
+        yield Finding(
+            "vhost-thread",
+            f"{guest.name}: {actor.name} (thread {actor.tid})",
+            f"CPUs {cpus} of its {beside}, {policy or leader.scheduler}",
+            f"CPUs {format_cpulist(actor.cpus)}, {actor.scheduler}",
+            how,
+        )
+
+
 def _check_siblings(guest: RunningGuest, partition: Partition, topology: Topology, named: Named) -> Iterator[Finding]:
     """Yield the threads of a guest that run on the other thread of its real-time vCPU's core.
 
     Not for guests that share cores by wish; of a listed guest the comparison with the inventory shows what differs. Of an instance the
     wish is often unknown: Nova writes a flavor's extra specs into the XML only in its newer releases (34 does, 31 does not).
     """
-    bound = [actor for actor in guest.actors if len(actor.cpus) == 1 and actor.role not in ("other", WORKER)]
+    bound = [actor for actor in guest.actors if len(actor.cpus) == 1 and actor.role not in ("other", WORKER, VHOST)]
     for vcpu, actor in sorted(guest.vcpus.items()):
         cpu = min(actor.cpus, default=-1)
         if not actor.realtime or len(actor.cpus) != 1 or cpu not in topology.cpus or cpu not in partition.isolated:

@@ -15,10 +15,12 @@ from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._cpus.machine import CPU_ROOT
 from .._cpus.partition import Partition
-from .._guests.domain_xml import describe, read_schedulers, shares_memory, vhost_user_macs
+from .._guests.domain_xml import OURS, describe, read_schedulers, shares_memory, vhost_user_macs
 from .._guests.libvirt import Domain
 from .._guests.nova import instance_cpus, read_instance
-from .._guests.roles import role_of
+from .._guests.roles import VHOST, role_of
+from .._guests.threads import kernel_vhosts
+from .._guests.vhost import read_vhost
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_lockdown, read_machine
 from .._host.threads import SWITCH_PID, guest_name, guest_pids, read_programs, read_threads
@@ -61,11 +63,20 @@ def read_guests(
     guests = []
     for process, threads in sorted(processes.items()):
         name = names.get(process) or guest_name(host, process)
+        if not any(actor.role == VHOST for actor in threads):
+            threads = [*threads, *_kernel_vhosts(host, process)]
         guest = RunningGuest(name, process, tuple(threads), locked_kib=_locked_kib(host, process), listed=name in listed)
         if guest.realtime or guest.owned(partition):  # the memory map of a guest without fixed CPUs is not read
             guest = replace(guest, memory=memory_nodes(host, process))
         guests.append(_defined(guest, domains[name]) if name in domains else guest)
     return guests
+
+
+def _kernel_vhosts(host: Host, process: int) -> list[Actor]:
+    return [
+        Actor(process, thread.pid, thread.name, thread.allowed, thread.policy, thread.priority, thread.cpu, VHOST)
+        for thread in kernel_vhosts(host, process)
+    ]
 
 
 def _defined(guest: RunningGuest, domain: Domain) -> RunningGuest:
@@ -81,7 +92,8 @@ def _defined(guest: RunningGuest, domain: Domain) -> RunningGuest:
         guest = replace(guest, instance=instance, xml=instance_cpus(tree))
     with suppress(ValueError):
         guest = replace(guest, defined=describe(tree), schedulers=read_schedulers(tree))
-    return replace(guest, shared=shares_memory(tree), vhost_user=vhost_user_macs(tree))
+    vhost = read_vhost(tree.find(f"metadata/{OURS}"))
+    return replace(guest, shared=shares_memory(tree), vhost_user=vhost_user_macs(tree), vhost=vhost)
 
 
 def _locked_kib(host: Host, process: int) -> int | None:

@@ -297,6 +297,14 @@ _TABLE = (
         "Other threads of QEMU have neither an isolated CPU nor a real-time policy, unless the emulator has.",
         _KVM_RT,
     ),
+    Rule(
+        "vhost-thread",
+        "error",
+        "vhost's threads of a guest have the CPUs of the thread that `vhost` names and their policy; of other guests, they are beside the emulator "
+        "or keep off isolated CPUs.",
+        "docs/emulation.md",
+        _SITE,
+    ),
     # instances of OpenStack's Nova
     Rule(
         "instance-cpus",

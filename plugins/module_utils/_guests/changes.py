@@ -21,9 +21,10 @@ from .images import Identity, backing_files, disk_files, identify, identity_of, 
 from .libvirt import Connection, Domain
 from .made_images import plan_cleaning
 from .plan import GuestPlan
-from .roles import WORKER
+from .roles import VHOST, WORKER
 from .seeds import made_seed
 from .threads import ThreadDifference, guest_pid
+from .vhost_threads import place_vhost
 from .workers import move_worker
 
 
@@ -216,6 +217,10 @@ class Changes:
             return partial(self.connection.set_scheduler, name, difference)
         if role == WORKER:
             return partial(move_worker, self.host, guest_pid(self.host, name) or 0, difference.tid)
+        if role == VHOST:
+            return partial(
+                place_vhost, self.host, guest_pid(self.host, name) or 0, difference.tid, plan.guest.vhost_beside or "emulator"
+            )
         pin = partial(self.connection.pin, name, role, _target(plan, role), cpus)
         return partial(moves.pin, pin) if moves and role.startswith("vcpu") else pin
 

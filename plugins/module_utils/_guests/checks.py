@@ -13,7 +13,9 @@ from .domain_xml import describe, is_ours
 from .fragment import macs_of
 from .guest import Guest, GuestError
 from .guest_list import derive_uuid
+from .kernel_networks import check_kernel_networks
 from .libvirt import Domain
+from .network import Network
 from .nova import read_instance
 from .plan import GuestPlan, lets_go
 from .programs import SWTPM
@@ -111,20 +113,14 @@ def check_live_macs(plans: Sequence[GuestPlan], restarting: Sequence[GuestPlan])
                 )
 
 
-def check_node(host: Host, guests: Sequence[Guest], networks_needed: Collection[str]) -> None:
-    """Refuse guests whose bridges, TPM or TSC the node does not have."""
+def check_node(host: Host, guests: Sequence[Guest], networks: Mapping[str, Network], networks_needed: Collection[str]) -> None:
+    """Refuse guests whose bridges, devices, TPM or TSC the node does not have; the networks count for those that are named."""
     for guest in guests:
         if guest.state == "absent":
             continue
         _check_platform(host, guest)
-        for attachment in guest.networks if guest.name in networks_needed else ():
-            network = attachment.network
-            if not network.realtime and not host.exists(f"/sys/class/net/{network.bridge}/bridge"):
-                raise GuestError(
-                    f"realtime_guests: {guest.name}: network {network.name} is the ordinary bridge {network.bridge}, "
-                    "which this node does not have; "
-                    "make it with the node's own network configuration, or give the network realtime: true"
-                )
+        if guest.name in networks_needed:
+            check_kernel_networks(host, guest, networks)
 
 
 def _check_platform(host: Host, guest: Guest) -> None:

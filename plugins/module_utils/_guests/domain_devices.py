@@ -119,7 +119,7 @@ def _only(interfaces: list[ET.Element], guest: Guest, mac: str) -> ET.Element | 
 def _check_kind(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
     """Refuse to make somebody's interface, which has hardware or a program behind it, one on a bridge or the switch."""
     was = element.get("type", "bridge")
-    if was not in _MOVABLE:
+    if was not in _MOVABLE and not (was == "direct" and attachment.network.macvtap):
         raise DomainError(
             f"realtime_guests: {guest.name}: networks names the interface {attachment.mac}, which its domain has as {clean(was)}"
             f"{_KINDS.get(was, '')} and not on a bridge or switch; leave that network out of the list, give it another mac, or remove that interface "
@@ -129,9 +129,10 @@ def _check_kind(element: ET.Element, guest: Guest, attachment: Attachment) -> No
 
 def _is_there(interface: ET.Element, guest: Guest, attachment: Attachment) -> bool:
     """Whether an interface is on the bridge or socket of an attachment already."""
-    source = interface.find("source")
-    path = socket_path(port_name(guest.name, attachment.network.name))
-    return source is not None and (source.get("path") == path or source.get("bridge") == attachment.network.bridge)
+    source, network = interface.find("source"), attachment.network
+    if source is None or network.macvtap:
+        return source is not None and interface.get("type") == "direct" and source.get("dev") == network.device
+    return source.get("path") == socket_path(port_name(guest.name, network.name)) or source.get("bridge") == network.bridge
 
 
 def _new_disk(devices: ET.Element, disk: Disk) -> ET.Element:
@@ -242,22 +243,27 @@ def _become(element: ET.Element, kind: str) -> None:
 
 
 def _merge_interface(element: ET.Element, guest: Guest, attachment: Attachment) -> None:
-    kind = "vhostuser" if attachment.vhost_user else "bridge"
+    network = attachment.network
+    kind = "vhostuser" if attachment.vhost_user else "direct" if network.macvtap else "bridge"
     _become(element, kind)
     mac = ensure(element, "mac")
     if (mac.get("address") or "").lower() != attachment.mac:
         mac.set("address", attachment.mac)
     source = ensure(element, "source")
     if attachment.vhost_user:  # QEMU listens, the switch connects: either can restart without the other
-        set_attributes(source, type="unix", path=socket_path(port_name(guest.name, attachment.network.name)), mode="server")
+        set_attributes(source, type="unix", path=socket_path(port_name(guest.name, network.name)), mode="server")
         drop(source, "reconnect")  # for clients only
+    elif network.macvtap:  # "bridge": the guests on a device also reach each other; the node does not reach them
+        set_attributes(source, dev=network.device, mode=source.get("mode") or "bridge")
     else:
-        if source.get("bridge") != attachment.network.bridge and element.find("virtualport") is not None:
+        if source.get("bridge") != network.bridge and element.find("virtualport") is not None:
             drop(element, "virtualport", "vlan")  # they make it a port of the old bridge's switch
-        set_attributes(source, bridge=attachment.network.bridge)
+        set_attributes(source, bridge=network.bridge)
     model = ensure(element, "model")
-    if model.get("type") is None or (attachment.vhost_user and not model.get("type", "").startswith("virtio")):
-        set_attributes(model, type="virtio")  # the only one that shares memory with a switch
+    if model.get("type") is None or (network.realtime and not model.get("type", "").startswith("virtio")):
+        set_attributes(model, type="virtio")  # the only one whose memory a switch or the kernel's vhost uses
+    if network.by_vhost:  # otherwise libvirt starts a guest without vhost too, and QEMU's main thread then does the work
+        set_attributes(ensure(element, "driver"), name="vhost")
     if attachment.rx_queue_size or attachment.tx_queue_size:
         _set_given(ensure(element, "driver"), rx_queue_size=attachment.rx_queue_size, tx_queue_size=attachment.tx_queue_size)
     driver, queues = element.find("driver"), attachment.switch_queues if attachment.vhost_user else attachment.queues

@@ -37,6 +37,7 @@ from .fragment import check_aliases, fragment_of, fragment_tags, merge_fragment
 from .guest import Guest
 from .limits import check_limits
 from .pinning import Placement
+from .vhost import vhost_marks
 
 
 def merge(current: ET.Element, guest: Guest, placement: Placement, *, live: bool = False) -> ET.Element:
@@ -71,6 +72,7 @@ def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]]
     """Mark the domain as ours; ``tags`` are the kinds of devices by alias, without which an alias would not tell whose device it is."""
     mark = ET.Element(OURS, owner=guest.owner, project=guest.project)
     mark.set("class", guest.guest_class)
+    mark.attrib.update(vhost_marks(guest))
     for device, name in given:
         item = ET.SubElement(mark, DEVICE, kind=device, id=name)
         if device == "alias" and name in tags:

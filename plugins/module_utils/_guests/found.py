@@ -105,6 +105,7 @@ def _as_found(guest: Guest, attachment: Attachment, tree: ET.Element, network_of
 def _check_namesake(guest: Guest, attachment: Attachment, tree: ET.Element, known: Collection[str], network_of: Networks) -> None:
     """Refuse to guess whether an interface on libvirt's network of the same name is meant, which is not the listed one."""
     network = attachment.network
+    target = network.place.removeprefix("bridge ")
     for interface in tree.findall("devices/interface[@type='network']"):
         source, address = interface.find("source"), _address(interface)
         if source is None or source.get("network") != network.name or not address or address in known:
@@ -112,11 +113,11 @@ def _check_namesake(guest: Guest, attachment: Attachment, tree: ET.Element, know
         definition = network_of(network.name)
         bridge = "" if definition is None else bridge_of(definition)
         where = "a VLAN, a port group or a port profile of its own there"
-        if bridge != network.bridge:
+        if bridge != network.bridge or network.macvtap:
             where = f"bridge {clean(bridge)} there" if bridge else "no bridge there"
         raise GuestError(
-            f"realtime_guests: {guest.name}: network {network.name} is bridge {network.bridge}, but its domain's interface {clean(address)} is on "
-            f"libvirt's network of that name, and has {where}; give mac: {clean(address)} to move it to {network.bridge}, or another mac for one more "
+            f"realtime_guests: {guest.name}: network {network.name} is {network.place}, but its domain's interface {clean(address)} is on "
+            f"libvirt's network of that name, and has {where}; give mac: {clean(address)} to move it to {target}, or another mac for one more "
             "interface"
         )
 
@@ -124,8 +125,8 @@ def _check_namesake(guest: Guest, attachment: Attachment, tree: ET.Element, know
 def is_on(interface: ET.Element, guest: str, network: Network, network_of: Networks) -> bool:
     """Return whether an interface is on a network as a run of this collection would put it there."""
     source = interface.find("source")
-    if source is None:
-        return False
+    if source is None or network.macvtap:
+        return source is not None and interface.get("type") == "direct" and source.get("dev") == network.device
     if interface.get("type") == "network":
         plain = not any(interface.find(tag) is not None for tag in _OWN) and not source.get("portgroup")
         definition = network_of(source.get("network", "")) if plain else None

@@ -16,6 +16,8 @@ POLICIES = ("fifo", "rr")
 HUGEPAGES = ("2M", "1G", "none")
 FORMATS = ("qcow2", "raw")
 #: What may run on the other threads of a real-time vCPU's core: nothing, the same guest's real-time vCPUs, or all its threads.
+#: Beside which thread a guest's vhost threads run: its emulator, or its first ordinary vCPU.
+VHOST = ("emulator", "vcpu")
 SIBLINGS = ("idle", "realtime", "any")
 #: How an image is made from another one: with all that is in it, or as the differences from it.
 BASE_MODES = ("copy", "overlay")
@@ -113,7 +115,7 @@ class Attachment:
     @property
     def vhost_user(self) -> bool:
         """Whether the guest reaches the userspace switch by shared memory."""
-        return self.network.realtime
+        return self.network.on_switch
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ class Guest:
     io_threads: int | None = None
     io_thread_ids: tuple[int, ...] = ()  # from 1 on, unless the guest has others and io_threads was not given
     io_thread_scheduler: Scheduler | None = None
+    vhost: str | None = None  # None: its vhost threads are left where the kernel made them
+    vhost_scheduler: Scheduler | None = None
     disks: tuple[Disk, ...] = ()
     cloud_init: CloudInit | None = None  # its image is the last of the disks
     networks: tuple[Attachment, ...] = ()
@@ -177,6 +181,16 @@ class Guest:
     def realtime(self) -> bool:
         """Whether any vCPU is real-time."""
         return bool(self.realtime_vcpus)
+
+    @property
+    def ordinary_vcpu(self) -> int | None:
+        """The first vCPU of a real-time guest that is not real-time."""
+        return min(frozenset(range(self.vcpus)) - self.realtime_vcpus, default=None) if self.realtime else None
+
+    @property
+    def vhost_beside(self) -> str | None:
+        """The role of the thread whose CPUs its vhost threads have; None: they are left alone."""
+        return f"vcpu{self.ordinary_vcpu}" if self.vhost == "vcpu" else self.vhost
 
     @property
     def shared_memory(self) -> bool:

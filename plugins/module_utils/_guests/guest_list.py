@@ -25,6 +25,7 @@ from .guest import (
     SIBLINGS,
     STATES,
     SYSTEMS,
+    VHOST,
     WATCHDOG_ACTIONS,
     Attachment,
     Guest,
@@ -34,6 +35,7 @@ from .guest import (
 from .guest_disks import check_shared_disks, read_disks
 from .guest_reader import Reader
 from .network import MAX_SOCKET_PATH, Network, is_unicast, port_name, socket_path
+from .vhost import with_vhost
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _UUIDS = uuid.UUID("4a5c2f0e-6b1d-5d0f-9b43-6f2d1f3c7a10")
@@ -59,6 +61,8 @@ KEYS: dict[str, tuple[type, ...]] = {
     "emulator_scheduler": (dict,),
     "io_threads": (int,),
     "io_thread_scheduler": (dict,),
+    "vhost": (str,),
+    "vhost_scheduler": (dict,),
     "disks": (list,),
     "seed": (str,),
     "cloud_init": (dict, object, bool),  # read_cloud_init refuses other types, without showing them
@@ -207,7 +211,7 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         remove_disks=read.get("remove_disks", False),
     )
     _check_own(read, guest)
-    return guest
+    return with_vhost(guest, read.optional("vhost", VHOST), _scheduler(read, "vhost_scheduler", limit))
 
 
 def _check_own(read: Reader, guest: Guest) -> None:
@@ -406,9 +410,9 @@ def _queue_size(given: Reader, key: str, network: Network) -> int | None:
     size: int | None = given.get(key)
     if size is not None and size not in QUEUE_SIZES:
         raise GuestError(f"{given.where}: {key} {size} is not one of {', '.join(map(str, QUEUE_SIZES))}")
-    if size not in (None, QUEUE_SIZES[0]) and key == "tx_queue_size" and not network.realtime:
+    if size not in (None, QUEUE_SIZES[0]) and key == "tx_queue_size" and not network.on_switch:
         raise GuestError(
-            f"{given.where}: {key} {size} needs a real-time network: the kernel's vhost sends from {QUEUE_SIZES[0]} at most (QEMU)"
+            f"{given.where}: {key} {size} needs a real-time network on the switch: the kernel's vhost sends from {QUEUE_SIZES[0]} at most (QEMU)"
         )
     return size
 

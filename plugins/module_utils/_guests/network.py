@@ -30,6 +30,10 @@ MAX_PHYSICAL_NETWORK = 64
 
 DRIVERS = ("vfio-pci", "keep")
 STATES = ("present", "absent")
+#: The DPDK switch, a bridge of the kernel, or macvtap on a device.
+DATAPATHS = ("switch", "bridge", "macvtap")
+#: What only the switch does, with the values that mean nothing was given.
+_OF_SWITCH = {"vlan": None, "driver": "vfio-pci", "mtu": DEFAULT_MTU, "queues": 1, "physical_network": None, "kbps": DEFAULT_KBPS}
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -46,11 +50,15 @@ class NetworkError(RefusalError):
 
 @dataclass(frozen=True)
 class Network:
-    """One network: a userspace bridge of the DPDK switch (``realtime``) or an ordinary bridge of the kernel."""
+    """One network: a userspace bridge of the DPDK switch, a bridge of the kernel, or macvtap on a device.
+
+    ``realtime`` is on the switch unless ``datapath`` names another; there the kernel's vhost threads serve the guests.
+    """
 
     name: str
-    bridge: str
+    bridge: str  # empty with macvtap
     realtime: bool = True
+    datapath: str | None = None  # None: the switch if it is real-time, else a bridge of the kernel
     vlan: int | None = None  # access VLAN of the guests' ports
     device: str | None = None  # interface name or PCI address of the physical port
     driver: str = "vfio-pci"
@@ -59,6 +67,26 @@ class Network:
     physical_network: str | None = None  # its name in Neutron
     kbps: int = DEFAULT_KBPS  # bandwidth that placement counts, each way
     state: str = "present"
+
+    @property
+    def on_switch(self) -> bool:
+        """Whether the DPDK switch serves it."""
+        return self.realtime and self.datapath in (None, "switch")
+
+    @property
+    def macvtap(self) -> bool:
+        """Whether guests have macvtap interfaces on its device."""
+        return self.datapath == "macvtap"
+
+    @property
+    def by_vhost(self) -> bool:
+        """Whether it is a real-time network that threads of the kernel serve, without a polling core."""
+        return self.realtime and not self.on_switch
+
+    @property
+    def place(self) -> str:
+        """What guests are attached to."""
+        return f"macvtap on {self.device}" if self.macvtap else f"bridge {self.bridge}"
 
     @property
     def device_is_address(self) -> bool:
@@ -104,8 +132,11 @@ def _parse(item: Mapping[str, Any], where: str) -> Network:
     if unknown:
         raise NetworkError(f"{where}: {unknown_keys(unknown, Network.__dataclass_fields__)}")
     given = {key: value for key, value in item.items() if value is not None}
-    network = Network(**{"bridge": f"br-{name}", **given})
+    network = Network(**{"bridge": "" if given.get("datapath") == "macvtap" else f"br-{name}", **given})
     _check_types(network, where)
+    _check_datapath(network, where)
+    if network.macvtap:
+        return network
     if not _BRIDGE.fullmatch(network.bridge) or len(network.bridge) > MAX_NAME:
         hint = "" if "bridge" in given else "; a name this long needs bridge beside it"
         raise NetworkError(
@@ -117,20 +148,45 @@ def _parse(item: Mapping[str, Any], where: str) -> Network:
         raise NetworkError(f"{where}: mtu {network.mtu} is not in 68-9702")
     if not 1 <= network.queues <= 64:
         raise NetworkError(f"{where}: queues {network.queues} is not in 1-64")
-    for key, choices in (("driver", DRIVERS), ("state", STATES)):
-        if getattr(network, key) not in choices:
-            raise NetworkError(f"{where}: {key} {getattr(network, key)!r} is not one of {', '.join(choices)}")
     if network.device is not None and not _DEVICE.fullmatch(network.device):
         raise NetworkError(
             f"{where}: device {network.device!r} is neither an interface's name nor a PCI address like 0000:01:00.0"
         )
-    if network.device is not None and not network.realtime:
+    if network.device is not None and not network.on_switch:
         raise NetworkError(
-            f"{where}: device belongs to real-time networks; "
+            f"{where}: device belongs to real-time networks on the switch, and to macvtap; "
             f"an ordinary bridge ({network.bridge}) and its ports are the node's own configuration"
         )
     _check_physical(network, where)
     return network
+
+
+def _check_datapath(network: Network, where: str) -> None:
+    """Refuse a datapath that contradicts other keys."""
+    for key, choices in (("driver", DRIVERS), ("state", STATES), ("datapath", DATAPATHS)):
+        if getattr(network, key) not in (*choices, *([None] if key == "datapath" else [])):
+            raise NetworkError(f"{where}: {key} {getattr(network, key)!r} is not one of {', '.join(choices)}")
+    if network.datapath == "switch" and not network.realtime:
+        raise NetworkError(
+            f"{where}: datapath switch is for real-time networks; remove realtime: false, or give datapath: bridge or macvtap"
+        )
+    if network.datapath in (None, "switch"):
+        return
+    given = [key for key, default in _OF_SWITCH.items() if getattr(network, key) != default]
+    if given:
+        raise NetworkError(
+            f"{where}: {', '.join(given)} belongs to the switch; with datapath {network.datapath} the node's own network configuration decides that"
+        )
+    if not network.macvtap:
+        return
+    if network.device is None:
+        raise NetworkError(f"{where}: datapath macvtap needs device, the interface of the node that guests share")
+    if network.device_is_address or not _BRIDGE.fullmatch(network.device) or len(network.device) > MAX_NAME:
+        raise NetworkError(
+            f"{where}: device {network.device!r} must be an interface's name, such as eth1: macvtap needs the device's driver in the kernel"
+        )
+    if network.bridge:
+        raise NetworkError(f"{where}: bridge {network.bridge!r} beside datapath macvtap, which has none; remove one of the two")
 
 
 def _check_physical(network: Network, where: str) -> None:
@@ -145,7 +201,7 @@ def _check_physical(network: Network, where: str) -> None:
             f"{where}: physical_network {name!r} must be 1 to {MAX_PHYSICAL_NETWORK} characters a-z, A-Z, 0-9, -, _ and ., "
             "the first a letter or digit"
         )
-    if not network.realtime:
+    if not network.on_switch:
         raise NetworkError(
             f"{where}: physical_network {name} belongs to a real-time network; the agent's bridges have the userspace datapath here, "
             f"and {network.bridge} is a bridge of the kernel"
@@ -154,7 +210,7 @@ def _check_physical(network: Network, where: str) -> None:
 
 def _check_types(network: Network, where: str) -> None:
     wanted: dict[str, type | tuple[type, ...]] = {
-        "bridge": str, "realtime": bool, "vlan": (int, type(None)), "device": (str, type(None)),
+        "bridge": str, "realtime": bool, "datapath": (str, type(None)), "vlan": (int, type(None)), "device": (str, type(None)),
         "driver": str, "mtu": int, "queues": int, "state": str, "physical_network": (str, type(None)), "kbps": int,
     }  # fmt: skip
     for key, kind in wanted.items():
@@ -164,23 +220,22 @@ def _check_types(network: Network, where: str) -> None:
 
 
 def _check_unique(networks: Mapping[str, Network]) -> None:
-    owners: dict[tuple[str, str], str] = {}
+    owners: dict[str, str] = {}
     for network in networks.values():
-        if not network.realtime or network.state == "absent":
+        if network.device is None or network.state == "absent":
             continue
-        for key in ("bridge", "device"):
-            value = getattr(network, key)
-            other = owners.setdefault((key, value), network.name) if value is not None else network.name
-            if key == "device" and other != network.name:
-                raise NetworkError(f"realtime_networks: {network.name} and {other} name the same {key} {value}")
+        other = owners.setdefault(network.device, network.name)
+        if other != network.name:
+            raise NetworkError(f"realtime_networks: {network.name} and {other} name the same device {network.device}")
     _check_physical_unique(networks.values())
     kinds: dict[str, Network] = {}
     for network in networks.values():
         other_network = kinds.setdefault(network.bridge, network)
-        if other_network.realtime != network.realtime:
+        if network.bridge and other_network.on_switch != network.on_switch:
+            what = "real-time" if other_network.realtime != network.realtime else "on the switch"
             raise NetworkError(
                 f"realtime_networks: {network.name} and {other_network.name} share bridge {network.bridge}, "
-                "but only one of them is real-time"
+                f"but only one of them is {what}"
             )
 
 

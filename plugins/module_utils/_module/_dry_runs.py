@@ -19,6 +19,7 @@ from .._boot.loader import GRUB_CFG, find_boot_loader
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
+from .._guests.roles import VHOST
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.kernel import read_kernel
@@ -35,7 +36,7 @@ from . import kvm_host, ovs_dpdk, rt_domain
 from ._common import Body
 from ._switch_edges import SwitchEdges
 
-_THREAD = re.compile(r"domain (.+): (vcpu\d+|emulator|iothread\d+) (?:cpus|scheduler)")
+_THREAD = re.compile(r"domain (.+): (vcpu\d+|emulator|iothread\d+|vhost) (?:cpus|scheduler)")
 
 
 @dataclass
@@ -58,7 +59,10 @@ class Specs:
 
     @property
     def wants_switch(self) -> bool:
-        return any(item.get("realtime", True) and item.get("state") != "absent" for item in self.networks)
+        return any(
+            item.get("realtime", True) and item.get("datapath") in (None, "switch") and item.get("state") != "absent"
+            for item in self.networks
+        )
 
     @property
     def names(self) -> frozenset[str]:
@@ -185,14 +189,15 @@ def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | N
 
 
 def _guest_rule(change: Change) -> str:
-    if _THREAD.fullmatch(change.resource):
-        return "guest-thread"
+    thread = _THREAD.fullmatch(change.resource)
+    if thread:
+        return "vhost-thread" if thread[2] == VHOST else "guest-thread"
     return "guest-state" if change.resource.endswith((": state", ": restart")) else "guest-definition"
 
 
 def named_threads(findings: Iterable[Finding]) -> set[tuple[str, str]]:
     """Return the threads of guests that findings name: guest and role."""
-    found = (_THREAD.fullmatch(finding.resource) for finding in findings if finding.rule == "guest-thread")
+    found = (_THREAD.fullmatch(finding.resource) for finding in findings if finding.rule in ("guest-thread", "vhost-thread"))
     return {(match[1], match[2]) for match in found if match}
 
 

@@ -22,6 +22,7 @@ def _list(options: dict[str, Any]) -> dict[str, Any]:
 _NETWORKS = {
     "name": {"type": "str", "required": True},
     "realtime": {"type": "bool", "default": True},
+    "datapath": _text("switch", "bridge", "macvtap"),
     "bridge": {"type": "str"},
     "vlan": {"type": "int"},
     "device": {"type": "str"},
@@ -74,6 +75,8 @@ _GUESTS = {
     "emulator_scheduler": {"type": "dict"},
     "io_threads": {"type": "int"},
     "io_thread_scheduler": {"type": "dict"},
+    "vhost": _text("emulator", "vcpu"),
+    "vhost_scheduler": {"type": "dict"},
     "disks": _list(_DISKS),
     "seed": {"type": "str"},
     "cloud_init": {"type": "dict", "options": _CLOUD_INIT},

@@ -133,7 +133,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
 
 
 def _is_there(network: Network) -> bool:
-    return network.realtime and network.state == "present"
+    return network.on_switch and network.state == "present"
 
 
 def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network], guests: Sequence[Guest]) -> Outcome:

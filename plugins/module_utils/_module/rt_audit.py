@@ -53,7 +53,7 @@ from .._guests.domain_xml import read_pins
 from .._guests.kvm import SLICE, SliceError, check_slice, slices_of
 from .._guests.libvirt import Domain
 from .._guests.nova_options import read_nova
-from .._guests.roles import WORKER
+from .._guests.roles import VHOST, WORKER
 from .._host.document import read_partition
 from .._host.journal import JOURNAL
 from .._host.kernel import read_kernel
@@ -91,6 +91,9 @@ _EXPLAINS = (
     "boot-cpu-isolated", "emulator-pin", "file-damaged", "guest-live", "guest-thread", "libvirt-missing", "numa-housekeeping", "pmd-pin",
     "slice-limit", "smt-split", "topology-changed", "vcpu-overlap", "vcpu-pin",
 )  # fmt: skip
+
+#: Threads of a guest's that have their place by another thread of it.
+_HELPERS = ("other", WORKER, VHOST)
 
 HOST = {
     "socket_memory_mib": {"type": "int", "default": 0},
@@ -457,9 +460,11 @@ def _others(
         demanding = guest.realtime or guest.owned(partition)
         for actor in guest.actors:
             # QEMU's workers have the CPUs of its emulator thread
-            role = "emulator" if actor.role in ("other", WORKER) else actor.role
+            role = "emulator" if actor.role in _HELPERS else actor.role
             thread = f"domain {guest.name}: {role}"
             names = {thread, f"{thread} cpus", f"instance {guest.instance}: {role}"}
-            if (demanding and actor.role not in ("other", WORKER)) or named & names:
+            if actor.role == VHOST:
+                names |= {f"domain {guest.name}: {VHOST} cpus", f"{guest.name}: {actor.name} (thread {actor.tid})"}
+            if (demanding and actor.role not in _HELPERS) or named & names:
                 claimed.add(actor.tid)
     return [actor for actor in actors if actor.tid not in claimed]

@@ -29,8 +29,11 @@ from .._guests.network import parse_networks
 from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
 from .._guests.qemu_img import QemuImg
+from .._guests.roles import VHOST
 from .._guests.seeds import Seeds
-from .._guests.threads import guest_pid, polling_cpus
+from .._guests.threads import guest_pid, polling_cpus, wanted_threads
+from .._guests.vhost import scheduler_text
+from .._guests.vhost_threads import check_vhost, settle_vhost
 from .._guests.workers import settle_workers
 from .._host.current import require_current_partition
 from .._host.host import Host
@@ -104,7 +107,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         for guest in guests
         if guest.state != "absent"
     ]
-    check_node(host, guests, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
+    check_vhost(host, partition, guests, placements)
+    check_node(host, guests, networks, networks_needed={plan.guest.name for plan in plans if plan.guest.state == "running"})
     check_saved(plans)
     check_disks(host, plans)
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
@@ -227,9 +231,12 @@ def _look(
 ) -> dict[str, Any]:
     """Compare libvirt and the kernel with the plan after the changes; a difference is an error that names the guest."""
     for plan in plans:
-        pid = guest_pid(host, plan.guest.name) if plan.guest.realtime and plan.guest.state == "running" else None
-        if pid is not None:
+        guest = plan.guest
+        pid = guest_pid(host, guest.name) if guest.state == "running" and (guest.realtime or guest.vhost) else None
+        if pid is not None and guest.realtime:
             settle_workers(host, pid)
+        if pid is not None and guest.vhost_beside:
+            settle_vhost(host, pid, guest.vhost_beside, scheduler_text(guest.vhost_scheduler))
     domains = connection.domains()
     wrong = {plan.guest.name: unfinished(host, plan, domains.get(plan.guest.name)) for plan in plans}
     wrong.update({guest.name: "libvirt still knows it" for guest in removed if guest.name in domains})
@@ -265,6 +272,7 @@ def _result(plan: GuestPlan) -> dict[str, Any]:
         "vcpus": {str(vcpu): format_cpulist(cpus) for vcpu, cpus in sorted(placement.vcpus.items())},
         "floating": format_cpulist(placement.floating),
         "emulator": format_cpulist(placement.emulator),
+        "vhost": format_cpulist(wanted_threads(plan.guest, placement)[0].get(VHOST, ())),
         "nodes": list(placement.nodes),
         "memory_mib": plan.guest.memory_mib,
         "disks": {disk.target: disk.path for disk in plan.guest.disks},

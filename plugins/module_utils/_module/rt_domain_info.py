@@ -9,9 +9,11 @@ from typing import Any
 from .._cpus.answers import plain
 from .._cpus.cpulist import format_cpulist
 from .._guests.domain_owner import NOVA, owner_of
-from .._guests.domain_xml import describe, read_schedulers
+from .._guests.domain_xml import OURS, describe, read_schedulers
 from .._guests.libvirt import Domain
+from .._guests.roles import VHOST
 from .._guests.threads import GuestThread, read_guest_threads
+from .._guests.vhost import read_vhost
 from .._host.host import Host
 from .._tables import text_table
 from ._common import Outcome
@@ -78,6 +80,7 @@ def _source(element: ET.Element) -> str:
 def _differences(domain: Domain, threads: list[GuestThread]) -> list[str]:
     """Return where the running threads differ from the definition."""
     existing, schedulers, found = describe(domain.tree), read_schedulers(domain.tree), []
+    found += _vhost_differences(domain, threads)
     for item in threads:
         vcpu = int(item.role[4:]) if item.role.startswith("vcpu") else None
         pinned = (
@@ -95,6 +98,22 @@ def _differences(domain: Domain, threads: list[GuestThread]) -> list[str]:
         expected = schedulers.get(vcpu, "other") if vcpu is not None else None
         if expected is not None and item.scheduler != expected:
             found.append(f"{item.role} runs as {item.scheduler}, its definition has {expected}")
+    return found
+
+
+def _vhost_differences(domain: Domain, threads: list[GuestThread]) -> list[str]:
+    """Return the vhost threads that are not beside the thread that the definition names, or have another policy."""
+    beside, policy = read_vhost(domain.tree.find(f"metadata/{OURS}")) or ("", "")
+    leader = next((item.thread for item in threads if item.role == beside), None)
+    found = []
+    for item in threads if leader else ():
+        if item.role == VHOST and leader and item.thread.allowed != leader.allowed:
+            found.append(
+                f"{item.role} is allowed on CPUs {format_cpulist(item.thread.allowed)}, "
+                f"its definition has {format_cpulist(leader.allowed)}, beside {beside}"
+            )
+        if item.role == VHOST and item.scheduler != policy:
+            found.append(f"{item.role} runs as {item.scheduler}, its definition has {policy}")
     return found
 
 

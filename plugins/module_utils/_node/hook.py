@@ -18,7 +18,10 @@ from xml.etree import ElementTree
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
 from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition, PartitionError
+from .._guests.domain_xml import OURS
 from .._guests.threads import guest_pid
+from .._guests.vhost import read_vhost
+from .._guests.vhost_threads import settle_vhost
 from .._guests.workers import await_worker, settle_workers
 from .._host.current import check_current
 from .._host.document import read_partition
@@ -98,6 +101,7 @@ def run_hook(arguments: list[str], xml: str) -> str:
     host = Host(needs_journal=False)  # a guest's start depends on no journal, and changes nothing that undo restores
     try:
         if operation == "started":
+            _place_vhost(host, guest, xml)
             _place_worker(host, guest)
         if operation == "prepare":
             return _admit(host, guest, xml) or _prepare(host, guest, xml)
@@ -219,6 +223,17 @@ def _settle(host: Host, guest: str) -> None:
         if partition is not None:
             reserve(host, f"guest {guest}", frozenset())
             settle(host, partition)
+
+
+def _place_vhost(host: Host, guest: str, xml: str) -> None:
+    """Put vhost's threads where the definition has them; a fault there keeps nothing else from its place."""
+    pid, wanted = guest_pid(host, guest), read_vhost(ElementTree.fromstring(xml).find(f"metadata/{OURS}"))
+    if pid is None or wanted is None:
+        return
+    try:
+        settle_vhost(host, pid, *wanted)
+    except (RefusalError, OSError) as error:
+        _log(f"{guest}: vhost threads stay where the kernel made them: {error}")
 
 
 def _place_worker(host: Host, guest: str) -> None:

@@ -351,7 +351,7 @@ class _Planner:
 
 
 def _stays(network: Network) -> bool:
-    return network.realtime and network.state == "present"
+    return network.on_switch and network.state == "present"
 
 
 def _marks_of(port: Port) -> dict[str, str]:

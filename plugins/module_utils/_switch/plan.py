@@ -116,7 +116,7 @@ def socket_memory_mib(
     whichever guests exist now: another guest then needs no restart of the daemon. ``override`` replaces the sum.
     ``with_memory`` are the nodes that have memory (empty: unknown).
     """
-    used = {network.mtu for network in networks.values() if network.realtime and network.state == "present"}
+    used = {network.mtu for network in networks.values() if network.on_switch and network.state == "present"}
     wanted = {-(-(mtu + 26) // 1024): mtu for mtu in used}  # MTUs that round to one size share
     pools = sum(mbuf_bytes(mtu) * mbuf_count(mtu) for mtu in wanted.values())
     computed = -(-(-(-pools // (1 << 20)) + _OVERHEAD_MIB) // _STEP_MIB) * _STEP_MIB
@@ -229,7 +229,7 @@ def desired_ports(
     """
     ports = []
     for network in sorted(networks.values(), key=lambda network: network.name):
-        if network.realtime and network.state == "present" and network.device is not None:
+        if network.on_switch and network.state == "present" and network.device is not None:
             name = physical_port_name(network.name)
             options = {"dpdk-devargs": addresses[network.name], "n_rxq": str(network.queues)}
             ports.append(
@@ -238,7 +238,7 @@ def desired_ports(
     for guest in sorted(guests, key=lambda guest: guest.name):
         for attachment in guest.networks if guest.state != "absent" else ():
             network = attachment.network
-            if network.realtime:
+            if network.on_switch:
                 name = port_name(guest.name, network.name)
                 options = {"vhost-server-path": socket_path(name)}
                 ports.append(
@@ -321,7 +321,7 @@ def check_dataplane(
     ``device_nodes``: network to the NUMA node of its device; ``with_memory``: the nodes that have memory (empty: unknown). A
     port's packet buffers are on its device's node (lib/netdev-dpdk.c, common_construct: socket_id), wherever its CPU is.
     """
-    present = [network for network in networks.values() if network.realtime and network.state == "present"]
+    present = [network for network in networks.values() if network.on_switch and network.state == "present"]
     dataplane = partition.sets["dataplane"]
     if present and not dataplane:
         names = ", ".join(network.name for network in present)
@@ -358,6 +358,6 @@ def desired_bridges(networks: Iterable[Network], marked: Mapping[str, str | None
     """
     users: dict[str, list[str]] = {}
     for network in networks:
-        if network.realtime and network.state == "present":
+        if network.on_switch and network.state == "present":
             users.setdefault(network.bridge, []).append(network.name)
     return {bridge: str(marked[bridge]) if marked.get(bridge) in names else min(names) for bridge, names in sorted(users.items())}

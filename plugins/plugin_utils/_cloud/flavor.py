@@ -65,6 +65,8 @@ _NOT_IN_NOVA = {
     "emulator_scheduler": "Nova's emulator threads are SCHED_OTHER",
     "io_threads": "Nova decides the number of I/O threads",
     "io_thread_scheduler": "Nova's I/O threads are SCHED_OTHER",
+    "vhost": "Nova leaves vhost threads beside the emulator",
+    "vhost_scheduler": "Nova's vhost threads have the policy of its emulator",
     "numa_node": "a flavor cannot name a node of the host; with hw:numa_nodes=1 Nova chooses one that has room",
     "invariant_tsc": "Nova sets the CPU flags of instances by [libvirt] cpu_mode and cpu_model_extra_flags of the node",
     "cpu_mode": "Nova sets it by [libvirt] cpu_mode of the node",
@@ -159,12 +161,13 @@ def _flavor(
         flavor.set("hw:cpu_policy", "shared", "no vCPU is real-time: they float on cpu_shared_set, and take no real-time CPU")
         _refuse_realtime_keys(read)
     users = _attached(read, networks)
-    _pages(flavor, pages, vhost_user=any(network.get("realtime", True) for network in users))
+    on_switch = any(network.get("realtime", True) and network.get("datapath") in (None, "switch") for network in users)
+    _pages(flavor, pages, vhost_user=on_switch)
     _numa(flavor, read)
     _devices(flavor, read)
     _traits(flavor, users)
     _add_own(flavor, own)
-    check_extra_specs(flavor.extra_specs, vcpus, flavor.ram, vhost_user=any(network.get("realtime", True) for network in users))
+    check_extra_specs(flavor.extra_specs, vcpus, flavor.ram, vhost_user=on_switch)
     if realtime and not is_true(flavor.extra_specs.get("hw:cpu_realtime", "")):
         raise SpecError("extra_specs switches hw:cpu_realtime off, but the guest has realtime_vcpus; remove one of both")
     return flavor

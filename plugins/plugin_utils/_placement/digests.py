@@ -59,7 +59,10 @@ def _host(host: Host) -> dict[str, Any]:
             for field in fields(domain)
             if field.name not in ("running", "io_threads")
         ],
-        "networks": {name: [network.realtime, network.state] for name, network in sorted(host.networks.items())},
+        "networks": {
+            name: [network.realtime, network.state, *([network.datapath] if network.datapath else [])]
+            for name, network in sorted(host.networks.items())
+        },
         "values": [
             _plain(getattr(host, name))
             for name in (

@@ -117,7 +117,7 @@ class Wish:
     def priority(self) -> int:
         """The highest real-time priority of its threads."""
         guest = self.guest
-        others = [item for item in (guest.emulator_scheduler, guest.io_thread_scheduler) if item]
+        others = [item for item in (guest.emulator_scheduler, guest.io_thread_scheduler, guest.vhost_scheduler) if item]
         return max((item.priority for item in [*guest.schedulers.values(), *others]), default=0)
 
     @cached_property

@@ -61,7 +61,7 @@ def _no_network(wish: Wish, host: Host) -> str:
         network = host.networks.get(name)
         if network is None or network.state == "absent":
             return f"it has no network {name}"
-        if network.realtime and not host.partition.sets["dataplane"]:
+        if network.on_switch and not host.partition.sets["dataplane"]:
             return f"it has no dataplane CPUs to poll real-time network {name}"
     return ""
 

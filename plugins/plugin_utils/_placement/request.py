@@ -111,7 +111,10 @@ def _networks(hosts: Mapping[str, Host]) -> list[dict[str, Any]]:
     for _name_of_host, host in sorted(hosts.items()):
         for network in host.networks.values():
             if network.state != "absent":
-                found.setdefault(network.name, {"name": network.name, "realtime": network.realtime})
+                there: dict[str, Any] = {"name": network.name, "realtime": network.realtime, "datapath": network.datapath}
+                if network.macvtap:  # a name that is no other network's: devices count where a guest is placed
+                    there["device"] = network.name
+                found.setdefault(network.name, there)
     return list(found.values())
 
 

@@ -193,7 +193,7 @@ def _guests(results: Results, changes: Sequence[Mapping[str, Any]]) -> Iterator[
 
 
 _NO_GUEST: dict[str, Any] = {
-    "state": "absent", "realtime": False, "vcpus": {}, "vcpu_count": 0, "realtime_vcpus": "", "floating": "", "emulator": "", "numa_nodes": [],
+    "state": "absent", "realtime": False, "vcpus": {}, "vcpu_count": 0, "realtime_vcpus": "", "floating": "", "emulator": "", "vhost": "", "numa_nodes": [],
     "memory_mib": 0, "hugepages": "none", "pages": {}, "ports": [],
 }  # fmt: skip
 
@@ -211,6 +211,7 @@ def _guest(domain: Mapping[str, Any], ports: Sequence[Mapping[str, Any]], change
         "realtime_vcpus": format_cpulist(parse_or_empty(str(domain.get("realtime_vcpus", "")))),
         "floating": format_cpulist(parse_or_empty(domain["floating"])),
         "emulator": format_cpulist(parse_or_empty(domain["emulator"])),
+        "vhost": format_cpulist(parse_or_empty(str(domain.get("vhost", "")))),
         "numa_nodes": [_number(node, _NODES) for node in domain["nodes"]],
         "memory_mib": _number(domain["memory_mib"], _MIB),
         "hugepages": word(size),

@@ -43,4 +43,7 @@ def _guest(guest: Mapping[str, Any]) -> dict[str, Any]:
     threads = [
         {"role": f"vcpu{vcpu}", "cpus": text, "scheduler": "RT" if vcpu in realtime else "other"} for vcpu, text in on.items()
     ]
-    return {"name": guest["name"], "threads": [*threads, {"role": "emulator", "cpus": guest["emulator"], "scheduler": "other"}]}
+    threads.append({"role": "emulator", "cpus": guest["emulator"], "scheduler": "other"})
+    if guest["vhost"]:
+        threads.append({"role": "vhost", "cpus": guest["vhost"], "scheduler": "other"})
+    return {"name": guest["name"], "threads": threads}

@@ -110,6 +110,12 @@ def _resource(change: Mapping[str, Any], times: int) -> str:
 MOST_GUESTS = 60
 
 
+def helpers(guest: Mapping[str, Any]) -> str:
+    """Return the CPUs of the emulator, and those of vhost's threads where they have a place."""
+    emulator = guest["emulator"] or "-"
+    return f"{emulator}, vhost {guest['vhost']}" if guest["vhost"] else emulator
+
+
 def guest_lines(nodes: Mapping[str, Any], happens: str = "happens") -> list[str]:
     """Return the guests of a fleet as a table: where they run, on which CPUs, with which memory and ports; ``happens`` heads what happens to them.
 
@@ -124,8 +130,7 @@ def guest_lines(nodes: Mapping[str, Any], happens: str = "happens") -> list[str]
     if not shown:
         return [*_title("Guests"), *others]
     rows = [
-        [guest["name"], host, happening(guest), cpus(guest), guest["emulator"] or "-", memory(guest), ports(guest)]
-        for host, guest in shown
+        [guest["name"], host, happening(guest), cpus(guest), helpers(guest), memory(guest), ports(guest)] for host, guest in shown
     ]
     header = ["guest", "node", happens, "vCPU -> CPU", "emulator", "memory", "ports"]
     left = [column for column, name in enumerate(header) if name != "node" or any(nodes)]

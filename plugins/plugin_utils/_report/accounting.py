@@ -22,6 +22,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition impor
     PartitionError,
     partition_from_document,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.roles import VHOST
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 from .facts import cpus_of, existing_of, memory_of, since_of, switch_memory, threads_of, topology_of
@@ -144,6 +145,10 @@ class Account:
                 elif len(cpus) == 1 and self.set_of.get(min(cpus)) == "realtime":
                     helpers.setdefault(min(cpus), []).append(role)
             for cpu, roles in helpers.items():
+                beside = [user for user in found.get(cpu, ()) if user[1] == guest["name"]]
+                if beside and roles == [VHOST]:  # on the CPU of the vCPU that it serves
+                    found[cpu].remove(beside[0])
+                    roles = [beside[0][2], *roles]
                 found.setdefault(cpu, []).append(("guest", guest["name"], BESIDE.join(roles)))
         for cpu, thread in (self.switch.get("pmds") or {}).items():
             found.setdefault(int(cpu), []).append((SWITCH, "the switch", thread))

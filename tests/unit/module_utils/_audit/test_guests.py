@@ -31,7 +31,7 @@ PRIORITIES = dict.fromkeys(range(12), 2)
 
 
 def actor(role, cpus, process=100, priority=0, name=""):
-    numbers = {"": 7, "emulator": 0, "other": 1, "worker": 8}
+    numbers = {"": 7, "emulator": 0, "other": 1, "worker": 8, "vhost": 9}
     number = numbers[role] if role in numbers else 10 + int(role[-1])
     title = name or (f"CPU {role[4:]}/KVM" if role.startswith("vcpu") else role)
     return Actor(process, process + number, title, frozenset(parse_cpulist(cpus)), 1 if priority else 0, priority, role=role)
@@ -286,3 +286,35 @@ def test_kvms_worker_is_moved_by_who_can(more, remedy):
     plc = replace(guest(*VCPUS, actor("worker", "2", name="kvm-nx-lpage-re")), **more)
     (finding,) = [item for item in check_guests([plc], PARTITION, TOPOLOGY, PRIORITIES) if item.rule == "nx-recovery"]
     assert finding.remedy.startswith(remedy)
+
+
+VHOST = ("vcpu0", "fifo 1")
+
+
+@pytest.mark.parametrize(
+    ("place", "thread", "found"),
+    [
+        (VHOST, actor("vhost", "2", priority=1, name="vhost-100"), ""),
+        (VHOST, actor("vhost", "0,6", priority=1, name="vhost-100"), "CPUs 2 of its vcpu0, fifo 1"),
+        (VHOST, actor("vhost", "2", name="vhost-100"), "CPUs 2 of its vcpu0, fifo 1"),
+        (VHOST, actor("vhost", "8", priority=1, name="vhost-100"), "CPUs 2 of its vcpu0, fifo 1"),  # below its real-time vCPU
+        (("emulator", "other"), actor("vhost", "0,6", name="vhost-100"), ""),
+        (("emulator", "other"), actor("vhost", "0-11", name="vhost-100"), "CPUs 0,6 of its emulator, other"),
+        (None, actor("vhost", "0,6", name="vhost-100"), ""),  # a guest whose definition does not tell
+        (None, actor("vhost", "3,9", name="vhost-100"), ""),
+        (None, actor("vhost", "8", name="vhost-100"), "CPUs 0,6 of its emulator, other"),
+        (None, actor("vhost", "0,6", priority=5, name="vhost-100"), "CPUs 0,6 of its emulator, other"),
+        (("vcpu9", "other"), actor("vhost", "8", name="vhost-100"), ""),  # without that thread nothing is known
+    ],
+)
+def test_vhost_threads_are_where_the_definition_has_them(place, thread, found):
+    plc = guest(*VCPUS, thread, vhost=place)
+    findings = [item for item in checked([plc], PARTITION, TOPOLOGY, PRIORITIES) if item.rule != "emulator-pin"]
+    assert seen(findings) == ([("vhost-thread", "plc: vhost-100 (thread 109)")] if found else [])
+    assert [item.expected for item in findings] == ([found] if found else [])
+    assert checked([plc], PARTITION, TOPOLOGY, PRIORITIES, named={("plc", "vhost")}) == []
+
+
+def test_a_vhost_thread_is_no_owner_of_a_cpu():
+    plc = guest(*VCPUS, actor("vhost", "2", priority=1, name="vhost-100"))
+    assert {cpu: item.role for cpu, item in plc.owned(PARTITION).items()} == {2: "vcpu0", 8: "vcpu1"}

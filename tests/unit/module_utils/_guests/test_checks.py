@@ -116,31 +116,31 @@ def test_a_uuid_that_another_domain_has_is_refused_unless_that_goes(given):
 def test_a_tpm_needs_its_program(tmp_path):
     words = "realtime_guests: plc1: tpm needs /usr/bin/swtpm, which this node does not have; the kvm_host role installs it"
     with pytest.raises(GuestError) as error:
-        check_node(writable(tmp_path), [guest_of(tpm=True)], [])
+        check_node(writable(tmp_path), [guest_of(tpm=True)], {}, [])
     assert str(error.value) == words
     dry = writable(tmp_path, check_mode=True)
-    check_node(dry, [guest_of(tpm=True)], [])
+    check_node(dry, [guest_of(tpm=True)], {}, [])
     assert dry.notes == [words]
-    check_node(writable(fill(tmp_path, {"/usr/bin/swtpm": ""})), [guest_of(tpm=True)], [])
+    check_node(writable(fill(tmp_path, {"/usr/bin/swtpm": ""})), [guest_of(tpm=True)], {}, [])
 
 
 @pytest.mark.parametrize("flags", ["fpu constant_tsc nonstop_tsc", "fpu constant_tsc", "nonstop_tsc", None])
 def test_an_invariant_tsc_is_the_nodes_own(tmp_path, flags):
     host = writable(fill(tmp_path, {"/proc/cpuinfo": f"vendor_id : GenuineIntel\nflags : {flags}\n"} if flags else {}))
-    check_node(host, [guest_of(invariant_tsc=False), guest_of(name="plc2"), guest_of(name="plc3", state="absent")], [])
+    check_node(host, [guest_of(invariant_tsc=False), guest_of(name="plc2"), guest_of(name="plc3", state="absent")], {}, [])
     if flags == "fpu constant_tsc nonstop_tsc":
-        check_node(host, [guest_of(invariant_tsc=True)], [])
+        check_node(host, [guest_of(invariant_tsc=True)], {}, [])
         return
     with pytest.raises(GuestError, match=r"^realtime_guests: plc1: invariant_tsc, but this node's TSC is not invariant"):
-        check_node(host, [guest_of(invariant_tsc=True)], [])
+        check_node(host, [guest_of(invariant_tsc=True)], {}, [])
 
 
 def test_a_bridge_is_missed_only_by_guests_that_start(tmp_path):
     host, guest = writable(tmp_path), guest_of(networks=[{"network": "office"}])
     with pytest.raises(GuestError, match=r"^realtime_guests: plc1: network office is the ordinary bridge br0"):
-        check_node(host, [guest], ["plc1"])
-    check_node(host, [guest], [])
-    check_node(writable(fill(tmp_path, {"/sys/class/net/br0/bridge/": None})), [guest], ["plc1"])
+        check_node(host, [guest], {}, ["plc1"])
+    check_node(host, [guest], {}, [])
+    check_node(writable(fill(tmp_path, {"/sys/class/net/br0/bridge/": None})), [guest], {}, ["plc1"])
 
 
 # -- pages -----------------------------------------------------------------------------------------

@@ -228,3 +228,42 @@ def test_a_port_of_open_vswitch_that_moves_to_an_ordinary_bridge_is_none_any_mor
     found = tree.find("devices/interface")
     assert at(found, "source") == {"bridge": "br0"}
     assert [found.find(tag) is None for tag in ("virtualport", "vlan", "mtu")] == [bridge == "br-int", bridge == "br-int", False]
+
+
+@pytest.mark.parametrize(
+    ("network", "kind", "source"),
+    [("cell", "bridge", {"bridge": "br1"}), ("field", "direct", {"dev": "ens1", "mode": "bridge"})],
+)
+def test_an_interface_that_the_kernels_vhost_must_serve(network, kind, source):
+    found = made(networks=[{"network": network, "mac": MAC}]).find("devices/interface")
+    assert (found.get("type"), at(found, "source"), at(found, "model"), at(found, "driver")) == (
+        kind, source, {"type": "virtio"}, {"name": "vhost"},
+    )  # fmt: skip
+
+
+def test_an_emulated_card_becomes_virtio_where_vhost_must_serve_it():
+    theirs = f"<interface type='bridge'><mac address='{MAC}'/><source bridge='br1'/><model type='e1000'/></interface>"
+    tree = edited("</devices>", f"{theirs}</devices>", networks=[])
+    assert at(merged(tree, networks=[{"network": "cell", "mac": MAC}]).find("devices/interface"), "model") == {"type": "virtio"}
+
+
+def test_macvtap_keeps_the_mode_that_somebody_chose():
+    theirs = (
+        f"<interface type='direct'><mac address='{MAC}'/><source dev='ens1' mode='private'/><model type='virtio'/></interface>"
+    )
+    tree = merged(edited("</devices>", f"{theirs}</devices>", networks=[]), networks=[{"network": "field", "mac": MAC}])
+    assert at(tree.find("devices/interface"), "source") == {"dev": "ens1", "mode": "private"}
+
+
+def test_macvtap_of_somebody_is_not_made_a_port_of_a_bridge():
+    theirs = f"<interface type='direct'><mac address='{MAC}'/><source dev='ens1' mode='bridge'/></interface>"
+    with pytest.raises(DomainError, match=r"which its domain has as direct \(macvtap on a device of the node\)"):
+        merged(edited("</devices>", f"{theirs}</devices>", networks=[]), networks=[{"network": "cell", "mac": MAC}])
+
+
+def test_what_was_on_the_switch_moves_to_the_kernel_and_back():
+    for one, other in (("control", "cell"), ("cell", "field"), ("field", "control"), ("office", "field")):
+        wish, before = {"networks": [{"network": other, "mac": MAC}]}, {"networks": [{"network": one, "mac": MAC}]}
+        after = merged(made(**before), **wish)
+        assert at(after.find("devices/interface"), "source") == at(made(**wish).find("devices/interface"), "source")
+        assert changed(after, merged(after, **wish)) == []

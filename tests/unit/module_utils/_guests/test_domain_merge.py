@@ -113,6 +113,9 @@ GUESTS = {
     "uefi": {"firmware": "uefi", "description": "x", "seed": "/seed.iso", "cpu_mode": "host-model"},
     "bare": {"disks": [], "networks": [], "io_threads": 0},
     "agent": {"agent": True},
+    "cell": {"networks": [{"network": "cell"}]},
+    "macvtap": {"networks": [{"network": "field", "queues": 2}]},
+    "vhost": {**ORDINARY, "networks": [{"network": "office"}], "vhost": "emulator"},
 }
 
 

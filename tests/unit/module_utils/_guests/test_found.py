@@ -293,3 +293,14 @@ def test_an_adopted_guest_that_becomes_real_time_gets_what_that_needs_alone():
     assert sorted(changed(tree, merged(tree, **more))) == [
         "cpu", "cputune", "devices/memballoon", "features", "memoryBacking", "numatune", "vcpu"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "mac"),
+    [("direct", "dev='ens1' mode='vepa'", True), ("direct", "dev='ens2'", False), ("bridge", "bridge='br0'", False)],
+)
+def test_macvtap_of_somebody_else_on_the_device_is_the_one_that_is_meant(kind, source, mac):
+    more, tree = with_nics((kind, "07", source))
+    guest, after = found_in(tree, **{**more, "networks": [{"network": "field"}]})
+    assert (guest.networks[0].mac == "52:54:00:00:00:07") is mac
+    assert len(after.findall("devices/interface")) == (1 if mac else 2)

@@ -272,7 +272,7 @@ REFUSED = {
     ),
     "network-tx-size": (
         {"networks": [{"network": "office", "tx_queue_size": 512}]},
-        "tx_queue_size 512 needs a real-time network",
+        "tx_queue_size 512 needs a real-time network on the switch",
     ),
     "all-real-time-one": ({"vcpus": 1, "realtime_vcpus": "0"}, "all 1 vCPUs are real-time"),
     "vcpu-unknown": ({"realtime_vcpus": "1-2"}, "realtime_vcpus '1-2' names vCPU 2, but the guest has vCPUs 0-1"),

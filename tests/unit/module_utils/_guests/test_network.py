@@ -93,8 +93,26 @@ def test_the_longest_names_make_a_socket_that_can_be_bound():
         ({"name": "n", "device": "ens1,rx_mode=1"}, "is neither an interface's name nor a PCI address"),
         (
             {"name": "n", "device": "ens1", "realtime": False},
-            r"device belongs to real-time networks; an ordinary bridge \(br-n\)",
+            r"device belongs to real-time networks on the switch, and to macvtap; an ordinary bridge \(br-n\)",
         ),
+        ({"name": "n", "datapath": "ovs"}, "datapath 'ovs' is not one of switch, bridge, macvtap"),
+        ({"name": "n", "datapath": 1}, r"datapath 1 has the wrong type \(int\)"),
+        (
+            {"name": "n", "datapath": "switch", "realtime": False},
+            "datapath switch is for real-time networks; remove realtime: false",
+        ),
+        (
+            {"name": "n", "datapath": "bridge", "vlan": 5},
+            "^realtime_networks: n: vlan belongs to the switch; with datapath bridge the node's own",
+        ),
+        ({"name": "n", "datapath": "bridge", "queues": 2, "mtu": 9000}, "mtu, queues belongs to the switch"),
+        ({"name": "n", "datapath": "bridge", "driver": "keep"}, "driver belongs to the switch"),
+        ({"name": "n", "datapath": "bridge", "physical_network": "rt0"}, "physical_network belongs to the switch"),
+        ({"name": "n", "datapath": "bridge", "device": "ens1"}, r"an ordinary bridge \(br-n\) and its ports are the node's own"),
+        ({"name": "n", "datapath": "macvtap"}, "datapath macvtap needs device, the interface of the node"),
+        ({"name": "n", "datapath": "macvtap", "device": "0000:01:00.0"}, "device '0000:01:00.0' must be an interface's name"),
+        ({"name": "n", "datapath": "macvtap", "device": "../ens1"}, "device '../ens1' must be an interface's name"),
+        ({"name": "n", "datapath": "macvtap", "device": "ens1", "bridge": "br0"}, "bridge 'br0' beside datapath macvtap"),
     ],
 )
 def test_one_network_that_is_described_wrongly(item, said):
@@ -102,8 +120,44 @@ def test_one_network_that_is_described_wrongly(item, said):
 
 
 @pytest.mark.parametrize(
+    ("item", "on_switch", "by_vhost", "place"),
+    [
+        ({}, True, False, "bridge br-n"),
+        ({"datapath": "switch"}, True, False, "bridge br-n"),
+        ({"realtime": False}, False, False, "bridge br-n"),
+        ({"realtime": False, "datapath": "bridge"}, False, False, "bridge br-n"),
+        ({"datapath": "bridge", "bridge": "br0"}, False, True, "bridge br0"),
+        ({"datapath": "macvtap", "device": "ens1"}, False, True, "macvtap on ens1"),
+        ({"datapath": "macvtap", "device": "ens1", "realtime": False}, False, False, "macvtap on ens1"),
+    ],
+)
+def test_who_serves_a_network(item, on_switch, by_vhost, place):
+    network = parse_networks([{"name": "n", **item}])["n"]
+    assert (network.on_switch, network.by_vhost, network.place) == (on_switch, by_vhost, place)
+
+
+def test_a_bridge_of_the_kernel_may_be_real_time_for_some_guests_and_ordinary_for_others():
+    assert (
+        len(
+            parse_networks(
+                [{"name": "a", "bridge": "br0", "datapath": "bridge"}, {"name": "b", "bridge": "br0", "realtime": False}]
+            )
+        )
+        == 2
+    )
+
+
+@pytest.mark.parametrize(
     ("items", "said"),
     [
+        (
+            [{"name": "a", "bridge": "br"}, {"name": "b", "bridge": "br", "datapath": "bridge"}],
+            "b and a share bridge br, but only one of them is on the switch",
+        ),
+        (
+            [{"name": "a", "device": "ens1"}, {"name": "b", "datapath": "macvtap", "device": "ens1"}],
+            "b and a name the same device ens1",
+        ),
         ([{"name": "n"}, {"name": "n"}], "n is listed twice; every network needs its own name"),
         ([{"name": "a", "device": "ens1"}, {"name": "b", "device": "ens1"}], "b and a name the same device ens1"),
         (

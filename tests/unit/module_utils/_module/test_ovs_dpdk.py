@@ -96,7 +96,15 @@ def test_a_stock_node_is_planned_for(call):
     assert (result["disruption"], result["installed"], result["kernel_arguments"]) == ("stall", False, [])
 
 
-@pytest.mark.parametrize("networks", [[], [{"name": "control", "realtime": False}], [{"name": "control", "state": "absent"}]])
+@pytest.mark.parametrize(
+    "networks",
+    [
+        [{"name": "cell", "datapath": "bridge"}, {"name": "field", "datapath": "macvtap", "device": "ens1"}],
+        [],
+        [{"name": "control", "realtime": False}],
+        [{"name": "control", "state": "absent"}],
+    ],
+)
 def test_without_real_time_networks_there_is_nothing_to_do(call, networks):
     result = call(networks=networks, guests=[], partition=NO_DATAPLANE)
     assert (result["changed"], result["ports"], result["installed"]) == (False, [], False)

@@ -305,6 +305,16 @@ SABOTAGES = {
     "a thread of QEMU beside a vCPU": (
         both(foreign(cpu="5", scheduler=1), worker("vnc_worker")), [("guest-worker", "theirs: vnc_worker (thread 9990)")],
     ),
+    "vhost thread beside a vCPU": (
+        both(foreign(cpu="5", scheduler=1), worker("vhost-77")), [("vhost-thread", "theirs: vhost-77 (thread 9990)")],
+    ),
+    "vhost thread on another guest's CPU": (
+        both(foreign(cpu="5", scheduler=1), lambda plant: plant.task(9990, "vhost-77", "8", process=plant.pid("theirs"))),
+        [("vhost-thread", "theirs: vhost-77 (thread 9990)")],
+    ),
+    "vhost thread beside the emulator": (
+        both(foreign(cpu="5", scheduler=1), lambda plant: plant.task(9990, "vhost-77", "0", process=plant.pid("theirs"))), [],
+    ),
     "poll-mode thread moved": (task(901, "pmd-c01/id:901", "5", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
     "poll-mode thread freed": (task(901, "pmd-c01/id:901", "1,7", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
     "poll-mode thread real-time": (task(901, "pmd-c01/id:901", "1", process=SWITCH, policy=1, priority=1), [("pmd-policy", "pmd-c01/id:901*")]),

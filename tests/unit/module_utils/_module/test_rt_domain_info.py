@@ -64,3 +64,15 @@ def test_a_node_without_guests_or_without_libvirt(node):
     assert info(node) == {"domains": [], "table": ["no domains"]}
     node.edge.connection = None
     assert info(node) == {"domains": [], "table": ["no domains"]}
+
+
+def test_vhost_threads_and_where_they_should_be(node, monkeypatch):
+    node.libvirt.settle(monkeypatch)
+    node.run({**PLC, "networks": [{"network": "cell"}]})
+    (plc,) = info(node)["domains"]
+    assert [(item["cpus"], item["scheduler"]) for item in plc["threads"] if item["role"] == "vhost"] == [("2", "fifo 1")]
+    assert (plc["differs_live"], [port["source"] for port in plc["ports"]]) == ([], ["br0"])
+    node.libvirt.edit_thread("plc1", "vhost", cpus="0-9", scheduler="other")
+    assert info(node)["domains"][0]["differs_live"] == [
+        "vhost is allowed on CPUs 0-9, its definition has 2, beside vcpu0", "vhost runs as other, its definition has fifo 1",
+    ]  # fmt: skip

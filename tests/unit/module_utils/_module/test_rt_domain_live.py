@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._guests import vhost_threads
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads import read_guest_threads
 from unit.guests import BIGGER, OTHER, PLC, resources
+from unit.trees import writable
 
 
 def test_threads_of_a_running_guest_are_put_right_without_it_noticing(node):
@@ -132,3 +136,72 @@ def test_a_guest_that_does_not_shut_down_is_named(node):
     with pytest.raises(HostError, match="plc1: still running 1 s after being asked to shut down"):
         node.run({**PLC, "state": "stopped"})
     node.converge({**PLC, "state": "stopped"}, force_off=True)
+
+
+CELL = {**PLC, "networks": [{"network": "cell"}]}
+
+
+def vhost_of(node):
+    (thread,) = [item for item in read_guest_threads(writable(node.root), "plc1") if item.role == "vhost"]
+    return format_cpulist(thread.thread.allowed), thread.scheduler
+
+
+def test_vhost_threads_are_put_beside_the_ordinary_vcpu_and_follow_it(node, monkeypatch):
+    node.libvirt.settle(monkeypatch)
+    result = node.run(CELL)
+    assert (result["domains"][0]["vhost"], result["domains"][0]["vcpus"]["0"]) == ("2", "2")
+    assert vhost_of(node) == ("2", "fifo 1"), "the hook is not in this libvirt, so the run has placed it"
+    node.libvirt.edit_thread("plc1", "vcpu0", cpus="9")
+    node.libvirt.edit_thread("plc1", "vhost", cpus="9", scheduler="other")
+    result = node.converge(CELL)
+    assert [(change["resource"], change["after"]) for change in result["changes"]] == [
+        ("domain plc1: vcpu0 cpus", "2"), ("domain plc1: vhost cpus", "2"), ("domain plc1: vhost scheduler", "fifo 1"),
+    ]  # fmt: skip
+    assert node.libvirt.calls == ["pin plc1 vcpu0 2", "vhost plc1 2", "schedule plc1 vhost fifo 1"]
+
+
+def test_another_place_of_vhost_threads_needs_no_restart(node, monkeypatch):
+    node.libvirt.settle(monkeypatch)
+    node.run(CELL)
+    result = node.converge({**CELL, "vhost": "emulator"})
+    assert resources(result) == ["domain plc1: metadata", "domain plc1: vhost cpus", "domain plc1: vhost scheduler"]
+    assert (result["restart_required"], result["disruption"], vhost_of(node)) == ({}, "none", ("0", "other"))
+    own = {**CELL, "vhost": "emulator", "emulator": "own", "vhost_scheduler": {"policy": "rr"}}
+    node.converge(own)
+    assert vhost_of(node) == ("4", "rr 1")
+    node.converge({**PLC, "networks": [{"network": "office"}]}, restart=True)
+    assert vhost_of(node) == ("0", "other")
+
+
+def test_vhost_threads_of_a_guest_that_does_not_ask_are_left_alone(node):
+    wish = {**PLC, "networks": [{"network": "office"}]}
+    assert node.run(wish)["domains"][0]["vhost"] == ""
+    node.libvirt.edit_thread("plc1", "vhost", cpus="5")
+    node.converge(wish)
+    assert vhost_of(node) == ("5", "other")
+
+
+def test_a_place_that_the_list_names_no_more_is_given_up_at_once(node, monkeypatch):
+    node.libvirt.settle(monkeypatch)
+    wish = {**PLC, "networks": [{"network": "office"}]}
+    node.run({**wish, "vhost": "vcpu", "vhost_scheduler": {}})
+    assert vhost_of(node) == ("2", "fifo 1")
+    assert resources(node.converge(wish)) == ["domain plc1: metadata", "domain plc1: vhost cpus", "domain plc1: vhost scheduler"]
+    assert vhost_of(node) == ("0", "other")
+
+
+def test_a_run_that_ends_before_vhost_threads_have_moved_is_completed_by_the_next(node, monkeypatch):
+    node.libvirt.settle(monkeypatch)
+    node.run(CELL)
+    node.libvirt.edit_thread("plc1", "vcpu0", cpus="9")
+    node.libvirt.edit_thread("plc1", "vhost", cpus="9")
+
+    def fail(tid, cpus):
+        raise HostError(f"thread {tid}: the kernel refused CPUs {cpus}: Invalid argument")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(vhost_threads, "set_affinity", fail)
+        with pytest.raises(HostError, match=r"^thread \d+: the kernel refused CPUs 2: Invalid argument"):
+            node.run(CELL)
+    assert vhost_of(node) == ("9", "fifo 1")
+    assert resources(node.converge(CELL)) == ["domain plc1: vhost cpus"], "its vCPU has moved before"

@@ -115,10 +115,12 @@ def test_refused_before_any_change(node, more, said):
 
 def test_a_bridge_that_is_not_there(node):
     (node.root / "sys/class/net/br0/bridge").rmdir()
+    (node.root / "sys/class/net/br0").rmdir()
     message = node.refuse(PLC, OTHER)
     assert re.match(
         "realtime_guests: historian: network office is the ordinary bridge br0, which this node does not have; make it", message
     )
+    assert "macvtap on ens1, which this node does not have" in node.refuse({**PLC, "networks": [{"network": "field"}]})
     assert node.converge({**OTHER, "state": "present"})["changed"], "one that is not started can wait for it"
 
 

@@ -448,3 +448,41 @@ def test_no_cpu_is_moved_by_a_document_of_another_topology(node):
 
 def test_xml_that_cannot_be_read_is_refused(booted):
     assert run_hook(["plc1", "prepare"], "<domain").startswith("realtime.kvm: ")
+
+
+VHOST = "<metadata><r:guest xmlns:r='https://github.com/realtime-kvm/realtime.kvm/guest' vhost='{}' vhost_scheduler='fifo 1'/></metadata></domain>"
+
+
+@pytest.mark.parametrize(
+    ("place", "operation", "moved"),
+    [
+        ("vcpu0", "started", [(50, "vcpu0", "fifo 1")]),
+        ("emulator", "started", [(50, "emulator", "fifo 1")]),
+        ("../x", "started", []),
+        ("vcpu0", "prepare", []),
+    ],
+)
+def test_vhost_threads_are_placed_once_the_guest_has_started(node, monkeypatch, place, operation, moved):
+    fill(node, {**document("boot"), "/run/libvirt/qemu/plc1.pid": "50\n", "/proc/50/task/": None})
+    calls = []
+    monkeypatch.setattr(_hook, "settle_workers", lambda _host, _pid: True)
+    monkeypatch.setattr(_hook, "settle_vhost", lambda _host, *arguments: calls.append(arguments))
+    for guest in ("plc1", "plc2"):
+        assert run_hook([guest, operation, "begin", "-"], xml().replace("</domain>", VHOST.format(place))) == ""
+    assert run_hook(["plc1", operation, "begin", "-"], xml()) == "", "nor a guest that does not tell"
+    assert calls == moved
+
+
+def test_a_vhost_thread_that_the_kernel_does_not_move_stops_no_guest_and_leaves_the_rest_its_place(node, monkeypatch):
+    fill(node, {**document("boot"), "/run/libvirt/qemu/plc1.pid": "50\n", "/proc/50/task/": None})
+    logged, calls = [], []
+
+    def fail(_host, *_arguments):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(_hook, "settle_vhost", fail)
+    monkeypatch.setattr(_hook, "settle_workers", lambda _host, pid: not calls.append(pid))
+    monkeypatch.setattr(_hook.syslog, "syslog", lambda _level, text: logged.append(text))
+    assert run_hook(["plc1", "started", "begin", "-"], xml().replace("</domain>", VHOST.format("vcpu0"))) == ""
+    assert (calls, len(logged)) == ([50], 1)
+    assert "plc1: vhost threads stay where the kernel made them: [Errno 22]" in logged[0]

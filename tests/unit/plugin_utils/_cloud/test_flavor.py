@@ -112,6 +112,7 @@ def test_own_extra_specs_win_and_null_removes():
         ({**PLC, "priority": 3}, "nova_compute_priority"),
         ({**PLC, "numa_node": 1}, "hw:numa_nodes=1"),
         ({**PLC, "io_threads": 2}, "io_threads cannot be had"),
+        ({**PLC, "vhost": "vcpu"}, "vhost cannot be had"),
         ({**PLC, "realtime_vcpu": "1"}, "did you mean realtime_vcpus"),
         ({**PLC, "networks": [{"network": "contrl"}]}, "did you mean control"),
         ({**PLC, "networks": ["control"]}, "mapping"),

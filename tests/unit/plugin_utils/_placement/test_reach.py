@@ -15,6 +15,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.reach impo
 from unit.placing import OFFICE, host, wish
 
 CONTROL = Network("control", "br-control")
+CELL = Network("cell", "br-cell", datapath="bridge")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ CONTROL = Network("control", "br-control")
         (wish("g", networks=[OFFICE]), host("h", networks={"office": replace(OFFICE, state="absent")}), "it has no network office"),
         (wish("g", networks=[CONTROL]), host("h", networks={"control": CONTROL}), "it has no dataplane CPUs to poll real-time network control"),
         (wish("g", networks=[CONTROL]), host("h", dataplane=1, networks={"control": CONTROL}), ""),
+        (wish("g", networks=[CELL]), host("h", networks={"cell": CELL}), ""),  # the kernel serves it
         (wish("g", schedulers={1: Scheduler("fifo", 5)}), host("h"), "its realtime_priority_limit 1 is below the guest's priority 5"),
         (wish("g", 3, siblings="realtime"), host("h", 1, 5, 2), "its cores have 2 threads, which siblings: realtime"),
         (wish("g", numa_node=1), host("h"), "it has no NUMA node 1"),

@@ -153,3 +153,18 @@ def test_options():
 )  # fmt: skip
 def test_options_that_cannot_be(given, text):
     assert text in "\n".join(read_options(given, ["a"])[2])
+
+
+@pytest.mark.parametrize(
+    ("network", "vhost"),
+    [
+        ({"name": "control", "datapath": "bridge"}, "vcpu"),
+        ({"name": "control", "datapath": "macvtap", "device": "ens1"}, "vcpu"),
+        ({"name": "control", "datapath": "macvtap", "device": "ens1", "realtime": False}, None),
+    ],
+)
+def test_a_network_of_the_kernel_is_read_as_the_hosts_have_it(network, vhost):
+    hosts = {"a": host("a", networks=parse_networks([network, {"name": "spare", "datapath": "macvtap", "device": "ens2"}]))}
+    hosts["b"] = host("b", networks=parse_networks([{"name": "other", "datapath": "macvtap", "device": "ens1"}]))
+    (wish,) = request([{**PLC, "networks": [{"network": "control"}]}], {"a": Listed([network])}, hosts).wishes
+    assert (wish.guest.vhost, wish.guest.shared_memory, wish.priority) == (vhost, False, 1)

@@ -23,6 +23,16 @@ def test_every_cpu_has_its_set_and_its_planned_user(node):
     assert not any(thread["conflict"] for thread in threads.values())
 
 
+def test_a_planned_vhost_thread_is_on_the_cpu_of_its_vcpu(node):
+    plan = node_plan(node)
+    plan["guests"][2]["vhost"] = "4"
+    sockets = planned_map("kvm1", node.results, plan)
+    threads = {
+        item["cpu"]: item for socket in sockets for numa in socket["nodes"] for core in numa["cores"] for item in core["threads"]
+    }
+    assert (threads[4]["who"], threads[4]["role"], threads[4]["conflict"]) == ("plc1", "vCPU 0, vhost", False)
+
+
 def test_without_a_topology_there_is_no_map(node):
     assert planned_map("kvm1", {}, node_plan(node)) == []
     assert planned_map("kvm1", {"partition": {"topology": {"cpus": 7}}}, node_plan(node)) == []

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import WIDTH
-from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, plan_document
+from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import Fleet, Node, node_plan, plan_document
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import cpus, guest_lines, memory, package_counts, plan_lines
 
 
@@ -103,6 +103,12 @@ def test_guests_as_a_table(node):
     assert "2 on 0-1,40-41" in lines[2]
     assert lines[-1] == "* real-time vCPU"
     assert guest_lines({"h1": {"guests": []}}) == []
+
+
+def test_vhost_threads_stand_beside_the_emulator(node):
+    one = node_plan(node)
+    one["guests"][2]["vhost"] = "4"
+    assert "0,40, vhost 4" in next(line for line in guest_lines({"kvm1": one}) if line.startswith("plc1"))
 
 
 def test_of_a_large_fleet_only_the_guests_on_which_something_happens_are_shown(node):

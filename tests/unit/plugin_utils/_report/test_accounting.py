@@ -49,6 +49,15 @@ def test_threads_of_a_running_guest_are_believed_not_its_definition():
     assert [row.user_kind for row in rows(books, cpus="3", kind="cpu")] == ["free"]
 
 
+def test_a_vhost_thread_shares_the_cpu_of_the_vcpu_that_it_serves():
+    info = node_info("n1", SPECS)
+    info["guests"][0]["threads"].append({"role": "vhost", "tid": 9, "name": "vhost-7", "cpus": "3", "scheduler": "fifo 1"})
+    books = Account("n1", info)
+    assert [(row.user, row.role) for row in rows(books, kind="cpu", cpus="3")] == [("plc1", "vcpu0, vhost")]
+    info["guests"][0]["threads"][-1]["cpus"] = "4"  # on another guest's
+    assert sorted(row.role for row in rows(Account("n1", info), kind="cpu", cpus="4")) == ["vcpu0", "vhost"]
+
+
 def test_two_users_of_a_cpu_are_two_rows():
     info = node_info("n1", SPECS)
     info["guests"].append(foreign("legacy", [3]))
