@@ -87,7 +87,7 @@ def boot_run_findings(host: Host, partition: Partition) -> list[Finding]:
         if name == "journal" and reason:
             remedy = "repair what is named and reboot; until then only a reboot restores the run-time values of this boot"
             findings.append(Finding("boot-run", "journal of this boot", "the originals of all values", reason, remedy))
-        elif reason and name in FEATURES and is_missing(host, partition, name):
+        elif reason and name in FEATURES and is_missing(host, partition, FEATURES[name]):
             remedy = f"repair what is named, then run systemctl restart realtime-kvm.service or the {FEATURES[name].role} role"
             findings.append(Finding("boot-run", f"values of {name}", "made by the boot service", reason, remedy))
     return findings
