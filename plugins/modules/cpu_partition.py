@@ -110,8 +110,8 @@ options:
   cache:
     description:
       - Whether L3 caches are divided between the CPUs of V(realtime), V(dataplane) and the rest, by groups of resctrl. V(false) leaves them as they are.
-      - V(true) divides each cache in proportion to the CPUs that share it. Masks by set, such as C({realtime: "0f0"}), divide as they say; the rest
-        has what is left.
+      - "V(true) divides each cache in proportion to the CPUs that share it. Masks by set, such as V({realtime: '0f0'}), divide as they say; the rest
+        has what is left."
       - A machine that cannot do it stays as it is, and a warning says why. Groups of other programs are never touched.
     type: raw
     default: false

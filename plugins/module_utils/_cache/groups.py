@@ -87,7 +87,7 @@ def lacking(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
 def possible(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options without those that this machine cannot do."""
     none = lacking(host, options)
-    keys = {VARIABLES["L3"]: "cache", VARIABLES["L2"]: "cache_l2", BANDWIDTH: "memory_bandwidth", CODE_DATA: "code_data"}
+    keys = {VARIABLES["L3"]: "cache", VARIABLES["L2"]: "cache_l2", BANDWIDTH: "memory_bandwidth", CODE_DATA: "cache_code_data"}
     return {**options, **{key: 0 if key == "memory_bandwidth" else False for variable, key in keys.items() if variable in none}}
 
 

@@ -126,13 +126,13 @@ def _why_feature(host: Host, feature: str) -> str:
 
 def code_data_levels(host: Host, options: Mapping[str, Any]) -> frozenset[str]:
     """Return the levels whose code and data are to be apart, as far as the processor can do it."""
-    levels = asked_levels(options) if options["code_data"] else []
+    levels = asked_levels(options) if options["cache_code_data"] else []
     return frozenset(level for level in levels if not _why_feature(host, f"{level} code"))
 
 
 def why_no_code_data(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
     """Return why code and data cannot be apart, where that was asked."""
-    levels = asked_levels(options) if options["code_data"] else []
+    levels = asked_levels(options) if options["cache_code_data"] else []
     if not levels or code_data_levels(host, options):
         return {}
     return {CODE_DATA: _why_feature(host, f"{levels[0]} code")}

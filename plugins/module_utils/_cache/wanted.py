@@ -119,7 +119,7 @@ def _divide_level(
                 "cannot do without them"
             )
         for name, mask in masks.items():
-            code, data = halves(mask, cache.least) if options["code_data"] else (mask, mask)
+            code, data = halves(mask, cache.least) if options["cache_code_data"] else (mask, mask)
             lines[name].setdefault(cache.name, {})[domain] = (
                 code if cache.name.endswith("CODE") else data if cache.name.endswith("DATA") else mask
             )

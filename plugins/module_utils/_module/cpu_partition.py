@@ -30,7 +30,7 @@ from .._isolation.holders import check_moves
 from .._isolation.hotplug import check_all_on, plan_recovery
 from .._isolation.users import read_users
 from .._node.archive import UNIT_TEXTS, plan_service
-from .._runtime.cache import cache_lines, plan_cache
+from .._runtime.cache import CACHE, cache_lines, plan_cache
 from .._runtime.cpus import CPUS
 from .._runtime.feature import plan_feature
 from .._runtime.policies import SMT, THROTTLING, WATCHDOG, chosen
@@ -66,8 +66,6 @@ OPTIONS: dict[str, Any] = {
     "tuned": {"type": "str", "choices": ["refuse", "take_over"], "default": "refuse"},
     "fsroot": {"type": "path", "default": "/"},
 }
-
-_CACHE_OPTIONS = ("cache", "cache_l2", "memory_bandwidth", "uncore_frequency")
 
 
 def intent_from(parameters: dict[str, Any]) -> Intent:
@@ -141,7 +139,7 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     policies = chosen({SMT: partition.smt, THROTTLING: parameters["rt_throttling"], WATCHDOG: seconds}, _policies_before(host))
     options = {name: parameters[name] for name in CPUS.options}
     waits = plan_feature(host, CPUS, partition, options)
-    caches = {**{name: parameters[name] for name in _CACHE_OPTIONS}, "code_data": parameters["cache_code_data"]}
+    caches = {name: parameters[name] for name in CACHE.options}
     plan_cache(host, partition, caches)
     hardware_watchdog = plan_watchdog(host, seconds)
     units = {*UNIT_TEXTS, *DROP_INS.values(), WATCHDOG_FILE}

@@ -19,10 +19,10 @@ from .._cpus.partition import ISOLATED_SETS, Partition
 from .._host.host import Host
 from .._host.paths import config_path
 from .._tables import text_table
+from .cpu_settings import uncore_setting
 from .feature import Feature, one_of, plan_feature, plan_settings
 from .settings import Setting
 
-#: Each die of an Intel processor; kernels that show its parts (uncore00 and so on) set these, too.
 _UNCORE = "/sys/devices/system/cpu/intel_uncore_frequency"
 UNCORE_FILES = f"{_UNCORE}/*/min_freq_khz"
 
@@ -31,17 +31,7 @@ def uncore_settings(host: Host) -> list[Setting]:
     """Return the settings that keep the uncore (L3, mesh and memory controllers) at its highest frequency."""
     folders = host.glob(f"{_UNCORE}/uncore[0-9]*") or host.glob(f"{_UNCORE}/package_*_die_*")
     found = [(folder, host.value(f"{folder}/max_freq_khz") or "") for folder in folders]
-    return [
-        Setting(
-            f"{folder}/min_freq_khz",
-            most,
-            "L3 cache, mesh and memory controllers keep their frequency while cores are idle",
-            "power draw; less turbo for the cores",
-            source="Documentation/admin-guide/pm/intel_uncore_frequency_scaling.rst",
-        )
-        for folder, most in found
-        if most.isdecimal()
-    ]
+    return [uncore_setting(folder, most) for folder, most in found if most.isdecimal()]
 
 
 def _plan_cpu_cache(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
@@ -77,7 +67,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     check_masks("cpu_partition_cache_l2", options["cache_l2"])
     if options["memory_bandwidth"] < 0:
         raise CacheError(f"cpu_partition_memory_bandwidth: {options['memory_bandwidth']} is negative; 0 leaves it as it is")
-    if options["code_data"] and not asked_levels(options):
+    if options["cache_code_data"] and not asked_levels(options):
         raise CacheError(
             "cpu_partition_cache_code_data: true divides nothing by itself; set cpu_partition_cache: true with it, or remove it"
         )
@@ -103,10 +93,10 @@ CACHE = Feature(
         "cache": _wrong_masks,
         "cache_l2": _wrong_masks,
         "memory_bandwidth": _wrong_limit,
-        "code_data": one_of(True, False),
+        "cache_code_data": one_of(True, False),
         "uncore_frequency": one_of("keep", "max"),
     },
-    {"cache": False, "cache_l2": False, "memory_bandwidth": 0, "code_data": False, "uncore_frequency": "keep"},
+    {"cache": False, "cache_l2": False, "memory_bandwidth": 0, "cache_code_data": False, "uncore_frequency": "keep"},
 )
 
 

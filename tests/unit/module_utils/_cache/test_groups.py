@@ -18,7 +18,7 @@ from unit.resctrls import RESCTRL, Bandwidth, Resctrl, cache_files, processor
 from unit.trees import fill, machine_files, plan, writable
 
 REALTIME, DATAPLANE = "realtime-kvm-realtime", "realtime-kvm-dataplane"
-OFF = {"cache": False, "cache_l2": False, "memory_bandwidth": 0, "code_data": False}
+OFF = {"cache": False, "cache_l2": False, "memory_bandwidth": 0, "cache_code_data": False}
 PARTITION = plan()  # housekeeping 0, realtime 1-3
 THREE = plan(Intent(dataplane_cores_per_node=1))  # and dataplane 1
 FILES = {**machine_files(isolated="1-3"), **cache_files(L3={0: "0-3"}), **processor(), "/var/lib/": None, f"{RESCTRL}/": None}
@@ -167,7 +167,7 @@ def test_code_and_data_of_a_mount_with_both_are_alike_unless_asked(root, kernel)
     kernel.mount(frozenset({"L3"}))
     apply(root, cache=True)
     assert kernel.groups[REALTIME].lines == {"L3DATA": {0: 0xFF}, "L3CODE": {0: 0xFF}, "MB": {0: 100}}
-    apply(root, cache=True, code_data=True)
+    apply(root, cache=True, cache_code_data=True)
     assert kernel.groups[REALTIME].lines == {"L3DATA": {0: 0xF0}, "L3CODE": {0: 0x0F}, "MB": {0: 100}}
     assert kernel.groups[""].lines == {"L3DATA": {0: 0x700}, "L3CODE": {0: 0x700}, "MB": {0: 100}}
 
@@ -303,16 +303,16 @@ def test_what_cannot_be_met_once_it_is_mounted_unmounts_it_again(root, kernel):
 def test_a_mount_that_fails_is_told(root, kernel):
     kernel.cdp = ()
     with pytest.raises(HostError, match="bad option"):
-        apply(root, cache=True, code_data=True)
+        apply(root, cache=True, cache_code_data=True)
     assert kernel.groups == {}
 
 
 def test_a_mount_of_ours_is_made_again_with_code_and_data_apart_and_back(root, kernel):
     apply(root, cache=True)
-    (change,) = apply(root, cache=True, code_data=True).changes
+    (change,) = apply(root, cache=True, cache_code_data=True).changes
     assert (change.before, change.after.splitlines()[0]) == ("mounted", "mounted, code and data of L3 apart")
     assert kernel.groups[REALTIME].lines["L3CODE"] == {0: 0x0F}
-    assert apply(root, cache=True, code_data=True).changes == []
+    assert apply(root, cache=True, cache_code_data=True).changes == []
     apply(root, cache=True)
     assert kernel.groups[REALTIME].lines["L3"] == {0: 0xFF}
     undo(root)
@@ -321,10 +321,10 @@ def test_a_mount_of_ours_is_made_again_with_code_and_data_apart_and_back(root, k
 
 def test_a_mount_of_another_program_is_not_made_again(root, mounted):
     with pytest.raises(CacheError, match="another program has mounted it, so it is not mounted again"):
-        apply(root, cache=True, code_data=True)
+        apply(root, cache=True, cache_code_data=True)
     mounted.foreign("COS1", L3={0: 0x600})
     with pytest.raises(CacheError, match="groups COS1 are in it"):
-        apply(root, cache=True, code_data=True)
+        apply(root, cache=True, cache_code_data=True)
     assert mounted.commands == []
 
 
@@ -389,7 +389,7 @@ def test_a_kernel_without_resctrl(root):
 
 def test_a_mounted_resctrl_that_lacks_a_part_still_gives_the_others(root, mounted):
     fill(root, processor("cat_l3 mba"))
-    host = apply(root, cache=True, cache_l2=True, code_data=True)
+    host = apply(root, cache=True, cache_l2=True, cache_code_data=True)
     assert [note.split(":")[0] for note in host.notes] == ["cpu_partition_cache_l2", "cpu_partition_cache_code_data"]
     assert REALTIME in mounted.groups
 

@@ -16,7 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cache.read import (
 from unit.resctrls import RESCTRL, Resctrl, cache_files, processor
 from unit.trees import fill, writable
 
-OFF = {"cache": False, "cache_l2": False, "memory_bandwidth": 0, "code_data": False}
+OFF = {"cache": False, "cache_l2": False, "memory_bandwidth": 0, "cache_code_data": False}
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_a_mounted_tree(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "options", "lacking", "apart"),
     [
-        ("cat_l3 cdp_l3 mba", {"cache": True, "code_data": True, "memory_bandwidth": 50}, set(), {"L3"}),
-        ("cat_l3 cat_l2 cdp_l3", {"cache": True, "cache_l2": True, "code_data": True}, set(), {"L3"}),
-        ("cat_l3", {"cache": True, "code_data": True}, {"cpu_partition_cache_code_data"}, set()),
+        ("cat_l3 cdp_l3 mba", {"cache": True, "cache_code_data": True, "memory_bandwidth": 50}, set(), {"L3"}),
+        ("cat_l3 cat_l2 cdp_l3", {"cache": True, "cache_l2": True, "cache_code_data": True}, set(), {"L3"}),
+        ("cat_l3", {"cache": True, "cache_code_data": True}, {"cpu_partition_cache_code_data"}, set()),
         ("cat_l2", {"cache": True, "memory_bandwidth": 5}, {"cpu_partition_cache", "cpu_partition_memory_bandwidth"}, set()),
     ],
 )

@@ -12,7 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cache.wanted import 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from unit.trees import plan
 
-OFF = {"cache": False, "cache_l2": False, "memory_bandwidth": 0, "code_data": False}
+OFF = {"cache": False, "cache_l2": False, "memory_bandwidth": 0, "cache_code_data": False}
 SKYLAKE = Cache("L3", 0x7FF, 1, 0x600, 16)
 ROME = Cache("L3", 0xFFFF, 1, 0, 16, sparse=True)
 HASWELL = Cache("L3", 0xFFFFF, 2, 0xC0000, 4)
