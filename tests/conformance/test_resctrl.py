@@ -9,8 +9,8 @@ import tarfile
 from functools import cache
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cache.groups import plan_resctrl, wanted_now
-from ansible_collections.realtime.kvm.plugins.module_utils._cache.masks import CacheError, bits, is_row
+from ansible_collections.realtime.kvm.plugins.module_utils._cache.groups import plan_resctrl
+from ansible_collections.realtime.kvm.plugins.module_utils._cache.masks import bits, is_row
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.read import read_domains, read_tree
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.schemata import Cache, Info
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.wanted import REST, plan_groups
@@ -68,7 +68,7 @@ def _topology(root):
     return read_topology(Host(str(root), captured=True))
 
 
-@each_snapshot
+@each_snapshot()
 @pytest.mark.parametrize("intent", INTENTS)
 def test_every_machine_is_divided_validly(snapshot, intent):
     try:
@@ -114,8 +114,8 @@ def test_captured_resctrl_is_read_and_divided(tmp_path, name, caches, closids, b
     levels = read_domains(host)
     assert set(levels["L3"]) == set(tree.groups[""].lines["L3"]) == domains
     assert "L2" not in caches or set(levels["L2"]) == set(tree.groups[""].lines["L2"])
+    topology = read_topology(host)
     for intent in INTENTS.values():
-        topology = read_topology(host)
         partition = plan_partition(topology, intent)
         for resource in tree.info.caches.values():
             check(partition, topology.online, levels[resource.level], resource)
@@ -124,15 +124,6 @@ def test_captured_resctrl_is_read_and_divided(tmp_path, name, caches, closids, b
             *(f"/sys/fs/resctrl/realtime-kvm-{name}" for name in ("realtime", "dataplane")),
             "/sys/fs/resctrl",
         }
-
-
-def test_a_capture_with_bandwidth_in_megabytes_is_not_limited(tmp_path):
-    host = captured(tmp_path, "mba_MBps")
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/mounts").write_text("resctrl /sys/fs/resctrl resctrl rw,relatime,mba_MBps 0 0\n")
-    partition = plan_partition(read_topology(host), Intent())
-    with pytest.raises(CacheError, match="mounted with mba_MBps"):
-        wanted_now(host, partition, {**OFF, "memory_bandwidth": 50}, read_tree(host))
 
 
 def test_a_captured_resctrl_with_code_and_data_apart(tmp_path):
