@@ -394,11 +394,11 @@ def test_caches_are_planned_made_kept_and_undone_with_the_partition(call, tree, 
     assert not (tree / JOURNAL[1:]).exists()
 
 
-def test_what_a_machine_cannot_divide_is_in_the_plan_and_in_a_warning(call, tree):
+def test_what_a_machine_cannot_divide_is_in_the_plan(call, tree):
     fill(tree, processor("fpu"))
     result = call("cpu_partition", check=True, cache=True, memory_bandwidth=50)
     assert [line.partition(":")[0] for line in result["cache"]] == ["cpu_partition_cache", "cpu_partition_memory_bandwidth"]
-    assert sum("so it stays as it is" in str(warning) for warning in result["warnings"]) == 2
+    assert [change for change in result["changes"] if "resctrl" in change["resource"]] == []
 
 
 @pytest.mark.parametrize(
