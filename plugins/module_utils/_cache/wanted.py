@@ -20,6 +20,8 @@ from .schemata import Cache, Info
 PREFIX = "realtime-kvm-"
 #: The default group, in plans.
 REST = ""
+#: The default group, among an operator's masks: where it is named, portions that nobody has are left to libvirt's ``<cachetune>``.
+REST_KEY = "rest"
 #: The variable of each level.
 VARIABLES = {"L3": "cpu_partition_cache", "L2": "cpu_partition_cache_l2"}
 _OPTIONS = {"L3": "cache", "L2": "cache_l2"}
@@ -150,6 +152,8 @@ def _given(
                 f"{VARIABLES[cache.level]}: {name} has CPUs on {cache.level} {domain}, but no mask; name masks of {' and '.join(here)}, or set it to true"
             )
         masks[name] = _checked(cache, domain, room, name, parse_given(VARIABLES[cache.level], name, given[name]))
+    if rest and REST_KEY in given:
+        masks[REST_KEY] = _checked(cache, domain, room, REST_KEY, parse_given(VARIABLES[cache.level], REST_KEY, given[REST_KEY]))
     names = list(masks)
     for number, name in enumerate(names):
         for other in names[number + 1 :]:
@@ -157,6 +161,8 @@ def _given(
                 raise CacheError(
                     f"{VARIABLES[cache.level]}: {name} {masks[name]:x} and {other} {masks[other]:x} share portions; choose others"
                 )
+    if REST_KEY in masks:
+        return {name: masks[name] for name in here}, masks[REST_KEY]
     left = longest_row(room.mask & ~sum(masks.values()))
     if rest and bits(left) < cache.least:
         raise CacheError(

@@ -13,7 +13,7 @@ from typing import Any
 from .._cache.groups import lacking, plan_resctrl, possible, undo_resctrl, wanted_now
 from .._cache.masks import CacheError
 from .._cache.read import is_mounted, read_domains, read_tree
-from .._cache.wanted import asked_levels, describe_groups, parse_given
+from .._cache.wanted import REST_KEY, asked_levels, describe_groups, parse_given
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import ISOLATED_SETS, Partition
 from .._host.host import Host
@@ -54,9 +54,9 @@ def check_masks(variable: str, value: Any) -> None:
     if not isinstance(value, Mapping) or not value:
         raise CacheError(f'{variable}: {str(value)[:40]!r} is neither true, false, nor masks by set, such as {{realtime: "0ff"}}')
     for name, mask in value.items():
-        if name not in ISOLATED_SETS:
+        if name not in (*ISOLATED_SETS, REST_KEY):
             raise CacheError(
-                f"{variable}: {str(name)[:40]!r} has no group; masks are of {' and '.join(ISOLATED_SETS)}, the rest gets what is left"
+                f"{variable}: {str(name)[:40]!r} has no group; masks are of {', '.join(ISOLATED_SETS)} and {REST_KEY}, which else gets what is left"
             )
         parse_given(variable, name, mask)
 

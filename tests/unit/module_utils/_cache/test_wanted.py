@@ -54,6 +54,13 @@ def test_masks(cache, domains, options, lines):
     assert remarks == ()
 
 
+def test_portions_that_nobody_is_given_are_left_to_libvirt():
+    got, _remarks = found(SKYLAKE, ONE, cache={"realtime": "003", "dataplane": "00c", "rest": "600"})
+    assert {name: values["L3"][0] for name, values in got.items()} == {"realtime": 0x003, "dataplane": 0x00C, "": 0x600}
+    with pytest.raises(CacheError, match="dataplane c and rest 60c share portions"):
+        found(ROME, ONE, cache={"realtime": "003", "dataplane": "00c", "rest": "60c"})
+
+
 def test_elsewhere_a_group_may_fill_the_whole_cache():
     wanted = plan_groups(THREE, ALL, TWO, info(ROME), {**OFF, "cache": True})
     assert wanted.groups["realtime-kvm-dataplane"].all_lines == {"L3": {0: 0x0F00, 1: 0xFFFF}}

@@ -99,7 +99,7 @@ def test_values_wait_for_the_reboot_into_the_planned_kernel(root, kernel):
     [
         ({"cache": "yes"}, "cpu_partition_cache: 'yes' is neither true, false, nor masks by set"),
         ({"cache_l2": {}}, "cpu_partition_cache_l2: '{}' is neither"),
-        ({"cache": {"shared": "f"}}, "cpu_partition_cache: 'shared' has no group; masks are of dataplane and realtime"),
+        ({"cache": {"shared": "f"}}, "cpu_partition_cache: 'shared' has no group; masks are of dataplane, realtime and rest"),
         ({"cache": {"realtime": 10}}, "cpu_partition_cache.realtime: '10' is no mask; quote hexadecimal digits"),
         ({"cache": {"realtime": "0xzz"}}, "cpu_partition_cache.realtime: '0xzz' is no mask"),
         ({"cache": {"realtime": "0"}}, "cpu_partition_cache.realtime: the mask names no portion"),
