@@ -107,6 +107,35 @@ options:
       - Nodes without such a device, and those where another program or file configures it, stay as they are.
     type: int
     default: 60
+  cache:
+    description:
+      - Whether L3 caches are divided between the CPUs of V(realtime), V(dataplane) and the rest, by groups of resctrl. V(false) leaves them as they are.
+      - "V(true) divides each cache in proportion to the CPUs that share it. Masks by set, such as V({realtime: '0f0'}), divide as they say; the rest
+        has what is left."
+      - A machine that cannot do it stays as it is, and a warning says why. Groups of other programs are never touched.
+    type: raw
+    default: false
+  cache_l2:
+    description: The same for L2 caches.
+    type: raw
+    default: false
+  cache_code_data:
+    description:
+      - Whether code and data of a divided cache have portions of their own. It takes effect when resctrl is mounted, so a resctrl that another
+        program has mounted without it is refused.
+    type: bool
+    default: false
+  memory_bandwidth:
+    description:
+      - The limit of memory bandwidth for CPUs that are neither realtime nor dataplane; V(0) leaves it as it is.
+      - In the processor's unit, percent on Intel and 1/8 GB/s on AMD.
+    type: int
+    default: 0
+  uncore_frequency:
+    description: V(max) keeps the uncore of Intel processors (L3, mesh, memory controllers) at its highest frequency, where the kernel can set it.
+    type: str
+    choices: [keep, max]
+    default: keep
   priority_limit:
     description:
       - The highest real-time priority (1-40) that threads of guests have on this node. The kernel's ksoftirqd and ktimers threads get one more,
@@ -193,6 +222,13 @@ hardware_watchdog:
   returned: success, unless O(state=recovered)
   type: str
   sample: 60 s, i6300ESB timer
+cache:
+  description:
+    - The groups with their CPUs and portions as lines of a table for people, and what the machine cannot do, with the reason; empty where nothing is asked.
+    - Where resctrl is not mounted yet, the caches with their CPUs, since the kernel does not tell more.
+  returned: success, unless O(state=recovered)
+  type: list
+  elements: str
 kernel:
   description: Release of the running kernel, and whether it is a PREEMPT_RT one.
   returned: success, unless O(state=recovered)

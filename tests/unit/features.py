@@ -17,6 +17,7 @@ PARTITION = plan()  # housekeeping 0, realtime 1-3
 CPU = "/sys/devices/system/cpu"
 OPTIONS = {
     "cpu_partition": {"rt_throttling": "budget", "priority_limit": 1, "cycle_cpus": False},
+    "cpu_cache": {"cache": True, "cache_l2": False, "memory_bandwidth": 0, "cache_code_data": False, "uncore_frequency": "max"},
     "cpu_power": {"governor": "performance", "turbo": "off", "cstates": "C1"},
     "irq_affinity": {},
     "kvm_host": {"pages": {"0": {"2M": 96, "1G": 1}}, "nx_huge_pages": "off", "halt_poll_ns": 0},

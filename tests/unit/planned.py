@@ -60,7 +60,8 @@ PACKAGES = [
 _LIMITS = {
     "state": "present", "housekeeping_cores_per_node": 1, "dataplane_cores_per_node": 1, "dataplane_devices": [], "shared_cores_per_node": 0,
     "realtime": "rest", "smt": "single", "isolation": "boot", "cpus": {}, "tuned": "refuse", "rt_throttling": "budget", "hardware_watchdog_s": 60,
-    "priority_limit": 1, "cycle_cpus": False,
+    "priority_limit": 1, "cycle_cpus": False, "cache": False, "cache_l2": False, "cache_code_data": False, "memory_bandwidth": 0,
+    "uncore_frequency": "keep",
 }  # fmt: skip
 _ARGUMENTS = {
     "state": "present", "arguments": [], "from_partition": True, "nohz_full": "all", "tsc": "nowatchdog", "cstates": "keep", "priority_limit": 1,

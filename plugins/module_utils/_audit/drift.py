@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from .._cache.groups import TrespassError, lacking
 from .._cpus.answers import AnswerError, decode
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
@@ -23,6 +24,7 @@ from .._host.tuning_daemons import tuned_state
 from .._interrupts.affinity import printable
 from .._interrupts.interrupts import read_interrupts
 from .._interrupts.threads import bound_threads
+from .._runtime.cache import CACHE
 from .._runtime.features import FEATURES, configured_features
 from .._runtime.gate import ALLOW, OVERRIDE, is_missing, overridden, read_boot_state, why_closed
 from .findings import (
@@ -75,9 +77,24 @@ def kernel_findings(kernel: Kernel, partition: Partition, wanted: Mapping[str, A
 def feature_findings(host: Host, partition: Partition, feature: str, options: Mapping[str, Any]) -> list[Finding]:
     """Return what the boot service would change now, from the service's own code."""
     trial = trial_of(host, feature)
-    FEATURES[feature].plan(trial, partition, options)
+    try:
+        FEATURES[feature].plan(trial, partition, options)
+    except TrespassError as error:
+        remedy = f"end that program or remove its group (rmdir), or set cpu_partition_cache: false and run the {CACHE.role} role"
+        return [Finding("cache-foreign", f"group {error.group} of resctrl", error.expected, error.actual, remedy)]
     changes = [change for change in trial.changes if not _NO_DIFFERENCE.match(change.resource)]
-    return [change_finding(change, FEATURES[feature].role) for change in changes]
+    found = [change_finding(change, FEATURES[feature].role) for change in changes]
+    return found + (cache_remarks(host, options) if feature == CACHE.name else [])
+
+
+def cache_remarks(host: Host, options: Mapping[str, Any]) -> list[Finding]:
+    """Return what the machine cannot do of what is asked of caches; it has stayed as it is."""
+    return [
+        Finding(
+            "cache-absent", variable, "can be done", why, f"remove {variable} for this machine, or leave it: nothing comes of it"
+        )
+        for variable, why in lacking(host, options).items()
+    ]
 
 
 def boot_run_findings(host: Host, partition: Partition) -> list[Finding]:
@@ -87,7 +104,7 @@ def boot_run_findings(host: Host, partition: Partition) -> list[Finding]:
         if name == "journal" and reason:
             remedy = "repair what is named and reboot; until then only a reboot restores the run-time values of this boot"
             findings.append(Finding("boot-run", "journal of this boot", "the originals of all values", reason, remedy))
-        elif reason and name in FEATURES and is_missing(host, partition, name):
+        elif reason and name in FEATURES and is_missing(host, partition, FEATURES[name]):
             remedy = f"repair what is named, then run systemctl restart realtime-kvm.service or the {FEATURES[name].role} role"
             findings.append(Finding("boot-run", f"values of {name}", "made by the boot service", reason, remedy))
     return findings
@@ -146,7 +163,7 @@ def partition_drift(host: Host, topology: Topology, partition: Partition | None)
         damage_finding(config_path(name), reason, f"run the {FEATURES[name].role} role") for name, reason in damaged.items()
     ]
     for feature, options in features.items():
-        findings += feature_findings(host, partition, feature, options)
+        findings += [item for item in feature_findings(host, partition, feature, options) if item.severity != "info"]
     findings += [finding for finding in interrupt_findings(host, partition) if finding.severity != "info"]
     findings += check_tasks(partition, read_threads(host, user=True), isolated=kernel.isolated)
     tuned = tuned_finding(host)

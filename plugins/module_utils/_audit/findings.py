@@ -82,7 +82,19 @@ def rule_of(change: Change) -> str:
         return "kthread"
     if change.resource.startswith(("cpuset:", "/sys/fs/cgroup/")):
         return "cpuset"
+    if change.resource.startswith(_RESCTRL):
+        return _of_cache(change.resource[len(_RESCTRL) :])
     return "hugepages" if change.resource.endswith("/nr_hugepages") else "setting"
+
+
+_RESCTRL = "/sys/fs/resctrl"
+
+
+def _of_cache(resource: str) -> str:
+    if not resource:
+        return "cache-mount"
+    _group, schemata, line = resource.partition("/schemata:")
+    return "cache-group" if not schemata else "memory-bandwidth" if line == "MB" else "cache-mask"
 
 
 def change_finding(change: Change, role: str, rule: str = "") -> Finding:

@@ -22,6 +22,8 @@ _PMD = "Open vSwitch, Documentation/topics/dpdk/pmd.rst"
 _NOVA_CPUS = "Nova, Documentation admin/cpu-topologies"
 _NOVA_RT = "Nova, Documentation admin/real-time"
 
+_RESCTRL = "Documentation/filesystems/resctrl.rst"
+
 _SITE, _REBOOT = "site", "site, with a reboot"
 
 
@@ -174,6 +176,23 @@ _TABLE = (
         "Documentation/admin-guide/mm/hugetlbpage.rst",
         _SITE,
     ),
+    Rule(
+        "cache-mount",
+        "error",
+        "resctrl is mounted where caches are divided, with code and data apart where that is asked.",
+        _RESCTRL,
+        _SITE,
+    ),
+    Rule("cache-group", "error", "Each isolated set has its group of resctrl, with the CPUs of the set.", _RESCTRL, _SITE),
+    Rule("cache-mask", "error", "The groups have their portions of the caches, the other CPUs have the rest.", _RESCTRL, _SITE),
+    Rule("memory-bandwidth", "warning", "The other CPUs have their limit of memory bandwidth.", _RESCTRL, _SITE),
+    Rule(
+        "cache-foreign",
+        "error",
+        "No group of another program has CPUs of the isolated sets, or portions of caches that these need alone.",
+        _RESCTRL,
+    ),
+    Rule("cache-absent", "info", "The machine can do what the inventory asks of caches.", "docs/cache.md", "none"),
     Rule("host-file", "error", "Files of the roles hold what the roles wrote.", "docs/undo-and-recovery.md", _SITE),
     Rule(
         "governor", "warning", "Isolated CPUs run at a steady frequency.", "Documentation/core-api/real-time/hardware.rst", _SITE

@@ -24,7 +24,7 @@ JOURNAL = f"{STATE_DIR}/journal.json"
 LOCK = f"{STATE_DIR}/lock"
 
 #: Kinds whose originals end with the boot.
-RUNTIME_KINDS = ("value", "thread", "cgroup", "after")
+RUNTIME_KINDS = ("value", "thread", "cgroup", "after", "resctrl")
 #: Kinds that are files, whose folders may have been made for them.
 PATH_KINDS = ("file", "link", "lines")
 

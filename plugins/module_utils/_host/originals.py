@@ -113,4 +113,5 @@ _FORMS: dict[str, Any] = {
     "daemons": {str: {"enabled": bool, "active": bool}},
     "package": str,
     "packages": [str],
+    "resctrl": str,
 }

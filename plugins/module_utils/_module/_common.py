@@ -80,7 +80,7 @@ _NAMED = 10
 def failure(planner: Planner, owner: str, error: RefusalError) -> dict[str, Any]:
     """Return the result after a refusal: the changes made before it, mostly none, and the reason."""
     text = printed(str(error))
-    named = re.match(r"[a-z_]+(\[\d+\])?[:.]", text)  # begins with a variable
+    named = re.match(r"[a-z][a-z0-9_]*(\[\d+\])?[:.]", text)  # begins with a variable
     made: dict[str, Any] = planner.results() if planner.committed else {"changed": False}
     resources = [change["resource"] for change in made.get("changes", ())]
     if resources:

@@ -30,6 +30,7 @@ from .._isolation.holders import check_moves
 from .._isolation.hotplug import check_all_on, plan_recovery
 from .._isolation.users import read_users
 from .._node.archive import UNIT_TEXTS, plan_service
+from .._runtime.cache import CACHE, cache_lines, plan_cache
 from .._runtime.cpus import CPUS
 from .._runtime.feature import plan_feature
 from .._runtime.policies import SMT, THROTTLING, WATCHDOG, chosen
@@ -57,6 +58,11 @@ OPTIONS: dict[str, Any] = {
     "priority_limit": {"type": "int", "default": 1},
     "rt_throttling": {"type": "str", "choices": ["budget", "unlimited", "kernel"], "default": "budget"},
     "hardware_watchdog_s": {"type": "int", "default": 60},
+    "cache": {"type": "raw", "default": False},
+    "cache_l2": {"type": "raw", "default": False},
+    "cache_code_data": {"type": "bool", "default": False},
+    "memory_bandwidth": {"type": "int", "default": 0},
+    "uncore_frequency": {"type": "str", "choices": ["keep", "max"], "default": "keep"},
     "tuned": {"type": "str", "choices": ["refuse", "take_over"], "default": "refuse"},
     "fsroot": {"type": "path", "default": "/"},
 }
@@ -133,6 +139,8 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     policies = chosen({SMT: partition.smt, THROTTLING: parameters["rt_throttling"], WATCHDOG: seconds}, _policies_before(host))
     options = {name: parameters[name] for name in CPUS.options}
     waits = plan_feature(host, CPUS, partition, options)
+    caches = {name: parameters[name] for name in CACHE.options}
+    plan_cache(host, partition, caches)
     hardware_watchdog = plan_watchdog(host, seconds)
     units = {*UNIT_TEXTS, *DROP_INS.values(), WATCHDOG_FILE}
     plan_reload(host, runner, due=any(change.resource in units for change in host.changes))
@@ -141,11 +149,12 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
         "topology": describe_cpus(topology),
         "policies": policies,
         "hardware_watchdog": hardware_watchdog,
+        "cache": cache_lines(host, partition, caches),
         "deferred": waits,
         "documented": documented,
         "not_at_runtime": _not_at_runtime(host, partition),
     }
-    return Outcome(results, after=partial(_settle, edges, topology, partition, options))
+    return Outcome(results, after=partial(_settle, edges, topology, partition, options, caches))
 
 
 def _connect(edges: GuestEdges) -> Connection | None:
@@ -189,12 +198,14 @@ def _not_at_runtime(host: Host, partition: Partition) -> list[dict[str, str]]:
     return [{"argument": item.token, "reason": item.reason} for item in arguments if item.token not in running]
 
 
-def _settle(edges: GuestEdges, topology: Topology, partition: Partition, options: dict[str, Any]) -> dict[str, Any]:
+def _settle(
+    edges: GuestEdges, topology: Topology, partition: Partition, options: dict[str, Any], caches: dict[str, Any]
+) -> dict[str, Any]:
     """Set values again that a tuned has restored while it was switched off."""
     host = edges.host
     if TUNED in {change.resource for change in host.changes}:
         plan_feature(host, CPUS, partition, options)
-    return describe(host, topology, read_partition(host) or partition)
+    return {**describe(host, topology, read_partition(host) or partition), "cache": cache_lines(host, partition, caches)}
 
 
 def describe(host: Host, topology: Topology, partition: Partition) -> dict[str, Any]:
@@ -223,6 +234,7 @@ def _undo(edges: GuestEdges) -> Outcome:
             "realtime_guests": realtime_guests(host),
             "policies": [],
             "hardware_watchdog": "",
+            "cache": [],
             "deferred": False,
             "documented": partition is not None,
             "not_at_runtime": [],

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .._audit.findings import change_finding, check_document, damage_finding, finding_lines, in_order
+from .._audit.findings import Finding, change_finding, check_document, damage_finding, finding_lines, in_order
 from .._cpus.answers import plain, printed
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import RefusalError
@@ -165,12 +165,24 @@ def _status(host: Host, partition: Partition, options: argparse.Namespace) -> in
         damage_finding(config_path(name), reason, f"run the {FEATURES[name].role} role") for name, reason in damaged.items()
     ]
     for feature, values in features.items() if not elsewhere else ():
-        trial = trial_of(host, feature)
-        FEATURES[feature].plan(trial, partition, values)
-        findings += [change_finding(change, FEATURES[feature].role) for change in trial.changes]
+        findings += _compare(host, partition, feature, values)
     lines = finding_lines(in_order(findings)) or ["the machine agrees with its partition file"]
     _say(options, {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings]}, lines)
     return 1 if findings else 0
+
+
+def _compare(host: Host, partition: Partition, feature: str, options: Mapping[str, Any]) -> list[Finding]:
+    """Return what the boot service would change of a feature, or why it would be refused."""
+    trial, role = trial_of(host, feature), FEATURES[feature].role
+    try:
+        FEATURES[feature].plan(trial, partition, options)
+    except RefusalError as error:
+        return [
+            Finding(
+                "refused", f"values of {feature}", "can be made", str(error), f"repair what is named, then run the {role} role"
+            )
+        ]
+    return [change_finding(change, role) for change in trial.changes]
 
 
 # -- run, move -------------------------------------------------------------------------------------

@@ -208,6 +208,17 @@ def _server(folder: str, *, limited: bool) -> list[Setting]:
     ]
 
 
+def uncore_setting(folder: str, most: str) -> Setting:
+    """Return the setting that keeps the uncore of a die, or of a part of one, at its highest frequency."""
+    return Setting(
+        f"{folder}/min_freq_khz",
+        most,
+        "L3 cache, mesh and memory controllers keep their frequency while cores are idle",
+        "power draw; less turbo for the cores",
+        source="Documentation/admin-guide/pm/intel_uncore_frequency_scaling.rst",
+    )
+
+
 def thread_rule(name: str, limit: int = 1) -> ThreadRule | None:
     """Return the rule for a kernel thread's name, None where it is left alone."""
     return next((rule for rule in thread_rules(limit) if re.fullmatch(rule.pattern, name)), None)

@@ -12,14 +12,15 @@ from typing import Any
 
 from .._cpus.errors import HostError
 from .._host.host import Host
+from .cache import CACHE
 from .cpus import CPUS
 from .interrupts import INTERRUPTS
 from .options import read_options
 from .pages import PAGES
 from .power import POWER
 
-#: Features by their module's name, in the order in which the boot service makes them.
-FEATURES = {feature.name: feature for feature in (CPUS, POWER, INTERRUPTS, PAGES)}
+#: Features by name, which is their module's (cpu_cache is cpu_partition's), in the order in which the boot service makes them.
+FEATURES = {feature.name: feature for feature in (CPUS, CACHE, POWER, INTERRUPTS, PAGES)}
 
 
 def configured_features(host: Host) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:

@@ -21,9 +21,8 @@ from .._host.host import Host
 from .._host.paths import config_path
 from .._host.sysfs import read_topology
 from .._host.trial import trial_of
-from .cpus import ALL_MADE
-from .feature import ISOLATED, must_wait, why_waiting
-from .features import FEATURES
+from .cpus import ALL_MADE, CPUS
+from .feature import ISOLATED, Feature, must_wait, why_waiting
 from .options import read_options
 
 #: What the boot service did in this boot: each configured feature with the reason why its values are missing, or an empty text.
@@ -35,7 +34,7 @@ ALLOW = f"mkdir -p {OVERRIDE.rpartition('/')[0]} && touch {OVERRIDE}"
 _UNFINISHED = "the boot service has not finished"
 _NOT_RUN = "the boot service did not run (systemctl status realtime-kvm), nor has its role made them since"
 #: The features without whose values a real-time guest harms the node.
-_NEEDED = ("cpu_partition",)
+_NEEDED = (CPUS,)
 
 
 def why_closed(host: Host, cpus: frozenset[int] | None = None) -> str:
@@ -90,9 +89,9 @@ def _wanted_kernel(host: Host) -> str:
 def _values(host: Host, partition: Partition) -> str:
     """Return which values nobody has made in this boot, as long as they are missing."""
     state = read_boot_state(host)
-    for name in _NEEDED:
-        why = _not_made(host, name, state.get(name))
-        if why and is_missing(host, partition, name):
+    for feature in _NEEDED:
+        why = _not_made(host, feature.name, state.get(feature.name))
+        if why and is_missing(host, partition, feature):
             return why
     return ""
 
@@ -119,14 +118,14 @@ def _made_by_others(host: Host, name: str) -> bool:
     return begun and f"after:{ALL_MADE}" not in entries
 
 
-def is_missing(host: Host, partition: Partition, name: str) -> bool:
+def is_missing(host: Host, partition: Partition, feature: Feature) -> bool:
     """Whether a feature's values are missing still; a role may have made them since."""
-    options = read_options(host, FEATURES[name])
+    options = read_options(host, feature)
     if options is None or must_wait(host, partition):
         return True
-    trial = trial_of(host, name)
+    trial = trial_of(host, feature.name)
     trial.needs_journal = False
-    FEATURES[name].plan(trial, partition, options)
+    feature.plan(trial, partition, options)
     return bool(trial.changes)
 
 
@@ -142,7 +141,7 @@ def read_boot_state(host: Host) -> dict[str, str]:
         found: Any = json.loads(text)
         return {str(name): str(reason) for name, reason in found.items()}
     except (ValueError, AttributeError, RecursionError):
-        return dict.fromkeys(_NEEDED, f"{BOOT_STATE} is damaged")
+        return dict.fromkeys((feature.name for feature in _NEEDED), f"{BOOT_STATE} is damaged")
 
 
 def write_boot_state(host: Host, state: Mapping[str, str]) -> None:

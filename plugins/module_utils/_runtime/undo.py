@@ -18,6 +18,7 @@ from .._host.threads import restore_threads
 from .._host.tuning_daemons import restore_tuned
 from .._isolation.cgroups import DROP_INS, restore_controllers, restore_partitions
 from .._isolation.hotplug import left_off, plan_recovery
+from .cache import undo_cache
 from .cpus import ALL_MADE
 from .feature import undo_feature
 
@@ -27,6 +28,7 @@ def undo_partition(host: Host, partition: Partition | None, runner: Runner, unit
     read_by_systemd = bool(set(host.entries("file")) & {*units, *DROP_INS.values()} or host.entries("cgroup"))
     left = left_off(host)
     plan_recovery(host, until_boot=True)
+    undo_cache(host)
     restore_tuned(host, runner)
     restore_partitions(host, partition, left)
     restore_threads(host)

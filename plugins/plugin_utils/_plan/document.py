@@ -95,7 +95,7 @@ def _read(node: Node, limit: str) -> dict[str, Any]:
         "reboot": awaited_boot(results.get("kernel", {})) is not None,
         "changes": changes[:MOST],
         "more_changes": max(len(changes) - MOST, 0),
-        "table": [word(line) for line in partition.get("table", [])[:MOST]],
+        "table": [word(line) for line in [*partition.get("table", []), *partition.get("cache", [])][:MOST]],
         "sets": _sets(partition.get("partition") or {}),
         "guests": guests,
         "unlisted": [word(name) for name in results.get("guests", {}).get("unlisted") or []][:MOST],

@@ -14,6 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpu_settings
     THREAD_RULES,
     THROTTLING_CHOICES,
     runtime_settings,
+    uncore_setting,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.power_settings import AWAKE, IdleLimit, power_settings
 from unit.documents import PARTITION, code_of, table, text_of
@@ -31,6 +32,7 @@ def coded_settings():
     ]
     for limit, turbo, performance in itertools.product((IdleLimit("<limit>", "<state>"), AWAKE), ("keep", "off"), (True, False)):
         settings += power_settings(PARTITION, limits=dict.fromkeys(range(12), limit), turbo=turbo, performance=performance)
+    settings.append(uncore_setting("/sys/devices/system/cpu/intel_uncore_frequency/<die>", "<max_freq_khz>"))
     for setting in settings:
         path = re.sub(r"/cpu\d+/", "/cpu<N>/", setting.path)
         value = "<ordinary>" if setting.value == format_mask(PARTITION.unisolated) else setting.value

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.drift import (
     check_tasks,
+    feature_findings,
     partition_drift,
     read_wanted_kernel,
     tuned_finding,
@@ -19,7 +20,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import H
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import Thread
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cache import CACHE, plan_cache
+from unit.features import run
 from unit.irqs import irq
+from unit.resctrls import RESCTRL, Bandwidth, Resctrl, cache_files, processor
 from unit.trees import fill, machine_files, plan, task, writable
 
 PARTITION = plan()  # housekeeping 0, realtime 1-3
@@ -126,3 +130,31 @@ def test_where_nothing_is_isolated_all_unrestricted_tasks_are_one_finding():
     ]
     assert [finding.resource for finding in check_tasks(PARTITION, tasks[:1], isolated=frozenset())] == ["sshd (pid 70)"]
     assert check_tasks(PARTITION, tasks, isolated=frozenset({1, 2, 3})) == []
+
+
+def _of_caches(root, **options):
+    """What the audit says of a node's caches."""
+    found = feature_findings(writable(root), PARTITION, "cpu_cache", {**CACHE.defaults, **options})
+    return [(finding.rule, finding.resource, finding.severity) for finding in found]
+
+
+def test_caches_each_fault_with_its_own_rule(root, monkeypatch):
+    fill(root, {**cache_files(L3={0: "0-3"}), **processor(), "/var/lib/": None})
+    kernel = Resctrl(root, monkeypatch, bandwidth=Bandwidth())
+    wish = {"cache": True, "memory_bandwidth": 50}
+    assert _of_caches(root, **wish) == [("cache-mount", RESCTRL, "error")]
+    run(root, lambda host: plan_cache(host, PARTITION, {**CACHE.defaults, **wish}))
+    assert _of_caches(root, **wish) == []
+    assert _of_caches(root, **wish, cache_l2=True) == [("cache-absent", "cpu_partition_cache_l2", "info")]
+
+    group = kernel.groups["realtime-kvm-realtime"]
+    group.lines["L3"][0], kernel.groups[""].lines["MB"][0] = 0x7FF, 100
+    kernel._cpus("", "0,3")
+    kernel._show()
+    assert _of_caches(root, **wish) == [
+        ("cache-mask", f"{RESCTRL}/realtime-kvm-realtime/schemata:L3", "error"),
+        ("cache-group", f"{RESCTRL}/realtime-kvm-realtime/cpus_list", "error"),
+        ("memory-bandwidth", f"{RESCTRL}/schemata:MB", "warning"),
+    ]
+    kernel.foreign("COS1", cpus="2")
+    assert _of_caches(root, **wish) == [("cache-foreign", "group COS1 of resctrl", "error")]

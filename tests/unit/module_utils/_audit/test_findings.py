@@ -172,6 +172,12 @@ def test_a_finding_of_an_unknown_rule_has_no_severity():
         ("thread:rcuc/1:9:100:priority", "kthread"),
         ("cpuset:realtime", "cpuset"),
         ("/sys/fs/cgroup/user.slice/cpuset.cpus", "cpuset"),
+        ("/sys/fs/resctrl", "cache-mount"),
+        ("/sys/fs/resctrl/realtime-kvm-realtime", "cache-group"),
+        ("/sys/fs/resctrl/realtime-kvm-realtime/cpus_list", "cache-group"),
+        ("/sys/fs/resctrl/realtime-kvm-dataplane/schemata:L3CODE", "cache-mask"),
+        ("/sys/fs/resctrl/schemata:L2", "cache-mask"),
+        ("/sys/fs/resctrl/schemata:MB", "memory-bandwidth"),
         ("/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "hugepages"),
     ],
 )

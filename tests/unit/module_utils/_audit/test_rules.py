@@ -45,7 +45,7 @@ def used():
     made = re.findall(r'\bFinding\(\s*"([\w-]+)"', text)
     given = re.findall(r'change_finding\([^()]*?,\s*"[\w-]+",\s*"([\w-]+)"', text)
     chosen = re.findall(
-        r'"(boot-service|boot-service-old|options|host-file|guest-thread|vhost-thread|guest-state|guest-definition|kthread|cpuset|hugepages|setting)"',
+        r'"(boot-service|boot-service-old|options|host-file|guest-thread|vhost-thread|guest-state|guest-definition|kthread|cpuset|hugepages|setting|cache-mount|cache-group|cache-mask|memory-bandwidth)"',
         text,
     )
     return {*made, *given, *chosen}

@@ -21,6 +21,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.tuning_daemons 
 from ansible_collections.realtime.kvm.plugins.module_utils._module import cpu_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import _settle
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cache import CACHE
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cpus import CPUS
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.feature import plan_feature
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.watchdog import WATCHDOG
@@ -28,6 +29,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
 from unit.calls import PARTITION
 from unit.instances import UUID, instance_xml
+from unit.resctrls import Resctrl, cache_files, processor
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
 OPTIONS = {"rt_throttling": "unlimited", "priority_limit": 1, "cycle_cpus": False}
@@ -53,7 +55,7 @@ def test_what_a_tuned_that_stops_puts_back_is_set_again(tmp_path, tuned):
         assert value.read_text().strip() != "1", "the values come after tuned was asked to stop"
         value.write_text("1\n")  # but it takes its time
         before = len(host.changes)
-        _settle(GuestEdges(host, systemctl), read_topology(host), plan(), OPTIONS)
+        _settle(GuestEdges(host, systemctl), read_topology(host), plan(), OPTIONS, dict(CACHE.defaults))
         host.commit()
     assert (value.read_text().strip() != "1") is tuned
     assert len(host.changes) == before + tuned
@@ -79,6 +81,7 @@ def test_cpus_that_the_boot_isolates_are_not_cycled_and_that_is_said(tmp_path, i
         "rt_throttling": "budget",
         "isolation": isolation,
         "cycle_cpus": cycle,
+        **CACHE.defaults,
     }
     cpu_partition.run(GuestEdges(host, lambda _command: (0, "", "")), given)
     found = [
@@ -370,3 +373,42 @@ def test_what_nova_typed_is_data_in_the_refusal(call, refuse, tree):
     message = refuse("cpu_partition", smt="together", state="absent")
     assert "\n" not in message
     assert "{{ lookup('pipe', 'id') }}\\nok: [node1]" in message
+
+
+def test_caches_are_planned_made_kept_and_undone_with_the_partition(call, tree, monkeypatch):
+    fill(tree, {**cache_files(L3={0: "0-3"}), **processor()})
+    kernel = Resctrl(tree, monkeypatch)
+    before = call("cpu_partition", check=True)
+    assert before["cache"] == []
+    predicted = call("cpu_partition", check=True, cache=True)
+    assert (predicted["cache"][1], kernel.groups) == ("L3 0: realtime 1-3, rest 0", {})
+    made = call("cpu_partition", cache=True)
+    assert made["changes"] == predicted["changes"]
+    assert [change["resource"] for change in made["changes"] if "resctrl" in change["resource"]] == ["/sys/fs/resctrl"]
+    assert made["disruption"] == predicted["disruption"] == "stall"
+    assert "realtime-kvm-realtime" in made["cache"][2]
+    again = call("cpu_partition", cache=True)
+    assert (again["changed"], again["cache"]) == (False, made["cache"])
+    call("cpu_partition", state="absent")
+    assert kernel.groups == {}
+    assert not (tree / JOURNAL[1:]).exists()
+
+
+def test_what_a_machine_cannot_divide_is_in_the_plan(call, tree):
+    fill(tree, processor("fpu"))
+    result = call("cpu_partition", check=True, cache=True, memory_bandwidth=50)
+    assert [line.partition(":")[0] for line in result["cache"]] == ["cpu_partition_cache", "cpu_partition_memory_bandwidth"]
+    assert [change for change in result["changes"] if "resctrl" in change["resource"]] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"cache": "yes"}, "^cpu_partition_cache: 'yes' is neither true, false, nor masks by set"),
+        ({"cache_l2": {"idle": "f"}}, "^cpu_partition_cache_l2: 'idle' has no group"),
+        ({"cache_code_data": True}, "^cpu_partition_cache_code_data: true divides nothing by itself"),
+        ({"memory_bandwidth": -1}, "^cpu_partition_memory_bandwidth: -1 is negative"),
+    ],
+)
+def test_a_wish_for_caches_that_no_machine_can_meet(refuse, arguments, said):
+    assert re.search(said, refuse("cpu_partition", **arguments))

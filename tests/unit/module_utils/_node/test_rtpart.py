@@ -16,6 +16,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node import rtpart a
 from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart import pick, rtpart
 from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart_files import COMMAND, COMPLETION, MANUAL, tool_files
 from unit.instances import instance_xml
+from unit.resctrls import Resctrl, cache_files, processor
 from unit.trees import fill, machine_files, plan, writable
 
 PARTITION = replace(plan(), isolation="runtime")  # housekeeping 0, realtime 1-3
@@ -89,6 +90,18 @@ def test_status_of_a_node_with_other_cpus_or_damaged_options_names_them(node, ca
     fill(node, {DOCUMENT: json.dumps(to_document(plan(cores=3)))})
     assert rtpart(["status", "--json"]) == 1
     assert [item["rule"] for item in json.loads(capsys.readouterr().out)["differences"]] == ["topology-changed", "file-damaged"]
+
+
+def test_status_shows_what_resctrl_refuses_and_compares_the_rest(node, capsys, monkeypatch):
+    fill(
+        node, {**cache_files(L3={0: "0-3"}), **processor(), config_path("cpu_cache"): json.dumps({"cache": {"realtime": "505"}})}
+    )
+    fill(node, {config_path("cpu_power"): "{"})
+    Resctrl(node, monkeypatch).mount()
+    assert rtpart(["status"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "values of cpu_cache: cpu_partition_cache.realtime: 505 has a hole" in shown
+    assert config_path("cpu_power") in shown
 
 
 @pytest.mark.parametrize("arguments", [["run", "realtime", "--", "true"], ["move", "40", "realtime"]])

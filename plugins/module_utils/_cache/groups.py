@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans and makes the groups of resctrl, and takes them back. Edge.
+
+Groups are known by their names, so nothing but the default group's former lines, and whether resctrl was mounted, is kept in the journal. Groups of other
+programs are never touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import HostError, RefusalError
+from .._cpus.partition import Partition
+from .._host.change import Change
+from .._host.host import Host
+from .._host.kernel import read_machine, read_online
+from . import mounting
+from .masks import CacheError
+from .read import (
+    Found,
+    Tree,
+    code_data_levels,
+    group_path,
+    is_mounted,
+    last_status,
+    read_domains,
+    read_group,
+    read_tree,
+    why_no_code_data,
+    why_not,
+)
+from .schemata import ROOT, format_line, parse_schemata
+from .wanted import (
+    BANDWIDTH,
+    CODE_DATA,
+    PREFIX,
+    REST,
+    VARIABLES,
+    Group,
+    Wanted,
+    asked_levels,
+    group_name,
+    isolated_sets,
+    plan_groups,
+)
+
+#: The kind of our entries in the journal.
+KIND = "resctrl"
+_REASON = "caches and memory bandwidth are not shared with other CPUs"
+_CLASS = "stall"
+
+#: A change, and what makes it.
+Step = tuple[Change, Callable[[], None]]
+
+
+class TrespassError(CacheError):
+    """A group of another program has CPUs or portions that a plan needs alone."""
+
+    def __init__(self, group: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{VARIABLES['L3']}: {group_path(group)} of another program {actual}; {expected}. End that program or remove its group "
+            f"(rmdir {group_path(group)}), or set {VARIABLES['L3']}: false"
+        )
+        self.group, self.expected, self.actual = group, expected, actual
+
+
+def lacking(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return what was asked and this machine cannot do, by variable, with the reason."""
+    if not is_mounted(host):
+        return why_not(host, options)
+    info, found = read_tree(host).info, {}
+    for level in asked_levels(options):
+        if not info.of_level(level):
+            found[VARIABLES[level]] = f"the machine cannot divide its {level} caches ({ROOT}/info/{level} is missing)"
+    if options["memory_bandwidth"] and info.bandwidth is None:
+        found[BANDWIDTH] = f"the machine cannot limit the memory bandwidth of CPUs ({ROOT}/info/MB is missing)"
+    return {**found, **why_no_code_data(host, options)}
+
+
+def possible(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options without those that this machine cannot do."""
+    none = lacking(host, options)
+    keys = {VARIABLES["L3"]: "cache", VARIABLES["L2"]: "cache_l2", BANDWIDTH: "memory_bandwidth", CODE_DATA: "cache_code_data"}
+    return {**options, **{key: 0 if key == "memory_bandwidth" else False for variable, key in keys.items() if variable in none}}
+
+
+def wanted_now(host: Host, partition: Partition, options: Mapping[str, Any], tree: Tree) -> Wanted:
+    """Return the groups that the mounted resctrl should have."""
+    domains: dict[str, dict[int, frozenset[int]]] = read_domains(host)
+    domains["MB"] = dict.fromkeys(tree.groups[REST].lines.get("MB", {}), frozenset())
+    if options["memory_bandwidth"] and "mba_MBps" in tree.options:
+        raise CacheError(
+            f"{BANDWIDTH}: {ROOT} is mounted with mba_MBps, so its values are MB/s and the kernel changes them by itself; mount it without, or "
+            f"set {BANDWIDTH}: 0"
+        )
+    return plan_groups(partition, read_online(host), domains, tree.info, options, read_machine(host).vendor)
+
+
+def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
+    """Plan the groups; what the machine cannot do becomes a note, and stays as it is."""
+    host.notes += [f"{variable}: {why}, so it stays as it is" for variable, why in lacking(host, options).items()]
+    options = possible(host, options)
+    asked = bool(asked_levels(options) or options["memory_bandwidth"])
+    if not asked or not isolated_sets(partition, read_online(host)):
+        undo_resctrl(host)
+        return
+    levels = code_data_levels(host, options)
+    if not is_mounted(host):
+        _plan_mount(host, partition, options, levels, "not mounted")
+        return
+    tree = read_tree(host)
+    if levels != tree.info.code_data and _may_mount_again(host, tree, levels):
+        _plan_mount(host, partition, options, levels, _mounted_as(tree.info.code_data))
+        return
+    wanted = wanted_now(host, partition, options, tree)
+    host.notes += wanted.remarks
+    if not wanted.groups:
+        undo_resctrl(host)
+        return
+    originals = host.entries(KIND)
+    wanted = _with_former(wanted, originals)
+    for change, make in _steps(host, tree, wanted):
+        if change.resource.startswith(_line_of("")):
+            host.change(change, make, kind=KIND)
+        else:
+            host.follow_up(change, make)
+    for resource, line in originals.items():  # what is no longer limited
+        name = resource.rpartition(":")[2]
+        if resource != ROOT and name not in wanted.groups[REST].lines:
+            _restore_line(host, tree, name, line)
+
+
+def _with_former(wanted: Wanted, originals: Mapping[str, str]) -> Wanted:
+    """Return the plan with the former values of the default group's domains that are no longer divided."""
+    rest = wanted.groups[REST]
+    lines = {
+        name: {**parse_schemata(originals.get(_line_of(name), "")).get(name, {}), **values} for name, values in rest.lines.items()
+    }
+    return replace(wanted, groups={**wanted.groups, REST: replace(rest, lines=lines)})
+
+
+def _may_mount_again(host: Host, tree: Tree, levels: frozenset[str]) -> bool:
+    """Whether resctrl is ours alone, so that it can be mounted another way; ``CacheError`` where it must be and cannot."""
+    others = [name for name, group in tree.groups.items() if name and not group.ours]
+    if ROOT in host.entries(KIND) and not others:
+        return True
+    if levels - tree.info.code_data:
+        used = f"groups {', '.join(others)} are in it" if others else "another program has mounted it"
+        raise CacheError(
+            f"{CODE_DATA}: {ROOT} is mounted without code and data apart, and {used}, so it is not mounted again; end its use and run umount {ROOT}, or "
+            f"set {CODE_DATA}: false"
+        )
+    return False
+
+
+def _mounted_as(levels: frozenset[str]) -> str:
+    return f"mounted, code and data of {' and '.join(sorted(levels))} apart" if levels else "mounted"
+
+
+# -- mounting --------------------------------------------------------------------------------------
+
+
+def _plan_mount(host: Host, partition: Partition, options: Mapping[str, Any], levels: frozenset[str], before: str) -> None:
+    """Plan to mount resctrl and make the groups, in one step.
+
+    The kernel tells the number of portions only afterwards, so the plan names the groups and their CPUs, not the masks. What cannot be met then is
+    refused, and resctrl is unmounted again.
+    """
+    sets = isolated_sets(partition, read_online(host))
+    lines = [_mounted_as(levels), *(f"{group_name(name)}: CPUs {format_cpulist(cpus)}" for name, cpus in sets.items())]
+    lines.append("portions: chosen from info/, which the kernel shows once it is mounted")
+    change = Change(ROOT, before, "\n".join(lines), _CLASS, _REASON)
+    again = before != "not mounted"
+    make = partial(_mount, host, partition, dict(options), levels, again=again)
+    host.change(change, make, kind=KIND, original="not mounted")
+
+
+def _mount(host: Host, partition: Partition, options: Mapping[str, Any], levels: frozenset[str], *, again: bool) -> None:
+    if again:
+        mounting.unmount(host.root)
+    mounting.mount(host.root, levels)
+    try:
+        if not is_mounted(host):
+            raise HostError(f"{ROOT} was mounted, but has no info/; look at the kernel's log")
+        tree = read_tree(host)
+        if possible(host, options) != options:
+            reasons = "; ".join(f"{variable}: {why}" for variable, why in lacking(host, options).items())
+            raise CacheError(f"{reasons}, although the processor has the flag; set it to false")
+        wanted = wanted_now(host, partition, options, tree)
+        for _change, make in _steps(host, tree, wanted):
+            make()
+        host.notes += wanted.remarks
+    except RefusalError:
+        with suppress(HostError):
+            mounting.unmount(host.root)
+        raise
+
+
+# -- groups ----------------------------------------------------------------------------------------
+
+
+def _steps(host: Host, tree: Tree, wanted: Wanted) -> list[Step]:
+    """Return what differs; ``CacheError`` where the machine has no room for it, or another program is in the way."""
+    gone = [group for name, group in tree.groups.items() if group.ours and name not in wanted.groups]
+    new = [name for name in wanted.groups if name not in tree.groups]
+    left = tree.info.closids - len(tree.groups) + len(gone)
+    if len(new) > left:
+        others = ", ".join(sorted(name for name, group in tree.groups.items() if name and not group.ours)) or "none"
+        raise CacheError(
+            f"{VARIABLES['L3']}: {', '.join(new)} cannot be made: out of CLOSIDs, since this machine has {tree.info.closids}, one is the default group's, and "
+            f"other groups have theirs ({others}). Remove groups, or set {CODE_DATA}: false, which halves the number"
+        )
+    _check_foreign(tree, wanted)
+    steps = [_removal(host, group) for group in gone]
+    for name, group in wanted.groups.items():
+        if name == REST:
+            continue
+        if name in new:
+            steps.append(
+                (Change(group_path(name), None, _shown(group), _CLASS, _REASON), partial(_make_group, host, name, group))
+            )
+        else:
+            steps += _differences(host, tree.groups[name], group)
+    return steps + (_differences(host, tree.groups[REST], wanted.groups[REST]) if REST in wanted.groups else [])
+
+
+def _check_foreign(tree: Tree, wanted: Wanted) -> None:
+    for other in tree.foreign:
+        for name, group in wanted.groups.items():
+            if name == REST:
+                continue
+            if both := other.cpus & group.cpus:
+                raise TrespassError(other.name, f"{name} needs them", f"has CPUs {format_cpulist(both)}")
+            for resource, values in group.lines.items():
+                theirs = other.lines.get(resource, {})
+                shared = [
+                    f"{theirs[domain] & mask:x} of {domain}"
+                    for domain, mask in sorted(values.items())
+                    if theirs.get(domain, 0) & mask
+                ]
+                if shared:
+                    raise TrespassError(other.name, f"{name} needs them alone", f"has portions {', '.join(shared)} of {resource}")
+
+
+def _shown(group: Group) -> str:
+    return "\n".join([f"CPUs {format_cpulist(group.cpus)}", *(format_line(name, values) for name, values in group.lines.items())])
+
+
+def _removal(host: Host, group: Found) -> Step:
+    path = group_path(group.name)
+    return Change(path, f"CPUs {format_cpulist(group.cpus)}", None, _CLASS, "its CPUs are the default group's"), partial(
+        _remove, host, path
+    )
+
+
+def _differences(host: Host, found: Found, wanted: Group) -> list[Step]:
+    path = group_path(found.name)
+    steps: list[Step] = []
+    for resource, values in wanted.all_lines.items():
+        now = found.lines.get(resource, {})
+        line = {domain: value for domain, value in values.items() if domain in now}  # only CPUs that are on have domains
+        before = {domain: now[domain] for domain in line}
+        if before != line:
+            change = Change(
+                f"{path}/schemata:{resource}", format_line(resource, before), format_line(resource, line), _CLASS, _REASON
+            )
+            steps.append((change, partial(_set_line, host, found.name, resource, line)))
+    if found.name and found.cpus != wanted.cpus:
+        change = Change(f"{path}/cpus_list", format_cpulist(found.cpus), format_cpulist(wanted.cpus), _CLASS, _REASON)
+        steps.append((change, partial(_set_cpus, host, found.name, wanted.cpus)))
+    return steps
+
+
+def _make_group(host: Host, name: str, group: Group) -> None:
+    """Make a group with its lines, then give it its CPUs; nothing of it stays if the kernel refuses a part."""
+    path = group_path(name)
+    try:
+        os.mkdir(host.path(path))
+    except OSError as error:
+        raise HostError(f"{path}: the kernel refused the group: {error.strerror}{_why(host)}") from None
+    try:
+        found = read_group(host, name)
+        for resource, values in group.all_lines.items():
+            present = {domain: value for domain, value in values.items() if domain in found.lines.get(resource, {})}
+            if present:
+                _set_line(host, name, resource, present)
+        _set_cpus(host, name, group.cpus)
+    except HostError:
+        with suppress(HostError):
+            _remove(host, path)
+        raise
+
+
+def _set_line(host: Host, name: str, resource: str, values: Mapping[int, int]) -> None:
+    path, text = f"{group_path(name)}/schemata", format_line(resource, values)
+    _write(host, path, text)
+    now = read_group(host, name).lines.get(resource, {})
+    if any(now.get(domain) != value for domain, value in values.items()):
+        raise HostError(f"{path}: {text} was written, but the kernel shows {format_line(resource, now)}")
+
+
+def _set_cpus(host: Host, name: str, cpus: frozenset[int]) -> None:
+    path = f"{group_path(name)}/cpus_list"
+    _write(host, path, format_cpulist(cpus))
+    now = read_group(host, name).cpus
+    if now != cpus:
+        raise HostError(f"{path}: {format_cpulist(cpus)} was written, but the kernel shows {format_cpulist(now) or 'none'}")
+
+
+def _write(host: Host, path: str, text: str) -> None:
+    """Write a file of resctrl, which takes only whole lines."""
+    try:
+        with open(host.path(path), "w") as stream:
+            stream.write(f"{text}\n")
+    except OSError as error:
+        raise HostError(f"{path}: the kernel refused {text!r}: {error.strerror}{_why(host)}") from None
+
+
+def _why(host: Host) -> str:
+    said = last_status(host)
+    return f" (resctrl says: {said})" if said else ""
+
+
+def _remove(host: Host, path: str) -> None:
+    try:
+        os.rmdir(host.path(path))
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise HostError(f"{path}: the kernel does not remove the group: {error.strerror}{_why(host)}") from None
+
+
+# -- undo ------------------------------------------------------------------------------------------
+
+
+def undo_resctrl(host: Host) -> None:
+    """Plan to restore resctrl as it was found: our groups go, the default group has its former lines, and what we mounted is unmounted."""
+    originals = host.entries(KIND)
+    if not is_mounted(host):
+        _forget(host, originals)  # somebody has unmounted it, and with it all groups went
+        return
+    if not originals and not any(name.startswith(PREFIX) for name in host.listdir(ROOT)):
+        return
+    tree = read_tree(host)
+    others = [name for name, group in tree.groups.items() if name and not group.ours]
+    if ROOT in originals and not others:
+        change = Change(ROOT, _mounted_as(tree.info.code_data), "not mounted", _CLASS, "restored")
+        host.restore(change, ROOT, partial(mounting.unmount, host.root))
+        _forget(host, originals.keys() - {ROOT})
+        return
+    ours = [group for group in tree.groups.values() if group.ours]
+    lines = {resource.rpartition(":")[2]: line for resource, line in originals.items() if resource != ROOT}
+    if ROOT in originals:
+        host.notes.append(f"{ROOT} stays mounted, since groups of other programs are in it ({', '.join(sorted(others))})")
+        lines = _untouched(tree, ours)
+        _forget(host, originals.keys() - {_line_of(resource) for resource in lines})
+    for change, make in (_removal(host, group) for group in ours):
+        host.follow_up(change, make)
+    for resource, line in lines.items():
+        _restore_line(host, tree, resource, line)
+
+
+def _line_of(resource: str) -> str:
+    """Return the name of a line of the default group in plans and in the journal."""
+    return f"{ROOT}/schemata:{resource}"
+
+
+def _untouched(tree: Tree, ours: Iterable[Found]) -> dict[str, str]:
+    """Return the default group's lines as after mounting: whole caches; other values as in our groups, which never limit them."""
+    lines = {}
+    for resource, now in tree.groups[REST].lines.items():
+        cache = tree.info.caches.get(resource)
+        values = (
+            dict.fromkeys(now, cache.full)
+            if cache
+            else next((group.lines[resource] for group in ours if resource in group.lines), now)
+        )
+        lines[resource] = format_line(resource, values)
+    return lines
+
+
+def _restore_line(host: Host, tree: Tree, resource: str, line: str) -> None:
+    """Plan to restore a line of the default group, as far as its domains still exist."""
+    now = tree.groups[REST].lines.get(resource, {})
+    former = {domain: value for domain, value in parse_schemata(line).get(resource, {}).items() if domain in now}
+    before = {domain: now[domain] for domain in former}
+    change = Change(_line_of(resource), format_line(resource, before), format_line(resource, former), _CLASS, "restored")
+    host.restore(None if before == former else change, _line_of(resource), partial(_set_line, host, REST, resource, former))
+
+
+def _forget(host: Host, resources: Iterable[str]) -> None:
+    for resource in sorted(resources):
+        host.restore(None, resource, lambda: None)
