@@ -77,6 +77,7 @@ EDGE = {
     "_host/threads",
     "_host/trial",
     "_host/tuning_daemons",
+    "_host/unit_files",
     "_host/updates",
     "_host/watchdogs",
     "_interrupts/interrupts",
