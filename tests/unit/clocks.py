@@ -19,7 +19,7 @@ from unit.features import PARTITION
 from unit.systemds import Systemd
 from unit.trees import documented, fill, machine_files, writable
 
-DEFAULTS = {key: option.get("default") for key, option in time_sync.OPTIONS.items()}
+DEFAULTS = {**{key: option.get("default") for key, option in time_sync.OPTIONS.items()}, "networks": []}
 PTP = {"source": "ptp", "interface": "eth0"}
 CHRONY = "[Service]\nExecStart=!/usr/sbin/chronyd $DAEMON_OPTS\n"
 UNITS = "/lib/systemd/system"

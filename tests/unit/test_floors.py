@@ -124,6 +124,9 @@ EDGE = {
     "_switch/nic",
     "_switch/ovsdb",
     "_switch/ready",
+    "_time/nic",
+    "_time/plan",
+    "_time/services",
 }
 
 #: The files without a test file of their name, and why.
@@ -144,6 +147,7 @@ UNTESTED = {
     "_module/_openstack": "test_nova_compute.py and test_neutron_agent.py restart services through it",
     "_module/_specs": "options: test_guest.py holds them against the guests' keys",
     "_module/_switch_edges": "values without behaviour",
+    "_time/plan": "test_time_sync.py makes and undoes its plans",
     "_node/rtpart_files": "texts: test_rtpart.py holds manual and completion against the command's verbs",
 }
 

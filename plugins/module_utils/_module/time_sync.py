@@ -16,9 +16,11 @@ from .._time.plan import Service, plan_chrony, plan_ptp, plan_take_over, read_ba
 from .._time.services import Chrony, check_alone, find_chrony, has_ptp, other_processes, other_units
 from .._time.wanted import CHRONY, DELAYS, SOURCES, STAMPING, TRANSPORTS, Wanted, parse
 from ._common import LIMIT, Edges, Outcome
+from ._specs import NETWORKS
 
 #: The module's options; M(time_sync) describes them.
 OPTIONS: dict[str, Any] = {
+    **NETWORKS,
     **LIMIT,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "partition": {"type": "dict"},
@@ -34,7 +36,6 @@ OPTIONS: dict[str, Any] = {
     "priority_limit": {"type": "int", "default": 1},
     "offset_limit_us": {"type": "float", "default": 1000.0},
     "take_over": {"type": "bool", "default": False},
-    "networks": {"type": "list", "elements": "dict", "default": []},
     "fsroot": {"type": "path", "default": "/"},
 }
 
