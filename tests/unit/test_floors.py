@@ -127,6 +127,7 @@ EDGE = {
     "_time/nic",
     "_time/plan",
     "_time/services",
+    "_time/state",
 }
 
 #: The files without a test file of their name, and why.
