@@ -17,8 +17,8 @@ _TRACKING, _SOURCE = 14, 10
 #: Of a line of phc2sys: offset in ns, and its servo's state (2 and 3: the clock is steered).
 _PHC2SYS = re.compile(r"(?:phc|sys) offset\s+(-?\d{1,19}) s([0-3]) ")
 _FIELD = re.compile(r"^\s+(\w+)\s+(\S+)\s*$", re.MULTILINE)
-#: Of ptp4l's output, once a master answers.
-_HEARD = re.compile(r"master offset\s+(-?\d{1,19}) s[0-3] ")
+#: Of ptp4l's output, once a master answers: each offset or, where it sends several a second, a summary of them.
+_HEARD = re.compile(r"master offset\s+-?\d{1,19} s[0-3] |rms\s+\d{1,19} max\s+\d{1,19} freq ")
 #: Of ``chronyd -Q``.
 _WRONG = re.compile(r"System clock wrong by (-?\d{1,19}(?:\.\d{1,12})?) seconds")
 

@@ -160,7 +160,7 @@ def prove(host: Host, runner: Runner, wanted: Wanted, nic: Nic | None, others: S
         return
     words = ptp4l_words(wanted, nic.name, hardware=stamped(wanted, nic) == "hardware")
     trial = [*words, "--free_running=1", "--uds_address=/run/realtime-kvm-ptp4l", "-m", "-q"]
-    _code, out, err = runner(["timeout", "--signal=INT", str(_PROOF_S), *trial])
+    _code, out, err = runner(["timeout", str(_PROOF_S), *trial])
     if not heard_master(out + err):
         raise HostError(
             f"time_sync_interface: no grandmaster of domain {wanted.domain} is heard on {nic.name} within {_PROOF_S} s ({wanted.transport}, "

@@ -69,6 +69,7 @@ def test_phc2sys():
 
 def test_whether_a_source_has_answered():
     assert heard_master("ptp4l[572.517]: master offset        623 s0 freq     -56 path delay      1430\n")
+    assert heard_master("ptp4l[21.7]: rms  923 max 1300 freq  -5512 +/- 310 delay   1405 +/-   0\n"), "several a second"
     assert not heard_master("ptp4l[570.523]: selected best master clock 82d059.fffe.3d72c4\n")
     assert heard_servers("2026-11-30T07:28:02Z System clock wrong by -0.000084 seconds (ignored)\n") == -0.000084
     assert heard_servers("2026-11-30T07:28:06Z Timeout reached\n") is None
