@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from .._cpus.cpulist import format_cpulist
 from .._host.change import Change
-from .._time.answers import State
-from .._time.services import Running
+from .._time.answers import Running, State
 from .._time.wanted import PTP, Wanted
 from .findings import Finding, change_finding
 
@@ -47,9 +46,10 @@ def check_changes(changes: Iterable[Change], others: Iterable[str]) -> list[Find
 
 
 def _service(change: Change) -> Finding:
-    unit = change.resource.partition(":")[2]
-    rule = "time-service" if change.before == "stopped" or change.after == "stopped" else "time-cpus"
-    return Finding(rule, unit, change.after or "", change.before or "", _remedy())
+    unit, expected, actual = change.resource.partition(":")[2], change.after or "", change.before or ""
+    if "stopped" in (expected, actual):
+        return Finding("time-service", unit, expected, actual, _remedy())
+    return Finding("time-cpus", unit, expected, actual, _remedy())
 
 
 def _remedy() -> str:

@@ -34,6 +34,16 @@ class State:
     why: str = ""  # it is not
 
 
+@dataclass(frozen=True)
+class Running:
+    """A service that runs: its process, and the CPUs and the highest policy of its threads."""
+
+    pid: int
+    cpus: frozenset[int]
+    fifo: int  # priority of SCHED_FIFO or SCHED_RR, 0 for neither
+    words: tuple[str, ...]
+
+
 def chrony_state(text: str) -> State:
     """Return the state by ``chronyc -c -n -m tracking sources``."""
     rows = [line.split(",") for line in text.splitlines()]

@@ -15,9 +15,9 @@ from .._host.change import Change
 from .._host.daemons import UnitState, read_units
 from .._host.host import Host, Runner
 from .._host.runner import plan_reload, systemctl
-from .answers import heard_master, heard_servers
+from .answers import Running, heard_master, heard_servers
 from .nic import Nic, stamped
-from .services import CHRONY_UNITS, Chrony, Running, running, steers
+from .services import CHRONY_UNITS, Chrony, running, steers
 from .state import KEPT
 from .texts import MARK, PHC2SYS_UNIT, PTP4L_UNIT, chrony_drop_in, chrony_text, needs_configuration, ptp4l_words, ptp_units
 from .wanted import CHRONY, TimeSyncError, Wanted

@@ -11,6 +11,7 @@ from .._host.daemons import UnitState, read_units
 from .._host.host import Host, Runner
 from .._host.threads import cgroup_of, read_thread
 from .._host.unit_files import unit_files
+from .answers import Running
 from .texts import PHC2SYS, PHC2SYS_UNIT, PTP4L, PTP4L_UNIT, start_commands
 from .wanted import CHRONY, TimeSyncError
 
@@ -54,16 +55,6 @@ class Chrony:
     def ours(self) -> str:
         """Our configuration: where Debian's AppArmor and the RHEL family's SELinux let chronyd read."""
         return "/etc/chrony/realtime-kvm.conf" if self.main.startswith("/etc/chrony/") else "/etc/chrony.realtime-kvm.conf"
-
-
-@dataclass(frozen=True)
-class Running:
-    """A service that runs: its process, and the CPUs and the highest policy of its threads."""
-
-    pid: int
-    cpus: frozenset[int]
-    fifo: int  # priority of SCHED_FIFO or SCHED_RR, 0 for neither
-    words: tuple[str, ...]
 
 
 def find_chrony(host: Host) -> Chrony | None:

@@ -11,8 +11,8 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._host.host import Host, Runner
 from .._host.paths import config_path
-from .answers import State, chrony_state, phc_state, ptp_state
-from .services import CHRONY_UNITS, Running, running, steers
+from .answers import Running, State, chrony_state, phc_state, ptp_state
+from .services import CHRONY_UNITS, running, steers
 from .texts import PHC2SYS_UNIT, PTP4L_UNIT
 from .wanted import CHRONY, Wanted, parse_kept
 

@@ -11,8 +11,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.clock import check_state
 from ansible_collections.realtime.kvm.plugins.module_utils._module._dry_runs import Specs, clock_outcome
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
-from ansible_collections.realtime.kvm.plugins.module_utils._time.answers import State
-from ansible_collections.realtime.kvm.plugins.module_utils._time.services import Running
+from ansible_collections.realtime.kvm.plugins.module_utils._time.answers import Running, State
 from ansible_collections.realtime.kvm.plugins.module_utils._time.state import KEPT
 from ansible_collections.realtime.kvm.plugins.module_utils._time.texts import PHC2SYS_UNIT, PTP4L_UNIT
 from ansible_collections.realtime.kvm.plugins.module_utils._time.wanted import Wanted

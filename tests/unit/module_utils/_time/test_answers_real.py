@@ -31,7 +31,8 @@ sys.exit(subprocess.run(["sh", "-c", *sys.argv[1:]]).returncode)
 """
 PTP = """
 unshare --net sleep 30 & other=$!
-for n in $(seq 50); do ip link set v0 netns $other && break; sleep 0.1; done 2>/dev/null
+while [ "$(readlink /proc/$other/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do sleep 0.05; done
+ip link set v0 netns $other
 nsenter -t $other -n ip link set v0 up
 timeout 20 nsenter -t $other -n ptp4l -i v0 -2 -S -E --domainNumber=24 --free_running=1 --priority1=1 --logAnnounceInterval=-2 --uds_address=$0/gm -m -q \\
     >$0/gm.log 2>&1 & master=$!

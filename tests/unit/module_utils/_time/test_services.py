@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._time.answers import Running
 from ansible_collections.realtime.kvm.plugins.module_utils._time.services import (
     ConflictError,
-    Running,
     check_alone,
     find_chrony,
     has_ptp,
