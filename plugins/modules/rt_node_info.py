@@ -61,6 +61,9 @@ node:
           definition) and C(devices) (PCI addresses given to it).
       type: list
       elements: dict
+    clock:
+      description: "What M(realtime.kvm.time_sync) has set up: source, services with their CPUs, what it follows and how far it is off; empty without it."
+      type: dict
     switch: {description: "When ovs-vswitchd was started, CPUs of poll-mode threads, and every port with its bridge, guest and queues.", type: dict}
     interrupts: {description: "Each interrupt with CPUs, counts since boot and per second, and the load of each CPU.", type: dict}
     missing:

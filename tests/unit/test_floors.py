@@ -82,6 +82,7 @@ EDGE = {
     "_host/threads",
     "_host/trial",
     "_host/tuning_daemons",
+    "_host/unit_files",
     "_host/updates",
     "_host/watchdogs",
     "_interrupts/interrupts",
@@ -129,6 +130,10 @@ EDGE = {
     "_switch/nic",
     "_switch/ovsdb",
     "_switch/ready",
+    "_time/nic",
+    "_time/plan",
+    "_time/services",
+    "_time/state",
 }
 
 #: The files without a test file of their name, and why.
@@ -149,6 +154,7 @@ UNTESTED = {
     "_module/_openstack": "test_nova_compute.py and test_neutron_agent.py restart services through it",
     "_module/_specs": "options: test_guest.py holds them against the guests' keys",
     "_module/_switch_edges": "values without behaviour",
+    "_time/plan": "test_time_sync.py makes and undoes its plans",
     "_node/rtpart_files": "texts: test_rtpart.py holds manual and completion against the command's verbs",
 }
 

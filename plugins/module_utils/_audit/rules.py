@@ -394,6 +394,20 @@ _TABLE = (
     ),
     Rule("pmd-policy", "warning", "Poll-mode threads have the ordinary policy.", _PMD),
     Rule("pmd-remote", "info", "Ports are polled from their own NUMA node.", _PMD),
+    # the clock, where time_sync has set up its source
+    Rule("time-service", "error", "The time service that time_sync has set up runs, and starts at boot.", "docs/time.md", _SITE),
+    Rule(
+        "time-cpus",
+        "error",
+        "The time service runs on housekeeping CPUs, with the policy and files that it was given.",
+        "docs/time.md",
+        _SITE,
+    ),
+    Rule("time-conflict", "error", "Nothing else steers the clock.", "docs/time.md", "site, with time_sync_take_over: true"),
+    Rule("time-source", "warning", "The clock follows a source.", "docs/time.md"),
+    Rule("time-offset", "warning", "The clock is within time_sync_offset_limit_us of its source.", "docs/time.md"),
+    Rule("time-priority", "warning", "The time service runs below the kernel's threads.", "docs/policies.md"),
+    Rule("time-stamping", "info", "PTP's packets are stamped by the NIC.", "docs/time.md"),
     # the cloud's view of the node
     Rule("placement-provider", "error", "The cloud has a nova-compute of the node's name.", "docs/openstack-cloud.md"),
     Rule(

@@ -41,7 +41,9 @@ _ENABLED = ("enabled", "enabled-runtime")
 
 
 @dataclass(frozen=True)
-class _Unit:
+class UnitState:
+    """Whether a unit starts at boot, and whether it runs."""
+
     enabled: bool = False
     active: bool = False
 
@@ -58,8 +60,8 @@ def record_daemons(host: Host, runner: Runner, role: str) -> None:
     if host.captured or role not in DAEMONS or _resource(role) in host.journal.entries:
         return
     if host.exists("/run/systemd/system"):
-        found = _read(runner, DAEMONS[role])
-        on = {name: {"enabled": unit.enabled, "active": unit.active} for name, unit in found.items() if unit != _Unit()}
+        found = read_units(runner, DAEMONS[role])
+        on = {name: {"enabled": unit.enabled, "active": unit.active} for name, unit in found.items() if unit != UnitState()}
         host.keep(_resource(role), "daemons", on)
 
 
@@ -73,24 +75,25 @@ def restore_daemons(host: Host, runner: Runner, used: Mapping[str, str]) -> list
         entry = host.journal.entries.get(_resource(role))
         if entry is None:
             continue
-        before = {name: _Unit(**state) for name, state in entry["before"].items()}
-        now = _read(runner, DAEMONS[role]) if host.exists("/run/systemd/system") else {}
-        stopped = [name for name, unit in now.items() if unit.active and not before.get(name, _Unit()).active]
-        disabled = [name for name, unit in now.items() if unit.enabled and not before.get(name, _Unit()).enabled]
+        before = {name: UnitState(**state) for name, state in entry["before"].items()}
+        now = read_units(runner, DAEMONS[role]) if host.exists("/run/systemd/system") else {}
+        stopped = [name for name, unit in now.items() if unit.active and not before.get(name, UnitState()).active]
+        disabled = [name for name, unit in now.items() if unit.enabled and not before.get(name, UnitState()).enabled]
         if (stopped or disabled) and role in used:
             stays.append(f"{title} stays on, although it was off before, since {used[role]}")
             continue
         kept = {name: unit for name, unit in before.items() if unit.enabled}
         changed = [name for name in now if name in stopped or name in disabled]
         after = {
-            name: _Unit(now[name].enabled and name not in disabled, now[name].active and name not in stopped) for name in changed
+            name: UnitState(now[name].enabled and name not in disabled, now[name].active and name not in stopped)
+            for name in changed
         }
         change = Change(_resource(role), _lines({name: now[name] for name in changed}), _lines(after), reason=f"{title} was off")
         host.restore(change if changed else None, _resource(role), partial(_switch_off, runner, stopped, disabled, kept))
     return stays
 
 
-def _lines(units: Mapping[str, _Unit]) -> str:
+def _lines(units: Mapping[str, UnitState]) -> str:
     return "\n".join(f"{name}: {unit}" for name, unit in units.items())
 
 
@@ -100,13 +103,13 @@ def _switch_off(runner: Runner, stopped: Iterable[str], disabled: Iterable[str],
         systemctl(runner, "stop", *names)
     if names := list(disabled):
         systemctl(runner, "disable", *names)
-        state = _read(runner, kept)  # Also= of a disabled unit may have taken others along (systemd.unit(5))
-        if lost := [name for name in kept if not state.get(name, _Unit()).enabled]:
+        state = read_units(runner, kept)  # Also= of a disabled unit may have taken others along (systemd.unit(5))
+        if lost := [name for name in kept if not state.get(name, UnitState()).enabled]:
             systemctl(runner, "enable", *lost)
 
 
-def _read(runner: Runner, names: Iterable[str]) -> dict[str, _Unit]:
-    """Return the units that exist, in the order given."""
+def read_units(runner: Runner, names: Iterable[str]) -> dict[str, UnitState]:
+    """Return the units that exist, in the order given; an alias is not its unit."""
     wanted = list(names)
     if not wanted:
         return {}
@@ -115,5 +118,5 @@ def _read(runner: Runner, names: Iterable[str]) -> dict[str, _Unit]:
     for block in out.split("\n\n"):
         shown = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if shown.get("LoadState") not in (None, "", "not-found"):
-            found[shown.get("Id", "")] = _Unit(shown.get("UnitFileState") in _ENABLED, shown.get("ActiveState") in _STARTED)
+            found[shown.get("Id", "")] = UnitState(shown.get("UnitFileState") in _ENABLED, shown.get("ActiveState") in _STARTED)
     return {name: found[name] for name in wanted if name in found}

@@ -11,12 +11,14 @@ from typing import Any
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
 from .._cpus.document import to_document
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host.change import Change, check_limit
 from .._host.current import check_current
 from .._host.document import read_partition, require_partition
 from .._host.packages import package_manager
 from .._host.sysfs import read_topology
+from .._time.state import describe
 from .job import PACKAGES, PROGRAMS, TRACERS, Job, bins_for
 from .machine import ask, locate, occupants, tool_version
 from .place import Place
@@ -193,7 +195,19 @@ def _environment(place: Place, job: Job, version: str, virtual: bool, left_out: 
         "load": " ".join(job.load_command()),
         "virtual": virtual,
         "left_out": {str(cpu): name for cpu, name in sorted(left_out.items())},
+        **clock_of(place),
     }
+
+
+def clock_of(place: Place) -> dict[str, Any]:
+    """Return what this node's clock follows and how far it is off, where time_sync has set that up; nothing of a guest's."""
+    if place.inside or place.host.captured:
+        return {}
+    try:
+        found = describe(place.host, place.node.runner)
+    except HostError as error:  # the audit says so too; a measurement does not depend on it
+        return {"clock": {"source": "", "why": str(error)}}
+    return {"clock": found} if found else {}
 
 
 def disturbance(place: Place, job: Job) -> Change:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from .._audit.clock import check_changes, check_state
 from .._audit.findings import Finding, change_finding, rule_of
 from .._audit.switch import SHOW_QUEUES, check_links, check_placement, parse_placement
 from .._boot.arguments import KernelArgumentError, find_conflicts
@@ -32,7 +33,10 @@ from .._memory.pools import pool_path
 from .._node.archive import plan_service
 from .._runtime.feature import must_wait
 from .._switch.daemon import is_installed
-from . import kvm_host, ovs_dpdk, rt_domain
+from .._time.services import ConflictError
+from .._time.state import KEPT, read_kept, read_state, services_of
+from .._time.wanted import Wanted
+from . import kvm_host, ovs_dpdk, rt_domain, time_sync
 from ._common import Body
 from ._switch_edges import SwitchEdges
 
@@ -225,6 +229,33 @@ def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology:
                 )
             )
     return findings
+
+
+# -- the clock -------------------------------------------------------------------------------------
+
+
+def clock_outcome(edges: SwitchEdges, specs: Specs) -> Found:
+    """Compare the time service with what time_sync keeps on the node; nothing where it keeps nothing."""
+    wanted = read_kept(edges.host)
+    if wanted is None:
+        lost = KEPT in trial_of(edges.host, "time_sync").entries("file")
+        remedy = "run the site playbook (time_sync role)"
+        return Found([Finding("unconfigured", KEPT, "the options of the time_sync role", "absent", remedy)] if lost else [])
+    given = {**asdict(wanted), "networks": specs.networks, "take_over": True, "priority_limit": 99}
+    try:
+        trial, result = _run(edges, "time_sync", time_sync.run, given)
+    except ConflictError as error:
+        return Found([Finding("time-conflict", "clock", "one service", str(error), "end what has started it")])
+    if not result["installed"]:
+        return Found([Finding("time-service", wanted.source, "installed", "not installed", "run the time_sync role")])
+    findings = check_changes(trial.changes, result["others"])
+    named = [found.pid for found in services_of(edges.host, wanted).values()] if findings else []
+    return Found(findings or _clock_state(edges, specs, wanted, result), {"named": named})
+
+
+def _clock_state(edges: SwitchEdges, specs: Specs, wanted: Wanted, result: Mapping[str, Any]) -> list[Finding]:
+    state, services = read_state(edges.host, edges.runner, wanted), services_of(edges.host, wanted)
+    return check_state(wanted, state, services, hardware=result["stamping"] == "hardware", priority_limit=specs.priority_limit)
 
 
 # -- boot loader, boot service, irqbalance ---------------------------------------------------------

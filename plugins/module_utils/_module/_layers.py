@@ -25,6 +25,7 @@ from . import (
     ovs_dpdk,
     package_holds,
     rt_domain,
+    time_sync,
 )
 from ._common import Body
 from ._converted import finite
@@ -45,6 +46,7 @@ LAYERS: Mapping[str, Layer] = {
     "cpu_partition": Layer(cpu_partition.run, cpu_partition.OPTIONS),
     "cpu_power": Layer(cpu_power.run, cpu_power.OPTIONS),
     "irq_affinity": Layer(irq_affinity.run, irq_affinity.OPTIONS),
+    "time_sync": Layer(time_sync.run, time_sync.OPTIONS),
     "kvm_host": Layer(kvm_host.run, kvm_host.OPTIONS),
     "ovs_dpdk": Layer(ovs_dpdk.run, ovs_dpdk.OPTIONS),
     "kernel_arguments": Layer(kernel_arguments.run, kernel_arguments.OPTIONS),

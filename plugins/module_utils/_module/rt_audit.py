@@ -66,6 +66,7 @@ from ._dry_runs import (
     Found,
     Specs,
     boot_findings,
+    clock_outcome,
     guest_outcome,
     host_outcome,
     irqbalance_files,
@@ -156,6 +157,7 @@ class _Audit:
         self.topology: Topology | None = None
         self.document: Partition | None = None
         self.polling: frozenset[int] = frozenset()  # CPUs of poll-mode threads
+        self.clock: frozenset[int] = frozenset()  # processes of the time service that a finding names
 
     # -- helpers -----------------------------------------------------------------------------------
 
@@ -227,6 +229,7 @@ class _Audit:
             self._services(self.document)
             listed, featured = self._planned(specs, domains)
             self._features(self.document, specs, without=featured)
+            self._clock(specs)
             named = named_threads(self.findings)
         self.add("interrupts", lambda: interrupt_findings(self.host, partition))
         self.add("guests", lambda: self._running(partition, domains or {}, listed, named))
@@ -278,6 +281,13 @@ class _Audit:
             limited=options.get("cstates", "keep") != "keep",
             pstate_written=options.get("governor") == "performance",
         )
+
+    def _clock(self, specs: Specs) -> None:
+        """Look at the time service; its threads have no second finding."""
+        if self.host.captured or JOURNAL in self._damaged_files() or self.has("topology-changed", "nova-power"):
+            return
+        found = self.attempt("the clock", lambda: clock_outcome(self.edges, specs))
+        self.clock = frozenset(found.result.get("named", ())) if found else frozenset()
 
     def _options(self, feature: str) -> Mapping[str, Any] | None:
         try:
@@ -422,6 +432,7 @@ class _Audit:
             named=named,
         )
         others = _others(actors, guests, pmds, partition, [*self.findings, *found])
+        others = [actor for actor in others if actor.process not in self.clock]
         found += check_programs(others, guests, pmds, partition, self.topology, self.kernel.isolated)
         found += irqbalance_findings(self.host, actors, partition)
         found += daemon_findings(self.host, actors, partition, documented=documented)

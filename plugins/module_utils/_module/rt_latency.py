@@ -14,7 +14,7 @@ from .._guests.domain_xml import describe, parse, read_schedulers
 from .._guests.libvirt import CALL_S
 from .._host.change import Planner
 from .._host.deadline import within
-from .._latency.choice import disturbance, plan_job, platform_of
+from .._latency.choice import clock_of, disturbance, plan_job, platform_of
 from .._latency.job import (
     MARGIN_S,
     Job,
@@ -234,6 +234,8 @@ def _result(place: Place, job: Job, rest: Mapping[str, Any], files: Mapping[str,
     doubts += find_doubts(rest["before"]["node"], now["node"])
     doubts += [f"in the guest, {doubt}" for doubt in find_doubts(rest["before"]["guest"], now["guest"])]
     environment = {**rest["environment"], "smi_counted": bool(now["node"]["smi"])}
+    if ended := clock_of(place):
+        environment["clock_after"] = ended["clock"]
     verdict: Verdict = judge(
         job.tool,
         reading,

@@ -32,6 +32,7 @@ from .._memory.pools import guest_memory_mib, process_pages, read_memory, read_p
 from .._switch.conflicts import AFFINITY_KEY
 from .._switch.plan import parse_affinity
 from .._switch.rows import Database, Row
+from .._time.state import describe
 from ._common import Outcome
 from ._parts import Parts
 from ._switch_edges import SwitchEdges
@@ -58,6 +59,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         "partition_since": _modified(host, DOCUMENT),
         "memory": parts.read("memory", lambda: _memory(host, parts), {}),
         "guests": parts.read("libvirt", lambda: _guests(edges, parts, clock), []),
+        "clock": parts.read("clock", lambda: describe(host, edges.runner), {}),
         "switch": parts.read("switch", lambda: _switch(edges, parts, clock), {}),
     }
     seconds = float(parameters["interval"]) if first.cpus and not host.captured else 0.0

@@ -11,11 +11,12 @@ from typing import Any
 
 from .._cpus.errors import RefusalError
 from .._host.host import Host, Runner
+from .._host.unit_files import unit_files
 from .ini import Option, Settings, check_last, parse_ini
 from .kinds import Form, Kind
 from .launch import MARK, Added, LaunchError, Unit, added, assigned, foreign_lines, parse_unit, plain_words, script_arguments
 from .order import Place, Reader, check_sources, place, read_order, without
-from .units import later_commands, unit_files, unreadable
+from .units import later_commands, unreadable
 
 #: States of a unit that has a process, or gets one again.
 RUNNING = ("active", "activating", "reloading")

@@ -46,6 +46,7 @@ PARTS: Mapping[str, Part] = {
         Part("cpu_partition", "cpu_partition", "partition"),
         Part("power", "cpu_power", "configure"),
         Part("irq_affinity", "irq_affinity", "configure"),
+        Part("time_sync", "time_sync", "configure", further="further", packages="__time_sync_names"),
         Part("kvm_host", "kvm_host", "host", further="further", packages="__kvm_host_names"),
         Part("ovs_dpdk", "ovs_dpdk", "configure", further="further", packages="__ovs_dpdk_names"),
         Part("rt_kernel", "kernel_arguments", "arguments", asserts=("bounds",), further="further", packages="__rt_kernel_names"),

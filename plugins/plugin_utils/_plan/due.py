@@ -16,14 +16,14 @@ from .changes import Results
 #: daemon restores values when it stops, installed packages start daemons and are to be held, guests use the switch, and Nova the
 #: address of its database.
 _AFTER: Mapping[str, Sequence[str]] = {
-    "partition": ("power", "interrupts", "host", "kernel", "switch", "guests"),
+    "partition": ("power", "interrupts", "time", "host", "kernel", "switch", "guests"),
     "host": ("kernel", "switch", "guests", "packages"),
     "kernel": ("packages",),
     "switch": ("guests", "packages"),
     "neutron": ("nova",),
 }
 #: The layers whose roles install packages.
-_INSTALLING = ("host", "switch", "kernel")
+_INSTALLING = ("time", "host", "switch", "kernel")
 
 
 def has_work(layer: str, result: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict impo
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
 from .accounting import SUMS_BY, Account, Holding, sums
+from .clock import FORM, clock_text
 from .facts import memory_of, since_of
 from .firmware import firmware_of
 from .latency import histogram, maximum_text, series, trend, verdict_text
@@ -188,7 +189,9 @@ def _node(number: int, host: str, node: Mapping[str, Any], books: Books, latency
 
 def _shown(account: Account) -> dict[str, Any]:
     info, capacity = account.info, account.capacity
-    kernel = info.get("kernel") or {}
+    kernel, clock = info.get("kernel") or {}, info.get("clock") or {}
+    if clock and (wrong := differs(clock, FORM, "clock")):
+        raise ValueError(wrong)
     cpus = [
         {"set": name, **figures, "bar": _cpu_bar(figures)} for name, figures in capacity["cpus"].items() if figures["capacity"]
     ]
@@ -201,6 +204,7 @@ def _shown(account: Account) -> dict[str, Any]:
         "partitioned": when(info.get("partition_since", "")),
         "isolation": (info.get("partition") or {}).get("isolation", ""),
         "missing": info.get("missing") or [],
+        "clock": clock_text(clock),
         "sockets": cpu_map(account),
         "seconds": (info.get("interrupts") or {}).get("seconds", 0),
         "cpus": cpus,

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The time services of a node: which are installed, which run, and how. Edge, read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .._cpus.answers import plain
+from .._host.daemons import UnitState, read_units
+from .._host.host import Host, Runner
+from .._host.threads import cgroup_of, read_thread
+from .._host.unit_files import unit_files
+from .answers import Running
+from .texts import PHC2SYS, PHC2SYS_UNIT, PTP4L, PTP4L_UNIT, start_commands
+from .wanted import CHRONY, TimeSyncError
+
+#: chrony's unit and file on Debian and Ubuntu, and on the RHEL family.
+CHRONY_UNITS = {"chrony.service": "/etc/chrony/chrony.conf", "chronyd.service": "/etc/chrony.conf"}
+#: Units that steer the clock.
+_STEERING = (
+    "systemd-timesyncd.service",
+    "ntp.service",
+    "ntpd.service",
+    "ntpsec.service",
+    "openntpd.service",
+    "timemaster.service",
+    "phc2sys.service",
+)
+#: Beside chrony, ptp4l may steer the clock of a NIC.
+_OTHERS: Mapping[str, tuple[str, ...]] = {CHRONY: _STEERING, "ptp": (*CHRONY_UNITS, "ptp4l.service", *_STEERING)}
+#: Their programs; the kernel shows 15 characters.
+_PROGRAMS = ("chronyd", "ntpd", "systemd-timesyn", "openntpd", "phc2sys", "timemaster")
+_OURS = (PTP4L_UNIT, PHC2SYS_UNIT)
+_SYSTEMD = "/run/systemd/system"
+
+
+class ConflictError(TimeSyncError):
+    """Something else steers the clock."""
+
+
+@dataclass(frozen=True)
+class Chrony:
+    """chrony as it is installed."""
+
+    unit: str
+    main: str  # its own configuration
+    command: str  # ExecStart without ours
+
+    @property
+    def drop_in(self) -> str:
+        return f"/etc/systemd/system/{self.unit}.d/realtime-kvm.conf"
+
+    @property
+    def ours(self) -> str:
+        """Our configuration: where Debian's AppArmor and the RHEL family's SELinux let chronyd read."""
+        return "/etc/chrony/realtime-kvm.conf" if self.main.startswith("/etc/chrony/") else "/etc/chrony.realtime-kvm.conf"
+
+
+def find_chrony(host: Host) -> Chrony | None:
+    """Return chrony; None where it is not installed as a unit."""
+    for unit, main in CHRONY_UNITS.items():
+        found = Chrony(unit, main, "")
+        commands = start_commands(host.read(path) or "" for path in unit_files(host, unit) if path != found.drop_in)
+        if not commands:
+            continue
+        if len(commands) > 1 or " -f " in f"{commands[0]} ":
+            raise TimeSyncError(
+                f"{unit}: somebody else's drop-in starts it in another way ({commands[-1]!r}), so its configuration is not known; remove that "
+                "drop-in (systemctl cat shows it), or leave time_sync_source out"
+            )
+        return Chrony(unit, main, commands[0])
+    return None
+
+
+def has_ptp(host: Host) -> bool:
+    """Whether linuxptp is installed."""
+    return host.exists(PTP4L) and host.exists(PHC2SYS)
+
+
+def running(host: Host, unit: str) -> Running | None:
+    """Return how a unit runs; None where it does not."""
+    cpus: set[int] = set()
+    fifo, first = 0, 0
+    for word in (host.read(f"/sys/fs/cgroup/system.slice/{unit}/cgroup.procs") or "").split():
+        for task in host.listdir(f"/proc/{word}/task") if word.isdecimal() else ():
+            thread = read_thread(host, int(task), f"/proc/{word}/task/{task}")
+            if thread:
+                first = first or int(word)
+                cpus |= thread.allowed
+                fifo = max(fifo, thread.priority)
+    if not first:
+        return None
+    return Running(first, frozenset(cpus), fifo, tuple((host.read(f"/proc/{first}/cmdline") or "").rstrip("\0").split("\0")))
+
+
+def steers(host: Host) -> bool:
+    """Whether systemd runs here, so that services can be asked and started."""
+    return not host.captured and host.exists(_SYSTEMD)
+
+
+def other_units(host: Host, runner: Runner, source: str) -> dict[str, UnitState]:
+    """Return the other units that steer the clock now, or will after a boot."""
+    if not steers(host):
+        return {}
+    there = [name for name in _OTHERS[source] if unit_files(host, name)]
+    return {name: state for name, state in read_units(runner, there).items() if state.enabled or state.active}
+
+
+def other_processes(host: Host, source: str) -> list[str]:
+    """Return the programs that steer the clock and belong to no unit that is known, each with its process and cgroup."""
+    known, found = {*CHRONY_UNITS, "ptp4l.service", *_STEERING, *_OURS}, []
+    for path in host.glob("/proc/[0-9]*/comm"):
+        name, pid = host.value(path) or "", path.split("/")[2]
+        if name in (*_PROGRAMS, *(["ptp4l"] if source != CHRONY else [])) and known.isdisjoint(cgroup_of(host, pid).split("/")):
+            found.append(f"{name} (process {pid}, cgroup {plain(cgroup_of(host, pid) or '/', 120)})")
+    return found
+
+
+def check_alone(units: Mapping[str, UnitState], processes: Sequence[str], *, take_over: bool) -> None:
+    """Refuse a clock that something else steers too."""
+    if processes:
+        raise ConflictError(
+            f"time_sync_source: the clock is steered by {'; '.join(processes[:5])} too, of no unit that this role knows; end it by what has started it"
+        )
+    if units and not take_over:
+        names = ", ".join(f"{name} ({state})" for name, state in units.items())
+        raise ConflictError(
+            f"time_sync_source: {names} would steer the clock too; set time_sync_take_over: true, which switches it off once the new source has "
+            "answered (undo switches it on again), or switch it off yourself"
+        )
