@@ -115,6 +115,7 @@ EDGE = {
     "_runtime/options",
     "_runtime/pages",
     "_runtime/power",
+    "_runtime/ptp_kvm",
     "_runtime/undo",
     "_runtime/watchdog",
     "_switch/daemon",
