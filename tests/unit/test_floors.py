@@ -23,6 +23,7 @@ FILES = sorted(UTILS.rglob("*.py"))
 #: The files that may touch a machine. All of _module is edge: it joins a module and the machine.
 EDGE = {
     "_audit/drift",
+    "_audit/inside",
     "_audit/read",
     "_boot/grubby",
     "_audit/starved",

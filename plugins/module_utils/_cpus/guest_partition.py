@@ -55,6 +55,11 @@ def plan_guest_partition(topology: Topology, definition: Definition, isolation: 
             f"realtime_guests: {definition.name}: realtime_vcpus {format_cpulist(realtime)} holds vCPU {topology.boot_cpu}, which boots the guest's Linux "
             "and which its kernel never isolates; leave it out"
         )
+    if definition.idle == "poll" and topology.threads_per_core > 1:
+        raise PartitionError(
+            f"guest_os_idle: poll needs a guest with one thread per core, and {definition.name} has {topology.threads_per_core}: an idle vCPU that spins takes "
+            "half of its core from the other thread; leave it at halt"
+        )
     housekeeping = topology.online - realtime
     split = [core for core in topology.cores if core & realtime and core & housekeeping]
     warnings = [
@@ -98,13 +103,16 @@ def _check_vcpus(topology: Topology, definition: Definition) -> None:
 
 def check_same_machine(before: Partition | None, partition: Partition) -> None:
     """Refuse to turn a node into a guest or the reverse: one of both was reached by mistake."""
-    was, now = before and before.guest, partition.guest
-    if before is None or (was and now and was.name == now.name) or was is now:
+    if before is None:
+        return
+    was, now = before.guest, partition.guest
+    if was is now or (was and now and was.name == now.name):
         return
     undo = "If this is no mistake, run the undo playbook on it first"
     if now is None:
         raise PartitionError(
-            f"this machine has the partition of the inside of guest {was and was.name} (guest_os), not that of a node. Take it out of realtime_nodes. {undo}"
+            f"this machine has the partition of the inside of guest {was.name if was else ''} (guest_os), not that of a node. Take it out of "
+            f"realtime_nodes. {undo}"
         )
     if was is None:
         raise PartitionError(

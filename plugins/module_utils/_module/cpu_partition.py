@@ -13,7 +13,7 @@ from .._cpus.counts import parse_counts
 from .._cpus.cpulist import format_cpulist
 from .._cpus.document import describe_cpus, to_document
 from .._cpus.guest_partition import check_same_machine, plan_guest_partition, read_definition
-from .._cpus.partition import IDLE_MODES, Partition, PartitionError
+from .._cpus.partition import Partition, PartitionError
 from .._cpus.planning import Intent, plan_partition
 from .._cpus.topology import Topology
 from .._guests.instances import check_taken
@@ -41,17 +41,8 @@ from .._runtime.watchdog import check_seconds, plan_watchdog
 from .._tables import plan_table
 from ._common import LIMIT, Outcome
 from ._guest_edges import GuestEdges
+from ._specs import INSIDE
 
-#: A guest's definition, where the machine is one.
-GUEST: dict[str, Any] = {
-    "type": "dict",
-    "options": {
-        "name": {"type": "str", "required": True},
-        "realtime_vcpus": {"type": "str", "required": True},
-        "vcpus": {"type": "int"},
-        "idle": {"type": "str", "choices": list(IDLE_MODES), "default": IDLE_MODES[0]},
-    },
-}
 #: The module's options; M(cpu_partition) describes them.
 OPTIONS: dict[str, Any] = {
     **LIMIT,
@@ -64,7 +55,7 @@ OPTIONS: dict[str, Any] = {
     "smt": {"type": "str", "choices": ["together", "single"], "default": "single"},
     "isolation": {"type": "str", "choices": ["boot", "runtime"], "default": "boot"},
     "cpus": {"type": "dict", "default": {}},
-    "guest": GUEST,
+    "guest": INSIDE,
     "cycle_cpus": {"type": "bool", "default": False},
     "priority_limit": {"type": "int", "default": 1},
     "rt_throttling": {"type": "str", "choices": ["budget", "unlimited", "kernel"], "default": "budget"},
