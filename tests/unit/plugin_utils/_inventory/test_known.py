@@ -53,6 +53,7 @@ def test_whatever_is_set_is_known():
 #: What looks like a variable in roles and playbooks: a group, options of modules.
 NO_VARIABLES = {
     "realtime_nodes",
+    "realtime_guest_os",
     "realtime_due",
     "realtime_found",
     "realtime_failed",
