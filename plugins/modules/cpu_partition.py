@@ -82,6 +82,30 @@ options:
         kernel's form (V("4-15,20-31")); quote them, as YAML reads some lists as numbers.
     type: dict
     default: {}
+  guest:
+    description:
+      - The definition of the guest whose inside this machine is, from the list of its node (C(realtime_guests)). The sets then follow from it alone, and the
+        options that count or list CPUs do not count. The role P(realtime.kvm.guest_os#role) hands it on.
+    type: dict
+    suboptions:
+      name:
+        description: The guest's name.
+        type: str
+        required: true
+      realtime_vcpus:
+        description: Its real-time vCPUs, as a CPU list. They are the realtime CPUs of its system; its other vCPUs are housekeeping CPUs.
+        type: str
+        required: true
+      vcpus:
+        description: The number of its vCPUs. A guest that has another number waits for a restart, and is refused.
+        type: int
+      idle:
+        description:
+          - What an idle vCPU does. With V(halt) it leaves the guest, so that the node's CPU may sleep. With V(poll) the guest's kernel gets C(idle=poll), and
+            each vCPU always takes all of its CPU.
+        type: str
+        choices: [halt, poll]
+        default: halt
   cycle_cpus:
     description:
       - Whether each CPU is switched off and on again before V(runtime) isolates it, which removes timers and queued work that a partition leaves
@@ -172,6 +196,10 @@ EXAMPLES = r"""
   realtime.kvm.cpu_partition:
     housekeeping_cores_per_node: {0: 2}
 
+- name: Partition the inside of a guest whose vCPUs 1 to 3 are real-time
+  realtime.kvm.cpu_partition:
+    guest: {name: plc1, vcpus: 4, realtime_vcpus: "1-3"}
+
 - name: Plan for a machine from its captured sysfs, before it is racked
   realtime.kvm.cpu_partition:
     fsroot: "{{ snapshot_directory }}"
@@ -197,6 +225,7 @@ partition:
     idle: {description: SMT siblings that are left unused., type: dict}
     numa_nodes: {description: The node's NUMA nodes that have CPUs., type: dict}
     warnings: {description: Assumptions of the planner., type: list, elements: str}
+    guest: {description: "Name and idle mode of the guest whose inside this is; absent on a node.", type: dict}
 topology:
   description: The node's CPUs, one by one, and its NUMA nodes, as M(realtime.kvm.rt_node_info) returns them; empty with O(state=absent).
   returned: success, unless O(state=recovered)

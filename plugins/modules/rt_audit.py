@@ -24,6 +24,26 @@ description:
     listed in RV(unchecked); all other parts are checked.
   - Changes nothing.
 options:
+  guest:
+    description: The definition of the guest whose inside this machine is, as given to M(realtime.kvm.cpu_partition).
+    type: dict
+    suboptions:
+      name:
+        description: The guest's name.
+        type: str
+        required: true
+      realtime_vcpus:
+        description: Its real-time vCPUs, as a CPU list.
+        type: str
+        required: true
+      vcpus:
+        description: The number of its vCPUs.
+        type: int
+      idle:
+        description: What an idle vCPU does.
+        type: str
+        choices: [halt, poll]
+        default: halt
   interval:
     description: The least number of seconds for which idle states are watched, if the processor has any.
     type: float

@@ -107,8 +107,8 @@ def look(given):
     return {"changed": False, "planned": found, "refused": refused, "open": [], "ansible_facts": facts}
 
 
-ALONE = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "package_holds")
-ORDER = ("cpu_partition", "cpu_power", "irq_affinity", "kvm_host", "ovs_dpdk", "kernel_arguments", "rt_domain",
+ALONE = ("cpu_partition", "guest_os", "cpu_power", "irq_affinity", "kernel_arguments", "package_holds")
+ORDER = ("cpu_partition", "guest_os", "cpu_power", "irq_affinity", "kvm_host", "ovs_dpdk", "kernel_arguments", "rt_domain",
          "package_holds", "nova_compute", "neutron_agent")
 """
 PACKAGES = """---

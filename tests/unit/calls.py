@@ -10,6 +10,7 @@ from ansible_collections.realtime.kvm.plugins.modules import (
     cpu_partition,
     cpu_partition_info,
     cpu_power,
+    guest_os,
     irq_affinity,
     kernel_arguments,
 )
@@ -19,6 +20,7 @@ MODULES = {
     "cpu_partition": cpu_partition,
     "cpu_partition_info": cpu_partition_info,
     "cpu_power": cpu_power,
+    "guest_os": guest_os,
     "irq_affinity": irq_affinity,
     "kernel_arguments": kernel_arguments,
 }

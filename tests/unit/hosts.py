@@ -30,6 +30,7 @@ ORIGINALS = {
     "service": "enabled active",
     "alternative": {"program": "/usr/bin/old", "mode": "auto"},
     "driver": {"driver": "ixgbe", "override": "", "name": "ens1"},
+    "module": "absent",
     "ovs": {"value": None},
     "domain": {"xml": "<domain/>", "autostart": True},
     "grubby": json.dumps({"tokens": ["quiet"], "ours": []}),

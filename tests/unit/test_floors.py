@@ -23,6 +23,7 @@ FILES = sorted(UTILS.rglob("*.py"))
 #: The files that may touch a machine. All of _module is edge: it joins a module and the machine.
 EDGE = {
     "_audit/drift",
+    "_audit/inside",
     "_audit/read",
     "_boot/grubby",
     "_cache/groups",
@@ -122,6 +123,7 @@ EDGE = {
     "_runtime/options",
     "_runtime/pages",
     "_runtime/power",
+    "_runtime/ptp_kvm",
     "_runtime/undo",
     "_runtime/watchdog",
     "_switch/daemon",

@@ -41,6 +41,8 @@ def check_sets(partition: Partition, topology: Topology, *, documented: bool) ->
         findings.append(
             Finding("boot-cpu-isolated", f"CPU {topology.boot_cpu}", "housekeeping, as the boot CPU", "isolated", remedy)
         )
+    if partition.guest is not None:  # its node decides what runs beside its vCPUs, and it has no emulator threads
+        return findings
     findings += _split_cores(partition, topology, remedy, {} if documented else {"realtime": "isolated"})
     for node in topology.nodes_of(isolated & topology.online):
         if not partition.housekeeping & topology.nodes[node]:

@@ -83,6 +83,27 @@ _TABLE = (
     Rule("refused", "error", "The node as it is can meet the inventory's requests.", "docs/guests.md"),
     Rule("unchecked", "warning", "Every part of the node can be checked.", "docs/audit.md"),
     Rule("note", "info", "The modules have nothing to note beside their changes.", "docs/audit.md", "none"),
+    # the inside of a guest
+    Rule(
+        "guest-os-vcpus",
+        "error",
+        "In a guest, the realtime CPUs are the real-time vCPUs of its definition.",
+        "docs/guest-os.md",
+        "guest_os, with a reboot",
+    ),
+    Rule(
+        "guest-os-clock",
+        "warning",
+        "A guest's clock is the TSC or the hypervisor's, and it has its node's clock.",
+        "docs/guest-os.md",
+        "guest_os",
+    ),
+    Rule(
+        "guest-os-steal",
+        "warning",
+        "Nothing else runs on the node's CPUs while a guest's real-time vCPUs want to run.",
+        "Documentation/filesystems/proc.rst",
+    ),
     # CPU sets and topology
     Rule("boot-cpu-isolated", "error", "The boot CPU is a housekeeping CPU.", _PARAMETERS, _REBOOT),
     Rule("smt-split", "error", "All threads of a core belong to one set.", _RT_HOST, _REBOOT),

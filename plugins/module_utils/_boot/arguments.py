@@ -222,7 +222,7 @@ def find_conflicts(foreign: Mapping[str, Sequence[str]], wanted: Sequence[str]) 
             if key in plan and not is_list_key(key):
                 same = {canonical(token) for token in plan[key]}
                 conflicts += [Conflict(token, " ".join(plan[key]), where) for token in found if canonical(token) not in same]
-            if key == "idle" and "idle=poll" in found:
+            if key == "idle" and "idle=poll" in found and key not in plan:
                 conflicts.append(
                     Conflict("idle=poll", "per-CPU power management (idle=poll spins on every thread of every core)", where)
                 )

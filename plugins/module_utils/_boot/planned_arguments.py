@@ -21,7 +21,7 @@ PLANNED_KEYS = (
     "isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity", "workqueue.unbound_cpus", "rcutree.kthread_prio",
     "rcutree.nohz_full_patience_delay", "skew_tick", "nowatchdog", "tsc", "kvm.kvmclock_periodic_sync", "kvm_intel.ple_gap",
     "kvm_amd.pause_filter_count", "kvm_amd.pause_filter_thresh", "iommu", "intel_iommu", "processor.max_cstate",
-    "intel_idle.max_cstate",
+    "intel_idle.max_cstate", "idle",
 )  # fmt: skip
 
 
@@ -97,6 +97,8 @@ def isolation_arguments(partition: Partition, machine: Machine, policy: Argument
                 "a broken counter is not noticed",
             )
         )
+    if partition.guest:  # it has no guests of its own, and no devices to hand on
+        return arguments + _polling(partition) + _power(policy, machine)
     return arguments + _kvm(machine) + _iommu(partition, machine) + _power(policy, machine)
 
 
@@ -121,6 +123,20 @@ def _nohz_full(partition: Partition, policy: ArgumentPolicy, recent: bool) -> li
             )
         )
     return arguments
+
+
+def _polling(partition: Partition) -> list[Argument]:
+    if not partition.guest or partition.guest.idle != "poll":
+        return []
+    return [
+        Argument(
+            "idle=poll",
+            "an idle vCPU spins instead of halting, so that a wake-up needs no exit to the node and no start of its thread there",
+            "each vCPU, the ordinary ones too, always takes all of its CPU on the node: its power, and half of the core from a sibling; "
+            "the node's load says nothing any more",
+            "Documentation/virt/guest-halt-polling.rst",
+        )
+    ]
 
 
 def _kvm(machine: Machine) -> list[Argument]:

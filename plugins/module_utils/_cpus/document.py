@@ -30,6 +30,7 @@ def to_document(partition: Partition) -> dict[str, Any]:
         "idle": {"cpus": format_cpulist(partition.idle)},
         "numa_nodes": {str(node): format_cpulist(cpus) for node, cpus in sorted(partition.nodes.items())},
         "warnings": list(partition.warnings),
+        **({"guest": asdict(partition.guest)} if partition.guest else {}),
     }
 
 

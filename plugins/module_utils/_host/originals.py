@@ -104,6 +104,7 @@ _FORMS: dict[str, Any] = {
     "service": str,
     "alternative": {"program": str, "mode": str},
     "driver": {"driver": _TEXT_OR_NONE, "override": str},
+    "module": str,
     "ovs": {"value": _TEXT_OR_NONE},
     "domain": _wrong_domain,
     "grubby": _wrong_grubby,

@@ -17,6 +17,7 @@ from .._cpus.errors import HostError
 from . import (
     cpu_partition,
     cpu_power,
+    guest_os,
     irq_affinity,
     kernel_arguments,
     kvm_host,
@@ -44,6 +45,7 @@ class Layer:
 #: In the order of planning, by their modules' names.
 LAYERS: Mapping[str, Layer] = {
     "cpu_partition": Layer(cpu_partition.run, cpu_partition.OPTIONS),
+    "guest_os": Layer(guest_os.run, guest_os.OPTIONS),
     "cpu_power": Layer(cpu_power.run, cpu_power.OPTIONS),
     "irq_affinity": Layer(irq_affinity.run, irq_affinity.OPTIONS),
     "time_sync": Layer(time_sync.run, time_sync.OPTIONS),

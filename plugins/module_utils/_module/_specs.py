@@ -109,3 +109,14 @@ NETWORKS: dict[str, Any] = {"networks": _list(_NETWORKS)}
 
 #: partition, networks and guests, for the modules of switch, host and guests.
 GUESTS: dict[str, Any] = {"partition": {"type": "dict"}, **NETWORKS, "guests": _list(_GUESTS)}
+
+#: The definition of the guest whose inside a machine is.
+INSIDE: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "name": {"type": "str", "required": True},
+        "realtime_vcpus": {"type": "str", "required": True},
+        "vcpus": {"type": "int"},
+        "idle": _text("halt", "poll", default="halt"),
+    },
+}

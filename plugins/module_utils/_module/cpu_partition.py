@@ -12,6 +12,7 @@ from .._boot.planned_arguments import ArgumentPolicy, isolation_arguments
 from .._cpus.counts import parse_counts
 from .._cpus.cpulist import format_cpulist
 from .._cpus.document import describe_cpus, to_document
+from .._cpus.guest_partition import check_same_machine, plan_guest_partition, read_definition
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.planning import Intent, plan_partition
 from .._cpus.topology import Topology
@@ -41,6 +42,7 @@ from .._runtime.watchdog import check_seconds, plan_watchdog
 from .._tables import plan_table
 from ._common import LIMIT, Outcome
 from ._guest_edges import GuestEdges
+from ._specs import INSIDE
 
 #: The module's options; M(cpu_partition) describes them.
 OPTIONS: dict[str, Any] = {
@@ -54,6 +56,7 @@ OPTIONS: dict[str, Any] = {
     "smt": {"type": "str", "choices": ["together", "single"], "default": "single"},
     "isolation": {"type": "str", "choices": ["boot", "runtime"], "default": "boot"},
     "cpus": {"type": "dict", "default": {}},
+    "guest": INSIDE,
     "cycle_cpus": {"type": "bool", "default": False},
     "priority_limit": {"type": "int", "default": 1},
     "rt_throttling": {"type": "str", "choices": ["budget", "unlimited", "kernel"], "default": "budget"},
@@ -110,8 +113,9 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
         return _undo(edges)
     check_all_on(host)
     topology = read_topology(host)
-    partition = plan_partition(topology, intent_from(parameters))
+    partition = _plan(host, topology, parameters)
     before = _documented(host)
+    check_same_machine(before, partition)
     if before is None or not before.is_same(partition):
         check_taken(host, partial(_connect, edges), before, partition)
     if parameters["cycle_cpus"] and partition.isolation == "boot":
@@ -155,6 +159,23 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
         "not_at_runtime": _not_at_runtime(host, partition),
     }
     return Outcome(results, after=partial(_settle, edges, topology, partition, options, caches))
+
+
+def _plan(host: Host, topology: Topology, parameters: dict[str, Any]) -> Partition:
+    if not parameters.get("guest"):
+        return plan_partition(topology, intent_from(parameters))
+    definition = read_definition(parameters["guest"])
+    machine = read_machine(host)
+    if not host.captured and host.value("/proc/sys/kernel/ostype") != "Linux":
+        raise PartitionError(
+            f"guest {definition.name} runs no Linux, whose inside alone can be set up here; take it out of the group realtime_guest_os, and give its "
+            "guest_os in the list of its node"
+        )
+    if not host.captured and machine.x86 and "hypervisor" not in machine.cpu_flags:
+        raise PartitionError(
+            f"guest {definition.name}: the machine that answers is no virtual machine, so it is none of a node's guests; correct its ansible_host"
+        )
+    return plan_guest_partition(topology, definition, parameters["isolation"])
 
 
 def _connect(edges: GuestEdges) -> Connection | None:

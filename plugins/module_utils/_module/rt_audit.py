@@ -24,6 +24,7 @@ from .._audit.drift import (
 )
 from .._audit.findings import PLACES, Finding, check_document, damage_finding, finding_lines, in_order
 from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
+from .._audit.inside import StealWatch, clock_findings, definition_findings
 from .._audit.instances import instance_findings, power_finding
 from .._audit.kernel import (
     check_arguments,
@@ -81,7 +82,7 @@ from ._dry_runs import (
     watcher_findings,
 )
 from ._parts import Parts
-from ._specs import GUESTS
+from ._specs import GUESTS, INSIDE
 from ._switch_edges import SwitchEdges
 from .cpu_partition_info import describe_node
 from .rt_node_info import check_interval
@@ -114,6 +115,7 @@ NOVA = {"priority": {"type": "int"}, "plain_pinned": {"type": "bool", "default":
 OPTIONS: dict[str, Any] = {
     "networks": GUESTS["networks"],
     "guests": GUESTS["guests"],
+    "guest": INSIDE,
     "interval": {"type": "float", "default": 1.0},
     "priority_limit": {"type": "int"},
     "host": {"type": "dict", "default": {}, "options": HOST, "apply_defaults": True},
@@ -218,6 +220,7 @@ class _Audit:
         if partition is None:
             return  # neither document nor topology: all findings have been made
         watch = IdleWatch(self.host, partition, self.parameters["interval"])
+        stealing = StealWatch(self.host, partition)
         starving = StarvationWatch(self.host, partition, self.parameters["interval"])
         self.add("kernel", lambda: self._kernel(partition))
         named: set[tuple[str, str]] = set()
@@ -235,6 +238,10 @@ class _Audit:
         self.add("guests", lambda: self._running(partition, domains or {}, listed, named))
         self.add("platform", lambda: self._platform(partition, watch))
         self.add("waiting work", starving.findings)
+        if partition.guest is not None:
+            self.add("the guest's definition", lambda: definition_findings(partition, self.parameters.get("guest")))
+            self.add("the guest's clock", lambda: clock_findings(self.host))
+            self.add("stolen time", stealing.findings)
         self._refused()
 
     def _documents(self) -> None:
@@ -322,7 +329,7 @@ class _Audit:
                 look = partial(feature_findings, self.host, document, feature, options)
                 self.attempt(f"settings of {feature}", lambda look=look: Found(look()))  # type: ignore[misc]
         self.findings += unconfigured(document, present, specs)
-        if not self.host.captured and document.isolated:
+        if not self.host.captured and document.isolated and document.guest is None:
             self.findings = with_gate(self.host, self.findings)
         tuned = tuned_finding(self.host)
         self.findings += [tuned] if tuned else []

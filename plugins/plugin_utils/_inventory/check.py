@@ -15,6 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import 
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest_reader import path_fault
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
 
+from .guest_os import GROUP, Inside, Insides
 from .guests import HostGuests, Later, read_host
 from .identities import Identities, Owner
 from .known import BATCHES, GROUPS, PLACED, PLACED_FILE, PLACED_FILES, Known
@@ -100,9 +101,10 @@ class Check:
     def guests(self) -> None:
         """Check networks and guests of each host, and what guests of all hosts have in common."""
         identities, physnets = Identities(), Physnets()
+        read: dict[str, HostGuests] = {}
         for host in sorted([*self._hosts, *self._others], key=natural):
             asked = host in self._hosts
-            found = self._read(host)
+            found = read[host] = self._read(host)
             self.guests_read += len(found.guests) if asked else 0
             for text in found.refusals if asked else ():
                 self.refusals.add(host, self._worker(host).hide(text))
@@ -112,6 +114,21 @@ class Check:
                 self.refusals.add(host, self._worker(host).hide(text))
             for told, text in identities.clashes(Owner(host, found.guests, self._site(host), asked)):
                 self.refusals.add(told, self._worker(host).hide(self._worker(told).hide(text)))
+        self._insides(read)
+
+    def _insides(self, read: Mapping[str, HostGuests]) -> None:
+        """Check the hosts that stand for the inside of a guest."""
+        members = self._inventory.groups.get(GROUP, ())
+        unknown = {host for host, found in read.items() if found.refusals or not found.known} | set(self.unread)
+        insides = Insides(self._inventory.nodes, members, {host: found.guests for host, found in read.items()}, unknown)
+        for host in [host for host in self._hosts if host in members]:
+            names = [self._value(host, f"guest_os_{name}", "") for name in ("node", "guest")]
+            if any(isinstance(name, Later) for name in names):
+                continue  # not known yet
+            node, guest = (str(name or "") for name in names)
+            given = {name for name, value in self._hosts[host].items() if value or value == 0}
+            for text in insides.wrong(Inside(host, node, guest or host, given)):
+                self.refusals.add(host, self._worker(host).hide(text))
 
     def warnings(self) -> list[str]:
         """Return what the check could not do."""

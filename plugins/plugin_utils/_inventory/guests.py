@@ -38,17 +38,18 @@ class HostGuests:
 
     guests: Sequence[Guest]
     refusals: Sequence[str]
+    known: bool = True  # whether the controller knows all of them
 
 
 def read_host(networks: Any, guests: Any, *, site: str, priority_limit: int, image_folder: str = IMAGE_FOLDER) -> HostGuests:
     """Return a host's guests; ``networks`` and ``guests`` are the variables' values, in which ``Later`` may stand for a list or an item."""
     known, refusals = _networks(networks)
     if isinstance(guests, Later):
-        return HostGuests((), [*refusals, *([f"realtime_guests: {guests.wrong}"] if guests.wrong else [])])
+        return HostGuests((), [*refusals, *([f"realtime_guests: {guests.wrong}"] if guests.wrong else [])], known=False)
     if wrong := _no_list("realtime_guests", guests):
         return HostGuests((), [*refusals, wrong])
     if known is None:
-        return HostGuests((), [*refusals, *filter(None, map(_unknown_keys, guests, itertools.count()))])
+        return HostGuests((), [*refusals, *filter(None, map(_unknown_keys, guests, itertools.count()))], known=False)
     refusals += seed_faults([item for item in guests if not isinstance(item, Later)])
     rules = _Rules(known, site, priority_limit, image_folder)
     try:
@@ -75,6 +76,7 @@ class _Rules:
 def _one_by_one(items: Sequence[Any], rules: _Rules, refusals: Sequence[str]) -> HostGuests:
     sound: list[Any] = []
     wrong: list[str] = []
+    known = not any(isinstance(item, Later) for item in items)
     for number, item in enumerate(items):
         if isinstance(item, Later):
             wrong += filter(None, [_unknown_keys(item, number), item.wrong and f"{_where(item.raw, number)}: {item.wrong}"])
@@ -85,10 +87,10 @@ def _one_by_one(items: Sequence[Any], rules: _Rules, refusals: Sequence[str]) ->
         else:
             sound.append(fine)
     try:
-        return HostGuests(rules.parse(sound), [*refusals, *wrong])
+        return HostGuests(rules.parse(sound), [*refusals, *wrong], known)
     except RefusalError:
         found = [guest for item in sound for guest in rules.parse([item])]
-        return HostGuests(found, [*refusals, *wrong, *clashes(found, rules.site), *_shared_disks(found)])
+        return HostGuests(found, [*refusals, *wrong, *clashes(found, rules.site), *_shared_disks(found)], known)
 
 
 def _shared_disks(guests: Sequence[Guest]) -> Iterator[str]:

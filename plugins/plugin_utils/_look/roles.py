@@ -44,6 +44,7 @@ PARTS: Mapping[str, Part] = {
     part.role: part
     for part in (
         Part("cpu_partition", "cpu_partition", "partition"),
+        Part("guest_os", "guest_os", "configure"),
         Part("power", "cpu_power", "configure"),
         Part("irq_affinity", "irq_affinity", "configure"),
         Part("time_sync", "time_sync", "configure", further="further", packages="__time_sync_names"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_arguments import (
@@ -17,10 +18,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_argumen
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import Machine
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import IDLE_MODES, GuestProfile
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from unit.documents import NO_DATAPLANE, PARTITION, code_of, lab_node, table
 
 ARGUMENTS = table("docs/kernel-arguments.md", ["Argument", "When", "Reason", "Cost", "Source"])
+GUESTS = tuple(replace(NO_DATAPLANE, guest=GuestProfile("plc1", idle)) for idle in IDLE_MODES)
 INVARIANT = frozenset({"constant_tsc", "nonstop_tsc"})
 
 #: The words of the column "When", each as a question to a case.
@@ -39,6 +42,8 @@ WHEN = {
     "`nohz_full: dataplane`": lambda partition, machine, policy: policy.nohz_full == "dataplane",
     "`tsc: nowatchdog`": lambda partition, machine, policy: policy.tsc == "nowatchdog",
     "`tsc: reliable`": lambda partition, machine, policy: policy.tsc == "reliable",
+    "nodes": lambda partition, machine, policy: partition.guest is None,
+    "guests with `idle: poll`": lambda partition, machine, policy: partition.guest is not None and partition.guest.idle == "poll",
     "`cstates: boot`": lambda partition, machine, policy: policy.cstates == "boot",
 }
 
@@ -57,7 +62,7 @@ def argument_cases():
         ArgumentPolicy(nohz_full=nohz_full, tsc=tsc, cstates=cstates)
         for nohz_full, tsc, cstates in itertools.product(NOHZ_FULL_CHOICES, TSC_CHOICES, ("boot", "keep"))
     ]
-    return itertools.product((PARTITION, NO_DATAPLANE), machines, policies)
+    return itertools.product((PARTITION, NO_DATAPLANE, *GUESTS), machines, policies)
 
 
 def in_words(token, partition):

@@ -60,6 +60,7 @@ def test_variables_that_pages_name_exist(page):
     known = read_known(FOLDER).names | {"realtime_partition"}
     known |= {
         "realtime_nodes",
+        "realtime_guest_os",
         "cpu_partition_info",
         "rt_latency_run",
         "rt_placement",

@@ -404,3 +404,10 @@ def test_differences_are_ours_by_key_and_of_lists_by_value():
     ours, others = split_comparison(found, ["isolcpus=2", "console=ttyS1", "kvm.x-y=2"])
     assert ours == Comparison(("isolcpus=2", "console=ttyS1"), ("isolcpus=3", "kvm.x_y=1"))
     assert others == Comparison(("root=/dev/x",), ("console=ttyS0",))
+
+
+def test_idle_poll_of_a_guests_own_plan_is_no_conflict():
+    assert find_conflicts({"F": ["idle=poll"]}, ["idle=poll"]) == []
+    assert [str(one) for one in find_conflicts({"F": ["idle=halt"]}, ["idle=poll"])] == [
+        "F has idle=halt, the plan needs idle=poll"
+    ]

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_arguments import (
     ArgumentPolicy,
@@ -13,6 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.planned_argumen
     partition_arguments,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.machine import Machine
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import GuestProfile
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from unit.trees import plan
 
@@ -34,6 +37,12 @@ def more(machine=None, partition=NO_DATAPLANE, **policy):
     """The tokens beside those that are always there."""
     arguments = partition_arguments(partition, machine or Machine(), ArgumentPolicy(**{"nohz_full": "none", **policy}))
     return [argument.token for argument in arguments if argument.token not in ALWAYS]
+
+
+@pytest.mark.parametrize(("idle", "tokens"), [("halt", []), ("poll", ["idle=poll"])])
+def test_a_guest_has_no_guests_and_no_devices_to_hand_on(idle, tokens):
+    guest = replace(NO_DATAPLANE, guest=GuestProfile("plc1", idle))
+    assert more(Machine(vendor="GenuineIntel"), guest) == tokens
 
 
 def test_what_every_plan_has():

@@ -24,6 +24,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._common impor
 from ansible_collections.realtime.kvm.plugins.modules import (
     cpu_partition,
     cpu_power,
+    guest_os,
     irq_affinity,
     kernel_arguments,
     kvm_host,
@@ -44,6 +45,7 @@ BODIES = FOLDER.parent / "module_utils" / "_module"
 MODULES = [
     cpu_partition,
     cpu_power,
+    guest_os,
     irq_affinity,
     kernel_arguments,
     kvm_host,

@@ -412,3 +412,52 @@ def test_what_a_machine_cannot_divide_is_in_the_plan(call, tree):
 )
 def test_a_wish_for_caches_that_no_machine_can_meet(refuse, arguments, said):
     assert re.search(said, refuse("cpu_partition", **arguments))
+
+
+GUEST = {"name": "plc1", "vcpus": 4, "realtime_vcpus": "2-3"}
+VIRTUAL = {"/proc/sys/kernel/ostype": "Linux\n", "/proc/cpuinfo": "vendor_id : GenuineIntel\nflags : constant_tsc hypervisor\n"}
+
+
+def test_the_inside_of_a_guest_follows_its_definition_and_undo_takes_it_back(call, tree):
+    fill(tree, VIRTUAL)
+    before = snapshot(tree)
+    check = call("cpu_partition", check=True, guest=GUEST)
+    made = call("cpu_partition", guest=GUEST, cpus={"realtime": "1"})
+    assert made["changes"] == check["changes"]
+    assert {name: cpus["cpus"] for name, cpus in made["partition"]["sets"].items() if cpus["cpus"]} == {
+        "housekeeping": "0-1",
+        "realtime": "2-3",
+    }
+    assert made["partition"]["guest"] == {"name": "plc1", "idle": "halt"}
+    assert call("cpu_partition", guest=GUEST)["changed"] is False
+    assert call("cpu_partition", guest={**GUEST, "idle": "poll"})["changed"] is True
+    assert call("cpu_partition", state="absent")["changed"]
+    assert set(snapshot(tree)) == set(before)
+
+
+@pytest.mark.parametrize(
+    ("files", "guest", "said"),
+    [
+        ({"/proc/sys/kernel/ostype": "FreeBSD\n"}, {}, "guest plc1 runs no Linux, whose inside alone can be set up here"),
+        (
+            {"/proc/cpuinfo": "vendor_id : GenuineIntel\nflags : constant_tsc\n"},
+            {},
+            "answers is no virtual machine, so it is none of a",
+        ),
+        (
+            {},
+            {"vcpus": 6},
+            "realtime_guests: plc1: its definition has 6 vCPUs and realtime_vcpus 2-3, but the guest has CPUs 0-3",
+        ),
+        ({DOCUMENT: json.dumps(PARTITION)}, {}, "has the partition of a node, so it is none of a node's guests"),
+    ],
+)
+def test_what_is_not_the_guest_is_refused_before_any_change(call, tree, files, guest, said):
+    fill(tree, {**VIRTUAL, **files})
+    before = snapshot(tree)
+    told = call("cpu_partition", guest={**GUEST, **guest})
+    assert told["failed"]
+    assert said in told["msg"]
+    assert "Traceback" not in told["msg"]
+    after = {path: found for path, found in snapshot(tree).items() if "realtime-kvm/lock" not in path}
+    assert after == {path: found for path, found in before.items() if "realtime-kvm/lock" not in path}

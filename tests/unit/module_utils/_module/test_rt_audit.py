@@ -399,6 +399,7 @@ def test_the_table_has_every_rule_that_a_node_with_a_document_can_break():
     elsewhere = {
         "smt-split", "boot-cpu-isolated", "numa-housekeeping", "options", "unchecked", "guest-restart", "nohz-mismatch", "isolcpus-flags",
         "cstate-depth", "governor", "fair-server", "rt-throttling", "interrupt-default", "tuned-cores",
+        "guest-os-vcpus", "guest-os-clock", "guest-os-steal",  # of the inside of a guest
         "placement-cpus", "placement-traits", "placement-provider", "placement-bandwidth", "cloud-service",  # by openstack_cloud_info
         "cache-mount", "cache-group", "cache-mask", "memory-bandwidth", "cache-foreign",  # test_drift.py breaks each, on a kernel's resctrl
         *(f"time-{name}" for name in ("service", "cpus", "conflict", "source", "offset", "priority")),  # test_clock.py breaks each

@@ -301,3 +301,51 @@ def test_batches_are_those_of_all_hosts(name):
     assert lines({"kvm1": {name: 1}, "kvm2": {name: 3}}) == said
     assert "not given here, and 1 on kvm1" in lines({"kvm1": {name: 1}, "kvm2": {}})[0]
     assert lines({"kvm1": {name: 1}, "kvm2": {name: 3}}, play={name: 2}) == []
+
+
+INSIDE = {"guest_os_node": "kvm1"}
+RT = plc(vcpus=4, realtime_vcpus="1-3")
+
+
+@pytest.mark.parametrize(
+    ("asked", "guests", "inside", "told"),
+    [
+        (["plc1"], [RT], INSIDE, []),
+        (["plc1"], [plc()], INSIDE, ["plc1: realtime_guests of kvm1: plc1 has no real-time vCPU"]),
+        (["plc1", "kvm1"], [RT], {}, ["plc1: guest_os_node is not given"]),
+        (["kvm1"], [RT], {}, []),  # a run that does not ask it does not refuse it
+        (["plc1"], trust_as_template("{{ later }}"), INSIDE, []),
+        (["plc1"], [RT], {"guest_os_node": trust_as_template("{{ later }}")}, []),
+        (
+            ["plc1"],
+            [RT],
+            {**INSIDE, "guest_os_idel": "poll"},
+            ["plc1: unknown variable guest_os_idel, did you mean guest_os_idle?"],
+        ),
+        (
+            ["plc1"],
+            [RT],
+            {**INSIDE, "cpu_partition_cpus": {"realtime": "1"}},
+            ["plc1: cpu_partition_cpus: the definition of guest plc1"],
+        ),
+        (["plc1"], [RT], {**INSIDE, "realtime_guests": []}, []),
+    ],
+)
+def test_the_inside_of_a_guest_is_held_against_the_list_of_its_node(asked, guests, inside, told):
+    hosts = {"kvm1": {"realtime_guests": guests}, "plc1": inside}
+    check = Check(
+        Inventory(
+            hosts.__getitem__,
+            worked,
+            asked,
+            list(hosts),
+            ["kvm1"],
+            groups={"realtime_nodes": ["kvm1"], "realtime_guest_os": ["plc1"]},
+        ),
+        KNOWN,
+    )
+    check.variables()
+    check.guests()
+    found = check.refusals.lines()
+    assert len(found) == len(told)
+    assert all(line.startswith(text) for line, text in zip(found, told))

@@ -53,13 +53,15 @@ def test_whatever_is_set_is_known():
 #: What looks like a variable in roles and playbooks: a group, options of modules.
 NO_VARIABLES = {
     "realtime_nodes",
+    "realtime_guest_os",
+    "realtime_vcpus",
     "realtime_due",
     "realtime_found",
     "realtime_failed",
     "realtime_unverified",
     "packages_timeout_s",
     "packages_variable",
-}  # groups, options
+}  # groups, options, a guest's key
 
 
 def test_whatever_is_read_is_known():

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans the partition of a guest from its definition in its node's list of guests: which of its vCPUs has which job. Pure.
+
+What differs from a node: the definition decides the sets, so nothing is counted; a core's threads may serve two sets, since the node's ``siblings`` decides
+what runs beside a real-time vCPU; and a NUMA node may have real-time vCPUs alone, since no emulator threads need a CPU there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .cpulist import CpuListError, format_cpulist, parse_cpulist
+from .partition import IDLE_MODES, ISOLATION_MODES, SETS, GuestProfile, Partition, PartitionError
+from .topology import Topology
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a guest's definition says of its inside."""
+
+    name: str
+    realtime_vcpus: frozenset[int]
+    vcpus: int | None = None  # None: the list does not say
+    idle: str = "halt"
+
+
+def read_definition(given: Mapping[str, Any]) -> Definition:
+    """Return the definition that a module is handed; ``PartitionError`` names what is wrong with it."""
+    name, text, idle = given["name"], str(given.get("realtime_vcpus") or ""), given.get("idle") or IDLE_MODES[0]
+    if idle not in IDLE_MODES:
+        raise PartitionError(f"guest_os_idle: {idle!r} is neither {' nor '.join(IDLE_MODES)}")
+    try:
+        realtime = parse_cpulist(text)
+    except CpuListError as error:
+        raise PartitionError(f"realtime_guests: {name}: realtime_vcpus: {error}") from None
+    if not realtime:
+        raise PartitionError(
+            f"realtime_guests: {name}: the guest has no real-time vCPU, so its inside needs no partition; give it realtime_vcpus in the list of its node, "
+            "or take its host out of the group realtime_guest_os"
+        )
+    return Definition(name, realtime, given.get("vcpus") or None, idle)
+
+
+def plan_guest_partition(topology: Topology, definition: Definition, isolation: str = ISOLATION_MODES[0]) -> Partition:
+    """Return the partition of a guest: its real-time vCPUs are realtime CPUs, the others serve its system.
+
+    Linux numbers its CPUs as the domain its vCPUs. ``PartitionError`` where the guest does not have the CPUs of its definition.
+    """
+    _check_vcpus(topology, definition)
+    realtime = definition.realtime_vcpus
+    if topology.boot_cpu in realtime:
+        raise PartitionError(
+            f"realtime_guests: {definition.name}: realtime_vcpus {format_cpulist(realtime)} holds vCPU {topology.boot_cpu}, which boots the guest's Linux "
+            "and which its kernel never isolates; leave it out"
+        )
+    if definition.idle == "poll" and topology.threads_per_core > 1:
+        raise PartitionError(
+            f"guest_os_idle: poll needs a guest with one thread per core, and {definition.name} has {topology.threads_per_core}: an idle vCPU that spins takes "
+            "half of its core from the other thread; leave it at halt"
+        )
+    housekeeping = topology.online - realtime
+    split = [core for core in topology.cores if core & realtime and core & housekeeping]
+    warnings = [
+        f"vCPUs {format_cpulist(core)} are threads of one core: what runs on {format_cpulist(core & housekeeping)} takes half of it from "
+        f"{format_cpulist(core & realtime)}; give realtime_vcpus in whole cores"
+        for core in split
+    ]
+    return Partition(
+        isolation=isolation,
+        smt="together",
+        topology_digest=topology.digest(),
+        sets={**dict.fromkeys(SETS, frozenset[int]()), "housekeeping": housekeeping, "realtime": realtime},
+        idle=frozenset(),
+        nodes={node: cpus for node, cpus in sorted(topology.nodes.items()) if cpus},
+        boot_cpu=topology.boot_cpu,
+        warnings=tuple(warnings),
+        guest=GuestProfile(definition.name, definition.idle),
+    )
+
+
+def _check_vcpus(topology: Topology, definition: Definition) -> None:
+    present = format_cpulist(topology.present)
+    missing = definition.realtime_vcpus - topology.present
+    if missing or definition.vcpus not in (None, len(topology.present)):
+        wanted = f"{definition.vcpus} vCPUs" if definition.vcpus else "no number of vCPUs"
+        raise PartitionError(
+            f"realtime_guests: {definition.name}: its definition has {wanted} and realtime_vcpus {format_cpulist(definition.realtime_vcpus)}, but the guest "
+            f"has CPUs {present}. A change of its vCPUs waits for a restart of the guest: run the guests playbook on its node (its plan says "
+            "restart_required), then this one"
+        )
+    if off := topology.present - topology.online:
+        raise PartitionError(
+            f"guest {definition.name}: CPUs {format_cpulist(off)} are switched off in it; switch them on "
+            f"(echo 1 > /sys/devices/system/cpu/cpu{min(off)}/online), then run this again"
+        )
+    if not topology.online - definition.realtime_vcpus:
+        raise PartitionError(
+            f"realtime_guests: {definition.name}: all its vCPUs are real-time; its Linux needs an ordinary one: give it one vCPU more, or fewer realtime_vcpus"
+        )
+
+
+def check_same_machine(before: Partition | None, partition: Partition) -> None:
+    """Refuse to turn a node into a guest or the reverse: one of both was reached by mistake."""
+    if before is None:
+        return
+    was, now = before.guest, partition.guest
+    if was is now or (was and now and was.name == now.name):
+        return
+    undo = "If this is no mistake, run the undo playbook on it first"
+    if now is None:
+        raise PartitionError(
+            f"this machine has the partition of the inside of guest {was.name if was else ''} (guest_os), not that of a node. Take it out of "
+            f"realtime_nodes. {undo}"
+        )
+    if was is None:
+        raise PartitionError(
+            f"guest {now.name}: the machine that answers has the partition of a node, so it is none of a node's guests. Correct ansible_host of "
+            f"{now.name}. {undo}"
+        )
+    raise PartitionError(
+        f"guest {now.name}: the machine that answers was set up as guest {was.name}. Correct ansible_host or guest_os_guest of this host. {undo}"
+    )
