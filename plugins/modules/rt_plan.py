@@ -26,7 +26,8 @@ options:
       - The roles to plan. Their variables are checked, and their options worked out, on the control node.
     type: list
     elements: str
-    choices: [cpu_partition, power, irq_affinity, time_sync, kvm_host, ovs_dpdk, rt_kernel, rt_guest, packages, nova_compute, neutron_agent, guest_os, rt_verify]
+    choices:
+      [cpu_partition, power, irq_affinity, time_sync, kvm_host, ovs_dpdk, rt_kernel, rt_guest, packages, nova_compute, neutron_agent, guest_os, rt_verify]
     required: true
   audit:
     description:
