@@ -100,3 +100,21 @@ def test_a_clock_in_use_is_not_unloaded(tmp_path):
         guest.run(undo_clock)
     guest.used = False
     assert sorted(guest.run(undo_clock)) == [FILE, RESOURCE]
+
+
+def test_a_run_that_is_killed_while_it_loads_is_run_again_or_taken_back(tmp_path):
+    guest = Guest(tmp_path)
+    before = snapshot(tmp_path)
+
+    def killed(host, _runner):
+        def die(_command):
+            raise KeyboardInterrupt
+
+        plan_clock(host, die)
+
+    for finish in (plan_clock, undo_clock):
+        with pytest.raises(KeyboardInterrupt):
+            guest.run(killed)
+        guest.run(finish)
+        guest.run(undo_clock)
+        assert snapshot(tmp_path) == before
