@@ -21,7 +21,7 @@ from cloud.standin import PASSWORD, USER, Server
 from playbooks.awx_api import COLLECTIONS, Awx, needs_awx
 from unit.documents import ROOT
 from unit.placing import answer, host
-from unit.shown import COMMANDS, documented_inventory
+from unit.shown import COMMANDS, block_at, documented_inventory
 
 #: Each command once, whatever its comment and however often it is shown.
 SHOWN = {" ".join(command.words): command for command in COMMANDS if command.program == "ansible-playbook"}
@@ -84,6 +84,8 @@ def parameters():
 @pytest.mark.parametrize("command", list(parameters()))
 def test_the_command_runs(project, cloud, awx, command):
     answers = ANSWERS
+    if "realtime.kvm.guest_os" in command.words:  # the page has the inventory
+        (project.folder / "hosts.yml").write_text(block_at("docs/guest-os.md", "realtime_guest_os:").text)
     if "realtime.kvm.place" in command.words:  # this machine has no CPU sets, so that no guest could be placed on it
         project.stand_in("rt_node_info")
         answers = {"results": {"rt_node_info": answer(host("n", 1, 9, dataplane=1))}}
