@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .._cpus.answers import AnswerError, decode
+from .._cpus.answers import AnswerError, decode, printable
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.machine import Kernel
@@ -20,7 +20,6 @@ from .._host.paths import DOCUMENT, config_path
 from .._host.threads import Thread, describe_policy, read_threads
 from .._host.trial import trial_of
 from .._host.tuning_daemons import tuned_state
-from .._interrupts.affinity import printable
 from .._interrupts.interrupts import read_interrupts
 from .._interrupts.threads import bound_threads
 from .._runtime.features import FEATURES, configured_features

@@ -9,11 +9,6 @@ from dataclasses import dataclass
 from .._cpus.partition import Partition
 
 
-def printable(name: str) -> str:
-    """Return a name that a driver or an interface was given, without what a terminal or a log would take for more than text."""
-    return "".join(character if character.isprintable() else "?" for character in name)
-
-
 @dataclass(frozen=True)
 class Interrupt:
     """One line of /proc/irq that has a handler."""

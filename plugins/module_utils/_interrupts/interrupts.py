@@ -10,14 +10,14 @@ import stat
 from contextlib import suppress
 from functools import partial
 
-from .._cpus.answers import AnswerError, decode
+from .._cpus.answers import AnswerError, decode, printable
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host
-from .affinity import Interrupt, printable, stuck, wanted_affinity
+from .affinity import Interrupt, stuck, wanted_affinity
 from .counts import parse_names
 from .threads import plan_interrupt_threads
 

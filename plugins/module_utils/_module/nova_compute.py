@@ -15,6 +15,7 @@ from .._cpus.cpulist import format_cpulist, parse_cpulist
 from .._cpus.document import to_document
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
+from .._devices.pci import node_of
 from .._guests.domain_xml import describe
 from .._guests.found import with_sizes
 from .._guests.guest import Guest
@@ -42,7 +43,6 @@ from .._openstack.sets import nova_sets
 from .._openstack.switch_database import database_way
 from .._openstack.traits import KVM_TRAIT, physnet_traits
 from .._runtime.priorities import check_priority_limit
-from .._switch.devices import node_of
 from .._switch.nic import find_device
 from .._switch.plan import socket_memory_mib
 from ._common import LIMIT, Outcome

@@ -14,12 +14,12 @@ import sys
 import time
 from collections.abc import Callable
 
+from .._cpus.answers import printable
 from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition
 from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.paths import ARCHIVE, DOCUMENT
-from .._interrupts.affinity import printable
 from .._interrupts.interrupts import Affinities, read_affinities
 from .._runtime.feature import must_wait
 from .._runtime.interrupts import INTERRUPTS

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.devices import driver_of, interfaces_of, node_of, stack_on
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import driver_of, interfaces_of, node_of, stack_on
 from unit.nics import ADDRESS, DEVICE
 from unit.trees import fill
 
