@@ -117,6 +117,33 @@ class Attachment:
 
 
 @dataclass(frozen=True)
+class Device:
+    """A PCI function of the node that a guest gets: one by its address, or a virtual function of another."""
+
+    address: str  # empty: the virtual function has yet to be chosen
+    physical_function: str = ""  # by name or address, as the list has it
+    interrupts: int | None = None  # the vCPU to whose CPU they go; None: the guest's ordinary vCPU
+    mac: str = ""  # of a virtual function
+    mac_given: bool = True  # otherwise derived; a function that the domain has keeps its own
+    vlan: int | None = None
+    trust: bool | None = None
+    rate: int | None = None  # in Mbit/s
+    spoof_check: bool | None = None
+    network: bool = False  # whether it is a virtual function of a network device, as the node shows it
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        return f"a VF of {self.physical_function}" if self.physical_function else self.address
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What the list asks of a virtual function's settings."""
+        given = {"vlan": self.vlan, "trust": self.trust, "rate": self.rate, "spoof_check": self.spoof_check}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class CloudInit:
     """What a guest's first boot is told; secrets may be in it, so no text shows it."""
 
@@ -150,6 +177,8 @@ class Guest:
     disks: tuple[Disk, ...] = ()
     cloud_init: CloudInit | None = None  # its image is the last of the disks
     networks: tuple[Attachment, ...] = ()
+    devices: tuple[Device, ...] = ()
+    near: str = ""  # the device for which it must be on numa_node, where the list names no node
     agent: bool = False
     serial_log: bool = False
     watchdog: str = ""  # its action

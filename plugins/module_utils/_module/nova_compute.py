@@ -21,6 +21,7 @@ from .._guests.found import with_sizes
 from .._guests.guest import Guest
 from .._guests.guest_list import parse_guests
 from .._guests.libvirt import Connection, Domain
+from .._guests.near import with_near
 from .._guests.network import Network, parse_networks
 from .._guests.nova import NodeInstance, instance_of
 from .._guests.pinning import Existing, Placement, place
@@ -99,7 +100,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     service = serving(host, runner, NOVA)
     connection = edges.libvirt.connect(host)
     others = _others(connection.domains() if connection else {})
-    guests = with_sizes(guests, others.existing)
+    guests = with_near(host, with_sizes(guests, others.existing))
     placements = place(partition, topology, guests, others.existing, memory_mib=guest_memory_mib(host))
 
     taken = _taken(partition, topology, placements, others.foreign)

@@ -15,6 +15,7 @@ from .._devices.binding import kernel_arguments
 from .._devices.pci import NET, VFIO, node_of
 from .._guests.guest import Guest
 from .._guests.guest_list import parse_guests
+from .._guests.near import with_near
 from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, PinningError, place
 from .._host.change import Change
@@ -234,7 +235,9 @@ def _port_nodes(
 ) -> dict[str, tuple[int, ...]]:
     """Return the NUMA nodes of ports: the device's, and the guest's present or planned ones."""
     try:
-        placements = place(partition, read_topology(host), guests, domains, memory_mib=guest_memory_mib(host) or None)
+        placements = place(
+            partition, read_topology(host), with_near(host, guests), domains, memory_mib=guest_memory_mib(host) or None
+        )
         of_guest = {name: placement.nodes for name, placement in placements.items()}
     except PinningError:  # the guests' own module reports it
         of_guest = {}

@@ -98,6 +98,7 @@ HOST = {
     "hugepages_reserve": {"type": "dict", "default": {}},
     "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
     "halt_poll_ns": {"type": "int", "default": -1},
+    "virtual_functions": {"type": "dict", "default": {}},
 }
 SWITCH = {
     "socket_memory_mib": {"type": "int", "default": 0},

@@ -6,9 +6,17 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import driver_of, interfaces_of, node_of, stack_on
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import (
+    address_of,
+    driver_of,
+    interfaces_of,
+    node_of,
+    read_function,
+    stack_on,
+)
+from unit.functions import NIC, Functions, vf
 from unit.nics import ADDRESS, DEVICE
-from unit.trees import fill
+from unit.trees import fill, writable
 
 
 @pytest.mark.parametrize(("text", "node"), [("1\n", 1), ("0\n", 0), ("-1\n", None), ("", None)])
@@ -38,3 +46,32 @@ def test_a_name_that_is_a_pattern_finds_nothing_else(machine):
     machine.add("0000:42:00.0", "e[mn]s1", "igb")
     machine.upper("ens1", "br0")
     assert stack_on(machine.host(), "e[mn]s1") == ["e[mn]s1"]
+
+
+# -- functions -------------------------------------------------------------------------------------
+
+
+def test_a_function_and_its_virtual_ones(tmp_path):
+    tree = Functions(tmp_path)
+    tree.make(2)
+    host = writable(tmp_path)
+    found = read_function(host, NIC)
+    assert (found.driver, found.node, found.interfaces, found.group) == ("igb", 0, ("ens1f0",), (NIC,))
+    assert (found.total, found.offset, found.stride, found.virtual) == (7, 128, 2, (vf(0), vf(1)))
+    assert (read_function(host, vf(1)).physical, address_of(host, "ens1f0")) == (NIC, NIC)
+    assert read_function(host, "0000:00:1c.0").root_port
+
+
+def test_a_bridge_below_another_or_without_a_driver_is_no_root_port(tmp_path):
+    tree = Functions(tmp_path)
+    tree.add("0000:02:01.0", "pcieport", above="0000:00:1d.0", kind="0x060400")
+    tree.port("0000:00:1e.0", driver="")
+    host = writable(tmp_path)
+    assert not any(read_function(host, address).root_port for address in ("0000:02:01.0", "0000:00:1e.0", NIC))
+
+
+@pytest.mark.parametrize("address", ["0000:09:00.0", "*", "../../..", ""])
+def test_no_function(tmp_path, address):
+    Functions(tmp_path, iommu=False)
+    assert read_function(writable(tmp_path), address) is None
+    assert (address_of(writable(tmp_path), address), read_function(writable(tmp_path), NIC).group) == ("", None)

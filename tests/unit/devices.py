@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node with PCI functions and a libvirt, and guests that ask for them."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
+from unit.functions import Functions
+from unit.guests import Node
+from unit.trees import snapshot
+
+GUEST = {"name": "plc1", "memory_mib": 256, "vcpus": 2, "realtime_vcpus": "1"}
+
+
+def with_devices(*devices, name="plc1", **more):
+    """A guest of the list with these devices."""
+    return {**GUEST, "name": name, "devices": list(devices), **more}
+
+
+class DeviceNode(Node):
+    """A node with functions; ``commands`` are those of driverctl and ip that change something."""
+
+    def __init__(self, root, **functions):
+        super().__init__(root)
+        self.functions = Functions(root, **functions)
+        tools = self.tools
+
+        def runner(command):
+            return self.functions.runner(command) if command[0] in ("ip", "driverctl", "modprobe") else tools(command)
+
+        self.tools = runner
+
+    @property
+    def commands(self):
+        return self.functions.commands
+
+    def refuse(self, *guests, **parameters):
+        def state():
+            files = {path: found for path, found in snapshot(self.root).items() if not path.endswith(("realtime-kvm", "/lock"))}
+            return files, list(self.commands), dict(self.libvirt.definitions), dict(self.libvirt.live)
+
+        before, messages = state(), []
+        for check in (True, False):
+            with pytest.raises(RefusalError) as error:
+                self.run(*guests, check=check, **parameters)
+            messages.append(str(error.value))
+            assert state() == before
+        assert (self.libvirt.calls, messages[0]) == ([], messages[1])
+        return messages[0]
+
+    def outcome(self):
+        """What undo and a second run are compared by."""
+        return {
+            path: found for path, found in snapshot(self.root).items() if path.endswith("/driver") or path.startswith("/etc/")
+        }
