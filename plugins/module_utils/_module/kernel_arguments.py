@@ -112,7 +112,10 @@ def _host_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
     tokens = parameters["host_arguments"]
     if tokens is None:
         kept = read_options(host, PAGES) or PAGES.defaults
-        tokens = [*page_arguments(kept["pages"]), *(kernel_arguments(read_machine(host).vendor) if kept["iommu"] else [])]
+        tokens = [
+            *page_arguments(kept["pages"]),
+            *(kernel_arguments(read_machine(host).vendor) if kept["virtual_functions"] or kept["devices"] else []),
+        ]
     return [_host_argument(token) for token in parse_arguments(tokens, "host_arguments")]
 
 

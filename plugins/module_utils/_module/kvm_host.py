@@ -131,16 +131,18 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     plan_profile(host)
     plan_needrestart(host)
     plan_mounts(host, runner, {size for _node, size in plan.needs})
-    devices = bool(functions) or any(guest.devices for guest in guests if guest.state != "absent")
+    devices = {
+        guest.name: [device.label for device in guest.devices] for guest in guests if guest.state != "absent" and guest.devices
+    }
     chosen_values = {key: parameters[key] for key in ("nx_huge_pages", "halt_poll_ns")}
     options = {"pages": plan.pages, **chosen_values}
-    options.update({"virtual_functions": functions, "iommu": True} if devices else {})
+    options.update({"virtual_functions": functions} if functions else {}, **({"devices": devices} if devices else {}))
     restore_functions(host, use, functions)
     deferred = plan_feature(host, PAGES, partition, options)
     _tell(host, plan)
     policies = chosen({NX: parameters["nx_huge_pages"]})
     results = {**_result(edges, plan, guests), "virtual_functions": functions}
-    if devices:
+    if devices or functions:
         results["kernel_arguments"] += kernel_arguments(read_machine(host).vendor)
     results = {**results, "policies": policies, "deferred": deferred or bool(plan.short)}
     return Outcome(results, after=partial(_look, host, plan))

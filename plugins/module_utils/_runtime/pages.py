@@ -43,6 +43,11 @@ def _check_functions(value: Any) -> str:
     return "" if good else "not numbers of virtual functions by PCI address"
 
 
+def _check_devices(value: Any) -> str:
+    good = isinstance(value, dict) and all(isinstance(labels, list) for labels in value.values())
+    return "" if good else "not lists of devices by guest"
+
+
 def _check_halt_poll(value: Any) -> str:
     return "" if isinstance(value, int) and value >= -1 else "not a number of nanoseconds (-1: left alone)"
 
@@ -56,7 +61,7 @@ PAGES = Feature(
         "nx_huge_pages": one_of("keep", "off", "never"),
         "halt_poll_ns": _check_halt_poll,
         "virtual_functions": _check_functions,
-        "iommu": one_of(True, False),
+        "devices": _check_devices,  # of guests, by their names: they need the IOMMU
     },
-    {"pages": {}, "nx_huge_pages": "keep", "halt_poll_ns": -1, "virtual_functions": {}, "iommu": False},
+    {"pages": {}, "nx_huge_pages": "keep", "halt_poll_ns": -1, "virtual_functions": {}, "devices": {}},
 )
