@@ -32,6 +32,7 @@ EDGE = {
     "_boot/trial",
     "_boot/watchdog",
     "_boot/way",
+    "_devices/assigned",
     "_devices/binding",
     "_devices/pci",
     "_devices/use",

@@ -12,6 +12,7 @@ from .._devices.binding import DRIVERCTL, address_in, kernel_arguments, plan_han
 from .._devices.choice import DeviceError, Held, Wish, choose
 from .._devices.functions import Function
 from .._devices.group import bridges, described, in_use
+from .._devices.marks import functions_of
 from .._devices.pci import NET, PCI, VFIO, read_function
 from .._devices.use import network_fault, read_use, storage_fault
 from .._host.host import Host, Runner
@@ -19,7 +20,7 @@ from .._host.kernel import read_machine
 from .domain_xml import our_devices
 from .fragment import fragment_of
 from .guest import Device, Guest
-from .hostdevs import PCI_DEVICE, functions_of, held_by
+from .hostdevs import PCI_DEVICE, held_by
 from .libvirt import Domain
 from .near import whose
 from .plan import GuestPlan, lets_go

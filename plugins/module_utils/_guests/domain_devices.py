@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from .._devices.marks import functions_of
 from .domain_xml import DomainError, drop, drop_empty, ensure, number_of, our_devices, set_attributes
 from .extras import extra_devices, has_extra, merge_extras
 from .fragment import fragment_aliases, fragment_of
 from .guest import QUEUE_SIZES, Attachment, Disk, Guest
 from .hiding import clean
-from .hostdevs import PCI_DEVICE, functions_of, merge_functions, wanted_functions
+from .hostdevs import PCI_DEVICE, merge_functions, wanted_functions
 from .known_disks import leads_to, path_of
 from .network import DEFAULT_MTU, port_name, socket_path
 from .volumes import volume_of

@@ -207,6 +207,11 @@ class Guest:
         """Whether any vCPU is real-time."""
         return bool(self.realtime_vcpus)
 
+    def interrupt_vcpu(self, device: Device) -> int | None:
+        """Return the vCPU to whose CPU a device's interrupts go: the first ordinary one, unless the list names another."""
+        ordinary = [vcpu for vcpu in range(self.vcpus) if vcpu not in self.realtime_vcpus]
+        return device.interrupts if device.interrupts is not None else min(ordinary, default=None)
+
     @property
     def shared_memory(self) -> bool:
         """Whether another process, the switch, must see the guest's memory."""

@@ -10,30 +10,12 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from .._devices.choice import Held
+from .._devices.marks import ASSIGNED, address_in, functions_of
 from .domain_xml import drop, ensure, set_attributes
 from .guest import Device, Guest
 
 #: Kind of these devices in our metadata.
 PCI_DEVICE = "pci"
-_PARTS = ("domain", "bus", "slot", "function")
-
-
-def address_in(element: ET.Element) -> str:
-    """Return the function that a hostdev or an interface is, empty for another kind."""
-    source = element.find("source/address")
-    if source is None or source.get("bus") is None or element.get("type") not in ("pci", "hostdev"):
-        return ""
-    try:
-        parts = [int(source.get(key, "0"), 0) for key in _PARTS]
-    except ValueError:
-        return ""
-    return "{:04x}:{:02x}:{:02x}.{:x}".format(*parts)
-
-
-def functions_of(tree: ET.Element) -> dict[str, ET.Element]:
-    """Return the PCI functions of a domain by address."""
-    elements = [*tree.findall("devices/hostdev"), *tree.findall("devices/interface")]
-    return {address: element for element in elements for address in [address_in(element)] if address}
 
 
 def held_by(tree: ET.Element) -> list[Held]:
@@ -49,6 +31,20 @@ def _mac(element: ET.Element) -> str:
 def wanted_functions(guest: Guest) -> list[tuple[str, str]]:
     """Return kind and identity of a guest's functions."""
     return [(PCI_DEVICE, device.address) for device in guest.devices if device.address]
+
+
+def assigned_marks(guest: Guest) -> list[ET.Element]:
+    """Return what our metadata says of a guest's functions: the watcher places their interrupts by it, libvirt's hook sets virtual functions up."""
+    marks = []
+    for device in sorted(guest.devices, key=lambda device: device.address):
+        vcpu = guest.interrupt_vcpu(device)
+        mark = ET.Element(ASSIGNED, address=device.address, interrupts="" if vcpu is None else str(vcpu))
+        for key in ("trust", "rate", "spoof_check"):
+            value = device.settings.get(key)
+            if value is not None:
+                mark.set(key, ("on" if value else "off") if isinstance(value, bool) else str(value))
+        marks.append(mark)
+    return marks
 
 
 def merge_functions(devices: ET.Element, guest: Guest, previous: set[tuple[str, str]], gone: set[tuple[str, str]]) -> None:

@@ -9,13 +9,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._devices.choice import Held
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import address_in
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Device, Guest
-from ansible_collections.realtime.kvm.plugins.module_utils._guests.hostdevs import (
-    PCI_DEVICE,
-    address_in,
-    held_by,
-    merge_functions,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.hostdevs import PCI_DEVICE, held_by, merge_functions
 
 HOSTDEV = '<hostdev type="{}" mode="subsystem"><source>{}</source></hostdev>'
 ADDRESS = '<address domain="{}" bus="{}" slot="{}" function="{}"/>'
