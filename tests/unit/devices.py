@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import NAMESPACE
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import PCI
 from unit.functions import Functions
 from unit.guests import Node
-from unit.trees import snapshot
+from unit.trees import fill, snapshot, task
 
 GUEST = {"name": "plc1", "memory_mib": 256, "vcpus": 2, "realtime_vcpus": "1"}
 
@@ -55,3 +57,31 @@ class DeviceNode(Node):
         return {
             path: found for path, found in snapshot(self.root).items() if path.endswith("/driver") or path.startswith("/etc/")
         }
+
+
+def domain_of(name, *addresses, interrupts="0", **settings):
+    """A domain of this collection with these functions, and what our metadata says of them."""
+    more = "".join(f" {key}='{value}'" for key, value in settings.items())
+    marks = "".join(f"<r:assigned address='{address}' interrupts='{interrupts}'{more}/>" for address in addresses)
+    parts = [address.replace(".", ":").split(":") for address in addresses]
+    place = "domain='0x{}' bus='0x{}' slot='0x{}' function='0x{}'"
+    devices = "".join(
+        f"<hostdev mode='subsystem' type='pci'><source><address {place.format(*one)}/></source></hostdev>" for one in parts
+    )
+    metadata = f"<metadata><r:guest xmlns:r='{NAMESPACE}'>{marks}</r:guest></metadata>"
+    return f"<domain type='kvm'><name>{name}</name>{metadata}<devices>{devices}</devices></domain>"
+
+
+def running_guest(root, name, *addresses, vcpus=("0",), vectors=(), pid=500, **more):
+    """Files of a running guest: libvirt's, and its vCPUs' threads; ``vectors`` are the numbers of its first function's interrupts."""
+    text = domain_of(name, *addresses, **more)
+    files = {
+        f"/run/libvirt/qemu/{name}.xml": f"<domstatus state='running' pid='{pid}'>{text}</domstatus>",
+        f"/run/libvirt/qemu/{name}.pid": str(pid),
+        f"/etc/libvirt/qemu/{name}.xml": text,
+    }
+    for number, cpus in enumerate(vcpus):
+        files.update(task(f"/proc/{pid}/task/{pid + 1 + number}", f"CPU {number}/KVM", allowed=cpus))
+    for number in vectors:
+        files[f"{PCI}/{addresses[0]}/msi_irqs/{number}"] = "msix\n"
+    return fill(root, files)

@@ -149,5 +149,7 @@ class Functions:
             found = self.vfs[number]
             if key == "max_tx_rate":
                 found["rate"]["max_tx"] = int(value)
+            elif key == "vlan":
+                found["vlan_list"] = [{"vlan": int(value)}]
             else:
-                found[key] = value == "on"
+                found[{"mac": "address"}.get(key, key)] = value if key == "mac" else value == "on"

@@ -27,6 +27,7 @@ from .._runtime.gate import ALLOW, OVERRIDE, is_missing, overridden, read_boot_s
 from .findings import (
     Finding,
     change_finding,
+    check_device_interrupts,
     check_document,
     check_interrupts,
     check_kernel,
@@ -120,7 +121,12 @@ def interrupt_findings(host: Host, partition: Partition) -> list[Finding]:
         )
         for interrupt, thread in bound_threads(host, partition, interrupts)
     ]
-    return [*check_interrupts(partition, interrupts), *threads, *check_managed(partition, interrupts)]
+    return [
+        *check_interrupts(partition, interrupts),
+        *check_device_interrupts(interrupts),
+        *threads,
+        *check_managed(partition, interrupts),
+    ]
 
 
 def tuned_finding(host: Host) -> Finding | None:

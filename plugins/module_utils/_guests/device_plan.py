@@ -6,15 +6,21 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from .._cpus.answers import printable
+from .._cpus.cpulist import format_cpulist, parse_or_empty
+from .._cpus.errors import HostError
+from .._devices.assigned import vectors_of
 from .._devices.binding import DRIVERCTL, address_in, kernel_arguments, plan_hand_over, plan_modules
 from .._devices.choice import DeviceError, Held, Wish, choose
 from .._devices.functions import Function
 from .._devices.group import bridges, described, in_use
 from .._devices.marks import functions_of
 from .._devices.pci import NET, PCI, VFIO, read_function
+from .._devices.settings import plan_settings
 from .._devices.use import network_fault, read_use, storage_fault
+from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
 from .domain_xml import our_devices
@@ -245,6 +251,46 @@ class Devices:
                 )
             name = function.interfaces[0] if function and function.interfaces else ""
             plan_hand_over(self.host, self.runner, address, name=name, reason=f"device of {guest.name} ({device.label})")
+        self._plan_settings(plans)
+
+    def _plan_settings(self, plans: Sequence[GuestPlan]) -> None:
+        """Plan the settings of virtual functions; libvirt sets MAC and VLAN when it starts a guest, so they are looked at while one runs."""
+        wanted, reasons = {}, {}
+        for plan in plans:
+            live = (
+                functions_of(plan.domain.live_tree()) if plan.domain is not None and plan.running and plan.guest.devices else {}
+            )
+            for device in plan.guest.devices:
+                settings = {key: value for key, value in device.settings.items() if key != "vlan"}
+                if device.network and device.address in live:
+                    settings.update(_live_settings(live[device.address]))
+                if device.network and settings:
+                    wanted[device.address], reasons[device.address] = settings, f"{device.label} of {plan.guest.name}"
+        if wanted:
+            plan_settings(self.host, self.runner, wanted, reasons)
+
+    def plan_interrupts(self, plans: Sequence[GuestPlan]) -> None:
+        """Plan the interrupts of running guests' devices to the CPUs of their vCPUs; of a guest that starts, the watcher moves them."""
+        for plan in plans:
+            for device in plan.guest.devices if plan.running else ():
+                vcpu = plan.guest.interrupt_vcpu(device)
+                cpus = plan.placement.vcpus.get(-1 if vcpu is None else vcpu, frozenset())
+                for number in sorted(vectors_of(self.host, device.address)) if cpus else ():
+                    self._plan_vector(number, cpus, f"of {device.address}, to vCPU {vcpu} of {plan.guest.name}")
+
+    def _plan_vector(self, number: int, cpus: frozenset[int], reason: str) -> None:
+        path = f"/proc/irq/{number}/smp_affinity_list"
+        current = self.host.value(path)
+        if current is not None and parse_or_empty(current) != cpus:
+            change = Change(path, current, format_cpulist(cpus), reason=f"IRQ {number} {reason}")
+            self.host.follow_up(change, partial(self._move, change))
+
+    def _move(self, change: Change) -> None:
+        try:
+            self.host.write_value(change.resource, change.after or "")
+        except HostError as error:  # the guest's driver has given it back, or no vector is free there; the watcher tries again
+            self.host.changes.remove(change)
+            self.host.notes.append(f"{error}")
 
     def used(self, plans: Sequence[GuestPlan], freed: Sequence[str]) -> set[str]:
         """Return the functions that domains have after this run; ``freed`` are the guests that run no more as they did."""
@@ -258,6 +304,13 @@ class Devices:
             elif name not in freed:
                 found |= set(functions_of(domain.tree))
         return found
+
+
+def _live_settings(element: ET.Element) -> dict[str, object]:
+    """Return what libvirt gave a virtual function when it started its guest."""
+    mac, tag = element.find("mac"), element.find("vlan/tag")
+    found: dict[str, object] = {} if mac is None else {"mac": (mac.get("address") or "").lower()}
+    return {**found, "vlan": "0" if tag is None else tag.get("id", "0")} if element.tag == "interface" else {}
 
 
 def _others(tree: ET.Element) -> Iterator[str]:

@@ -39,9 +39,8 @@ def assigned_marks(guest: Guest) -> list[ET.Element]:
     for device in sorted(guest.devices, key=lambda device: device.address):
         vcpu = guest.interrupt_vcpu(device)
         mark = ET.Element(ASSIGNED, address=device.address, interrupts="" if vcpu is None else str(vcpu))
-        for key in ("trust", "rate", "spoof_check"):
-            value = device.settings.get(key)
-            if value is not None:
+        for key, value in device.settings.items():
+            if key != "vlan":  # in the interface, for libvirt
                 mark.set(key, ("on" if value else "off") if isinstance(value, bool) else str(value))
         marks.append(mark)
     return marks

@@ -30,7 +30,8 @@ class Interrupt:
 def wanted_affinity(interrupt: Interrupt, partition: Partition, nodes: Mapping[int, frozenset[int]]) -> frozenset[int]:
     """Return the CPUs that may serve an interrupt.
 
-    An interrupt of a running guest's device goes to the CPU of the vCPU that the guest's list names. For others, these are its present CPUs without the isolated ones; if none is left, the ordinary CPUs of its device's NUMA node,
+    An interrupt of a running guest's device goes to the CPU of the vCPU that the guest's list names. For others, these are its present CPUs
+    without the isolated ones; if none is left, the ordinary CPUs of its device's NUMA node,
     else all ordinary CPUs.
     """
     if interrupt.home is not None:

@@ -11,6 +11,7 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
 from .._devices.binding import release_unused
+from .._devices.settings import restore_settings
 from .._guests.bases import Bases
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_live_macs, check_node, check_pages, check_saved
@@ -137,11 +138,14 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         changes.define(plan)
     live = [plan for plan in plans if plan.guest.name not in changes.stopping and plan not in restarting]
     changes.move(live, partition, max(topology.possible) + 1)
+    devices.plan_interrupts(live)
     for plan in restarting:
         changes.restart(plan)
     for plan in starting:
         changes.start(plan)
-    release_unused(host, edges.runner, devices.used(plans, [*changes.stopping, *gone, *(plan.guest.name for plan in restarting)]))
+    used = devices.used(plans, [*changes.stopping, *gone, *(plan.guest.name for plan in restarting)])
+    restore_settings(host, edges.runner, used)
+    release_unused(host, edges.runner, used)
     known = {guest.name for guest in guests}
     results = {
         "domains": [_result(plan) for plan in plans],
@@ -318,6 +322,8 @@ def _remove_all(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
                 changes.remove_definition(name)
         for name, resource in sorted(originals.items()):
             changes.restore(name, resource)
-    release_unused(host, edges.runner, Devices(host, edges.runner, domains, {}).used([], [*ours]))
+    used = Devices(host, edges.runner, domains, {}).used([], [*ours])
+    restore_settings(host, edges.runner, used)
+    release_unused(host, edges.runner, used)
     host.restore_files(only=(MODULES,))
     return Outcome({"domains": [], "restart_required": {}, "unlisted": []})

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import ASSIGNED
+from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import OURS
 from unit.devices import GUEST, DeviceNode, with_devices
 from unit.functions import DISK, NIC, vf
 from unit.guests import resources
 from unit.libvirts import Killed
-from unit.trees import fill
+from unit.trees import fill, refuse_writes
 
 OF_NIC = {"physical_function": "ens1f0"}
 HOSTDEV = '<hostdev mode="subsystem" type="pci" managed="yes"><source><address domain="0" bus="{}" slot="{}" function="0"/></source></hostdev>'
@@ -127,6 +130,67 @@ def test_a_driver_that_cannot_be_bound_ends_the_run_before_the_guest_is_touched(
     with pytest.raises(RefusalError, match=f"driverctl set-override {DISK} vfio-pci failed: driverctl: failed to bind"):
         node.run(with_devices(DISK))
     assert node.libvirt.calls == []
+
+
+# -- interrupts and settings -----------------------------------------------------------------------
+
+
+def vectors(node, *numbers, cpus="0"):
+    fill(node.root, {f"{node.functions.folder(DISK)}/msi_irqs/{number}": "msix\n" for number in numbers})
+    fill(node.root, {f"/proc/irq/{number}/smp_affinity_list": f"{cpus}\n" for number in numbers})
+
+
+def irq_changes(result):
+    return [
+        (change["resource"], change["before"], change["after"])
+        for change in result["changes"]
+        if change["resource"].startswith("/proc/irq/")
+    ]
+
+
+def test_vectors_of_a_running_guest_go_with_its_vcpu(node):
+    node.converge(with_devices({"address": DISK, "interrupts": 1}))
+    vectors(node, 30, 31)
+    result = node.converge(with_devices({"address": DISK, "interrupts": 1}))
+    pinned = result["domains"][0]["vcpus"]
+    assert irq_changes(result) == [(f"/proc/irq/{number}/smp_affinity_list", "0", pinned["1"]) for number in (30, 31)]
+    assert node.tree().find(f"metadata/{OURS}/{ASSIGNED}").attrib == {"address": DISK, "interrupts": "1"}
+    node.edit(f'vcpu="1" cpuset="{pinned["1"]}"', 'vcpu="1" cpuset="9"')  # re-pinned in its definition
+    result = node.converge(with_devices({"address": DISK, "interrupts": 1}))
+    assert irq_changes(result) == [(f"/proc/irq/{number}/smp_affinity_list", pinned["1"], "9") for number in (30, 31)]
+    result = node.converge(with_devices(DISK))  # to the ordinary vCPU
+    assert irq_changes(result)[0] == ("/proc/irq/30/smp_affinity_list", "9", pinned["0"])
+    assert not result["restart_required"]
+
+
+def test_a_vector_that_is_refused_is_noted(node, monkeypatch):
+    node.run(with_devices(DISK))
+    vectors(node, 30)
+    refuse_writes(monkeypatch, [f"{node.root}/proc/irq/30/smp_affinity_list"], errno.ENOSPC)
+    assert irq_changes(node.run(with_devices(DISK))) == []
+
+
+def test_settings_of_a_virtual_function_are_set_repeated_and_taken_back(node):
+    node.functions.make(2)
+    wish = {**OF_NIC, "trust": True, "rate": 100, "spoof_check": False, "vlan": 7}
+    node.converge(with_devices(wish, state="stopped"))
+    assert node.functions.vfs[0] == {"vf": 0, "trust": True, "spoofchk": False, "rate": {"max_tx": 100, "min_tx": 0}}
+    mark = node.tree().find(f"metadata/{OURS}/{ASSIGNED}").attrib
+    assert mark == {"address": vf(0), "interrupts": "0", "trust": "on", "rate": "100", "spoof_check": "off"}
+    node.functions.vfs[0]["trust"] = False  # somebody changed it
+    assert f"pci:{vf(0)}:trust" in resources(node.converge(with_devices(wish, state="stopped")))
+    node.run(state="absent")
+    assert node.functions.vfs[0] == {"vf": 0, "trust": False, "spoofchk": True, "rate": {"max_tx": 0, "min_tx": 0}}
+
+
+def test_mac_and_vlan_of_a_running_guest_are_put_right(node):
+    node.functions.make(2)
+    wish = {**OF_NIC, "vlan": 7, "mac": "52:54:00:00:00:01"}
+    node.functions.vfs[0].update({"address": "52:54:00:00:00:01", "vlan_list": [{"vlan": 7}]})  # as libvirt does
+    node.converge(with_devices(wish))
+    assert not node.run(with_devices(wish))["changed"]
+    node.functions.vfs[0]["vlan_list"] = []
+    assert resources(node.converge(with_devices(wish))) == [f"pci:{vf(0)}:vlan"]
 
 
 # -- refusals --------------------------------------------------------------------------------------
