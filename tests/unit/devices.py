@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
-from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import NAMESPACE
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import NAMESPACE, address_in
 from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import PCI
 from unit.functions import Functions
 from unit.guests import Node
@@ -33,6 +33,21 @@ class DeviceNode(Node):
             return self.functions.runner(command) if command[0] in ("ip", "driverctl", "modprobe") else tools(command)
 
         self.tools = runner
+        start = self.libvirt.run
+
+        def run(name):
+            start(name)
+            self._give(self.tree(name))
+
+        self.libvirt.run = run
+
+    def _give(self, tree):
+        """What libvirt sets of a virtual function when it starts a guest."""
+        for interface in tree.findall("devices/interface[@type='hostdev']"):
+            number = self.functions.number_of(address_in(interface))
+            tag = interface.find("vlan/tag")
+            vlans = [{"vlan": int(tag.get("id"))}] if tag is not None else []
+            self.functions.vfs[number].update({"address": interface.find("mac").get("address"), "vlan_list": vlans})
 
     @property
     def commands(self):

@@ -103,6 +103,10 @@ class Functions:
         )
         fill(self.root, {f"{base}/{path}": content for path, content in files.items()})
 
+    def number_of(self, address):
+        """The number of a virtual function."""
+        return next(number for number in self.vfs if vf(number) == address)
+
     # -- programs ----------------------------------------------------------------------------------
 
     def runner(self, command):
