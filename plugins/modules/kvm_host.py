@@ -138,6 +138,11 @@ virtual_functions:
   returned: success
   type: dict
   sample: {"0000:41:00.0": 4}
+posted_interrupts:
+  description: Whether the hardware hands interrupts of guests' devices to a running vCPU, and why not; empty where no guest has a device.
+  returned: success
+  type: str
+  sample: "not used: the IOMMU has none"
 extras:
   description:
     - What the listed guests need beside libvirt and QEMU. C(firmware) is needed for UEFI and secure boot, C(seed) (xorriso) for C(cloud_init),

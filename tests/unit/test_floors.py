@@ -35,6 +35,7 @@ EDGE = {
     "_devices/assigned",
     "_devices/binding",
     "_devices/pci",
+    "_devices/posted",
     "_devices/settings",
     "_devices/use",
     "_devices/virtual",

@@ -14,6 +14,7 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._devices.binding import DRIVERCTL, kernel_arguments
+from .._devices.posted import why_not_posted
 from .._devices.use import Use, read_use
 from .._devices.virtual import check_functions, is_number_file, resolve_functions, restore_functions
 from .._guests.found import with_sizes
@@ -143,6 +144,8 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     policies = chosen({NX: parameters["nx_huge_pages"]})
     results = {**_result(edges, plan, guests), "virtual_functions": functions}
     if devices or functions:
+        why = why_not_posted(host)
+        results["posted_interrupts"] = f"not used: {why}" if why else "used"
         results["kernel_arguments"] += kernel_arguments(read_machine(host).vendor)
     results = {**results, "policies": policies, "deferred": deferred or bool(plan.short)}
     return Outcome(results, after=partial(_look, host, plan))
@@ -248,6 +251,7 @@ def _result(edges: GuestEdges, plan: _Plan, guests: Sequence[Guest] = ()) -> dic
         "policies": [],
         "deferred": False,
         "virtual_functions": {},
+        "posted_interrupts": "",
         "installed": _complete(edges, guests),
         "unread_domains": _unread(edges),
         "extras": _extras(guests),
