@@ -331,6 +331,18 @@ options:
             description: Length of each transmit queue; as O(guests[].networks[].rx_queue_size), but only real-time networks take more than V(256).
             type: int
             choices: [256, 512, 1024]
+      devices:
+        description:
+          - PCI functions of the node that the guest gets, by VFIO. An entry is a PCI address (V(0000:41:00.0)), or a mapping with C(address) or
+            C(physical_function).
+          - C(address) is a function as it is. C(physical_function), the name of an interface or a PCI address, is a virtual function of it (SR-IOV), which
+            the guest keeps; C(kvm_host_virtual_functions) makes them. It may have C(mac) (derived unless given), C(vlan) (1-4094), C(trust), C(rate) (Mbit/s,
+            V(0) is no limit) and C(spoof_check).
+          - C(interrupts) is the number of the vCPU to whose CPU the device's interrupts go; the guest's first ordinary vCPU unless given.
+          - A real-time guest goes to the NUMA node of its devices. A device that the node uses, or whose IOMMU group is not free, is refused.
+        type: list
+        elements: raw
+        default: []
       agent:
         description:
           - Whether it has the channel of the QEMU guest agent, the virtio serial port C(org.qemu.guest_agent.0). The agent itself is

@@ -56,6 +56,12 @@ options:
     description: How many nanoseconds KVM spins for an idle vCPU before its CPU sleeps; V(-1) leaves the kernel's choice.
     type: int
     default: -1
+  virtual_functions:
+    description:
+      - How many virtual functions (SR-IOV) a physical function has, by the name of its interface or its PCI address. They get no driver of the node.
+      - Another number than there is removes all of them first, and is refused while one of them is in use.
+    type: dict
+    default: {}
   tool:
     description: Whether a tool of the node (C(rtpart) and its boot service) that is of another release is replaced. M(realtime.kvm.cpu_partition) does so too.
     type: bool
@@ -111,7 +117,7 @@ placements:
   returned: success
   type: dict
 kernel_arguments:
-  description: The kernel arguments that reserve pages of 1 GiB, for M(realtime.kvm.kernel_arguments).
+  description: The kernel arguments that reserve pages of 1 GiB, and those of the IOMMU for guests with devices, for M(realtime.kvm.kernel_arguments).
   returned: success
   type: list
   elements: str
@@ -127,10 +133,20 @@ unread_domains:
   description: Whether there are definitions of domains although libvirt does not answer; their memory is counted by a call after it does.
   returned: success
   type: bool
+virtual_functions:
+  description: How many virtual functions each physical function has after the run, by PCI address.
+  returned: success
+  type: dict
+  sample: {"0000:41:00.0": 4}
+posted_interrupts:
+  description: Whether the hardware hands interrupts of guests' devices to a running vCPU, and why not; empty where no guest has a device.
+  returned: success
+  type: str
+  sample: "not used: the IOMMU has none"
 extras:
   description:
-    - What the listed guests need beside libvirt and QEMU. C(firmware) is needed for UEFI and secure boot, C(seed) (xorriso) for C(cloud_init), and
-      C(tpm) (swtpm) for a TPM.
+    - What the listed guests need beside libvirt and QEMU. C(firmware) is needed for UEFI and secure boot, C(seed) (xorriso) for C(cloud_init),
+      C(tpm) (swtpm) for a TPM, and C(devices) (driverctl) for PCI devices.
   returned: success
   type: list
   elements: str

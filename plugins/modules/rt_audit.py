@@ -78,6 +78,10 @@ options:
         description: How many nanoseconds KVM spins for an idle vCPU; V(-1) is the kernel's choice.
         type: int
         default: -1
+      virtual_functions:
+        description: How many virtual functions a physical function has, by the name of its interface or its PCI address.
+        type: dict
+        default: {}
   switch:
     description: Options as given to M(realtime.kvm.ovs_dpdk).
     type: dict

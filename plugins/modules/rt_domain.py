@@ -78,6 +78,10 @@ options:
   hugepages:
     description: Huge pages that are yet to be reserved, by NUMA node and size, as M(realtime.kvm.kvm_host) plans them. Used in check mode only.
     type: dict
+  virtual_functions:
+    description:
+      - Virtual functions that are yet to be made, by the address of their physical function, as M(realtime.kvm.kvm_host) plans them. Used in check mode only.
+    type: dict
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.guests
@@ -151,7 +155,7 @@ domains:
   description:
     - The guests listed, each with its C(vcpus) (vCPU to CPU), C(realtime_vcpus), C(floating), C(emulator) and C(vhost) CPUs, C(disks)
         (target to path), C(macs) by network, and its memory
-      (C(memory_mib), size of its C(hugepages), C(nodes), MiB in C(memory_by_node)).
+      (C(memory_mib), size of its C(hugepages), C(nodes), MiB in C(memory_by_node)), PCI functions (C(devices)).
   returned: success
   type: list
   elements: dict

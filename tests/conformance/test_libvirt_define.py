@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import uuid
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_merge import merge
@@ -55,6 +56,8 @@ FRAGMENT = """<domain xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
   </devices>
   <qemu:commandline><qemu:arg value="-overcommit"/><qemu:arg value="cpu-pm=on"/></qemu:commandline>
 </domain>"""
+
+VF = {"physical_function": "ens1f0"}
 
 GUESTS = {
     "real-time": {**REALTIME, **SWITCH, "disks": [{"path": "/images/a.qcow2"}], "io_threads": 1, "owner": "o&<x>\"'"},
@@ -106,6 +109,8 @@ GUESTS = {
             {"path": "/dev/vdz", "io": "io_uring"},
         ],
     },
+    "assigned functions": {**REALTIME, **SWITCH, "devices": ["0000:41:00.0", "0000:42:1f.7"]},
+    "assigned virtual functions": {**REALTIME, "devices": [{**VF, "vlan": 100, "trust": True}, VF]},
     "fragment": {**REALTIME, **SWITCH, "xml": FRAGMENT},
     "made disk and seed": {"disks": [{"size_gib": 1}], "cloud_init": {}},
     "made disk and seed of Windows": {"disks": [{"size_gib": 1, "bus": "sata"}], "cloud_init": {}, "guest_os": "windows"},
@@ -114,7 +119,12 @@ GUESTS = {
 
 
 def guest_of(wishes):
-    return parse_guests([{"name": NAME, "memory_mib": 256, **wishes}], NETWORKS, site=NAME, priority_limit=1)[0]
+    guest = parse_guests([{"name": NAME, "memory_mib": 256, **wishes}], NETWORKS, site=NAME, priority_limit=1)[0]
+    chosen = (
+        replace(item, address=item.address or f"0000:01:10.{place}", network=not item.address)
+        for place, item in enumerate(guest.devices)
+    )
+    return replace(guest, devices=tuple(chosen))
 
 
 def placement_of(guest):

@@ -20,7 +20,13 @@ OPTIONS = {
     "cpu_cache": {"cache": True, "cache_l2": False, "memory_bandwidth": 0, "cache_code_data": False, "uncore_frequency": "max"},
     "cpu_power": {"governor": "performance", "turbo": "off", "cstates": "C1"},
     "irq_affinity": {},
-    "kvm_host": {"pages": {"0": {"2M": 96, "1G": 1}}, "nx_huge_pages": "off", "halt_poll_ns": 0},
+    "kvm_host": {
+        "pages": {"0": {"2M": 96, "1G": 1}},
+        "nx_huge_pages": "off",
+        "halt_poll_ns": 0,
+        "virtual_functions": {},
+        "devices": {},
+    },
 }
 KNOBS = {
     "/proc/sys/kernel/timer_migration": "1\n",

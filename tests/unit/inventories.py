@@ -78,6 +78,8 @@ def machine(root, variables):
     devices = {
         *variables.get("cpu_partition_dataplane_devices", []),
         *(item["device"] for item in networks if item.get("device")),
+        *variables.get("kvm_host_virtual_functions", {}),
+        *(item for guest in guests for item in guest.get("devices", ()) if isinstance(item, str)),
     }
     files = {
         **machine_files(**SHAPE),
@@ -98,6 +100,10 @@ def machine(root, variables):
                 f"{device}/class": "0x020000\n",
                 f"{device}/numa_node": "0\n",
                 f"{device}/net/{port}/": None,
+                f"{device}/sriov_totalvfs": "7",
+                f"{device}/sriov_numvfs": "0",
+                f"{device}/sriov_offset": "128",
+                f"{device}/sriov_stride": "2",
                 f"/sys/bus/pci/devices/{address}": ("link", f"../../../devices/pci0000:00/{address}"),
                 f"/sys/class/net/{port}": ("link", f"../../devices/pci0000:00/{address}/net/{port}"),
             }
@@ -135,8 +141,9 @@ def _plan(root, variables):
     if not wanted["networks"] and not wanted["guests"]:
         return ""
     wanted = {"fsroot": str(root), "partition": answer["partition"], **wanted}
-    memory = _call(kvm_host, **wanted)
-    others = [_call(ovs_dpdk, **wanted), _call(rt_domain, **wanted, hugepages=memory.get("pages"))]
+    memory = _call(kvm_host, **wanted, virtual_functions=variables.get("kvm_host_virtual_functions", {}))
+    functions = memory.get("virtual_functions")
+    others = [_call(ovs_dpdk, **wanted), _call(rt_domain, **wanted, hugepages=memory.get("pages"), virtual_functions=functions)]
     return next((answer["msg"] for answer in (memory, *others) if answer.get("failed")), "")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._cache.groups import TrespassError, lacking
-from .._cpus.answers import AnswerError, decode
+from .._cpus.answers import AnswerError, decode, printable
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.machine import Kernel
@@ -21,7 +21,6 @@ from .._host.paths import DOCUMENT, config_path
 from .._host.threads import Thread, describe_policy, read_threads
 from .._host.trial import trial_of
 from .._host.tuning_daemons import tuned_state
-from .._interrupts.affinity import printable
 from .._interrupts.interrupts import read_interrupts
 from .._interrupts.threads import bound_threads
 from .._runtime.cache import CACHE
@@ -30,6 +29,7 @@ from .._runtime.gate import ALLOW, OVERRIDE, is_missing, overridden, read_boot_s
 from .findings import (
     Finding,
     change_finding,
+    check_device_interrupts,
     check_document,
     check_interrupts,
     check_kernel,
@@ -138,7 +138,12 @@ def interrupt_findings(host: Host, partition: Partition) -> list[Finding]:
         )
         for interrupt, thread in bound_threads(host, partition, interrupts)
     ]
-    return [*check_interrupts(partition, interrupts), *threads, *check_managed(partition, interrupts)]
+    return [
+        *check_interrupts(partition, interrupts),
+        *check_device_interrupts(interrupts),
+        *threads,
+        *check_managed(partition, interrupts),
+    ]
 
 
 def tuned_finding(host: Host) -> Finding | None:

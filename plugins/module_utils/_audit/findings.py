@@ -14,6 +14,7 @@ from .._cpus.cmdline import key_of
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
+from .._devices.marks import Home
 from .._host.change import Change
 from .._interrupts.affinity import Interrupt, stuck
 from .._tables import paragraph
@@ -84,6 +85,8 @@ def rule_of(change: Change) -> str:
         return "cpuset"
     if change.resource.startswith(_RESCTRL):
         return _of_cache(change.resource[len(_RESCTRL) :])
+    if change.resource.startswith("/sys/bus/pci/devices/"):
+        return "device-functions"
     return "hugepages" if change.resource.endswith("/nr_hugepages") else "setting"
 
 
@@ -226,6 +229,7 @@ def check_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> l
         irq
         for irq in interrupts
         if irq.movable
+        and irq.home is None
         and (irq.affinity & partition.isolated or (irq.effective & partition.isolated and not is_pending(partition, irq)))
     ]
     return [
@@ -237,6 +241,25 @@ def check_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> l
             f"run the irq_affinity role (/proc/irq/{irqs[0].number}/smp_affinity_list{' and so on' if len(irqs) > 1 else ''})",
         )
         for label, irqs in _families(wrong).items()
+    ]
+
+
+def check_device_interrupts(interrupts: Iterable[Interrupt]) -> list[Finding]:
+    """Interrupts of running guests' devices may fire on the CPU of their vCPU only; one that has not fired since may still show the old CPU."""
+    wrong = [irq for irq in interrupts if irq.home is not None and irq.affinity != irq.home.cpus]
+    by_device: dict[Home, list[Interrupt]] = {}
+    for irq in wrong:
+        if irq.home is not None:
+            by_device.setdefault(irq.home, []).append(irq)
+    return [
+        Finding(
+            "device-interrupt",
+            f"device {home.address} of {home.guest}: {_label(irqs)}",
+            f"CPUs {format_cpulist(home.cpus)}, those of vCPU {home.vcpu}",
+            _where(irqs),
+            "run the irq_affinity role (the watcher, realtime-kvm-watch, moves them within seconds where it runs)",
+        )
+        for home, irqs in by_device.items()
     ]
 
 

@@ -239,6 +239,13 @@ _TABLE = (
         _SITE,
     ),
     Rule(
+        "device-interrupt",
+        "error",
+        "Interrupts of guests' devices go to the CPU of the vCPU that the guest's list names.",
+        "docs/devices.md",
+        _SITE,
+    ),
+    Rule(
         "interrupt-default",
         "warning",
         "New interrupts start on housekeeping CPUs.",
@@ -288,6 +295,21 @@ _TABLE = (
     Rule("smt-sibling", "error", "Threads beside a vCPU's, and threads left idle, run no program.", _RT_HOST),
     # guests
     Rule("libvirt-missing", "error", "libvirt answers where the inventory lists guests.", "docs/guests.md", _SITE),
+    Rule(
+        "device-functions",
+        "error",
+        "Physical functions have as many virtual functions as the inventory says.",
+        "docs/devices.md",
+        _SITE,
+    ),
+    Rule("device-driver", "error", "Functions of guests are bound to vfio-pci, and stay so at a boot.", "docs/devices.md", _SITE),
+    Rule(
+        "device-settings",
+        "error",
+        "Virtual functions of guests have the MAC, VLAN, trust, rate and spoof check of the inventory.",
+        "docs/devices.md",
+        _SITE,
+    ),
     Rule("guest-definition", "error", "Guests' definitions agree with the inventory.", "docs/guests.md", _SITE),
     Rule("guest-state", "error", "Guests run or are off according to the inventory.", "docs/guests.md", _SITE),
     Rule(

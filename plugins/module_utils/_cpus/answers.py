@@ -144,6 +144,11 @@ def plain(text: str, most: int = 0) -> str:
     return shown if not most or len(shown) <= most else f"{shown[: most - 3]}..."
 
 
+def printable(name: str) -> str:
+    """Return a name that a driver or an interface was given, without what a terminal or a log would take for more than text."""
+    return "".join(character if character.isprintable() else "?" for character in name)
+
+
 def printed(text: str) -> str:
     """Return ``plain`` text that keeps its lines and tabs."""
     if text.replace("\n", "").replace("\t", "").isprintable():

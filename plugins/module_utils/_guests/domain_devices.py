@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from .._devices.marks import functions_of
 from .domain_xml import DomainError, drop, drop_empty, ensure, number_of, our_devices, set_attributes
 from .extras import extra_devices, has_extra, merge_extras
 from .fragment import fragment_aliases, fragment_of
 from .guest import QUEUE_SIZES, Attachment, Disk, Guest
 from .hiding import clean
+from .hostdevs import PCI_DEVICE, merge_functions, wanted_functions
 from .known_disks import leads_to, path_of
 from .network import DEFAULT_MTU, port_name, socket_path
 from .volumes import volume_of
@@ -30,7 +32,8 @@ def wanted_devices(guest: Guest) -> list[tuple[str, str]]:
     channels = [("channel", AGENT_CHANNEL)] if guest.agent else []
     aliases = [("alias", alias) for alias in fragment_aliases(fragment_of(guest))]
     disks = [("disk", disk.target) for disk in guest.disks]
-    return disks + [("interface", item.mac) for item in guest.networks] + channels + extra_devices(guest) + aliases
+    interfaces = [("interface", item.mac) for item in guest.networks]
+    return disks + interfaces + wanted_functions(guest) + channels + extra_devices(guest) + aliases
 
 
 def given_devices(guest: Guest, current: ET.Element) -> list[tuple[str, str]]:
@@ -52,6 +55,8 @@ def _has(guest: Guest, tree: ET.Element, device: tuple[str, str]) -> bool:
         return old is not None and any(leads_to(old, disk) for disk in guest.disks if disk.target == name)
     if kind == "interface":
         return any((mac.get("address") or "").lower() == name for mac in tree.findall("devices/interface/mac"))
+    if kind == PCI_DEVICE:
+        return name in functions_of(tree)
     return has_extra(guest, tree, device)
 
 
@@ -86,6 +91,7 @@ def merge_devices(tree: ET.Element, guest: Guest, previous: set[tuple[str, str]]
         if old is not None and ("interface", attachment.mac) not in previous:
             _check_kind(old, guest, attachment)
         _merge_interface(old if old is not None else _new_interface(devices, attachment), guest, attachment)
+    merge_functions(devices, guest, previous, gone)
     if guest.agent:
         _merge_channel(devices, channels.get(AGENT_CHANNEL))
     merge_extras(devices, guest, gone)

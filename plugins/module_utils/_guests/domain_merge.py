@@ -35,6 +35,7 @@ from .domain_xml import (
 )
 from .fragment import check_aliases, fragment_of, fragment_tags, merge_fragment
 from .guest import Guest
+from .hostdevs import assigned_marks
 from .limits import check_limits
 from .pinning import Placement
 from .vhost import vhost_marks
@@ -77,6 +78,7 @@ def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]]
         item = ET.SubElement(mark, DEVICE, kind=device, id=name)
         if device == "alias" and name in tags:
             item.set("tag", tags[name])
+    mark.extend(assigned_marks(guest))
     old = tree.find(f"metadata/{OURS}")
     if old is not None and _same_mark(old, mark):
         return
@@ -86,8 +88,8 @@ def _merge_metadata(tree: ET.Element, guest: Guest, given: list[tuple[str, str]]
 
 
 def _same_mark(old: ET.Element, new: ET.Element) -> bool:
-    def devices(mark: ET.Element) -> list[dict[str, str]]:
-        return [item.attrib for item in mark]
+    def devices(mark: ET.Element) -> list[tuple[str, dict[str, str]]]:
+        return [(item.tag, item.attrib) for item in mark]
 
     return old.attrib == new.attrib and devices(old) == devices(new)
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 from .._cpus.cpulist import parse_or_empty
 from .._cpus.errors import RefusalError
+from .._devices.marks import NAMESPACE
 from .cells import Cell
 from .hiding import bare, hide
 from .pinning import Existing
 
-#: Namespace of the metadata with the guest's owner and the devices that this collection made.
-NAMESPACE = "https://github.com/realtime-kvm/realtime.kvm/guest"
 OURS = f"{{{NAMESPACE}}}guest"
 DEVICE = f"{{{NAMESPACE}}}device"
 

@@ -205,7 +205,8 @@ def macs_of(guest: Guest) -> list[str]:
     """Return the addresses of a guest's interfaces, those in its fragment last."""
     fragment = fragment_of(guest)
     found = [] if fragment is None else fragment.findall("devices/*/mac")
-    return [attachment.mac for attachment in guest.networks] + [mac.get("address", "").strip().lower() for mac in found]
+    own = [attachment.mac for attachment in guest.networks] + [device.mac for device in guest.devices if device.mac]
+    return own + [mac.get("address", "").strip().lower() for mac in found]
 
 
 def merge_fragment(tree: ET.Element, fragment: ET.Element, *, live: bool = False) -> None:

@@ -119,6 +119,33 @@ class Attachment:
 
 
 @dataclass(frozen=True)
+class Device:
+    """A PCI function of the node that a guest gets: one by its address, or a virtual function of another."""
+
+    address: str  # empty: the virtual function has yet to be chosen
+    physical_function: str = ""  # by name or address, as the list has it
+    interrupts: int | None = None  # the vCPU to whose CPU they go; None: the guest's ordinary vCPU
+    mac: str = ""  # of a virtual function
+    mac_given: bool = True  # otherwise derived; a function that the domain has keeps its own
+    vlan: int | None = None
+    trust: bool | None = None
+    rate: int | None = None  # in Mbit/s
+    spoof_check: bool | None = None
+    network: bool = False  # whether it is a virtual function of a network device, as the node shows it
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        return f"a VF of {self.physical_function}" if self.physical_function else self.address
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What the list asks of a virtual function's settings."""
+        given = {"vlan": self.vlan, "trust": self.trust, "rate": self.rate, "spoof_check": self.spoof_check}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class CloudInit:
     """What a guest's first boot is told; secrets may be in it, so no text shows it."""
 
@@ -154,6 +181,8 @@ class Guest:
     disks: tuple[Disk, ...] = ()
     cloud_init: CloudInit | None = None  # its image is the last of the disks
     networks: tuple[Attachment, ...] = ()
+    devices: tuple[Device, ...] = ()
+    near: str = ""  # the device for which it must be on numa_node, where the list names no node
     agent: bool = False
     serial_log: bool = False
     watchdog: str = ""  # its action
@@ -181,6 +210,11 @@ class Guest:
     def realtime(self) -> bool:
         """Whether any vCPU is real-time."""
         return bool(self.realtime_vcpus)
+
+    def interrupt_vcpu(self, device: Device) -> int | None:
+        """Return the vCPU to whose CPU a device's interrupts go: the first ordinary one, unless the list names another."""
+        ordinary = [vcpu for vcpu in range(self.vcpus) if vcpu not in self.realtime_vcpus]
+        return device.interrupts if device.interrupts is not None else min(ordinary, default=None)
 
     @property
     def ordinary_vcpu(self) -> int | None:

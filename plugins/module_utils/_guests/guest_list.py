@@ -7,7 +7,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
@@ -32,6 +32,7 @@ from .guest import (
     GuestError,
     Scheduler,
 )
+from .guest_devices import read_devices
 from .guest_disks import check_shared_disks, read_disks
 from .guest_reader import Reader
 from .network import MAX_SOCKET_PATH, Network, is_unicast, port_name, socket_path
@@ -67,6 +68,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     "seed": (str,),
     "cloud_init": (dict, object, bool),  # read_cloud_init refuses other types, without showing them
     "networks": (list,),
+    "devices": (list,),
     "agent": (bool,),
     "serial_log": (bool,),
     "watchdog": (str,),
@@ -187,6 +189,7 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         disks=read_disks(read, name, folder),
         cloud_init=read_cloud_init(read),
         networks=_attachments(read, name, networks, site),
+        devices=read_devices(read, vcpus, realtime, partial(derive_mac, site, name)),
         agent=read.get("agent", False),
         serial_log=read.get("serial_log", False),
         watchdog=read.optional("watchdog", WATCHDOG_ACTIONS) or "",
@@ -425,10 +428,11 @@ def _check_unique(guests: Sequence[Guest], site: str) -> None:
 
 
 def clashes(guests: Sequence[Guest], site: str) -> Iterator[str]:
-    """Yield a refusal for each guest of a host that has the name, UUID or MAC of one before it."""
+    """Yield a refusal for each guest of a host that has the name, UUID, MAC or device of one before it."""
     names: set[str] = set()
     uuids: dict[str, str] = {}
     macs: dict[str, str] = {}
+    devices: dict[str, str] = {}
     for guest in guests:
         if guest.name in names:
             yield f"realtime_guests: {guest.name} is listed twice; every guest needs its own name"
@@ -444,3 +448,7 @@ def clashes(guests: Sequence[Guest], site: str) -> Iterator[str]:
             other = macs.setdefault(mac, guest.name)
             if other != guest.name or addresses.count(mac) > 1:
                 yield f"realtime_guests: {guest.name} and {other} have the same MAC {mac}"
+        for device in guest.devices:
+            other = devices.setdefault(device.address, guest.name) if device.address else guest.name
+            if other != guest.name:
+                yield f"realtime_guests: {guest.name} and {other} have the same device {device.address}; a device has one guest"

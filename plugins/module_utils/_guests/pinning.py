@@ -294,6 +294,7 @@ def _choose(board: Board, guest: Guest, bound: Sequence[int], pins: Mapping[str,
     if not with_memory:
         what = "with enough memory " if fitting else ""
         where = f"on NUMA node {guest.numa_node}" if guest.numa_node is not None else f"on one NUMA node {what}".rstrip()
+        where += f", where its device {guest.near} is" if guest.near else ""
         raise PinningError(_does_not_fit(board, guest, missing, where) + _spread_remedy(board, guest, bound, pins, missing))
     dataplane = {node for node, cpus in board.partition.nodes.items() if cpus & board.partition.sets["dataplane"]}
 
@@ -330,7 +331,7 @@ def _does_not_fit(board: Board, guest: Guest, missing: Sequence[str], where: str
         whole = f" ({cores} whole core{'s' if cores > 1 else ''} of {board.width} threads: guests share no core{beside})"
     memory = f" and {guest.memory_mib} MiB of memory" if board.memory is not None else ""
     if board.memory is not None and guest.numa_node not in (None, *board.memory):
-        where += ", which has no memory: give it another numa_node"
+        where += ", which has no memory" + (": give it another numa_node" if not guest.near else "")
     return (
         f"realtime_guests: {guest.name} asks for {count} realtime CPU{'s' if count > 1 else ''}{whole}{memory} {where}; "
         f"{board.describe()}"
@@ -344,7 +345,7 @@ def _spread_remedy(board: Board, guest: Guest, bound: Sequence[int], pins: Mappi
         nodes = _memory_of_spread(board, board.topology.nodes_of(frozenset({*pins.values(), *found.values()})))
         parts = memory_by_node(tuple(nodes), {}, guest.memory_mib, PAGE_MIB.get(guest.hugepages, 1))
         if board.memory is None or all(mib <= board.memory.get(node, 0) for node, mib in parts.items()):
-            return f"; numa: spread{' and no numa_node' if guest.numa_node is not None else ''} lets it use several nodes"
+            return f"; numa: spread{' and no numa_node' if guest.numa_node is not None and not guest.near else ''} lets it use several nodes"
     bare = {node for node in board.topology.without_memory if not board.cores(node)}
     if not bare:
         return ""

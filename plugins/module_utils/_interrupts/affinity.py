@@ -7,11 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .._cpus.partition import Partition
-
-
-def printable(name: str) -> str:
-    """Return a name that a driver or an interface was given, without what a terminal or a log would take for more than text."""
-    return "".join(character if character.isprintable() else "?" for character in name)
+from .._devices.marks import Home
 
 
 @dataclass(frozen=True)
@@ -24,6 +20,7 @@ class Interrupt:
     effective: frozenset[int]
     node: int | None = None
     movable: bool = True  # False: the kernel manages its affinity and refuses writes
+    home: Home | None = None  # of a running guest's device: where it belongs
 
     @property
     def label(self) -> str:
@@ -33,9 +30,12 @@ class Interrupt:
 def wanted_affinity(interrupt: Interrupt, partition: Partition, nodes: Mapping[int, frozenset[int]]) -> frozenset[int]:
     """Return the CPUs that may serve an interrupt.
 
-    These are its present CPUs without the isolated ones; if none is left, the ordinary CPUs of its device's NUMA node,
+    An interrupt of a running guest's device goes to the CPU of the vCPU that the guest's list names. For others, these are its present CPUs
+    without the isolated ones; if none is left, the ordinary CPUs of its device's NUMA node,
     else all ordinary CPUs.
     """
+    if interrupt.home is not None:
+        return interrupt.home.cpus
     allowed = interrupt.affinity & partition.unisolated
     if allowed:
         return allowed

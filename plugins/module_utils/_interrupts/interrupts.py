@@ -8,16 +8,18 @@ import json
 import os
 import stat
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
-from .._cpus.answers import AnswerError, decode
+from .._cpus.answers import AnswerError, decode, printable
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._cpus.masks import format_mask, parse_mask
 from .._cpus.partition import Partition
+from .._devices.assigned import vector_homes
 from .._host.change import Change
 from .._host.host import Host
-from .affinity import Interrupt, printable, stuck, wanted_affinity
+from .affinity import Interrupt, stuck, wanted_affinity
 from .counts import parse_names
 from .threads import plan_interrupt_threads
 
@@ -57,6 +59,7 @@ def read_interrupts(host: Host) -> list[Interrupt]:
     named = (
         parse_names(host.read("/proc/interrupts") or "") if host.captured else {}
     )  # a capture may lack the folders of handlers
+    homes = vector_homes(host)
     interrupts = []
     for base in host.glob("/proc/irq/[0-9]*"):
         actions = tuple(name for name in host.listdir(base) if os.path.isdir(host.path(f"{base}/{name}")))
@@ -72,13 +75,14 @@ def read_interrupts(host: Host) -> list[Interrupt]:
             effective=parse_or_empty(host.value(f"{base}/effective_affinity_list")),
             node=int(node) if node.isdecimal() else None,
             movable=_writable(host, f"{base}/smp_affinity_list"),
+            home=homes.get(int(base.rsplit("/", 1)[1])),
         )
         interrupts.append(interrupt if interrupt.label not in refused else _managed(interrupt))
     return interrupts
 
 
 def _managed(interrupt: Interrupt) -> Interrupt:
-    return Interrupt(interrupt.number, interrupt.actions, interrupt.affinity, interrupt.effective, interrupt.node, movable=False)
+    return replace(interrupt, movable=False)
 
 
 def _writable(host: Host, path: str) -> bool:
@@ -101,9 +105,14 @@ def plan_interrupts(host: Host, partition: Partition) -> None:
         target = wanted_affinity(interrupt, partition, partition.nodes)
         if interrupt.movable and target != interrupt.affinity:
             file = f"/proc/irq/{interrupt.number}/smp_affinity_list"
-            change = Change(file, format_cpulist(interrupt.affinity), format_cpulist(target), reason=interrupt.label)
+            change = Change(file, format_cpulist(interrupt.affinity), format_cpulist(target), reason=_why(interrupt))
             host.change(change, partial(_move, host, interrupt, file, change), kind="value")
     plan_interrupt_threads(host, partition, interrupts)
+
+
+def _why(interrupt: Interrupt) -> str:
+    home = interrupt.home
+    return f"{interrupt.label}, to vCPU {home.vcpu} of {home.guest}" if home else interrupt.label
 
 
 def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
@@ -114,7 +123,8 @@ def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
     except OSError as error:
         host.take_back(change)
         if error.errno not in _MANAGED:  # gone meanwhile, or no vector is free on these CPUs
-            host.notes.append(f"{interrupt.label} could not be moved off CPUs {change.before}: {error.strerror}")
+            whither = f" to CPUs {change.after}" if interrupt.home else ""
+            host.notes.append(f"{interrupt.label} could not be moved off CPUs {change.before}{whither}: {error.strerror}")
             return
         host.notes.append(f"{interrupt.label} is managed by the kernel, which refused to move it off CPUs {change.before}")
         names = sorted({*_known_refused(host), interrupt.label})

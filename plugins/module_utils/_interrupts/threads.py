@@ -39,8 +39,8 @@ def strays(host: Host, partition: Partition, interrupts: Collection[Interrupt]) 
     known = {interrupt.number: interrupt for interrupt in interrupts}
     for number, thread in read_interrupt_threads(host):
         interrupt = known.get(number)
-        if interrupt is None or not thread.allowed & partition.isolated:
-            continue
+        if interrupt is None or interrupt.home is not None or not thread.allowed & partition.isolated:
+            continue  # the thread of an interrupt that belongs to a guest follows it
         if interrupt.movable or not interrupt.affinity & partition.isolated:
             yield interrupt, thread
 
@@ -80,5 +80,6 @@ def bound_threads(host: Host, partition: Partition, interrupts: Collection[Inter
         for number, thread in read_interrupt_threads(host)
         if number in known
         and thread.bound
+        and known[number].home is None
         and (thread.allowed & partition.isolated) - (known[number].effective or known[number].affinity)
     ]

@@ -20,6 +20,8 @@ from .._boot.loader import GRUB_CFG, find_boot_loader
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
+from .._devices.pci import PCI
+from .._devices.virtual import is_number_file
 from .._guests.roles import VHOST
 from .._host.change import Change
 from .._host.host import Host, Runner
@@ -98,13 +100,18 @@ def host_outcome(edges: SwitchEdges, specs: Specs) -> Found:
     """Compare huge pages, mounts and KVM's parameters with the needs of guests and switch."""
     given = {"networks": specs.networks, "guests": specs.guests, **specs.host}
     trial, result = _run(edges, "kvm_host", kvm_host.run, given)
+    functions = any(
+        map(is_number_file, [change.resource for change in trial.changes])
+    )  # their driver's choice is no second difference
     mounts = any(
         change.resource.startswith("mount:") for change in trial.changes
     )  # the units of a mount are no second difference
     findings = [
         change_finding(change, "kvm_host", _host_rule(change))
         for change in trial.changes
-        if change.resource != ARCHIVE and not (mounts and change.resource.endswith(".mount"))
+        if not (functions and change.resource.endswith("/sriov_drivers_autoprobe"))
+        and change.resource != ARCHIVE
+        and not (mounts and change.resource.endswith(".mount"))
     ]
     for row in result["hugepages"]:
         if row["size"] == "1G" and row["have"] < row["wanted"]:
@@ -162,17 +169,19 @@ def link_findings(edges: SwitchEdges, running: Collection[str]) -> list[Finding]
     return check_links(edges.ovsdb(edges.host, edges.runner).read().interfaces.values(), running)
 
 
-def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | None) -> Found:
-    """Compare definitions, states and threads of guests with the inventory."""
+def guest_outcome(edges: SwitchEdges, specs: Specs, host: Mapping[str, Any]) -> Found:
+    """Compare definitions, states, threads and devices of guests with the inventory; ``host``: the result of kvm_host."""
     given = {
-        "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": pages, "site": "",
+        "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": host.get("pages"), "site": "",
+        "virtual_functions": host.get("virtual_functions"),
         "restart": False, "shutdown_timeout_s": 120, "force_off": False, "stop_running": False, "switch_timeout_s": 0,
     }  # fmt: skip
     trial, result = _run(edges, "rt_domain", rt_domain.run, given)
-    whole = {change.resource for change in trial.changes if re.fullmatch(r"domain [^:]+", change.resource)}
+    changes = [change for change in trial.changes if not _explained(edges.host, change)]
+    whole = {change.resource for change in changes if re.fullmatch(r"domain [^:]+", change.resource)}
     findings = [
         change_finding(change, "rt_guest", _guest_rule(change))
-        for change in trial.changes
+        for change in changes
         if change.resource in whole or change.resource.partition(":")[0] not in whole
     ]
     for name, elements in result["restart_required"].items():
@@ -192,7 +201,17 @@ def guest_outcome(edges: SwitchEdges, specs: Specs, pages: Mapping[str, Any] | N
     return Found([*findings, *_notes(trial)], result)
 
 
+def _explained(host: Host, change: Change) -> bool:
+    """Whether another rule names the reason of a change: interrupts have their own, and functions that are yet to be made."""
+    address = re.match(r"pci:([^ ]+):\w+", change.resource)
+    return change.resource.startswith("/proc/irq/") or bool(address and not host.exists(f"{PCI}/{address[1]}"))
+
+
 def _guest_rule(change: Change) -> str:
+    if change.resource.startswith("pci:"):
+        return "device-driver" if change.resource.endswith(":driver") else "device-settings"
+    if change.resource.startswith("/etc/"):
+        return "host-file"
     thread = _THREAD.fullmatch(change.resource)
     if thread:
         return "vhost-thread" if thread[2] == VHOST else "guest-thread"

@@ -81,6 +81,7 @@ _GUESTS = {
     "seed": {"type": "str"},
     "cloud_init": {"type": "dict", "options": _CLOUD_INIT},
     "networks": _list(_INTERFACES),
+    "devices": {"type": "list", "elements": "raw", "default": []},  # an address, or a mapping
     "agent": {"type": "bool", "default": False},
     "serial_log": {"type": "bool", "default": False},
     "watchdog": _text("reset", "poweroff", "shutdown", "pause", "inject-nmi", "none"),

@@ -33,6 +33,7 @@ from .._boot.trial import BootTrial
 from .._boot.verdict import JUDGING
 from .._cpus.errors import HostError
 from .._cpus.machine import Machine
+from .._devices.binding import kernel_arguments
 from .._host.current import require_current_partition
 from .._host.host import Host, Runner
 from .._host.kernel import read_kernel, read_lockdown, read_machine, read_secure_boot
@@ -110,9 +111,21 @@ def _host_arguments(host: Host, parameters: dict[str, Any]) -> list[Argument]:
     """Return the arguments that guests and switch need: the caller's, else those that the kvm_host module keeps on the node."""
     tokens = parameters["host_arguments"]
     if tokens is None:
-        tokens = page_arguments((read_options(host, PAGES) or {"pages": {}})["pages"])
+        kept = read_options(host, PAGES) or PAGES.defaults
+        tokens = [
+            *page_arguments(kept["pages"]),
+            *(kernel_arguments(read_machine(host).vendor) if kept["virtual_functions"] or kept["devices"] else []),
+        ]
+    return [_host_argument(token) for token in parse_arguments(tokens, "host_arguments")]
+
+
+def _host_argument(token: str) -> Argument:
+    if "iommu" in token:
+        return Argument(
+            token, "devices are given to guests, which needs the IOMMU", "no DMA protection for host drivers (passthrough)"
+        )
     reason = "pages of 1 GiB for guests and switch; later so much memory in one piece is rarely free"
-    return [Argument(token, reason, "no other program can use the memory") for token in parse_arguments(tokens, "host_arguments")]
+    return Argument(token, reason, "no other program can use the memory")
 
 
 def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:

@@ -13,6 +13,10 @@ from .._boot.planned_arguments import page_arguments
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
+from .._devices.binding import DRIVERCTL, kernel_arguments
+from .._devices.posted import why_not_posted
+from .._devices.use import Use, read_use
+from .._devices.virtual import check_functions, is_number_file, resolve_functions, restore_functions
 from .._guests.found import with_sizes
 from .._guests.guest import Guest
 from .._guests.guest_list import parse_guests
@@ -27,6 +31,7 @@ from .._guests.kvm import (
     plan_profile,
     plan_unmount,
 )
+from .._guests.near import with_near
 from .._guests.network import parse_networks
 from .._guests.pinning import Existing, Placement, place
 from .._guests.programs import QEMU_IMG, SWTPM, XORRISO
@@ -60,6 +65,7 @@ OPTIONS: dict[str, Any] = {
     "hugepages_reserve": {"type": "dict", "default": {}},
     "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
     "halt_poll_ns": {"type": "int", "default": -1},
+    "virtual_functions": {"type": "dict", "default": {}},
     "tool": {"type": "bool", "default": True},
     "fsroot": {"type": "path", "default": "/"},
 }
@@ -99,7 +105,10 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     partition, topology = require_current_partition(host, parameters["partition"])
     _check_node(host, partition, guests)
     existing = edges.libvirt.existing(host)
-    guests = with_sizes(guests, existing)
+    guests = with_near(host, with_sizes(guests, existing))
+    functions = resolve_functions(host, parameters.get("virtual_functions") or {})
+    use = read_use(host, runner) if functions or any(map(is_number_file, host.entries("value"))) else Use()
+    check_functions(host, use, functions)
     placements = place(partition, topology, guests, existing, memory_mib=guest_memory_mib(host))
     memory = read_memory(host)
     needs = plan_pages(
@@ -123,11 +132,22 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
     plan_profile(host)
     plan_needrestart(host)
     plan_mounts(host, runner, {size for _node, size in plan.needs})
-    options = {"pages": plan.pages, "nx_huge_pages": parameters["nx_huge_pages"], "halt_poll_ns": parameters["halt_poll_ns"]}
+    devices = {
+        guest.name: [device.label for device in guest.devices] for guest in guests if guest.state != "absent" and guest.devices
+    }
+    chosen_values = {key: parameters[key] for key in ("nx_huge_pages", "halt_poll_ns")}
+    options = {"pages": plan.pages, **chosen_values}
+    options.update({"virtual_functions": functions} if functions else {}, **({"devices": devices} if devices else {}))
+    restore_functions(host, use, functions)
     deferred = plan_feature(host, PAGES, partition, options)
     _tell(host, plan)
     policies = chosen({NX: parameters["nx_huge_pages"]})
-    results = {**_result(edges, plan, guests), "policies": policies, "deferred": deferred or bool(plan.short)}
+    results = {**_result(edges, plan, guests), "virtual_functions": functions}
+    if devices or functions:
+        why = why_not_posted(host)
+        results["posted_interrupts"] = f"not used: {why}" if why else "used"
+        results["kernel_arguments"] += kernel_arguments(read_machine(host).vendor)
+    results = {**results, "policies": policies, "deferred": deferred or bool(plan.short)}
     return Outcome(results, after=partial(_look, host, plan))
 
 
@@ -230,6 +250,8 @@ def _result(edges: GuestEdges, plan: _Plan, guests: Sequence[Guest] = ()) -> dic
         "kernel_arguments": page_arguments(plan.pages),
         "policies": [],
         "deferred": False,
+        "virtual_functions": {},
+        "posted_interrupts": "",
         "installed": _complete(edges, guests),
         "unread_domains": _unread(edges),
         "extras": _extras(guests),
@@ -239,7 +261,7 @@ def _result(edges: GuestEdges, plan: _Plan, guests: Sequence[Guest] = ()) -> dic
 #: Where libvirt keeps the definitions of domains, and those of domains that run.
 _DEFINITIONS = ("/etc/libvirt/qemu/*.xml", "/run/libvirt/qemu/*.xml")
 #: What only some guests need beside libvirt and QEMU, and the files that show it.
-_EXTRAS = {"firmware": "/usr/share/qemu/firmware/*.json", "seed": XORRISO, "tpm": SWTPM}
+_EXTRAS = {"firmware": "/usr/share/qemu/firmware/*.json", "seed": XORRISO, "tpm": SWTPM, "devices": DRIVERCTL}
 
 
 def _extras(guests: Sequence[Guest]) -> list[str]:
@@ -249,6 +271,7 @@ def _extras(guests: Sequence[Guest]) -> list[str]:
         "firmware": any(guest.firmware == "uefi" or guest.secure_boot for guest in present),
         "seed": any(guest.cloud_init is not None for guest in present),
         "tpm": any(guest.tpm for guest in present),
+        "devices": any(guest.devices for guest in present),
     }
     return [name for name, is_needed in needed.items() if is_needed]
 
@@ -289,6 +312,7 @@ def _undo(edges: GuestEdges) -> Outcome:
     host, runner = edges.host, edges.runner
     units = any(mount_unit(size) in path for path in host.entries("file") for size in ("2M", "1G"))
     plan_unmount(host, runner)
+    restore_functions(host, read_use(host, runner) if any(map(is_number_file, host.entries("value"))) else Use())
     restore_lines(host)
     undo_feature(host)
     plan_reload(host, runner, due=units)

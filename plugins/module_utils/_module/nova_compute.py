@@ -15,11 +15,13 @@ from .._cpus.cpulist import format_cpulist, parse_cpulist
 from .._cpus.document import to_document
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
+from .._devices.pci import node_of
 from .._guests.domain_xml import describe
 from .._guests.found import with_sizes
 from .._guests.guest import Guest
 from .._guests.guest_list import parse_guests
 from .._guests.libvirt import Connection, Domain
+from .._guests.near import with_near
 from .._guests.network import Network, parse_networks
 from .._guests.nova import NodeInstance, instance_of
 from .._guests.pinning import Existing, Placement, place
@@ -42,7 +44,6 @@ from .._openstack.sets import nova_sets
 from .._openstack.switch_database import database_way
 from .._openstack.traits import KVM_TRAIT, physnet_traits
 from .._runtime.priorities import check_priority_limit
-from .._switch.devices import node_of
 from .._switch.nic import find_device
 from .._switch.plan import socket_memory_mib
 from ._common import LIMIT, Outcome
@@ -99,7 +100,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     service = serving(host, runner, NOVA)
     connection = edges.libvirt.connect(host)
     others = _others(connection.domains() if connection else {})
-    guests = with_sizes(guests, others.existing)
+    guests = with_near(host, with_sizes(guests, others.existing))
     placements = place(partition, topology, guests, others.existing, memory_mib=guest_memory_mib(host))
 
     taken = _taken(partition, topology, placements, others.foreign)

@@ -11,8 +11,11 @@ from typing import Any
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
+from .._devices.binding import kernel_arguments
+from .._devices.pci import NET, VFIO, node_of
 from .._guests.guest import Guest
 from .._guests.guest_list import parse_guests
+from .._guests.near import with_near
 from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, PinningError, place
 from .._host.change import Change
@@ -47,9 +50,8 @@ from .._switch.daemon import (
     start,
     start_server,
 )
-from .._switch.devices import NET, VFIO, node_of
 from .._switch.diff import SwitchPlan, plan_removal, plan_switch, setting_resource
-from .._switch.nic import find_device, kernel_arguments, plan_binding, release_unused
+from .._switch.nic import find_device, plan_binding, release_devices
 from .._switch.ovsdb import Once, Ovsdb
 from .._switch.plan import (
     PHYSICAL,
@@ -128,7 +130,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     # no real-time network is left: remove what the inventory names; only undo removes the switch itself
     plan = plan_switch(node.database, Switch({}, {}, {}, {}), networks, {guest.name for guest in guests})
     _plan_transaction(node, plan, waits=node.daemon is not None)
-    release_unused(host, runner, plan.used)
+    release_devices(host, runner, plan.used)
     return Outcome(_result(node, plan))
 
 
@@ -168,7 +170,7 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
     plan_binding(host, runner, devices, vendor)
     _plan_transaction(node, plan, waits=node.daemon is not None and not reasons)
     _plan_start(node, switch, reasons)
-    release_unused(host, runner, plan.used)
+    release_devices(host, runner, plan.used)
     if node.daemon and not reasons:
         plan_threads(host, node.daemon, partition)
     _plan_reload(node, reasons)
@@ -233,7 +235,9 @@ def _port_nodes(
 ) -> dict[str, tuple[int, ...]]:
     """Return the NUMA nodes of ports: the device's, and the guest's present or planned ones."""
     try:
-        placements = place(partition, read_topology(host), guests, domains, memory_mib=guest_memory_mib(host) or None)
+        placements = place(
+            partition, read_topology(host), with_near(host, guests), domains, memory_mib=guest_memory_mib(host) or None
+        )
         of_guest = {name: placement.nodes for name, placement in placements.items()}
     except PinningError:  # the guests' own module reports it
         of_guest = {}
@@ -404,7 +408,7 @@ def _undo(node: _Node) -> Outcome:
     restore_threads(host)
     restore_program(host, runner)
     host.restore_links()
-    release_unused(host, runner, ())
+    release_devices(host, runner, ())
     host.restore_files()
     remove_folder(host)
     if reasons:

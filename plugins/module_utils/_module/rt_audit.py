@@ -103,6 +103,7 @@ HOST = {
     "hugepages_reserve": {"type": "dict", "default": {}},
     "nx_huge_pages": {"type": "str", "choices": ["keep", "off", "never"], "default": "keep"},
     "halt_poll_ns": {"type": "int", "default": -1},
+    "virtual_functions": {"type": "dict", "default": {}},
 }
 SWITCH = {
     "socket_memory_mib": {"type": "int", "default": 0},
@@ -400,8 +401,8 @@ class _Audit:
             self.parts.absent("guests", "not compared with the inventory, since libvirt does not answer")
             return frozenset(), set()
         memory = self.attempt("guests' memory", lambda: host_outcome(self.edges, specs)) if not self.has("slice-limit") else None
-        pages = memory.result.get("pages") if memory else None
-        guests = self.attempt("guests", lambda: guest_outcome(self.edges, specs, pages)) if domains is not None else None
+        planned = memory.result if memory else {}
+        guests = self.attempt("guests", lambda: guest_outcome(self.edges, specs, planned)) if domains is not None else None
         if switch and guests and self.topology is not None:
             self.findings += remote_ports(switch.result, guests.result, self.topology)
         return specs.names if guests else frozenset(), {"kvm_host"} if memory else set()

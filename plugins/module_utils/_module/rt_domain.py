@@ -10,14 +10,17 @@ from typing import Any
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
+from .._devices.binding import release_unused
+from .._devices.settings import restore_settings
 from .._guests.bases import Bases
 from .._guests.changes import Changes
 from .._guests.checks import check_domains, check_live_macs, check_node, check_pages, check_saved
+from .._guests.device_plan import MODULES, Devices
 from .._guests.disk_checks import check_disks
 from .._guests.disk_paths import with_paths
 from .._guests.domain_xml import describe, is_ours
 from .._guests.found import as_found, with_sizes
-from .._guests.guest import IMAGE_FOLDER, Guest, GuestError
+from .._guests.guest import IMAGE_FOLDER, Device, Guest, GuestError
 from .._guests.guest_list import parse_guests
 from .._guests.guest_reader import path_fault
 from .._guests.image_users import ImageUsers
@@ -25,6 +28,7 @@ from .._guests.known_disks import with_known_disks
 from .._guests.kvm import check_slices
 from .._guests.libvirt import Connection, Domain, NoConnection, PoolError
 from .._guests.made_images import MadeImages
+from .._guests.near import with_near
 from .._guests.network import parse_networks
 from .._guests.pinning import place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
@@ -63,6 +67,7 @@ OPTIONS: dict[str, Any] = {
     "site": {"type": "str", "default": ""},
     "image_folder": {"type": "str", "default": IMAGE_FOLDER},
     "hugepages": {"type": "dict"},
+    "virtual_functions": {"type": "dict"},
     "fsroot": {"type": "path", "default": "/"},
 }
 
@@ -90,6 +95,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     guests = [as_found(guest, trees.get(guest.name), connection.network) for guest in with_sizes(guests, existing)]
     guests = with_paths(guests, trees, partial(_pool_folder, connection))
     guests = [with_known_disks(guest, trees.get(guest.name)) for guest in guests]
+    devices = Devices(host, edges.runner, domains, _counts(parameters.get("virtual_functions")))
+    guests = with_near(host, devices.choose(guests))
     check_domains(guests, domains, parameters["site"])
     listed = [guest.name for guest in guests if guest.state != "absent"]
     gone = {guest.name for guest in guests} - set(listed)
@@ -114,6 +121,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     restarting = [plan for plan in plans if plan.restart_for and parameters["restart"] and plan.guest.state != "stopped"]
     starting = [plan for plan in plans if plan.guest.state == "running" and not plan.running]
     check_live_macs(plans, restarting)
+    devices.check(plans, restarting)
     ImageUsers(host, plans, domains, gone=gone, restarting=restarting).check()
     _check_gate(host, [*starting, *restarting])
     check_pages(host, [*starting, *restarting], parameters["hugepages"], restarting)
@@ -129,14 +137,19 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         changes.remove(guest, plans)
     if parameters.get("remove_ports"):
         _remove_ports(edges, {guest.name for guest in guests if guest.state == "absent"})
+    devices.plan(plans)
     for plan in plans:
         changes.define(plan)
     live = [plan for plan in plans if plan.guest.name not in changes.stopping and plan not in restarting]
     changes.move(live, partition, max(topology.possible) + 1)
+    devices.plan_interrupts(live)
     for plan in restarting:
         changes.restart(plan)
     for plan in starting:
         changes.start(plan)
+    used = devices.used(plans, [*changes.stopping, *gone, *(plan.guest.name for plan in restarting)])
+    restore_settings(host, edges.runner, used)
+    release_unused(host, edges.runner, used)
     known = {guest.name for guest in guests}
     results = {
         "domains": [_result(plan) for plan in plans],
@@ -145,6 +158,11 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         "unlisted": sorted(name for name, domain in domains.items() if name not in known and is_ours(domain.tree)),
     }
     return Outcome(results, after=partial(_look, host, connection, plans, removed, images) if host.changes else None)
+
+
+def _counts(planned: Mapping[str, Any] | None) -> dict[str, int]:
+    """Return how many virtual functions the kvm_host role makes, by function."""
+    return {str(address): int(count) for address, count in (planned or {}).items()}
 
 
 def _image_folder(parameters: Mapping[str, Any]) -> str:
@@ -279,7 +297,12 @@ def _result(plan: GuestPlan) -> dict[str, Any]:
         "hugepages": plan.guest.hugepages,
         "memory_by_node": {str(node): mib for node, mib in placement.memory_by_node(plan.guest.memory_mib, page).items()},
         "macs": {attachment.network.name: attachment.mac for attachment in plan.guest.networks},
+        "devices": [_device(device) for device in plan.guest.devices],
     }
+
+
+def _device(device: Device) -> dict[str, Any]:
+    return {"address": device.address, "physical_function": device.physical_function, "mac": device.mac if device.network else ""}
 
 
 # -- removal of everything -------------------------------------------------------------------------
@@ -307,4 +330,8 @@ def _remove_all(edges: SwitchEdges, parameters: Mapping[str, Any]) -> Outcome:
                 changes.remove_definition(name)
         for name, resource in sorted(originals.items()):
             changes.restore(name, resource)
+    used = Devices(host, edges.runner, domains, {}).used([], [*ours])
+    restore_settings(host, edges.runner, used)
+    release_unused(host, edges.runner, used)
+    host.restore_files(only=(MODULES,))
     return Outcome({"domains": [], "restart_required": {}, "unlisted": []})

@@ -15,6 +15,7 @@ from .._cpus.cpulist import format_cpulist
 from .._cpus.document import describe_cpus, to_document
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
+from .._devices.marks import functions_of
 from .._guests.domain_owner import owner_of
 from .._guests.domain_xml import whole
 from .._guests.libvirt import Domain
@@ -170,15 +171,10 @@ def _guest(host: Host, domain: Domain, clock: _Clock) -> dict[str, Any]:
         "vcpu_count": whole(vcpus) or 1,
         "threads": [thread for thread in guest["threads"] if thread["role"] not in ("other", WORKER)],
         "pages": [{"node": node, "size": size, "pages": pages} for (node, size), pages in sorted(held.items())],
-        "devices": [_pci(address) for address in domain.tree.findall("devices/hostdev/source/address") if address.get("bus")],
+        "devices": list(functions_of(domain.tree)),
         "running_since": clock.process(pid),
         "defined_since": _modified(host, f"{DEFINITIONS}/{domain.name}.xml"),
     }
-
-
-def _pci(address: Any) -> str:
-    parts = [int(address.get(key, "0"), 0) for key in ("domain", "bus", "slot", "function")]
-    return "{:04x}:{:02x}:{:02x}.{:x}".format(*parts)
 
 
 def _switch(edges: SwitchEdges, parts: Parts, clock: _Clock) -> dict[str, Any]:
@@ -252,6 +248,7 @@ def _interrupts(host: Host, parts: Parts, first: Counts, begun: float, seconds: 
                 "cpus": format_cpulist(interrupt.effective or interrupt.affinity),
                 "node": interrupt.node,
                 "movable": interrupt.movable,
+                "guest": interrupt.home.guest if interrupt.home else "",
                 "counts": {str(cpu): count for cpu, count in counts.lines.get(line, {}).items()},
                 "per_s": {str(cpu): rate for cpu, rate in (per_second or {}).get(line, {}).items()},
             }

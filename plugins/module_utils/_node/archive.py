@@ -14,6 +14,7 @@ from typing import Any
 
 from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._cpus.partition import Partition
+from .._devices.virtual import await_drivers
 from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.paths import ARCHIVE
@@ -129,6 +130,7 @@ def apply_all(only: Collection[str] = ()) -> int:
 def _make(name: str, partition: Partition, options: Mapping[str, Any]) -> tuple[str, str]:
     """Make one feature's values; return why that failed, and why their originals are not in the journal, or empty texts."""
     host, failure = Host(owner=name, needs_journal=False), ""
+    await_drivers(host, options.get("virtual_functions", {}))
     try:
         with host.locked():
             FEATURES[name].plan(host, partition, options)

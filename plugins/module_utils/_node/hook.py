@@ -15,9 +15,12 @@ import time
 from contextlib import suppress
 from xml.etree import ElementTree
 
+from .._cpus.answers import printable
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
 from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition, PartitionError
+from .._devices.marks import marks_of
+from .._devices.settings import SETTINGS, place_of, set_command
 from .._guests.domain_xml import OURS
 from .._guests.threads import guest_pid
 from .._guests.vhost import read_vhost
@@ -104,10 +107,10 @@ def run_hook(arguments: list[str], xml: str) -> str:
             _place_vhost(host, guest, xml)
             _place_worker(host, guest)
         if operation == "prepare":
-            return _admit(host, guest, xml) or _prepare(host, guest, xml)
+            return _admit(host, guest, xml) or _set_up(host, guest, xml) or _prepare(host, guest, xml)
         if operation in ("started", "release"):
             _settle(host, guest)
-    except (RefusalError, OSError, ElementTree.ParseError) as error:
+    except (RefusalError, OSError, ElementTree.ParseError, subprocess.SubprocessError) as error:
         if operation == "prepare":
             return f"realtime.kvm: {error}"
         # a running guest matters more than its partition: it goes on, and verify reports what is missing
@@ -189,6 +192,28 @@ def _why_misplaced(host: Host, cpus: frozenset[int]) -> str:
         f"that is fifo or rr to isolated CPUs ({format_cpulist(partition.isolated)}), or let it have the ordinary policy. "
         f"To start real-time guests in this boot even so: {ALLOW}"
     ) * bool(outside)
+
+
+def _set_up(host: Host, guest: str, xml: str) -> str:
+    """Give the guest's virtual functions their settings, which end with a boot; return why the guest must not start, or an empty text."""
+    for address, mark in marks_of(ElementTree.fromstring(xml)).items():
+        settings = {key: mark[key] for key in SETTINGS if key in mark}
+        if not settings:
+            continue
+        place = place_of(host, address)
+        if place is None:
+            return (
+                f"realtime.kvm: {guest}: its virtual function {address} is not there, or its physical function has no interface"
+            )
+        for key, value in settings.items():
+            command = set_command(place, key, value)
+            found = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False)
+            if found.returncode != 0:
+                reason = printable((found.stderr or found.stdout).strip()[-200:])
+                return (
+                    f"realtime.kvm: {guest}: {place.interface} refuses {key} {value} for its virtual function {address}: {reason}"
+                )
+    return ""
 
 
 def _prepare(host: Host, guest: str, xml: str) -> str:

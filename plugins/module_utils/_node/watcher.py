@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable
 
+from .._cpus.answers import printable
 from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition
+from .._devices.assigned import read_homes, running_files
+from .._devices.marks import Home
 from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.paths import ARCHIVE, DOCUMENT
-from .._interrupts.affinity import printable
 from .._interrupts.interrupts import Affinities, read_affinities
 from .._runtime.feature import must_wait
 from .._runtime.interrupts import INTERRUPTS
@@ -29,6 +31,9 @@ from .events import Events
 SLOW_S = 300.0
 #: So many of them compare the affinities before one plans whatever they are: threads and queues may be elsewhere too.
 COMPARED = 11
+#: Seconds between looks for guests that have begun or ended, and at the interrupts of guests' devices: a guest's driver asks for them without a
+#: word of the kernel's, and a guest may be re-pinned.
+GUESTS_S = 5.0
 #: After a look that failed, for example because a run holds the node's lock.
 RETRY_S = 20.0
 #: How long after an event the first look comes, so that one look serves a burst of events.
@@ -52,6 +57,8 @@ class Watcher:
         self._in_order = False  # whether the last plan had no change
         self._settled: tuple[bytes | None, Affinities] | None = None
         self._compared = 0
+        self._guests: tuple[tuple[str, int], ...] = ()
+        self._homes: list[Home] = []
         self._code = self._code_now()
 
     def look(self, *, quiet: bool = False) -> list[str]:
@@ -60,8 +67,10 @@ class Watcher:
         ``quiet``: the kernel has reported nothing since the last look.
         """
         host = self._open(True)
+        self._guests = running_files(host)
+        before, self._homes = self._homes, read_homes(host)
         found = (host.read_bytes(DOCUMENT), read_affinities(host))
-        if quiet and found == self._settled and self._compared < COMPARED:
+        if quiet and before == self._homes and found == self._settled and self._compared < COMPARED:
             self._compared += 1
             return []
         self.failed, self._in_order, self._settled, self._compared = False, False, None, 0
@@ -102,6 +111,15 @@ class Watcher:
             self._document = document
         return self._partition
 
+    @property
+    def has_devices(self) -> bool:
+        """Whether a guest with devices ran at the last look."""
+        return bool(self._homes)
+
+    def guests_changed(self) -> bool:
+        """Whether libvirt has written of a running guest since the last look: one began or ended, or was re-pinned."""
+        return running_files(self._open(True)) != self._guests
+
     def outdated(self) -> bool:
         """Whether another release has replaced the code since the start; systemd then starts that."""
         return self._code_now() != self._code
@@ -127,7 +145,18 @@ def main() -> None:
         sys.stdout.flush()
         time.sleep(min(REST * (time.monotonic() - began), REST_AT_MOST_S))
         quiet = not again
-        if events.heard(again.pop(0) if again else RETRY_S if watcher.failed else SLOW_S):
+        if _heard(watcher, events, again.pop(0) if again else RETRY_S if watcher.failed else SLOW_S):
             time.sleep(SETTLE_S)
             events.heard(0)
             again, quiet = list(AGAIN_S), False
+
+
+def _heard(watcher: Watcher, events: Events, seconds: float) -> bool:
+    """Wait for an event of the kernel or of libvirt, at most so many seconds; while guests have devices, only a moment."""
+    ended = time.monotonic() + seconds
+    while (left := ended - time.monotonic()) > 0:
+        if events.heard(min(left, GUESTS_S)) or watcher.guests_changed():
+            return True
+        if watcher.has_devices:
+            return False
+    return False

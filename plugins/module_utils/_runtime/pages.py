@@ -8,6 +8,8 @@ from typing import Any
 
 from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
+from .._devices.functions import is_address
+from .._devices.virtual import plan_functions
 from .._host.host import Host
 from .._memory.pools import plan_pages
 from .feature import Feature, one_of, plan_settings
@@ -20,6 +22,7 @@ def _plan_kvm_host(host: Host, partition: Partition, options: Mapping[str, Any])
     settings = kvm_settings(options["nx_huge_pages"], options["halt_poll_ns"])
     # "never" means off until the next boot
     plan_settings(host, [setting for setting in settings if host.value(setting.path) != "never"])
+    plan_functions(host, options.get("virtual_functions", {}))
 
 
 def _check_pages(pages: Any) -> str:
@@ -33,6 +36,18 @@ def _check_pages(pages: Any) -> str:
     return "" if good else "not numbers of pages by NUMA node and size"
 
 
+def _check_functions(value: Any) -> str:
+    good = isinstance(value, dict) and all(
+        is_address(str(address)) and isinstance(count, int) and count >= 0 for address, count in value.items()
+    )
+    return "" if good else "not numbers of virtual functions by PCI address"
+
+
+def _check_devices(value: Any) -> str:
+    good = isinstance(value, dict) and all(isinstance(labels, list) for labels in value.values())
+    return "" if good else "not lists of devices by guest"
+
+
 def _check_halt_poll(value: Any) -> str:
     return "" if isinstance(value, int) and value >= -1 else "not a number of nanoseconds (-1: left alone)"
 
@@ -41,6 +56,12 @@ PAGES = Feature(
     "kvm_host",
     "kvm_host",
     _plan_kvm_host,
-    {"pages": _check_pages, "nx_huge_pages": one_of("keep", "off", "never"), "halt_poll_ns": _check_halt_poll},
-    {"pages": {}, "nx_huge_pages": "keep", "halt_poll_ns": -1},
+    {
+        "pages": _check_pages,
+        "nx_huge_pages": one_of("keep", "off", "never"),
+        "halt_poll_ns": _check_halt_poll,
+        "virtual_functions": _check_functions,
+        "devices": _check_devices,  # of guests, by their names: they need the IOMMU
+    },
+    {"pages": {}, "nx_huge_pages": "keep", "halt_poll_ns": -1, "virtual_functions": {}, "devices": {}},
 )

@@ -7,27 +7,19 @@ name; its port in the database keeps the former name, and before the port exists
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from functools import partial
 
-from .._cpus.errors import HostError
+from .._cpus.answers import printable
+from .._devices.binding import address_in, kernel_arguments, plan_hand_over, plan_modules, release_unused
+from .._devices.pci import NET, PCI, VFIO, address_of, driver_of, interfaces_of
+from .._devices.use import read_use
 from .._guests.network import Network
-from .._host.change import Change
 from .._host.host import Host, Runner
-from .._host.resolve import resolve
-from .._interrupts.affinity import printable
-from .devices import NET, PCI, VFIO, driver_of, interfaces_of
-from .guard import check_driver, check_group, check_unused, check_virtual_functions, read_use
+from .guard import check_driver, check_group, check_unused, check_virtual_functions
 from .plan import SwitchError, physical_port_name
 from .rows import DEVICE_KEY, Database
 
 MODULES = "/etc/modules-load.d/realtime-kvm-vfio.conf"
-DRIVERCTL_DIR = "/etc/driverctl.d"
-
-
-def resource_of(address: str) -> str:
-    return f"pci:{address}:driver"
 
 
 def find_device(host: Host, network: Network, database: Database) -> str:
@@ -40,10 +32,10 @@ def find_device(host: Host, network: Network, database: Database) -> str:
             raise SwitchError(f"{where} is not on this node; network devices are: {_known(host)}")
         return address
     if host.exists(f"{NET}/{name}"):
-        found = re.findall(r"/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)", resolve(host, f"{NET}/{name}"))
+        found = address_of(host, name)
         if not found:
             raise SwitchError(f"{where} is no PCI device, so DPDK cannot drive it; network devices are: {_known(host)}")
-        return str(found[-1])
+        return found
     remembered = _remembered(host, network, database)
     if remembered is not None:
         return remembered
@@ -62,7 +54,7 @@ def _remembered(host: Host, network: Network, database: Database) -> str | None:
                 return str(interface.map("options")["dpdk-devargs"])
     for resource, original in host.entries("driver").items():
         if original["name"] == network.device:
-            return resource.split(":", 1)[1].rsplit(":", 1)[0]
+            return address_in(resource)
     return None
 
 
@@ -75,11 +67,6 @@ def _known(host: Host) -> str:
     return printable(", ".join(found)) or "none"
 
 
-def kernel_arguments(vendor: str) -> list[str]:
-    """Return the kernel arguments by which devices can be given to vfio."""
-    return {"GenuineIntel": ["intel_iommu=on", "iommu=pt"], "AuthenticAMD": ["iommu=pt"]}.get(vendor, ["iommu.passthrough=1"])
-
-
 # -- binding ---------------------------------------------------------------------------------------
 
 
@@ -90,58 +77,22 @@ def plan_binding(host: Host, runner: Runner, devices: Mapping[str, Network], ven
         for address, network in sorted(devices.items()):
             check_unused(host, use, address, network)
     wanted = {address: network for address, network in devices.items() if network.driver == VFIO}
-    if wanted:
-        text = "# Written by realtime.kvm (module ovs_dpdk)\nvfio-pci\nvfio_iommu_type1\n"
-        host.set_file(MODULES, text.encode(), reason="PCI devices of the switch")
-    elif host.exists(MODULES):
-        host.restore_files(only=(MODULES,))
+    plan_modules(host, MODULES, "ovs_dpdk", due=bool(wanted), reason="PCI devices of the switch")
     for address, network in sorted(wanted.items()):
-        current = driver_of(host, address)
-        if current == VFIO:
+        if driver_of(host, address) == VFIO:
             continue
         check_driver(host, address, network)
         check_virtual_functions(host, address, network)
         check_group(host, address, network, wanted, " ".join(kernel_arguments(vendor)))
-        override = (host.value(f"{DRIVERCTL_DIR}/{address}") or "").strip()
-        host.change(
-            Change(resource_of(address), current or None, VFIO, "stall", f"device of network {network.name}"),
-            partial(_bind, host, runner, address),
-            kind="driver",
-            original={"driver": current, "override": override, "name": network.device},
-        )
+        plan_hand_over(host, runner, address, name=network.device or "", reason=f"device of network {network.name}")
 
 
-def _bind(host: Host, runner: Runner, address: str) -> None:
-    for module in (VFIO, "vfio_iommu_type1"):
-        runner(["modprobe", module])  # it may be built in; if it is missing, the next step reports it
-    _driverctl(runner, "set-override", address, VFIO)
-    if driver_of(host, address) != VFIO:
-        raise HostError(
-            f"{address}: driverctl reported no error, but the device is bound to {driver_of(host, address) or 'no driver'}, "
-            f"not {VFIO}"
-        )
-
-
-def _driverctl(runner: Runner, *arguments: str) -> None:
-    code, out, err = runner(["driverctl", *arguments])
-    if code != 0:
-        raise HostError(f"driverctl {' '.join(arguments)} failed: {(err or out).strip()[-300:]}")
-
-
-def release_unused(host: Host, runner: Runner, used: Collection[str]) -> None:
+def release_devices(host: Host, runner: Runner, used: Collection[str]) -> None:
     """Plan to return the devices that this collection has bound and that no port uses any more."""
-    for resource, original in host.entries("driver").items():
-        address = resource.split(":", 1)[1].rsplit(":", 1)[0]
-        if address in used:
-            continue
-        current = driver_of(host, address)
-        gone = not host.exists(f"{PCI}/{address}")
-        same = current == original["driver"] and (host.value(f"{DRIVERCTL_DIR}/{address}") or "") == original["override"]
-        change = None if gone or same else Change(resource, current, original["driver"] or None, "stall", "restored")
-        host.restore(change, resource, partial(_release, runner, address, original["override"]))
 
+    def detach(
+        address: str,
+    ) -> None:  # DPDK may still hold the device, for which the kernel would wait; else this fails without harm
+        runner(["ovs-appctl", "--timeout=10", "netdev-dpdk/detach", address])
 
-def _release(runner: Runner, address: str, override: str) -> None:
-    # DPDK may still hold the device, for which the kernel would wait; if it does not, this fails without harm
-    runner(["ovs-appctl", "--timeout=10", "netdev-dpdk/detach", address])
-    _driverctl(runner, *(("set-override", address, override) if override else ("unset-override", address)))
+    release_unused(host, runner, used, detach)

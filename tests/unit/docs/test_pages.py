@@ -9,13 +9,13 @@ import re
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.binding import DRIVERCTL_DIR
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import MODPROBE, PROFILE_ADDITIONS, mount_unit
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import DRIVERCTL_DIR
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import ROLES as FOLDER
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import read_known
 from unit.documents import PAGES, ROLES, ROOT, code_of, tables, text_of

@@ -12,6 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
     PLACES,
     Finding,
     change_finding,
+    check_device_interrupts,
     check_document,
     check_interrupts,
     check_kernel,
@@ -22,6 +23,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings impor
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import Home
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt
 from unit.trees import machine_files, plan
@@ -252,3 +254,12 @@ def test_remarks_fit_a_terminal():
     lines = finding_lines([Finding("note", "x", "y " * 300, "z " * 300, "w " * 900)])
     assert max(map(len, lines)) <= 118
     assert len(lines) < 40
+
+
+def test_interrupts_of_guests_devices_have_their_own_rule():
+    home = Home("plc1", "0000:41:00.0", 0, frozenset({2}))
+    right, wrong = (replace(interrupt({cpu}, number=30 + cpu, name=f"vfio-msix[{cpu}]"), home=home) for cpu in (2, 3))
+    assert check_interrupts(PARTITION, [right, wrong]) == []
+    (found,) = check_device_interrupts([right, wrong, interrupt({3})])
+    assert (found.rule, found.resource) == ("device-interrupt", "device 0000:41:00.0 of plc1: IRQ 33 (vfio-msix[3])")
+    assert (found.expected, found.actual) == ("CPUs 2, those of vCPU 0", "CPUs 3")

@@ -6,20 +6,22 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import json
 from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID, Host
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts as _interrupts
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.interrupts import (
     plan_interrupts,
     read_interrupts,
     stuck_interrupts,
 )
+from unit.devices import running_guest
 from unit.irqs import DEFAULT, LIST, PARTITION, irq, run, text
-from unit.trees import fill, plan, snapshot, writable
+from unit.trees import fill, plan, refuse_writes, snapshot, task, writable
 
 
 def apply(root, check_mode=False, partition=PARTITION):
@@ -146,3 +148,38 @@ def test_an_unreadable_affinity_is_none(root):
 
 def test_refusals_are_kept_where_a_reboot_forgets_them():
     assert _interrupts._REFUSED.startswith("/run/")
+
+
+# -- of guests' devices ----------------------------------------------------------------------------
+
+CARD = "0000:41:00.0"
+VECTOR = f"vfio-msix[0]({CARD})"
+
+
+def test_interrupts_of_a_guest_s_device_go_to_its_vcpu_follow_it_and_come_back(tmp_path):
+    fill(
+        tmp_path, {BOOT_ID: "b", "/var/lib/": None, DEFAULT: "00000001", **irq(30, "0", "0", VECTOR), **irq(24, "0", "0", "eth0")}
+    )
+    running_guest(tmp_path, "plc1", CARD, vcpus=("2", "3"), vectors=(30,))
+    file = f"/proc/irq/30/{LIST}"
+
+    def moves():
+        return [(item.resource, item.before, item.after, item.reason) for item in run(tmp_path, partial_plan).changes]
+
+    def partial_plan(host):
+        plan_interrupts(host, PARTITION)
+
+    assert moves() == [(file, "0", "2", f"IRQ 30 ({VECTOR}), to vCPU 0 of plc1")]
+    assert moves() == []
+    fill(tmp_path, task("/proc/500/task/501", "CPU 0/KVM", allowed="1"))  # it was re-pinned
+    assert moves() == [(file, "2", "1", f"IRQ 30 ({VECTOR}), to vCPU 0 of plc1")]
+    (tmp_path / "run/libvirt/qemu/plc1.xml").unlink()  # it has ended, and its device has a driver of the node again
+    assert moves() == [(file, "1", "0", f"IRQ 30 ({VECTOR})")]
+
+
+def test_a_move_to_a_vcpu_that_is_refused_is_noted(tmp_path, monkeypatch):
+    fill(tmp_path, {BOOT_ID: "b", "/var/lib/": None, DEFAULT: "00000001", **irq(30, "0", "0", VECTOR)})
+    running_guest(tmp_path, "plc1", CARD, vcpus=("2",), vectors=(30,))
+    refuse_writes(monkeypatch, [f"{tmp_path}/proc/irq/30/{LIST}"], errno.ENOSPC)
+    host = run(tmp_path, lambda host: plan_interrupts(host, PARTITION))
+    assert host.notes == [f"IRQ 30 ({VECTOR}) could not be moved off CPUs 0 to CPUs 2: No space left on device"]

@@ -17,6 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import D
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import PCI
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as _kvm
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
@@ -29,6 +30,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import kvm_ho
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
 from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK
 from ansible_collections.realtime.kvm.plugins.modules import kernel_arguments, kvm_host
+from unit.functions import NIC, Functions
 from unit.menus import MakeConfig
 from unit.trees import documented, fill, machine_files, memory_files, snapshot
 
@@ -472,3 +474,32 @@ def test_damaged_options_are_named_by_the_kernel_arguments_too(call, node):
     fill(node, {CONFIG: "{"})
     result = call(name="kernel_arguments", check=True)
     assert re.search(rf"{CONFIG} is damaged .*; run the kvm_host role to write it again", result["msg"])
+
+
+def test_virtual_functions_are_made_kept_for_the_boot_and_taken_back(call, node, monkeypatch):
+    functions = Functions(node)
+    fill(node, {"/proc/cpuinfo": "vendor_id\t: GenuineIntel\nflags\t: vmx constant_tsc\n"})
+    monkeypatch.setattr(_common, "runner_of", lambda _module: functions.runner)
+    number = f"{PCI}/{NIC}/sriov_numvfs"
+    wishes = {"virtual_functions": {"ens1f0": 2}, "guests": [{**PLC1, "devices": [{"physical_function": "ens1f0"}]}]}
+    check, real = call(check=True, **wishes), call(**wishes)
+    assert real["changes"] == check["changes"]
+    assert [name for name in resources(real) if name.startswith(PCI)] == [number.replace("numvfs", "drivers_autoprobe"), number]
+    assert (real["virtual_functions"], real["kernel_arguments"], real["extras"]) == (
+        {NIC: 2},
+        ["intel_iommu=on", "iommu=pt"],
+        ["devices"],
+    )
+    kept = json.loads((node / CONFIG[1:]).read_text())
+    assert (kept["virtual_functions"], kept["devices"]) == ({NIC: 2}, {"plc1": ["a VF of ens1f0"]})
+    assert call(**wishes)["changed"] is False
+    assert number in resources(call(guests=[PLC1]))
+    assert (node / number[1:]).read_text().strip() == "0"
+    call(**wishes)
+    assert number in resources(call(state="absent"))
+    assert (node / number[1:]).read_text().strip() == "0"
+
+
+def test_more_virtual_functions_than_there_can_be(call, node, monkeypatch):
+    monkeypatch.setattr(_common, "runner_of", lambda _module: Functions(node).runner)
+    assert "ens1f0: 8 virtual functions are asked for" in call(virtual_functions={"ens1f0": 8})["msg"]

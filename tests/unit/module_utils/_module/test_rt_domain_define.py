@@ -27,7 +27,7 @@ def test_guests_are_defined_and_started(node):
         "name": "plc1", "state": "running", "realtime": True, "vcpu_count": 2, "realtime_vcpus": "1", "vcpus": {"0": "2", "1": "3"},
         "floating": "", "emulator": "0", "vhost": "", "nodes": [0], "memory_mib": 256, "hugepages": "2M",
         "memory_by_node": {"0": 256}, "disks": {"vda": "/images/plc1.qcow2"},
-        "macs": {"control": result["domains"][0]["macs"]["control"]},
+        "macs": {"control": result["domains"][0]["macs"]["control"]}, "devices": [],
     }  # fmt: skip
     assert (result["domains"][1]["vcpus"], result["domains"][1]["floating"]) == ({}, "0")
     assert (result["restart_required"], result["unlisted"], result["defined"]) == ({}, [], [])

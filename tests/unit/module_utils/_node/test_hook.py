@@ -28,6 +28,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import (
     run_worker,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.gate import ALLOW, BOOT_STATE, OVERRIDE
+from unit.devices import domain_of
+from unit.functions import NIC, Functions, vf
 from unit.trees import fill, killed_at, machine_files, plan, snapshot, writable
 
 SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2d{{}}.scope/libvirt"
@@ -486,3 +488,40 @@ def test_a_vhost_thread_that_the_kernel_does_not_move_stops_no_guest_and_leaves_
     assert run_hook(["plc1", "started", "begin", "-"], xml().replace("</domain>", VHOST.format("vcpu0"))) == ""
     assert (calls, len(logged)) == ([50], 1)
     assert "plc1: vhost threads stay where the kernel made them: [Errno 22]" in logged[0]
+
+
+# -- virtual functions -----------------------------------------------------------------------------
+
+
+@pytest.fixture(name="functions")
+def _functions(tmp_path, monkeypatch):
+    functions = Functions(tmp_path)
+    functions.make(2)
+    monkeypatch.setattr(_hook, "Host", lambda **options: Host(str(tmp_path), **options))
+
+    def run(command, **_options):
+        code, out, err = functions.runner(command)
+        return subprocess.CompletedProcess(command, code, out, err)
+
+    monkeypatch.setattr(_hook.subprocess, "run", run)
+    return functions
+
+
+def test_a_guest_s_virtual_function_has_its_settings_before_it_starts(functions):
+    text = domain_of("plc1", vf(1), trust="on", rate="500", spoof_check="off")
+    assert run_hook(["plc1", "prepare", "begin", "-"], text) == ""
+    assert functions.commands == [f"ip link set ens1f0 vf 1 {words}" for words in ("trust on", "max_tx_rate 500", "spoofchk off")]
+    assert run_hook(["plc1", "prepare", "begin", "-"], domain_of("plc1", vf(1), NIC)) == ""
+    assert len(functions.commands) == 3
+
+
+def test_a_driver_that_refuses_a_setting_keeps_the_guest_off(functions):
+    functions.refuse = {"trust": "RTNETLINK answers: Operation not supported\n"}
+    said = run_hook(["plc1", "prepare", "begin", "-"], domain_of("plc1", vf(0), trust="on"))
+    assert (
+        said
+        == f"realtime.kvm: plc1: ens1f0 refuses trust on for its virtual function {vf(0)}: RTNETLINK answers: Operation not supported"
+    )
+    functions.make(0)
+    said = run_hook(["plc1", "prepare", "begin", "-"], domain_of("plc1", vf(0), trust="on"))
+    assert said == f"realtime.kvm: plc1: its virtual function {vf(0)} is not there, or its physical function has no interface"

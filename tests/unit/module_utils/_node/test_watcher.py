@@ -23,9 +23,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import AR
 from ansible_collections.realtime.kvm.plugins.module_utils._node import watcher as _watcher
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
 from ansible_collections.realtime.kvm.plugins.module_utils._node.watcher import Watcher
+from unit.devices import running_guest
 from unit.irqs import DEFAULT, LIST, irq, text
 from unit.netns import command_of
-from unit.trees import fill, killed_at, machine_files, plan, refuse_writes, snapshot
+from unit.trees import fill, killed_at, machine_files, plan, refuse_writes, snapshot, task
 
 FILE = f"/proc/irq/24/{LIST}"
 
@@ -389,3 +390,52 @@ def test_it_takes_little_memory(running):
     found = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
     private = sum(int(found[key].split()[0]) for key in ("Private_Clean", "Private_Dirty"))
     assert private < 12 * 1024, f"{private} KiB"
+
+
+# -- guests with devices ---------------------------------------------------------------------------
+
+CARD = "0000:41:00.0"
+VECTOR = f"/proc/irq/30/{LIST}"
+
+
+def test_it_follows_a_guest_with_a_device_without_an_event(root):
+    watching = watcher(root)
+    assert (watching.look(), watching.has_devices, watching.guests_changed()) == ([], False, False)
+    running_guest(root, "plc1", CARD, vcpus=("2", "3"))
+    assert watching.guests_changed()
+    assert (watching.look(), watching.has_devices, watching.guests_changed()) == ([], True, False)
+    running_guest(root, "plc1", CARD, vcpus=("2", "3"), vectors=(30,))
+    fill(root, irq(30, "0", "0", f"vfio-msix[0]({CARD})"))  # the guest's driver has asked for it
+    assert watching.look(quiet=True) == [f"{VECTOR}: 0 -> 2 (IRQ 30 (vfio-msix[0]({CARD})), to vCPU 0 of plc1)"]
+    assert watching.look(quiet=True) == []
+    fill(root, task("/proc/500/task/501", "CPU 0/KVM", allowed="1"))
+    assert watching.look(quiet=True)[0].startswith(f"{VECTOR}: 2 -> 1 ")
+    (root / "run/libvirt/qemu/plc1.xml").unlink()
+    assert watching.guests_changed()
+    assert watching.look()[0].startswith(f"{VECTOR}: 1 -> 0 ")
+    assert not watching.has_devices
+
+
+class Silence:
+    """Events that never come; ``waits`` are the seconds that were waited."""
+
+    def __init__(self, then=lambda: None):
+        self.waits, self.then = [], then
+
+    def heard(self, seconds):
+        self.waits.append(seconds)
+        self.then()
+        return False
+
+
+def test_it_waits_only_a_moment_while_guests_have_devices(root, monkeypatch):
+    watching, silence = watcher(root), Silence()
+    times = iter(range(0, 10_000, 5))
+    monkeypatch.setattr(_watcher.time, "monotonic", lambda: float(next(times)))
+    watching.look()
+    assert _watcher._heard(watching, silence, 20) is False
+    assert silence.waits == [5.0, 5.0, 5.0]
+    running_guest(root, "plc1", CARD)
+    assert _watcher._heard(watching, Silence(), 300) is True, "a guest has begun"
+    watching.look()
+    assert _watcher._heard(watching, Silence(), 300) is False, "it looks at once"

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.binding import resource_of
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.use import Use, read_use
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.guard import BIFURCATED, Use, read_use
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import MODULES, resource_of
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.guard import BIFURCATED
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import MODULES
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
 from unit.netns import run as netns_run
 from unit.nics import ADDRESS, DEVICE, network
@@ -307,7 +309,7 @@ _ASK = """\
 import json, os, subprocess, sys
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.guard import read_use
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.use import read_use
 for line in (
     "link add v0 type veth peer name v1", "link add v2 type veth peer name v3", "address add 10.0.0.1/24 dev v0", "address add 10.0.1.1/24 dev v2",
     "link set v0 up", "link set v1 up", "link set v2 up", "link set v3 up", "route add default via 10.0.1.2 table 100", "route add blackhole default table 7",

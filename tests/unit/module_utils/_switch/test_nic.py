@@ -9,14 +9,8 @@ import os
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import (
-    MODULES,
-    find_device,
-    kernel_arguments,
-    plan_binding,
-    release_unused,
-    resource_of,
-)
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.binding import kernel_arguments, resource_of
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import MODULES, find_device, plan_binding, release_devices
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database, Row
 from unit.nics import ADDRESS, NETWORK, PCI, network
@@ -79,27 +73,27 @@ def test_a_device_is_bound_once_and_given_back(machine):
     ]
     assert machine.commands == ["modprobe vfio-pci", "modprobe vfio_iommu_type1", f"driverctl set-override {ADDRESS} vfio-pci"]
     assert machine.bind().changes == []
-    assert machine.run(lambda host: release_unused(host, machine.runner, {ADDRESS})).changes == []
-    host = machine.run(lambda host: release_unused(host, machine.runner, ()))
+    assert machine.run(lambda host: release_devices(host, machine.runner, {ADDRESS})).changes == []
+    host = machine.run(lambda host: release_devices(host, machine.runner, ()))
     assert [(change.before, change.after) for change in host.changes] == [("vfio-pci", "igb")]
     assert machine.commands[-2:] == [
         f"ovs-appctl --timeout=10 netdev-dpdk/detach {ADDRESS}",
         f"driverctl unset-override {ADDRESS}",
     ]
-    assert machine.run(lambda host: release_unused(host, machine.runner, ())).changes == []
+    assert machine.run(lambda host: release_devices(host, machine.runner, ())).changes == []
 
 
 def test_an_administrators_override_comes_back(machine):
     fill(machine.root, {f"/etc/driverctl.d/{ADDRESS}": "igb_uio\n"})
     machine.bind()
-    machine.run(lambda host: release_unused(host, machine.runner, ()))
+    machine.run(lambda host: release_devices(host, machine.runner, ()))
     assert machine.commands[-1] == f"driverctl set-override {ADDRESS} igb_uio"
 
 
 def test_a_device_that_has_gone_is_forgotten(machine):
     machine.bind()
     os.unlink(f"{machine.root}{PCI}/{ADDRESS}")
-    assert machine.run(lambda host: release_unused(host, machine.runner, ())).changes == []
+    assert machine.run(lambda host: release_devices(host, machine.runner, ())).changes == []
     assert machine.host().entries("driver") == {}
 
 

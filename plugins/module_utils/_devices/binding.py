@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drivers of PCI functions: handed over to vfio by driverctl, and given back. Edge.
+
+driverctl keeps the hand-over over reboots in /etc/driverctl.d; udev makes it again for each device that appears, virtual functions too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
+
+from .._cpus.errors import HostError
+from .._host.change import Change
+from .._host.host import Host, Runner
+from .pci import PCI, VFIO, driver_of
+
+DRIVERCTL_DIR = "/etc/driverctl.d"
+DRIVERCTL = "/usr/sbin/driverctl"
+#: Modules that driverctl does not load itself.
+MODULES = (VFIO, "vfio_iommu_type1")
+
+
+def resource_of(address: str) -> str:
+    """Return the name of a function's driver in plans and in the journal."""
+    return f"pci:{address}:driver"
+
+
+def address_in(resource: str) -> str:
+    """Return the function of such a name."""
+    return resource.split(":", 1)[1].rsplit(":", 1)[0]
+
+
+def kernel_arguments(vendor: str) -> list[str]:
+    """Return the kernel arguments by which devices can be given to vfio."""
+    return {"GenuineIntel": ["intel_iommu=on", "iommu=pt"], "AuthenticAMD": ["iommu=pt"]}.get(vendor, ["iommu.passthrough=1"])
+
+
+def plan_modules(host: Host, path: str, module: str, *, due: bool, reason: str) -> None:
+    """Plan the file by which vfio is loaded at boot, or its removal."""
+    if due:
+        text = f"# Written by realtime.kvm (module {module})\n{''.join(f'{name}{chr(10)}' for name in MODULES)}"
+        host.set_file(path, text.encode(), reason=reason)
+    elif host.exists(path):
+        host.restore_files(only=(path,))
+
+
+def plan_hand_over(host: Host, runner: Runner, address: str, *, name: str, reason: str) -> None:
+    """Plan to bind a function to vfio-pci; ``name`` is kept with its original, since the interface goes with the driver."""
+    current = driver_of(host, address)
+    override = (host.value(f"{DRIVERCTL_DIR}/{address}") or "").strip()
+    host.change(
+        Change(resource_of(address), current or None, VFIO, "stall", reason),
+        partial(_bind, host, runner, address),
+        kind="driver",
+        original={"driver": current, "override": override, "name": name},
+    )
+
+
+def _bind(host: Host, runner: Runner, address: str) -> None:
+    for module in MODULES:
+        runner(["modprobe", module])  # it may be built in; if it is missing, the next step reports it
+    driverctl(runner, "set-override", address, VFIO)
+    if driver_of(host, address) != VFIO:
+        raise HostError(
+            f"{address}: driverctl reported no error, but the device is bound to {driver_of(host, address) or 'no driver'}, "
+            f"not {VFIO}"
+        )
+
+
+def driverctl(runner: Runner, *arguments: str) -> None:
+    """Run driverctl; ``HostError`` when it fails."""
+    code, out, err = runner(["driverctl", *arguments])
+    if code != 0:
+        raise HostError(f"driverctl {' '.join(arguments)} failed: {(err or out).strip()[-300:]}")
+
+
+def release_unused(
+    host: Host, runner: Runner, used: Collection[str], before: Callable[[str], object] = lambda _address: None
+) -> None:
+    """Plan to return the functions that this owner has bound and that nothing uses any more; ``before`` comes before each."""
+    for resource, original in host.entries("driver").items():
+        address = address_in(resource)
+        if address in used:
+            continue
+        current = driver_of(host, address)
+        gone = not host.exists(f"{PCI}/{address}")
+        same = current == original["driver"] and (host.value(f"{DRIVERCTL_DIR}/{address}") or "") == original["override"]
+        change = None if gone or same else Change(resource, current, original["driver"] or None, "stall", "restored")
+        host.restore(change, resource, partial(_release, runner, address, original, before))
+
+
+def _release(runner: Runner, address: str, original: dict[str, Any], before: Callable[[str], object]) -> None:
+    before(address)
+    override = original["override"]
+    driverctl(runner, *(("set-override", address, override) if override else ("unset-override", address)))

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Assigned functions in a domain's XML: where they are, and what our metadata says of them. Pure."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PCI = "/sys/bus/pci/devices"
+#: Namespace of the metadata with the guest's owner and the devices that this collection made.
+NAMESPACE = "https://github.com/realtime-kvm/realtime.kvm/guest"
+#: A function of the guest: its address, the vCPU of its interrupts, and settings of a virtual one.
+ASSIGNED = f"{{{NAMESPACE}}}assigned"
+_PARTS = ("domain", "bus", "slot", "function")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the interrupts of a guest's function belong."""
+
+    guest: str
+    address: str
+    vcpu: int
+    cpus: frozenset[int]
+
+
+def address_in(element: ET.Element) -> str:
+    """Return the function that a hostdev or an interface is, empty for another kind."""
+    source = element.find("source/address")
+    if source is None or source.get("bus") is None or element.get("type") not in ("pci", "hostdev"):
+        return ""
+    try:
+        parts = [int(source.get(key, "0"), 0) for key in _PARTS]
+    except ValueError:
+        return ""
+    return "{:04x}:{:02x}:{:02x}.{:x}".format(*parts)
+
+
+def functions_of(tree: ET.Element) -> dict[str, ET.Element]:
+    """Return the PCI functions of a domain by address."""
+    elements = [*tree.findall("devices/hostdev"), *tree.findall("devices/interface")]
+    return {address: element for element in elements for address in [address_in(element)] if address}
+
+
+def marks_of(tree: ET.Element) -> dict[str, Mapping[str, str]]:
+    """Return what our metadata says of a domain's functions, by address."""
+    marks = tree.findall(f"metadata/{{{NAMESPACE}}}guest/{ASSIGNED}")
+    return {mark.get("address", ""): mark.attrib for mark in marks}

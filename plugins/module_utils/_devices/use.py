@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the node itself uses: its interfaces, and the devices of its file systems. Edge, read-only.
+
+Such a device is given to no guest and to no switch, whichever driver takes it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._cpus.answers import answering, decode
+from .._cpus.errors import HostError
+from .._host.host import Host, Runner
+from .._host.resolve import resolve
+from .._host.session import ssh_session
+from .pci import interface_elsewhere, interfaces_of, pppoe_devices, stack_on
+
+_NO_ROUTE = ("blackhole", "prohibit", "throw", "unreachable")
+_BLOCK = "/sys/class/block"
+#: What udev knows of a disk that belongs to something larger (blkid's names).
+_MEMBERS = {"LVM2_member": "an LVM volume group", "linux_raid_member": "an md array", "zfs_member": "a ZFS pool"}
+#: The path of a namespace below one controller, and the disk that stands for all its paths (nvme, multipath).
+_PATH = re.compile(r"(nvme\d+)c\d+(n\d+)")
+
+
+@dataclass(frozen=True)
+class Use:
+    """What the node's own network uses, by interface."""
+
+    reached: Mapping[str, str] = field(default_factory=dict)  # how Ansible came by it
+    routed: frozenset[str] = frozenset()  # default routes of every table and family
+    addresses: Mapping[str, list[str]] = field(default_factory=dict)
+    dialled: frozenset[str] = frozenset()  # below PPPoE, such as a default route by ppp0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a device is not to be had: the interface or disk that shows it, what it is, and what to do where that is special."""
+
+    name: str
+    text: str
+    remedy: str = ""
+
+
+def read_use(host: Host, runner: Runner) -> Use:
+    """Return the interfaces that the node itself uses; nothing on a captured machine."""
+    if host.captured:
+        return Use()
+    with answering(lambda reason: HostError(f"ip -json printed what cannot be read: {reason}")):
+        return _read_use(host, runner)
+
+
+def _read_use(host: Host, runner: Runner) -> Use:
+    shown = show(runner, "address", "show")
+    routes = [route for family in ("-4", "-6") for route in show(runner, family, "route", "show", "table", "all", "default")]
+    hops = [hop for route in routes if route.get("type") not in _NO_ROUTE for hop in (route, *route.get("nexthops", ()))]
+    addresses: dict[str, list[str]] = {}
+    local: dict[str, str] = {}  # address to interface, link-local ones too
+    for entry in shown:
+        infos = [info for info in entry.get("addr_info", ()) if info.get("local")]
+        name = str(entry.get("ifname"))
+        local.update({str(info["local"]): name for info in infos})
+        addresses[name] = [f"{info['local']}/{info['prefixlen']}" for info in infos if info.get("scope") != "link"]
+    routed = frozenset(str(hop["dev"]) for hop in hops if "dev" in hop)
+    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host))
+
+
+def show(runner: Runner, *arguments: str) -> list[dict[str, Any]]:
+    """Return what ip shows."""
+    command = ["ip", "-json", *arguments]
+    code, out, err = runner(command)
+    if code != 0:
+        raise HostError(f"{' '.join(command)} failed: {(err or out).strip()[-300:]}")
+    with answering(lambda reason: HostError(f"{' '.join(command)} printed what cannot be read: {reason}")):
+        shown: list[dict[str, Any]] = decode(out or "[]", [dict])
+    return shown
+
+
+# -- the connection --------------------------------------------------------------------------------
+
+
+def _reached(host: Host, runner: Runner, local: Mapping[str, str]) -> dict[str, str]:
+    session = ssh_session(host)
+    if session is None:
+        return {}
+    client, server = _plain(session.client), _plain(session.server)
+    found = {zone: address for address, zone in (client, server) if zone}
+    if server[0] in local:
+        found[local[server[0]]] = server[0]
+    if client[0] and not client[1]:  # answers may leave by another interface
+        with suppress(HostError):  # no route: the session is older than a change of the network
+            found.update({str(route["dev"]): client[0] for route in show(runner, "route", "get", client[0]) if "dev" in route})
+    return {name: address for name, address in found.items() if name != "lo"}
+
+
+def _plain(text: str) -> tuple[str, str]:
+    """Return an address as the kernel writes it, and its interface if it is link-local; two empty texts for anything else."""
+    address, _percent, zone = text.partition("%")
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "", ""
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed), zone
+
+
+# -- what uses a device ----------------------------------------------------------------------------
+
+
+def network_fault(host: Host, use: Use, address: str) -> Fault | None:
+    """Return how the node's own network uses a device: its interface, or one built on it, has a part in that."""
+    if not host.captured and interface_elsewhere(host, address):
+        text = "has its interface in another network namespace, where a container or a pod uses it"
+        return Fault("", text, "give it back to the node first, or choose another device")
+    for name in interfaces_of(host, address):
+        stack = stack_on(host, name)
+        for interface in stack:
+            if interface in use.reached:
+                return Fault(name, f"is how Ansible reached this node at {use.reached[interface]}{_by(interface, name)}")
+        for interface in stack:
+            if interface in use.routed:
+                return Fault(name, f"carries the default route{_by(interface, name)}")
+        for interface in stack:
+            if use.addresses.get(interface):
+                return Fault(name, f"has the address {use.addresses[interface][0]}{_by(interface, name)}")
+        for interface in stack:
+            if interface in use.dialled:
+                return Fault(name, f"carries the node's PPPoE connection{_by(interface, name)}")
+        if len(stack) > 1:
+            return Fault(name, f"is part of {', '.join(stack[1:])}", "remove it there first")
+    return None
+
+
+def _by(interface: str, name: str) -> str:
+    return "" if interface == name else f" (through {interface})"
+
+
+def storage_fault(host: Host, address: str) -> Fault | None:
+    """Return how the node's file systems use a device: one of its disks is mounted, swap, or a member of something larger."""
+    disks = sorted(_disks(host, address))
+    mounted, swap = (_mounted(host), _swap(host)) if disks else ({}, frozenset())
+    for name in disks:
+        number = host.value(f"{_BLOCK}/{name}/dev") or ""
+        where = mounted.get(number) or mounted.get(name)
+        if where:
+            return Fault(name, f"is mounted at {where}", "unmount it first")
+        if name in swap:
+            return Fault(name, "is swap space", "switch it off first (swapoff)")
+        holders = host.listdir(f"{_BLOCK}/{name}/holders")
+        if holders:
+            return Fault(name, f"belongs to {', '.join(_holder(host, holder) for holder in holders)}", "remove it there first")
+        kind = re.search(r"^E:ID_FS_TYPE=(\S+)$", host.read(f"/run/udev/data/b{number}") or "", re.MULTILINE)
+        if kind and kind[1] in _MEMBERS:
+            return Fault(name, f"is a member of {_MEMBERS[kind[1]]}", "remove it there first")
+    return None
+
+
+def _disks(host: Host, address: str) -> Iterator[str]:
+    """Yield the disks of a device and their partitions."""
+    for name in host.listdir(_BLOCK):
+        if f"/{address}/" in resolve(host, f"{_BLOCK}/{name}"):
+            yield name
+            path = _PATH.fullmatch(name)
+            shared = f"{path[1]}{path[2]}" if path else ""
+            yield from (other for other in host.listdir(_BLOCK) if shared and re.fullmatch(rf"{shared}(p\d+)?", other))
+
+
+def _mounted(host: Host) -> dict[str, str]:
+    """Return where devices are mounted, by number and by name: file systems of several devices have numbers of their own."""
+    found: dict[str, str] = {}
+    for line in (host.read("/proc/1/mountinfo") or host.read("/proc/self/mountinfo") or "").splitlines():
+        fields, _dash, rest = line.partition(" - ")
+        parts, source = fields.split(), rest.split()
+        if len(parts) > 4 and len(source) > 1:
+            found.setdefault(parts[2], parts[4])
+            if source[1].startswith("/dev/"):
+                found.setdefault(os.path.basename(source[1]), parts[4])
+    return found
+
+
+def _swap(host: Host) -> frozenset[str]:
+    lines = (host.read("/proc/swaps") or "").splitlines()[1:]
+    return frozenset(os.path.basename(line.split()[0]) for line in lines if line.startswith("/dev/"))
+
+
+def _holder(host: Host, name: str) -> str:
+    """Return what holds a disk by the name that people know it by."""
+    return host.value(f"{_BLOCK}/{name}/dm/name") or name

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drivers of functions: handed over and given back; _switch/test_nic.py and _guests/test_device_plan.py do whole runs."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._devices import binding
+from unit.functions import DISK, Functions
+from unit.trees import fill, writable
+
+
+@pytest.fixture(name="tree")
+def _tree(tmp_path):
+    fill(tmp_path, {"/proc/sys/kernel/random/boot_id": "b", "/var/lib/": None})
+    return Functions(tmp_path)
+
+
+def run(tree, planner):
+    host = writable(tree.root, "rt_domain")
+    with host.locked():
+        planner(host)
+        host.commit()
+    return host
+
+
+def test_there_and_back(tree):
+    run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
+    assert (tree.root / "etc/driverctl.d" / DISK).read_text() == "vfio-pci\n"
+    detached = []
+    run(tree, lambda host: binding.release_unused(host, tree.runner, [DISK], detached.append))
+    assert detached == []
+    host = run(tree, lambda host: binding.release_unused(host, tree.runner, [], detached.append))
+    assert (detached, host.entries("driver"), list((tree.root / "etc/driverctl.d").iterdir())) == ([DISK], {}, [])
+
+
+def test_a_driver_that_is_not_there_after_all(tree):
+    tree._driverctl = lambda _command: None
+    with pytest.raises(HostError, match="driverctl reported no error, but the device is bound to nvme, not vfio-pci"):
+        run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
+
+
+def test_names():
+    assert binding.address_in(binding.resource_of(DISK)) == DISK
