@@ -14,8 +14,7 @@ from collections.abc import Mapping
 
 from .._host.host import Host
 from .._host.threads import PID_DIR, read_thread
-from .marks import Home, functions_of, marks_of
-from .pci import PCI
+from .marks import PCI, Home, functions_of, marks_of
 
 DEFINITIONS = "/etc/libvirt/qemu"
 _VCPU = re.compile(r"CPU (\d+)/\w+")

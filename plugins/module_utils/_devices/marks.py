@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+PCI = "/sys/bus/pci/devices"
 #: Namespace of the metadata with the guest's owner and the devices that this collection made.
 NAMESPACE = "https://github.com/realtime-kvm/realtime.kvm/guest"
 #: A function of the guest: its address, the vCPU of its interrupts, and settings of a virtual one.

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from .._host.host import Host
 from .._host.resolve import resolve
 from .functions import Function, is_address
+from .marks import PCI as PCI
 
-PCI = "/sys/bus/pci/devices"
 NET = "/sys/class/net"
 VFIO = "vfio-pci"
 
