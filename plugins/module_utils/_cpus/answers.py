@@ -145,7 +145,7 @@ def plain(text: str, most: int = 0) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a name that a driver or an interface was given, without what a terminal or a log would take for more than text."""
+    """Return a name without what a terminal or a log would take for more than text."""
     return "".join(character if character.isprintable() else "?" for character in name)
 
 

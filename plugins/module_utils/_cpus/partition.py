@@ -24,13 +24,13 @@ class PartitionError(RefusalError):
     """The request does not fit this node, or contradicts itself; the message names variable, CPUs and a remedy."""
 
 
-#: What a guest's idle vCPUs do: halt, so that the node's CPU may sleep, or spin (``idle=poll``).
+#: What idle vCPUs do.
 IDLE_MODES = ("halt", "poll")
 
 
 @dataclass(frozen=True)
 class GuestProfile:
-    """What the partition of a guest has beside that of a node."""
+    """What only a guest has."""
 
     name: str
     idle: str = "halt"
@@ -48,7 +48,7 @@ class Partition:
     nodes: Mapping[int, frozenset[int]]  # NUMA nodes that have CPUs
     boot_cpu: int = 0
     warnings: tuple[str, ...] = ()
-    guest: GuestProfile | None = None  # None: of a node
+    guest: GuestProfile | None = None
 
     @property
     def housekeeping(self) -> frozenset[int]:
@@ -88,7 +88,7 @@ def partition_from_document(document: Mapping[str, Any]) -> Partition:
             nodes={int(node): parse_cpulist(cpus) for node, cpus in document["numa_nodes"].items()},
             boot_cpu=document["boot_cpu"],
             warnings=tuple(document.get("warnings", ())),
-            guest=GuestProfile(document["guest"]["name"], document["guest"]["idle"]) if "guest" in document else None,
+            guest=GuestProfile(guest["name"], guest["idle"]) if (guest := document.get("guest")) is not None else None,
         )
         _check_document(partition)
     return partition
@@ -109,8 +109,8 @@ def _check_document(partition: Partition) -> None:
     """Raise ``ValueError`` when a partition file contradicts itself, as one edited by hand may."""
     if not all(isinstance(text, str) for text in (partition.topology_digest, *partition.warnings)):
         raise ValueError("topology_digest or a warning is no text")
-    if partition.guest is not None and (not isinstance(partition.guest.name, str) or partition.guest.idle not in IDLE_MODES):
-        raise ValueError(f"guest {partition.guest.name!r}, idle {partition.guest.idle!r}")
+    if partition.guest and not (isinstance(partition.guest.name, str) and partition.guest.idle in IDLE_MODES):
+        raise ValueError(f"{partition.guest}")
     if partition.smt not in SMT_MODES or partition.isolation not in ISOLATION_MODES:
         raise ValueError(f"smt {partition.smt!r}, isolation {partition.isolation!r}")
     owned = [*partition.sets.values(), partition.idle]

@@ -7,6 +7,8 @@ import os
 import re
 from typing import Any
 
+from .._cpus.answers import printable
+
 _INTERRUPT = re.compile(r"/proc/irq/\d+(?=/)")
 _INTERFACE = re.compile(r"/sys/class/net/[^/]+(?=/)")
 
@@ -25,7 +27,7 @@ def _handlers(folder: str) -> list[str]:
         names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except OSError:
         return []
-    return ["".join(character if character.isprintable() else "?" for character in name) for name in names]
+    return [printable(name) for name in names]
 
 
 def is_another(known: Any, now: list[str]) -> bool:

@@ -45,7 +45,8 @@ def used():
     made = re.findall(r'\bFinding\(\s*"([\w-]+)"', text)
     given = re.findall(r'change_finding\([^()]*?,\s*"[\w-]+",\s*"([\w-]+)"', text)
     chosen = re.findall(
-        r'"(boot-service|boot-service-old|options|host-file|guest-thread|vhost-thread|guest-state|guest-definition|kthread|cpuset|hugepages|setting|cache-mount|cache-group|cache-mask|memory-bandwidth)"',
+        r'"(boot-service|boot-service-old|options|host-file|guest-thread|vhost-thread|guest-state|guest-definition|kthread|cpuset|hugepages|setting'
+        r'|cache-mount|cache-group|cache-mask|memory-bandwidth|device-driver|device-functions|device-settings)"',
         text,
     )
     return {*made, *given, *chosen}

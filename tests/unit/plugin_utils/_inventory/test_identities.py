@@ -18,7 +18,13 @@ CONTROL = Network("control", "br-control")
 
 def guest(name, *macs, state="running", uuid=None, adopt=False, xml=""):
     return SimpleNamespace(
-        name=name, state=state, uuid=uuid, adopt=adopt, xml=xml, networks=tuple(Attachment(CONTROL, mac, 1) for mac in macs)
+        name=name,
+        state=state,
+        uuid=uuid,
+        adopt=adopt,
+        xml=xml,
+        devices=(),
+        networks=tuple(Attachment(CONTROL, mac, 1) for mac in macs),
     )
 
 
