@@ -47,11 +47,17 @@ def domains_of(topology):
     return {number: frozenset(cpus) & topology.online for number, cpus in enumerate(found.values())}
 
 
-def check(partition, online, domains, resource):
+def cores_of(topology):
+    return {topology.core_of(cpu) for cpu in topology.online}
+
+
+def check(partition, online, domains, resource, cores):
     """Rows, not below the least, disjoint between all that have CPUs on a cache, and nothing is left over."""
     info = Info({resource.name: resource}, resource.closids)
-    wanted = plan_groups(partition, online, {resource.level: domains}, info, {**OFF, "cache": True, "cache_l2": True})
-    isolated = partition.sets["realtime"] | partition.sets["dataplane"]
+    options = {**OFF, "cache": True, "cache_l2": True}
+    wanted = plan_groups(partition, online, {resource.level: domains}, info, options, cores=cores)
+    isolated = partition.isolated & online
+    assert wanted.groups[REST].cpus == partition.unisolated & online if wanted.groups else True
     for domain, cpus in domains.items():
         here = {name: group for name, group in wanted.groups.items() if group.cpus & cpus}
         masks = [group.lines[resource.name][domain] for group in here.values() if domain in group.lines.get(resource.name, {})]
@@ -80,7 +86,7 @@ def test_every_machine_is_divided_validly(snapshot, intent):
     if not domains:
         pytest.skip("it shows no L3 cache")
     for count, least, shared, closids in PROCESSORS.values():
-        check(partition, topology.online, domains, Cache("L3", (1 << count) - 1, least, shared, closids))
+        check(partition, topology.online, domains, Cache("L3", (1 << count) - 1, least, shared, closids), cores_of(topology))
 
 
 # -- resctrl itself --------------------------------------------------------------------------------
@@ -118,7 +124,7 @@ def test_captured_resctrl_is_read_and_divided(tmp_path, name, caches, closids, b
     for intent in INTENTS.values():
         partition = plan_partition(topology, intent)
         for resource in tree.info.caches.values():
-            check(partition, topology.online, levels[resource.level], resource)
+            check(partition, topology.online, levels[resource.level], resource, cores_of(topology))
         plan_resctrl(host, partition, {**OFF, "cache": True, "cache_l2": True})
         assert {change.resource.partition("/schemata")[0] for change in host.changes} <= {
             *(f"/sys/fs/resctrl/realtime-kvm-{name}" for name in ("realtime", "dataplane")),

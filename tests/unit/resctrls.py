@@ -286,6 +286,11 @@ class Resctrl:
 
     # -- other programs ----------------------------------------------------------------------------
 
+    def measure(self, where):
+        """Let another program make a group that only measures."""
+        for folder in reversed([self.base / where, *(self.base / where).parents]):
+            self._make(folder)
+
     def foreign(self, name, *, cpus="", mode="shareable", **lines):
         """Let another program make a group."""
         os.mkdir(self.base / name)
@@ -335,5 +340,6 @@ def cache_files(**levels):
     return files
 
 
-def processor(flags=FLAGS, vendor="GenuineIntel"):
-    return {"/proc/cpuinfo": f"vendor_id\t: {vendor}\nflags\t\t: {flags}\n"}
+def processor(flags=FLAGS, vendor="GenuineIntel", model=106):
+    shown = {"vendor_id": vendor, "cpu family": 6, "model": model, "model name": "Intel(R) Xeon(R)", "flags": flags}
+    return {"/proc/cpuinfo": "".join(f"{name}\t: {value}\n" for name, value in shown.items())}

@@ -30,6 +30,8 @@ from .read import (
     group_path,
     is_mounted,
     last_status,
+    named,
+    read_cores,
     read_domains,
     read_group,
     read_tree,
@@ -64,11 +66,12 @@ class TrespassError(CacheError):
     """A group of another program has CPUs or portions that a plan needs alone."""
 
     def __init__(self, group: str, expected: str, actual: str) -> None:
+        path = group_path(named([group]))
         super().__init__(
-            f"{VARIABLES['L3']}: {group_path(group)} of another program {actual}; {expected}. End that program or remove its group "
-            f"(rmdir {group_path(group)}), or set {VARIABLES['L3']}: false"
+            f"{VARIABLES['L3']}: {path} of another program {actual}; {expected}. End that program or remove its group (rmdir {path}), or set "
+            f"{VARIABLES['L3']}: false"
         )
-        self.group, self.expected, self.actual = group, expected, actual
+        self.group, self.expected, self.actual = named([group]), expected, actual
 
 
 def lacking(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
@@ -100,7 +103,7 @@ def wanted_now(host: Host, partition: Partition, options: Mapping[str, Any], tre
             f"{BANDWIDTH}: {ROOT} is mounted with mba_MBps, so its values are MB/s and the kernel changes them by itself; mount it without, or "
             f"set {BANDWIDTH}: 0"
         )
-    return plan_groups(partition, read_online(host), domains, tree.info, options, read_machine(host).vendor)
+    return plan_groups(partition, read_online(host), domains, tree.info, options, read_machine(host).vendor, read_cores(host))
 
 
 def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
@@ -108,7 +111,7 @@ def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -
     host.notes += [f"{variable}: {why}, so it stays as it is" for variable, why in lacking(host, options).items()]
     options = possible(host, options)
     asked = bool(asked_levels(options) or options["memory_bandwidth"])
-    if not asked or not isolated_sets(partition, read_online(host)):
+    if not asked or not isolated_sets(partition, read_online(host), ()):
         undo_resctrl(host)
         return
     levels = code_data_levels(host, options)
@@ -148,11 +151,11 @@ def _with_former(wanted: Wanted, originals: Mapping[str, str]) -> Wanted:
 
 def _may_mount_again(host: Host, tree: Tree, levels: frozenset[str]) -> bool:
     """Whether resctrl is ours alone, so that it can be mounted another way; ``CacheError`` where it must be and cannot."""
-    others = [name for name, group in tree.groups.items() if name and not group.ours]
+    others = tree.others
     if ROOT in host.entries(KIND) and not others:
         return True
     if levels - tree.info.code_data:
-        used = f"groups {', '.join(others)} are in it" if others else "another program has mounted it"
+        used = f"groups {named(others)} are in it" if others else "another program has mounted it"
         raise CacheError(
             f"{CODE_DATA}: {ROOT} is mounted without code and data apart, and {used}, so it is not mounted again; end its use and run umount {ROOT}, or "
             f"set {CODE_DATA}: false"
@@ -173,16 +176,18 @@ def _plan_mount(host: Host, partition: Partition, options: Mapping[str, Any], le
     The kernel tells the number of portions only afterwards, so the plan names the groups and their CPUs, not the masks. What cannot be met then is
     refused, and resctrl is unmounted again.
     """
-    sets = isolated_sets(partition, read_online(host))
+    sets = isolated_sets(partition, read_online(host), read_cores(host))
     lines = [_mounted_as(levels), *(f"{group_name(name)}: CPUs {format_cpulist(cpus)}" for name, cpus in sets.items())]
     lines.append("portions: chosen from info/, which the kernel shows once it is mounted")
     change = Change(ROOT, before, "\n".join(lines), _CLASS, _REASON)
     again = before != "not mounted"
-    make = partial(_mount, host, partition, dict(options), levels, again=again)
+    make = partial(_mount, host, partition, dict(options), levels, again=again, owner=host.owner)
     host.change(change, make, kind=KIND, original="not mounted")
 
 
-def _mount(host: Host, partition: Partition, options: Mapping[str, Any], levels: frozenset[str], *, again: bool) -> None:
+def _mount(
+    host: Host, partition: Partition, options: Mapping[str, Any], levels: frozenset[str], *, again: bool, owner: str
+) -> None:
     if again:
         mounting.unmount(host.root)
     mounting.mount(host.root, levels)
@@ -194,7 +199,9 @@ def _mount(host: Host, partition: Partition, options: Mapping[str, Any], levels:
             reasons = "; ".join(f"{variable}: {why}" for variable, why in lacking(host, options).items())
             raise CacheError(f"{reasons}, although the processor has the flag; set it to false")
         wanted = wanted_now(host, partition, options, tree)
-        for _change, make in _steps(host, tree, wanted):
+        for change, make in _steps(host, tree, wanted):
+            if change.resource.startswith(_line_of("")):
+                host.keep_now(change, KIND, owner)
             make()
         host.notes += wanted.remarks
     except RefusalError:
@@ -212,7 +219,7 @@ def _steps(host: Host, tree: Tree, wanted: Wanted) -> list[Step]:
     new = [name for name in wanted.groups if name not in tree.groups]
     left = tree.info.closids - len(tree.groups) + len(gone)
     if len(new) > left:
-        others = ", ".join(sorted(name for name, group in tree.groups.items() if name and not group.ours)) or "none"
+        others = named(name for name, group in tree.groups.items() if name and not group.ours) or "none"
         raise CacheError(
             f"{VARIABLES['L3']}: {', '.join(new)} cannot be made: out of CLOSIDs, since this machine has {tree.info.closids}, one is the default group's, and "
             f"other groups have theirs ({others}). Remove groups, or set {CODE_DATA}: false, which halves the number"
@@ -348,7 +355,7 @@ def undo_resctrl(host: Host) -> None:
     if not originals and not any(name.startswith(PREFIX) for name in host.listdir(ROOT)):
         return
     tree = read_tree(host)
-    others = [name for name, group in tree.groups.items() if name and not group.ours]
+    others = tree.others
     if ROOT in originals and not others:
         change = Change(ROOT, _mounted_as(tree.info.code_data), "not mounted", _CLASS, "restored")
         host.restore(change, ROOT, partial(mounting.unmount, host.root))
@@ -357,9 +364,8 @@ def undo_resctrl(host: Host) -> None:
     ours = [group for group in tree.groups.values() if group.ours]
     lines = {resource.rpartition(":")[2]: line for resource, line in originals.items() if resource != ROOT}
     if ROOT in originals:
-        host.notes.append(f"{ROOT} stays mounted, since groups of other programs are in it ({', '.join(sorted(others))})")
-        lines = _untouched(tree, ours)
-        _forget(host, originals.keys() - {_line_of(resource) for resource in lines})
+        host.notes.append(f"{ROOT} stays mounted, since groups of other programs are in it ({named(others)})")
+        _forget(host, [ROOT])
     for change, make in (_removal(host, group) for group in ours):
         host.follow_up(change, make)
     for resource, line in lines.items():
@@ -369,20 +375,6 @@ def undo_resctrl(host: Host) -> None:
 def _line_of(resource: str) -> str:
     """Return the name of a line of the default group in plans and in the journal."""
     return f"{ROOT}/schemata:{resource}"
-
-
-def _untouched(tree: Tree, ours: Iterable[Found]) -> dict[str, str]:
-    """Return the default group's lines as after mounting: whole caches; other values as in our groups, which never limit them."""
-    lines = {}
-    for resource, now in tree.groups[REST].lines.items():
-        cache = tree.info.caches.get(resource)
-        values = (
-            dict.fromkeys(now, cache.full)
-            if cache
-            else next((group.lines[resource] for group in ours if resource in group.lines), now)
-        )
-        lines[resource] = format_line(resource, values)
-    return lines
 
 
 def _restore_line(host: Host, tree: Tree, resource: str, line: str) -> None:

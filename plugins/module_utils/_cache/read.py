@@ -8,10 +8,11 @@ caches with their CPUs; the number of portions and of groups is not known.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._cpus.answers import plain
 from .._cpus.cpulist import parse_or_empty
 from .._cpus.machine import CPU_ROOT
 from .._host.host import Host
@@ -57,11 +58,22 @@ class Tree:
     info: Info
     groups: Mapping[str, Found]
     options: frozenset[str]
+    monitors: tuple[str, ...] = ()  #: groups that only measure, made by other programs
 
     @property
     def foreign(self) -> list[Found]:
         """Groups of other programs, libvirt's not counted: these are guests'."""
         return [group for name, group in self.groups.items() if name and not group.ours and not group.libvirt]
+
+    @property
+    def others(self) -> list[str]:
+        """What others have made, libvirt too, and an unmount would end."""
+        return [*(name for name, group in self.groups.items() if name and not group.ours), *self.monitors]
+
+
+def named(groups: Iterable[str]) -> str:
+    """Return names of groups for a message; any program may have chosen them."""
+    return ", ".join(plain(name, 80) for name in sorted(groups))
 
 
 def is_mounted(host: Host) -> bool:
@@ -85,7 +97,8 @@ def read_tree(host: Host) -> Tree:
     """Return what is mounted."""
     files = {path[len(f"{ROOT}/info/") :]: host.value(path) or "" for path in host.glob(f"{ROOT}/info/*/*")}
     names = [name for name in host.listdir(ROOT) if name not in _NO_GROUPS and host.exists(f"{ROOT}/{name}/schemata")]
-    return Tree(parse_info(files), {name: read_group(host, name) for name in ("", *names)}, _mount_options(host))
+    monitors = [path[len(ROOT) + 1 :] for where in ("", "/*") for path in host.glob(f"{ROOT}{where}/mon_groups/*")]
+    return Tree(parse_info(files), {name: read_group(host, name) for name in ("", *names)}, _mount_options(host), tuple(monitors))
 
 
 def _mount_options(host: Host) -> frozenset[str]:
@@ -106,6 +119,12 @@ def read_domains(host: Host) -> dict[str, dict[int, frozenset[int]]]:
     return found
 
 
+def read_cores(host: Host) -> list[frozenset[int]]:
+    """Return the threads of each core, of cores that have more than one."""
+    shown = {host.value(path) for path in host.glob(f"{CPU_ROOT}/cpu[0-9]*/topology/thread_siblings_list")}
+    return sorted((core for core in map(parse_or_empty, shown) if len(core) > 1), key=min)
+
+
 def why_not(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
     """Return what was asked and cannot be had on a machine without a mounted resctrl, by variable, with the reason."""
     asked = {VARIABLES[level]: level for level in asked_levels(options)}
@@ -121,7 +140,14 @@ def _why_feature(host: Host, feature: str) -> str:
         return f"the processor cannot do it (no flag {flag} in /proc/cpuinfo)"
     if not host.exists(ROOT):
         return f"the kernel has no {ROOT} (CONFIG_X86_CPU_RESCTRL)"
-    return f"rdt=!{argument} on the kernel command line switches it off" if argument in _switched_off(host) else ""
+    asked = _arguments(host)
+    if feature.startswith("L3") and "l3cat" not in asked and _without_l3(host):
+        return (
+            "the kernel leaves L3 caches of this processor (Xeon Scalable of the first two generations, model 85) undivided, unless its command line has "
+            "rdt=l3cat"
+        )
+    off = f"!{argument}" in asked and argument not in asked
+    return f"rdt=!{argument} on the kernel command line switches it off" if off else ""
 
 
 def code_data_levels(host: Host, options: Mapping[str, Any]) -> frozenset[str]:
@@ -138,9 +164,17 @@ def why_no_code_data(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
     return {CODE_DATA: _why_feature(host, f"{levels[0]} code")}
 
 
-def _switched_off(host: Host) -> set[str]:
+def _arguments(host: Host) -> set[str]:
+    """Return what ``rdt=`` asks for; a name wins over the same with ``!`` (arch/x86/kernel/cpu/resctrl/core.c, rdt_cpu_has)."""
     lists = [token[4:] for token in read_kernel(host).cmdline if token.startswith("rdt=")]
-    return {item[1:] for text in lists for item in text.split(",") if item.startswith("!")}
+    return {item for text in lists for item in text.split(",")}
+
+
+def _without_l3(host: Host) -> bool:
+    """Whether it is a processor that has the flag and whose L3 caches the kernel does not divide by itself (``__check_quirks_intel``, same file)."""
+    cpuinfo = host.read("/proc/cpuinfo") or ""
+    shown = dict(re.findall(r"^(vendor_id|cpu family|model)\s*:\s*(\S+)$", cpuinfo, re.MULTILINE))
+    return (shown.get("vendor_id"), shown.get("cpu family"), shown.get("model")) == ("GenuineIntel", "6", "85")
 
 
 def last_status(host: Host) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._cpus.answers import plain
 from .masks import CacheError
@@ -33,6 +33,7 @@ class Cache:
     closids: int
     sparse: bool = False
     usage: Mapping[int, str] = field(default_factory=dict)
+    beside: Mapping[int, str] = field(default_factory=dict)  #: usage of the same cache for the other of code and data
 
     @property
     def level(self) -> str:
@@ -43,8 +44,8 @@ class Cache:
         return (self.shared | _marked(self.usage.get(domain, ""), _HARDWARE)) & self.full
 
     def taken(self, domain: int) -> int:
-        """Return the portions of a domain that another group has for itself."""
-        return _marked(self.usage.get(domain, ""), _TAKEN) & self.full
+        """Return the portions of a domain that another group has for itself, be it for code or for data: the kernel keeps both."""
+        return (_marked(self.usage.get(domain, ""), _TAKEN) | _marked(self.beside.get(domain, ""), _TAKEN)) & self.full
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def parse_info(files: Mapping[str, str]) -> Info:
     bandwidth = None
     if steps[0] is not None and steps[1] is not None:
         bandwidth = (_number("MB/min_bandwidth", steps[0], 10), max(1, _number("MB/bandwidth_gran", steps[1], 10)))
+    for name, cache in caches.items():
+        if other := caches.get(name[:2] + {"CODE": "DATA", "DATA": "CODE"}.get(name[2:], "")):
+            caches[name] = replace(cache, beside=other.usage)
     return Info(caches, min(counts, default=0), bandwidth)
 
 

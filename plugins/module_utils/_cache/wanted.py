@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The groups that a partition wants: their CPUs, and their portions of each cache. Pure.
 
-Two groups, ``realtime`` and ``dataplane``; the kernel's default group keeps the rest: housekeeping, shared and idle CPUs. A value is planned only where
-the group has CPUs on the cache: elsewhere nothing of it runs.
+Two groups, ``realtime`` and ``dataplane``; the kernel's default group keeps the rest: housekeeping and shared CPUs. An idle thread is in the group of its
+core: nothing runs there that needs portions, and a limit of it would hold for its core on some processors. A value is planned only where the group has
+CPUs on the cache: elsewhere nothing of it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,17 +67,27 @@ def asked_levels(options: Mapping[str, Any]) -> list[str]:
     return [level for level, option in _OPTIONS.items() if options[option]]
 
 
-def isolated_sets(partition: Partition, online: frozenset[int]) -> dict[str, frozenset[int]]:
-    """Return the CPUs that get a group, by set."""
+def isolated_sets(partition: Partition, online: frozenset[int], cores: Iterable[frozenset[int]]) -> dict[str, frozenset[int]]:
+    """Return the CPUs that get a group, by set: with those of ``cores``' threads that are idle beside them."""
     sets = {name: partition.sets[name] & online for name in ISOLATED_SETS}
+    for core in cores:
+        owner = next((name for name in ISOLATED_SETS if partition.sets[name] & online & core), None)
+        if owner:
+            sets[owner] |= partition.idle & online & core
     return {name: sets[name] for name in sorted(sets, reverse=True) if sets[name]}
 
 
 def plan_groups(
-    partition: Partition, online: frozenset[int], domains: Domains, info: Info, options: Mapping[str, Any], vendor: str = ""
+    partition: Partition,
+    online: frozenset[int],
+    domains: Domains,
+    info: Info,
+    options: Mapping[str, Any],
+    vendor: str = "",
+    cores: Collection[frozenset[int]] = (),
 ) -> Wanted:
     """Return the groups; ``CacheError`` for what this machine cannot do."""
-    sets = isolated_sets(partition, online)
+    sets = isolated_sets(partition, online, cores)
     rest = online - frozenset().union(*sets.values())
     lines: dict[str, dict[str, dict[int, int]]] = {name: {} for name in (*sets, REST)}
     remarks = []
@@ -174,14 +186,11 @@ def _given(
 
 def parse_given(variable: str, name: str, value: Any) -> int:
     """Return an operator's mask; ``CacheError`` for anything but a hexadecimal number as text."""
-    try:
-        if not isinstance(value, str) or len(value) > 18:
-            raise ValueError
-        mask = int(value, 16)
-    except ValueError:
+    if not isinstance(value, str) or not re.fullmatch(r"(0x)?[0-9a-fA-F]{1,16}", value):
         raise CacheError(
             f'{variable}.{name}: {str(value)[:40]!r} is no mask; quote hexadecimal digits ("0f"), a bit for each portion'
-        ) from None
+        )
+    mask = int(value, 16)
     if mask <= 0:
         raise CacheError(f"{variable}.{name}: the mask names no portion")
     return mask

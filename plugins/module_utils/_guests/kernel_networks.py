@@ -54,7 +54,7 @@ def _bridge_fault(host: Host, network: Network) -> str:
 def _device_fault(host: Host, network: Network, networks: Mapping[str, Network]) -> str:
     device = network.device or ""
     what, folder = f"macvtap on {device}", f"{_NET}/{device}"
-    if not host.exists(folder):
+    if not host.exists(f"{folder}/type"):  # bonding_masters is a file
         return f"{what}, which this node does not have (a port of the switch has no interface); it has {_known(host)}"
     for other in networks.values():
         if other.on_switch and other.state == "present" and _same_device(host, folder, other):
@@ -75,5 +75,5 @@ def _same_device(host: Host, folder: str, other: Network) -> bool:
 
 
 def _known(host: Host) -> str:
-    names = [name for name in host.listdir(_NET) if host.value(f"{_NET}/{name}/type") != _LOOPBACK]
+    names = [name for name in host.listdir(_NET) if host.value(f"{_NET}/{name}/type") not in (None, _LOOPBACK)]
     return clean(", ".join(sorted(names)[:10])) or "no network device"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """vhost's threads of a running guest: put beside one of its threads, with its CPUs and the policy of the definition. Edge.
 
-Since Linux 6.4 they are tasks of QEMU's process, in the cgroup of the thread that opened the interface, the emulator; before,
-they are kernel threads, in cgroups only where the kernel attached them (drivers/vhost/vhost.c).
+Since Linux 6.4 they are tasks of QEMU's process, in the cgroup of the thread that opened the interface, the emulator; before, and where the module vhost
+is told so, they are kernel threads, which the kernel attaches to the same cgroup (drivers/vhost/vhost.c, vhost_attach_task_to_cgroups).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from .threads import GuestThread, process_threads
 _CGROUPS = "/sys/fs/cgroup"
 #: The first kernel whose vhost threads are tasks of the process that they serve.
 _TASKS_SINCE = (6, 4)
+#: Kernels that can make either show here what they make (Linux 6.17, CONFIG_VHOST_ENABLE_FORK_OWNER_CONTROL).
+_TASKS = "/sys/module/vhost/parameters/fork_from_owner_default"
 
 
 def place_vhost(host: Host, pid: int, tid: int, beside: str) -> None:
@@ -61,10 +63,12 @@ def _cgroup(host: Host, folder: str) -> str:
 
 
 def check_vhost(host: Host, partition: Partition, guests: Sequence[Guest], placements: dict[str, Placement]) -> None:
-    """Refuse a place of vhost threads that the running kernel cannot give: a kernel thread in a cpuset partition of its guest's."""
+    """Refuse a place of vhost threads that was never seen to work: of kernel threads in a cpuset partition of its guest's."""
     machine = read_machine(host)
-    if partition.isolation != "runtime" or machine.kernel_version >= _TASKS_SINCE or machine.kernel_version == (0, 0):
+    old = (0, 0) < machine.kernel_version < _TASKS_SINCE
+    if partition.isolation != "runtime" or not (old or host.value(_TASKS) in ("N", "0")):
         return
+    remedy = "run Linux 6.4 or newer" if old else "load the module vhost with fork_from_owner_default=1"
     for guest in guests:
         placement = placements.get(guest.name)
         if placement is None or guest.vhost is None:
@@ -74,8 +78,8 @@ def check_vhost(host: Host, partition: Partition, guests: Sequence[Guest], place
             continue
         what = (
             f"realtime_guests: {guest.name}: its vhost threads would run on CPU {format_cpulist(cpus)}, which is isolated at run time, but kernel "
-            f"{machine.kernel_release} makes them as kernel threads, which no cpuset partition takes in; give vhost: emulator with emulator: housekeeping, "
-            "isolate at boot (cpu_partition_isolation: boot), or run Linux 6.4 or newer"
+            f"{machine.kernel_release} makes them as kernel threads, which are not put there; give vhost: emulator with emulator: housekeeping, "
+            f"isolate at boot (cpu_partition_isolation: boot), or {remedy}"
         )
         if not host.dry:
             raise GuestError(what)

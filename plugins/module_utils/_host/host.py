@@ -139,6 +139,14 @@ class Host(Planner):
             Step(None, _nothing, resource, {"owner": self.owner, "kind": kind, "before": original, "disruption": "none"})
         )
 
+    def keep_now(self, change: Change, kind: str, owner: str) -> None:
+        """Journal the original of a change at once: only the step before it could show what is changed. ``owner``: the one that planned it."""
+        entry = {"owner": owner, "kind": kind, "before": change.before, "disruption": change.disruption}
+        try:
+            self.journal.remember([(change.resource, entry)])
+        except HostError as error:
+            self._without_journal(error)
+
     def take_back(self, change: Change) -> None:
         """Drop a change that the kernel refused, so that it is not reported; the journal forgets it with the last step."""
         self.changes.remove(change)

@@ -12,11 +12,12 @@ from typing import Any
 
 from .._cache.groups import lacking, plan_resctrl, possible, undo_resctrl, wanted_now
 from .._cache.masks import CacheError
-from .._cache.read import is_mounted, read_domains, read_tree
-from .._cache.wanted import REST_KEY, asked_levels, describe_groups, parse_given
+from .._cache.read import is_mounted, read_cores, read_domains, read_tree
+from .._cache.wanted import REST_KEY, asked_levels, describe_groups, isolated_sets, parse_given
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import ISOLATED_SETS, Partition
 from .._host.host import Host
+from .._host.kernel import read_online
 from .._host.paths import config_path
 from .._tables import text_table
 from .cpu_settings import uncore_setting
@@ -146,9 +147,9 @@ def cache_lines(host: Host, partition: Partition, options: Mapping[str, Any]) ->
     if is_mounted(host):
         rows = describe_groups(wanted_now(host, partition, left, read_tree(host)))
         return [*text_table(["group", "CPUs", "resource", "portions (number) by domain"], rows), *none]
-    domains = read_domains(host)
+    domains, sets = read_domains(host), isolated_sets(partition, read_online(host), read_cores(host))
     known = [
-        f"{level} {domain}: {', '.join(f'{name} {format_cpulist(own)}' for name, own in _by_set(partition, cpus).items())}"
+        f"{level} {domain}: {', '.join(f'{name} {format_cpulist(own)}' for name, own in _by_set(sets, cpus).items())}"
         for level in asked_levels(left)
         for domain, cpus in sorted(domains[level].items())
     ]
@@ -156,6 +157,6 @@ def cache_lines(host: Host, partition: Partition, options: Mapping[str, Any]) ->
     return [told, *known, *none]
 
 
-def _by_set(partition: Partition, cpus: frozenset[int]) -> dict[str, frozenset[int]]:
-    sets = {name: partition.sets[name] & cpus for name in ISOLATED_SETS}
-    return {name: own for name, own in {**sets, "rest": cpus - frozenset().union(*sets.values())}.items() if own}
+def _by_set(sets: Mapping[str, frozenset[int]], cpus: frozenset[int]) -> dict[str, frozenset[int]]:
+    here = {name: own & cpus for name, own in sorted(sets.items())}
+    return {name: own for name, own in {**here, "rest": cpus - frozenset().union(*here.values())}.items() if own}

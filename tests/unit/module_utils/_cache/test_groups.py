@@ -14,7 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cache.groups import 
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.masks import CacheError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
-from unit.resctrls import RESCTRL, Bandwidth, Resctrl, cache_files, processor
+from unit.resctrls import RESCTRL, Bandwidth, Cat, Resctrl, cache_files, processor
 from unit.trees import fill, machine_files, plan, writable
 
 REALTIME, DATAPLANE = "realtime-kvm-realtime", "realtime-kvm-dataplane"
@@ -136,6 +136,28 @@ def test_what_is_no_longer_asked_is_restored_and_the_rest_stays(root, mounted):
     assert mounted.groups[REALTIME].lines == {"L3": {0: 0x7FF}, "MB": {0: 100}}
 
 
+CHOICES = (
+    {"cache": True},
+    {"memory_bandwidth": 30},
+    {"cache": True, "memory_bandwidth": 50},
+    {"cache": {"realtime": "00f", "rest": "600"}},
+)
+
+
+@pytest.mark.parametrize("before", CHOICES)
+@pytest.mark.parametrize("after", CHOICES)
+@pytest.mark.parametrize("ours", [False, True])
+def test_what_was_asked_before_leaves_nothing_behind(root, kernel, before, after, ours):
+    if not ours:
+        kernel.mount()
+    apply(root, **after)
+    fresh = shown(kernel)
+    undo(root)
+    apply(root, **before)
+    apply(root, **after)
+    assert shown(kernel) == fresh
+
+
 def test_a_new_partition_moves_cpus_and_removes_a_group(root, mounted):
     apply(root, THREE, cache=True)
     apply(root, PARTITION, cache=True)
@@ -251,6 +273,16 @@ def test_groups_of_other_programs_stay_as_they_are(root, mounted):
     assert set(mounted.groups) == {"", "COS1"}
 
 
+def test_a_name_that_another_program_chose_is_only_shown(root, mounted):
+    mounted.foreign("CO\x1b[2JS", L3={0: 0x003})
+    with pytest.raises(TrespassError, match=r"/CO\\x1b\[2JS of another program"):
+        apply(root, cache=True)
+    mounted.bandwidth.closids = 2
+    mounted._show()
+    with pytest.raises(CacheError, match=r"other groups have theirs \(CO\\x1b\[2JS\)"):
+        apply(root, cache=True)
+
+
 @pytest.mark.parametrize("name", ["qemu-1-plc1-vcpus_1-3", "qemu-12-plc-b-vcpus_0,2"])
 def test_libvirts_groups_are_guests_own(root, mounted, name):
     mounted.foreign(name, L3={0: 0x00F})
@@ -339,6 +371,28 @@ def test_a_mount_of_ours_with_a_group_of_another_program_stays(root, kernel):
     assert not (root / "var/lib/realtime-kvm").exists()
 
 
+def test_a_line_that_another_program_chose_after_our_mount_stays(root, kernel):
+    kernel.caches["L2"] = Cat(0xFF, domains=(0, 1))
+    apply(root, cache=True)
+    kernel.foreign("COS1", L3={0: 0x600})
+    kernel.groups[""].lines["L2"][1] = 0x0F
+    kernel._show()
+    undo(root)
+    assert kernel.groups[""].lines == {"L3": {0: 0x7FF}, "L2": {0: 0xFF, 1: 0x0F}, "MB": {0: 100}}
+
+
+@pytest.mark.parametrize("where", ["mon_groups/telegraf", f"{REALTIME}/mon_groups/telegraf"])
+def test_a_mount_of_ours_stays_while_another_program_measures_in_it(root, kernel, where):
+    apply(root, cache=True)
+    kernel.measure(where)
+    with pytest.raises(CacheError, match=f"groups {where} are in it"):
+        apply(root, cache=True, cache_code_data=True)
+    host = undo(root)
+    assert f"groups of other programs are in it ({where})" in host.notes[0]
+    assert set(kernel.groups) == {""}
+    assert kernel.groups[""].lines["L3"] == {0: 0x7FF}
+
+
 def test_a_resctrl_that_somebody_unmounted_needs_no_undo(root, kernel):
     apply(root, cache=True)
     kernel.unmount()
@@ -370,6 +424,7 @@ def test_a_mount_that_is_busy_is_told_and_undone_by_the_next_run(root, kernel):
         ),
         (processor("cat_l3"), {"cache_l2": True}, "cpu_partition_cache_l2: the processor cannot do it (no flag cat_l2"),
         ({"/proc/cmdline": "ro rdt=cmt,!l3cat"}, {"cache": True}, "rdt=!l3cat on the kernel command line switches it off"),
+        (processor(model=85), {"cache": True}, "unless its command line has rdt=l3cat"),
     ],
 )
 def test_what_a_machine_lacks_is_a_note_and_changes_nothing(root, kernel, files, options, note):
@@ -378,6 +433,20 @@ def test_what_a_machine_lacks_is_a_note_and_changes_nothing(root, kernel, files,
     assert host.changes == kernel.commands == []
     assert note in host.notes[0]
     assert host.notes[0].endswith("so it stays as it is")
+
+
+@pytest.mark.parametrize("arguments", ["rdt=l3cat", "rdt=!l3cat,l3cat", "rdt=cmt,mbmtotal,l3cat"])
+def test_a_processor_whose_l3_the_kernel_divides_only_when_told_so(root, kernel, arguments):
+    fill(root, {**processor(model=85), "/proc/cmdline": f"ro {arguments}"})
+    apply(root, cache=True)
+    assert REALTIME in kernel.groups
+
+
+def test_such_a_processor_still_limits_bandwidth(root, kernel):
+    fill(root, processor(model=85))
+    del kernel.caches["L3"]
+    check_predicts(root, kernel, cache=True, cache_code_data=True, memory_bandwidth=50)
+    assert kernel.groups[""].lines == {"MB": {0: 50}}
 
 
 def test_a_kernel_without_resctrl(root):

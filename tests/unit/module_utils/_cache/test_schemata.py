@@ -54,6 +54,14 @@ def test_code_and_data():
     assert info.code_data == {"L3"}
 
 
+def test_what_another_group_has_for_itself_is_taken_for_code_and_for_data():
+    """Linux, rdtgroup_cbm_overlaps: with code and data apart, an exclusive group's portions of the one are closed for the other."""
+    files = {"cbm_mask": "ff", "num_closids": "8"}
+    usage = {"L3CODE/bit_usage": "0=SSSSSSEE", "L3DATA/bit_usage": "0=SSSSEESS"}
+    info = parse_info({**usage, **{f"L3{kind}/{name}": text for kind in ("CODE", "DATA") for name, text in files.items()}})
+    assert [cache.taken(0) for cache in info.of_level("L3")] == [0x0F, 0x0F]
+
+
 def test_monitoring_alone_offers_nothing():
     info = parse_info({"L3_MON/num_rmids": "176"})
     assert (info.caches, info.closids, info.bandwidth) == ({}, 0, None)

@@ -61,6 +61,20 @@ def test_portions_that_nobody_is_given_are_left_to_libvirt():
         found(ROME, ONE, cache={"realtime": "003", "dataplane": "00c", "rest": "60c"})
 
 
+CORES = [frozenset({cpu, cpu + 4}) for cpu in range(4)]
+SINGLE = plan(cores=4, threads=2)
+
+
+def test_an_idle_thread_is_in_the_group_of_its_core():
+    domains = {"L3": {0: frozenset({0, 1, 4, 5}), 1: frozenset({2, 3, 6, 7})}, "MB": {0: frozenset(), 1: frozenset()}}
+    options = {**OFF, "cache": True, "memory_bandwidth": 50}
+    wanted = plan_groups(SINGLE, ALL, domains, info(ROME, bandwidth=(10, 10)), options, cores=CORES)
+    assert {name: (group.cpus, group.lines["L3"]) for name, group in wanted.groups.items()} == {
+        "realtime-kvm-realtime": ({1, 2, 3, 5, 6, 7}, {0: 0x00FF, 1: 0xFFFF}),
+        REST: ({0, 4}, {0: 0xFF00}),
+    }
+
+
 def test_elsewhere_a_group_may_fill_the_whole_cache():
     wanted = plan_groups(THREE, ALL, TWO, info(ROME), {**OFF, "cache": True})
     assert wanted.groups["realtime-kvm-dataplane"].all_lines == {"L3": {0: 0x0F00, 1: 0xFFFF}}

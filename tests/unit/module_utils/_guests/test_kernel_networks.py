@@ -59,6 +59,11 @@ def test_what_is_there(tmp_path, network, files):
             {f"{NET}/ens2/type": "1"},
             r"macvtap on ens1, which this node does not have \(a port of the switch has no interface\); it has ens2",
         ),
+        (
+            {**FIELD, "device": "bonding_masters"},
+            {**WIRED, f"{NET}/bonding_masters": "bond0\n"},
+            "macvtap on bonding_masters, which this node does not have .*; it has ens1, ens2$",
+        ),
         ({**FIELD, "device": "lo"}, WIRED, "macvtap on lo, the node's loopback; it has ens1, ens2"),
         (
             FIELD,

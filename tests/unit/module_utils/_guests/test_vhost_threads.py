@@ -170,7 +170,7 @@ def test_those_of_a_guest_that_has_them_beside_its_emulator(tmp_path):
         ("6.1.0-28-rt-amd64", "runtime", replace(PLC, name="other"), False),
     ],
 )
-def test_a_place_that_the_kernel_cannot_give(tmp_path, release, isolation, guest, refused):
+def test_a_place_that_is_not_given(tmp_path, release, isolation, guest, refused):
     partition = plan(Intent(smt="together", isolation=isolation), cores=8)
     placements = {"plc1": replace(PLACEMENT, emulator=partition.housekeeping)}
     root = fill(tmp_path, {"/proc/sys/kernel/osrelease": f"{release}\n"})
@@ -185,3 +185,12 @@ def test_a_place_that_the_kernel_cannot_give(tmp_path, release, isolation, guest
     host = writable(root, check_mode=True)
     check_vhost(host, partition, [guest], placements)
     assert len(host.notes) == 1
+
+
+@pytest.mark.parametrize(("told", "refused"), [("N\n", True), ("Y\n", False)])
+def test_a_newer_kernel_that_is_told_to_make_kernel_threads(tmp_path, told, refused):
+    partition = plan(Intent(smt="together", isolation="runtime"), cores=8)
+    files = {"/proc/sys/kernel/osrelease": "6.18.3\n", "/sys/module/vhost/parameters/fork_from_owner_default": told}
+    host = writable(fill(tmp_path, files), check_mode=True)
+    check_vhost(host, partition, [PLC], {"plc1": replace(PLACEMENT, emulator=partition.housekeeping)})
+    assert ["load the module vhost with fork_from_owner_default=1" in note for note in host.notes] == [True] * refused
