@@ -12,7 +12,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -140,12 +140,10 @@ class Host(Planner):
         )
 
     def keep_now(self, change: Change, kind: str, owner: str) -> None:
-        """Journal the original of a change at once: only the step before it could show what is changed. ``owner``: the one that planned it."""
-        entry = {"owner": owner, "kind": kind, "before": change.before, "disruption": change.disruption}
-        try:
-            self.journal.remember([(change.resource, entry)])
-        except HostError as error:
-            self._without_journal(error)
+        """Journal the original of a change at once, where only the step before could show it. ``owner``: whose plan it is."""
+        self._remember(
+            [(change.resource, {"owner": owner, "kind": kind, "before": change.before, "disruption": change.disruption})]
+        )
 
     def take_back(self, change: Change) -> None:
         """Drop a change that the kernel refused, so that it is not reported; the journal forgets it with the last step."""
@@ -215,11 +213,14 @@ class Host(Planner):
         """Journal the originals before the first step, so that a killed run can be undone or repeated."""
         if not any(step.change or step.forget or not step.entry for step in steps):
             return False  # originals without a change
+        self._remember((step.resource, step.entry) for step in steps if step.entry is not None)
+        return True
+
+    def _remember(self, entries: Iterable[tuple[str, dict[str, Any]]]) -> None:
         try:
-            self.journal.remember((step.resource, step.entry) for step in steps if step.entry is not None)
+            self.journal.remember(entries)
         except HostError as error:
             self._without_journal(error)
-        return True
 
     def _end(self, steps: list[Step]) -> None:
         self._restore_refused()
