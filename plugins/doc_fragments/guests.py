@@ -42,7 +42,7 @@ options:
           - Who moves the packets. V(switch) is the DPDK switch, whose poll-mode threads keep cores of their own busy.
           - V(bridge) is an existing bridge of the kernel (O(networks[].bridge)), V(macvtap) an interface of the node that guests share
             (O(networks[].device)). With both, threads of the kernel (vhost) move each guest's packets; on a real-time network they have the place and the
-            policy of O(guests[].vhost) and O(guests[].vhost_scheduler).
+            policy of the guest's C(vhost) and C(vhost_scheduler).
           - Unless given, V(switch) for a real-time network, else V(bridge).
         type: str
         choices: [switch, bridge, macvtap]

@@ -24,9 +24,11 @@ description:
   - A time service that starts may step the clock by what it is off, so its start has class V(stall).
 options:
   state:
-    description: V(absent) takes back everything that the module has changed, like O(source=none).
+    description:
+      - V(absent) takes back everything that the module has changed, like O(source=none).
+      - V(prepared) changes nothing. Before chrony is installed, whose package may remove another time service, it fails unless one of O(servers) answers.
     type: str
-    choices: [present, absent]
+    choices: [present, prepared, absent]
     default: present
   partition:
     description:

@@ -114,5 +114,6 @@ _FORMS: dict[str, Any] = {
     "daemons": {str: {"enabled": bool, "active": bool}},
     "package": str,
     "packages": [str],
+    "replaced": {"role": str, "version": str, "manual": bool, "units": {str: {"enabled": bool, "active": bool}}},
     "resctrl": str,
 }

@@ -41,12 +41,17 @@ def record_packages(host: Host, runner: Runner, role: str, names: Iterable[str])
         host.keep(f"{_WANTED}{name}", "package", role)
 
 
-def plan_packages(host: Host, runner: Runner, kept: Collection[str], *, remove: bool) -> list[str]:
+def plan_packages(host: Host, runner: Runner, kept: Collection[str], *, remove: bool, without: Collection[str] = ()) -> list[str]:
     """Plan to remove what the roles have installed, or drop the record of it; return the names of the packages that stay.
 
-    The packages of the roles in ``kept`` stay, since their daemons are used, and a later undo may remove them.
+    The packages of the roles in ``kept`` stay, since their daemons are used, and a later undo may remove them. Those of the roles in
+    ``without`` are planned elsewhere.
     """
-    entries = {name: entry for name, entry in host.journal.entries.items() if entry["kind"] == "package"}
+    entries = {
+        name: entry
+        for name, entry in host.journal.entries.items()
+        if entry["kind"] == "package" and entry["before"] not in without
+    }
     apt = package_manager(host) == "apt"
     if _BEFORE not in host.journal.entries or not package_manager(host):
         return []
@@ -66,6 +71,12 @@ def plan_packages(host: Host, runner: Runner, kept: Collection[str], *, remove: 
     if not left:
         host.restore(None, _BEFORE, _nothing)
     return sorted([*([] if remove else present), *_found(runner, apt, there, left)])
+
+
+def installed_of(host: Host, role: str) -> list[str]:
+    """Return the packages that a role has installed, by its record."""
+    entries = host.journal.entries.items()
+    return [name.removeprefix(_WANTED) for name, entry in entries if entry["kind"] == "package" and entry["before"] == role]
 
 
 def recorded_roles(host: Host) -> set[str]:

@@ -117,7 +117,7 @@ def plan_updates(host: Host, runner: Runner, *, refresh: bool) -> None:
         run_checked(runner, [*_DNF, "makecache"])
     listed = sorted(_listed(host, runner), key=lambda row: row[0])
     changes = [Change(f"package:{name}", before, after, "reboot", _REASON) for name, before, after in listed]
-    cut_off = apt and any(name.isdecimal() for name in host.listdir(_DPKG))
+    cut_off = apt and dpkg_cut_off(host)
     if cut_off:
         changes.insert(0, Change("dpkg", "cut off", "finished", "reboot", _REASON))
     if apt:
@@ -135,11 +135,21 @@ def _keep_holds(host: Host, runner: Runner) -> None:
         host.keep(f"hold:{name}", HELD, None)
 
 
+def finish_dpkg(host: Host, runner: Runner) -> None:
+    """Finish what dpkg has unpacked and not configured, as far as it can be."""
+    with suppress(HostError):  # what needs a package that is not there yet is finished by the next command, or refused
+        run_apt(host, runner, Transaction(_CONFIGURE))
+
+
+def dpkg_cut_off(host: Host) -> bool:
+    """Whether a run of dpkg was cut off."""
+    return any(name.isdecimal() for name in host.listdir(_DPKG))
+
+
 def _install(host: Host, runner: Runner, apt: bool, unfinished: bool) -> None:
     try:
         if unfinished:
-            with suppress(HostError):  # what needs a package that is not there yet is finished by the next command, or refused
-                run_apt(host, runner, Transaction(_CONFIGURE))
+            finish_dpkg(host, runner)
         if apt:
             run_apt(host, runner, Transaction([*APT, *_UPGRADE]))
         else:

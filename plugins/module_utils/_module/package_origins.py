@@ -8,6 +8,7 @@ from typing import Any
 from .._cpus.errors import HostError
 from .._host.daemons import record_daemons, restore_daemons
 from .._host.packages import plan_packages, record_packages, recorded_roles, removal_command
+from .._host.replaced import plan_return, record_replaced
 from .._switch.diff import plan_removal
 from ._common import Outcome
 from ._switch_edges import SwitchEdges
@@ -21,12 +22,15 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     host, runner = edges.host, edges.runner
     if parameters["state"] == "present":
         record_packages(host, runner, parameters["role"], parameters["names"])
+        record_replaced(host, runner, parameters["role"], parameters["names"])
         record_daemons(host, runner, parameters["role"])
         host.perform(lambda: None)  # the record is written although nothing changes
         return Outcome({"packages": [], "stays": [], "remove_by_hand": ""})
     used = _used(edges)
     stays = restore_daemons(host, runner, used)
-    packages = plan_packages(host, runner, used, remove=parameters["remove"])
+    back = plan_return(host, runner, remove=parameters["remove"])
+    stays += back.stuck.values()
+    packages = plan_packages(host, runner, {**used, **back.stuck}, remove=parameters["remove"], without=back.done)
     if packages:
         why = "" if not parameters["remove"] else ", since their daemons stay"
         stays.append(f"packages that the roles installed stay{why}: {_listed(packages)}")

@@ -12,7 +12,7 @@ from .._cpus.errors import HostError
 from .._host.current import require_current_partition
 from .._host.host import Host
 from .._time.nic import Nic, find_nic, stamped
-from .._time.plan import Service, plan_chrony, plan_ptp, plan_take_over, read_back, undo
+from .._time.plan import Service, plan_chrony, plan_missing, plan_ptp, plan_take_over, prove_missing, read_back, undo
 from .._time.services import Chrony, check_alone, find_chrony, has_ptp, other_processes, other_units
 from .._time.wanted import CHRONY, DELAYS, SOURCES, STAMPING, TRANSPORTS, Wanted, parse
 from ._common import LIMIT, Edges, Outcome
@@ -22,7 +22,7 @@ from ._specs import NETWORKS
 OPTIONS: dict[str, Any] = {
     **NETWORKS,
     **LIMIT,
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "prepared", "absent"], "default": "present"},
     "partition": {"type": "dict"},
     "source": {"type": "str", "choices": list(SOURCES), "default": ""},
     "servers": {"type": "list", "elements": "str", "default": []},
@@ -55,7 +55,12 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     check_alone(others, other_processes(host, wanted.source), take_over=parameters["take_over"])
     found = _installed(host, wanted)
     stamping = stamped(wanted, nic) if nic else ""
+    if parameters["state"] == "prepared":
+        if found is None:
+            host.perform(partial(prove_missing, wanted, others))
+        return Outcome({**_result(wanted.source, stamping), "installed": found is not None, "others": sorted(others)})
     if found is None:
+        plan_missing(host, runner, wanted.source, others)
         if not host.dry:
             raise HostError(f"{_NAMES[wanted.source]} is not installed; the role time_sync installs it")
         return Outcome({**_result(wanted.source, stamping), "installed": False, "others": sorted(others)})

@@ -14,6 +14,8 @@ from .._cpus.answers import plain
 
 #: Fields of a line of ``chronyc -c tracking`` and of ``sources``.
 _TRACKING, _SOURCE = 14, 10
+#: What tracking names as reference: nothing, and the machine's own clock (directive ``local``).
+_NOTHING, _ITSELF = "00000000", "7F7F0101"
 #: Of a line of phc2sys: offset in ns, and its servo's state (2 and 3: the clock is steered).
 _PHC2SYS = re.compile(r"(?:phc|sys) offset\s+(-?\d{1,19}) s([0-3]) ")
 _FIELD = re.compile(r"^\s+(\w+)\s+(\S+)\s*$", re.MULTILINE)
@@ -55,8 +57,9 @@ def chrony_state(text: str) -> State:
     offset, stratum = _number(tracking[4]), _number(tracking[2])
     leap = tracking[13]
     reference = plain(tracking[1] or tracking[0], 80)
-    if leap == "Not synchronised" or tracking[0] == "00000000":
-        return State(False, why=f"it follows none of {len(sources)} sources, of which {reachable} answer")
+    if leap == "Not synchronised" or tracking[0] in (_NOTHING, _ITSELF):
+        own = ", but its own clock (local in its configuration)" if tracking[0] == _ITSELF else ""
+        return State(False, why=f"it follows none of {len(sources)} sources, of which {reachable} answer{own}")
     # offset of the clock from what chrony makes of its sources; positive: the clock is slow
     return State(True, reference, int(stratum or 0), None if offset is None else offset * 1e6)
 

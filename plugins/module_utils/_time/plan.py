@@ -17,9 +17,10 @@ from .._host.host import Host, Runner
 from .._host.runner import plan_reload, systemctl
 from .answers import Running, heard_master, heard_servers
 from .nic import Nic, stamped
+from .ntp import first_answer
 from .services import CHRONY_UNITS, Chrony, running, steers
 from .state import KEPT
-from .texts import MARK, PHC2SYS_UNIT, PTP4L_UNIT, chrony_drop_in, chrony_text, needs_configuration, ptp4l_words, ptp_units
+from .texts import MARK, PHC2SYS_UNIT, PTP4L, PTP4L_UNIT, chrony_drop_in, chrony_text, needs_configuration, ptp4l_words, ptp_units
 from .wanted import CHRONY, TimeSyncError, Wanted
 
 _UNITS, _WANTS = "/etc/systemd/system", "/etc/systemd/system/multi-user.target.wants"
@@ -27,6 +28,8 @@ _PTP = (PTP4L_UNIT, PHC2SYS_UNIT)
 _STALL = "it may step the clock by what it is off"
 #: Seconds that a new source has to answer before another is switched off, and a service to come up.
 _PROOF_S, _UP_S, _SETTLE_S = 20, 10, 1.0
+#: Of ptp4l's trial.
+_SOCKET = "/run/realtime-kvm-ptp4l"
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,26 @@ def plan_take_over(host: Host, runner: Runner, wanted: Wanted, nic: Nic | None, 
     stop_units(host, runner, ours)
 
 
+def plan_missing(host: Host, runner: Runner, source: str, others: Mapping[str, UnitState]) -> None:
+    """Show, where the programs are missing, what follows their installation: the others end, and a service starts."""
+    for name, state in others.items():
+        _plan_state(host, runner, name, state, UnitState(), "the clock has one master; it ends once the new one has answered")
+    host.follow_up(Change(f"service:{source}", "not installed", "running", "stall", _STALL), lambda: None)
+
+
+def prove_missing(wanted: Wanted, others: Collection[str]) -> None:
+    """Refuse to install chrony, whose package may remove what steers the clock, where none of its servers answers."""
+    if wanted.source == CHRONY and others and wanted.servers and not first_answer(wanted.servers, _PROOF_S / 2):
+        raise _silent(wanted, others)
+
+
+def _silent(wanted: Wanted, others: Collection[str]) -> HostError:
+    return HostError(
+        f"time_sync_servers: none of {', '.join(wanted.servers)} has answered within {_PROOF_S // 2} s (UDP port 123); "
+        f"{', '.join(others)} still steers the clock; nothing was changed"
+    )
+
+
 def prove(host: Host, runner: Runner, wanted: Wanted, nic: Nic | None, others: Sequence[str]) -> None:
     """Refuse to go on where the new source does not answer; the clock is not touched, and what steers it goes on."""
     if host.dry:
@@ -152,14 +175,16 @@ def prove(host: Host, runner: Runner, wanted: Wanted, nic: Nic | None, others: S
         command = ["chronyd", "-u", "root", "-Q", "-t", str(_PROOF_S // 2), *servers]
         _code, out, err = runner(command)
         if heard_servers(out + err) is None:
-            raise HostError(
-                f"time_sync_servers: none of {', '.join(wanted.servers)} has answered within {_PROOF_S // 2} s (UDP port 123); {stays}"
-            )
+            raise _silent(wanted, others)
         return
     if nic is None:
         return
     words = ptp4l_words(wanted, nic.name, hardware=stamped(wanted, nic) == "hardware")
-    trial = [*words, "--free_running=1", "--uds_address=/run/realtime-kvm-ptp4l", "-m", "-q"]
+    trial = [*words, "--free_running=1", f"--uds_address={_SOCKET}", "-m", "-q"]
+    if b"uds_ro_address" in (
+        host.read_bytes(PTP4L) or b""
+    ):  # else it would take that of the ptp4l that runs (not before linuxptp 4 and EL's 3.1)
+        trial.append(f"--uds_ro_address={_SOCKET}ro")
     _code, out, err = runner(["timeout", str(_PROOF_S), *trial])
     if not heard_master(out + err):
         raise HostError(
@@ -187,7 +212,7 @@ def _plan_unit(host: Host, runner: Runner, unit: str, after: UnitState) -> None:
     now = read_units(runner, [unit]).get(unit, UnitState())
     if not now.enabled:
         _plan_state(host, runner, unit, now, after, "it starts at boot", verbs=["enable"])
-    elif not now.active:
+    else:  # also where it runs: it may not come up with what is asked for, and undo starts it again
         host.keep(_resource(unit), "daemons", {unit: asdict(now)})
 
 

@@ -12,7 +12,7 @@ from .._host.host import Host, Runner
 from .._host.threads import cgroup_of, read_thread
 from .._host.unit_files import unit_files
 from .answers import Running
-from .texts import PHC2SYS, PHC2SYS_UNIT, PTP4L, PTP4L_UNIT, start_commands
+from .texts import PHC2SYS, PHC2SYS_UNIT, PTP4L, PTP4L_UNIT, environment_files, expanded, start_commands
 from .wanted import CHRONY, TimeSyncError
 
 #: chrony's unit and file on Debian and Ubuntu, and on the RHEL family.
@@ -24,13 +24,24 @@ _STEERING = (
     "ntpd.service",
     "ntpsec.service",
     "openntpd.service",
+    "ntpd-rs.service",
     "timemaster.service",
     "phc2sys.service",
 )
 #: Beside chrony, ptp4l may steer the clock of a NIC.
 _OTHERS: Mapping[str, tuple[str, ...]] = {CHRONY: _STEERING, "ptp": (*CHRONY_UNITS, "ptp4l.service", *_STEERING)}
 #: Their programs; the kernel shows 15 characters.
-_PROGRAMS = ("chronyd", "ntpd", "systemd-timesyn", "openntpd", "phc2sys", "timemaster")
+_PROGRAMS = ("chronyd", "ntpd", "systemd-timesyn", "openntpd", "ntp-daemon", "phc2sys", "timemaster")
+#: Units of which each interface may have one, such as phc2sys@eno1.service (Debian, Ubuntu).
+_TEMPLATES: Mapping[str, tuple[str, ...]] = {CHRONY: ("phc2sys@",), "ptp": ("ptp4l@", "phc2sys@")}
+#: Where those that run are, and those that start at boot.
+_INSTANCES = (
+    "/sys/fs/cgroup/system.slice/*/{}*.service",
+    "/etc/systemd/system/*.wants/{}*.service",
+    "/etc/systemd/system/*.requires/{}*.service",
+)
+#: Options of chronyd: another configuration; and those with which it leaves the clock alone, or ends once it has set it.
+_FILE, _NO_SERVICE = "-f", ("-x", "-q", "-Q")
 _OURS = (PTP4L_UNIT, PHC2SYS_UNIT)
 _SYSTEMD = "/run/systemd/system"
 
@@ -61,16 +72,33 @@ def find_chrony(host: Host) -> Chrony | None:
     """Return chrony; None where it is not installed as a unit."""
     for unit, main in CHRONY_UNITS.items():
         found = Chrony(unit, main, "")
-        commands = start_commands(host.read(path) or "" for path in unit_files(host, unit) if path != found.drop_in)
+        texts = [host.read(path) or "" for path in unit_files(host, unit) if path != found.drop_in]
+        commands = start_commands(texts)
         if not commands:
+            _check_masked(host, unit)
             continue
-        if len(commands) > 1 or " -f " in f"{commands[0]} ":
+        variables = environment_files(texts)
+        words = expanded(commands[-1], (host.read(path) or "" for path in variables))
+        if more := [word for word in words if word in _NO_SERVICE or word.startswith(_FILE)]:
+            raise TimeSyncError(
+                f"{unit} starts chronyd with {more[0]} ({', '.join(variables) or 'systemctl cat shows where'}), "
+                + ("so its configuration is another one" if more[0].startswith(_FILE) else "so it does not keep the clock")
+                + "; take that option out, or leave time_sync_source out"
+            )
+        if len(commands) > 1:
             raise TimeSyncError(
                 f"{unit}: somebody else's drop-in starts it in another way ({commands[-1]!r}), so its configuration is not known; remove that "
                 "drop-in (systemctl cat shows it), or leave time_sync_source out"
             )
         return Chrony(unit, main, commands[0])
     return None
+
+
+def _check_masked(host: Host, unit: str) -> None:
+    """Refuse a unit that is masked: it cannot be started, and its package does not change that."""
+    path = f"/etc/systemd/system/{unit}"
+    if host.exists(path) and not (host.read(path) or "").strip():
+        raise TimeSyncError(f"{unit} is masked, so it cannot start; systemctl unmask {unit}, or leave time_sync_source out")
 
 
 def has_ptp(host: Host) -> bool:
@@ -103,8 +131,13 @@ def other_units(host: Host, runner: Runner, source: str) -> dict[str, UnitState]
     """Return the other units that steer the clock now, or will after a boot."""
     if not steers(host):
         return {}
-    there = [name for name in _OTHERS[source] if unit_files(host, name)]
+    there = [name for name in _OTHERS[source] if unit_files(host, name)] + _instances(host, source)
     return {name: state for name, state in read_units(runner, there).items() if state.enabled or state.active}
+
+
+def _instances(host: Host, source: str) -> list[str]:
+    paths = [path for name in _TEMPLATES[source] for place in _INSTANCES for path in host.glob(place.format(name))]
+    return list(dict.fromkeys(path.rpartition("/")[2] for path in paths))
 
 
 def other_processes(host: Host, source: str) -> list[str]:
@@ -112,7 +145,10 @@ def other_processes(host: Host, source: str) -> list[str]:
     known, found = {*CHRONY_UNITS, "ptp4l.service", *_STEERING, *_OURS}, []
     for path in host.glob("/proc/[0-9]*/comm"):
         name, pid = host.value(path) or "", path.split("/")[2]
-        if name in (*_PROGRAMS, *(["ptp4l"] if source != CHRONY else [])) and known.isdisjoint(cgroup_of(host, pid).split("/")):
+        if name not in (*_PROGRAMS, *(["ptp4l"] if source != CHRONY else [])):
+            continue
+        groups = cgroup_of(host, pid).split("/")
+        if known.isdisjoint(groups) and not groups[-1].startswith(_TEMPLATES["ptp"]):
             found.append(f"{name} (process {pid}, cgroup {plain(cgroup_of(host, pid) or '/', 120)})")
     return found
 

@@ -7,6 +7,7 @@ option, so the units need no other file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from .._cpus.cpulist import format_cpulist
@@ -32,6 +33,24 @@ def start_commands(texts: Iterable[str]) -> list[str]:
             if section == "[Service]" and sign and key == "ExecStart":
                 commands = [*commands, value] if value else []
     return commands
+
+
+def environment_files(texts: Iterable[str]) -> list[str]:
+    """Return the files with variables that a unit's file and drop-ins name; an empty line of them forgets those before."""
+    found: list[str] = []
+    for text in texts:
+        for value in re.findall(r"^[ \t]*EnvironmentFile[ \t]*=[ \t]*(.*?)[ \t]*$", text, re.MULTILINE):
+            found = [*found, value.lstrip("-")] if value else []
+    return found
+
+
+def expanded(command: str, texts: Iterable[str]) -> list[str]:
+    """Return a command's words, with the variables of its files of variables; the last of a name counts."""
+    values: dict[str, str] = {}
+    for text in texts:
+        for name, value in re.findall(r"^[ \t]*(\w+)=(.*?)[ \t]*$", text, re.MULTILINE):
+            values[name] = value.replace('"', "").replace("'", "")
+    return re.sub(r"\$\{?(\w+)\}?", lambda found: values.get(found[1], ""), command).split()
 
 
 def needs_configuration(wanted: Wanted) -> bool:

@@ -23,7 +23,7 @@ DELAYS = {"E2E": "-E", "P2P": "-P"}
 NEVER = "never"
 
 _SERVER = re.compile(r"[A-Za-z0-9:]([A-Za-z0-9.:_-]{0,251}[A-Za-z0-9])?")
-_MAKESTEP = re.compile(r"\d{1,6}(\.\d{1,9})? -?\d{1,6}")
+_MAKESTEP = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})? -?[0-9]{1,6}")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
 #: chrony uses more, but a list of this length is a mistake.
 _MOST_SERVERS = 16

@@ -227,7 +227,10 @@ def test_a_service_that_does_not_stay_up_fails_the_run(tmp_path, monkeypatch):
 def test_without_the_packages_the_plan_says_so(tmp_path):
     root = node(tmp_path)
     done = run(root, Clocks(root), check_mode=True, **PTP)
-    assert (done["installed"], done["changed"]) == (False, False)
+    assert (done["installed"], done["disruption"]) == (False, "stall")
+    assert [change["resource"] for change in done["changes"]] == ["service:ptp"]
+    with pytest.raises(RefusalError, match=r"the limit is none, but the plan needs more: service:ptp .stall."):
+        run(root, Clocks(root), check_mode=True, max_disruption="none", **PTP)
     with pytest.raises(HostError, match="linuxptp is not installed; the role time_sync installs it"):
         run(root, Clocks(root), **PTP)
 
@@ -252,9 +255,24 @@ def test_without_the_packages_the_plan_says_so(tmp_path):
         ({OURS: "server x\n"}, SERVERS, f"{OURS} exists and is not this collection's; move it away"),
         ({f"{DROP_IN}": "[Service]\n"}, {"source": "chrony"}, f"{DROP_IN} exists and is not this collection's"),
         (
-            {"/etc/systemd/system/chrony.service.d/a.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/chronyd -f /srv/c.conf\n"},
+            {"/etc/systemd/system/chrony.service.d/a.conf": "[Service]\nExecStart=/usr/sbin/chronyd\n"},
             {"source": "chrony"},
             "somebody else's drop-in starts it in another way",
+        ),
+        (
+            {
+                "/etc/default/chrony": "# options\nDAEMON_OPTS=\"-F 1 -x\"\n",
+                "/etc/systemd/system/chrony.service.d/a.conf": "[Service]\nEnvironmentFile=-/etc/default/chrony\n",
+            },
+            {"source": "chrony"},
+            "starts chronyd with -x ./etc/default/chrony., so it does not keep the clock",
+        ),
+        ({"/etc/systemd/system/chrony.service": ("link", "/dev/null")}, SERVERS, "chrony.service is masked, so it cannot start"),
+        ({}, {"source": "chrony", "makestep": "\u0661 \u0663"}, "is not chrony's 'seconds updates'"),
+        (
+            {"/etc/systemd/system/chrony.service.d/a.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/chronyd -f /srv/c.conf\n"},
+            {"source": "chrony"},
+            "starts chronyd with -f .systemctl cat shows where., so its configuration is another one",
         ),
     ],
 )  # fmt: skip
@@ -272,3 +290,84 @@ def test_a_program_of_nobodys_unit_is_named(tmp_path):
     systemd.process(77, "/usr/sbin/ntpd -g", cgroup="/user.slice/session-1.scope")
     with pytest.raises(RefusalError, match=r"steered by ntpd .process 77, cgroup /user.slice/session-1.scope. too"):
         run(root, systemd, **SERVERS, take_over=True)
+
+
+def test_the_plan_of_a_missing_chrony_names_what_ends(tmp_path):
+    root = node(tmp_path, {"/lib/systemd/system/systemd-timesyncd.service": "[Service]\nExecStart=/x\n"})
+    systemd = Clocks(root, {"systemd-timesyncd.service": (True, True)})
+    done = run(root, systemd, check_mode=True, take_over=True, **SERVERS)
+    assert [(change["resource"], change["disruption"]) for change in done["changes"]] == [
+        ("daemons:clock:systemd-timesyncd.service", "stall"),
+        ("service:chrony", "stall"),
+    ]
+
+
+def test_a_package_that_removes_the_old_service_comes_only_after_a_server_has_answered(tmp_path, monkeypatch):
+    root = node(tmp_path, {"/lib/systemd/system/systemd-timesyncd.service": "[Service]\nExecStart=/x\n"})
+    systemd = Clocks(root, {"systemd-timesyncd.service": (True, True)})
+    before = files(root)
+    monkeypatch.setattr(plan_file, "first_answer", lambda servers, seconds: "")
+    assert run(root, systemd, check_mode=True, state="prepared", take_over=True, **SERVERS)["changed"] is False
+    with pytest.raises(
+        HostError, match=r"none of 10.0.0.1, ntp.plant.example has answered .*timesyncd.service still steers the clock"
+    ):
+        run(root, systemd, state="prepared", take_over=True, **SERVERS)
+    assert files(root) == before
+    monkeypatch.setattr(plan_file, "first_answer", lambda servers, seconds: servers[0])
+    done = run(root, systemd, state="prepared", take_over=True, **SERVERS)
+    assert (done["installed"], done["changed"], done["others"]) == (False, False, ["systemd-timesyncd.service"])
+    assert files(root) == before
+    fill(root, DEBIAN)
+    systemd.units["systemd-timesyncd.service"] = [False, False]
+    assert run(root, systemd, state="prepared", **SERVERS)["installed"] is True
+    assert not Path(f"{root}{DROP_IN}").exists(), "an installed one is left to the run"
+
+
+def test_a_chrony_that_did_not_come_up_with_our_file_runs_again_after_undo(tmp_path, monkeypatch):
+    root = node(tmp_path, DEBIAN)
+    systemd = Clocks(root, ON)
+    before = files(root)
+    monkeypatch.setattr(systemd, "start", systemd.end)
+    with pytest.raises(HostError, match="does not stay"):
+        run(root, systemd, **SERVERS)
+    systemd.units["chrony.service"][1] = False
+    monkeypatch.undo()
+    assert run(root, systemd, state="absent")["changed"] is True
+    assert systemd.units["chrony.service"] == [True, True]
+    assert cpus_of(root, "chrony.service") == "0-3"
+    assert files(root) == before
+
+
+@pytest.mark.parametrize(
+    ("unit", "state", "source"),
+    [
+        ("phc2sys@eth0.service", (True, False), SERVERS),
+        ("phc2sys@eth0.service", (False, True), SERVERS),
+        ("ptp4l@eth0.service", (True, True), PTP),
+        ("ntpd-rs.service", (True, True), SERVERS),
+    ],
+)
+def test_others_are_found_also_by_instances_of_a_template(tmp_path, unit, state, source):
+    name, _sign, instance = unit.rpartition("@")
+    root = node(
+        tmp_path,
+        DEBIAN,
+        LINUXPTP,
+        {f"/lib/systemd/system/{name}@.service" if name else f"/lib/systemd/system/{unit}": "[Service]\nExecStart=/x\n"},
+    )
+    systemd = Clocks(root, {**({} if source is PTP else ON), unit: state}, HEARD)
+    if name and state[0]:
+        fill(root, {f"/etc/systemd/system/multi-user.target.wants/{unit}": ("link", f"/lib/systemd/system/{name}@.service")})
+    if name and state[1]:
+        fill(root, {f"/sys/fs/cgroup/system.slice/system-{name}.slice/{unit}/cgroup.procs": "77\n"})
+        systemd.process(77, f"/usr/sbin/{name} -i {instance}", cgroup=f"/system.slice/system-{name}.slice/{unit}")
+    with pytest.raises(RefusalError, match=f"{unit} .* would steer the clock too"):
+        run(root, systemd, **source)
+
+
+@pytest.mark.parametrize(("program", "own"), [("", False), ("\0uds_ro_address\0", True)])
+def test_the_trial_takes_no_socket_of_the_ptp4l_that_runs(tmp_path, program, own):
+    root = node(tmp_path, DEBIAN, LINUXPTP, {"/usr/sbin/ptp4l": program})
+    systemd = Clocks(root, ON, HEARD)
+    run(root, systemd, **PTP, take_over=True)
+    assert ("--uds_ro_address=/run/realtime-kvm-ptp4lro" in systemd.asked[-1]) is own

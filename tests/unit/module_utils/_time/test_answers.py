@@ -73,3 +73,9 @@ def test_whether_a_source_has_answered():
     assert not heard_master("ptp4l[570.523]: selected best master clock 82d059.fffe.3d72c4\n")
     assert heard_servers("2026-11-30T07:28:02Z System clock wrong by -0.000084 seconds (ignored)\n") == -0.000084
     assert heard_servers("2026-11-30T07:28:06Z Timeout reached\n") is None
+
+
+def test_a_chrony_that_follows_its_own_clock_follows_nothing():
+    state = chrony_state(f"7F7F0101,,10,1796023731.8,{'0.0,' * 9}Normal\n{SOURCES.splitlines()[1]}\n")
+    assert not state.synchronised
+    assert state.why == "it follows none of 1 sources, of which 0 answer, but its own clock (local in its configuration)"

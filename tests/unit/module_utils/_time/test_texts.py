@@ -11,6 +11,8 @@ from ansible_collections.realtime.kvm.plugins.module_utils._time.texts import (
     PTP4L_UNIT,
     chrony_drop_in,
     chrony_text,
+    environment_files,
+    expanded,
     needs_configuration,
     ptp_units,
     start_commands,
@@ -65,3 +67,10 @@ def test_the_units_start_before_guests_and_again_whenever_they_end():
             "CPUSchedulingPriority=1",
         ):
             assert f"\n{line}\n" in text
+
+
+def test_the_variables_of_a_command_come_from_its_files():
+    unit = "[Service]\nEnvironmentFile=/gone\nEnvironmentFile=\nEnvironmentFile=-/etc/default/chrony\n"
+    assert environment_files([unit, "EnvironmentFile = /etc/more\n"]) == ["/etc/default/chrony", "/etc/more"]
+    files = ['# DAEMON_OPTS=-x\nDAEMON_OPTS="-F 1 -x"\n', "DAEMON_OPTS='-F 2'\n"]
+    assert expanded("!/usr/sbin/chronyd $DAEMON_OPTS ${NONE} -d", files) == ["!/usr/sbin/chronyd", "-F", "2", "-d"]
