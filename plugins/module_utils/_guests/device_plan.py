@@ -12,7 +12,7 @@ from .._cpus.answers import printable
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._devices.assigned import vectors_of
-from .._devices.binding import DRIVERCTL, address_in, kernel_arguments, plan_hand_over, plan_modules
+from .._devices.binding import DRIVERCTL, address_in, is_kept, kernel_arguments, plan_hand_over, plan_modules
 from .._devices.choice import DeviceError, Held, Wish, choose
 from .._devices.functions import Function
 from .._devices.group import bridges, described, in_use
@@ -243,7 +243,7 @@ class Devices:
         plan_modules(self.host, MODULES, "rt_domain", due=bool(asked), reason="devices of guests")
         for address, (guest, device) in sorted(asked.items()):
             function = read_function(self.host, address)
-            if function is not None and "vfio" in function.driver:
+            if is_kept(self.host, address):
                 continue
             if not self.host.dry and not self.host.exists(DRIVERCTL):
                 raise DeviceError(

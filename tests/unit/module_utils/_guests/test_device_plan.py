@@ -97,6 +97,15 @@ def test_what_an_adopted_guest_has_is_what_the_list_means(node):
     assert len(node.tree().findall("devices/interface")) == 1  # somebody else gave it
 
 
+def test_a_function_that_a_boot_would_give_back_is_found_and_kept(node):
+    node.converge(with_devices(DISK))
+    before = node.outcome()
+    (node.root / f"etc/driverctl.d/pci-{DISK}").unlink()
+    node.commands.clear()
+    assert resources(node.converge(with_devices(DISK))) == [f"pci:{DISK}:driver"]
+    assert (node.outcome(), node.commands) == (before, [])
+
+
 def test_without_iommu_a_plan_says_so_and_a_run_refuses(tmp_path):
     node = DeviceNode(tmp_path, iommu=False)
     assert node.run(with_devices(DISK), check=True)["changed"]
