@@ -13,9 +13,8 @@ from typing import Any
 from .._cpus.errors import HostError
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .pci import PCI, VFIO, driver_of
+from .pci import PCI, VFIO, driver_of, override_file
 
-DRIVERCTL_DIR = "/etc/driverctl.d"
 DRIVERCTL = "/usr/sbin/driverctl"
 #: Modules that driverctl does not load itself.
 MODULES = (VFIO, "vfio_iommu_type1")
@@ -29,11 +28,6 @@ def resource_of(address: str) -> str:
 def address_in(resource: str) -> str:
     """Return the function of such a name."""
     return resource.split(":", 1)[1].rsplit(":", 1)[0]
-
-
-def override_file(address: str) -> str:
-    """Return the file in which driverctl keeps a function's driver: bus and device (driverctl: ``$confdir/$bus-$dev``)."""
-    return f"{DRIVERCTL_DIR}/pci-{address}"
 
 
 def _override(host: Host, address: str) -> str:
@@ -114,12 +108,12 @@ def release_unused(
         host.restore(change, resource, partial(_release, host, runner, address, original, before))
 
 
-def _release(
-    host: Host, runner: Runner, address: str, original: dict[str, Any], before: Callable[[str], object]
-) -> None:
+def _release(host: Host, runner: Runner, address: str, original: dict[str, Any], before: Callable[[str], object]) -> None:
     override = original["override"]
     if not host.exists(f"{PCI}/{address}") or driver_of(host, address) == original["driver"]:
-        _keep_override(host, address, override)  # driverctl refuses a device that has gone, and takes the driver from one that is there
+        _keep_override(
+            host, address, override
+        )  # driverctl refuses a device that has gone, and takes the driver from one that is there
         return
     before(address)
     driverctl(runner, *(("set-override", address, override) if override else ("unset-override", address)))
