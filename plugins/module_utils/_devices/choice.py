@@ -97,17 +97,13 @@ def _keep(
         lambda wish, held: held.mac == wish.mac,
         lambda _wish, _held: True,
     )
-    for number, wish, held in (
-        (number, wish, held)
-        for fits in alike
-        for number, wish in enumerate(wishes)
-        for held in present.get(wish.guest, ())
-        if fits(wish, held)
-    ):
-        free = owner.get(held.address, wish.guest) == wish.guest and held.address not in chosen.values()
-        if number not in chosen and free and held.address in candidates.get(wish.physical, ()):
-            owner[held.address] = wish.guest
-            chosen[number] = held.address
+    for fits in alike:
+        for number, wish in enumerate(wishes):
+            for held in present.get(wish.guest, ()):
+                free = owner.get(held.address, wish.guest) == wish.guest and held.address not in chosen.values()
+                if number not in chosen and free and held.address in candidates.get(wish.physical, ()) and fits(wish, held):
+                    owner[held.address] = wish.guest
+                    chosen[number] = held.address
 
 
 def _none_left(
