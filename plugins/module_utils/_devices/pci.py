@@ -14,6 +14,7 @@ from .marks import PCI as PCI
 
 NET = "/sys/class/net"
 VFIO = "vfio-pci"
+DRIVERCTL_DIR = "/etc/driverctl.d"
 #: How the kernel calls the port of an interface that stands for a function of a controller (net/devlink/port.c).
 _REPRESENTOR = re.compile(r"(c\d+)?pf\d+")
 
@@ -38,7 +39,7 @@ def driver_of(host: Host, address: str) -> str:
 
 def override_file(address: str) -> str:
     """Return the file in which driverctl keeps a function's driver: bus and device (driverctl: ``$confdir/$bus-$dev``)."""
-    return f"/etc/driverctl.d/pci-{address}"
+    return f"{DRIVERCTL_DIR}/pci-{address}"
 
 
 def node_of(host: Host, address: str) -> int | None:
