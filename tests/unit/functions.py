@@ -134,7 +134,7 @@ class Functions:
 
     def _driverctl(self, command):
         address = command[2]
-        override = Path(f"{self.root}/etc/driverctl.d/{address}")
+        override = Path(f"{self.root}/etc/driverctl.d/pci-{address}")
         override.parent.mkdir(parents=True, exist_ok=True)
         if command[1] == "set-override":
             override.write_text(f"{command[3]}\n")

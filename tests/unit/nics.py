@@ -80,7 +80,7 @@ class Machine:
         self.commands.append(" ".join(command))
         if command[0] == "driverctl":
             address = command[2]
-            override = Path(f"{self.root}/etc/driverctl.d/{address}")
+            override = Path(f"{self.root}/etc/driverctl.d/pci-{address}")
             override.parent.mkdir(parents=True, exist_ok=True)
             driver = command[3] if command[1] == "set-override" else "igb"
             if command[1] == "set-override":

@@ -140,7 +140,7 @@ def interrupt_findings(host: Host, partition: Partition) -> list[Finding]:
     ]
     return [
         *check_interrupts(partition, interrupts),
-        *check_device_interrupts(interrupts),
+        *check_device_interrupts(partition, interrupts),
         *threads,
         *check_managed(partition, interrupts),
     ]

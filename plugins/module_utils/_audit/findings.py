@@ -16,7 +16,7 @@ from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._devices.marks import Home
 from .._host.change import Change
-from .._interrupts.affinity import Interrupt, stuck
+from .._interrupts.affinity import Interrupt, stuck, wanted_affinity
 from .._tables import paragraph
 from .rules import RULES, rank
 
@@ -244,9 +244,14 @@ def check_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> l
     ]
 
 
-def check_device_interrupts(interrupts: Iterable[Interrupt]) -> list[Finding]:
-    """Interrupts of running guests' devices may fire on the CPU of their vCPU only; one that has not fired since may still show the old CPU."""
-    wrong = [irq for irq in interrupts if irq.home is not None and irq.affinity != irq.home.cpus]
+def check_device_interrupts(partition: Partition, interrupts: Iterable[Interrupt]) -> list[Finding]:
+    """Interrupts of running guests' devices may fire on the CPU of their vCPU only; one that has not fired since may still show the old CPU.
+
+    One without CPUs has ended while it was read.
+    """
+    wrong = [
+        irq for irq in interrupts if irq.home is not None and irq.affinity and irq.affinity != wanted_affinity(irq, partition, {})
+    ]
     by_device: dict[Home, list[Interrupt]] = {}
     for irq in wrong:
         if irq.home is not None:
@@ -255,7 +260,7 @@ def check_device_interrupts(interrupts: Iterable[Interrupt]) -> list[Finding]:
         Finding(
             "device-interrupt",
             f"device {home.address} of {home.guest}: {_label(irqs)}",
-            f"CPUs {format_cpulist(home.cpus)}, those of vCPU {home.vcpu}",
+            f"CPUs {format_cpulist(wanted_affinity(irqs[0], partition, {}))}, those of vCPU {home.vcpu}",
             _where(irqs),
             "run the irq_affinity role (the watcher, realtime-kvm-watch, moves them within seconds where it runs)",
         )

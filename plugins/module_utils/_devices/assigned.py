@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from .._host.host import Host
 from .._host.threads import PID_DIR, read_thread
-from .marks import PCI, Home, functions_of, marks_of
+from .marks import PCI, Home, functions_of, is_ours, marks_of
 
 DEFINITIONS = "/etc/libvirt/qemu"
 _VCPU = re.compile(r"CPU (\d+)/\w+")
@@ -44,7 +44,8 @@ def read_homes(host: Host) -> list[Home]:
         if domain is None:
             continue
         defined = _parsed(host.read(f"{DEFINITIONS}/{file}") or "", ".")
-        marks = marks_of(domain if defined is None else defined)
+        marks = marks_of(domain) if defined is None or is_ours(defined) else {}  # until its restart it has what it started with
+        marks = marks if defined is None else {**marks, **marks_of(defined)}
         vcpus = _vcpus(host, name) if marks else {}
         for address in functions_of(domain):
             vcpu = marks.get(address, {}).get("interrupts", "")

@@ -13,9 +13,8 @@ from typing import Any
 from .._cpus.errors import HostError
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .pci import PCI, VFIO, driver_of
+from .pci import PCI, VFIO, driver_of, override_file
 
-DRIVERCTL_DIR = "/etc/driverctl.d"
 DRIVERCTL = "/usr/sbin/driverctl"
 #: Modules that driverctl does not load itself.
 MODULES = (VFIO, "vfio_iommu_type1")
@@ -29,6 +28,16 @@ def resource_of(address: str) -> str:
 def address_in(resource: str) -> str:
     """Return the function of such a name."""
     return resource.split(":", 1)[1].rsplit(":", 1)[0]
+
+
+def _override(host: Host, address: str) -> str:
+    return (host.value(override_file(address)) or "").strip()
+
+
+def is_kept(host: Host, address: str) -> bool:
+    """Whether vfio, or a driver of its kind, has a function now and after a boot."""
+    driver = driver_of(host, address)
+    return "vfio" in driver and _override(host, address) == driver
 
 
 def kernel_arguments(vendor: str) -> list[str]:
@@ -46,15 +55,23 @@ def plan_modules(host: Host, path: str, module: str, *, due: bool, reason: str) 
 
 
 def plan_hand_over(host: Host, runner: Runner, address: str, *, name: str, reason: str) -> None:
-    """Plan to bind a function to vfio-pci; ``name`` is kept with its original, since the interface goes with the driver."""
+    """Plan to bind a function to vfio-pci; ``name`` is kept with its original, since the interface goes with the driver.
+
+    One that vfio has already is only kept over boots: driverctl would take it from a guest that runs with it.
+    """
     current = driver_of(host, address)
-    override = (host.value(f"{DRIVERCTL_DIR}/{address}") or "").strip()
-    host.change(
-        Change(resource_of(address), current or None, VFIO, "stall", reason),
-        partial(_bind, host, runner, address),
-        kind="driver",
-        original={"driver": current, "override": override, "name": name},
-    )
+    original = {"driver": current, "override": _override(host, address), "name": name}
+    change = Change(resource_of(address), current or None, VFIO, "stall", reason)
+    make = partial(_bind, host, runner, address)
+    if "vfio" in current:
+        change = Change(resource_of(address), f"{current} until a boot", f"{current}, kept over boots", reason=reason)
+        make = partial(_keep_override, host, address, current)
+    host.change(change, make, kind="driver", original=original)
+
+
+def _keep_override(host: Host, address: str, driver: str) -> None:
+    """Write what driverctl keeps, or remove it; the device keeps the driver that it has."""
+    host.write_file(override_file(address), f"{driver}\n".encode() if driver else None)
 
 
 def _bind(host: Host, runner: Runner, address: str) -> None:
@@ -83,14 +100,20 @@ def release_unused(
         address = address_in(resource)
         if address in used:
             continue
-        current = driver_of(host, address)
+        current, override = driver_of(host, address), _override(host, address)
         gone = not host.exists(f"{PCI}/{address}")
-        same = current == original["driver"] and (host.value(f"{DRIVERCTL_DIR}/{address}") or "") == original["override"]
-        change = None if gone or same else Change(resource, current, original["driver"] or None, "stall", "restored")
-        host.restore(change, resource, partial(_release, runner, address, original, before))
+        same = (gone or current == original["driver"]) and override == original["override"]
+        was, then = (override, original["override"]) if gone else (current, original["driver"])
+        change = None if same else Change(resource, was or None, then or None, "stall", "restored")
+        host.restore(change, resource, partial(_release, host, runner, address, original, before))
 
 
-def _release(runner: Runner, address: str, original: dict[str, Any], before: Callable[[str], object]) -> None:
-    before(address)
+def _release(host: Host, runner: Runner, address: str, original: dict[str, Any], before: Callable[[str], object]) -> None:
     override = original["override"]
+    if not host.exists(f"{PCI}/{address}") or driver_of(host, address) == original["driver"]:
+        _keep_override(
+            host, address, override
+        )  # driverctl refuses a device that has gone, and takes the driver from one that is there
+        return
+    before(address)
     driverctl(runner, *(("set-override", address, override) if override else ("unset-override", address)))

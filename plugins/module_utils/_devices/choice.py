@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .._cpus.errors import RefusalError
@@ -23,6 +23,8 @@ class Wish:
     physical: str = ""
     label: str = ""  # how messages call it
     mac: str = ""
+    vlan: str = ""
+    mac_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Held:
 
     address: str
     mac: str = ""
+    vlan: str = ""
 
 
 def choose(
@@ -82,17 +85,25 @@ def _keep(
     owner: dict[str, str],
     chosen: dict[int, str],
 ) -> None:
-    """Let guests keep the virtual functions that they have: the one with its MAC first, then in their order."""
-    for by_mac in (True, False):
+    """Let guests keep the virtual functions that they have, each entry the one that is most like it.
+
+    A derived MAC follows from an entry's place in the list, so it tells least: to remove or reorder entries shall not give a guest's interface
+    another VLAN, or the MAC of another entry.
+    """
+    alike: tuple[Callable[[Wish, Held], bool], ...] = (
+        lambda wish, held: wish.mac_given and held.mac == wish.mac,
+        lambda wish, held: not wish.mac_given and held.mac == wish.mac and held.vlan == wish.vlan,
+        lambda wish, held: not wish.mac_given and held.vlan == wish.vlan,
+        lambda wish, held: held.mac == wish.mac,
+        lambda _wish, _held: True,
+    )
+    for fits in alike:
         for number, wish in enumerate(wishes):
-            if number in chosen:
-                continue
             for held in present.get(wish.guest, ()):
-                fits = held.address in candidates.get(wish.physical, ()) and (held.mac == wish.mac if by_mac else True)
-                if fits and owner.get(held.address, wish.guest) == wish.guest and held.address not in chosen.values():
+                free = owner.get(held.address, wish.guest) == wish.guest and held.address not in chosen.values()
+                if number not in chosen and free and held.address in candidates.get(wish.physical, ()) and fits(wish, held):
                     owner[held.address] = wish.guest
                     chosen[number] = held.address
-                    break
 
 
 def _none_left(

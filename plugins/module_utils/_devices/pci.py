@@ -14,19 +14,32 @@ from .marks import PCI as PCI
 
 NET = "/sys/class/net"
 VFIO = "vfio-pci"
+DRIVERCTL_DIR = "/etc/driverctl.d"
+#: How the kernel calls the port of an interface that stands for a function of a controller (net/devlink/port.c).
+_REPRESENTOR = re.compile(r"(c\d+)?pf\d+")
 
 
 def interfaces_of(host: Host, address: str) -> list[str]:
-    """Return the kernel's interfaces of a device; virtio's are one level deeper."""
-    return sorted(
-        {os.path.basename(path) for path in host.glob(f"{PCI}/{address}/net/*") + host.glob(f"{PCI}/{address}/virtio*/net/*")}
-    )
+    """Return the kernel's interfaces of a device, those of its ports before those that stand for its virtual functions.
+
+    virtio's are one level deeper. In switchdev mode a physical function also has an interface for each virtual one.
+    """
+    paths = host.glob(f"{PCI}/{address}/net/*") + host.glob(f"{PCI}/{address}/virtio*/net/*")
+    found = {os.path.basename(path): path for path in paths}
+    if len(found) < 2:
+        return list(found)
+    return sorted(found, key=lambda name: (bool(_REPRESENTOR.match(host.value(f"{found[name]}/phys_port_name") or "")), name))
 
 
 def driver_of(host: Host, address: str) -> str:
     """Return the driver that a device is bound to, empty without one."""
     link = f"{PCI}/{address}/driver"
     return os.path.basename(os.readlink(host.path(link))) if host.exists(link) else ""
+
+
+def override_file(address: str) -> str:
+    """Return the file in which driverctl keeps a function's driver: bus and device (driverctl: ``$confdir/$bus-$dev``)."""
+    return f"{DRIVERCTL_DIR}/pci-{address}"
 
 
 def node_of(host: Host, address: str) -> int | None:
@@ -111,6 +124,14 @@ def _virtual(host: Host, address: str) -> Iterator[str]:
         found = _linked(host, link)
         if found:
             yield found
+
+
+def number_of(host: Host, physical: str, address: str) -> int | None:
+    """Return the number of a virtual function, by which its physical one knows it."""
+    for link in host.glob(f"{PCI}/{physical}/virtfn[0-9]*"):
+        if _linked(host, link) == address:
+            return int(link.rsplit("virtfn", 1)[1])
+    return None
 
 
 def _linked(host: Host, link: str) -> str:

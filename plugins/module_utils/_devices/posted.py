@@ -18,7 +18,8 @@ _WAYS = {
     "kvm_intel": ("enable_apicv", "/sys/class/iommu/dmar*/intel-iommu/cap", 59),
     "kvm_amd": ("avic", "/sys/class/iommu/ivhd*/amd-iommu/features", 7),
 }
-_OFF = {"intremap=nopost", "intremap=off", "intremap=nosid,nopost"}
+_OFF = {"nopost", "off"}
+_REMAPPING = "intremap="
 
 
 def why_not_posted(host: Host) -> str:
@@ -29,7 +30,8 @@ def why_not_posted(host: Host) -> str:
             continue
         if value not in ("Y", "1"):
             return f"{module}.{parameter} is {value}"
-        off = _OFF & set((host.read("/proc/cmdline") or "").split())
+        words = (host.read("/proc/cmdline") or "").split()
+        off = [word for word in words if word.startswith(_REMAPPING) and _OFF & set(word[len(_REMAPPING) :].split(","))]
         if off:
             return f"the kernel runs with {', '.join(sorted(off))}"
         features = [host.value(path) or "" for path in host.glob(pattern)]

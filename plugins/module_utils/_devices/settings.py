@@ -12,7 +12,7 @@ from .._cpus.answers import answering, printable
 from .._cpus.errors import HostError
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .pci import read_function
+from .pci import NET, number_of, read_function
 from .use import show
 
 #: How ``ip link set PF vf N`` calls a setting, and what a new virtual function has (the kernel's and its drivers' defaults).
@@ -37,9 +37,10 @@ def place_of(host: Host, address: str) -> Place | None:
     """Return the place of a virtual function, None where it is none or its physical function has no interface."""
     function = read_function(host, address)
     physical = read_function(host, function.physical) if function and function.physical else None
-    if physical is None or not physical.interfaces or address not in physical.virtual:
+    number = number_of(host, physical.address, address) if physical is not None else None
+    if physical is None or not physical.interfaces or number is None:
         return None
-    return Place(physical.interfaces[0], physical.virtual.index(address))
+    return Place(physical.interfaces[0], number)
 
 
 def spelled(value: object) -> str:
@@ -62,7 +63,7 @@ def read_settings(runner: Runner, interface: str) -> dict[int, dict[str, str]]:
 
 
 def _settings(item: Mapping[str, Any]) -> dict[str, str]:
-    vlans = [entry.get("vlan") for entry in item.get("vlan_list", ())]
+    vlans = [entry.get("vlan", 0) for entry in item.get("vlan_list", ())]  # an entry without VLAN is empty
     shown = {
         "trust": item.get("trust"),
         "rate": (item.get("rate") or {}).get("max_tx"),
@@ -71,6 +72,11 @@ def _settings(item: Mapping[str, Any]) -> dict[str, str]:
         "vlan": vlans[0] if vlans else item.get("vlan", 0),
     }
     return {key: spelled(value).lower() for key, value in shown.items() if value is not None}
+
+
+def has_no_link(host: Host, interface: str) -> bool:
+    """Whether an interface is up without a link; many drivers refuse a rate then, since they know no speed (igb, ixgbe, i40e)."""
+    return host.value(f"{NET}/{interface}/carrier") == "0"
 
 
 def set_command(place: Place, key: str, value: str) -> list[str]:
@@ -87,6 +93,8 @@ def plan_settings(host: Host, runner: Runner, wanted: Mapping[str, Mapping[str, 
             shown[place.interface] = read_settings(runner, place.interface)
         current = _DEFAULTS if place is None else shown[place.interface].get(place.number, {})
         for key, value in settings.items():
+            if key == "mac" and "on" in (current.get("trust"), spelled(settings.get("trust"))):
+                continue  # the guest may have chosen another
             before, after = current.get(key), spelled(value)
             if before is None and key not in _OF_LIBVIRT:
                 host.notes.append(f"{address}: its driver does not show {key}, so it is not set ({reasons[address]})")
@@ -116,6 +124,8 @@ def _make(host: Host, runner: Runner, address: str, key: str, value: str) -> Non
             printable(
                 f"{address}: {place.interface} refuses {key} {value} for its virtual function {place.number}: {(err or out).strip()[-200:]}; remove "
                 f"that key from the guest's devices, or use a device whose driver knows it"
+                + "; it has no link now, and many drivers take a rate only with one"
+                * (key == "rate" and has_no_link(host, place.interface))
             )
         )
 

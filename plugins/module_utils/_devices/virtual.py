@@ -19,7 +19,7 @@ from .._host.host import Host
 from .choice import DeviceError
 from .functions import Function, is_address, parse_address
 from .group import described
-from .pci import PCI, address_of, driver_of, read_function
+from .pci import PCI, address_of, driver_of, override_file, read_function
 from .use import Use, network_fault
 
 _VARIABLE = "kvm_host_virtual_functions"
@@ -32,6 +32,10 @@ _STEP_S = 0.5
 def number_file(address: str) -> str:
     """Return the kernel file that holds how many virtual functions a physical one has."""
     return f"{PCI}/{address}/sriov_numvfs"
+
+
+def _autoprobe_file(address: str) -> str:
+    return f"{PCI}/{address}/sriov_drivers_autoprobe"
 
 
 def is_number_file(path: str) -> bool:
@@ -57,6 +61,10 @@ def resolve_functions(host: Host, wanted: Mapping[str, Any]) -> dict[str, int]:
         if count > function.total:
             raise DeviceError(
                 f"{where}: {count} virtual functions are asked for, and it can have at most {function.total} (sriov_totalvfs)"
+            )
+        if not function.driver:
+            raise DeviceError(
+                f"{where}: {function.address} is bound to no driver, and only its network driver sets virtual functions up; load that first"
             )
         if "vfio" in function.driver:
             raise DeviceError(
@@ -105,20 +113,22 @@ def plan_functions(host: Host, counts: Mapping[str, int]) -> None:
             host.notes.append(f"{address} is not there, or can have no virtual functions, so none are made ({_VARIABLE})")
         elif current != str(count):
             if count:
-                host.set_value(
-                    f"{PCI}/{address}/sriov_drivers_autoprobe",
-                    "0",
-                    reason="virtual functions for guests get no driver of the node",
-                )
+                host.set_value(_autoprobe_file(address), "0", reason="virtual functions for guests get no driver of the node")
             change = Change(path, current, str(count), "stall" if current == "0" else "guest", _REASON)
             host.change(change, partial(_set, host, path, str(count)), kind="value")
 
 
 def _set(host: Host, path: str, count: str) -> None:
-    if host.value(path) not in ("0", count):
-        host.write_value(path, "0")
-    if host.value(path) != count:
-        host.write_value(path, count)
+    try:
+        if host.value(path) not in ("0", count):
+            host.write_value(path, "0")
+        if host.value(path) != count:
+            host.write_value(path, count)
+    except HostError as error:
+        raise HostError(
+            f"{error}; the kernel's log has the driver's reason (journalctl -k): mostly too little address space or too few interrupt vectors "
+            "(firmware: SR-IOV, Above 4G Decoding), or a driver that makes no virtual functions by /sys"
+        ) from None
     if host.value(path) != count:
         raise HostError(f"{path}: {count} was written, but the kernel shows {host.value(path)}")
 
@@ -131,6 +141,7 @@ def restore_functions(host: Host, use: Use, keep: Iterable[str] = ()) -> None:
             continue
         address, current = path.split("/")[-2], host.value(path)
         if current is None or current == original:
+            host.restore_values(only=[_autoprobe_file(address)])
             host.restore(None, path, lambda: None)
             continue
         function = read_function(host, address)
@@ -140,6 +151,7 @@ def restore_functions(host: Host, use: Use, keep: Iterable[str] = ()) -> None:
             if not host.dry:
                 raise HostError(f"{text}; take them from their guests first (undo of the rt_guest role)")
             host.notes.append(f"{text}; the real run removes them after the guests' devices")
+        host.restore_values(only=[_autoprobe_file(address)])  # before: those that are made again have drivers of the node again
         change = Change(path, current, original, "stall", "restored")
         host.restore(change, path, partial(_set, host, path, str(original)))
 
@@ -148,5 +160,15 @@ def await_drivers(host: Host, counts: Mapping[str, Any]) -> None:
     """Wait until the drivers of physical functions are there: the boot service starts before udev has loaded all of them."""
     for _attempt in range(int(WAIT_S / _STEP_S)):
         if all(driver_of(host, address) or not host.exists(f"{PCI}/{address}") for address in counts):
+            return
+        time.sleep(_STEP_S)
+
+
+def await_overrides(host: Host, counts: Mapping[str, Any]) -> None:
+    """Wait until vfio has the virtual functions that driverctl hands over: udev does that later, and libvirt starts guests after this service."""
+    for _attempt in range(int(WAIT_S / _STEP_S)):
+        functions = [function for address in counts for function in [read_function(host, address)] if function]
+        made = [address for function in functions for address in function.virtual if host.exists(override_file(address))]
+        if all(driver_of(host, address) for address in made):
             return
         time.sleep(_STEP_S)

@@ -12,8 +12,8 @@ from .._cpus.answers import printable
 from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._devices.assigned import vectors_of
-from .._devices.binding import DRIVERCTL, address_in, kernel_arguments, plan_hand_over, plan_modules
-from .._devices.choice import DeviceError, Held, Wish, choose
+from .._devices.binding import DRIVERCTL, address_in, is_kept, kernel_arguments, plan_hand_over, plan_modules
+from .._devices.choice import DeviceError, Wish, choose
 from .._devices.functions import Function
 from .._devices.group import bridges, described, in_use
 from .._devices.marks import functions_of
@@ -57,13 +57,13 @@ class Devices:
         addresses = iter(choose(wishes, held, self._taken(guests), functions, counts))
         chosen = {}
         for guest in present:
-            macs = {item.address: item for item in held.get(guest.name, ())}
-            chosen[guest.name] = tuple(
-                _found(device, address, functions.get(wish.physical), macs.get(address))
+            found = [
+                replace(device, address=address, network=physical is not None and physical.network)
                 for device in guest.devices
                 for address in [next(addresses)]
-                for wish in [self._wish(guest, device)]
-            )
+                for physical in [functions.get(self._wish(guest, device).physical)]
+            ]
+            chosen[guest.name] = _with_macs(found, {item.address: item.mac for item in held.get(guest.name, ()) if item.mac})
         return [replace(guest, devices=chosen.get(guest.name, guest.devices)) for guest in guests]
 
     def _wish(self, guest: Guest, device: Device) -> Wish:
@@ -76,7 +76,8 @@ class Devices:
                 f"realtime_guests: {guest.name}: physical_function {device.physical_function} is not on this node; "
                 f"functions that can have virtual ones are: {self._known()}"
             )
-        return Wish(guest.name, "", physical, device.label, device.mac)
+        vlan = "" if device.vlan is None else str(device.vlan)
+        return Wish(guest.name, "", physical, device.label, device.mac, vlan, device.mac_given)
 
     def _known(self) -> str:
         able = [
@@ -121,7 +122,7 @@ class Devices:
         if not asked:
             return
         self._check_live(plans, restarting)
-        owners = {device.address: guest.name for guest, device in asked}
+        owners = {**self._taken([plan.guest for plan in plans]), **{device.address: guest.name for guest, device in asked}}
         use = read_use(self.host, self.runner)
         for guest, device in asked:
             function = read_function(self.host, device.address)
@@ -155,9 +156,10 @@ class Devices:
     def _check_function(self, guest: Guest, device: Device, function: Function, where: str) -> None:
         if function.bridge:
             raise DeviceError(f"{where}: it is a bridge, which no guest can have; name a function behind it")
-        if function.virtual:
+        count = len(function.virtual) or (self.planned.get(function.address, 0) if self.host.dry else 0)
+        if count:
             raise DeviceError(
-                f"{where}: it has {len(function.virtual)} virtual functions, which it would lose; give the guest one of them "
+                f"{where}: it has {count} virtual functions, which it would lose; give the guest one of them "
                 "(physical_function), or remove them first"
             )
         physical = read_function(self.host, function.physical) if function.physical else None
@@ -243,7 +245,7 @@ class Devices:
         plan_modules(self.host, MODULES, "rt_domain", due=bool(asked), reason="devices of guests")
         for address, (guest, device) in sorted(asked.items()):
             function = read_function(self.host, address)
-            if function is not None and "vfio" in function.driver:
+            if is_kept(self.host, address):
                 continue
             if not self.host.dry and not self.host.exists(DRIVERCTL):
                 raise DeviceError(
@@ -319,10 +321,21 @@ def _others(tree: ET.Element) -> Iterator[str]:
     return (address for address in functions_of(tree) if (PCI_DEVICE, address) not in ours)
 
 
-def _found(device: Device, address: str, physical: Function | None, held: Held | None) -> Device:
-    network = physical is not None and physical.network
-    mac = held.mac if held is not None and held.mac and not device.mac_given else device.mac
-    return replace(device, address=address, network=network, mac=mac)
+def _with_macs(devices: Sequence[Device], held: Mapping[str, str]) -> tuple[Device, ...]:
+    """Return devices with their MACs: a function that the domain has keeps its own, a new one gets a derived one that no other has."""
+    kept = {device.address: held[device.address] for device in devices if not device.mac_given and device.address in held}
+    used = {*kept.values(), *(device.mac for device in devices if device.mac_given)}
+    found = []
+    for device in devices:
+        mac = kept.get(device.address, device.mac)
+        if device.address not in kept and not device.mac_given:
+            alike = [
+                other.mac for other in devices if other.physical_function == device.physical_function and not other.mac_given
+            ]
+            mac = next((other for other in (mac, *alike) if other not in used), mac)
+            used.add(mac)
+        found.append(replace(device, mac=mac))
+    return tuple(found)
 
 
 def _by_vfio(guest: str, label: str, function: Function) -> str:

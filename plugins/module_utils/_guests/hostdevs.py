@@ -19,8 +19,8 @@ PCI_DEVICE = "pci"
 
 
 def held_by(tree: ET.Element) -> list[Held]:
-    """Return the PCI functions that a domain has, with their MACs."""
-    return [Held(address, _mac(element)) for address, element in sorted(functions_of(tree).items())]
+    """Return the PCI functions that a domain has, with their MACs and VLANs."""
+    return [Held(address, _mac(element), _vlan(element)) for address, element in sorted(functions_of(tree).items())]
 
 
 def _mac(element: ET.Element) -> str:
@@ -28,9 +28,14 @@ def _mac(element: ET.Element) -> str:
     return "" if mac is None else (mac.get("address") or "").lower()
 
 
+def _vlan(element: ET.Element) -> str:
+    tag = element.find("vlan/tag")
+    return "" if tag is None else tag.get("id", "")
+
+
 def wanted_functions(guest: Guest) -> list[tuple[str, str]]:
     """Return kind and identity of a guest's functions."""
-    return [(PCI_DEVICE, device.address) for device in guest.devices if device.address]
+    return [(PCI_DEVICE, address) for address in sorted(device.address for device in guest.devices) if address]
 
 
 def assigned_marks(guest: Guest) -> list[ET.Element]:

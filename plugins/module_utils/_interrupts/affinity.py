@@ -35,7 +35,12 @@ def wanted_affinity(interrupt: Interrupt, partition: Partition, nodes: Mapping[i
     else all ordinary CPUs.
     """
     if interrupt.home is not None:
-        return interrupt.home.cpus
+        # a vCPU that may run on many CPUs has its own place no more: its interrupts disturb no isolated CPU
+        return (
+            interrupt.home.cpus
+            if len(interrupt.home.cpus) == 1
+            else interrupt.home.cpus & partition.unisolated or interrupt.home.cpus
+        )
     allowed = interrupt.affinity & partition.unisolated
     if allowed:
         return allowed

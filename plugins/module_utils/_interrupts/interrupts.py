@@ -115,6 +115,11 @@ def _why(interrupt: Interrupt) -> str:
     return f"{interrupt.label}, to vCPU {home.vcpu} of {home.guest}" if home else interrupt.label
 
 
+def _is_there(host: Host, interrupt: Interrupt) -> bool:
+    """Whether an interrupt still has its handlers: the kernel answers EIO for one that has ended too, and its number comes again."""
+    return any(host.exists(f"/proc/irq/{interrupt.number}/{name}") for name in interrupt.actions)
+
+
 def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
     """Move one interrupt; if the kernel refuses, drop the change and note it, for good where it manages this one."""
     try:
@@ -122,7 +127,7 @@ def _move(host: Host, interrupt: Interrupt, path: str, change: Change) -> None:
             stream.write(change.after or "")
     except OSError as error:
         host.take_back(change)
-        if error.errno not in _MANAGED:  # gone meanwhile, or no vector is free on these CPUs
+        if error.errno not in _MANAGED or not _is_there(host, interrupt):  # gone meanwhile, or no vector is free on these CPUs
             whither = f" to CPUs {change.after}" if interrupt.home else ""
             host.notes.append(f"{interrupt.label} could not be moved off CPUs {change.before}{whither}: {error.strerror}")
             return

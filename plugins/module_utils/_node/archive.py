@@ -14,7 +14,7 @@ from typing import Any
 
 from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._cpus.partition import Partition
-from .._devices.virtual import await_drivers
+from .._devices.virtual import await_drivers, await_overrides
 from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.paths import ARCHIVE
@@ -139,6 +139,7 @@ def _make(name: str, partition: Partition, options: Mapping[str, Any]) -> tuple[
         failure = str(error)
     except UNEXPECTED as error:
         failure = f"unexpected {type(error).__name__}: {error}"
+    await_overrides(host, options.get("virtual_functions", {}))
     made = host.changes if host.committed else []
     lines = [f"{change.resource}: {change.before} -> {change.after}" for change in made]
     sys.stdout.writelines(f"{name}: {line}\n" for line in [*lines, *host.notes])

@@ -20,7 +20,7 @@ from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_o
 from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._devices.marks import marks_of
-from .._devices.settings import SETTINGS, place_of, set_command
+from .._devices.settings import SETTINGS, has_no_link, place_of, set_command
 from .._guests.domain_xml import OURS
 from .._guests.threads import guest_pid
 from .._guests.vhost import read_vhost
@@ -210,9 +210,12 @@ def _set_up(host: Host, guest: str, xml: str) -> str:
             found = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False)
             if found.returncode != 0:
                 reason = printable((found.stderr or found.stdout).strip()[-200:])
-                return (
-                    f"realtime.kvm: {guest}: {place.interface} refuses {key} {value} for its virtual function {address}: {reason}"
-                )
+                refusal = f"{guest}: {place.interface} refuses {key} {value} for its virtual function {address}: {reason}"
+                if key != "rate" or not has_no_link(host, place.interface):
+                    return f"realtime.kvm: {refusal}"
+                _log(
+                    f"{refusal}; it has no link now, so the guest starts without a limit"
+                )  # after a power cut the other end may come later
     return ""
 
 

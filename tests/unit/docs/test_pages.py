@@ -9,7 +9,7 @@ import re
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import DROP_IN
-from ansible_collections.realtime.kvm.plugins.module_utils._devices.binding import DRIVERCTL_DIR
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import DRIVERCTL_DIR
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.kvm import MODPROBE, PROFILE_ADDITIONS, mount_unit
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL

@@ -260,6 +260,8 @@ def test_interrupts_of_guests_devices_have_their_own_rule():
     home = Home("plc1", "0000:41:00.0", 0, frozenset({2}))
     right, wrong = (replace(interrupt({cpu}, number=30 + cpu, name=f"vfio-msix[{cpu}]"), home=home) for cpu in (2, 3))
     assert check_interrupts(PARTITION, [right, wrong]) == []
-    (found,) = check_device_interrupts([right, wrong, interrupt({3})])
+    (found,) = check_device_interrupts(PARTITION, [right, wrong, interrupt({3})])
     assert (found.rule, found.resource) == ("device-interrupt", "device 0000:41:00.0 of plc1: IRQ 33 (vfio-msix[3])")
     assert (found.expected, found.actual) == ("CPUs 2, those of vCPU 0", "CPUs 3")
+    ended = replace(wrong, affinity=frozenset(), effective=frozenset())  # while it was read
+    assert check_device_interrupts(PARTITION, [ended]) == []

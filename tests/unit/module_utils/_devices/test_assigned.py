@@ -43,6 +43,12 @@ def test_what_the_definition_says_now_counts(tmp_path):
     assert read_homes(writable(tmp_path))[0].cpus == frozenset({3})
 
 
+def test_a_function_that_the_list_dropped_is_the_guest_s_until_its_restart(tmp_path):
+    running_guest(tmp_path, "plc1", CARD, vcpus=("2", "3"), vectors=(30,), interrupts="1")
+    fill(tmp_path, {"/etc/libvirt/qemu/plc1.xml": domain_of("plc1")})
+    assert vector_homes(writable(tmp_path)) == {30: Home("plc1", CARD, 1, frozenset({3}))}
+
+
 @pytest.mark.parametrize(
     "files",
     [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._devices import binding
-from unit.functions import DISK, Functions
+from unit.functions import DISK, Functions, vf
 from unit.trees import fill, writable
 
 
@@ -28,12 +28,33 @@ def run(tree, planner):
 
 def test_there_and_back(tree):
     run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
-    assert (tree.root / "etc/driverctl.d" / DISK).read_text() == "vfio-pci\n"
+    assert (tree.root / "etc/driverctl.d" / f"pci-{DISK}").read_text() == "vfio-pci\n"
     detached = []
     run(tree, lambda host: binding.release_unused(host, tree.runner, [DISK], detached.append))
     assert detached == []
     host = run(tree, lambda host: binding.release_unused(host, tree.runner, [], detached.append))
     assert (detached, host.entries("driver"), list((tree.root / "etc/driverctl.d").iterdir())) == ([DISK], {}, [])
+
+
+def test_one_that_vfio_has_is_kept_over_boots_and_nobody_takes_it(tree):
+    tree.bind(DISK, "mlx5_vfio_pci")
+    assert not binding.is_kept(writable(tree.root), DISK)
+    host = run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
+    assert [(change.before, change.after, change.disruption) for change in host.changes] == [
+        ("mlx5_vfio_pci until a boot", "mlx5_vfio_pci, kept over boots", "none")
+    ]
+    assert ((tree.root / f"etc/driverctl.d/pci-{DISK}").read_text(), tree.commands) == ("mlx5_vfio_pci\n", [])
+    assert binding.is_kept(writable(tree.root), DISK)
+    run(tree, lambda host: binding.release_unused(host, tree.runner, []))
+    assert (list((tree.root / "etc/driverctl.d").iterdir()), tree.commands) == ([], [])
+
+
+def test_a_function_that_has_gone_leaves_no_override(tree):
+    tree.make(1)
+    run(tree, lambda host: binding.plan_hand_over(host, tree.runner, vf(0), name="", reason="r"))
+    tree.make(0)
+    host = run(tree, lambda host: binding.release_unused(host, tree.runner, []))
+    assert (len(host.changes), host.entries("driver"), list((tree.root / "etc/driverctl.d").iterdir())) == (1, {}, [])
 
 
 def test_a_driver_that_is_not_there_after_all(tree):

@@ -35,6 +35,13 @@ def test_driver_and_interfaces(machine):
     assert found == {ADDRESS: ("igb", ["ens1"]), "0000:42:00.0": ("virtio-pci", ["ens2"]), "0000:43:00.0": ("", [])}
 
 
+def test_the_port_comes_before_what_stands_for_virtual_functions(machine):
+    """mlx5 in switchdev mode: eth1 is of virtual function 0, and comes first by name."""
+    ports = {"eth1": "pf0vf0", "eth2": "c1pf0sf1", "lan0": "p0", "ens1": ""}
+    fill(machine.root, {f"{DEVICE}/net/{name}/phys_port_name": f"{port}\n" for name, port in ports.items()})
+    assert interfaces_of(machine.host(), ADDRESS) == ["ens1", "lan0", "eth1", "eth2"]
+
+
 def test_what_is_built_on_an_interface(machine):
     machine.upper("ens1", "bond0", "br0")
     machine.upper("bond0", "bond0.7")

@@ -25,6 +25,11 @@ ABLE, NOT = "8d2078c106f0466\n", "d2008c40660462\n"
         (INTEL, "the kernel shows no IOMMU"),
         ({"/sys/module/kvm_intel/parameters/enable_apicv": "N\n"}, "kvm_intel.enable_apicv is N"),
         ({**INTEL, DMAR.format(0): ABLE, "/proc/cmdline": "ro intremap=nopost quiet\n"}, "the kernel runs with intremap=nopost"),
+        (
+            {**INTEL, DMAR.format(0): ABLE, "/proc/cmdline": "intremap=nopost,nosid\n"},
+            "the kernel runs with intremap=nopost,nosid",
+        ),
+        ({**INTEL, DMAR.format(0): ABLE, "/proc/cmdline": "intremap=on intremapx=off\n"}, ""),
         ({**AMD, IVHD: "0x25bf732fa2295afe:0x1d\n"}, ""),
         ({**AMD, IVHD: "25bf732fa2295a7e\n"}, "the IOMMU has none"),
         ({"/sys/module/kvm_amd/parameters/avic": "N\n"}, "kvm_amd.avic is N"),

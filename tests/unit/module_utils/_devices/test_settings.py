@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._devices import settings
@@ -88,3 +90,26 @@ def test_places(tree):
     host = writable(tree.root)
     assert settings.place_of(host, vf(1)) == settings.Place("ens1f0", 1)
     assert (settings.place_of(host, NIC), settings.place_of(host, "0000:09:00.0")) == (None, None)
+    os.unlink(f"{tree.root}{tree.folder(NIC)}/virtfn0")
+    assert settings.place_of(host, vf(1)) == settings.Place("ens1f0", 1)
+
+
+def test_a_vlan_that_somebody_took_is_found(tree):
+    tree.vfs[1]["vlan_list"] = [{}]  # so ip shows VLAN 0
+    assert resources(run(tree, plan(tree, {vf(1): {"vlan": "5"}}), check=True)) == [("vlan", "0", "5")]
+
+
+def test_a_trusted_guest_may_have_chosen_its_mac(tree):
+    tree.vfs[1]["address"] = "52:54:00:00:00:01"
+    mac = {"mac": "52:54:00:00:00:02"}
+    assert len(run(tree, plan(tree, {vf(1): mac}), check=True).changes) == 1
+    assert resources(run(tree, plan(tree, {vf(1): {**mac, "trust": True}}), check=True)) == [("trust", "off", "on")]
+    tree.vfs[1]["trust"] = True
+    assert run(tree, plan(tree, {vf(1): mac}), check=True).changes == []
+
+
+def test_a_rate_without_a_link(tree):
+    tree.refuse = {"max_tx_rate": "RTNETLINK answers: Invalid argument\n"}
+    fill(tree.root, {f"{tree.folder(NIC)}/net/ens1f0/carrier": "0\n"})
+    with pytest.raises(HostError, match="it has no link now, and many drivers take a rate only with one"):
+        run(tree, plan(tree))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._devices import virtual
 from ansible_collections.realtime.kvm.plugins.module_utils._devices.use import Use
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
@@ -64,17 +64,14 @@ def test_made_repeated_changed_and_taken_back(host, tree):
     assert (host().value(virtual.number_file(NIC)), run(host(), plan(2))) == ("2", [])
     assert run(host(), plan(4)) == [("sriov_numvfs", "2", "4", "guest")]
     changes = run(host(), lambda host: virtual.restore_functions(host, USE))
-    assert changes == [("sriov_numvfs", "4", "0", "guest")]
-    assert (host().value(virtual.number_file(NIC)), host().entries("value")) == (
-        "0",
-        {virtual.number_file(NIC).replace("numvfs", "drivers_autoprobe"): "1"},
-    )
+    assert changes == [("sriov_drivers_autoprobe", "0", "1", "none"), ("sriov_numvfs", "4", "0", "guest")]  # in this order
+    assert (host().value(virtual.number_file(NIC)), host().entries("value")) == ("0", {})
 
 
 def test_a_function_that_is_named_no_more_has_its_number_again(host):
     run(host(), lambda host: virtual.plan_functions(host, {NIC: 2}))
     assert run(host(), lambda host: virtual.restore_functions(host, USE, {NIC: 2})) == []
-    assert run(host(), lambda host: virtual.restore_functions(host, USE, {DISK: 2}))[0][:3] == ("sriov_numvfs", "2", "0")
+    assert run(host(), lambda host: virtual.restore_functions(host, USE, {DISK: 2}))[1][:3] == ("sriov_numvfs", "2", "0")
 
 
 def test_a_function_that_has_gone_is_noted(host):
@@ -121,6 +118,26 @@ def test_a_physical_function_at_vfio(host, tree):
         virtual.resolve_functions(host(), {NIC: 2})
 
 
+def test_a_physical_function_without_driver(host, tree):
+    tree.bind(NIC, "")
+    with pytest.raises(RefusalError, match=f"{NIC} is bound to no driver, and only its network driver sets virtual functions up"):
+        virtual.resolve_functions(host(), {NIC: 2})
+
+
+def test_a_number_that_the_driver_refuses(host):
+    found = host()
+
+    def refuse(path, _value):
+        if virtual.is_number_file(path):
+            raise HostError("No space left")
+
+    found.write_value = refuse
+    with pytest.raises(
+        HostError, match=r"No space left; the kernel's log has the driver's reason .journalctl -k.: mostly too little"
+    ):
+        run(found, lambda host: virtual.plan_functions(host, {NIC: 2}))
+
+
 def used_by_guest(tree):
     tree.bind(vf(1), "vfio-pci")
     return USE, f"in use are {vf(1)} (vfio-pci)"
@@ -162,4 +179,20 @@ def test_the_boot_service_waits_for_drivers(host, tree, monkeypatch):
     waits.clear()
     monkeypatch.setattr(virtual.time, "sleep", waits.append)
     virtual.await_drivers(host(), {NIC: 2})
+    assert sum(waits) == virtual.WAIT_S
+
+
+def test_the_boot_service_waits_for_what_driverctl_hands_over(host, tree, monkeypatch):
+    tree.make(2)
+    fill(tree.root, {f"/etc/driverctl.d/pci-{vf(1)}": "vfio-pci\n"})
+    waits = []
+    monkeypatch.setattr(
+        virtual.time, "sleep", lambda seconds: waits.append(seconds) or (len(waits) == 3 and tree.bind(vf(1), "vfio-pci"))
+    )
+    virtual.await_overrides(host(), {NIC: 2, "0000:09:00.0": 1})
+    assert len(waits) == 3
+    tree.bind(vf(1), "")
+    waits.clear()
+    monkeypatch.setattr(virtual.time, "sleep", waits.append)
+    virtual.await_overrides(host(), {NIC: 2})
     assert sum(waits) == virtual.WAIT_S

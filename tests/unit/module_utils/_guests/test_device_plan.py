@@ -71,6 +71,30 @@ def test_virtual_functions_are_interfaces_and_stay(node):
     assert node.tree().find("devices/interface/vlan") is None
 
 
+def interfaces(node):
+    """Function, MAC and VLAN of each interface of a guest."""
+    found = node.tree().findall("devices/interface")
+    return sorted(
+        (item.find("source/address").get("function"), item.find("mac").get("address"), item.find("vlan/tag").get("id"))
+        for item in found
+    )
+
+
+def test_an_interface_keeps_its_vlan_when_entries_are_removed_reordered_and_added(node):
+    node.functions.make(4)
+    one, two, three = ({**OF_NIC, "vlan": vlan} for vlan in (100, 200, 300))
+    node.converge(with_devices(one, two, state="stopped"))
+    _first, second = interfaces(node)
+    assert not node.run(with_devices(two, one, state="stopped"))["changed"]
+    node.converge(with_devices(two, state="stopped"))
+    assert interfaces(node) == [second]
+    node.converge(with_devices(two, three, state="stopped"))
+    new, kept = interfaces(node)
+    assert (kept, new[2], new[1] != kept[1]) == (second, "300", True)
+    node.converge(with_devices({**two, "vlan": 400}, three, state="stopped"))
+    assert interfaces(node)[0] == new
+
+
 def test_functions_that_are_yet_to_be_made_are_planned(node):
     planned = node.run(with_devices(OF_NIC), check=True, virtual_functions={NIC: 2})
     assert f"pci:{vf(0)}:driver" in resources(planned)
@@ -95,6 +119,15 @@ def test_what_an_adopted_guest_has_is_what_the_list_means(node):
     )
     node.run({**GUEST, "adopt": True})
     assert len(node.tree().findall("devices/interface")) == 1  # somebody else gave it
+
+
+def test_a_function_that_a_boot_would_give_back_is_found_and_kept(node):
+    node.converge(with_devices(DISK))
+    before = node.outcome()
+    (node.root / f"etc/driverctl.d/pci-{DISK}").unlink()
+    node.commands.clear()
+    assert resources(node.converge(with_devices(DISK))) == [f"pci:{DISK}:driver"]
+    assert (node.outcome(), node.commands) == (before, [])
 
 
 def test_without_iommu_a_plan_says_so_and_a_run_refuses(tmp_path):
@@ -272,7 +305,13 @@ def nothing(_node):
     pass
 
 
+def group_of_another(node):
+    node.functions.add("0000:02:00.1", "vfio-pci", above="0000:00:1d.0", kind="0x010802", group=DISK)
+    node.foreign("theirs", devices=HOSTDEV.format("2", "0").replace('function="0"', 'function="1"'))
+
+
 REFUSED = [
+    (group_of_another, DISK, f"device {DISK}: its IOMMU group, which one guest must have as a whole, holds 0000:02:00.1 of domain theirs; give both"),
     (mounted, DISK, f"device {DISK}: nvme0n1 is mounted at /srv; unmount it first"),
     (multipath, DISK, f"device {DISK}: nvme0n1 is mounted at /srv; unmount it first"),
     (member, DISK, f"device {DISK}: nvme0n1 belongs to vg0-root; remove it there first"),
@@ -303,6 +342,11 @@ REFUSED = [
 def test_refusals(node, prepare, device, said):
     prepare(node)
     assert f"realtime_guests: plc1: {said}" in node.refuse(with_devices(device))
+
+
+def test_virtual_functions_that_are_yet_to_be_made_are_not_lost_either(node):
+    with pytest.raises(RefusalError, match=f"device {NIC}: it has 2 virtual functions, which it would lose"):
+        node.run(with_devices(NIC), check=True, virtual_functions={NIC: 2})
 
 
 def test_two_guests_with_one_group(node):

@@ -42,7 +42,7 @@ def merged(guest, devices="", *, previous=(), gone=()):
 def test_a_network_function_that_was_a_plain_one_becomes_an_interface():
     plain = HOSTDEV.format("pci", ADDRESS.format("0", "1", "0x10", "0"))
     tree = merged(Guest("a", devices=(NET,)), plain, previous=[(PCI_DEVICE, NET.address)])
-    assert (held_by(tree), tree.find("devices/hostdev")) == ([Held(NET.address, NET.mac)], None)
+    assert (held_by(tree), tree.find("devices/hostdev")) == ([Held(NET.address, NET.mac, str(NET.vlan or ""))], None)
     tree = merged(Guest("a", devices=(NET,)), plain)  # somebody else gave it
     assert (held_by(tree), tree.find("devices/interface")) == ([Held(NET.address, "")], None)
 
@@ -51,4 +51,4 @@ def test_what_the_list_names_no_more_goes():
     tree = merged(Guest("a", devices=(NET,)))
     again = ET.tostring(tree.find("devices"), encoding="unicode").removeprefix("<devices>").removesuffix("</devices>")
     assert held_by(merged(Guest("a"), again, gone=[(PCI_DEVICE, NET.address), (PCI_DEVICE, "0000:02:00.0")])) == []
-    assert held_by(merged(Guest("a"), again)) == [Held(NET.address, NET.mac)]
+    assert held_by(merged(Guest("a"), again)) == [Held(NET.address, NET.mac, str(NET.vlan or ""))]

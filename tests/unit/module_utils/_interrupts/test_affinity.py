@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import Home
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.affinity import Interrupt, stuck, wanted_affinity
 from unit.trees import plan
 
@@ -17,6 +20,12 @@ NODES = {0: frozenset({0, 1}), 1: frozenset({2, 3}), 2: frozenset()}
 
 def interrupt(affinity, effective=(), node=None, movable=True):
     return Interrupt(24, ("eth0-rx", "eth0-tx"), frozenset(affinity), frozenset(effective), node, movable)
+
+
+@pytest.mark.parametrize(("cpus", "wanted"), [({1}, {1}), ({0, 1, 2, 3}, {0, 2}), ({1, 3}, {1, 3})])
+def test_those_of_a_vcpu_that_may_run_on_many_cpus_keep_off_isolated_ones(cpus, wanted):
+    home = Home("plc1", "0000:41:00.0", 0, frozenset(cpus))
+    assert wanted_affinity(replace(interrupt({0}), home=home), PARTITION, NODES) == wanted
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,23 @@ def test_a_refused_move_is_no_change_and_remembered(root):
     assert [found["irq"] for found in stuck_interrupts(writable(root), PARTITION)] == [24, 100]
 
 
+def test_one_that_ends_while_it_is_moved_is_not_taken_for_the_kernel_s(root, monkeypatch):
+    """VFIO gives vectors back and asks for new ones: the kernel answers EIO for one that has ended, and its number comes again."""
+    real = builtins.open
+
+    def end(name, mode="r", *rest, **options):
+        if name == f"{root}/proc/irq/24/{LIST}" and "w" in mode:
+            for folder in ("eth0-rx", "eth0-tx"):
+                (root / "proc/irq/24" / folder).rmdir()
+            raise OSError(errno.EIO, "Input/output error")
+        return real(name, mode, *rest, **options)
+
+    monkeypatch.setattr(builtins, "open", end)
+    host = apply(root)
+    assert host.notes == ["IRQ 24 (eth0-rx, eth0-tx) could not be moved off CPUs 1-3: Input/output error"]
+    assert not (root / "run/realtime-kvm/managed-irqs.json").exists()
+
+
 def test_a_move_that_fails_for_lack_of_vectors_is_tried_again(root, monkeypatch):
     real = builtins.open
 

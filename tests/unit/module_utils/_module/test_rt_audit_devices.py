@@ -16,7 +16,7 @@ from unit.functions import DISK, NIC, vf
 from unit.irqs import irq
 from unit.trees import fill, writable
 
-GUESTS = [with_devices(DISK), with_devices({"physical_function": "ens1f0", "vlan": 7, "trust": True, "rate": 100}, name="plc2")]
+GUESTS = [with_devices(DISK), with_devices({"physical_function": "ens1f0", "vlan": 7, "trust": False, "rate": 100}, name="plc2")]
 HOST = {"virtual_functions": {NIC: 2}, "pages": {}}
 
 
@@ -36,7 +36,7 @@ def rules(node):
 
 
 def trust(node):
-    node.functions.vfs[0]["trust"] = False
+    node.functions.vfs[0]["trust"] = True
 
 
 def rate(node):

@@ -525,3 +525,14 @@ def test_a_driver_that_refuses_a_setting_keeps_the_guest_off(functions):
     functions.make(0)
     said = run_hook(["plc1", "prepare", "begin", "-"], domain_of("plc1", vf(0), trust="on"))
     assert said == f"realtime.kvm: plc1: its virtual function {vf(0)} is not there, or its physical function has no interface"
+
+
+def test_a_rate_waits_for_the_link_and_the_guest_does_not(functions, monkeypatch):
+    logged = []
+    monkeypatch.setattr(_hook.syslog, "syslog", lambda _level, text: logged.append(text))
+    functions.refuse = {"max_tx_rate": "RTNETLINK answers: Invalid argument\n"}
+    text = domain_of("plc1", vf(0), rate="500", trust="on")
+    assert "refuses rate 500" in run_hook(["plc1", "prepare", "begin", "-"], text)
+    fill(functions.root, {f"{functions.folder(NIC)}/net/ens1f0/carrier": "0\n"})
+    assert run_hook(["plc1", "prepare", "begin", "-"], text) == ""
+    assert "it has no link now, so the guest starts without a limit" in logged[0]

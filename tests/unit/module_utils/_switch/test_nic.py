@@ -84,7 +84,7 @@ def test_a_device_is_bound_once_and_given_back(machine):
 
 
 def test_an_administrators_override_comes_back(machine):
-    fill(machine.root, {f"/etc/driverctl.d/{ADDRESS}": "igb_uio\n"})
+    fill(machine.root, {f"/etc/driverctl.d/pci-{ADDRESS}": "igb_uio\n"})
     machine.bind()
     machine.run(lambda host: release_devices(host, machine.runner, ()))
     assert machine.commands[-1] == f"driverctl set-override {ADDRESS} igb_uio"
@@ -93,8 +93,9 @@ def test_an_administrators_override_comes_back(machine):
 def test_a_device_that_has_gone_is_forgotten(machine):
     machine.bind()
     os.unlink(f"{machine.root}{PCI}/{ADDRESS}")
-    assert machine.run(lambda host: release_devices(host, machine.runner, ())).changes == []
-    assert machine.host().entries("driver") == {}
+    (change,) = machine.run(lambda host: release_devices(host, machine.runner, ())).changes
+    assert (change.before, change.after, machine.host().entries("driver")) == ("vfio-pci", None, {})
+    assert os.listdir(f"{machine.root}/etc/driverctl.d") == []  # a device that comes back has its driver
 
 
 def test_a_device_whose_driver_is_kept_is_left_alone(machine):
