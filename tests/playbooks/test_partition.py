@@ -104,7 +104,7 @@ def test_playbooks_that_go_on_to_change_the_node_recover_and_the_others_do_not()
             plans = any(looks <= task.items() for task in play.get("tasks", [])) and "cpu_partition" in play["vars"]["looks"]
             if plans or play.get("ansible.builtin.import_playbook") == "realtime.kvm.plan":
                 recover[path.stem] = play.get("vars", {}).get("__cpu_partition_recover", False)
-    assert recover == {"site": True, "partition": True, "plan": False}
+    assert recover == {"site": True, "partition": True, "guest_os": True, "plan": False}
 
 
 OTHER = {"results": {"cpu_partition": {"documented": False}}}
