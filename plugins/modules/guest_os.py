@@ -30,9 +30,13 @@ options:
   ptp_kvm:
     description:
       - Whether the guest has the node's clock. It needs a node whose clock source is C(tsc), and the module in the guest's kernel.
-      - V(false) takes back what the module has changed.
+      - Not given, the guest gets the clock where it is known that the node offers it, and a warning says why not elsewhere.
+      - V(true) is refused where something speaks against it. V(false) takes back what the module has changed.
     type: bool
-    default: true
+  node_clock_source:
+    description: The current clock source of the guest's node; V(unknown) where it could not be asked, empty where it has not been asked yet.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.fsroot
@@ -45,6 +49,7 @@ seealso:
 EXAMPLES = r"""
 - name: Give the guest its node's clock
   realtime.kvm.guest_os:
+    ptp_kvm: true
 """
 
 RETURN = r"""
@@ -58,6 +63,10 @@ clock_source:
   returned: success
   type: str
   sample: tsc
+asks_node:
+  description: Whether the guest has no clock yet, and only the clock source of its node can say whether it can have one.
+  returned: success
+  type: bool
 """
 
 from ansible.module_utils.basic import AnsibleModule

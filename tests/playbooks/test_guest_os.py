@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import yaml
 
@@ -22,19 +23,20 @@ WANTED = {
 }
 
 
-def inventory(nodes, down=(), **plc1):
-    """Two nodes, and a guest of each as a host; the Python of each host says its name."""
+def inventory(nodes):
+    """Two nodes, and their guests as hosts, of which ``lost`` does not answer; the Python of each host says its name."""
     inside = {
-        "plc1": {"guest_os_node": "node1", **plc1},
+        "plc1": {"guest_os_node": "node1"},
         "inside2": {"guest_os_node": "node2", "guest_os_guest": "plc2", "guest_os_idle": "poll"},
+        "lost": {"guest_os_node": "node1"},
     }
-    hosts = {"node1": {"realtime_guests": [PLC1]}, "node2": {"realtime_guests": [PLC2]}, **inside}
+    hosts = {"node1": {"realtime_guests": [PLC1, {**PLC2, "name": "lost"}]}, "node2": {"realtime_guests": [PLC2]}, **inside}
     for name, variables in hosts.items():
         python = nodes.folder / f"python-{name}"
         python.write_text(f'#!/bin/sh\nNODE={name} exec {sys.executable} "$@"\n')
         python.chmod(0o755)
         variables["ansible_python_interpreter"] = str(python)
-        variables["ansible_connection"] = "realtime.kvm.down" if name in down else "local"
+        variables["ansible_connection"] = "realtime.kvm.down" if name == "lost" else "local"
     groups = {"realtime_nodes": {"hosts": {name: hosts[name] for name in ("node1", "node2")}}}
     groups["realtime_guest_os"] = {"hosts": {name: hosts[name] for name in inside}}
     path = nodes.folder / "hosts.yml"
@@ -42,18 +44,20 @@ def inventory(nodes, down=(), **plc1):
     return path
 
 
-def run(nodes, playbook, answers, *arguments, path=None):
+def run(nodes, playbook, answers, *arguments):
     results = {**answers, "results": {**answers.get("results", {}), "rt_audit": {**AUDIT, **answers.get("found", {})}}}
-    return nodes.run(f"realtime.kvm.{playbook}", results, *arguments, inventory=path or inventory(nodes))
+    return nodes.run(f"realtime.kvm.{playbook}", results, *arguments, inventory=inventory(nodes))
 
 
 def made(calls):
     return [(call["node"], call["module"]) for call in calls if not call["check"]]
 
 
-def test_the_inside_follows_the_definition_and_no_node_is_asked(nodes):
-    work = {"cpu_partition": "none", "guest_os": "none", "kernel_arguments": "reboot"}
-    code, said, calls = run(nodes, "guest_os", work)
+def test_the_inside_follows_the_definition_and_no_node_is_changed(nodes):
+    """One guest with work and without a clock, one with nothing to change, and one that is skipped."""
+    results = {"rt_audit": AUDIT, "guest_os": {"asks_node": True}}
+    work = {"cpu_partition": "none", "guest_os": "none", "kernel_arguments": "reboot", "results": results}
+    code, said, calls = run(nodes, "guest_os", {"nodes": {"plc1": work}}, "-e", "realtime_unreachable=skip")
     assert code == 0, said
     assert {call["node"] for call in calls} == {"plc1", "inside2"}
     assert {call["node"]: call["guest"] for call in calls if call["module"] == "cpu_partition"} == WANTED
@@ -61,54 +65,33 @@ def test_the_inside_follows_the_definition_and_no_node_is_asked(nodes):
     assert [name for host, name in made(calls) if host == "plc1" and name != "rt_audit"][:5] == [
         "cpu_partition", "cpu_power", "irq_affinity", "guest_os", "kernel_arguments",
     ]  # fmt: skip
-    assert "inside2, plc1: done, and nothing found" in said
-
-
-def test_unchanged_guests_are_asked_once(nodes):
-    code, said, calls = run(nodes, "guest_os", {})
-    assert (code, made(calls)) == (0, []), said
-    assert "nothing to change, and nothing found" in said
-    assert len([call for call in calls if call["module"] == "cpu_partition"]) == 2
+    source = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource").read_text().strip()
+    asked = [call["node_clock_source"] for call in calls if call["module"] == "guest_os" and call["node"] == "plc1"]
+    assert (asked[0], set(asked[1:])) == ("", {source})
+    assert "plc1: done, and nothing found" in said
+    assert [call["module"] for call in calls if call["node"] == "inside2"].count("cpu_partition") == 1
+    assert "inside2: nothing to change, and nothing found" in said
+    assert "lost: skipped, since it cannot be reached" in said
 
 
 def test_a_guest_that_does_not_answer_is_named_with_its_node(nodes):
-    path = inventory(nodes, down=["plc1"])
-    code, said, calls = run(nodes, "guest_os", {"cpu_partition": "none"}, path=path)
-    assert code != 0
-    assert made(calls) == []
-    assert "plc1 does not answer: " in said
-    assert "On its node node1 the guest plc1 " in said
+    code, said, calls = run(nodes, "guest_os", {"cpu_partition": "none"})
+    assert (code != 0, made(calls)) == (True, [])
+    assert "lost does not answer: " in said
+    assert "On its node node1 the guest lost " in said
     assert "Nothing was changed on any guest. " in said
-    skip = ("-e", "realtime_unreachable=skip")
-    _code, said, calls = run(nodes, "guest_os", {"cpu_partition": "none"}, *skip, path=path)
-    assert {host for host, _name in made(calls)} == {"inside2"}, said
-    assert "plc1: skipped, since it cannot be reached" in said
-
-
-def test_what_the_inventory_says_wrong_is_refused_before_any_is_asked(nodes):
-    code, said, calls = run(
-        nodes, "guest_os", {}, path=inventory(nodes, guest_os_node="node2", cpu_partition_cpus={"realtime": "1"})
-    )
-    assert (code != 0, calls) == (True, [])
-    assert "plc1: guest_os_node: the list of node2 has no guest plc1, but plc2; set guest_os_node: node1" in said
-    assert "plc1: cpu_partition_cpus: the definition of guest plc1" in said
 
 
 def test_nodes_and_guests_are_audited_in_one_run(nodes):
     finding = {"rule": "guest-os-steal", "severity": "warning", "resource": "", "expected": "", "actual": "", "remedy": ""}
     answers = {"nodes": {"plc1": {"results": {"rt_audit": {**AUDIT, "findings": [finding]}}}}}
-    code, said, calls = run(nodes, "verify", answers)
+    code, said, calls = run(nodes, "verify", answers, "--limit", "!lost")
     assert code == 0, said
     assert {call["node"]: call.get("guest") for call in calls} == {"node1": None, "node2": None, **WANTED}
     assert "plc1: 1 warning (guest-os-steal)" in said
 
 
-def test_undo_takes_guests_before_their_nodes(nodes):
-    path = inventory(nodes)
-    code, said, calls = run(nodes, "undo", {}, path=path)
-    assert (code != 0, made(calls)) == (True, [])
-    assert "inside2 on node2, plc1 on node1. Undo the guests first (--limit realtime_guest_os), then the nodes" in said
-    code, said, calls = run(nodes, "undo", {"guest_os": "none"}, "--limit", "plc1", path=path)
-    assert code == 0, said
-    assert ("plc1", "guest_os") in made(calls)
-    assert {host for host, _name in made(calls)} == {"plc1"}
+def test_undo_refuses_a_node_with_its_guest_and_says_what_to_run_within_the_limit_of_the_run(nodes):
+    code, said, calls = run(nodes, "undo", {}, "--limit", "node1,plc1")
+    assert (code != 0, calls) == (True, [])
+    assert "plc1 on node1. Undo the guests first (--limit 'node1,plc1,&realtime_guest_os'), then the nodes" in said

@@ -13,5 +13,5 @@ def test_the_sets_are_those_of_the_definition(host):
     assert document["guest"]["idle"] == "halt"
 
 
-def test_a_clock_that_is_not_asked_for_is_left_alone(host):
+def test_a_node_that_was_not_asked_gives_no_clock(host):
     assert not host.file("/etc/modules-load.d/realtime-kvm-guest.conf").exists

@@ -21,9 +21,13 @@ _PLAYBOOK = "run the guest_os playbook"
 
 
 def definition_findings(partition: Partition, given: Mapping[str, Any] | None) -> list[Finding]:
-    """Compare the partition file with the guest's definition in the list of its node."""
-    if not given or partition.guest is None:
+    """Compare the partition file with the guest's definition in the list of its node; that of a node or of another guest is of a wrong machine."""
+    if not given:
         return []
+    if partition.guest is None or partition.guest.name != given["name"]:
+        actual = f"that of guest {partition.guest.name}" if partition.guest else "that of a node"
+        remedy = "correct ansible_host or guest_os_guest of this host: another machine answers; nothing else of this result is about the guest"
+        return [Finding("guest-os-vcpus", f"guest {given['name']}", "the partition file of this guest", actual, remedy)]
     wanted, own = read_definition(given), partition.sets["realtime"]
     if wanted.realtime_vcpus == own:
         return []

@@ -87,7 +87,7 @@ _TABLE = (
     Rule(
         "guest-os-vcpus",
         "error",
-        "In a guest, the realtime CPUs are the real-time vCPUs of its definition.",
+        "The partition file of a guest is its own; its realtime CPUs are the real-time vCPUs of its definition.",
         "docs/guest-os.md",
         "guest_os, with a reboot",
     ),

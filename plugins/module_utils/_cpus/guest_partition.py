@@ -26,21 +26,30 @@ class Definition:
     idle: str = "halt"
 
 
+def parse_vcpus(text: str, count: int) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the vCPUs of a list, and all that it names; a list that begins with an exclusion means all others of ``count``."""
+    text = text.strip()
+    excluded = ",".join(part.strip()[1:] for part in text.split(",") if part.strip().startswith("^"))
+    named = parse_cpulist(text) | parse_cpulist(excluded)
+    return parse_cpulist(f"0-{count - 1},{text}" if text.startswith("^") else text), named
+
+
 def read_definition(given: Mapping[str, Any]) -> Definition:
     """Return the definition that a module is handed; ``PartitionError`` names what is wrong with it."""
     name, text, idle = given["name"], str(given.get("realtime_vcpus") or ""), given.get("idle") or IDLE_MODES[0]
+    vcpus = given.get("vcpus") or None
     if idle not in IDLE_MODES:
         raise PartitionError(f"guest_os_idle: {idle!r} is neither {' nor '.join(IDLE_MODES)}")
     try:
-        realtime = parse_cpulist(text)
+        realtime, _named = parse_vcpus(text, vcpus or 1)
     except CpuListError as error:
         raise PartitionError(f"realtime_guests: {name}: realtime_vcpus: {error}") from None
     if not realtime:
         raise PartitionError(
-            f"realtime_guests: {name}: the guest has no real-time vCPU, so its inside needs no partition; give it realtime_vcpus in the list of its node, "
-            "or take its host out of the group realtime_guest_os"
+            f"realtime_guests: {name}: the list of its node gives this guest no real-time vCPU, or does not have it, and its inside needs no partition then; "
+            "give it realtime_vcpus there, correct guest_os_node, or take its host out of the group realtime_guest_os"
         )
-    return Definition(name, realtime, given.get("vcpus") or None, idle)
+    return Definition(name, realtime, vcpus, idle)
 
 
 def plan_guest_partition(topology: Topology, definition: Definition, isolation: str = ISOLATION_MODES[0]) -> Partition:

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
+from .._cpus.guest_partition import parse_vcpus
 from .._cpus.pages import PAGE_MIB
 from .cloud_init import check_networks, read_cloud_init
 from .fragment import macs_of, read_fragment
@@ -255,11 +256,7 @@ def _realtime_vcpus(read: Reader, vcpus: int, system: str) -> frozenset[int]:
         numbers = [int(number) for number in re.findall(r"(?<![0-9])[0-9]{1,3}(?![0-9])", text)]
         raise GuestError(f'{read.where}: realtime_vcpus is a list; give one text: "{format_cpulist(numbers) or "1-3"}"')
     try:
-        realtime = parse_cpulist(text)
-        excluded = [part.strip()[1:] for part in text.split(",") if part.strip().startswith("^")]
-        named = realtime | parse_cpulist(",".join(excluded))
-        if text.startswith("^"):
-            realtime = parse_cpulist(f"0-{vcpus - 1},{text}")
+        realtime, named = parse_vcpus(text, vcpus)
     except CpuListError as error:
         raise GuestError(f"{read.where}: realtime_vcpus: {error}") from None
     beyond = [vcpu for vcpu in sorted(named) if vcpu >= vcpus]

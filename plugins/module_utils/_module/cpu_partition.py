@@ -111,6 +111,8 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
         return Outcome({})
     if parameters["state"] == "absent":
         return _undo(edges)
+    if parameters.get("guest"):
+        _check_guest(host, parameters["guest"]["name"])
     check_all_on(host)
     topology = read_topology(host)
     partition = _plan(host, topology, parameters)
@@ -164,18 +166,24 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
 def _plan(host: Host, topology: Topology, parameters: dict[str, Any]) -> Partition:
     if not parameters.get("guest"):
         return plan_partition(topology, intent_from(parameters))
-    definition = read_definition(parameters["guest"])
+    return plan_guest_partition(topology, read_definition(parameters["guest"]), parameters["isolation"])
+
+
+def _check_guest(host: Host, name: str) -> None:
+    """Refuse what answers in the place of a guest and is no Linux, or no virtual machine."""
+    if host.captured:
+        return
+    if host.value("/proc/sys/kernel/ostype") != "Linux":
+        raise PartitionError(
+            f"guest {name} runs no Linux, whose inside alone can be set up here; take it out of the group realtime_guest_os, and give its guest_os in the "
+            "list of its node"
+        )
     machine = read_machine(host)
-    if not host.captured and host.value("/proc/sys/kernel/ostype") != "Linux":
+    if machine.x86 and "hypervisor" not in machine.cpu_flags:
         raise PartitionError(
-            f"guest {definition.name} runs no Linux, whose inside alone can be set up here; take it out of the group realtime_guest_os, and give its "
-            "guest_os in the list of its node"
+            f"guest {name}: the machine that answers is no virtual machine, so it is none of a node's guests; correct its ansible_host. If it is the "
+            "guest, its definition hides that (a CPU feature hypervisor with policy disable); take that away"
         )
-    if not host.captured and machine.x86 and "hypervisor" not in machine.cpu_flags:
-        raise PartitionError(
-            f"guest {definition.name}: the machine that answers is no virtual machine, so it is none of a node's guests; correct its ansible_host"
-        )
-    return plan_guest_partition(topology, definition, parameters["isolation"])
 
 
 def _connect(edges: GuestEdges) -> Connection | None:

@@ -239,8 +239,9 @@ class _Audit:
         self.add("guests", lambda: self._running(partition, domains or {}, listed, named))
         self.add("platform", lambda: self._platform(partition, watch))
         self.add("waiting work", starving.findings)
-        if partition.guest is not None:
+        if self.document is not None:
             self.add("the guest's definition", lambda: definition_findings(partition, self.parameters.get("guest")))
+        if partition.guest is not None:
             self.add("the guest's clock", lambda: clock_findings(self.host))
             self.add("stolen time", stealing.findings)
         self._refused()
@@ -359,7 +360,8 @@ class _Audit:
             names = ", ".join(sorted(specs.names))
             remedy = "run systemctl start libvirtd (or virtqemud.socket); the kvm_host role installs it"
             self.findings.append(Finding("libvirt-missing", "libvirt", f"an answer, for guests {names}", reason, remedy))
-        self.parts.absent("libvirt", reason)
+        if self.document is None or self.document.guest is None:  # a guest's inside has none
+            self.parts.absent("libvirt", reason)
         return None
 
     def _slices(self, partition: Partition, domains: Mapping[str, Domain]) -> None:

@@ -36,7 +36,10 @@ def told(findings):
         (GUEST, {"name": "plc1", "realtime_vcpus": "1-3"}, []),
         (GUEST, {"name": "plc1", "realtime_vcpus": "2-3"}, [("guest-os-vcpus", "guest plc1", "CPUs 1-3")]),
         (GUEST, None, []),
-        (NODE, {"name": "plc1", "realtime_vcpus": "2-3"}, []),
+        (NODE, None, []),
+        (NODE, {"name": "plc1", "realtime_vcpus": "1-3"}, [("guest-os-vcpus", "guest plc1", "that of a node")]),
+        (GUEST, {"name": "plc2", "realtime_vcpus": "1-3"}, [("guest-os-vcpus", "guest plc2", "that of guest plc1")]),
+        (GUEST, {"name": "plc1", "vcpus": 4, "realtime_vcpus": "^0"}, []),
     ],
 )
 def test_the_cpus_are_those_of_the_definition(partition, given, found):

@@ -38,6 +38,8 @@ def of_guest(shape=None, **given):
     [
         ({}, {}, {"housekeeping": "0", "realtime": "1-3"}),
         ({}, {"realtime_vcpus": "2"}, {"housekeeping": "0-1,3", "realtime": "2"}),
+        ({}, {"realtime_vcpus": "^0"}, {"housekeeping": "0", "realtime": "1-3"}),  # as the list of the node has it
+        ({}, {"realtime_vcpus": "^0-1"}, {"housekeeping": "0-1", "realtime": "2-3"}),
         ({}, {"vcpus": None, "realtime_vcpus": "3"}, {"housekeeping": "0-2", "realtime": "3"}),
         # the second NUMA node has real-time vCPUs alone
         ({"nodes": 2, "cores": 2}, {"realtime_vcpus": "2-3"}, {"housekeeping": "0-1", "realtime": "2-3"}),
@@ -59,7 +61,8 @@ def test_threads_of_a_core_may_have_two_jobs_which_is_said():
 @pytest.mark.parametrize(
     ("shape", "given", "said"),
     [
-        ({}, {"realtime_vcpus": ""}, "the guest has no real-time vCPU, so its inside needs no partition; give it realtime_vcpus"),
+        ({}, {"realtime_vcpus": ""}, "gives this guest no real-time vCPU, or does not have it"),
+        ({}, {"realtime_vcpus": ""}, "give it realtime_vcpus there, correct guest_os_node, or"),
         ({}, {"realtime_vcpus": "1-x"}, "realtime_guests: plc1: realtime_vcpus: '1-x'"),
         ({}, {"realtime_vcpus": "0-2"}, "realtime_vcpus 0-2 holds vCPU 0, which boots the guest's Linux"),
         (

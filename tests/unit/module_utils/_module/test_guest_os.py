@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 
+import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import GuestProfile
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_audit
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
+from ansible_collections.realtime.kvm.plugins.module_utils._runtime.ptp_kvm import FILE, RESOURCE
 from unit.trees import documented, fill, plan, snapshot
 
 GUEST = to_document(replace(plan(), guest=GuestProfile("plc1")))
@@ -48,6 +51,54 @@ def test_a_plan_ahead_of_the_document(call, tree):
     fill(tree, CLOCK)
     assert call("guest_os", check=True, partition=GUEST)["changed"] is True
     assert "there is no partition on this node" in call("guest_os", partition=GUEST)["msg"]
+
+
+MODULES = "/lib/modules/6.1.0-50-rt-amd64/modules.dep"
+SOURCES = "/sys/devices/system/clocksource/clocksource0/available_clocksource"
+X86 = {"/proc/cpuinfo": "vendor_id : AuthenticAMD\nflags : hypervisor\n"}
+HAS = {MODULES: "kernel/drivers/ptp/ptp_kvm.ko.xz:\n", SOURCES: "tsc kvm-clock acpi_pm\n", **X86}
+
+
+@pytest.mark.parametrize(
+    ("files", "source", "said"),
+    [
+        (HAS, "hpet", "the clock source of its node is 'hpet', not tsc"),
+        ({**HAS, MODULES: "kernel/drivers/ptp/ptp_vmw.ko:\n"}, "tsc", "kernel 6.1.0-50-rt-amd64 has no module ptp_kvm"),
+        ({**HAS, SOURCES: "tsc hpet acpi_pm\n"}, "tsc", "the guest has no clock source kvm-clock, but tsc, hpet, acpi_pm"),
+    ],
+)
+def test_a_guest_that_cannot_have_the_clock_does_without_or_is_refused_before_any_change(call, tree, files, source, said):
+    """Nobody is stopped by a default; who asks for the clock hears in the plan that it cannot be had."""
+    fill(tree, {**documented(GUEST), "/etc/modules-load.d/": None, **files})
+    found = call("guest_os", check=True, node_clock_source=source)
+    assert (found["changed"], found["asks_node"]) == (False, False)
+    assert said in str(found["warnings"])
+    assert said in call("guest_os", check=True, node_clock_source=source, ptp_kvm=True)["msg"]
+
+
+def test_the_node_is_asked_once_for_a_guest_without_a_clock(call, tree):
+    fill(tree, {**documented(GUEST), "/etc/modules-load.d/": None, **HAS})
+    first = call("guest_os", check=True)
+    assert (first["changed"], first["asks_node"]) == (False, True)
+    unknown = call("guest_os", node_clock_source="unknown")
+    assert (unknown["changed"], unknown["asks_node"]) == (False, False)
+    assert "the node could not be asked" in str(unknown["warnings"])
+    planned = call("guest_os", check=True, node_clock_source="tsc")
+    assert [change["resource"] for change in planned["changes"]] == [FILE, RESOURCE]
+    assert call("guest_os", check=True, ptp_kvm=True)["changes"] == planned["changes"]
+    fill(tree, CLOCK)
+    assert call("guest_os")["asks_node"] is False
+    assert call("guest_os", node_clock_source="hpet")["changed"] is False, "a clock that is there counts"
+
+
+def test_what_answers_in_the_place_of_a_guest_is_told(call, tree):
+    """Before its topology is read, which other systems do not have."""
+    definition = {"name": "plc1", "vcpus": 4, "realtime_vcpus": "1-3"}
+    fill(tree, {"/proc/sys/kernel/ostype": "Linux\n", "/proc/cpuinfo": "vendor_id : GenuineIntel\nflags : sse\n"})
+    assert "the machine that answers is no virtual machine" in call("cpu_partition", guest=definition)["msg"]
+    shutil.rmtree(tree / "proc/sys")
+    shutil.rmtree(tree / "sys")
+    assert "guest plc1 runs no Linux" in call("cpu_partition", guest=definition)["msg"]
 
 
 def test_a_snapshot_is_not_asked(call, snap):
@@ -89,6 +140,7 @@ def test_a_guest_that_all_modules_have_set_up_has_no_finding(call, tree):
             "nova": {"priority": None, "plain_pinned": False},
         }
         found = carry_out(edges, rt_audit.run, {**options, "guest": {**definition, **given}})
+        assert [item["part"] for item in found["unchecked"]] == ["boot loader"], "a guest's inside has no libvirt to compare"
         return {(item["rule"], item["resource"]) for item in found["findings"]}
 
     boot = {("unchecked", "boot loader")}  # which is no part of this tree

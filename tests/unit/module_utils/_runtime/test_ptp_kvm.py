@@ -52,7 +52,7 @@ class Guest:
         return 0, "", ""
 
     def run(self, planner):
-        host = writable(self.root, "guest_os")
+        self.host = host = writable(self.root, "guest_os")
         with host.locked():
             planner(host, self)
             host.commit()
@@ -100,6 +100,28 @@ def test_a_clock_in_use_is_not_unloaded(tmp_path):
         guest.run(undo_clock)
     guest.used = False
     assert sorted(guest.run(undo_clock)) == [FILE, RESOURCE]
+
+
+def test_programs_that_lose_the_clock_are_named(tmp_path):
+    """The kernel unloads the driver of a device that is open: the program reads errors from then on."""
+    guest = Guest(tmp_path)
+    guest.run(plan_clock)
+    held = ("link", "/dev/ptp1")
+    fill(
+        tmp_path,
+        {"/proc/77/comm": "chronyd\n", "/proc/77/fd/5": held, "/proc/78/fd/0": ("link", "/dev/null"), "/proc/79/fd/1": held},
+    )
+    guest.run(undo_clock)
+    assert [note.partition(" use ")[0] for note in guest.host.notes] == ["? (process 79), chronyd (process 77)"]
+
+
+def test_a_link_in_the_place_of_the_file_comes_back(tmp_path):
+    guest = Guest(tmp_path)
+    fill(tmp_path, {FILE: ("link", "/dev/null")})
+    before = snapshot(tmp_path)
+    guest.run(plan_clock)
+    guest.run(undo_clock)
+    assert snapshot(tmp_path) == before
 
 
 def test_a_run_that_is_killed_while_it_loads_is_run_again_or_taken_back(tmp_path):
