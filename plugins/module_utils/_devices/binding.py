@@ -117,3 +117,26 @@ def _release(host: Host, runner: Runner, address: str, original: dict[str, Any],
         return
     before(address)
     driverctl(runner, *(("set-override", address, override) if override else ("unset-override", address)))
+    if not override and driver_of(host, address) != original["driver"]:
+        _give_back(host, address, original["driver"])
+
+
+def _give_back(host: Host, address: str, driver: str) -> None:
+    """Bind a function to its former driver, or to none, itself.
+
+    driverctl (0.115) tells vfio-pci the id of a device that it hands over (``new_id``), so vfio-pci may take the device again
+    when it is probed without an override.
+    """
+    folder = f"{PCI}/{address}"
+    if driver:
+        host.write_value(f"{folder}/driver_override", f"{driver}\n")
+    if driver_of(host, address):
+        host.write_value(f"{folder}/driver/unbind", address)
+    if driver:
+        host.write_value("/sys/bus/pci/drivers_probe", address)
+        host.write_value(f"{folder}/driver_override", "\n")
+    if driver_of(host, address) != driver:
+        raise HostError(
+            f"{address}: it is bound to {driver_of(host, address) or 'no driver'} and not to its former one, {driver or 'none'}; load that driver (modprobe), "
+            f"then write {address} to /sys/bus/pci/drivers_probe"
+        )

@@ -49,6 +49,35 @@ def test_one_that_vfio_has_is_kept_over_boots_and_nobody_takes_it(tree):
     assert (list((tree.root / "etc/driverctl.d").iterdir()), tree.commands) == ([], [])
 
 
+@pytest.mark.parametrize("driver", ["nvme", ""])
+def test_vfio_that_knows_the_device_gives_it_back_all_the_same(tree, monkeypatch, driver):
+    """As on a node: driverctl has told vfio-pci the device's id, so the kernel binds it again when its override is gone."""
+    tree.bind(DISK, driver)
+    run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
+    override = tree.root / "etc/driverctl.d" / f"pci-{DISK}"
+    monkeypatch.setattr(tree, "_driverctl", lambda _command: override.unlink())
+    written = []
+
+    def write(_host, path, value):
+        written.append((path.rpartition("/")[2], value))
+        if path.endswith("/unbind"):
+            tree.bind(DISK, "")
+        elif path.endswith("/drivers_probe"):
+            tree.bind(DISK, written[0][1].strip())
+
+    monkeypatch.setattr(binding.Host, "write_value", write)
+    host = run(tree, lambda host: binding.release_unused(host, tree.runner, []))
+    assert (binding.driver_of(host, DISK), host.entries("driver")) == (driver, {})
+    probed = [("driver_override", "nvme\n"), ("unbind", DISK), ("drivers_probe", DISK), ("driver_override", "\n")]
+    assert written == (probed if driver else [("unbind", DISK)])
+    monkeypatch.setattr(binding.Host, "write_value", lambda *_arguments: None)
+    tree.bind(DISK, "vfio-pci")
+    with pytest.raises(
+        HostError, match=f"{DISK}: it is bound to vfio-pci and not to its former one, {driver or 'none'}; load that driver"
+    ):
+        binding._give_back(host, DISK, driver)
+
+
 def test_a_function_that_has_gone_leaves_no_override(tree):
     tree.make(1)
     run(tree, lambda host: binding.plan_hand_over(host, tree.runner, vf(0), name="", reason="r"))
