@@ -55,6 +55,7 @@ GIVEN = {
     "kvm_host_switch_pages": "1G",
     "kvm_host_nx_huge_pages": "off",
     "kvm_host_halt_poll_ns": 5,
+    "kvm_host_virtual_functions": {"ens2": 2},
     "rt_kernel_arguments": ["mitigations=off"],
     "rt_kernel_nohz_full": "none",
     "rt_kernel_tsc": "keep",

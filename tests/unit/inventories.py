@@ -99,7 +99,8 @@ def machine(root, variables):
             {
                 f"{device}/class": "0x020000\n",
                 f"{device}/numa_node": "0\n",
-                f"{device}/net/{port}/": None,
+                f"{device}/driver": ("link", "../../../bus/pci/drivers/igb"),
+                f"{device}/net/{port}/type": "1\n",
                 f"{device}/sriov_totalvfs": "7",
                 f"{device}/sriov_numvfs": "0",
                 f"{device}/sriov_offset": "128",
