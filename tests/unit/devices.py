@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
-from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import NAMESPACE, address_in
-from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import PCI
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import NAMESPACE, PCI, address_in
 from unit.functions import Functions
 from unit.guests import Node
 from unit.trees import fill, snapshot, task

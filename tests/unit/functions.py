@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import PCI
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import PCI
 from unit.trees import fill
 
 #: A network device with virtual functions, as igb of QEMU shows itself; and a disk.

@@ -110,9 +110,9 @@ class Resctrl:
     def _fresh(self):
         lines = {}
         for name, resource in self.resources.items():
-            taken = lambda domain, name=name: self._taken(name, domain)  # noqa: E731
             lines[name] = {
-                domain: resource.most if name == "MB" else resource.full & ~taken(domain) for domain in resource.domains
+                domain: resource.most if name == "MB" else resource.full & ~self._taken(name, domain)
+                for domain in resource.domains
             }
         return lines
 

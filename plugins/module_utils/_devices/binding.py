@@ -13,7 +13,8 @@ from typing import Any
 from .._cpus.errors import HostError
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .pci import PCI, VFIO, driver_of, override_file
+from .marks import PCI
+from .pci import VFIO, driver_of, override_file
 
 DRIVERCTL = "/usr/sbin/driverctl"
 #: Modules that driverctl does not load itself.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from .._host.host import Host
 from .._host.resolve import resolve
 from .functions import Function, is_address
-from .marks import PCI as PCI
+from .marks import PCI
 
 NET = "/sys/class/net"
 VFIO = "vfio-pci"

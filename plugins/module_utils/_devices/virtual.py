@@ -19,7 +19,8 @@ from .._host.host import Host
 from .choice import DeviceError
 from .functions import Function, is_address, parse_address
 from .group import described
-from .pci import PCI, address_of, driver_of, override_file, read_function
+from .marks import PCI
+from .pci import address_of, driver_of, override_file, read_function
 from .use import Use, network_fault
 
 _VARIABLE = "kvm_host_virtual_functions"

@@ -16,8 +16,8 @@ from .._devices.binding import DRIVERCTL, address_in, is_kept, kernel_arguments,
 from .._devices.choice import DeviceError, Wish, choose
 from .._devices.functions import Function
 from .._devices.group import bridges, described, in_use
-from .._devices.marks import functions_of
-from .._devices.pci import NET, PCI, VFIO, read_function
+from .._devices.marks import PCI, functions_of
+from .._devices.pci import NET, VFIO, read_function
 from .._devices.settings import plan_settings
 from .._devices.use import network_fault, read_use, storage_fault
 from .._host.change import Change

@@ -20,7 +20,7 @@ from .._boot.loader import GRUB_CFG, find_boot_loader
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
-from .._devices.pci import PCI
+from .._devices.marks import PCI
 from .._devices.virtual import is_number_file
 from .._guests.roles import VHOST
 from .._host.change import Change

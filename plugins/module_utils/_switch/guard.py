@@ -11,7 +11,8 @@ from collections.abc import Collection
 
 from .._cpus.answers import printable
 from .._devices.group import described, in_use
-from .._devices.pci import PCI, VFIO, driver_of, read_function
+from .._devices.marks import PCI
+from .._devices.pci import VFIO, driver_of, read_function
 from .._devices.use import Use, network_fault
 from .._guests.network import Network
 from .._host.host import Host

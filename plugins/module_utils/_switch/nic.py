@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 
 from .._cpus.answers import printable
 from .._devices.binding import address_in, kernel_arguments, plan_hand_over, plan_modules, release_unused
-from .._devices.pci import NET, PCI, VFIO, address_of, driver_of, interfaces_of
+from .._devices.marks import PCI
+from .._devices.pci import NET, VFIO, address_of, driver_of, interfaces_of
 from .._devices.use import read_use
 from .._guests.network import Network
 from .._host.host import Host, Runner

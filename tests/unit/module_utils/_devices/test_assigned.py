@@ -12,8 +12,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._devices.assigned imp
     vector_homes,
     vectors_of,
 )
-from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import Home
-from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import PCI
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import PCI, Home
 from unit.devices import domain_of, running_guest
 from unit.trees import fill, writable
 

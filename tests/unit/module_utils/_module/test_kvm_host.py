@@ -17,7 +17,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import D
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent, plan_partition
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
-from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import PCI
+from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import PCI
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import kvm as _kvm
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
