@@ -298,7 +298,7 @@ _TABLE = (
     Rule(
         "device-functions",
         "error",
-        "Physical functions have as many virtual functions as the inventory says.",
+        "Physical functions have as many virtual functions as the inventory says, and give them no driver of the node.",
         "docs/devices.md",
         _SITE,
     ),

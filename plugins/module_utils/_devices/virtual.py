@@ -112,9 +112,10 @@ def plan_functions(host: Host, counts: Mapping[str, int]) -> None:
         current = host.value(path)
         if current is None:
             host.notes.append(f"{address} is not there, or can have no virtual functions, so none are made ({_VARIABLE})")
-        elif current != str(count):
-            if count:
-                host.set_value(_autoprobe_file(address), "0", reason="virtual functions for guests get no driver of the node")
+            continue
+        if count and (current != str(count) or path in host.entries("value")):  # what others have made keeps its drivers
+            host.set_value(_autoprobe_file(address), "0", reason="virtual functions for guests get no driver of the node")
+        if current != str(count):
             change = Change(path, current, str(count), "stall" if current == "0" else "guest", _REASON)
             host.change(change, partial(_set, host, path, str(count)), kind="value")
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._devices import virtual
@@ -66,6 +68,22 @@ def test_made_repeated_changed_and_taken_back(host, tree):
     changes = run(host(), lambda host: virtual.restore_functions(host, USE))
     assert changes == [("sriov_drivers_autoprobe", "0", "1", "none"), ("sriov_numvfs", "4", "0", "guest")]  # in this order
     assert (host().value(virtual.number_file(NIC)), host().entries("value")) == ("0", {})
+
+
+def test_drivers_that_somebody_lets_loose_again_are_drift_where_the_functions_are_ours(host, tree):
+    def plan(host):
+        virtual.plan_functions(host, {NIC: 2})
+
+    loose = Path(f"{tree.root}{tree.folder(NIC)}/sriov_drivers_autoprobe")
+    tree.make(2)
+    assert run(host(), plan) == []  # somebody else's functions
+    tree.make(0)
+    run(host(), plan)
+    loose.write_text("1\n")
+    assert run(host(), plan) == [("sriov_drivers_autoprobe", "1", "0", "none")]
+    assert run(host(), plan) == []
+    run(host(), lambda host: virtual.restore_functions(host, USE))
+    assert (loose.read_text().strip(), host().entries("value")) == ("1", {})
 
 
 def test_a_function_that_is_named_no_more_has_its_number_again(host):
