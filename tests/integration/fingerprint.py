@@ -61,6 +61,10 @@ SETTINGS = (
     "/sys/kernel/debug/sched/fair_server/cpu*/period",
     "/sys/module/kvm*/parameters/*",
     "/proc/irq/default_smp_affinity",
+    "/sys/bus/pci/devices/*/driver_override",
+    "/sys/bus/pci/devices/*/sriov_numvfs",
+    "/sys/bus/pci/devices/*/sriov_drivers_autoprobe",
+    "/sys/class/net/*/address",
 )
 
 
@@ -104,4 +108,7 @@ for pattern in SETTINGS:
     for path in glob.glob(pattern):
         if os.path.isfile(path):
             found[path] = value(path)
+for path in glob.glob("/sys/bus/pci/devices/*"):
+    driver = os.path.join(path, "driver")
+    found[driver] = os.path.basename(os.readlink(driver)) if os.path.islink(driver) else "none"
 print(json.dumps(found))

@@ -90,7 +90,7 @@ finish() { # also when the run is interrupted
         status=1
     fi
     say 'how long each scenario took'
-    ((${#times[@]} == 0)) || printf '%s\n' "${times[@]}"
+    ((${#times[@]} == 0)) || printf '%s\n' "${times[@]}" | tee "$logs/times"
     if ((${#restarts[@]})); then
         say 'nodes that were started again (a scenario that failed meanwhile was repeated once)'
         printf '%s\n' "${restarts[@]}"
