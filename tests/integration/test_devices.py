@@ -91,8 +91,9 @@ def monitor(*commands: str) -> None:
 
 
 def plug() -> None:
+    disk = (STATE / NODE / "spare.raw").resolve()
     monitor(
-        "drive_add 0 if=none,id=spare,file=spare.raw,format=raw", "device_add nvme,id=spare0,drive=spare,bus=port0,serial=spare"
+        f"drive_add 0 if=none,id=spare,file={disk},format=raw", "device_add nvme,id=spare0,drive=spare,bus=port0,serial=spare"
     )
 
 
