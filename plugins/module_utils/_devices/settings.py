@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -130,12 +130,18 @@ def _make(host: Host, runner: Runner, address: str, key: str, value: str) -> Non
         )
 
 
-def restore_settings(host: Host, runner: Runner, used: Iterable[str] = ()) -> None:
-    """Plan to restore the settings of virtual functions, but for those in use."""
+def restore_settings(
+    host: Host, runner: Runner, used: Iterable[str] = (), asked: Mapping[str, Collection[str]] | None = None
+) -> None:
+    """Plan to restore the settings of virtual functions, but for those in use.
+
+    ``asked``: the settings that the list asks for, by address; of a function in it, others go back although it is in use, so that a guest gets
+    no trust that its list, or the one before it, had.
+    """
     kept = set(used)
     for resource, original in host.entries(_KIND).items():
         address, key, value = (str(original[name]) for name in ("address", "key", "value"))
-        if address in kept:
+        if address in kept and key in (asked or {}).get(address, (key,)):
             continue
         place = place_of(host, address)
         current = read_settings(runner, place.interface).get(place.number, {}).get(key) if place else None

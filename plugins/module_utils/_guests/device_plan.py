@@ -307,6 +307,10 @@ class Devices:
                 found |= set(functions_of(domain.tree))
         return found
 
+    def asked(self, plans: Sequence[GuestPlan]) -> dict[str, set[str]]:
+        """Return the settings that the list asks for, by function."""
+        return {device.address: set(device.settings) for plan in plans for device in plan.guest.devices}
+
 
 def _live_settings(element: ET.Element) -> dict[str, object]:
     """Return what libvirt gave a virtual function when it started its guest."""

@@ -216,6 +216,22 @@ def test_settings_of_a_virtual_function_are_set_repeated_and_taken_back(node):
     assert node.functions.vfs[0] == {"vf": 0, "trust": False, "spoofchk": True, "rate": {"max_tx": 0, "min_tx": 0}}
 
 
+def test_a_setting_that_the_list_names_no_more_goes_back_though_its_function_is_used(node):
+    node.functions.make(1)
+    node.converge(with_devices({**OF_NIC, "trust": True, "rate": 100}))
+    assert resources(node.converge(with_devices({**OF_NIC, "rate": 100})))[-1] == f"pci:{vf(0)}:trust"
+    assert node.functions.vfs[0]["trust"] is False and node.functions.vfs[0]["rate"]["max_tx"] == 100
+    node.converge({**GUEST, "state": "absent"}, with_devices(OF_NIC, name="plc2"), stop_running=True)
+    assert has(node, "plc2") == ["01:10.0"] and node.functions.vfs[0]["rate"]["max_tx"] == 0
+
+
+def test_settings_stay_of_a_guest_that_a_run_does_not_list(node):
+    node.functions.make(2)
+    node.converge(with_devices({**OF_NIC, "trust": True}))
+    node.converge(with_devices(OF_NIC, name="plc2"))
+    assert node.functions.vfs[0]["trust"] is True
+
+
 def test_mac_and_vlan_of_a_running_guest_are_put_right(node):
     node.functions.make(2)
     wish = {**OF_NIC, "vlan": 7, "mac": "52:54:00:00:00:01"}
