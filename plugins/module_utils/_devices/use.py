@@ -6,6 +6,7 @@ Such a device is given to no guest and to no switch, whichever driver takes it.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import re
@@ -158,7 +159,26 @@ def storage_fault(host: Host, address: str) -> Fault | None:
         kind = re.search(r"^E:ID_FS_TYPE=(\S+)$", host.read(f"/run/udev/data/b{number}") or "", re.MULTILINE)
         if kind and kind[1] in _MEMBERS:
             return Fault(name, f"is a member of {_MEMBERS[kind[1]]}", "remove it there first")
+    claimed = next((name for name in disks if _is_claimed(host, name)), "")
+    if claimed:
+        text = "is claimed by the kernel, such as for a file system of several devices (btrfs), a journal, DRBD or an export"
+        return Fault(claimed, text, "end that first")
     return None
+
+
+def _is_claimed(host: Host, name: str) -> bool:
+    """Whether something claims a disk or partition as its own; the kernel then refuses another claim, also one that only reads (open(2), O_EXCL)."""
+    try:
+        os.close(os.open(host.path(f"/dev/{name.replace('!', '/')}"), os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+def disk_at(host: Host, address: str, path: str) -> str:
+    """Return the disk or partition of a device to which a path leads, empty for none."""
+    name = os.path.basename(resolve(host, path)) if path.startswith("/dev/") else ""
+    return name if name and name in _disks(host, address) else ""
 
 
 def _disks(host: Host, address: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from .._devices.group import bridges, described, in_use
 from .._devices.marks import PCI, functions_of
 from .._devices.pci import NET, VFIO, read_function
 from .._devices.settings import plan_settings
-from .._devices.use import network_fault, read_use, storage_fault
+from .._devices.use import disk_at, network_fault, read_use, storage_fault
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
@@ -27,6 +27,7 @@ from .domain_xml import our_devices
 from .fragment import fragment_of
 from .guest import Device, Guest
 from .hostdevs import PCI_DEVICE, held_by
+from .known_disks import disks_by_path
 from .libvirt import Domain
 from .near import whose
 from .plan import GuestPlan, lets_go
@@ -123,7 +124,7 @@ class Devices:
             return
         self._check_live(plans, restarting)
         owners = {**self._taken([plan.guest for plan in plans]), **{device.address: guest.name for guest, device in asked}}
-        use = read_use(self.host, self.runner)
+        use, disks = read_use(self.host, self.runner), self._disks(plans)
         for guest, device in asked:
             function = read_function(self.host, device.address)
             where = f"realtime_guests: {guest.name}: device {device.label}"
@@ -138,7 +139,23 @@ class Devices:
             if fault is not None:
                 remedy = fault.remedy or "the guest would take it from the node; choose another device"
                 raise DeviceError(printable(f"{where}: {fault.name or 'it'} {fault.text}; {remedy}"))
+            for path, name in disks.items():
+                if disk := disk_at(self.host, device.address, path):
+                    raise DeviceError(
+                        printable(f"{where}: {disk} is a disk of {name} ({path}); take it from {name} first, or choose another device")
+                    )
             self._check_group(guest, function, owners, where)
+
+    def _disks(self, plans: Sequence[GuestPlan]) -> dict[str, str]:
+        """Return the files and devices of the node that are disks of domains, each with its domain."""
+        planned = {plan.guest.name: plan for plan in plans}
+        found: dict[str, str] = {}
+        for name in {**self.domains, **planned}:
+            domain = self.domains.get(name)
+            trees = [planned[name].tree] if name in planned else [domain.on_files()] if domain else []
+            trees += [domain.live_on_files()] if domain is not None and domain.running else []
+            found.update({path: name for tree in trees for path in disks_by_path(tree)})
+        return found
 
     def _check_coming(self, device: Device, where: str) -> None:
         """Refuse a function that is not there, unless the kvm_host role is about to make it."""
@@ -154,7 +171,7 @@ class Devices:
         )
 
     def _check_function(self, guest: Guest, device: Device, function: Function, where: str) -> None:
-        if function.bridge:
+        if function.of_node:
             raise DeviceError(f"{where}: it is a bridge, which no guest can have; name a function behind it")
         count = len(function.virtual) or (self.planned.get(function.address, 0) if self.host.dry else 0)
         if count:

@@ -326,7 +326,27 @@ def group_of_another(node):
     node.foreign("theirs", devices=HOSTDEV.format("2", "0").replace('function="0"', 'function="1"'))
 
 
+def disk_of_a_domain(node):
+    node.functions.disk("nvme0n1p1")
+    fill(node.root, {"/dev/nvme0n1p1": "x", "/dev/disk/by-id/nvme-x": ("link", "../../nvme0n1p1")})
+    node.foreign("theirs", devices='<disk type="block"><source dev="/dev/disk/by-id/nvme-x"/><target dev="vda"/></disk>')
+
+
+def nvme_of_a_domain(node):
+    address = '<address domain="0x0000" bus="0x02" slot="0x00" function="0x0"/>'
+    node.foreign(
+        "theirs", devices=f'<disk type="nvme"><source type="pci" namespace="1">{address}</source><target dev="vda"/></disk>'
+    )
+
+
+def of_node(node):
+    node.functions.add("0000:00:1f.0", "lpc_ich", kind="0x060100")
+
+
 REFUSED = [
+    (disk_of_a_domain, DISK, f"device {DISK}: nvme0n1p1 is a disk of theirs (/dev/disk/by-id/nvme-x); take it from theirs first"),
+    (nvme_of_a_domain, DISK, f"device {DISK} is that of domain theirs; a device has one guest"),
+    (of_node, "0000:00:1f.0", "device 0000:00:1f.0: it is a bridge, which no guest can have"),
     (group_of_another, DISK, f"device {DISK}: its IOMMU group, which one guest must have as a whole, holds 0000:02:00.1 of domain theirs; give both"),
     (mounted, DISK, f"device {DISK}: nvme0n1 is mounted at /srv; unmount it first"),
     (multipath, DISK, f"device {DISK}: nvme0n1 is mounted at /srv; unmount it first"),
