@@ -17,7 +17,7 @@ from .._devices.choice import DeviceError, Wish, choose
 from .._devices.functions import Function
 from .._devices.group import bridges, described, in_use
 from .._devices.marks import PCI, functions_of
-from .._devices.pci import NET, VFIO, read_function
+from .._devices.pci import VFIO, is_up, read_function
 from .._devices.settings import plan_settings
 from .._devices.use import disk_at, network_fault, read_use, storage_fault
 from .._host.change import Change
@@ -192,12 +192,11 @@ class Devices:
             return
         physical = read_function(self.host, function.physical)
         name = physical.interfaces[0] if physical and physical.interfaces else ""
-        flags = self.host.value(f"{NET}/{name}/flags") if name else None
         if not name:
             raise DeviceError(
                 f"{where}: its physical function has no interface, by which MAC and VLAN are set; bind it to its network driver again"
             )
-        if flags is not None and not int(flags, 16) & 1:
+        if not is_up(self.host, name):
             raise DeviceError(
                 f"{where}: {name} is down, and libvirt sets MAC and VLAN only through an interface that is up; bring it up in the node's own "
                 f"network configuration (ip link set {name} up tries it)"

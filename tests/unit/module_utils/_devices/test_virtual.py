@@ -200,6 +200,23 @@ def test_the_boot_service_waits_for_drivers(host, tree, monkeypatch):
     assert sum(waits) == virtual.WAIT_S
 
 
+def test_the_boot_service_waits_for_an_interface_that_its_driver_needs(host, tree, monkeypatch):
+    """bnxt_en makes no functions while it is down, without an error (systemd issue 40739)."""
+    tree.bind(NIC, "bnxt_en")
+    flags = tree.root / tree.folder(NIC).lstrip("/") / "net/ens1f0/flags"
+    flags.write_text("0x1002\n")
+    node = host()
+    node.write_value = lambda *_arguments: None
+    with pytest.raises(HostError, match="the kernel shows 0; ens1f0 is down, and some drivers .* only while it is up"):
+        virtual._set(node, virtual.number_file(NIC), "2")
+    waits = []
+    monkeypatch.setattr(
+        virtual.time, "sleep", lambda seconds: waits.append(seconds) or (len(waits) == 3 and flags.write_text("0x1003\n"))
+    )
+    virtual.await_drivers(host(), {NIC: 2})
+    assert len(waits) == 3
+
+
 def test_the_boot_service_waits_for_what_driverctl_hands_over(host, tree, monkeypatch):
     tree.make(2)
     fill(tree.root, {f"/etc/driverctl.d/pci-{vf(1)}": "vfio-pci\n"})
