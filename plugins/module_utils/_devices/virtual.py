@@ -139,8 +139,11 @@ def _set(host: Host, path: str, count: str) -> None:
         raise HostError(f"{path}: {count} was written, but the kernel shows {host.value(path)}{why if down else ''}")
 
 
-def restore_functions(host: Host, use: Use, keep: Iterable[str] = ()) -> None:
-    """Plan to restore the numbers that this collection has changed, but for the functions in ``keep``; refused while one is in use."""
+def restore_functions(host: Host, use: Use, keep: Iterable[str] = (), *, guests_first: bool = False) -> None:
+    """Plan to restore the numbers that this collection has changed, but for the functions in ``keep``; refused while one is in use.
+
+    ``guests_first``: the guests lose their devices before the real run comes here, as in undo.
+    """
     kept = {number_file(address) for address in keep}
     for path, original in host.entries("value").items():
         if not is_number_file(path) or path in kept:
@@ -154,6 +157,10 @@ def restore_functions(host: Host, use: Use, keep: Iterable[str] = ()) -> None:
         used = _used(host, use, function) if function else []
         if used:
             text = printable(f"{address} keeps its {current} virtual functions while they are in use: {', '.join(used)}")
+            if not guests_first:
+                raise DeviceError(
+                    f"{text}; take them from their guests in a run of its own first, then leave {address} out of {_VARIABLE}"
+                )
             if not host.dry:
                 raise HostError(f"{text}; take them from their guests first (undo of the rt_guest role)")
             host.notes.append(f"{text}; the real run removes them after the guests' devices")

@@ -179,9 +179,12 @@ def test_another_number_while_one_is_in_use(host, tree, how):
     virtual.check_functions(host(), use, {NIC: 2})
     virtual.check_functions(host(), USE, {DISK: 2, "0000:09:00.0": 1})
     with pytest.raises(RefusalError, match="keeps its 2 virtual functions while they are in use"):
-        run(host(), lambda host: virtual.restore_functions(host, use))
+        run(host(), lambda host: virtual.restore_functions(host, use, guests_first=True))
+    for check in (True, False):
+        with pytest.raises(RefusalError, match="take them from their guests in a run of its own first"):
+            virtual.restore_functions(host(check=check), use)
     dry = host(check=True)
-    virtual.restore_functions(dry, use)  # the guests' devices are taken back before
+    virtual.restore_functions(dry, use, guests_first=True)  # the guests' devices are taken back before
     assert "the real run removes them after the guests' devices" in dry.notes[0]
 
 
