@@ -84,8 +84,14 @@ def set_command(place: Place, key: str, value: str) -> list[str]:
     return ["ip", "link", "set", place.interface, "vf", str(place.number), _WORDS[key], value]
 
 
-def plan_settings(host: Host, runner: Runner, wanted: Mapping[str, Mapping[str, object]], reasons: Mapping[str, str]) -> None:
-    """Plan the settings of virtual functions by address; one that is yet to be made has the defaults."""
+def plan_settings(
+    host: Host,
+    runner: Runner,
+    wanted: Mapping[str, Mapping[str, object]],
+    reasons: Mapping[str, str],
+    live: Collection[str] = (),
+) -> None:
+    """Plan the settings of virtual functions by address; one that is yet to be made has the defaults. ``live``: those that guests run with."""
     shown: dict[str, dict[int, dict[str, str]]] = {}
     for address, settings in sorted(wanted.items()):
         place = place_of(host, address)
@@ -100,12 +106,17 @@ def plan_settings(host: Host, runner: Runner, wanted: Mapping[str, Mapping[str, 
                 host.notes.append(f"{address}: its driver does not show {key}, so it is not set ({reasons[address]})")
             if before in (None, after):
                 continue
-            change = Change(_resource(address, key), before, after, reason=reasons[address])
+            change = Change(_resource(address, key), before, after, _disruption(key, address in live), reasons[address])
             make = partial(_make, host, runner, address, key, after)
             if key in _OF_LIBVIRT:
                 host.follow_up(change, make)
             else:
                 host.change(change, make, kind=_KIND, original={"value": before, "key": key, "address": address})
+
+
+def _disruption(key: str, live: bool) -> str:
+    """Return how a change disturbs: many drivers reset the function (i40e, ice, ixgbe), and packets are lost meanwhile."""
+    return "stall" if live and key in ("trust", *_OF_LIBVIRT) else "none"
 
 
 def _resource(address: str, key: str) -> str:
@@ -146,5 +157,5 @@ def restore_settings(
         place = place_of(host, address)
         current = read_settings(runner, place.interface).get(place.number, {}).get(key) if place else None
         unknown = place is None or original["value"] is None or current == value
-        change = None if unknown else Change(resource, current, value, reason="restored")
+        change = None if unknown else Change(resource, current, value, _disruption(key, address in kept), "restored")
         host.restore(change, resource, partial(_make, host, runner, address, key, value))

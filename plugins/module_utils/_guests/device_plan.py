@@ -273,11 +273,12 @@ class Devices:
 
     def _plan_settings(self, plans: Sequence[GuestPlan]) -> None:
         """Plan the settings of virtual functions; libvirt sets MAC and VLAN when it starts a guest, so they are looked at while one runs."""
-        wanted, reasons = {}, {}
+        wanted, reasons, used = {}, {}, set()
         for plan in plans:
             live = (
                 functions_of(plan.domain.live_tree()) if plan.domain is not None and plan.running and plan.guest.devices else {}
             )
+            used |= set(live)
             for device in plan.guest.devices:
                 settings = {key: value for key, value in device.settings.items() if key != "vlan"}
                 if device.network and device.address in live:
@@ -285,7 +286,7 @@ class Devices:
                 if device.network and settings:
                     wanted[device.address], reasons[device.address] = settings, f"{device.label} of {plan.guest.name}"
         if wanted:
-            plan_settings(self.host, self.runner, wanted, reasons)
+            plan_settings(self.host, self.runner, wanted, reasons, used)
 
     def plan_interrupts(self, plans: Sequence[GuestPlan]) -> None:
         """Plan the interrupts of running guests' devices to the CPUs of their vCPUs; of a guest that starts, the watcher moves them."""

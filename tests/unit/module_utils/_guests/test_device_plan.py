@@ -219,7 +219,8 @@ def test_settings_of_a_virtual_function_are_set_repeated_and_taken_back(node):
 def test_a_setting_that_the_list_names_no_more_goes_back_though_its_function_is_used(node):
     node.functions.make(1)
     node.converge(with_devices({**OF_NIC, "trust": True, "rate": 100}))
-    assert resources(node.converge(with_devices({**OF_NIC, "rate": 100})))[-1] == f"pci:{vf(0)}:trust"
+    result = node.converge(with_devices({**OF_NIC, "rate": 100}))
+    assert (resources(result)[-1], result["disruption"]) == (f"pci:{vf(0)}:trust", "stall")
     assert node.functions.vfs[0]["trust"] is False and node.functions.vfs[0]["rate"]["max_tx"] == 100
     node.converge({**GUEST, "state": "absent"}, with_devices(OF_NIC, name="plc2"), stop_running=True)
     assert has(node, "plc2") == ["01:10.0"] and node.functions.vfs[0]["rate"]["max_tx"] == 0
