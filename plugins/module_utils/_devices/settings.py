@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ _DEFAULTS = {"trust": "off", "rate": "0", "spoof_check": "on", "mac": "00:00:00:
 _OF_LIBVIRT = ("mac", "vlan")
 #: Kind of their originals in the journal.
 _KIND = "virtual-function"
+#: What the kernel says of a function that is being reset (EAGAIN, EBUSY), and how often and how soon it is asked again.
+_AGAIN = ("temporarily unavailable", "or resource busy")
+_TRIES, _STEP_S = 10, 0.3
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,23 @@ def set_command(place: Place, key: str, value: str) -> list[str]:
     return ["ip", "link", "set", place.interface, "vf", str(place.number), _WORDS[key], value]
 
 
+def make_setting(runner: Runner, place: Place, key: str, value: str) -> str:
+    """Make a setting; return why it is refused, or an empty text.
+
+    A function that is being reset, such as after it was made, after its trust changed or its guest ended, is asked again for a while (i40e, ice:
+    "VF still in reset. Try again.").
+    """
+    for attempt in range(_TRIES):
+        code, out, err = runner(set_command(place, key, value))
+        reason = (err or out).strip()[-200:] or f"code {code}"
+        if code == 0:
+            return ""
+        if not any(word in reason for word in _AGAIN) or attempt == _TRIES - 1:
+            break
+        time.sleep(_STEP_S)
+    return reason
+
+
 def plan_settings(
     host: Host,
     runner: Runner,
@@ -129,11 +150,10 @@ def _make(host: Host, runner: Runner, address: str, key: str, value: str) -> Non
         raise HostError(
             f"{address} has gone, or its physical function has no interface, so its {key} cannot be set; run it again"
         )
-    code, out, err = runner(set_command(place, key, value))
-    if code != 0:
+    if reason := make_setting(runner, place, key, value):
         raise HostError(
             printable(
-                f"{address}: {place.interface} refuses {key} {value} for its virtual function {place.number}: {(err or out).strip()[-200:]}; remove "
+                f"{address}: {place.interface} refuses {key} {value} for its virtual function {place.number}: {reason}; remove "
                 f"that key from the guest's devices, or use a device whose driver knows it"
                 + "; it has no link now, and many drivers take a rate only with one"
                 * (key == "rate" and has_no_link(host, place.interface))
