@@ -18,6 +18,7 @@ from typing import Any
 from .._cpus.answers import answering, decode
 from .._cpus.errors import HostError
 from .._host.host import Host, Runner
+from .._host.paths import config_path
 from .._host.resolve import resolve
 from .._host.session import ssh_session
 from .pci import interface_elsewhere, interfaces_of, pppoe_devices, stack_on
@@ -38,6 +39,7 @@ class Use:
     routed: frozenset[str] = frozenset()  # default routes of every table and family
     addresses: Mapping[str, list[str]] = field(default_factory=dict)
     dialled: frozenset[str] = frozenset()  # below PPPoE, such as a default route by ppp0
+    clock: str = ""  # whose packets or stamps keep the node's clock, by name or PCI address
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,13 @@ def _read_use(host: Host, runner: Runner) -> Use:
         local.update({str(info["local"]): name for info in infos})
         addresses[name] = [f"{info['local']}/{info['prefixlen']}" for info in infos if info.get("scope") != "link"]
     routed = frozenset(str(hop["dev"]) for hop in hops if "dev" in hop)
-    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host))
+    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host), _clock(host))
+
+
+def _clock(host: Host) -> str:
+    """Return the interface that the role time_sync has set up; PTP on Ethernet needs no address there."""
+    kept = re.search(r'^  "interface": "([^"]+)"', host.read(config_path("time_sync")) or "", re.MULTILINE)
+    return kept[1] if kept else ""
 
 
 def show(runner: Runner, *arguments: str) -> list[dict[str, Any]]:
@@ -130,6 +138,10 @@ def network_fault(host: Host, use: Use, address: str) -> Fault | None:
         for interface in stack:
             if use.addresses.get(interface):
                 return Fault(name, f"has the address {use.addresses[interface][0]}{_by(interface, name)}")
+        for interface in stack:
+            if use.clock in (interface, address) and use.clock:
+                text = f"keeps the node's clock (time_sync_interface){_by(interface, name)}"
+                return Fault(name, text, "choose another device, or another interface for the clock")
         for interface in stack:
             if interface in use.dialled:
                 return Fault(name, f"carries the node's PPPoE connection{_by(interface, name)}")

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import ASSIGNED
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import OURS
+from ansible_collections.realtime.kvm.plugins.module_utils._time.wanted import Wanted
 from unit.devices import GUEST, DeviceNode, with_devices
 from unit.functions import DISK, NIC, vf
 from unit.guests import resources
@@ -344,7 +345,12 @@ def of_node(node):
     node.functions.add("0000:00:1f.0", "lpc_ich", kind="0x060100")
 
 
+def clock(node):
+    fill(node.root, {"/etc/realtime-kvm/time_sync.json": Wanted("ptp", interface="ens1f0", transport="L2").text})
+
+
 REFUSED = [
+    (clock, NIC, f"device {NIC}: ens1f0 keeps the node's clock (time_sync_interface); choose another device, or another interface for the clock"),
     (disk_of_a_domain, DISK, f"device {DISK}: nvme0n1p1 is a disk of theirs (/dev/disk/by-id/nvme-x); take it from theirs first"),
     (nvme_of_a_domain, DISK, f"device {DISK} is that of domain theirs; a device has one guest"),
     (of_node, "0000:00:1f.0", "device 0000:00:1f.0: it is a bridge, which no guest can have"),
