@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._devices.assigned import vectors_of
 from .._devices.binding import DRIVERCTL, address_in, is_kept, kernel_arguments, plan_hand_over, plan_modules
-from .._devices.choice import DeviceError, Wish, choose
+from .._devices.choice import DeviceError, Held, Wish, choose
 from .._devices.functions import Function
 from .._devices.group import bridges, described, in_use
 from .._devices.marks import PCI, functions_of
@@ -33,6 +33,8 @@ from .near import whose
 from .plan import GuestPlan, lets_go
 
 MODULES = "/etc/modules-load.d/realtime-kvm-guests.conf"
+#: How often functions are chosen anew until the next run would choose the same.
+_ROUNDS = 5
 
 
 @dataclass
@@ -55,17 +57,34 @@ class Devices:
         functions = {wish.physical: self._physical(wish) for wish in wishes if wish.physical}
         counts = {physical: self._count(function) for physical, function in functions.items()}
         held = {guest.name: held_by(self.domains[guest.name].tree) for guest in present if guest.name in self.domains}
-        addresses = iter(choose(wishes, held, self._taken(guests), functions, counts))
+        taken, seen = self._taken(guests), held
+        for _round in range(_ROUNDS):
+            addresses = choose(wishes, seen, taken, functions, counts)
+            chosen = self._chosen(present, held, functions, addresses)
+            seen = {name: _as_held(devices) for name, devices in chosen.items()}
+            if choose(wishes, seen, taken, functions, counts) == addresses:
+                break  # the next run chooses the same
+        return [replace(guest, devices=chosen.get(guest.name, guest.devices)) for guest in guests]
+
+    def _chosen(
+        self,
+        present: Sequence[Guest],
+        held: Mapping[str, Sequence[Held]],
+        functions: Mapping[str, Function],
+        addresses: Iterable[str],
+    ) -> dict[str, tuple[Device, ...]]:
+        """Return the devices of guests with their addresses and MACs."""
+        left = iter(addresses)
         chosen = {}
         for guest in present:
             found = [
                 replace(device, address=address, network=physical is not None and physical.network)
                 for device in guest.devices
-                for address in [next(addresses)]
+                for address in [next(left)]
                 for physical in [functions.get(self._wish(guest, device).physical)]
             ]
             chosen[guest.name] = _with_macs(found, {item.address: item.mac for item in held.get(guest.name, ()) if item.mac})
-        return [replace(guest, devices=chosen.get(guest.name, guest.devices)) for guest in guests]
+        return chosen
 
     def _wish(self, guest: Guest, device: Device) -> Wish:
         if not device.physical_function:
@@ -340,6 +359,16 @@ def _others(tree: ET.Element) -> Iterator[str]:
     """Yield the functions that somebody else gave a domain, or another key."""
     ours = our_devices(tree)
     return (address for address in functions_of(tree) if (PCI_DEVICE, address) not in ours)
+
+
+def _as_held(devices: Iterable[Device]) -> list[Held]:
+    """Return devices as the next run finds them in the definition."""
+    return [
+        Held(device.address, device.mac, "" if device.vlan is None else str(device.vlan))
+        if device.network
+        else Held(device.address)
+        for device in devices
+    ]
 
 
 def _with_macs(devices: Sequence[Device], held: Mapping[str, str]) -> tuple[Device, ...]:

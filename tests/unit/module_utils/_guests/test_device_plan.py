@@ -227,6 +227,14 @@ def test_a_setting_that_the_list_names_no_more_goes_back_though_its_function_is_
     assert has(node, "plc2") == ["01:10.0"] and node.functions.vfs[0]["rate"]["max_tx"] == 0
 
 
+def test_an_entry_that_loses_its_vlan_keeps_its_function(node):
+    """A function that was named by its address has no MAC of ours, so the next run could change its mind."""
+    node.functions.make(2)
+    node.converge(with_devices({**OF_NIC, "vlan": 5}, vf(1), state="stopped"))
+    result = node.converge(with_devices(OF_NIC, {**OF_NIC, "trust": True}, state="stopped"))
+    assert [device["address"] for device in result["domains"][0]["devices"]] == [vf(0), vf(1)]
+
+
 def test_settings_stay_of_a_guest_that_a_run_does_not_list(node):
     node.functions.make(2)
     node.converge(with_devices({**OF_NIC, "trust": True}))
