@@ -129,25 +129,36 @@ def network_fault(host: Host, use: Use, address: str) -> Fault | None:
         return Fault("", text, "give it back to the node first, or choose another device")
     for name in interfaces_of(host, address):
         stack = stack_on(host, name)
-        for interface in stack:
-            if interface in use.reached:
-                return Fault(name, f"is how Ansible reached this node at {use.reached[interface]}{_by(interface, name)}")
-        for interface in stack:
-            if interface in use.routed:
-                return Fault(name, f"carries the default route{_by(interface, name)}")
-        for interface in stack:
-            if use.addresses.get(interface):
-                return Fault(name, f"has the address {use.addresses[interface][0]}{_by(interface, name)}")
-        for interface in stack:
-            if use.clock in (interface, address) and use.clock:
-                text = f"keeps the node's clock (time_sync_interface){_by(interface, name)}"
-                return Fault(name, text, "choose another device, or another interface for the clock")
-        for interface in stack:
-            if interface in use.dialled:
-                return Fault(name, f"carries the node's PPPoE connection{_by(interface, name)}")
+        for fault_of in (_reached_by, _routed_by, _addressed, _clocked, _dialled_by):
+            for interface in stack:
+                text, remedy = fault_of(use, interface, address)
+                if text:
+                    return Fault(name, f"{text}{_by(interface, name)}", remedy)
         if len(stack) > 1:
             return Fault(name, f"is part of {', '.join(stack[1:])}", "remove it there first")
     return None
+
+
+def _reached_by(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    return (f"is how Ansible reached this node at {use.reached[interface]}" if interface in use.reached else ""), ""
+
+
+def _routed_by(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    return ("carries the default route" if interface in use.routed else ""), ""
+
+
+def _addressed(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    found = use.addresses.get(interface)
+    return (f"has the address {found[0]}" if found else ""), ""
+
+
+def _clocked(use: Use, interface: str, address: str) -> tuple[str, str]:
+    text = "keeps the node's clock (time_sync_interface)" if use.clock and use.clock in (interface, address) else ""
+    return text, "choose another device, or another interface for the clock"
+
+
+def _dialled_by(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    return ("carries the node's PPPoE connection" if interface in use.dialled else ""), ""
 
 
 def _by(interface: str, name: str) -> str:

@@ -161,7 +161,9 @@ class Devices:
             for path, name in disks.items():
                 if disk := disk_at(self.host, device.address, path):
                     raise DeviceError(
-                        printable(f"{where}: {disk} is a disk of {name} ({path}); take it from {name} first, or choose another device")
+                        printable(
+                            f"{where}: {disk} is a disk of {name} ({path}); take it from {name} first, or choose another device"
+                        )
                     )
             self._check_group(guest, function, owners, where)
 

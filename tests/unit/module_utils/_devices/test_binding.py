@@ -108,7 +108,7 @@ def test_a_virtual_function_with_a_driver_has_it_again_though_none_is_probed(tre
 def test_a_function_that_driverctl_cannot_take_from_vfio_keeps_its_override(tree):
     run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
     tree.refuse = {DISK: "driverctl: unbinding failed\n"}
-    with pytest.raises(HostError, match="unset-override .* failed: driverctl: unbinding failed"):
+    with pytest.raises(HostError, match=r"unset-override .* failed: driverctl: unbinding failed"):
         run(tree, lambda host: binding.release_unused(host, tree.runner, []))
     assert (tree.root / f"etc/driverctl.d/pci-{DISK}").exists()
 

@@ -119,7 +119,9 @@ def test_a_function_that_is_being_reset_is_asked_again(tree, monkeypatch):
     """i40e and ice: "VF still in reset. Try again."; a guest that starts at boot must not be lost by it."""
     waits = []
     tree.refuse = {"trust": "RTNETLINK answers: Resource temporarily unavailable\n"}
-    monkeypatch.setattr(settings.time, "sleep", lambda seconds: waits.append(seconds) or (len(waits) == 2 and tree.refuse.clear()))
+    monkeypatch.setattr(
+        settings.time, "sleep", lambda seconds: waits.append(seconds) or (len(waits) == 2 and tree.refuse.clear())
+    )
     run(tree, plan(tree))
     assert (len(waits), tree.vfs[1]["trust"]) == (2, True)
     place, waits[:] = settings.Place("ens1f0", 1), []
@@ -129,4 +131,5 @@ def test_a_function_that_is_being_reset_is_asked_again(tree, monkeypatch):
     assert 2 < sum(waits) < 4
     waits.clear()
     tree.refuse = {"trust": "RTNETLINK answers: Operation not supported\n"}
-    assert settings.make_setting(tree.runner, place, "trust", "on") and not waits
+    assert settings.make_setting(tree.runner, place, "trust", "on")
+    assert not waits

@@ -54,7 +54,9 @@ def test_what_only_the_kernel_knows_of_a_disk(tree, monkeypatch):
         return real(path, flags, *more, **named)
 
     monkeypatch.setattr(use.os, "open", refuse)
-    assert storage_fault(writable(tree.root), DISK).text.startswith("is claimed by the kernel, such as for a file system of several")
+    assert storage_fault(writable(tree.root), DISK).text.startswith(
+        "is claimed by the kernel, such as for a file system of several"
+    )
     monkeypatch.undo()
     fill(tree.root, {"/dev/nvme0n1p1": "x"})
     assert storage_fault(writable(tree.root), DISK) is None

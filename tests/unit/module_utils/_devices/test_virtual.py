@@ -210,7 +210,7 @@ def test_the_boot_service_waits_for_an_interface_that_its_driver_needs(host, tre
     flags.write_text("0x1002\n")
     node = host()
     node.write_value = lambda *_arguments: None
-    with pytest.raises(HostError, match="the kernel shows 0; ens1f0 is down, and some drivers .* only while it is up"):
+    with pytest.raises(HostError, match=r"the kernel shows 0; ens1f0 is down, and some drivers .* only while it is up"):
         virtual._set(node, virtual.number_file(NIC), "2")
     waits = []
     monkeypatch.setattr(

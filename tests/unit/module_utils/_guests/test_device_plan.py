@@ -222,9 +222,9 @@ def test_a_setting_that_the_list_names_no_more_goes_back_though_its_function_is_
     node.converge(with_devices({**OF_NIC, "trust": True, "rate": 100}))
     result = node.converge(with_devices({**OF_NIC, "rate": 100}))
     assert (resources(result)[-1], result["disruption"]) == (f"pci:{vf(0)}:trust", "stall")
-    assert node.functions.vfs[0]["trust"] is False and node.functions.vfs[0]["rate"]["max_tx"] == 100
+    assert (node.functions.vfs[0]["trust"], node.functions.vfs[0]["rate"]["max_tx"]) == (False, 100)
     node.converge({**GUEST, "state": "absent"}, with_devices(OF_NIC, name="plc2"), stop_running=True)
-    assert has(node, "plc2") == ["01:10.0"] and node.functions.vfs[0]["rate"]["max_tx"] == 0
+    assert (has(node, "plc2"), node.functions.vfs[0]["rate"]["max_tx"]) == (["01:10.0"], 0)
 
 
 def test_an_entry_that_loses_its_vlan_keeps_its_function(node):

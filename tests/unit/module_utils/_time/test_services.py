@@ -63,7 +63,13 @@ def test_beside_chrony_ptp4l_may_steer_the_clock_of_a_nic(tmp_path):
     )
     host = writable(root)
     assert list(other_units(host, systemd, "chrony")) == ["chronyd-restricted.service", "ntpsec.service", "phc2sys.service"]
-    assert list(other_units(host, systemd, "ptp")) == ["chrony.service", "ptp4l.service", *names[4:], "ntpsec.service", "phc2sys.service"]
+    assert list(other_units(host, systemd, "ptp")) == [
+        "chrony.service",
+        "ptp4l.service",
+        *names[4:],
+        "ntpsec.service",
+        "phc2sys.service",
+    ]
     assert other_processes(host, "ptp") == []
 
 

@@ -54,7 +54,12 @@ def test_refusals(given, message):
     "given",
     [
         CHRONY,
-        {**CHRONY, "servers": ["10.0.0.1", "fe80::1", "::1", "2001:db8::", "ntp-1.plant.example"], "makestep": "0.1 -1", "priority": 1},
+        {
+            **CHRONY,
+            "servers": ["10.0.0.1", "fe80::1", "::1", "2001:db8::", "ntp-1.plant.example"],
+            "makestep": "0.1 -1",
+            "priority": 1,
+        },
         {**CHRONY, "makestep": "never", "interface": "eth0"},
         {**PTP, "domain": 127, "transport": "L2", "delay": "P2P", "stamping": "software", "makestep": "never"},
         {**PTP, "interface": "0000:41:00.0"},
