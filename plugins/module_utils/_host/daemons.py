@@ -7,7 +7,7 @@ systemctl(1): ``show`` prints a block for each unit, ``LoadState=not-found`` for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,9 +33,10 @@ DAEMONS: Mapping[str, tuple[str, ...]] = {
         "ovsdb-server.service",
         "ovs-record-hostname.service",
     ),
+    "time_sync": ("chrony.service", "chronyd.service", "timemaster.service"),
 }
 #: What people call them.
-TITLES = {"kvm_host": "libvirt", "ovs_dpdk": "Open vSwitch"}
+TITLES = {"kvm_host": "libvirt", "ovs_dpdk": "Open vSwitch", "time_sync": "chrony"}
 _STARTED = ("active", "activating", "reloading", "refreshing")
 _ENABLED = ("enabled", "enabled-runtime")
 
@@ -65,15 +66,21 @@ def record_daemons(host: Host, runner: Runner, role: str) -> None:
         host.keep(_resource(role), "daemons", on)
 
 
-def restore_daemons(host: Host, runner: Runner, used: Mapping[str, str]) -> list[str]:
+def restore_daemons(
+    host: Host, runner: Runner, used: Mapping[str, str], *, going: Collection[str] = (), stuck: Collection[str] = ()
+) -> list[str]:
     """Plan to stop and disable the daemons that were off before; return why some of them stay on.
 
-    ``used``: role to whoever else needs its daemons. What was on is never started again: nothing here switches it off.
+    ``used``: role to whoever else needs its daemons. ``going``: the roles whose packages give way to those that they replaced, and ``stuck``:
+    those whose packages stay in their place. What was on is never started again: nothing here switches it off.
     """
     stays = []
     for role, title in TITLES.items():
         entry = host.journal.entries.get(_resource(role))
-        if entry is None:
+        if entry is None or role in stuck:
+            continue
+        if role in going:
+            host.restore(None, _resource(role), lambda: None)
             continue
         before = {name: UnitState(**state) for name, state in entry["before"].items()}
         now = read_units(runner, DAEMONS[role]) if host.exists("/run/systemd/system") else {}

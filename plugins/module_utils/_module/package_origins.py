@@ -27,8 +27,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         host.perform(lambda: None)  # the record is written although nothing changes
         return Outcome({"packages": [], "stays": [], "remove_by_hand": ""})
     used = _used(edges)
-    stays = restore_daemons(host, runner, used)
     back = plan_return(host, runner, remove=parameters["remove"])
+    stays = restore_daemons(host, runner, used, going=back.done, stuck=back.stuck)
     stays += back.stuck.values()
     packages = plan_packages(host, runner, {**used, **back.stuck}, remove=parameters["remove"], without=back.done)
     if packages:

@@ -32,7 +32,7 @@ class Bans:
 
     def stays(self, wish: Wish) -> bool:
         """Whether a guest keeps its host."""
-        return wish.fixed or wish.name in self.held
+        return wish.stays or wish.name in self.held
 
     def learn(self, host: str, refusal: str, come: list[str], left: list[str], number: int) -> bool:
         """Take note of a host that refuses its guests, of which some have come and some left; False where that tells nothing new."""

@@ -40,7 +40,7 @@ def inputs_digest(
             "hosts": {host.name: _host(host) for host in hosts},
             "unread": dict(unread),
             "guests": {
-                wish.name: [dict(wish.given), wish.home, wish.fixed, _plain(wish.hosts), _plain(wish.devices)] for wish in wishes
+                wish.name: [dict(wish.given), wish.home, wish.stays, _plain(wish.hosts), _plain(wish.devices)] for wish in wishes
             },
             "rules": sorted(_plain(rule) for rule in rules),
             "options": _plain(options),

@@ -89,7 +89,7 @@ class Wish:
     guest: Guest
     given: Mapping[str, Any] = field(default_factory=dict)  # its entry in the inventory
     home: str = ""  # the host that has it now; empty: none
-    fixed: bool = False  # stays at home whatever happens
+    fixed: bool = False  # placement.movable: false
     hosts: frozenset[str] | None = None  # only these; None: any
     devices: frozenset[str] = frozenset()
 
@@ -97,6 +97,21 @@ class Wish:
     def name(self) -> str:
         """The guest's name."""
         return self.guest.name
+
+    @cached_property
+    def tied(self) -> bool:
+        """Whether it belongs to the host that it has, since nothing says which other hosts have its PCI devices."""
+        return bool(self.guest.devices) and self.hosts is None and not self.devices
+
+    @cached_property
+    def stays(self) -> bool:
+        """Whether it stays at home whatever happens."""
+        return self.fixed or self.tied
+
+    @cached_property
+    def anchor(self) -> str:
+        """What keeps it at home."""
+        return "placement.movable: false" if self.fixed else "its list of devices"
 
     @cached_property
     def networks(self) -> tuple[str, ...]:

@@ -125,8 +125,8 @@ def _held(fleet: Fleet, wish: Wish) -> bool:
 
 
 def _why_stuck(fleet: Fleet, wish: Wish) -> str:
-    if wish.fixed:
-        return "placement.movable: false keeps it there"
+    if wish.stays:
+        return f"{wish.anchor} keeps it there"
     if _held(fleet, wish):
         return f"realtime_place_moves: {fleet.options.moves} keeps it there"
     if not fleet.eligible(wish):

@@ -23,7 +23,7 @@ def kind_of(wish: Wish) -> Hashable:
         guest.numa_node,
         guest.realtime,
         siblings,
-        wish.home if wish.fixed else "",
+        wish.home if wish.stays else "",
     )
 
 
@@ -31,8 +31,8 @@ def obstacle(wish: Wish, host: Host) -> str:
     """Return why a guest cannot be on a host, an empty text if it can."""
     if host.refusal:
         return host.refusal
-    if wish.fixed and wish.home != host.name:
-        return "it stays where it is (placement.movable: false)"
+    if wish.stays and wish.home != host.name:
+        return f"it stays where it is ({wish.anchor})"
     if host.drained:
         return "the host is drained"
     if found := breach(wish, host):

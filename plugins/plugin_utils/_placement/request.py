@@ -17,6 +17,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.guests imp
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few
 
 from .model import HOST, Host, Options, PlacementError, Rule, Wish
+from .values import DEVICES
 
 GUESTS, RULES, WHAT_IF = "realtime_place_guests", "realtime_place_rules", "realtime_place_what_if"
 _PLACEMENT = ("hosts", "devices", "movable")
@@ -83,7 +84,7 @@ def read_request(
             if _name(item) in read:
                 guest = read[_name(item)]
                 request.homes[guest.name] = guest.numa_node  # of this host; on another one it means nothing
-                bare = replace(guest, numa_node=None) if guest.realtime else guest
+                bare = replace(guest, numa_node=None) if guest.realtime and not guest.devices else guest
                 request.wishes.append(Wish(bare, dict(item), host))
     request.rules = _rules(rules, request, hosts)
     return request
@@ -224,8 +225,14 @@ def _wish(
         request.faults.append(f"{where}.devices names a device twice; each name is one device of the host")
     for device in devices:
         if not any(host.devices.get(str(device)) for host in hosts.values()):
-            request.faults.append(f"{where}.devices: no host has {plain(str(device), 60)} in realtime_place_devices")
-    return Wish(guest, dict(given), home, not movable, chosen, frozenset(map(str, devices)))
+            request.faults.append(f"{where}.devices: no host has {plain(str(device), 60)} in {DEVICES}")
+    wish = Wish(guest, dict(given), home, not movable, chosen, frozenset(map(str, devices)))
+    if wish.tied and not home:
+        request.faults.append(
+            f"{GUESTS}: {guest.name}: nothing says which hosts have its devices; name these hosts (placement.hosts), or what they have in "
+            f"{DEVICES} (placement.devices)"
+        )
+    return wish
 
 
 def matching(patterns: Iterable[Any], names: Iterable[str]) -> frozenset[str]:

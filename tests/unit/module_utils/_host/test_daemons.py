@@ -35,9 +35,9 @@ def record(root, systemd, role):
     host.commit()
 
 
-def restore(root, systemd, used=None, check=False):
+def restore(root, systemd, used=None, check=False, **packages):
     host = writable(root, check_mode=check)
-    stays = restore_daemons(host, systemd, used or {})
+    stays = restore_daemons(host, systemd, used or {}, **packages)
     host.commit()
     return host.changes, stays
 
@@ -140,3 +140,22 @@ def test_units_have_their_kind():
     units = [unit for names in DAEMONS.values() for unit in names]
     assert all(unit.endswith((".service", ".socket")) for unit in units)
     assert len(units) == len(set(units))
+
+
+def test_a_time_service_is_off_again_unless_it_stays_for_one_that_cannot_come_back(root):
+    systemd = Systemd({})
+    record(root, systemd, "time_sync")
+    systemd.units["chrony.service"] = [True, True]
+    assert restore(root, systemd, stuck=["time_sync"]) == ([], [])  # the node would have none; a later undo does the rest
+    made, stays = restore(root, systemd)
+    assert ([change.resource for change in made], stays) == (["daemons:time_sync"], [])
+    assert systemd.units["chrony.service"] == [False, False]
+
+
+def test_a_time_service_that_goes_with_its_package_is_not_stopped_before(root):
+    systemd = Systemd({})
+    record(root, systemd, "time_sync")
+    systemd.units["chrony.service"] = [True, True]
+    assert restore(root, systemd, going=["time_sync"]) == ([], [])
+    assert systemd.units["chrony.service"] == [True, True]
+    assert not (root / JOURNAL[1:]).exists()

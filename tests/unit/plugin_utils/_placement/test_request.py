@@ -49,6 +49,25 @@ def test_a_host_s_own_guest_is_there_and_its_numa_node_is_that_host_s():
     assert found.homes == {"plc": 0}
 
 
+def test_a_guest_with_devices_stays_on_its_host_unless_it_says_where_else_they_are():
+    card = {**PLC, "devices": ["0000:81:00.0"]}
+    (wish,) = request(lists={"a": Listed([], [{**card, "numa_node": 0}])}).wishes
+    assert (wish.stays, wish.anchor, wish.guest.numa_node) == (True, "its list of devices", 0)
+    assert request([card], {"b": Listed([], [card])}).wishes[0].stays
+    for placement in ({"hosts": ["*"]}, {"devices": ["fpga"]}):
+        found = request([{**card, "placement": placement}])
+        assert ([wish.stays for wish in found.wishes], found.faults) == ([False], [])
+    assert request([{**card, "placement": {"hosts": ["*"], "movable": False}}]).wishes[0].anchor == "placement.movable: false"
+
+
+def test_a_new_guest_with_devices_has_to_say_which_hosts_have_them():
+    (fault,) = request([{**PLC, "devices": [{"physical_function": "ens3"}]}]).faults
+    assert fault == (
+        "realtime_place_guests: plc: nothing says which hosts have its devices; name these hosts (placement.hosts), or what they have in "
+        "realtime_place_devices (placement.devices)"
+    )
+
+
 def test_guests_of_hosts_that_take_no_part_stay_there():
     lists = {"lost": Listed([], [PLC])}
     assert request(lists=lists).away == {"plc": "lost"}
