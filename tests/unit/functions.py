@@ -117,7 +117,7 @@ class Functions:
             if word in command:
                 return 2, "", error
         if command[0] == "driverctl":
-            self._driverctl(command)
+            return self._driverctl([word for word in command if word != "--noprobe"], probe="--noprobe" not in command)
         if command[:3] == ["ip", "link", "set"]:
             self._set(command[3:])
         return 0, "", ""
@@ -132,19 +132,21 @@ class Functions:
             return [{"ifname": "ens1f0", "vfinfo_list": [self.vfs[number] for number in sorted(self.vfs)]}]
         return self.routes if arguments[0] == "-4" else []
 
-    def _driverctl(self, command):
+    def _driverctl(self, command, *, probe=True):
+        """As 0.111 and 0.115: what is bound to nothing in the end is an error, and then the override's file stays as it was."""
         address = command[2]
         override = Path(f"{self.root}/etc/driverctl.d/pci-{address}")
         override.parent.mkdir(parents=True, exist_ok=True)
         if command[1] == "set-override":
             override.write_text(f"{command[3]}\n")
             self.bind(address, command[3])
-        else:
-            override.unlink()
-            self.bind(
-                address,
-                "" if os.path.lexists(f"{self.root}{self.folder(address)}/physfn") else {DISK: "nvme"}.get(address, "igb"),
-            )
+            return 0, "", ""
+        virtual = os.path.lexists(f"{self.root}{self.folder(address)}/physfn")
+        self.bind(address, {DISK: "nvme"}.get(address, "igb") if probe and not virtual else "")
+        if probe and virtual:
+            return 1, "", f"driverctl: failed to bind device {address} to driver \n"
+        override.unlink()
+        return 0, "", ""
 
     def _set(self, words):
         """``ip link set PF vf N key value``."""

@@ -117,18 +117,36 @@ def _release(host: Host, runner: Runner, address: str, original: dict[str, Any],
         )  # driverctl refuses a device that has gone, and takes the driver from one that is there
         return
     before(address)
-    driverctl(runner, *(("set-override", address, override) if override else ("unset-override", address)))
-    if not override and driver_of(host, address) != original["driver"]:
-        _give_back(host, address, original["driver"])
+    if override:
+        driverctl(runner, "set-override", address, override)
+        return
+    if original["driver"]:
+        _unset_override(host, runner, address)
+    else:  # no driver is asked whether it takes the function
+        driverctl(runner, "--noprobe", "unset-override", address)
+    if driver_of(host, address) != original["driver"]:
+        _give_back(host, runner, address, original["driver"])
 
 
-def _give_back(host: Host, address: str, driver: str) -> None:
+def _unset_override(host: Host, runner: Runner, address: str) -> None:
+    """Let driverctl take its override back; where no driver takes the function then, that is an error of its, before it removes its file."""
+    try:
+        driverctl(runner, "unset-override", address)
+    except HostError:
+        if driver_of(host, address):
+            raise
+        _keep_override(host, address, "")
+
+
+def _give_back(host: Host, runner: Runner, address: str, driver: str) -> None:
     """Bind a function to its former driver, or to none, itself.
 
     driverctl (0.115) tells vfio-pci the id of a device that it hands over (``new_id``), so vfio-pci may take the device again
-    when it is probed without an override.
+    when it is probed without an override. Without one, the kernel probes no virtual function whose ``sriov_drivers_autoprobe`` is 0.
     """
     folder = f"{PCI}/{address}"
+    if driver:
+        runner(["modprobe", driver])  # it may have been unloaded meanwhile, or be built in
     if driver:
         host.write_value(f"{folder}/driver_override", f"{driver}\n")
     if driver_of(host, address):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 _ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 _BRIDGE, _NETWORK = "0x0604", "0x02"
+#: Bridges of the node itself: of the host, to ISA (LPC), to PCI, and half transparent ones. Non-transparent ones (0x0680) are devices.
+_BRIDGES = ("0x0600", "0x0601", _BRIDGE, "0x0609")
 
 
 def is_address(text: str) -> bool:
@@ -40,7 +42,13 @@ class Function:
     root_port: bool = False
 
     @property
+    def of_node(self) -> bool:
+        """Whether it is a bridge of the node itself, which no guest can have."""
+        return self.kind.startswith(_BRIDGES)
+
+    @property
     def bridge(self) -> bool:
+        """Whether it is a bridge to other PCI devices."""
         return self.kind.startswith(_BRIDGE)
 
     @property

@@ -28,9 +28,9 @@ class Home:
 
 
 def address_in(element: ET.Element) -> str:
-    """Return the function that a hostdev or an interface is, empty for another kind."""
+    """Return the function that a hostdev, an interface or a disk (QEMU's own driver for nvme) is, empty for another kind."""
     source = element.find("source/address")
-    if source is None or source.get("bus") is None or element.get("type") not in ("pci", "hostdev"):
+    if source is None or source.get("bus") is None or element.get("type") not in ("pci", "hostdev", "nvme"):
         return ""
     try:
         parts = [_number(source.get(key, "0")) for key in _PARTS]
@@ -46,7 +46,7 @@ def _number(text: str) -> int:
 
 def functions_of(tree: ET.Element) -> dict[str, ET.Element]:
     """Return the PCI functions of a domain by address."""
-    elements = [*tree.findall("devices/hostdev"), *tree.findall("devices/interface")]
+    elements = [item for kind in ("hostdev", "interface", "disk") for item in tree.findall(f"devices/{kind}")]
     return {address: element for element in elements for address in [address_in(element)] if address}
 
 

@@ -74,6 +74,12 @@ def pppoe_devices(host: Host) -> frozenset[str]:
     return frozenset(found | {name for name in host.listdir(NET) if numbers and host.value(f"{NET}/{name}/ifindex") in numbers})
 
 
+def is_up(host: Host, interface: str) -> bool:
+    """Whether an interface is switched on (IFF_UP); one that does not show it counts as up."""
+    flags = host.value(f"{NET}/{interface}/flags") or ""
+    return not re.fullmatch(r"0x[0-9a-f]{1,8}", flags) or bool(int(flags, 16) & 1)
+
+
 def interface_elsewhere(host: Host, address: str) -> bool:
     """Whether a device has interfaces and all are in other network namespaces: /sys then shows the empty folder that holds them."""
     folders = host.glob(f"{PCI}/{address}/net") + host.glob(f"{PCI}/{address}/virtio*/net")

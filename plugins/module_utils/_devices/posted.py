@@ -18,6 +18,8 @@ _WAYS = {
     "kvm_intel": ("enable_apicv", "/sys/class/iommu/dmar*/intel-iommu/cap", 59),
     "kvm_amd": ("avic", "/sys/class/iommu/ivhd*/amd-iommu/features", 7),
 }
+#: Since Linux 6.16; where the kernel itself finds that it cannot, it shows N here too.
+_SWITCH = "enable_device_posted_irqs"
 _OFF = {"nopost", "off"}
 _REMAPPING = "intremap="
 
@@ -30,6 +32,9 @@ def why_not_posted(host: Host) -> str:
             continue
         if value not in ("Y", "1"):
             return f"{module}.{parameter} is {value}"
+        switched = host.value(f"/sys/module/{module}/parameters/{_SWITCH}")
+        if switched in ("N", "0"):
+            return f"{module}.{_SWITCH} is {switched}"
         words = (host.read("/proc/cmdline") or "").split()
         off = [word for word in words if word.startswith(_REMAPPING) and _OFF & set(word[len(_REMAPPING) :].split(","))]
         if off:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +24,9 @@ _DEFAULTS = {"trust": "off", "rate": "0", "spoof_check": "on", "mac": "00:00:00:
 _OF_LIBVIRT = ("mac", "vlan")
 #: Kind of their originals in the journal.
 _KIND = "virtual-function"
+#: What the kernel says of a function that is being reset (EAGAIN, EBUSY), and how often and how soon it is asked again.
+_AGAIN = ("temporarily unavailable", "or resource busy")
+_TRIES, _STEP_S = 10, 0.3
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,31 @@ def set_command(place: Place, key: str, value: str) -> list[str]:
     return ["ip", "link", "set", place.interface, "vf", str(place.number), _WORDS[key], value]
 
 
-def plan_settings(host: Host, runner: Runner, wanted: Mapping[str, Mapping[str, object]], reasons: Mapping[str, str]) -> None:
-    """Plan the settings of virtual functions by address; one that is yet to be made has the defaults."""
+def make_setting(runner: Runner, place: Place, key: str, value: str) -> str:
+    """Make a setting; return why it is refused, or an empty text.
+
+    A function that is being reset, such as after it was made, after its trust changed or its guest ended, is asked again for a while (i40e, ice:
+    "VF still in reset. Try again.").
+    """
+    for attempt in range(_TRIES):
+        code, out, err = runner(set_command(place, key, value))
+        reason = (err or out).strip()[-200:] or f"code {code}"
+        if code == 0:
+            return ""
+        if not any(word in reason for word in _AGAIN) or attempt == _TRIES - 1:
+            break
+        time.sleep(_STEP_S)
+    return reason
+
+
+def plan_settings(
+    host: Host,
+    runner: Runner,
+    wanted: Mapping[str, Mapping[str, object]],
+    reasons: Mapping[str, str],
+    live: Collection[str] = (),
+) -> None:
+    """Plan the settings of virtual functions by address; one that is yet to be made has the defaults. ``live``: those that guests run with."""
     shown: dict[str, dict[int, dict[str, str]]] = {}
     for address, settings in sorted(wanted.items()):
         place = place_of(host, address)
@@ -100,12 +127,17 @@ def plan_settings(host: Host, runner: Runner, wanted: Mapping[str, Mapping[str, 
                 host.notes.append(f"{address}: its driver does not show {key}, so it is not set ({reasons[address]})")
             if before in (None, after):
                 continue
-            change = Change(_resource(address, key), before, after, reason=reasons[address])
+            change = Change(_resource(address, key), before, after, _disruption(key, address in live), reasons[address])
             make = partial(_make, host, runner, address, key, after)
             if key in _OF_LIBVIRT:
                 host.follow_up(change, make)
             else:
                 host.change(change, make, kind=_KIND, original={"value": before, "key": key, "address": address})
+
+
+def _disruption(key: str, live: bool) -> str:
+    """Return how a change disturbs: many drivers reset the function (i40e, ice, ixgbe), and packets are lost meanwhile."""
+    return "stall" if live and key in ("trust", *_OF_LIBVIRT) else "none"
 
 
 def _resource(address: str, key: str) -> str:
@@ -118,11 +150,10 @@ def _make(host: Host, runner: Runner, address: str, key: str, value: str) -> Non
         raise HostError(
             f"{address} has gone, or its physical function has no interface, so its {key} cannot be set; run it again"
         )
-    code, out, err = runner(set_command(place, key, value))
-    if code != 0:
+    if reason := make_setting(runner, place, key, value):
         raise HostError(
             printable(
-                f"{address}: {place.interface} refuses {key} {value} for its virtual function {place.number}: {(err or out).strip()[-200:]}; remove "
+                f"{address}: {place.interface} refuses {key} {value} for its virtual function {place.number}: {reason}; remove "
                 f"that key from the guest's devices, or use a device whose driver knows it"
                 + "; it has no link now, and many drivers take a rate only with one"
                 * (key == "rate" and has_no_link(host, place.interface))
@@ -130,15 +161,21 @@ def _make(host: Host, runner: Runner, address: str, key: str, value: str) -> Non
         )
 
 
-def restore_settings(host: Host, runner: Runner, used: Iterable[str] = ()) -> None:
-    """Plan to restore the settings of virtual functions, but for those in use."""
+def restore_settings(
+    host: Host, runner: Runner, used: Iterable[str] = (), asked: Mapping[str, Collection[str]] | None = None
+) -> None:
+    """Plan to restore the settings of virtual functions, but for those in use.
+
+    ``asked``: the settings that the list asks for, by address; of a function in it, others go back although it is in use, so that a guest gets
+    no trust that its list, or the one before it, had.
+    """
     kept = set(used)
     for resource, original in host.entries(_KIND).items():
         address, key, value = (str(original[name]) for name in ("address", "key", "value"))
-        if address in kept:
+        if address in kept and key in (asked or {}).get(address, (key,)):
             continue
         place = place_of(host, address)
         current = read_settings(runner, place.interface).get(place.number, {}).get(key) if place else None
         unknown = place is None or original["value"] is None or current == value
-        change = None if unknown else Change(resource, current, value, reason="restored")
+        change = None if unknown else Change(resource, current, value, _disruption(key, address in kept), "restored")
         host.restore(change, resource, partial(_make, host, runner, address, key, value))

@@ -6,6 +6,7 @@ Such a device is given to no guest and to no switch, whichever driver takes it.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import re
@@ -17,6 +18,7 @@ from typing import Any
 from .._cpus.answers import answering, decode
 from .._cpus.errors import HostError
 from .._host.host import Host, Runner
+from .._host.paths import config_path
 from .._host.resolve import resolve
 from .._host.session import ssh_session
 from .pci import interface_elsewhere, interfaces_of, pppoe_devices, stack_on
@@ -37,6 +39,7 @@ class Use:
     routed: frozenset[str] = frozenset()  # default routes of every table and family
     addresses: Mapping[str, list[str]] = field(default_factory=dict)
     dialled: frozenset[str] = frozenset()  # below PPPoE, such as a default route by ppp0
+    clock: str = ""  # whose packets or stamps keep the node's clock, by name or PCI address
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,13 @@ def _read_use(host: Host, runner: Runner) -> Use:
         local.update({str(info["local"]): name for info in infos})
         addresses[name] = [f"{info['local']}/{info['prefixlen']}" for info in infos if info.get("scope") != "link"]
     routed = frozenset(str(hop["dev"]) for hop in hops if "dev" in hop)
-    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host))
+    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host), _clock(host))
+
+
+def _clock(host: Host) -> str:
+    """Return the interface that the role time_sync has set up; PTP on Ethernet needs no address there."""
+    kept = re.search(r'^  "interface": "([^"]+)"', host.read(config_path("time_sync")) or "", re.MULTILINE)
+    return kept[1] if kept else ""
 
 
 def show(runner: Runner, *arguments: str) -> list[dict[str, Any]]:
@@ -120,21 +129,36 @@ def network_fault(host: Host, use: Use, address: str) -> Fault | None:
         return Fault("", text, "give it back to the node first, or choose another device")
     for name in interfaces_of(host, address):
         stack = stack_on(host, name)
-        for interface in stack:
-            if interface in use.reached:
-                return Fault(name, f"is how Ansible reached this node at {use.reached[interface]}{_by(interface, name)}")
-        for interface in stack:
-            if interface in use.routed:
-                return Fault(name, f"carries the default route{_by(interface, name)}")
-        for interface in stack:
-            if use.addresses.get(interface):
-                return Fault(name, f"has the address {use.addresses[interface][0]}{_by(interface, name)}")
-        for interface in stack:
-            if interface in use.dialled:
-                return Fault(name, f"carries the node's PPPoE connection{_by(interface, name)}")
+        for fault_of in (_reached_by, _routed_by, _addressed, _clocked, _dialled_by):
+            for interface in stack:
+                text, remedy = fault_of(use, interface, address)
+                if text:
+                    return Fault(name, f"{text}{_by(interface, name)}", remedy)
         if len(stack) > 1:
             return Fault(name, f"is part of {', '.join(stack[1:])}", "remove it there first")
     return None
+
+
+def _reached_by(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    return (f"is how Ansible reached this node at {use.reached[interface]}" if interface in use.reached else ""), ""
+
+
+def _routed_by(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    return ("carries the default route" if interface in use.routed else ""), ""
+
+
+def _addressed(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    found = use.addresses.get(interface)
+    return (f"has the address {found[0]}" if found else ""), ""
+
+
+def _clocked(use: Use, interface: str, address: str) -> tuple[str, str]:
+    text = "keeps the node's clock (time_sync_interface)" if use.clock and use.clock in (interface, address) else ""
+    return text, "choose another device, or another interface for the clock"
+
+
+def _dialled_by(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    return ("carries the node's PPPoE connection" if interface in use.dialled else ""), ""
 
 
 def _by(interface: str, name: str) -> str:
@@ -158,7 +182,26 @@ def storage_fault(host: Host, address: str) -> Fault | None:
         kind = re.search(r"^E:ID_FS_TYPE=(\S+)$", host.read(f"/run/udev/data/b{number}") or "", re.MULTILINE)
         if kind and kind[1] in _MEMBERS:
             return Fault(name, f"is a member of {_MEMBERS[kind[1]]}", "remove it there first")
+    claimed = next((name for name in disks if _is_claimed(host, name)), "")
+    if claimed:
+        text = "is claimed by the kernel, such as for a file system of several devices (btrfs), a journal, DRBD or an export"
+        return Fault(claimed, text, "end that first")
     return None
+
+
+def _is_claimed(host: Host, name: str) -> bool:
+    """Whether something claims a disk or partition as its own; the kernel then refuses another claim, also one that only reads (open(2), O_EXCL)."""
+    try:
+        os.close(os.open(host.path(f"/dev/{name.replace('!', '/')}"), os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+def disk_at(host: Host, address: str, path: str) -> str:
+    """Return the disk or partition of a device to which a path leads, empty for none."""
+    name = os.path.basename(resolve(host, path)) if path.startswith("/dev/") else ""
+    return name if name and name in _disks(host, address) else ""
 
 
 def _disks(host: Host, address: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from .choice import DeviceError
 from .functions import Function, is_address, parse_address
 from .group import described
 from .marks import PCI
-from .pci import address_of, driver_of, override_file, read_function
+from .pci import address_of, driver_of, interfaces_of, is_up, override_file, read_function
 from .use import Use, network_fault
 
 _VARIABLE = "kvm_host_virtual_functions"
@@ -28,6 +28,8 @@ _REASON = "virtual functions for guests"
 #: How long the boot service waits for the drivers of physical functions, in all.
 WAIT_S = 30.0
 _STEP_S = 0.5
+#: Drivers that make virtual functions only while their interface is up (bnxt_sriov_configure: "Reject SRIOV config request since if is down").
+_WHILE_UP = ("bnxt_en",)
 
 
 def number_file(address: str) -> str:
@@ -132,11 +134,16 @@ def _set(host: Host, path: str, count: str) -> None:
             "(firmware: SR-IOV, Above 4G Decoding), or a driver that makes no virtual functions by /sys"
         ) from None
     if host.value(path) != count:
-        raise HostError(f"{path}: {count} was written, but the kernel shows {host.value(path)}")
+        down = [name for name in interfaces_of(host, path.split("/")[-2]) if not is_up(host, name)]
+        why = f"; {down[0]} is down, and some drivers (bnxt_en) make them only while it is up: bring it up in the node's network configuration"
+        raise HostError(f"{path}: {count} was written, but the kernel shows {host.value(path)}{why if down else ''}")
 
 
-def restore_functions(host: Host, use: Use, keep: Iterable[str] = ()) -> None:
-    """Plan to restore the numbers that this collection has changed, but for the functions in ``keep``; refused while one is in use."""
+def restore_functions(host: Host, use: Use, keep: Iterable[str] = (), *, guests_first: bool = False) -> None:
+    """Plan to restore the numbers that this collection has changed, but for the functions in ``keep``; refused while one is in use.
+
+    ``guests_first``: the guests lose their devices before the real run comes here, as in undo.
+    """
     kept = {number_file(address) for address in keep}
     for path, original in host.entries("value").items():
         if not is_number_file(path) or path in kept:
@@ -150,6 +157,10 @@ def restore_functions(host: Host, use: Use, keep: Iterable[str] = ()) -> None:
         used = _used(host, use, function) if function else []
         if used:
             text = printable(f"{address} keeps its {current} virtual functions while they are in use: {', '.join(used)}")
+            if not guests_first:
+                raise DeviceError(
+                    f"{text}; take them from their guests in a run of its own first, then leave {address} out of {_VARIABLE}"
+                )
             if not host.dry:
                 raise HostError(f"{text}; take them from their guests first (undo of the rt_guest role)")
             host.notes.append(f"{text}; the real run removes them after the guests' devices")
@@ -159,11 +170,20 @@ def restore_functions(host: Host, use: Use, keep: Iterable[str] = ()) -> None:
 
 
 def await_drivers(host: Host, counts: Mapping[str, Any]) -> None:
-    """Wait until the drivers of physical functions are there: the boot service starts before udev has loaded all of them."""
+    """Wait until the drivers of physical functions are there, and their interfaces up where the driver needs that.
+
+    The boot service starts before udev has loaded all of them, and before the network.
+    """
     for _attempt in range(int(WAIT_S / _STEP_S)):
-        if all(driver_of(host, address) or not host.exists(f"{PCI}/{address}") for address in counts):
+        if all(_is_ready(host, address) or not host.exists(f"{PCI}/{address}") for address in counts):
             return
         time.sleep(_STEP_S)
+
+
+def _is_ready(host: Host, address: str) -> bool:
+    driver = driver_of(host, address)
+    names = interfaces_of(host, address)
+    return bool(driver) and (driver not in _WHILE_UP or any(is_up(host, name) for name in names))
 
 
 def await_overrides(host: Host, counts: Mapping[str, Any]) -> None:

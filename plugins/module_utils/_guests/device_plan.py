@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,13 +13,13 @@ from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._devices.assigned import vectors_of
 from .._devices.binding import DRIVERCTL, address_in, is_kept, kernel_arguments, plan_hand_over, plan_modules
-from .._devices.choice import DeviceError, Wish, choose
+from .._devices.choice import DeviceError, Held, Wish, choose
 from .._devices.functions import Function
 from .._devices.group import bridges, described, in_use
 from .._devices.marks import PCI, functions_of
-from .._devices.pci import NET, VFIO, read_function
+from .._devices.pci import VFIO, is_up, read_function
 from .._devices.settings import plan_settings
-from .._devices.use import network_fault, read_use, storage_fault
+from .._devices.use import disk_at, network_fault, read_use, storage_fault
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
@@ -27,11 +27,14 @@ from .domain_xml import our_devices
 from .fragment import fragment_of
 from .guest import Device, Guest
 from .hostdevs import PCI_DEVICE, held_by
+from .known_disks import disks_by_path
 from .libvirt import Domain
 from .near import whose
 from .plan import GuestPlan, lets_go
 
 MODULES = "/etc/modules-load.d/realtime-kvm-guests.conf"
+#: How often functions are chosen anew until the next run would choose the same.
+_ROUNDS = 5
 
 
 @dataclass
@@ -54,17 +57,34 @@ class Devices:
         functions = {wish.physical: self._physical(wish) for wish in wishes if wish.physical}
         counts = {physical: self._count(function) for physical, function in functions.items()}
         held = {guest.name: held_by(self.domains[guest.name].tree) for guest in present if guest.name in self.domains}
-        addresses = iter(choose(wishes, held, self._taken(guests), functions, counts))
+        taken, seen = self._taken(guests), held
+        for _round in range(_ROUNDS):
+            addresses = choose(wishes, seen, taken, functions, counts)
+            chosen = self._chosen(present, held, functions, addresses)
+            seen = {name: _as_held(devices) for name, devices in chosen.items()}
+            if choose(wishes, seen, taken, functions, counts) == addresses:
+                break  # the next run chooses the same
+        return [replace(guest, devices=chosen.get(guest.name, guest.devices)) for guest in guests]
+
+    def _chosen(
+        self,
+        present: Sequence[Guest],
+        held: Mapping[str, Sequence[Held]],
+        functions: Mapping[str, Function],
+        addresses: Iterable[str],
+    ) -> dict[str, tuple[Device, ...]]:
+        """Return the devices of guests with their addresses and MACs."""
+        left = iter(addresses)
         chosen = {}
         for guest in present:
             found = [
                 replace(device, address=address, network=physical is not None and physical.network)
                 for device in guest.devices
-                for address in [next(addresses)]
+                for address in [next(left)]
                 for physical in [functions.get(self._wish(guest, device).physical)]
             ]
             chosen[guest.name] = _with_macs(found, {item.address: item.mac for item in held.get(guest.name, ()) if item.mac})
-        return [replace(guest, devices=chosen.get(guest.name, guest.devices)) for guest in guests]
+        return chosen
 
     def _wish(self, guest: Guest, device: Device) -> Wish:
         if not device.physical_function:
@@ -123,7 +143,7 @@ class Devices:
             return
         self._check_live(plans, restarting)
         owners = {**self._taken([plan.guest for plan in plans]), **{device.address: guest.name for guest, device in asked}}
-        use = read_use(self.host, self.runner)
+        use, disks = read_use(self.host, self.runner), self._disks(plans)
         for guest, device in asked:
             function = read_function(self.host, device.address)
             where = f"realtime_guests: {guest.name}: device {device.label}"
@@ -138,7 +158,25 @@ class Devices:
             if fault is not None:
                 remedy = fault.remedy or "the guest would take it from the node; choose another device"
                 raise DeviceError(printable(f"{where}: {fault.name or 'it'} {fault.text}; {remedy}"))
+            for path, name in disks.items():
+                if disk := disk_at(self.host, device.address, path):
+                    raise DeviceError(
+                        printable(
+                            f"{where}: {disk} is a disk of {name} ({path}); take it from {name} first, or choose another device"
+                        )
+                    )
             self._check_group(guest, function, owners, where)
+
+    def _disks(self, plans: Sequence[GuestPlan]) -> dict[str, str]:
+        """Return the files and devices of the node that are disks of domains, each with its domain."""
+        planned = {plan.guest.name: plan for plan in plans}
+        found: dict[str, str] = {}
+        for name in {**self.domains, **planned}:
+            domain = self.domains.get(name)
+            trees = [planned[name].tree] if name in planned else [domain.on_files()] if domain else []
+            trees += [domain.live_on_files()] if domain is not None and domain.running else []
+            found.update({path: name for tree in trees for path in disks_by_path(tree)})
+        return found
 
     def _check_coming(self, device: Device, where: str) -> None:
         """Refuse a function that is not there, unless the kvm_host role is about to make it."""
@@ -154,7 +192,7 @@ class Devices:
         )
 
     def _check_function(self, guest: Guest, device: Device, function: Function, where: str) -> None:
-        if function.bridge:
+        if function.of_node:
             raise DeviceError(f"{where}: it is a bridge, which no guest can have; name a function behind it")
         count = len(function.virtual) or (self.planned.get(function.address, 0) if self.host.dry else 0)
         if count:
@@ -175,12 +213,11 @@ class Devices:
             return
         physical = read_function(self.host, function.physical)
         name = physical.interfaces[0] if physical and physical.interfaces else ""
-        flags = self.host.value(f"{NET}/{name}/flags") if name else None
         if not name:
             raise DeviceError(
                 f"{where}: its physical function has no interface, by which MAC and VLAN are set; bind it to its network driver again"
             )
-        if flags is not None and not int(flags, 16) & 1:
+        if not is_up(self.host, name):
             raise DeviceError(
                 f"{where}: {name} is down, and libvirt sets MAC and VLAN only through an interface that is up; bring it up in the node's own "
                 f"network configuration (ip link set {name} up tries it)"
@@ -257,11 +294,12 @@ class Devices:
 
     def _plan_settings(self, plans: Sequence[GuestPlan]) -> None:
         """Plan the settings of virtual functions; libvirt sets MAC and VLAN when it starts a guest, so they are looked at while one runs."""
-        wanted, reasons = {}, {}
+        wanted, reasons, used = {}, {}, set()
         for plan in plans:
             live = (
                 functions_of(plan.domain.live_tree()) if plan.domain is not None and plan.running and plan.guest.devices else {}
             )
+            used |= set(live)
             for device in plan.guest.devices:
                 settings = {key: value for key, value in device.settings.items() if key != "vlan"}
                 if device.network and device.address in live:
@@ -269,7 +307,7 @@ class Devices:
                 if device.network and settings:
                     wanted[device.address], reasons[device.address] = settings, f"{device.label} of {plan.guest.name}"
         if wanted:
-            plan_settings(self.host, self.runner, wanted, reasons)
+            plan_settings(self.host, self.runner, wanted, reasons, used)
 
     def plan_interrupts(self, plans: Sequence[GuestPlan]) -> None:
         """Plan the interrupts of running guests' devices to the CPUs of their vCPUs; of a guest that starts, the watcher moves them."""
@@ -307,6 +345,10 @@ class Devices:
                 found |= set(functions_of(domain.tree))
         return found
 
+    def asked(self, plans: Sequence[GuestPlan]) -> dict[str, set[str]]:
+        """Return the settings that the list asks for, by function."""
+        return {device.address: set(device.settings) for plan in plans for device in plan.guest.devices}
+
 
 def _live_settings(element: ET.Element) -> dict[str, object]:
     """Return what libvirt gave a virtual function when it started its guest."""
@@ -319,6 +361,16 @@ def _others(tree: ET.Element) -> Iterator[str]:
     """Yield the functions that somebody else gave a domain, or another key."""
     ours = our_devices(tree)
     return (address for address in functions_of(tree) if (PCI_DEVICE, address) not in ours)
+
+
+def _as_held(devices: Iterable[Device]) -> list[Held]:
+    """Return devices as the next run finds them in the definition."""
+    return [
+        Held(device.address, device.mac, "" if device.vlan is None else str(device.vlan))
+        if device.network
+        else Held(device.address)
+        for device in devices
+    ]
 
 
 def _with_macs(devices: Sequence[Device], held: Mapping[str, str]) -> tuple[Device, ...]:

@@ -312,7 +312,8 @@ def _undo(edges: GuestEdges) -> Outcome:
     host, runner = edges.host, edges.runner
     units = any(mount_unit(size) in path for path in host.entries("file") for size in ("2M", "1G"))
     plan_unmount(host, runner)
-    restore_functions(host, read_use(host, runner) if any(map(is_number_file, host.entries("value"))) else Use())
+    use = read_use(host, runner) if any(map(is_number_file, host.entries("value"))) else Use()
+    restore_functions(host, use, guests_first=True)
     restore_lines(host)
     undo_feature(host)
     plan_reload(host, runner, due=units)

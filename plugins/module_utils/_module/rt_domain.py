@@ -148,7 +148,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     for plan in starting:
         changes.start(plan)
     used = devices.used(plans, [*changes.stopping, *gone, *(plan.guest.name for plan in restarting)])
-    restore_settings(host, edges.runner, used)
+    restore_settings(host, edges.runner, used, devices.asked(plans))
     release_unused(host, edges.runner, used)
     known = {guest.name for guest in guests}
     results = {

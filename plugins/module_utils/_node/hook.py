@@ -12,6 +12,7 @@ from __future__ import annotations
 import subprocess
 import syslog
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from xml.etree import ElementTree
 
@@ -20,7 +21,7 @@ from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_o
 from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._devices.marks import marks_of
-from .._devices.settings import SETTINGS, has_no_link, place_of, set_command
+from .._devices.settings import SETTINGS, has_no_link, make_setting, place_of
 from .._guests.domain_xml import OURS
 from .._guests.threads import guest_pid
 from .._guests.vhost import read_vhost
@@ -206,10 +207,7 @@ def _set_up(host: Host, guest: str, xml: str) -> str:
                 f"realtime.kvm: {guest}: its virtual function {address} is not there, or its physical function has no interface"
             )
         for key, value in settings.items():
-            command = set_command(place, key, value)
-            found = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False)
-            if found.returncode != 0:
-                reason = printable((found.stderr or found.stdout).strip()[-200:])
+            if reason := printable(make_setting(_run, place, key, value)):
                 refusal = f"{guest}: {place.interface} refuses {key} {value} for its virtual function {address}: {reason}"
                 if key != "rate" or not has_no_link(host, place.interface):
                     return f"realtime.kvm: {refusal}"
@@ -217,6 +215,12 @@ def _set_up(host: Host, guest: str, xml: str) -> str:
                     f"{refusal}; it has no link now, so the guest starts without a limit"
                 )  # after a power cut the other end may come later
     return ""
+
+
+def _run(command: Sequence[str]) -> tuple[int, str, str]:
+    """Run a program; what it prints is kept for the message."""
+    found = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False)
+    return found.returncode, found.stdout, found.stderr
 
 
 def _prepare(host: Host, guest: str, xml: str) -> str:

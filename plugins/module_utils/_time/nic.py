@@ -97,13 +97,11 @@ def _name_of(host: Host, given: str, used: Mapping[str, str]) -> str:
 
 
 def _no_interface(host: Host, given: str, used: Mapping[str, str]) -> TimeSyncError:
-    bound = [
-        resource
-        for resource, entry in host.journal.entries.items()
-        if entry["kind"] == "driver" and entry["before"].get("name") == given
-    ]
-    if given in used or bound:
-        return _taken(given, f"the switch's, for network {used[given]}" if given in used else "bound to the switch (DPDK)")
+    if given in used:
+        return _taken(given, f"the switch's, for network {used[given]}")
+    for entry in host.journal.entries.values():
+        if entry["kind"] == "driver" and entry["before"].get("name") == given:
+            return _taken(given, "bound to the switch (DPDK)" if entry["owner"] == "ovs_dpdk" else "given to a guest (devices)")
     names = [name for name in host.listdir(_NET) if host.exists(f"{_NET}/{name}/device")]
     return TimeSyncError(
         f"time_sync_interface: the node has no interface {given}; it has {', '.join(names[:_NAMED]) or 'no NIC'}"

@@ -18,7 +18,7 @@ from .._host.runner import plan_reload, systemctl
 from .answers import Running, heard_master, heard_servers
 from .nic import Nic, stamped
 from .ntp import first_answer
-from .services import CHRONY_UNITS, Chrony, running, steers
+from .services import CHRONY_UNITS, RESTRICTED, Chrony, running, steers
 from .state import KEPT
 from .texts import MARK, PHC2SYS_UNIT, PTP4L, PTP4L_UNIT, chrony_drop_in, chrony_text, needs_configuration, ptp4l_words, ptp_units
 from .wanted import CHRONY, TimeSyncError, Wanted
@@ -170,7 +170,7 @@ def prove(host: Host, runner: Runner, wanted: Wanted, nic: Nic | None, others: S
     stays = f"{', '.join(others)} still steers the clock; nothing was changed"
     if wanted.source == CHRONY:
         servers = [f"server {name} iburst maxsamples 1" for name in wanted.servers]
-        if not servers or any(running(host, unit) for unit in CHRONY_UNITS):
+        if not servers or any(running(host, unit) for unit in (*CHRONY_UNITS, RESTRICTED)):
             return  # its own file names the servers, or it has followed them all the time
         command = ["chronyd", "-u", "root", "-Q", "-t", str(_PROOF_S // 2), *servers]
         _code, out, err = runner(command)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +19,11 @@ from .wanted import CHRONY, TimeSyncError
 
 #: chrony's unit and file on Debian and Ubuntu, and on the RHEL family.
 CHRONY_UNITS = {"chrony.service": "/etc/chrony/chrony.conf", "chronyd.service": "/etc/chrony.conf"}
+#: The other unit of the RHEL family's package, for a client with fewer rights.
+RESTRICTED = "chronyd-restricted.service"
 #: Units that steer the clock.
 _STEERING = (
+    RESTRICTED,
     "systemd-timesyncd.service",
     "ntp.service",
     "ntpd.service",
@@ -42,6 +47,8 @@ _INSTANCES = (
 )
 #: Options of chronyd: another configuration; and those with which it leaves the clock alone, or ends once it has set it.
 _FILE, _NO_SERVICE = "-f", ("-x", "-q", "-Q")
+#: In ``CapEff``: the right to set the clock (linux/capability.h: CAP_SYS_TIME).
+_SYS_TIME = 1 << 25
 _OURS = (PTP4L_UNIT, PHC2SYS_UNIT)
 _SYSTEMD = "/run/systemd/system"
 
@@ -148,9 +155,25 @@ def other_processes(host: Host, source: str) -> list[str]:
         if name not in (*_PROGRAMS, *(["ptp4l"] if source != CHRONY else [])):
             continue
         groups = cgroup_of(host, pid).split("/")
-        if known.isdisjoint(groups) and not groups[-1].startswith(_TEMPLATES["ptp"]):
+        if known.isdisjoint(groups) and not groups[-1].startswith(_TEMPLATES["ptp"]) and _may_steer(host, pid, name):
             found.append(f"{name} (process {pid}, cgroup {plain(cgroup_of(host, pid) or '/', 120)})")
     return found
+
+
+def _may_steer(host: Host, pid: str, name: str) -> bool:
+    """Whether a process has the right to set the clock, and is not told to leave it alone, such as the NTP server of a container (``chronyd -x``)."""
+    if name == "chronyd" and "-x" in (host.read(f"/proc/{pid}/cmdline") or "").split("\0"):
+        return False
+    rights = re.search(r"^CapEff:\s+([0-9a-f]{1,16})$", host.read(f"/proc/{pid}/status") or "", re.MULTILINE)
+    return (rights is None or bool(int(rights[1], 16) & _SYS_TIME)) and _names(host, pid) == _names(host, "1")
+
+
+def _names(host: Host, pid: str) -> str:
+    """Return the user namespace of a process; rights in another than the first are none to the clock."""
+    try:
+        return os.readlink(host.path(f"/proc/{pid}/ns/user"))
+    except OSError:
+        return ""
 
 
 def check_alone(units: Mapping[str, UnitState], processes: Sequence[str], *, take_over: bool) -> None:

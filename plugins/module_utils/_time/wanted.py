@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -112,7 +113,7 @@ def _check_limit(limit: float) -> None:
 
 def _check_chrony(wanted: Wanted) -> None:
     for name in wanted.servers:
-        if not _SERVER.fullmatch(name):
+        if not _SERVER.fullmatch(name) and not _is_address(name):
             raise TimeSyncError(
                 f"time_sync_servers: {plain(name, 80)!r} is neither a host name nor an address; give one server per item, without options or spaces"
             )
@@ -134,6 +135,15 @@ def _check_chrony(wanted: Wanted) -> None:
         raise TimeSyncError(
             "time_sync_domain, time_sync_transport and time_sync_delay are PTP's; leave them out with time_sync_source: chrony"
         )
+
+
+def _is_address(name: str) -> bool:
+    """Whether a text is an IPv6 address, which may end with colons; chrony knows no zones of link-local ones."""
+    try:
+        ipaddress.IPv6Address(name)
+    except ValueError:
+        return False
+    return "%" not in name
 
 
 def _check_ptp(wanted: Wanted) -> None:

@@ -55,7 +55,7 @@ def test_vfio_that_knows_the_device_gives_it_back_all_the_same(tree, monkeypatch
     tree.bind(DISK, driver)
     run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
     override = tree.root / "etc/driverctl.d" / f"pci-{DISK}"
-    monkeypatch.setattr(tree, "_driverctl", lambda _command: override.unlink())
+    monkeypatch.setattr(tree, "_driverctl", lambda _command, **_probe: (0, "", "", override.unlink())[:3])
     written = []
 
     def write(_host, path, value):
@@ -75,7 +75,42 @@ def test_vfio_that_knows_the_device_gives_it_back_all_the_same(tree, monkeypatch
     with pytest.raises(
         HostError, match=f"{DISK}: it is bound to vfio-pci and not to its former one, {driver or 'none'}; load that driver"
     ):
-        binding._give_back(host, DISK, driver)
+        binding._give_back(host, tree.runner, DISK, driver)
+
+
+def test_a_virtual_function_without_a_driver_has_none_again(tree):
+    """Those that kvm_host makes are never probed, so driverctl would fail, and keep its override."""
+    tree.make(1)
+    run(tree, lambda host: binding.plan_hand_over(host, tree.runner, vf(0), name="", reason="r"))
+    host = run(tree, lambda host: binding.release_unused(host, tree.runner, []))
+    assert (binding.driver_of(host, vf(0)), host.entries("driver")) == ("", {})
+    assert list((tree.root / "etc/driverctl.d").iterdir()) == []
+
+
+def test_a_virtual_function_with_a_driver_has_it_again_though_none_is_probed(tree, monkeypatch):
+    tree.make(1)
+    tree.bind(vf(0), "iavf")
+    run(tree, lambda host: binding.plan_hand_over(host, tree.runner, vf(0), name="", reason="r"))
+    written = []
+
+    def write(_host, path, value):
+        written.append((path.rpartition("/")[2], value))
+        if path.endswith("/drivers_probe"):
+            tree.bind(vf(0), written[0][1].strip())
+
+    monkeypatch.setattr(binding.Host, "write_value", write)
+    host = run(tree, lambda host: binding.release_unused(host, tree.runner, []))
+    assert (binding.driver_of(host, vf(0)), host.entries("driver"), tree.commands[-1]) == ("iavf", {}, "modprobe iavf")
+    assert written == [("driver_override", "iavf\n"), ("drivers_probe", vf(0)), ("driver_override", "\n")]
+    assert list((tree.root / "etc/driverctl.d").iterdir()) == []
+
+
+def test_a_function_that_driverctl_cannot_take_from_vfio_keeps_its_override(tree):
+    run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
+    tree.refuse = {DISK: "driverctl: unbinding failed\n"}
+    with pytest.raises(HostError, match=r"unset-override .* failed: driverctl: unbinding failed"):
+        run(tree, lambda host: binding.release_unused(host, tree.runner, []))
+    assert (tree.root / f"etc/driverctl.d/pci-{DISK}").exists()
 
 
 def test_a_function_that_has_gone_leaves_no_override(tree):
@@ -87,7 +122,7 @@ def test_a_function_that_has_gone_leaves_no_override(tree):
 
 
 def test_a_driver_that_is_not_there_after_all(tree):
-    tree._driverctl = lambda _command: None
+    tree._driverctl = lambda _command, **_probe: (0, "", "")
     with pytest.raises(HostError, match="driverctl reported no error, but the device is bound to nvme, not vfio-pci"):
         run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
 

@@ -19,6 +19,11 @@ ABLE, NOT = "8d2078c106f0466\n", "d2008c40660462\n"
     ("files", "why"),
     [
         ({**INTEL, DMAR.format(0): ABLE}, ""),
+        ({**INTEL, "/sys/module/kvm_intel/parameters/enable_device_posted_irqs": "Y\n", DMAR.format(0): ABLE}, ""),
+        (
+            {**AMD, "/sys/module/kvm_amd/parameters/enable_device_posted_irqs": "N\n", IVHD: "0x25bf732fa2295afe:0x1d\n"},
+            "kvm_amd.enable_device_posted_irqs is N",
+        ),
         ({**INTEL, DMAR.format(0): ABLE, DMAR.format(1): NOT}, "the IOMMU has none"),
         ({**INTEL, DMAR.format(0): NOT}, "the IOMMU has none"),
         ({**INTEL, DMAR.format(0): "what\n"}, "the IOMMU has none"),

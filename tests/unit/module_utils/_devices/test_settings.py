@@ -113,3 +113,23 @@ def test_a_rate_without_a_link(tree):
     fill(tree.root, {f"{tree.folder(NIC)}/net/ens1f0/carrier": "0\n"})
     with pytest.raises(HostError, match="it has no link now, and many drivers take a rate only with one"):
         run(tree, plan(tree))
+
+
+def test_a_function_that_is_being_reset_is_asked_again(tree, monkeypatch):
+    """i40e and ice: "VF still in reset. Try again."; a guest that starts at boot must not be lost by it."""
+    waits = []
+    tree.refuse = {"trust": "RTNETLINK answers: Resource temporarily unavailable\n"}
+    monkeypatch.setattr(
+        settings.time, "sleep", lambda seconds: waits.append(seconds) or (len(waits) == 2 and tree.refuse.clear())
+    )
+    run(tree, plan(tree))
+    assert (len(waits), tree.vfs[1]["trust"]) == (2, True)
+    place, waits[:] = settings.Place("ens1f0", 1), []
+    monkeypatch.setattr(settings.time, "sleep", waits.append)
+    tree.refuse = {"trust": "RTNETLINK answers: Device or resource busy\n"}
+    assert settings.make_setting(tree.runner, place, "trust", "on") == "RTNETLINK answers: Device or resource busy"
+    assert 2 < sum(waits) < 4
+    waits.clear()
+    tree.refuse = {"trust": "RTNETLINK answers: Operation not supported\n"}
+    assert settings.make_setting(tree.runner, place, "trust", "on")
+    assert not waits

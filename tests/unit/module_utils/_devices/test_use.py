@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._devices import use
 from ansible_collections.realtime.kvm.plugins.module_utils._devices.use import Fault, storage_fault
 from unit.functions import DISK, NIC, Functions
 from unit.trees import fill, writable
@@ -37,3 +41,22 @@ def test_a_free_disk_and_a_member_of_an_array(tree):
     assert storage_fault(writable(tree.root), DISK) is None
     fill(tree.root, {f"{tree.folder(DISK)}/nvme/nvme0/nvme0n1/holders/md0/": None})
     assert storage_fault(writable(tree.root), DISK).text == "belongs to md0"
+
+
+def test_what_only_the_kernel_knows_of_a_disk(tree, monkeypatch):
+    """Such as the second device of a file system: nothing in /proc or /sys names it."""
+    tree.disk("nvme0n1p1")
+    real = os.open
+
+    def refuse(path, flags, *more, **named):
+        if str(path).endswith("/dev/nvme0n1p1"):
+            raise OSError(errno.EBUSY if flags & os.O_EXCL else errno.ENXIO, "busy")
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(use.os, "open", refuse)
+    assert storage_fault(writable(tree.root), DISK).text.startswith(
+        "is claimed by the kernel, such as for a file system of several"
+    )
+    monkeypatch.undo()
+    fill(tree.root, {"/dev/nvme0n1p1": "x"})
+    assert storage_fault(writable(tree.root), DISK) is None

@@ -179,9 +179,12 @@ def test_another_number_while_one_is_in_use(host, tree, how):
     virtual.check_functions(host(), use, {NIC: 2})
     virtual.check_functions(host(), USE, {DISK: 2, "0000:09:00.0": 1})
     with pytest.raises(RefusalError, match="keeps its 2 virtual functions while they are in use"):
-        run(host(), lambda host: virtual.restore_functions(host, use))
+        run(host(), lambda host: virtual.restore_functions(host, use, guests_first=True))
+    for check in (True, False):
+        with pytest.raises(RefusalError, match="take them from their guests in a run of its own first"):
+            virtual.restore_functions(host(check=check), use)
     dry = host(check=True)
-    virtual.restore_functions(dry, use)  # the guests' devices are taken back before
+    virtual.restore_functions(dry, use, guests_first=True)  # the guests' devices are taken back before
     assert "the real run removes them after the guests' devices" in dry.notes[0]
 
 
@@ -198,6 +201,23 @@ def test_the_boot_service_waits_for_drivers(host, tree, monkeypatch):
     monkeypatch.setattr(virtual.time, "sleep", waits.append)
     virtual.await_drivers(host(), {NIC: 2})
     assert sum(waits) == virtual.WAIT_S
+
+
+def test_the_boot_service_waits_for_an_interface_that_its_driver_needs(host, tree, monkeypatch):
+    """bnxt_en makes no functions while it is down, without an error (systemd issue 40739)."""
+    tree.bind(NIC, "bnxt_en")
+    flags = tree.root / tree.folder(NIC).lstrip("/") / "net/ens1f0/flags"
+    flags.write_text("0x1002\n")
+    node = host()
+    node.write_value = lambda *_arguments: None
+    with pytest.raises(HostError, match=r"the kernel shows 0; ens1f0 is down, and some drivers .* only while it is up"):
+        virtual._set(node, virtual.number_file(NIC), "2")
+    waits = []
+    monkeypatch.setattr(
+        virtual.time, "sleep", lambda seconds: waits.append(seconds) or (len(waits) == 3 and flags.write_text("0x1003\n"))
+    )
+    virtual.await_drivers(host(), {NIC: 2})
+    assert len(waits) == 3
 
 
 def test_the_boot_service_waits_for_what_driverctl_hands_over(host, tree, monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import ASSIGNED
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import OURS
+from ansible_collections.realtime.kvm.plugins.module_utils._time.wanted import Wanted
 from unit.devices import GUEST, DeviceNode, with_devices
 from unit.functions import DISK, NIC, vf
 from unit.guests import resources
@@ -216,6 +217,31 @@ def test_settings_of_a_virtual_function_are_set_repeated_and_taken_back(node):
     assert node.functions.vfs[0] == {"vf": 0, "trust": False, "spoofchk": True, "rate": {"max_tx": 0, "min_tx": 0}}
 
 
+def test_a_setting_that_the_list_names_no_more_goes_back_though_its_function_is_used(node):
+    node.functions.make(1)
+    node.converge(with_devices({**OF_NIC, "trust": True, "rate": 100}))
+    result = node.converge(with_devices({**OF_NIC, "rate": 100}))
+    assert (resources(result)[-1], result["disruption"]) == (f"pci:{vf(0)}:trust", "stall")
+    assert (node.functions.vfs[0]["trust"], node.functions.vfs[0]["rate"]["max_tx"]) == (False, 100)
+    node.converge({**GUEST, "state": "absent"}, with_devices(OF_NIC, name="plc2"), stop_running=True)
+    assert (has(node, "plc2"), node.functions.vfs[0]["rate"]["max_tx"]) == (["01:10.0"], 0)
+
+
+def test_an_entry_that_loses_its_vlan_keeps_its_function(node):
+    """A function that was named by its address has no MAC of ours, so the next run could change its mind."""
+    node.functions.make(2)
+    node.converge(with_devices({**OF_NIC, "vlan": 5}, vf(1), state="stopped"))
+    result = node.converge(with_devices(OF_NIC, {**OF_NIC, "trust": True}, state="stopped"))
+    assert [device["address"] for device in result["domains"][0]["devices"]] == [vf(0), vf(1)]
+
+
+def test_settings_stay_of_a_guest_that_a_run_does_not_list(node):
+    node.functions.make(2)
+    node.converge(with_devices({**OF_NIC, "trust": True}))
+    node.converge(with_devices(OF_NIC, name="plc2"))
+    assert node.functions.vfs[0]["trust"] is True
+
+
 def test_mac_and_vlan_of_a_running_guest_are_put_right(node):
     node.functions.make(2)
     wish = {**OF_NIC, "vlan": 7, "mac": "52:54:00:00:00:01"}
@@ -310,7 +336,32 @@ def group_of_another(node):
     node.foreign("theirs", devices=HOSTDEV.format("2", "0").replace('function="0"', 'function="1"'))
 
 
+def disk_of_a_domain(node):
+    node.functions.disk("nvme0n1p1")
+    fill(node.root, {"/dev/nvme0n1p1": "x", "/dev/disk/by-id/nvme-x": ("link", "../../nvme0n1p1")})
+    node.foreign("theirs", devices='<disk type="block"><source dev="/dev/disk/by-id/nvme-x"/><target dev="vda"/></disk>')
+
+
+def nvme_of_a_domain(node):
+    address = '<address domain="0x0000" bus="0x02" slot="0x00" function="0x0"/>'
+    node.foreign(
+        "theirs", devices=f'<disk type="nvme"><source type="pci" namespace="1">{address}</source><target dev="vda"/></disk>'
+    )
+
+
+def of_node(node):
+    node.functions.add("0000:00:1f.0", "lpc_ich", kind="0x060100")
+
+
+def clock(node):
+    fill(node.root, {"/etc/realtime-kvm/time_sync.json": Wanted("ptp", interface="ens1f0", transport="L2").text})
+
+
 REFUSED = [
+    (clock, NIC, f"device {NIC}: ens1f0 keeps the node's clock (time_sync_interface); choose another device, or another interface for the clock"),
+    (disk_of_a_domain, DISK, f"device {DISK}: nvme0n1p1 is a disk of theirs (/dev/disk/by-id/nvme-x); take it from theirs first"),
+    (nvme_of_a_domain, DISK, f"device {DISK} is that of domain theirs; a device has one guest"),
+    (of_node, "0000:00:1f.0", "device 0000:00:1f.0: it is a bridge, which no guest can have"),
     (group_of_another, DISK, f"device {DISK}: its IOMMU group, which one guest must have as a whole, holds 0000:02:00.1 of domain theirs; give both"),
     (mounted, DISK, f"device {DISK}: nvme0n1 is mounted at /srv; unmount it first"),
     (multipath, DISK, f"device {DISK}: nvme0n1 is mounted at /srv; unmount it first"),

@@ -30,7 +30,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import kvm_ho
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
 from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK
 from ansible_collections.realtime.kvm.plugins.modules import kernel_arguments, kvm_host
-from unit.functions import NIC, Functions
+from unit.functions import NIC, Functions, vf
 from unit.menus import MakeConfig
 from unit.trees import documented, fill, machine_files, memory_files, snapshot
 
@@ -498,6 +498,17 @@ def test_virtual_functions_are_made_kept_for_the_boot_and_taken_back(call, node,
     call(**wishes)
     assert number in resources(call(state="absent"))
     assert (node / number[1:]).read_text().strip() == "0"
+
+
+def test_virtual_functions_in_use_are_not_taken_back_and_check_mode_says_so(call, node, monkeypatch):
+    functions = Functions(node)
+    monkeypatch.setattr(_common, "runner_of", lambda _module: functions.runner)
+    call(virtual_functions={"ens1f0": 2})
+    functions.make(2)
+    functions.bind(vf(1), "vfio-pci")
+    said = f"{NIC} keeps its 2 virtual functions while they are in use: {vf(1)} \\(vfio-pci\\); take them from their guests in a run of its own first"
+    assert [bool(re.search(said, call(check=check)["msg"])) for check in (True, False)] == [True, True]
+    assert f"{PCI}/{NIC}/sriov_numvfs" in resources(call(state="absent", check=True))  # the guests' devices are taken back before
 
 
 def test_more_virtual_functions_than_there_can_be(call, node, monkeypatch):

@@ -57,6 +57,9 @@ def test_a_name_that_the_switch_has_taken(tmp_path):
     }
     with pytest.raises(TimeSyncError, match=r"ens9 is bound to the switch \(DPDK\)"):
         find_nic(host, Wanted("ptp", interface="ens9"), {})
+    host.journal.entries["driver:0000:41:00.0"]["owner"] = "rt_domain"
+    with pytest.raises(TimeSyncError, match=r"ens9 is given to a guest \(devices\)"):
+        find_nic(host, Wanted("ptp", interface="ens9"), {})
 
 
 def test_a_device_without_an_interface(tmp_path):

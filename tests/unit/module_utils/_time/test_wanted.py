@@ -23,6 +23,7 @@ CHRONY = {"source": "chrony"}
         ({**CHRONY, "servers": ["a\nallow all"]}, "time_sync_servers: 'a.*allow all' is neither"),
         ({**CHRONY, "servers": [""]}, "time_sync_servers: '' is neither"),
         ({**CHRONY, "servers": ["-x"]}, "time_sync_servers: '-x' is neither"),
+        ({**CHRONY, "servers": ["fe80::1%eth0"]}, "time_sync_servers: .fe80::1%eth0. is neither"),
         ({**CHRONY, "servers": ["a", "b", "a"]}, "time_sync_servers: a is listed twice"),
         ({**CHRONY, "servers": [f"s{number}" for number in range(17)]}, "time_sync_servers: 17 servers; name at most 16"),
         ({**CHRONY, "makestep": "1"}, "time_sync_makestep: '1' is not chrony's"),
@@ -53,7 +54,12 @@ def test_refusals(given, message):
     "given",
     [
         CHRONY,
-        {**CHRONY, "servers": ["10.0.0.1", "fe80::1", "::1", "ntp-1.plant.example"], "makestep": "0.1 -1", "priority": 1},
+        {
+            **CHRONY,
+            "servers": ["10.0.0.1", "fe80::1", "::1", "2001:db8::", "ntp-1.plant.example"],
+            "makestep": "0.1 -1",
+            "priority": 1,
+        },
         {**CHRONY, "makestep": "never", "interface": "eth0"},
         {**PTP, "domain": 127, "transport": "L2", "delay": "P2P", "stamping": "software", "makestep": "never"},
         {**PTP, "interface": "0000:41:00.0"},
