@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
 
 PLC1 = {"name": "plc1", "memory_mib": 64, "vcpus": 4, "realtime_vcpus": "1-3"}
 PLC2 = {"name": "plc2", "memory_mib": 64, "vcpus": 2, "realtime_vcpus": 1}
@@ -91,7 +94,13 @@ def test_nodes_and_guests_are_audited_in_one_run(nodes):
     assert "plc1: 1 warning (guest-os-steal)" in said
 
 
-def test_undo_refuses_a_node_with_its_guest_and_says_what_to_run_within_the_limit_of_the_run(nodes):
-    code, said, calls = run(nodes, "undo", {}, "--limit", "node1,plc1")
+@pytest.mark.parametrize(
+    ("limit", "guests"), [("node1,plc1", "node1,plc1,&realtime_guest_os"), ("node1:plc1", "node1:plc1:&realtime_guest_os")]
+)
+def test_undo_refuses_a_node_with_its_guest_and_says_what_to_run_within_the_limit_of_the_run(nodes, limit, guests):
+    code, said, calls = run(nodes, "undo", {}, "--limit", limit)
     assert (code != 0, calls) == (True, [])
-    assert "plc1 on node1. Undo the guests first (--limit 'node1,plc1,&realtime_guest_os'), then the nodes" in said
+    assert f"plc1 on node1. Undo the guests first (--limit '{guests}'), then the nodes" in said
+    hosts = InventoryManager(DataLoader(), str(inventory(nodes)))
+    hosts.subset(guests)
+    assert [host.name for host in hosts.get_hosts()] == ["plc1"]

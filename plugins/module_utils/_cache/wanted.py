@@ -51,7 +51,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The groups by name, ``REST`` among them, and what cannot be had."""
+    """The groups by name, ``REST`` among them, and remarks: where the machine gives less than was asked."""
 
     groups: Mapping[str, Group]
     remarks: tuple[str, ...] = ()
@@ -99,6 +99,8 @@ def plan_groups(
         cache.name: {domain: longest_row(cache.full & ~cache.taken(domain)) for domain in domains.get(cache.level, {})}
         for cache in info.caches.values()
     }
+    if info.bandwidth and vendor == "GenuineIntel":  # elsewhere the kernel does not tell the most
+        whole["MB"] = dict.fromkeys(domains.get("MB", {}), 100)
     wanted = {group_name(name): Group(cpus, lines[name], whole) for name, cpus in sets.items()}
     wanted[REST] = Group(rest, lines[REST])
     useful = any(group.lines for group in wanted.values())
@@ -130,7 +132,7 @@ def _divide_level(
         if touched and others:
             remarks.append(
                 f"{VARIABLES[cache.level]}: devices fill portions {room.shared:x} of {cache.level} {domain} as well, and {' and '.join(touched)} "
-                "cannot do without them"
+                f"{'need' if len(touched) > 1 else 'needs'} some of them"
             )
         for name, mask in masks.items():
             code, data = halves(mask, cache.least) if options["cache_code_data"] else (mask, mask)

@@ -77,7 +77,7 @@ def _warned(monkeypatch):
     ],
 )
 def test_a_guest_that_cannot_have_the_clock_does_without_or_is_refused_before_any_change(call, tree, warned, files, source, said):
-    """Nobody is stopped by a default; who asks for the clock hears in the plan that it cannot be had."""
+    """Nobody is stopped by a default; who asks for the clock hears in the plan why the guest does not get it."""
     fill(tree, {**documented(GUEST), "/etc/modules-load.d/": None, **files})
     found = call("guest_os", check=True, node_clock_source=source)
     assert (found["changed"], found["asks_node"]) == (False, False)
