@@ -107,29 +107,33 @@ def wanted_now(host: Host, partition: Partition, options: Mapping[str, Any], tre
     return plan_groups(partition, read_online(host), domains, info, options, read_machine(host).vendor, read_cores(host))
 
 
-def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
-    """Plan the groups; what the machine cannot do becomes a note, and stays as it is."""
+def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -> Wanted | None:
+    """Plan the groups; what the machine cannot do becomes a note, and stays as it is.
+
+    Return what a mounted resctrl will have; None where nothing is wanted, or resctrl is mounted first.
+    """
     host.notes += [f"{variable}: {why}, so it stays as it is" for variable, why in lacking(host, options).items()]
     options = possible(host, options)
     asked = bool(asked_levels(options) or options["memory_bandwidth"])
     if not asked or not isolated_sets(partition, read_online(host), ()):
         undo_resctrl(host)
-        return
+        return None
     levels = code_data_levels(host, options)
     if not is_mounted(host):
         _plan_mount(host, partition, options, levels, "not mounted")
-        return
+        return None
     tree = read_tree(host)
     if levels != tree.info.code_data and _may_mount_again(host, tree, levels):
         _plan_mount(host, partition, options, levels, _mounted_as(tree.info.code_data))
-        return
+        return None
     wanted = wanted_now(host, partition, options, tree)
     host.notes += wanted.remarks
     if not wanted.groups:
         undo_resctrl(host)
-        return
+        return None
     originals, divided = _originals(host), wanted.groups[REST].lines
-    for change, make in _steps(host, tree, _with_former(wanted, originals)):
+    wanted = _with_former(wanted, originals)
+    for change, make in _steps(host, tree, wanted):
         for resource, line in _to_keep(change):
             host.keep(resource, KIND, line)
         host.follow_up(change, make)
@@ -138,6 +142,13 @@ def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -
             _restore_line(host, tree, name, former)
         else:
             _forget(host, [_domain_of(name, domain) for domain in former if domain not in divided[name]])
+    return wanted
+
+
+def make_again(host: Host, wanted: Wanted) -> None:
+    """Make what a CPU has lost that was switched off and on: the kernel gives it to the default group, and the cache of a last CPU begins anew."""
+    for _change, make in _steps(host, read_tree(host), wanted):
+        make()
 
 
 def _with_former(wanted: Wanted, originals: Mapping[str, Mapping[int, int]]) -> Wanted:
@@ -280,7 +291,9 @@ def _differences(host: Host, found: Found, wanted: Group) -> list[Step]:
     path = group_path(found.name)
     steps: list[Step] = []
     if found.ours and found.mode == "exclusive":  # the kernel would refuse other portions
-        steps.append((Change(f"{path}/mode", found.mode, "shareable", _CLASS, _REASON), partial(_write, host, f"{path}/mode", "shareable")))
+        steps.append(
+            (Change(f"{path}/mode", found.mode, "shareable", _CLASS, _REASON), partial(_write, host, f"{path}/mode", "shareable"))
+        )
     for resource, values in wanted.all_lines.items():
         now = found.lines.get(resource, {})
         line = {domain: value for domain, value in values.items() if domain in now}  # only CPUs that are on have domains
@@ -399,7 +412,11 @@ def _to_keep(change: Change) -> list[tuple[str, str]]:
     if not change.resource.startswith(_line_of("")):
         return []
     lines = parse_schemata(change.before or "")
-    return [(_domain_of(name, domain), format_line(name, {domain: value})) for name, line in lines.items() for domain, value in line.items()]
+    return [
+        (_domain_of(name, domain), format_line(name, {domain: value}))
+        for name, line in lines.items()
+        for domain, value in line.items()
+    ]
 
 
 def _originals(host: Host) -> dict[str, dict[int, int]]:

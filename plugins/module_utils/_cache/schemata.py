@@ -34,7 +34,9 @@ class Cache:
     sparse: bool = False
     usage: Mapping[int, str] = field(default_factory=dict)
     beside: Mapping[int, str] = field(default_factory=dict)  #: usage of the same cache for the other of code and data
-    own: Mapping[int, int] = field(default_factory=dict)  #: portions that somebody has made exclusive to the default group or to one of ours
+    own: Mapping[int, int] = field(
+        default_factory=dict
+    )  #: portions that somebody has made exclusive to the default group or to one of ours
 
     @property
     def level(self) -> str:

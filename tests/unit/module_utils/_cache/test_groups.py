@@ -503,7 +503,11 @@ def test_a_mount_that_is_busy_is_told_and_undone_by_the_next_run(root, kernel):
 @pytest.mark.parametrize(
     ("files", "options", "note"),
     [
-        (processor("fpu"), {"cache": True}, "cpu_partition_cache: the processor does not offer it (no flag cat_l3 in /proc/cpuinfo)"),
+        (
+            processor("fpu"),
+            {"cache": True},
+            "cpu_partition_cache: the processor does not offer it (no flag cat_l3 in /proc/cpuinfo)",
+        ),
         (
             processor("fpu cat_l2"),
             {"memory_bandwidth": 50},

@@ -93,7 +93,7 @@ def test_the_node_is_asked_once_for_a_guest_without_a_clock(call, tree, warned):
     assert (unknown["changed"], unknown["asks_node"]) == (False, False)
     assert "the node could not be asked" in str(warned)
     planned = call("guest_os", check=True, node_clock_source="tsc")
-    assert [change["resource"] for change in planned["changes"]] == [FILE, RESOURCE]
+    assert [change["resource"] for change in planned["changes"]] == [RESOURCE, FILE]
     assert call("guest_os", check=True, ptp_kvm=True)["changes"] == planned["changes"]
     fill(tree, CLOCK)
     assert call("guest_os")["asks_node"] is False
