@@ -26,7 +26,7 @@ WANTED = {
 }
 
 
-def inventory(nodes):
+def inventory(nodes, down=("lost",)):
     """Two nodes, and their guests as hosts, of which ``lost`` does not answer; the Python of each host says its name."""
     inside = {
         "plc1": {"guest_os_node": "node1"},
@@ -39,7 +39,7 @@ def inventory(nodes):
         python.write_text(f'#!/bin/sh\nNODE={name} exec {sys.executable} "$@"\n')
         python.chmod(0o755)
         variables["ansible_python_interpreter"] = str(python)
-        variables["ansible_connection"] = "realtime.kvm.down" if name == "lost" else "local"
+        variables["ansible_connection"] = "realtime.kvm.down" if name in down else "local"
     groups = {"realtime_nodes": {"hosts": {name: hosts[name] for name in ("node1", "node2")}}}
     groups["realtime_guest_os"] = {"hosts": {name: hosts[name] for name in inside}}
     path = nodes.folder / "hosts.yml"
@@ -47,9 +47,9 @@ def inventory(nodes):
     return path
 
 
-def run(nodes, playbook, answers, *arguments):
+def run(nodes, playbook, answers, *arguments, **hosts):
     results = {**answers, "results": {**answers.get("results", {}), "rt_audit": {**AUDIT, **answers.get("found", {})}}}
-    return nodes.run(f"realtime.kvm.{playbook}", results, *arguments, inventory=inventory(nodes))
+    return nodes.run(f"realtime.kvm.{playbook}", results, *arguments, inventory=inventory(nodes, **hosts))
 
 
 def made(calls):
@@ -83,6 +83,20 @@ def test_a_guest_that_does_not_answer_is_named_with_its_node(nodes):
     assert "lost does not answer: " in said
     assert "On its node node1 the guest lost " in said
     assert "Nothing was changed on any guest. " in said
+
+
+def test_a_guest_whose_node_does_not_answer_either_is_named_or_skipped_and_the_clock_of_another_is_left(nodes):
+    work = {"guest_os": "none", "results": {"rt_audit": AUDIT, "guest_os": {"asks_node": True}}}
+    down = ("lost", "node1")
+    code, said, calls = run(nodes, "guest_os", {"nodes": {"plc1": work}}, down=down)
+    assert (code != 0, made(calls)) == (True, [])
+    assert "On its node node1 the guest lost could not be asked for: " in said
+    assert "Look at the node first, or leave it out" in said
+    code, said, calls = run(nodes, "guest_os", {"nodes": {"plc1": work}}, "-e", "realtime_unreachable=skip", down=down)
+    assert code == 0, said
+    assert "lost: skipped, since it cannot be reached" in said
+    asked = [call["node_clock_source"] for call in calls if call["module"] == "guest_os" and call["node"] == "plc1"]
+    assert set(asked[1:]) == {"unknown"}
 
 
 def test_nodes_and_guests_are_audited_in_one_run(nodes):
