@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from functools import partial
 
 from .._cpus.errors import HostError
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .._host.kernel import read_machine
+from .._host.kernel import lacks_module, read_machine
 
 NAME = "ptp_kvm"
 #: systemd loads what is named here at each boot.
@@ -35,10 +34,7 @@ def find_clock(host: Host) -> str:
 
 def find_obstacle(host: Host, node_source: str) -> str:
     """Return why a guest cannot have the clock; empty where nothing speaks against it. ``node_source``: the node's clock source, empty: not known."""
-    release = host.value("/proc/sys/kernel/osrelease") or ""
-    listed = host.read(f"/lib/modules/{release}/modules.dep")
-    names = f"{listed or ''}\n{host.read(f'/lib/modules/{release}/modules.builtin') or ''}"
-    if listed is not None and not re.search(rf"(?m)/{NAME}\.ko\b", names):
+    if release := lacks_module(host, NAME):
         return f"the guest's kernel {release} has no module {NAME}"
     sources = (host.value(_SOURCES) or "").split()
     if sources and read_machine(host).x86 and "kvm-clock" not in sources:  # the driver reads it
