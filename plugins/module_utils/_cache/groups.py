@@ -124,6 +124,7 @@ def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -
         return None
     tree = read_tree(host)
     if levels != tree.info.code_data and _may_mount_again(host, tree, levels):
+        _check_room(host, partition, tree, levels)
         _plan_mount(host, partition, options, levels, _mounted_as(tree.info.code_data))
         return None
     wanted = wanted_now(host, partition, options, tree)
@@ -170,6 +171,19 @@ def _may_mount_again(host: Host, tree: Tree, levels: frozenset[str]) -> bool:
             f"set {CODE_DATA}: false"
         )
     return False
+
+
+def _check_room(host: Host, partition: Partition, tree: Tree, levels: frozenset[str]) -> None:
+    """Refuse to mount again what then has too few CLOSIDs, as code and data apart take two each: the present groups would be lost for nothing."""
+    left = min(
+        [cache.closids // 2 for cache in tree.info.caches.values() if cache.level in levels - tree.info.code_data], default=0
+    )
+    needed = 1 + len(isolated_sets(partition, read_online(host), ()))
+    if left and needed > left:
+        raise CacheError(
+            f"{CODE_DATA}: {needed} groups are needed, and with code and data apart this machine has {left} CLOSIDs, so caches stay as they are; set "
+            f"{CODE_DATA}: false"
+        )
 
 
 def _mounted_as(levels: frozenset[str]) -> str:

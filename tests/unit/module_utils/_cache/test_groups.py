@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 
@@ -221,6 +223,69 @@ def test_a_mount_that_the_kernel_refuses_leaves_nothing_to_undo(root, kernel, mo
         apply(root, cache=True)
     kernel.mount()
     assert undo(root).changes == []
+
+
+def test_groups_stay_where_code_and_data_apart_leave_too_few_closids(root, kernel):
+    kernel.caches["L3"].closids = 4
+    apply(root, THREE, cache=True)
+    before = shown(kernel)
+    for check_mode in (True, False):
+        with pytest.raises(CacheError, match="3 groups are needed, and with code and data apart this machine has 2 CLOSIDs"):
+            apply(root, THREE, check_mode, cache=True, cache_code_data=True)
+    assert shown(kernel) == before
+    apply(root, PARTITION, cache=True, cache_code_data=True)
+    assert kernel.apart == {"L3"}
+
+
+class Killed(BaseException):
+    """Ends a run between two writes."""
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_after_any_runs_and_kills_check_mode_is_right_a_second_run_has_nothing_to_do_and_undo_is_exact(
+    tmp_path, monkeypatch, seed
+):
+    chance = random.Random(seed)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    caches = cache_files(L3={0: "0-3", 1: "4-7"}, L2={0: "0,1", 1: "2,3", 2: "4,5", 3: "6,7"})
+    root = fill(tmp_path, {**FILES, **machine_files(cores=8), **caches})
+    divided = {"L3": Cat(domains=(0, 1), closids=chance.choice([6, 8])), "L2": Cat(full=0xFF, shared=0xC0, domains=(0, 1, 2, 3))}
+    kernel = Resctrl(root, monkeypatch, online="0-7", caches=divided, bandwidth=Bandwidth(domains=(0, 1)))
+    if seed % 2:  # mounted by somebody who has cut the portions of the default group
+        kernel.mount()
+        kernel.groups[""].lines |= {"L3": {0: 0x3FF, 1: 0xFF}, "L2": {0: 0x7F, 1: 0xFF, 2: 0x3F, 3: 0xFF}}
+        kernel._show()
+    before, writes, make = shown(kernel), 0, kernel._done
+
+    def done():
+        nonlocal writes
+        make()
+        writes -= 1
+        if not writes:
+            raise Killed
+
+    kernel._done = done
+    for _run in range(4):
+        cpus = chance.sample(range(1, 8), 5)
+        sets = {"realtime": frozenset(cpus[: chance.randint(0, 3)]), "dataplane": frozenset(cpus[3 : chance.randint(3, 5)])}
+        rest = frozenset(range(8)).difference(*sets.values())
+        asked = {
+            "partition": replace(PARTITION, sets={**PARTITION.sets, **sets, "housekeeping": rest}),
+            "cache": chance.random() < 0.7,
+            "cache_l2": chance.random() < 0.5,
+            "memory_bandwidth": chance.choice([0, 0, 30]),
+            "cache_code_data": chance.random() < 0.3 and not seed % 2,
+        }
+        writes = chance.randint(1, 12)
+        with suppress(Killed):
+            apply(root, **asked)
+        writes = 0
+        predicted = apply(root, check_mode=True, **asked).changes
+        assert apply(root, **asked).changes == predicted
+        assert not kernel.groups or apply(root, **asked).changes == []
+    undo(root)
+    assert shown(kernel) == before
+    assert not (root / "var/lib/realtime-kvm").exists()
 
 
 CHOICES = (
