@@ -44,23 +44,39 @@ def find_obstacle(host: Host, node_source: str) -> str:
     return ""
 
 
-def plan_clock(host: Host, runner: Runner) -> None:
-    """Plan that the guest has the node's clock, now and after each boot."""
-    if not find_clock(host):
+def plan_clock(host: Host, runner: Runner, *, required: bool = True) -> None:
+    """Plan that the guest has the node's clock, now and after each boot; without ``required`` a refusal of the kernel becomes a note."""
+    there = bool(find_clock(host))
+    if not there:
         change = Change(RESOURCE, "absent", "loaded", reason="the node's clock as a PTP device (/dev/ptp_kvm)")
-        host.change(change, partial(_load, host, runner), kind="module")
-    # last: a module that gives no clock must not fail at each boot
+        host.change(change, partial(_load, host, runner, None if required else change), kind="module")
+    if there or host.dry:
+        _name(host)
+
+
+def keep_clock(host: Host) -> None:
+    """Plan, after the changes, that the clock that is there now is there after each boot: a module that gives none would fail then."""
+    if find_clock(host):
+        _name(host)
+
+
+def _name(host: Host) -> None:
     host.set_file(FILE, TEXT.encode(), reason="the node's clock as a PTP device, after each boot")
 
 
-def _load(host: Host, runner: Runner) -> None:
+def _load(host: Host, runner: Runner, optional: Change | None) -> None:
     _code, out, err = runner(["modprobe", NAME])  # it may be built in
-    if not find_clock(host):
-        said = (err or out).strip()[-200:]
-        raise HostError(
-            f"{RESOURCE} gave no clock{f' ({said})' if said else ''}: the node must have the clock source tsc "
-            "(/sys/devices/system/clocksource/clocksource0/current_clocksource there). Mend that, or set guest_os_ptp_kvm: false"
-        )
+    if find_clock(host):
+        return
+    said = (err or out).strip()[-200:]
+    why = (
+        f"{RESOURCE} gave no clock{f' ({said})' if said else ''}: the node must have the clock source tsc "
+        "(/sys/devices/system/clocksource/clocksource0/current_clocksource there). Mend that, or set guest_os_ptp_kvm: false"
+    )
+    if optional is None:
+        raise HostError(why)
+    host.take_back(optional)
+    host.notes.append(f"guest_os: the guest does without the clock of its node, and each run tries it again: {why}")
 
 
 def undo_clock(host: Host, runner: Runner) -> None:
