@@ -108,10 +108,7 @@ def wanted_now(host: Host, partition: Partition, options: Mapping[str, Any], tre
 
 
 def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -> Wanted | None:
-    """Plan the groups; what the machine cannot do becomes a note, and stays as it is.
-
-    Return what a mounted resctrl will have; None where nothing is wanted, or resctrl is mounted first.
-    """
+    """Plan the groups of a mounted resctrl and return them; what the machine cannot do becomes a note, and stays as it is."""
     host.notes += [f"{variable}: {why}, so it stays as it is" for variable, why in lacking(host, options).items()]
     options = possible(host, options)
     asked = bool(asked_levels(options) or options["memory_bandwidth"])
@@ -147,7 +144,7 @@ def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -
 
 
 def make_again(host: Host, wanted: Wanted) -> None:
-    """Make what a CPU has lost that was switched off and on: the kernel gives it to the default group, and the cache of a last CPU begins anew."""
+    """Make again what a CPU that was off has lost: the kernel gives it to the default group, and the cache of a last CPU begins anew."""
     for _change, make in _steps(host, read_tree(host), wanted):
         make()
 
@@ -174,15 +171,14 @@ def _may_mount_again(host: Host, tree: Tree, levels: frozenset[str]) -> bool:
 
 
 def _check_room(host: Host, partition: Partition, tree: Tree, levels: frozenset[str]) -> None:
-    """Refuse to mount again what then has too few CLOSIDs, as code and data apart take two each: the present groups would be lost for nothing."""
+    """Refuse to mount again, and lose the present groups, where code and data apart, with two CLOSIDs each, leave too few."""
     left = min(
         [cache.closids // 2 for cache in tree.info.caches.values() if cache.level in levels - tree.info.code_data], default=0
     )
     needed = 1 + len(isolated_sets(partition, read_online(host), ()))
     if left and needed > left:
         raise CacheError(
-            f"{CODE_DATA}: {needed} groups are needed, and with code and data apart this machine has {left} CLOSIDs, so caches stay as they are; set "
-            f"{CODE_DATA}: false"
+            f"{CODE_DATA}: {needed} groups are needed, and with code and data apart this machine has {left} CLOSIDs; set {CODE_DATA}: false"
         )
 
 
@@ -216,7 +212,7 @@ def _mount(
     try:
         mounting.mount(host.root, levels)
     except HostError:
-        _forget_now(host, owner)  # somebody may mount it now, and that mount is not ours
+        _forget_now(host, owner)  # a mount that follows is not ours
         raise
     try:
         if not is_mounted(host):
@@ -239,7 +235,7 @@ def _mount(
 
 
 def _forget_now(host: Host, owner: str) -> None:
-    """Drop the originals of a resctrl that is unmounted again, as it was found."""
+    """Drop the originals of a resctrl that is unmounted again."""
     for resource in host.journal.of(owner, KIND):
         host.forget(resource)
 
@@ -417,12 +413,12 @@ def _line_of(name: str) -> str:
 
 
 def _domain_of(name: str, domain: int) -> str:
-    """Return the name of a line's domain in the journal: a later run may divide a cache that the first one left alone, or that was off."""
+    """Return the name of a line's domain in the journal: a later run may divide more caches than the first."""
     return f"{_line_of(name)}:{domain}"
 
 
 def _to_keep(change: Change) -> list[tuple[str, str]]:
-    """Return the originals of a planned line of the default group, by domain, as the journal keeps them; those of a group of ours end with it."""
+    """Return the originals of a planned line of the default group, by domain, as the journal keeps them."""
     if not change.resource.startswith(_line_of("")):
         return []
     lines = parse_schemata(change.before or "")

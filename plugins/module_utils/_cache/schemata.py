@@ -34,9 +34,7 @@ class Cache:
     sparse: bool = False
     usage: Mapping[int, str] = field(default_factory=dict)
     beside: Mapping[int, str] = field(default_factory=dict)  #: usage of the same cache for the other of code and data
-    own: Mapping[int, int] = field(
-        default_factory=dict
-    )  #: portions that somebody has made exclusive to the default group or to one of ours
+    own: Mapping[int, int] = field(default_factory=dict)  #: exclusive portions that are ours
 
     @property
     def level(self) -> str:
@@ -99,13 +97,13 @@ def parse_info(files: Mapping[str, str]) -> Info:
     for name, cache in caches.items():
         if other := caches.get(name[:2] + {"CODE": "DATA", "DATA": "CODE"}.get(name[2:], "")):
             caches[name] = replace(cache, beside=other.usage)
-    # devices that fill the cache by io_alloc (Linux 6.19) have the last CLOSID
+    # since Linux 6.19 devices may have the last CLOSID
     of_devices = any(files.get(f"{folder}/io_alloc") == "enabled" for folder in caches)
     return Info(caches, min(counts, default=0) - of_devices, bandwidth)
 
 
 def with_own(info: Info, exclusive: Iterable[Schemata]) -> Info:
-    """Return what is offered to somebody who may have the portions of ``exclusive`` groups too: code and data of a cache alike."""
+    """Return the same, with the portions of groups that are exclusive and ours, of code and data alike."""
     own: dict[str, dict[int, int]] = {}
     for lines in exclusive:
         for name, values in lines.items():

@@ -99,7 +99,7 @@ def plan_groups(
         cache.name: {domain: longest_row(cache.full & ~cache.taken(domain)) for domain in domains.get(cache.level, {})}
         for cache in info.caches.values()
     }
-    if info.bandwidth and vendor == "GenuineIntel":  # elsewhere the kernel does not tell the most
+    if info.bandwidth and vendor == "GenuineIntel":  # others do not tell the most
         whole["MB"] = dict.fromkeys(domains.get("MB", {}), 100)
     wanted = {group_name(name): Group(cpus, lines[name], whole) for name, cpus in sets.items()}
     wanted[REST] = Group(rest, lines[REST])
@@ -131,8 +131,7 @@ def _divide_level(
         touched = [name for name, mask in masks.items() if mask & room.shared]
         if touched and others:
             remarks.append(
-                f"{VARIABLES[cache.level]}: devices fill portions {room.shared:x} of {cache.level} {domain} as well, and {' and '.join(touched)} "
-                f"{'need' if len(touched) > 1 else 'needs'} some of them"
+                f"{VARIABLES[cache.level]}: devices fill portions {room.shared:x} of {cache.level} {domain} as well, also some of {' and '.join(touched)}"
             )
         for name, mask in masks.items():
             code, data = halves(mask, cache.least) if options["cache_code_data"] else (mask, mask)

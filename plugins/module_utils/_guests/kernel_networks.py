@@ -15,7 +15,7 @@ from .network import Network
 _NET = "/sys/class/net"
 #: Where ovs-vswitchd has a socket for each of its bridges (vswitchd/bridge.c).
 _SWITCH = "/run/openvswitch"
-#: The module of vhost's threads, which small kernels for virtual machines lack (linux-image-kvm of Ubuntu).
+#: Small kernels for virtual machines lack it (Ubuntu's linux-image-kvm).
 _VHOST = "vhost_net"
 _LOOPBACK = "772"  # ARPHRD_LOOPBACK
 #: Frames of another address than the station's own are lost there (IEEE 802.11 has three addresses).
@@ -35,8 +35,8 @@ def check_kernel_networks(host: Host, guest: Guest, networks: Mapping[str, Netwo
         if not release:
             continue
         what = (
-            f"realtime_guests: {guest.name}: network {network.name} needs the module {_VHOST}, which kernel {release} does not have, so libvirt would not "
-            "start the guest; run a kernel that has it, or give the network datapath: switch"
+            f"realtime_guests: {guest.name}: network {network.name} needs the module {_VHOST}, which kernel {release} does not have; "
+            "run a kernel that has it, or give datapath: switch"
         )
         if not host.dry:
             raise GuestError(what)

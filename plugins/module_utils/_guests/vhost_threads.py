@@ -43,7 +43,7 @@ def place_vhost(host: Host, pid: int, tid: int, beside: str) -> None:
             host.write_value(f"{_CGROUPS}{target}/cgroup.threads", str(tid))  # in another thread's, the kernel refuses its CPUs
         except HostError:
             if not host.exists(folder):
-                return  # it has ended meanwhile
+                return  # it has ended
             raise
     set_affinity(tid, format_cpulist(leader.allowed))
 

@@ -73,7 +73,7 @@ def read_lockdown(host: Host) -> str:
 
 
 def lacks_module(host: Host, name: str) -> str:
-    """Return the release of the running kernel if it has a module neither beside it nor built in; empty where it has it, or nothing tells."""
+    """Return the running kernel's release if it lacks a module; empty where it has it, or nothing tells."""
     release = host.value("/proc/sys/kernel/osrelease") or ""
     listed = host.read(f"/lib/modules/{release}/modules.dep")
     names = f"{listed or ''}\n{host.read(f'/lib/modules/{release}/modules.builtin') or ''}"

@@ -49,7 +49,7 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
 
 
 def _plan(edges: Edges, asked_for: bool | None, node_source: str) -> tuple[bool, bool]:
-    """Plan the clock where nothing speaks against it; return whether only the node can say, and whether it is planned."""
+    """Plan the clock where nothing speaks against it; return whether only the node can say, and whether it is to be there."""
     host, known = edges.host, "" if node_source == UNKNOWN else node_source
     there = bool(find_clock(host))
     obstacle = "" if there else find_obstacle(host, known)

@@ -45,7 +45,7 @@ def find_obstacle(host: Host, node_source: str) -> str:
 
 
 def plan_clock(host: Host, runner: Runner, *, required: bool = True) -> None:
-    """Plan that the guest has the node's clock, now and after each boot; without ``required`` a refusal of the kernel becomes a note."""
+    """Plan that the guest has the node's clock; unless it is ``required``, the kernel's refusal becomes a note."""
     there = bool(find_clock(host))
     if not there:
         change = Change(RESOURCE, "absent", "loaded", reason="the node's clock as a PTP device (/dev/ptp_kvm)")
@@ -55,7 +55,7 @@ def plan_clock(host: Host, runner: Runner, *, required: bool = True) -> None:
 
 
 def keep_clock(host: Host) -> None:
-    """Plan, after the changes, that the clock that is there now is there after each boot: a module that gives none would fail then."""
+    """Plan that the clock is there after each boot, once it is there: a module that gives none would fail then."""
     if find_clock(host):
         _name(host)
 
@@ -76,7 +76,7 @@ def _load(host: Host, runner: Runner, optional: Change | None) -> None:
     if optional is None:
         raise HostError(why)
     host.take_back(optional)
-    host.notes.append(f"guest_os: the guest does without the clock of its node, and each run tries it again: {why}")
+    host.notes.append(f"guest_os: the guest does without, and each run tries again: {why}")
 
 
 def undo_clock(host: Host, runner: Runner) -> None:

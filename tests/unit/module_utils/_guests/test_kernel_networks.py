@@ -43,7 +43,7 @@ def test_a_kernel_without_vhost_is_told_in_the_plan_and_refused_by_the_run(tmp_p
     notes = check(root, network, check_mode=True).notes
     assert ["the module vhost_net, which kernel 5.4.0-1070-kvm does not have" in note for note in notes] == [True] * lacks
     if lacks:
-        with pytest.raises(GuestError, match="so libvirt would not start the guest"):
+        with pytest.raises(GuestError, match="run a kernel that has it"):
             check(root, network)
 
 

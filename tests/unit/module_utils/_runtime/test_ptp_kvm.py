@@ -103,7 +103,7 @@ def test_a_clock_that_is_not_asked_for_stops_nobody_and_leaves_nothing(tmp_path)
     before = snapshot(tmp_path)
     for _run in range(2):
         assert guest.run(partial(plan_clock, required=False)) == []
-        assert "does without the clock of its node, and each run tries it again" in guest.host.notes[0]
+        assert "the guest does without, and each run tries again" in guest.host.notes[0]
     assert snapshot(tmp_path) == before
     guest.offers = True
     assert guest.run(partial(plan_clock, required=False)) == [RESOURCE, FILE]
