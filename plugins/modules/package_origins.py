@@ -16,7 +16,7 @@ author:
 description:
   - Before a role installs packages, V(state=present) records in the node's journal which of them the node lacks, and which of the daemons that they bring
     (libvirt, Open vSwitch) are enabled and run; and which packages apt would remove for them, with the state of their units. It changes nothing else.
-  - V(state=absent) installs those that were removed again, in one transaction in which the role's package goes. Where they cannot be had, that stays.
+  - V(state=absent) installs those that were removed again, in one transaction in which the role's package goes. Where no repository has them, it stays.
   - V(state=absent), a step of the playbook C(undo), stops and disables the daemons that were off before. With O(remove=true) it also removes the packages, and
     those that came with them and that no other package needs.
   - Daemons stay on while others use them - libvirt while it knows a guest, Open vSwitch while it has a bridge - and then so do their packages; RV(stays) says

@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
 
 PLC1 = {"name": "plc1", "memory_mib": 64, "vcpus": 4, "realtime_vcpus": "1-3"}
 PLC2 = {"name": "plc2", "memory_mib": 64, "vcpus": 2, "realtime_vcpus": 1}
@@ -23,7 +26,7 @@ WANTED = {
 }
 
 
-def inventory(nodes):
+def inventory(nodes, down=("lost",)):
     """Two nodes, and their guests as hosts, of which ``lost`` does not answer; the Python of each host says its name."""
     inside = {
         "plc1": {"guest_os_node": "node1"},
@@ -36,7 +39,7 @@ def inventory(nodes):
         python.write_text(f'#!/bin/sh\nNODE={name} exec {sys.executable} "$@"\n')
         python.chmod(0o755)
         variables["ansible_python_interpreter"] = str(python)
-        variables["ansible_connection"] = "realtime.kvm.down" if name == "lost" else "local"
+        variables["ansible_connection"] = "realtime.kvm.down" if name in down else "local"
     groups = {"realtime_nodes": {"hosts": {name: hosts[name] for name in ("node1", "node2")}}}
     groups["realtime_guest_os"] = {"hosts": {name: hosts[name] for name in inside}}
     path = nodes.folder / "hosts.yml"
@@ -44,9 +47,9 @@ def inventory(nodes):
     return path
 
 
-def run(nodes, playbook, answers, *arguments):
+def run(nodes, playbook, answers, *arguments, **hosts):
     results = {**answers, "results": {**answers.get("results", {}), "rt_audit": {**AUDIT, **answers.get("found", {})}}}
-    return nodes.run(f"realtime.kvm.{playbook}", results, *arguments, inventory=inventory(nodes))
+    return nodes.run(f"realtime.kvm.{playbook}", results, *arguments, inventory=inventory(nodes, **hosts))
 
 
 def made(calls):
@@ -82,6 +85,20 @@ def test_a_guest_that_does_not_answer_is_named_with_its_node(nodes):
     assert "Nothing was changed on any guest. " in said
 
 
+def test_a_guest_whose_node_does_not_answer_either_is_named_or_skipped_and_the_clock_of_another_is_left(nodes):
+    work = {"guest_os": "none", "results": {"rt_audit": AUDIT, "guest_os": {"asks_node": True}}}
+    down = ("lost", "node1")
+    code, said, calls = run(nodes, "guest_os", {"nodes": {"plc1": work}}, down=down)
+    assert (code != 0, made(calls)) == (True, [])
+    assert "On its node node1 the guest lost could not be asked for: " in said
+    assert "Look at the node first, or leave it out" in said
+    code, said, calls = run(nodes, "guest_os", {"nodes": {"plc1": work}}, "-e", "realtime_unreachable=skip", down=down)
+    assert code == 0, said
+    assert "lost: skipped, since it cannot be reached" in said
+    asked = [call["node_clock_source"] for call in calls if call["module"] == "guest_os" and call["node"] == "plc1"]
+    assert set(asked[1:]) == {"unknown"}
+
+
 def test_nodes_and_guests_are_audited_in_one_run(nodes):
     finding = {"rule": "guest-os-steal", "severity": "warning", "resource": "", "expected": "", "actual": "", "remedy": ""}
     answers = {"nodes": {"plc1": {"results": {"rt_audit": {**AUDIT, "findings": [finding]}}}}}
@@ -91,7 +108,13 @@ def test_nodes_and_guests_are_audited_in_one_run(nodes):
     assert "plc1: 1 warning (guest-os-steal)" in said
 
 
-def test_undo_refuses_a_node_with_its_guest_and_says_what_to_run_within_the_limit_of_the_run(nodes):
-    code, said, calls = run(nodes, "undo", {}, "--limit", "node1,plc1")
+@pytest.mark.parametrize(
+    ("limit", "guests"), [("node1,plc1", "node1,plc1,&realtime_guest_os"), ("node1:plc1", "node1:plc1:&realtime_guest_os")]
+)
+def test_undo_refuses_a_node_with_its_guest_and_says_what_to_run_within_the_limit_of_the_run(nodes, limit, guests):
+    code, said, calls = run(nodes, "undo", {}, "--limit", limit)
     assert (code != 0, calls) == (True, [])
-    assert "plc1 on node1. Undo the guests first (--limit 'node1,plc1,&realtime_guest_os'), then the nodes" in said
+    assert f"plc1 on node1. Undo the guests first (--limit '{guests}'), then the nodes" in said
+    hosts = InventoryManager(DataLoader(), str(inventory(nodes)))
+    hosts.subset(guests)
+    assert [host.name for host in hosts.get_hosts()] == ["plc1"]

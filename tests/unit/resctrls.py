@@ -232,7 +232,7 @@ class Resctrl:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if not text.endswith("\n"):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        {"schemata": self._schemata, "cpus_list": self._cpus}[file](group, text)
+        {"schemata": self._schemata, "cpus_list": self._cpus, "mode": self._mode}[file](group, text)
         self._done()
 
     def _cpus(self, name, text):
@@ -246,6 +246,9 @@ class Resctrl:
             if other is not group:
                 other.cpus -= cpus
         group.cpus = cpus
+
+    def _mode(self, name, text):
+        self.groups[name].mode = text.strip()
 
     def _schemata(self, name, text):
         group, staged = self.groups[name], {}

@@ -29,10 +29,15 @@ def definition_findings(partition: Partition, given: Mapping[str, Any] | None) -
         remedy = "correct ansible_host or guest_os_guest of this host: another machine answers; nothing else of this result is about the guest"
         return [Finding("guest-os-vcpus", f"guest {given['name']}", "the partition file of this guest", actual, remedy)]
     wanted, own = read_definition(given), partition.sets["realtime"]
-    if wanted.realtime_vcpus == own:
-        return []
-    actual = f"CPUs {format_cpulist(own)}"
-    return [Finding("guest-os-vcpus", f"guest {wanted.name}", f"CPUs {format_cpulist(wanted.realtime_vcpus)}", actual, _PLAYBOOK)]
+    compared = [
+        (f"CPUs {format_cpulist(wanted.realtime_vcpus)}", f"CPUs {format_cpulist(own)}"),
+        (f"guest_os_idle: {wanted.idle}", f"guest_os_idle: {partition.guest.idle}"),
+    ]
+    return [
+        Finding("guest-os-vcpus", f"guest {wanted.name}", expected, actual, _PLAYBOOK)
+        for expected, actual in compared
+        if expected != actual
+    ]
 
 
 def clock_findings(host: Host) -> list[Finding]:

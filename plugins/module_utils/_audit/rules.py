@@ -87,7 +87,7 @@ _TABLE = (
     Rule(
         "guest-os-vcpus",
         "error",
-        "The partition file of a guest is its own; its realtime CPUs are the real-time vCPUs of its definition.",
+        "The partition file of a guest is its own; its realtime CPUs are the real-time vCPUs of its definition, and its idle policy is `guest_os_idle`.",
         "docs/guest-os.md",
         "guest_os, with a reboot",
     ),
@@ -204,9 +204,21 @@ _TABLE = (
         _RESCTRL,
         _SITE,
     ),
-    Rule("cache-group", "error", "Each isolated set has its group of resctrl, with the CPUs of the set.", _RESCTRL, _SITE),
+    Rule(
+        "cache-group",
+        "error",
+        "Each isolated set has its group of resctrl, with the CPUs of the set, and not exclusive.",
+        _RESCTRL,
+        _SITE,
+    ),
     Rule("cache-mask", "error", "The groups have their portions of the caches, the other CPUs have the rest.", _RESCTRL, _SITE),
-    Rule("memory-bandwidth", "warning", "The other CPUs have their limit of memory bandwidth.", _RESCTRL, _SITE),
+    Rule(
+        "memory-bandwidth",
+        "warning",
+        "The other CPUs have their limit of memory bandwidth, and isolated ones have none (Intel).",
+        _RESCTRL,
+        _SITE,
+    ),
     Rule(
         "cache-foreign",
         "error",

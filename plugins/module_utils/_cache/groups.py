@@ -103,49 +103,56 @@ def wanted_now(host: Host, partition: Partition, options: Mapping[str, Any], tre
             f"{BANDWIDTH}: {ROOT} is mounted with mba_MBps, so its values are MB/s and the kernel changes them by itself; mount it without, or "
             f"set {BANDWIDTH}: 0"
         )
-    return plan_groups(partition, read_online(host), domains, tree.info, options, read_machine(host).vendor, read_cores(host))
+    info = replace(tree.info, bandwidth=None) if "mba_MBps" in tree.options else tree.info
+    return plan_groups(partition, read_online(host), domains, info, options, read_machine(host).vendor, read_cores(host))
 
 
-def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
-    """Plan the groups; what the machine cannot do becomes a note, and stays as it is."""
+def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -> Wanted | None:
+    """Plan the groups of a mounted resctrl and return them; what the machine cannot do becomes a note, and stays as it is."""
     host.notes += [f"{variable}: {why}, so it stays as it is" for variable, why in lacking(host, options).items()]
     options = possible(host, options)
     asked = bool(asked_levels(options) or options["memory_bandwidth"])
     if not asked or not isolated_sets(partition, read_online(host), ()):
         undo_resctrl(host)
-        return
+        return None
     levels = code_data_levels(host, options)
     if not is_mounted(host):
         _plan_mount(host, partition, options, levels, "not mounted")
-        return
+        return None
     tree = read_tree(host)
     if levels != tree.info.code_data and _may_mount_again(host, tree, levels):
+        _check_room(host, partition, tree, levels)
         _plan_mount(host, partition, options, levels, _mounted_as(tree.info.code_data))
-        return
+        return None
     wanted = wanted_now(host, partition, options, tree)
     host.notes += wanted.remarks
     if not wanted.groups:
         undo_resctrl(host)
-        return
-    originals = host.entries(KIND)
+        return None
+    originals, divided = _originals(host), wanted.groups[REST].lines
     wanted = _with_former(wanted, originals)
     for change, make in _steps(host, tree, wanted):
-        if change.resource.startswith(_line_of("")):
-            host.change(change, make, kind=KIND)
+        for resource, line in _to_keep(change):
+            host.keep(resource, KIND, line)
+        host.follow_up(change, make)
+    for name, former in originals.items():  # what is no longer limited
+        if name not in divided:
+            _restore_line(host, tree, name, former)
         else:
-            host.follow_up(change, make)
-    for resource, line in originals.items():  # what is no longer limited
-        name = resource.rpartition(":")[2]
-        if resource != ROOT and name not in wanted.groups[REST].lines:
-            _restore_line(host, tree, name, line)
+            _forget(host, [_domain_of(name, domain) for domain in former if domain not in divided[name]])
+    return wanted
 
 
-def _with_former(wanted: Wanted, originals: Mapping[str, str]) -> Wanted:
+def make_again(host: Host, wanted: Wanted) -> None:
+    """Make again what a CPU that was off has lost: the kernel gives it to the default group, and the cache of a last CPU begins anew."""
+    for _change, make in _steps(host, read_tree(host), wanted):
+        make()
+
+
+def _with_former(wanted: Wanted, originals: Mapping[str, Mapping[int, int]]) -> Wanted:
     """Return the plan with the former values of the default group's domains that are no longer divided."""
     rest = wanted.groups[REST]
-    lines = {
-        name: {**parse_schemata(originals.get(_line_of(name), "")).get(name, {}), **values} for name, values in rest.lines.items()
-    }
+    lines = {name: {**originals.get(name, {}), **values} for name, values in rest.lines.items()}
     return replace(wanted, groups={**wanted.groups, REST: replace(rest, lines=lines)})
 
 
@@ -161,6 +168,18 @@ def _may_mount_again(host: Host, tree: Tree, levels: frozenset[str]) -> bool:
             f"set {CODE_DATA}: false"
         )
     return False
+
+
+def _check_room(host: Host, partition: Partition, tree: Tree, levels: frozenset[str]) -> None:
+    """Refuse to mount again, and lose the present groups, where code and data apart, with two CLOSIDs each, leave too few."""
+    left = min(
+        [cache.closids // 2 for cache in tree.info.caches.values() if cache.level in levels - tree.info.code_data], default=0
+    )
+    needed = 1 + len(isolated_sets(partition, read_online(host), ()))
+    if left and needed > left:
+        raise CacheError(
+            f"{CODE_DATA}: {needed} groups are needed, and with code and data apart this machine has {left} CLOSIDs; set {CODE_DATA}: false"
+        )
 
 
 def _mounted_as(levels: frozenset[str]) -> str:
@@ -190,7 +209,11 @@ def _mount(
 ) -> None:
     if again:
         mounting.unmount(host.root)
-    mounting.mount(host.root, levels)
+    try:
+        mounting.mount(host.root, levels)
+    except HostError:
+        _forget_now(host, owner)  # a mount that follows is not ours
+        raise
     try:
         if not is_mounted(host):
             raise HostError(f"{ROOT} was mounted, but has no info/; look at the kernel's log")
@@ -200,14 +223,21 @@ def _mount(
             raise CacheError(f"{reasons}, although the processor has the flag; set it to false")
         wanted = wanted_now(host, partition, options, tree)
         for change, make in _steps(host, tree, wanted):
-            if change.resource.startswith(_line_of("")):
-                host.keep_now(change, KIND, owner)
+            for resource, line in _to_keep(change):
+                host.keep_now(Change(resource, line, None, _CLASS), KIND, owner)
             make()
         host.notes += wanted.remarks
     except RefusalError:
         with suppress(HostError):
             mounting.unmount(host.root)
+            _forget_now(host, owner)
         raise
+
+
+def _forget_now(host: Host, owner: str) -> None:
+    """Drop the originals of a resctrl that is unmounted again."""
+    for resource in host.journal.of(owner, KIND):
+        host.forget(resource)
 
 
 # -- groups ----------------------------------------------------------------------------------------
@@ -270,6 +300,10 @@ def _removal(host: Host, group: Found) -> Step:
 def _differences(host: Host, found: Found, wanted: Group) -> list[Step]:
     path = group_path(found.name)
     steps: list[Step] = []
+    if found.ours and found.mode == "exclusive":  # the kernel would refuse other portions
+        steps.append(
+            (Change(f"{path}/mode", found.mode, "shareable", _CLASS, _REASON), partial(_write, host, f"{path}/mode", "shareable"))
+        )
     for resource, values in wanted.all_lines.items():
         now = found.lines.get(resource, {})
         line = {domain: value for domain, value in values.items() if domain in now}  # only CPUs that are on have domains
@@ -295,9 +329,10 @@ def _make_group(host: Host, name: str, group: Group) -> None:
     try:
         found = read_group(host, name)
         for resource, values in group.all_lines.items():
-            present = {domain: value for domain, value in values.items() if domain in found.lines.get(resource, {})}
-            if present:
-                _set_line(host, name, resource, present)
+            now = found.lines.get(resource, {})
+            line = {domain: value for domain, value in values.items() if now.get(domain, value) != value}
+            if line:
+                _set_line(host, name, resource, line)
         _set_cpus(host, name, group.cpus)
     except HostError:
         with suppress(HostError):
@@ -362,28 +397,56 @@ def undo_resctrl(host: Host) -> None:
         _forget(host, originals.keys() - {ROOT})
         return
     ours = [group for group in tree.groups.values() if group.ours]
-    lines = {resource.rpartition(":")[2]: line for resource, line in originals.items() if resource != ROOT}
+    lines = _originals(host)
     if ROOT in originals:
         host.notes.append(f"{ROOT} stays mounted, since groups of other programs are in it ({named(others)})")
         _forget(host, [ROOT])
     for change, make in (_removal(host, group) for group in ours):
         host.follow_up(change, make)
-    for resource, line in lines.items():
-        _restore_line(host, tree, resource, line)
+    for name, former in lines.items():
+        _restore_line(host, tree, name, former)
 
 
-def _line_of(resource: str) -> str:
-    """Return the name of a line of the default group in plans and in the journal."""
-    return f"{ROOT}/schemata:{resource}"
+def _line_of(name: str) -> str:
+    """Return the name of a line of the default group in plans."""
+    return f"{ROOT}/schemata:{name}"
 
 
-def _restore_line(host: Host, tree: Tree, resource: str, line: str) -> None:
+def _domain_of(name: str, domain: int) -> str:
+    """Return the name of a line's domain in the journal: a later run may divide more caches than the first."""
+    return f"{_line_of(name)}:{domain}"
+
+
+def _to_keep(change: Change) -> list[tuple[str, str]]:
+    """Return the originals of a planned line of the default group, by domain, as the journal keeps them."""
+    if not change.resource.startswith(_line_of("")):
+        return []
+    lines = parse_schemata(change.before or "")
+    return [
+        (_domain_of(name, domain), format_line(name, {domain: value}))
+        for name, line in lines.items()
+        for domain, value in line.items()
+    ]
+
+
+def _originals(host: Host) -> dict[str, dict[int, int]]:
+    """Return the former values of the default group's lines, by domain."""
+    found: dict[str, dict[int, int]] = {}
+    for line in host.entries(KIND).values():
+        for name, values in parse_schemata(line).items():
+            found.setdefault(name, {}).update(values)
+    return found
+
+
+def _restore_line(host: Host, tree: Tree, name: str, former: Mapping[int, int]) -> None:
     """Plan to restore a line of the default group, as far as its domains still exist."""
-    now = tree.groups[REST].lines.get(resource, {})
-    former = {domain: value for domain, value in parse_schemata(line).get(resource, {}).items() if domain in now}
-    before = {domain: now[domain] for domain in former}
-    change = Change(_line_of(resource), format_line(resource, before), format_line(resource, former), _CLASS, "restored")
-    host.restore(None if before == former else change, _line_of(resource), partial(_set_line, host, REST, resource, former))
+    now = tree.groups[REST].lines.get(name, {})
+    line = {domain: value for domain, value in former.items() if domain in now}
+    before = {domain: now[domain] for domain in line}
+    change = Change(_line_of(name), format_line(name, before), format_line(name, line), _CLASS, "restored")
+    first, *others = [_domain_of(name, domain) for domain in former]
+    host.restore(None if before == line else change, first, partial(_set_line, host, REST, name, line))
+    _forget(host, others)
 
 
 def _forget(host: Host, resources: Iterable[str]) -> None:

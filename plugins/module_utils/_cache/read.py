@@ -17,7 +17,7 @@ from .._cpus.cpulist import parse_or_empty
 from .._cpus.machine import CPU_ROOT
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_machine
-from .schemata import ROOT, Info, Schemata, parse_info, parse_schemata
+from .schemata import ROOT, Info, Schemata, parse_info, parse_schemata, with_own
 from .wanted import BANDWIDTH, CODE_DATA, PREFIX, VARIABLES, asked_levels
 
 #: Flags in /proc/cpuinfo, and the kernel's argument that takes the feature away, such as ``rdt=!l3cat``.
@@ -98,7 +98,9 @@ def read_tree(host: Host) -> Tree:
     files = {path[len(f"{ROOT}/info/") :]: host.value(path) or "" for path in host.glob(f"{ROOT}/info/*/*")}
     names = [name for name in host.listdir(ROOT) if name not in _NO_GROUPS and host.exists(f"{ROOT}/{name}/schemata")]
     monitors = [path[len(ROOT) + 1 :] for where in ("", "/*") for path in host.glob(f"{ROOT}{where}/mon_groups/*")]
-    return Tree(parse_info(files), {name: read_group(host, name) for name in ("", *names)}, _mount_options(host), tuple(monitors))
+    groups = {name: read_group(host, name) for name in ("", *names)}
+    own = [group.lines for group in groups.values() if group.mode == "exclusive" and (group.ours or not group.name)]
+    return Tree(with_own(parse_info(files), own), groups, _mount_options(host), tuple(monitors))
 
 
 def _mount_options(host: Host) -> frozenset[str]:
@@ -126,7 +128,7 @@ def read_cores(host: Host) -> list[frozenset[int]]:
 
 
 def why_not(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
-    """Return what was asked and cannot be had on a machine without a mounted resctrl, by variable, with the reason."""
+    """Return what was asked and a machine without a mounted resctrl cannot do, by variable, with the reason."""
     asked = {VARIABLES[level]: level for level in asked_levels(options)}
     if options["memory_bandwidth"]:
         asked[BANDWIDTH] = "MB"
@@ -137,7 +139,7 @@ def why_not(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
 def _why_feature(host: Host, feature: str) -> str:
     flag, argument = _FLAGS[feature]
     if flag not in read_machine(host).cpu_flags:
-        return f"the processor cannot do it (no flag {flag} in /proc/cpuinfo)"
+        return f"the processor does not offer it (no flag {flag} in /proc/cpuinfo)"
     if not host.exists(ROOT):
         return f"the kernel has no {ROOT} (CONFIG_X86_CPU_RESCTRL)"
     asked = _arguments(host)

@@ -7,7 +7,7 @@ Source: Documentation/filesystems/resctrl.rst.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from .._cpus.answers import plain
@@ -34,6 +34,7 @@ class Cache:
     sparse: bool = False
     usage: Mapping[int, str] = field(default_factory=dict)
     beside: Mapping[int, str] = field(default_factory=dict)  #: usage of the same cache for the other of code and data
+    own: Mapping[int, int] = field(default_factory=dict)  #: exclusive portions that are ours
 
     @property
     def level(self) -> str:
@@ -45,7 +46,8 @@ class Cache:
 
     def taken(self, domain: int) -> int:
         """Return the portions of a domain that another group has for itself, be it for code or for data: the kernel keeps both."""
-        return (_marked(self.usage.get(domain, ""), _TAKEN) | _marked(self.beside.get(domain, ""), _TAKEN)) & self.full
+        taken = _marked(self.usage.get(domain, ""), _TAKEN) | _marked(self.beside.get(domain, ""), _TAKEN)
+        return taken & self.full & ~self.own.get(domain, 0)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,20 @@ def parse_info(files: Mapping[str, str]) -> Info:
     for name, cache in caches.items():
         if other := caches.get(name[:2] + {"CODE": "DATA", "DATA": "CODE"}.get(name[2:], "")):
             caches[name] = replace(cache, beside=other.usage)
-    return Info(caches, min(counts, default=0), bandwidth)
+    # since Linux 6.19 devices may have the last CLOSID
+    of_devices = any(files.get(f"{folder}/io_alloc") == "enabled" for folder in caches)
+    return Info(caches, min(counts, default=0) - of_devices, bandwidth)
+
+
+def with_own(info: Info, exclusive: Iterable[Schemata]) -> Info:
+    """Return the same, with the portions of groups that are exclusive and ours, of code and data alike."""
+    own: dict[str, dict[int, int]] = {}
+    for lines in exclusive:
+        for name, values in lines.items():
+            for domain, mask in values.items():
+                level = own.setdefault(name[:2], {})
+                level[domain] = level.get(domain, 0) | mask
+    return replace(info, caches={name: replace(cache, own=own.get(cache.level, {})) for name, cache in info.caches.items()})
 
 
 def _usage(text: str) -> dict[int, str]:

@@ -51,7 +51,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The groups by name, ``REST`` among them, and what cannot be had."""
+    """The groups by name, ``REST`` among them, and remarks: where the machine gives less than was asked."""
 
     groups: Mapping[str, Group]
     remarks: tuple[str, ...] = ()
@@ -99,6 +99,8 @@ def plan_groups(
         cache.name: {domain: longest_row(cache.full & ~cache.taken(domain)) for domain in domains.get(cache.level, {})}
         for cache in info.caches.values()
     }
+    if info.bandwidth and vendor == "GenuineIntel":  # others do not tell the most
+        whole["MB"] = dict.fromkeys(domains.get("MB", {}), 100)
     wanted = {group_name(name): Group(cpus, lines[name], whole) for name, cpus in sets.items()}
     wanted[REST] = Group(rest, lines[REST])
     useful = any(group.lines for group in wanted.values())
@@ -129,8 +131,7 @@ def _divide_level(
         touched = [name for name, mask in masks.items() if mask & room.shared]
         if touched and others:
             remarks.append(
-                f"{VARIABLES[cache.level]}: devices fill portions {room.shared:x} of {cache.level} {domain} as well, and {' and '.join(touched)} "
-                "cannot do without them"
+                f"{VARIABLES[cache.level]}: devices fill portions {room.shared:x} of {cache.level} {domain} as well, also some of {' and '.join(touched)}"
             )
         for name, mask in masks.items():
             code, data = halves(mask, cache.least) if options["cache_code_data"] else (mask, mask)

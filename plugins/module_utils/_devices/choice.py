@@ -11,7 +11,7 @@ from .functions import Function
 
 
 class DeviceError(RefusalError):
-    """A device cannot be had; the message names guest, device and what would work."""
+    """A guest does not get a device that its list asks for; the message names guest, device and what would work."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a device is not to be had: the interface or disk that shows it, what it is, and what to do where that is special."""
+    """Why a device is not given away: the interface or disk that shows it, what it is, and what to do where that is special."""
 
     name: str
     text: str

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._host.host import Host
+from .._host.kernel import lacks_module
 from .._host.resolve import resolve
 from .guest import Guest, GuestError
 from .hiding import clean
@@ -14,6 +15,8 @@ from .network import Network
 _NET = "/sys/class/net"
 #: Where ovs-vswitchd has a socket for each of its bridges (vswitchd/bridge.c).
 _SWITCH = "/run/openvswitch"
+#: Small kernels for virtual machines lack it (Ubuntu's linux-image-kvm).
+_VHOST = "vhost_net"
 _LOOPBACK = "772"  # ARPHRD_LOOPBACK
 #: Frames of another address than the station's own are lost there (IEEE 802.11 has three addresses).
 _WIRELESS = ("wireless", "phy80211")
@@ -28,6 +31,16 @@ def check_kernel_networks(host: Host, guest: Guest, networks: Mapping[str, Netwo
         wrong = _device_fault(host, network, networks) if network.macvtap else _bridge_fault(host, network)
         if wrong:
             raise GuestError(f"realtime_guests: {guest.name}: network {network.name} is {wrong}")
+        release = lacks_module(host, _VHOST) if network.by_vhost else ""
+        if not release:
+            continue
+        what = (
+            f"realtime_guests: {guest.name}: network {network.name} needs the module {_VHOST}, which kernel {release} does not have; "
+            "run a kernel that has it, or give datapath: switch"
+        )
+        if not host.dry:
+            raise GuestError(what)
+        host.notes.append(what)  # the run may boot another kernel first
 
 
 def _bridge_fault(host: Host, network: Network) -> str:

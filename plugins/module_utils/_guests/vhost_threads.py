@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host.host import Host
 from .._host.kernel import read_machine
@@ -35,9 +36,15 @@ def place_vhost(host: Host, pid: int, tid: int, beside: str) -> None:
     if leader is None or thread is None:
         return  # the guest, or the interface, is gone
     target = _cgroup(host, f"/proc/{pid}/task/{leader.pid}")
-    current = _cgroup(host, f"/proc/{tid}" if thread.kernel else f"/proc/{pid}/task/{tid}")
+    folder = f"/proc/{tid}" if thread.kernel else f"/proc/{pid}/task/{tid}"
+    current = _cgroup(host, folder)
     if target and current != target and current.rpartition("/")[0] == target.rpartition("/")[0]:
-        host.write_value(f"{_CGROUPS}{target}/cgroup.threads", str(tid))  # in another thread's, the kernel refuses its CPUs
+        try:
+            host.write_value(f"{_CGROUPS}{target}/cgroup.threads", str(tid))  # in another thread's, the kernel refuses its CPUs
+        except HostError:
+            if not host.exists(folder):
+                return  # it has ended
+            raise
     set_affinity(tid, format_cpulist(leader.allowed))
 
 

@@ -70,3 +70,11 @@ def read_lockdown(host: Host) -> str:
     """Return the kernel's lockdown (none, integrity, confidentiality); empty for a kernel without it."""
     found = re.search(r"\[(\w+)\]", host.value(LOCKDOWN) or "")
     return found[1] if found else ""
+
+
+def lacks_module(host: Host, name: str) -> str:
+    """Return the running kernel's release if it lacks a module; empty where it has it, or nothing tells."""
+    release = host.value("/proc/sys/kernel/osrelease") or ""
+    listed = host.read(f"/lib/modules/{release}/modules.dep")
+    names = f"{listed or ''}\n{host.read(f'/lib/modules/{release}/modules.builtin') or ''}"
+    return release if listed is not None and not re.search(rf"(?m)/{name}\.ko\b", names) else ""

@@ -64,7 +64,7 @@ class Return:
 def plan_return(host: Host, runner: Runner, *, remove: bool) -> Return:
     """Plan that packages which were replaced are there again, with their units as before; what replaced them goes in the same transaction.
 
-    ``remove``: it is purged. Where the old package cannot be had, nothing is changed, so that a node never lacks both.
+    ``remove``: it is purged. Where no repository offers the old package any more, nothing is changed, so that a node never lacks both.
     """
     entries = {name: entry for name, entry in host.journal.entries.items() if entry["kind"] == _KIND}
     if not entries or package_manager(host) != "apt":

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from .._cache.groups import lacking, plan_resctrl, possible, undo_resctrl, wanted_now
+from .._cache.groups import lacking, make_again, plan_resctrl, possible, undo_resctrl, wanted_now
 from .._cache.masks import CacheError
 from .._cache.read import is_mounted, read_cores, read_domains, read_tree
 from .._cache.wanted import REST_KEY, asked_levels, describe_groups, isolated_sets, parse_given
@@ -19,6 +20,7 @@ from .._cpus.partition import ISOLATED_SETS, Partition
 from .._host.host import Host
 from .._host.kernel import read_online
 from .._host.paths import config_path
+from .._isolation.hotplug import is_switch
 from .._tables import text_table
 from .cpu_settings import uncore_setting
 from .feature import Feature, one_of, plan_feature, plan_settings
@@ -36,7 +38,9 @@ def uncore_settings(host: Host) -> list[Setting]:
 
 
 def _plan_cpu_cache(host: Host, partition: Partition, options: Mapping[str, Any]) -> None:
-    plan_resctrl(host, partition, options)
+    groups = plan_resctrl(host, partition, options)
+    if groups and any(is_switch(change.resource) for change in host.changes):
+        host.perform(partial(make_again, host, groups))
     settings = uncore_settings(host) if options["uncore_frequency"] == "max" and partition.isolated else []
     if options["uncore_frequency"] == "max" and not host.glob(UNCORE_FILES):
         host.notes.append(f"cpu_partition_uncore_frequency: {_NO_UNCORE}, so it stays as it is")

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from functools import partial
 
 from .._cpus.errors import HostError
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .._host.kernel import read_machine
+from .._host.kernel import lacks_module, read_machine
 
 NAME = "ptp_kvm"
 #: systemd loads what is named here at each boot.
@@ -35,10 +34,7 @@ def find_clock(host: Host) -> str:
 
 def find_obstacle(host: Host, node_source: str) -> str:
     """Return why a guest cannot have the clock; empty where nothing speaks against it. ``node_source``: the node's clock source, empty: not known."""
-    release = host.value("/proc/sys/kernel/osrelease") or ""
-    listed = host.read(f"/lib/modules/{release}/modules.dep")
-    names = f"{listed or ''}\n{host.read(f'/lib/modules/{release}/modules.builtin') or ''}"
-    if listed is not None and not re.search(rf"(?m)/{NAME}\.ko\b", names):
+    if release := lacks_module(host, NAME):
         return f"the guest's kernel {release} has no module {NAME}"
     sources = (host.value(_SOURCES) or "").split()
     if sources and read_machine(host).x86 and "kvm-clock" not in sources:  # the driver reads it
@@ -48,22 +44,39 @@ def find_obstacle(host: Host, node_source: str) -> str:
     return ""
 
 
-def plan_clock(host: Host, runner: Runner) -> None:
-    """Plan that the guest has the node's clock, now and after each boot."""
-    host.set_file(FILE, TEXT.encode(), reason="the node's clock as a PTP device, after each boot")
-    if not find_clock(host):
+def plan_clock(host: Host, runner: Runner, *, required: bool = True) -> None:
+    """Plan that the guest has the node's clock; unless it is ``required``, the kernel's refusal becomes a note."""
+    there = bool(find_clock(host))
+    if not there:
         change = Change(RESOURCE, "absent", "loaded", reason="the node's clock as a PTP device (/dev/ptp_kvm)")
-        host.change(change, partial(_load, host, runner), kind="module")
+        host.change(change, partial(_load, host, runner, None if required else change), kind="module")
+    if there or host.dry:
+        _name(host)
 
 
-def _load(host: Host, runner: Runner) -> None:
+def keep_clock(host: Host) -> None:
+    """Plan that the clock is there after each boot, once it is there: a module that gives none would fail then."""
+    if find_clock(host):
+        _name(host)
+
+
+def _name(host: Host) -> None:
+    host.set_file(FILE, TEXT.encode(), reason="the node's clock as a PTP device, after each boot")
+
+
+def _load(host: Host, runner: Runner, optional: Change | None) -> None:
     _code, out, err = runner(["modprobe", NAME])  # it may be built in
-    if not find_clock(host):
-        said = (err or out).strip()[-200:]
-        raise HostError(
-            f"{RESOURCE} gave no clock{f' ({said})' if said else ''}: the node must have the clock source tsc "
-            "(/sys/devices/system/clocksource/clocksource0/current_clocksource there). Mend that, or set guest_os_ptp_kvm: false"
-        )
+    if find_clock(host):
+        return
+    said = (err or out).strip()[-200:]
+    why = (
+        f"{RESOURCE} gave no clock{f' ({said})' if said else ''}: the node must have the clock source tsc "
+        "(/sys/devices/system/clocksource/clocksource0/current_clocksource there). Mend that, or set guest_os_ptp_kvm: false"
+    )
+    if optional is None:
+        raise HostError(why)
+    host.take_back(optional)
+    host.notes.append(f"guest_os: the guest does without, and each run tries again: {why}")
 
 
 def undo_clock(host: Host, runner: Runner) -> None:

@@ -40,6 +40,12 @@ def told(findings):
         (NODE, {"name": "plc1", "realtime_vcpus": "1-3"}, [("guest-os-vcpus", "guest plc1", "that of a node")]),
         (GUEST, {"name": "plc2", "realtime_vcpus": "1-3"}, [("guest-os-vcpus", "guest plc2", "that of guest plc1")]),
         (GUEST, {"name": "plc1", "vcpus": 4, "realtime_vcpus": "^0"}, []),
+        (GUEST, {"name": "plc1", "realtime_vcpus": "1-3", "idle": "halt"}, []),
+        (
+            GUEST,
+            {"name": "plc1", "realtime_vcpus": "1-3", "idle": "poll"},
+            [("guest-os-vcpus", "guest plc1", "guest_os_idle: halt")],
+        ),
     ],
 )
 def test_the_cpus_are_those_of_the_definition(partition, given, found):

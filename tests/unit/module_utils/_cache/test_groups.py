@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cache import groups, mounting
@@ -59,7 +63,8 @@ def undo(root):
 
 
 def shown(kernel):
-    return {name: (group.cpus, group.lines) for name, group in kernel.groups.items()}
+    """What the kernel shows now; later writes leave it as it is."""
+    return {name: (group.cpus, deepcopy(group.lines)) for name, group in kernel.groups.items()}
 
 
 def check_predicts(root, kernel, **options):
@@ -134,6 +139,153 @@ def test_what_is_no_longer_asked_is_restored_and_the_rest_stays(root, mounted):
     apply(root, memory_bandwidth=30)
     assert mounted.groups[""].lines == {"L3": {0: 0x7FF}, "MB": {0: 30}}
     assert mounted.groups[REALTIME].lines == {"L3": {0: 0x7FF}, "MB": {0: 100}}
+
+
+# -- caches that a later run divides, and what others do to our groups ------------------------------
+
+
+@pytest.fixture(name="two")
+def _two(root, monkeypatch):
+    """Two L3 caches, of CPUs 0 and 1, and 2 and 3; somebody has already cut the portions of the default group."""
+    fill(root, cache_files(L3={0: "0,1", 1: "2,3"}))
+    kernel = Resctrl(root, monkeypatch, caches={"L3": Cat(domains=(0, 1))}, bandwidth=Bandwidth(domains=(0, 1)))
+    kernel.mount()
+    kernel.groups[""].lines["L3"] = {0: 0x3FF, 1: 0x1FF}
+    kernel._show()
+    return kernel
+
+
+def with_realtime(*cpus):
+    sets = {**PARTITION.sets, "realtime": frozenset(cpus), "housekeeping": frozenset(range(4)) - frozenset(cpus)}
+    return replace(PARTITION, sets=sets)
+
+
+@pytest.mark.parametrize("way", [[(1,), (1, 3)], [(1,), (3,)], [(1,), (3,), (1, 3)]])
+def test_undo_restores_the_caches_that_only_a_later_run_has_divided(root, two, way):
+    before = shown(two)
+    for cpus in way:
+        apply(root, with_realtime(*cpus), cache=True)
+        assert apply(root, with_realtime(*cpus), cache=True).changes == []
+    undo(root)
+    assert shown(two) == before
+    assert not (root / "var/lib/realtime-kvm").exists()
+
+
+def test_a_cache_that_is_no_longer_divided_is_its_owners_again(root, two):
+    apply(root, with_realtime(1), cache=True)
+    apply(root, with_realtime(3), cache=True)
+    assert two.groups[""].lines["L3"][0] == 0x3FF
+    two.groups[""].lines["L3"][0] = 0xFF
+    two._show()
+    assert apply(root, with_realtime(3), cache=True).changes == []
+    undo(root)
+    assert two.groups[""].lines["L3"] == {0: 0xFF, 1: 0x1FF}
+
+
+@pytest.mark.parametrize("of", [REALTIME, ""])
+def test_a_group_that_somebody_has_made_exclusive_keeps_its_portions(root, mounted, of):
+    apply(root, cache=True)
+    good = shown(mounted)
+    mounted.groups[of].mode = "exclusive"
+    mounted._show()
+    found = apply(root, cache=True).changes
+    assert [(item.resource, item.before, item.after) for item in found] == [
+        (f"{RESCTRL}/{REALTIME}/mode", "exclusive", "shareable")
+    ] * bool(of)
+    assert shown(mounted) == good
+    assert apply(root, cache=True).changes == []
+
+
+@pytest.mark.parametrize(("vendor", "found"), [("GenuineIntel", ["MB:0=100"]), ("AuthenticAMD", [])])
+def test_a_limit_that_somebody_gave_an_isolated_set_goes_where_the_most_is_known(root, mounted, vendor, found):
+    fill(root, processor(vendor=vendor))
+    apply(root, cache=True, memory_bandwidth=50)
+    mounted.groups[REALTIME].lines["MB"][0] = 10
+    mounted._show()
+    assert [item.after for item in apply(root, cache=True, memory_bandwidth=50).changes] == found
+
+
+def test_after_a_refused_mount_a_mount_of_somebody_else_stays(root, kernel):
+    kernel.caches["L3"].closids = 1
+    with pytest.raises(CacheError, match="out of CLOSIDs"):
+        apply(root, cache=True)
+    kernel.mount()
+    assert undo(root).changes == []
+    assert "" in kernel.groups
+
+
+def test_a_mount_that_the_kernel_refuses_leaves_nothing_to_undo(root, kernel, monkeypatch):
+    def refuse(_root, _levels):
+        raise HostError("mount failed with exit code 32")
+
+    monkeypatch.setattr(mounting, "mount", refuse)
+    with pytest.raises(HostError, match="exit code 32"):
+        apply(root, cache=True)
+    kernel.mount()
+    assert undo(root).changes == []
+
+
+def test_groups_stay_where_code_and_data_apart_leave_too_few_closids(root, kernel):
+    kernel.caches["L3"].closids = 4
+    apply(root, THREE, cache=True)
+    before = shown(kernel)
+    for check_mode in (True, False):
+        with pytest.raises(CacheError, match="3 groups are needed, and with code and data apart this machine has 2 CLOSIDs"):
+            apply(root, THREE, check_mode, cache=True, cache_code_data=True)
+    assert shown(kernel) == before
+    apply(root, PARTITION, cache=True, cache_code_data=True)
+    assert kernel.apart == {"L3"}
+
+
+class Killed(BaseException):
+    """Ends a run between two writes."""
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_after_any_runs_and_kills_check_mode_is_right_a_second_run_has_nothing_to_do_and_undo_is_exact(
+    tmp_path, monkeypatch, seed
+):
+    chance = random.Random(seed)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    caches = cache_files(L3={0: "0-3", 1: "4-7"}, L2={0: "0,1", 1: "2,3", 2: "4,5", 3: "6,7"})
+    root = fill(tmp_path, {**FILES, **machine_files(cores=8), **caches})
+    divided = {"L3": Cat(domains=(0, 1), closids=chance.choice([6, 8])), "L2": Cat(full=0xFF, shared=0xC0, domains=(0, 1, 2, 3))}
+    kernel = Resctrl(root, monkeypatch, online="0-7", caches=divided, bandwidth=Bandwidth(domains=(0, 1)))
+    if seed % 2:  # mounted by somebody who has cut the portions of the default group
+        kernel.mount()
+        kernel.groups[""].lines |= {"L3": {0: 0x3FF, 1: 0xFF}, "L2": {0: 0x7F, 1: 0xFF, 2: 0x3F, 3: 0xFF}}
+        kernel._show()
+    before, writes, make = shown(kernel), 0, kernel._done
+
+    def done():
+        nonlocal writes
+        make()
+        writes -= 1
+        if not writes:
+            raise Killed
+
+    kernel._done = done
+    for _run in range(4):
+        cpus = chance.sample(range(1, 8), 5)
+        sets = {"realtime": frozenset(cpus[: chance.randint(0, 3)]), "dataplane": frozenset(cpus[3 : chance.randint(3, 5)])}
+        rest = frozenset(range(8)).difference(*sets.values())
+        asked = {
+            "partition": replace(PARTITION, sets={**PARTITION.sets, **sets, "housekeeping": rest}),
+            "cache": chance.random() < 0.7,
+            "cache_l2": chance.random() < 0.5,
+            "memory_bandwidth": chance.choice([0, 0, 30]),
+            "cache_code_data": chance.random() < 0.3 and not seed % 2,
+        }
+        writes = chance.randint(1, 12)
+        with suppress(Killed):
+            apply(root, **asked)
+        writes = 0
+        predicted = apply(root, check_mode=True, **asked).changes
+        assert apply(root, **asked).changes == predicted
+        assert not kernel.groups or apply(root, **asked).changes == []
+    undo(root)
+    assert shown(kernel) == before
+    assert not (root / "var/lib/realtime-kvm").exists()
 
 
 CHOICES = (
@@ -416,13 +568,17 @@ def test_a_mount_that_is_busy_is_told_and_undone_by_the_next_run(root, kernel):
 @pytest.mark.parametrize(
     ("files", "options", "note"),
     [
-        (processor("fpu"), {"cache": True}, "cpu_partition_cache: the processor cannot do it (no flag cat_l3 in /proc/cpuinfo)"),
+        (
+            processor("fpu"),
+            {"cache": True},
+            "cpu_partition_cache: the processor does not offer it (no flag cat_l3 in /proc/cpuinfo)",
+        ),
         (
             processor("fpu cat_l2"),
             {"memory_bandwidth": 50},
-            "cpu_partition_memory_bandwidth: the processor cannot do it (no flag mba",
+            "cpu_partition_memory_bandwidth: the processor does not offer it (no flag mba",
         ),
-        (processor("cat_l3"), {"cache_l2": True}, "cpu_partition_cache_l2: the processor cannot do it (no flag cat_l2"),
+        (processor("cat_l3"), {"cache_l2": True}, "cpu_partition_cache_l2: the processor does not offer it (no flag cat_l2"),
         ({"/proc/cmdline": "ro rdt=cmt,!l3cat"}, {"cache": True}, "rdt=!l3cat on the kernel command line switches it off"),
         (processor(model=85), {"cache": True}, "unless its command line has rdt=l3cat"),
     ],

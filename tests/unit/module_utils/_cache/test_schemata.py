@@ -41,6 +41,12 @@ def test_intel():
     assert info.code_data == frozenset()
 
 
+def test_devices_that_fill_a_cache_by_io_alloc_have_a_closid():
+    assert parse_info({**AMD, "L3/io_alloc": "enabled", "L3/io_alloc_cbm": "0=ffff"}).closids == 15
+    assert parse_info({**AMD, "L3/io_alloc": "disabled"}).closids == 16
+    assert parse_info({**AMD, "L3/io_alloc": "not supported"}).closids == 16
+
+
 def test_amd_has_no_least_so_one_bit_is_it():
     cache = parse_info(AMD).caches["L3"]
     assert (cache.least, cache.sparse) == (1, True)

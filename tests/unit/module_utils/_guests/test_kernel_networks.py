@@ -19,10 +19,32 @@ FIELD = {"name": "n", "datapath": "macvtap", "device": "ens1"}
 WIRED = {f"{NET}/ens1/type": "1\n", f"{NET}/lo/type": "772\n", f"{NET}/ens2/type": "1\n"}
 
 
-def check(root, network, *others):
+def check(root, network, *others, check_mode=False):
     networks = parse_networks([network, *others])
     guest = parse_guests([{"name": "plc1", "memory_mib": 64, "networks": [{"network": "n"}]}], networks)[0]
-    check_kernel_networks(writable(root), guest, networks)
+    host = writable(root, check_mode=check_mode)
+    check_kernel_networks(host, guest, networks)
+    return host
+
+
+@pytest.mark.parametrize(
+    ("network", "dep", "builtin", "lacks"),
+    [
+        (CELL, "kernel/drivers/net/tun.ko.zst:\n", "", True),
+        (CELL, "kernel/drivers/vhost/vhost_net.ko.zst: kernel/drivers/vhost/vhost.ko.zst\n", "", False),
+        (CELL, "", "kernel/drivers/vhost/vhost_net.ko\n", False),
+        (OFFICE, "kernel/drivers/net/tun.ko.zst:\n", "", False),
+    ],
+)
+def test_a_kernel_without_vhost_is_told_in_the_plan_and_refused_by_the_run(tmp_path, network, dep, builtin, lacks):
+    """linux-image-kvm of Ubuntu has none; the run may boot another kernel first."""
+    modules = {"/lib/modules/5.4.0-1070-kvm/modules.dep": dep, "/lib/modules/5.4.0-1070-kvm/modules.builtin": builtin}
+    root = fill(tmp_path, {"/proc/sys/kernel/osrelease": "5.4.0-1070-kvm\n", f"{NET}/br1/bridge/": None, **modules})
+    notes = check(root, network, check_mode=True).notes
+    assert ["the module vhost_net, which kernel 5.4.0-1070-kvm does not have" in note for note in notes] == [True] * lacks
+    if lacks:
+        with pytest.raises(GuestError, match="run a kernel that has it"):
+            check(root, network)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import vhost_threads
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.guest import Guest, GuestError, Scheduler
@@ -19,6 +21,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.threads impor
     thread_differences,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.vhost_threads import check_vhost, place_vhost, settle_vhost
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from unit.trees import fill, plan, task, writable
 
 SCOPE = "/machine.slice/machine-qemu.scope/libvirt"
@@ -105,6 +108,27 @@ def test_a_kernel_thread_in_the_guests_cgroups_moves_within_them(tmp_path, calls
     root = fill(tmp_path, {**GUEST, **KTHREADS, "/proc/80/cgroup": f"0::{SCOPE}/emulator\n"})
     place_vhost(writable(root), 50, 80, "vcpu0")
     assert (calls, members(root, "vcpu0")) == ([(80, "4")], "80")
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_one_that_ends_while_it_is_moved_keeps_no_other_from_its_place(tmp_path, calls, monkeypatch, ended):
+    root = fill(tmp_path, {**GUEST, **TASKS[70], **TASKS[71]})
+    host, write = writable(root), Host.write_value
+
+    def refuse(self, path, value):
+        if value != "70":
+            return write(self, path, value)
+        if ended:
+            shutil.rmtree(f"{root}/proc/50/task/70")
+        raise HostError("cgroup.threads: the kernel refused '70': No such process")
+
+    monkeypatch.setattr(Host, "write_value", refuse)
+    if ended:
+        settle_vhost(host, 50, "vcpu0", "other")
+        assert calls == [(71, "4")]
+        return
+    with pytest.raises(HostError, match="No such process"):
+        settle_vhost(host, 50, "vcpu0", "other")
 
 
 @pytest.mark.parametrize("cmdline", ["", "qemu\0-chardev\0socket,path=/run/x\0-netdev\0vhost-user,chardev=c"])

@@ -77,7 +77,7 @@ def _warned(monkeypatch):
     ],
 )
 def test_a_guest_that_cannot_have_the_clock_does_without_or_is_refused_before_any_change(call, tree, warned, files, source, said):
-    """Nobody is stopped by a default; who asks for the clock hears in the plan that it cannot be had."""
+    """Nobody is stopped by a default; who asks for the clock hears in the plan why the guest does not get it."""
     fill(tree, {**documented(GUEST), "/etc/modules-load.d/": None, **files})
     found = call("guest_os", check=True, node_clock_source=source)
     assert (found["changed"], found["asks_node"]) == (False, False)
@@ -93,7 +93,7 @@ def test_the_node_is_asked_once_for_a_guest_without_a_clock(call, tree, warned):
     assert (unknown["changed"], unknown["asks_node"]) == (False, False)
     assert "the node could not be asked" in str(warned)
     planned = call("guest_os", check=True, node_clock_source="tsc")
-    assert [change["resource"] for change in planned["changes"]] == [FILE, RESOURCE]
+    assert [change["resource"] for change in planned["changes"]] == [RESOURCE, FILE]
     assert call("guest_os", check=True, ptp_kvm=True)["changes"] == planned["changes"]
     fill(tree, CLOCK)
     assert call("guest_os")["asks_node"] is False

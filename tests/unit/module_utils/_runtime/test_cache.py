@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.masks import CacheError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
+from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Change
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.cache import CACHE, cache_lines, plan_cache, undo_cache
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime.options import read_options
@@ -59,6 +61,25 @@ def test_its_values_are_its_own_in_the_journal_and_undone_with_the_partitions(ro
     assert apply(root, cache=True, uncore_frequency="max").changes == []
     run(root, undo_cache)
     assert snapshot(root) == before
+
+
+def test_a_cpu_that_the_same_run_switches_off_and_on_is_in_its_group_again(root, kernel):
+    """The kernel gives it to the default group, and the cache of a last CPU begins anew."""
+    apply(root, cache=True)
+    cpus, lines = kernel.groups[REALTIME].cpus, deepcopy(kernel.groups[REALTIME].lines)
+
+    def cycle():
+        kernel._cpus("", "0,3")
+        kernel.groups[REALTIME].lines["L3"][0] = 0x7FF
+        kernel._show()
+
+    def both(host):
+        host.change(Change("/sys/devices/system/cpu/cpu3/online", "1", "0, then 1"), cycle, kind="value")
+        plan_cache(host, PARTITION, options(cache=True))
+
+    assert [change.after for change in run(root, both).changes] == ["0, then 1"]
+    assert (kernel.groups[REALTIME].cpus, kernel.groups[REALTIME].lines) == (cpus, lines)
+    assert apply(root, cache=True).changes == []
 
 
 def test_what_is_no_longer_asked_is_restored_with_its_options(root, kernel):

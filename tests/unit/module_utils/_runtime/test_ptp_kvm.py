@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
@@ -14,6 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._runtime.ptp_kvm impo
     FILE,
     RESOURCE,
     find_clock,
+    keep_clock,
     plan_clock,
     undo_clock,
 )
@@ -56,13 +58,16 @@ class Guest:
         with host.locked():
             planner(host, self)
             host.commit()
+            if planner is not undo_clock:
+                keep_clock(host)
+                host.commit()
         return [change.resource for change in host.changes]
 
 
 def test_the_clock_is_loaded_once_and_undo_takes_it_back(tmp_path):
     guest = Guest(tmp_path)
     before = snapshot(tmp_path)
-    assert guest.run(plan_clock) == [FILE, RESOURCE]
+    assert guest.run(plan_clock) == [RESOURCE, FILE]
     assert find_clock(writable(tmp_path, "guest_os")) == "/dev/ptp1"
     assert guest.run(plan_clock) == []
     fill(tmp_path, {BOOT_ID: "b\n"})  # systemd has loaded it again
@@ -89,7 +94,20 @@ def test_a_node_without_the_clock_is_named_and_the_next_run_tries_again(tmp_path
             match=r"gave no clock \(could not insert .*the node must have the clock source tsc.*guest_os_ptp_kvm: false",
         ):
             guest.run(plan_clock)
-    assert guest.run(undo_clock) == [FILE]
+    assert not (tmp_path / FILE[1:]).exists(), "systemd's unit would fail at each boot"
+    assert guest.run(undo_clock) == []
+
+
+def test_a_clock_that_is_not_asked_for_stops_nobody_and_leaves_nothing(tmp_path):
+    guest = Guest(tmp_path, offers=False)
+    before = snapshot(tmp_path)
+    for _run in range(2):
+        assert guest.run(partial(plan_clock, required=False)) == []
+        assert "the guest does without, and each run tries again" in guest.host.notes[0]
+    assert snapshot(tmp_path) == before
+    guest.offers = True
+    assert guest.run(partial(plan_clock, required=False)) == [RESOURCE, FILE]
+    assert sorted(guest.run(undo_clock)) == [FILE, RESOURCE]
 
 
 def test_a_clock_in_use_is_not_unloaded(tmp_path):
