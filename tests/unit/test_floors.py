@@ -25,6 +25,7 @@ EDGE = {
     "_audit/drift",
     "_audit/inside",
     "_audit/read",
+    "_audit/slices",
     "_boot/grubby",
     "_cache/groups",
     "_cache/mounting",

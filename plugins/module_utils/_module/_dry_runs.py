@@ -224,12 +224,6 @@ def named_threads(findings: Iterable[Finding]) -> set[tuple[str, str]]:
     return {(match[1], match[2]) for match in found if match}
 
 
-def named_tasks(findings: Iterable[Finding]) -> set[int]:
-    """Return the tasks that findings of a role name: ``thread:<name>:<id>:<started>:affinity``."""
-    found = (re.fullmatch(r"thread:.*:(\d+):\d+:\w+", finding.resource) for finding in findings)
-    return {int(match[1]) for match in found if match}
-
-
 def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology: Topology) -> list[Finding]:
     """Return findings for guests' ports that are polled from another NUMA node than the guest's."""
     nodes = {guest["name"]: set(guest["nodes"]) for guest in guests.get("domains", ())}
