@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
+from .._cpus.topology import Topology
 from .._guests.roles import VHOST, WORKER
-from .findings import Finding
-from .guests import Actor, RunningGuest
+from .findings import Finding, check_task
+from .running import Actor, RunningGuest
 
 #: Threads of a guest's that have their place by another thread of it.
 _HELPERS = ("other", WORKER, VHOST)
@@ -43,3 +45,62 @@ def other_programs(
             if (demanding and actor.role not in _HELPERS) or named & names:
                 claimed.add(actor.tid)
     return [actor for actor in actors if actor.tid not in claimed]
+
+
+def check_programs(
+    actors: Iterable[Actor],
+    guests: Sequence[RunningGuest],
+    pmds: Iterable[Actor],
+    partition: Partition,
+    topology: Topology,
+    kernel_isolated: frozenset[int],
+) -> list[Finding]:
+    """Programs that use isolated and other CPUs, share a CPU that has an owner, or keep the other thread of its core busy.
+
+    ``actors`` are all threads of all programs, without those that other rules have named.
+    """
+    owner: dict[int, tuple[str, int]] = {}
+    for guest in guests:
+        owner.update({cpu: (f"{guest.name} {actor.role}", guest.process) for cpu, actor in guest.owned(partition).items()})
+    for pmd in pmds:
+        owner.update({cpu: (pmd.name, pmd.process) for cpu in pmd.cpus & partition.isolated if len(pmd.cpus) == 1})
+    beside = {
+        thread: owner[cpu]
+        for cpu in owner
+        if cpu in topology.cpus
+        for thread in topology.core_of(cpu) & partition.isolated
+        if thread not in owner
+    }
+    findings = []
+    for actor in actors:
+        found = check_task(partition, actor.name, actor.tid, actor.cpus, last=actor.last, isolated=kernel_isolated)
+        if found is not None:
+            findings.append(found)
+        elif actor.cpus and actor.cpus <= partition.isolated:
+            findings += _check_bound(actor, owner, beside, partition)
+    return findings
+
+
+def _check_bound(
+    actor: Actor, owner: Mapping[int, tuple[str, int]], beside: Mapping[int, tuple[str, int]], partition: Partition
+) -> Iterator[Finding]:
+    """Yield the findings of a thread that runs only on isolated CPUs."""
+    remedy = f"run taskset -cp {format_cpulist(partition.unisolated)} {actor.tid}, and correct the program that started it"
+    resource = f"{actor.name} (pid {actor.tid})"
+    owned = {cpu: owner[cpu] for cpu in actor.cpus if cpu in owner and owner[cpu][1] != actor.process}
+    if owned:
+        names = ", ".join(f"CPU {cpu} is of {name}" for cpu, (name, _pid) in sorted(owned.items()))
+        yield Finding("cpu-contended", resource, f"no CPU of a vCPU or poll-mode thread: {names}", _on(actor), remedy)
+        return
+    idle = actor.cpus & partition.idle
+    rivals = {cpu: beside[cpu] for cpu in actor.cpus if cpu in beside and beside[cpu][1] != actor.process}
+    if idle or rivals:
+        names = ", ".join(
+            [f"CPU {format_cpulist(idle)} is left idle"] * bool(idle)
+            + [f"CPU {c} is beside {n}" for c, (n, _p) in rivals.items()]
+        )
+        yield Finding("smt-sibling", resource, f"nothing on the other threads of a core in use: {names}", _on(actor), remedy)
+
+
+def _on(actor: Actor) -> str:
+    return f"CPUs {format_cpulist(actor.cpus)}"

@@ -23,7 +23,7 @@ from .._audit.drift import (
     with_gate,
 )
 from .._audit.findings import PLACES, Finding, check_document, finding_lines, in_order
-from .._audit.guests import check_guests, check_polling, check_programs
+from .._audit.guests import check_guests
 from .._audit.inside import StealWatch, clock_findings, definition_findings
 from .._audit.instances import instance_findings, power_finding
 from .._audit.kernel import (
@@ -36,7 +36,7 @@ from .._audit.kernel import (
     isolated_by,
     presumed_partition,
 )
-from .._audit.programs import other_programs
+from .._audit.programs import check_programs, other_programs
 from .._audit.read import (
     IdleWatch,
     daemon_findings,
@@ -49,6 +49,7 @@ from .._audit.read import (
 )
 from .._audit.slices import slice_findings, with_own_cpus
 from .._audit.starved import StarvationWatch
+from .._audit.switch import check_polling
 from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.topology import Topology
