@@ -137,6 +137,7 @@ EDGE = {
     "_runtime/ptp_kvm",
     "_runtime/undo",
     "_runtime/watchdog",
+    "_switch/changes",
     "_switch/daemon",
     "_switch/guard",
     "_switch/nic",

@@ -34,6 +34,7 @@ from .._isolation.cgroups import plan_slices
 from .._memory.pools import pool_path
 from .._node.archive import plan_service
 from .._runtime.feature import must_wait
+from .._switch.changes import SERVICE
 from .._switch.daemon import is_installed
 from .._time.services import ConflictError
 from .._time.state import KEPT, read_kept, read_state, services_of
@@ -140,7 +141,7 @@ def switch_outcome(edges: SwitchEdges, specs: Specs) -> Found:
     trial, result = _run(edges, "ovs_dpdk", ovs_dpdk.run, given)
     changes = trial.changes
     if any(change.resource.startswith("ovs:") for change in changes):  # a restart for these changes is no second difference
-        changes = [change for change in changes if change.resource != ovs_dpdk.SERVICE or change.before == "stopped"]
+        changes = [change for change in changes if change.resource != SERVICE or change.before == "stopped"]
     findings = [change_finding(change, "ovs_dpdk", "switch") for change in changes]
     for row in result["unlisted"]:
         what = f"port {row['port']}" if row["port"] else f"bridge {row['bridge']}"
