@@ -69,6 +69,7 @@ EDGE = {
     "_guests/threads",
     "_guests/vhost_threads",
     "_guests/workers",
+    "_host/afterwards",
     "_host/checkpoint",
     "_host/daemons",
     "_host/deadline",

@@ -9,10 +9,10 @@ from functools import cached_property, partial
 from typing import Any
 
 from .._cpus.errors import HostError
+from .._host.afterwards import plan_reload as plan_units
 from .._host.change import Change
 from .._host.daemons import record_daemons
 from .._host.host import Host, Runner
-from .._host.runner import plan_reload as plan_units
 from .._host.threads import realtime_guests
 from .daemon import (
     DROP_IN,
