@@ -27,8 +27,15 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host import host as 
 from ansible_collections.realtime.kvm.plugins.module_utils._module import ovs_dpdk
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
+from ansible_collections.realtime.kvm.plugins.module_utils._switch import changes as _changes
 from ansible_collections.realtime.kvm.plugins.module_utils._switch import ovsdb as _ovsdb
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import ALTERNATIVE, DPDK_PROGRAM, PLAIN_PROGRAM
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.changes import SERVICE
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import (
+    ALTERNATIVE,
+    DPDK_PROGRAM,
+    PLAIN_PROGRAM,
+    find_daemon,
+)
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.ovsdb import TOOL
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database
@@ -135,7 +142,7 @@ def _node(short_folder, monkeypatch):
     monkeypatch.setattr(_host.os, "fsync", lambda _handle: None)
     monkeypatch.setattr(Database, "dpdk_initialized", property(lambda self: self.root is not None))
     monkeypatch.setattr(ovs_dpdk, "plan_threads", lambda *_arguments: None)  # this machine has fewer CPUs than the one made up
-    monkeypatch.setattr(ovs_dpdk, "realtime_guests", lambda _host: [])
+    monkeypatch.setattr(_changes, "realtime_guests", lambda _host: [])
     monkeypatch.setattr(_ovsdb, "SETTLE_S", 20.0)
     assign = ovs_dpdk.assign_queues
 
@@ -343,7 +350,7 @@ def test_restart_happens_once_and_only_for_what_needs_it(running):
 
 def test_restart_is_refused_while_guests_use_the_switch(running, monkeypatch):
     running.run()
-    monkeypatch.setattr(ovs_dpdk, "switch_users", lambda *_arguments: ["plc1"])
+    monkeypatch.setattr(_changes, "switch_users", lambda *_arguments: ["plc1"])
     before, starts = running.switch.rows("Open_vSwitch", "other_config,external_ids"), running.switch.starts
     with pytest.raises(
         SwitchError,
@@ -372,7 +379,7 @@ def test_a_run_killed_before_the_restart_is_completed_by_the_next(running, monke
             running.run()
     assert running.switch.starts == starts
     host, result = running.run()
-    assert [change.resource for change in host.changes] == [ovs_dpdk.SERVICE]
+    assert [change.resource for change in host.changes] == [SERVICE]
     assert result["restart_reasons"] == ["settings changed by a run that ended before the restart"]
     assert running.switch.starts == starts + 1
     assert running.resources() == []
@@ -392,7 +399,7 @@ def test_a_reboot_between_transaction_and_restart_is_as_good(running, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(ovs_dpdk, "start", lambda *_arguments, **_keywords: None)
         running.run()
-    assert running.resources() == [ovs_dpdk.SERVICE]
+    assert running.resources() == [SERVICE]
     running.runner(["systemctl", "restart", "ovs-vswitchd.service"])
     assert running.resources() == []
 
@@ -504,7 +511,7 @@ def test_the_daemon_is_started_where_it_is_down(running):
     running.run()
     running.switch.stop("ovs-vswitchd", signal.SIGKILL)
     host, result = running.run()
-    assert [change.resource for change in host.changes] == [ovs_dpdk.SERVICE]
+    assert [change.resource for change in host.changes] == [SERVICE]
     assert result["restart_required"] is False
     assert len(running.switch.queues()) == 3
 
@@ -512,9 +519,9 @@ def test_the_daemon_is_started_where_it_is_down(running):
 def test_with_the_server_down_its_file_is_read(running):
     running.run()
     running.switch.stop_all()
-    assert running.resources(pmd_sleep_max_us=3) == ["ovs:Open_vSwitch other_config:pmd-sleep-max", ovs_dpdk.SERVICE]
+    assert running.resources(pmd_sleep_max_us=3) == ["ovs:Open_vSwitch other_config:pmd-sleep-max", SERVICE]
     host, _result = running.run(guests=[*GUESTS, guest("plc3", "control")])
-    assert [change.resource for change in host.changes] == ["service:ovsdb-server", "ovs:Port/plc3.control", ovs_dpdk.SERVICE]
+    assert [change.resource for change in host.changes] == ["service:ovsdb-server", "ovs:Port/plc3.control", SERVICE]
     assert len(running.switch.queues()) == 4
 
 
@@ -598,12 +605,12 @@ def test_pids_of_the_daemon_are_told_apart(running):
     pid = running.switch.pid("ovs-vswitchd")
     assert pid is not None
     assert alive(pid)
-    first = ovs_dpdk.find_daemon(writable(running.root))
+    first = find_daemon(writable(running.root))
     assert first is not None
     assert first.pid == pid
     running.runner(["systemctl", "restart", "ovs-vswitchd.service"])
-    second = ovs_dpdk.find_daemon(writable(running.root))
+    second = find_daemon(writable(running.root))
     assert second is not None
     assert second.process != first.process
     running.switch.stop("ovs-vswitchd")
-    assert ovs_dpdk.find_daemon(writable(running.root)) is None
+    assert find_daemon(writable(running.root)) is None

@@ -44,7 +44,7 @@ FILES = {
     "_guests/pinning.py": ("_guests/test_pinning*.py",),
     "_boot/arguments.py": ("_boot/test_arguments*.py",),
     "_switch/diff.py": ("_switch/test_plan*.py", "_switch/test_diff*.py"),
-    "_host/journal.py": ("_host/test_host*.py", "_host/test_journal*.py"),
+    "_host/journal.py": ("_host/test_afterwards.py", "_host/test_host*.py", "_host/test_journal*.py"),
 }
 #: Tests that take seconds: a mutant has none to spare.
 SLOW = ("killed_anywhere", "check_mode_predicts", "only_one_run", "merging_twice", "after_a_merge", "merge_and_removal")

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
 
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import BOOT_ID
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
-from unit.trees import fill, writable
+from unit.trees import fill, killed_at, writable
 
 SYSCTL = "/proc/sys/vm/stat_interval"
 WATCHDOG = "/proc/sys/kernel/watchdog"
@@ -80,3 +81,14 @@ def journal(root):
 
 def reboot(root, values=None):
     fill(root, {BOOT_ID: "boot-2\n", **(values or {})})
+
+
+def killed_everywhere(another, interrupted, prepare=lambda tree: None):
+    """Yield a tree for every step before which a run was killed, and at last one whose run reached its end."""
+    for step in itertools.count():
+        tree = another()
+        prepare(tree)
+        killed = killed_at(step, lambda tree=tree: interrupted(tree), tree)
+        yield step, tree
+        if not killed:
+            return

@@ -32,7 +32,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module import (
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import carry_out
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
+from ansible_collections.realtime.kvm.plugins.module_utils._switch import changes as _changes
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PID_FILE, PROGRAM
+from ansible_collections.realtime.kvm.plugins.module_utils._switch.ovsdb import Ovsdb
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import format_affinity
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import GUEST_KEY, NETWORK_KEY, Database, Row
 from unit.image_tools import qcow2
@@ -171,7 +173,7 @@ class Plant:
 
     def _patch(self, monkeypatch):
         switch = self.switch
-        monkeypatch.setattr(ovs_dpdk.Ovsdb, "read", lambda _self: switch.rows)
+        monkeypatch.setattr(Ovsdb, "read", lambda _self: switch.rows)
         monkeypatch.setattr(_kvm.fcntl, "ioctl", lambda _handle, _request: 12)
         plan = ovs_dpdk.plan_switch
 
@@ -180,8 +182,8 @@ class Plant:
             return plan(database, wanted, *rest, **options)
 
         monkeypatch.setattr(ovs_dpdk, "plan_switch", planned)
-        monkeypatch.setattr(ovs_dpdk, "_transact", lambda *_arguments: switch.take(self.wanted))
-        monkeypatch.setattr(ovs_dpdk, "_note_start", lambda *_arguments: None)
+        monkeypatch.setattr(_changes, "_transact", lambda *_arguments: switch.take(self.wanted))
+        monkeypatch.setattr(_changes, "_note_start", lambda *_arguments: None)
 
     def _lay_out(self):
         files = {

@@ -18,7 +18,8 @@ from .._devices.marks import Home
 from .._host.change import Change
 from .._interrupts.affinity import Interrupt, stuck, wanted_affinity
 from .._tables import paragraph
-from .rules import RULES, rank
+from .rule import rank
+from .rules import RULES
 
 #: The most characters of a text of several lines that a finding shows.
 _SHOWN = 300
@@ -32,7 +33,7 @@ PLACES = 5
 class Finding:
     """One broken rule: resource, expected state, actual state, and remedy."""
 
-    rule: str  # its id in rules.py
+    rule: str  # its id
     resource: str
     expected: str
     actual: str

@@ -14,7 +14,7 @@ from .._cpus.partition import Partition
 from .._cpus.topology import Topology
 from .._guests.nova import Instance, InstanceCpus
 from .findings import Finding
-from .guests import Named, RunningGuest
+from .running import Named, RunningGuest
 
 
 def instance_findings(

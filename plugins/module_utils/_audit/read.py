@@ -29,8 +29,8 @@ from .._isolation.holders import HOLDERS, ROOT
 from .._memory.pools import memory_nodes
 from .._runtime.cpu_settings import thread_rule
 from .findings import Finding
-from .guests import Actor, RunningGuest
 from .kernel import IdleState, Platform
+from .running import Actor, RunningGuest
 
 _BANNED = "IRQBALANCE_BANNED_CPULIST="
 

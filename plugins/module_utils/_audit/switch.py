@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which poll-mode thread serves which queue, and which one should; which ports have a link. Pure.
+"""The switch: where its poll-mode threads run, which of them serves which queue and which one should, which ports have a link. Pure.
 
 The database holds the request. Another thread serves a queue whose thread is missing, without an error
 (Documentation/topics/dpdk/pmd.rst of Open vSwitch), so the daemon itself is asked.
@@ -11,9 +11,12 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from .._cpus.cpulist import format_cpulist
+from .._cpus.partition import Partition
 from .._switch.plan import PHYSICAL
 from .._switch.rows import Row
 from .findings import Finding
+from .running import Actor
 
 #: Prints the queues of every poll-mode thread.
 SHOW_QUEUES = ("ovs-appctl", "--timeout=10", "dpif-netdev/pmd-rxq-show")
@@ -67,4 +70,33 @@ def check_placement(ports: Iterable[Mapping[str, Any]], placed: Mapping[tuple[st
                         "then ovs-appctl dpif-netdev/pmd-rxq-rebalance",
                     )
                 )
+    return findings
+
+
+def check_polling(pmds: Iterable[Actor], partition: Partition, *, documented: bool) -> list[Finding]:
+    """Each poll-mode thread is bound to one dataplane CPU; without a partition file the dataplane CPUs are unknown."""
+    findings = []
+    allowed = partition.sets["dataplane"] if documented else frozenset(range(1 << 16))
+    for pmd in pmds:
+        resource = f"{pmd.name} (thread {pmd.tid})"
+        if len(pmd.cpus) != 1 or not pmd.cpus <= allowed:
+            findings.append(
+                Finding(
+                    "pmd-pin",
+                    resource,
+                    f"one of the dataplane CPUs {format_cpulist(partition.sets['dataplane'])}" if documented else "one CPU",
+                    f"CPUs {format_cpulist(pmd.cpus)}",
+                    "run the ovs_dpdk role, which sets pmd-cpu-mask; for a thread moved by hand: taskset -cp CPU " + str(pmd.tid),
+                )
+            )
+        if pmd.realtime:
+            findings.append(
+                Finding(
+                    "pmd-policy",
+                    resource,
+                    "other: it spins, so no other thread, not even the kernel's own, would run on its CPU",
+                    pmd.scheduler,
+                    f"run chrt -o -p 0 {pmd.tid}",
+                )
+            )
     return findings

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
-from .._cpus.guest_partition import parse_vcpus
 from .._cpus.pages import PAGE_MIB
 from .cloud_init import check_networks, read_cloud_init
 from .fragment import macs_of, read_fragment
@@ -31,11 +29,11 @@ from .guest import (
     Attachment,
     Guest,
     GuestError,
-    Scheduler,
 )
 from .guest_devices import read_devices
 from .guest_disks import check_shared_disks, read_disks
 from .guest_reader import Reader
+from .guest_vcpus import read_realtime_vcpus, read_scheduler, read_vcpu_schedulers
 from .network import MAX_SOCKET_PATH, Network, is_unicast, port_name, socket_path
 from .vhost import with_vhost
 
@@ -165,7 +163,7 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
     system = read.choice("guest_os", "linux", SYSTEMS)
     if read.get("adopt", False) and str(read.get("realtime_vcpus", "")).strip() and not read.has("vcpus"):
         raise GuestError(f"{read.where}: realtime_vcpus beside adopt needs vcpus, the number that its domain has; add it")
-    realtime = _realtime_vcpus(read, vcpus, system)
+    realtime = read_realtime_vcpus(read, vcpus, system)
     hugepages = read.choice("hugepages", "2M" if realtime else "none", HUGEPAGES)
     io_threads = read.number("io_threads", 0, 0, 16) if read.has("io_threads") else None
     guest = Guest(
@@ -178,15 +176,15 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         vcpus=vcpus,
         vcpus_given=read.has("vcpus"),
         realtime_vcpus=realtime,
-        schedulers=_vcpu_schedulers(read, realtime, limit),
+        schedulers=read_vcpu_schedulers(read, realtime, limit),
         numa=read.choice("numa", "strict", _CHOICES["numa"]),
         numa_node=read.number("numa_node", 0, 0, 1023) if read.get("numa_node") is not None else None,
         siblings=read.choice("siblings", "idle", SIBLINGS),
         emulator=read.choice("emulator", "housekeeping", _CHOICES["emulator"]),
-        emulator_scheduler=_scheduler(read, "emulator_scheduler", limit),
+        emulator_scheduler=read_scheduler(read, "emulator_scheduler", limit),
         io_threads=io_threads,
         io_thread_ids=tuple(range(1, (io_threads or 0) + 1)),
-        io_thread_scheduler=_scheduler(read, "io_thread_scheduler", limit),
+        io_thread_scheduler=read_scheduler(read, "io_thread_scheduler", limit),
         disks=read_disks(read, name, folder),
         cloud_init=read_cloud_init(read),
         networks=_attachments(read, name, networks, site),
@@ -215,7 +213,7 @@ def _parse(item: Mapping[str, Any], where: str, networks: Mapping[str, Network],
         remove_disks=read.get("remove_disks", False),
     )
     _check_own(read, guest)
-    return with_vhost(guest, read.optional("vhost", VHOST), _scheduler(read, "vhost_scheduler", limit))
+    return with_vhost(guest, read.optional("vhost", VHOST), read_scheduler(read, "vhost_scheduler", limit))
 
 
 def _check_own(read: Reader, guest: Guest) -> None:
@@ -247,38 +245,6 @@ def _check_own(read: Reader, guest: Guest) -> None:
             raise GuestError(f"{where}: {', '.join(given)} without realtime_vcpus; name the vCPUs that must be real-time")
 
 
-def _realtime_vcpus(read: Reader, vcpus: int, system: str) -> frozenset[int]:
-    """Return the real-time vCPUs; a list that begins with an exclusion means all others, as in Nova's hw:cpu_realtime_mask."""
-    text = str(read.get("realtime_vcpus", "")).strip()
-    if not text:
-        return frozenset()
-    if text.startswith("["):
-        numbers = [int(number) for number in re.findall(r"(?<![0-9])[0-9]{1,3}(?![0-9])", text)]
-        raise GuestError(f'{read.where}: realtime_vcpus is a list; give one text: "{format_cpulist(numbers) or "1-3"}"')
-    try:
-        realtime, named = parse_vcpus(text, vcpus)
-    except CpuListError as error:
-        raise GuestError(f"{read.where}: realtime_vcpus: {error}") from None
-    beyond = [vcpu for vcpu in sorted(named) if vcpu >= vcpus]
-    if beyond:
-        raise GuestError(
-            f"{read.where}: realtime_vcpus {text!r} names vCPU {format_cpulist(beyond)}, "
-            f"but the guest has vCPUs {format_cpulist(range(vcpus))}"
-        )
-    if not realtime:
-        raise GuestError(
-            f"{read.where}: realtime_vcpus {text!r} leaves no vCPU, so the guest would be an ordinary one; "
-            "name at least one, or leave the key out"
-        )
-    if len(realtime) == vcpus and system != "other":
-        raise GuestError(
-            f"{read.where}: all {vcpus} vCPUs are real-time; "
-            f"at least one must stay ordinary for the housekeeping of {system.capitalize()} in the guest, or its kernel "
-            f"starves: give {vcpus + 1} vcpus, or fewer realtime_vcpus; for a guest whose system needs none (an RTOS), guest_os: other"
-        )
-    return realtime
-
-
 def _uuid(read: Reader) -> str | None:
     given = read.text("uuid").lower()
     if given and not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", given):
@@ -308,54 +274,6 @@ def _memory(read: Reader, hugepages: str) -> int:
             f"{read.where}: memory_mib {memory} is no multiple of its {page} MiB pages (hugepages: {hugepages}); choose {up}"
         )
     return memory
-
-
-def _parse_scheduler(value: Any, where: str, limit: int, default: Scheduler) -> Scheduler:
-    if not isinstance(value, Mapping):
-        raise GuestError(f"{where}: {value!r} is not a mapping of policy and priority")
-    read = Reader(value, where, {"policy": (str,), "priority": (int,)})
-    policy = read.choice("policy", default.policy, POLICIES)
-    return Scheduler(policy, _priority(read.get("priority", default.priority), where, limit))
-
-
-def _priority(priority: int, where: str, limit: int) -> int:
-    if not 1 <= priority <= 99:
-        raise GuestError(f"{where}: priority {priority} is not in 1-99")
-    if priority > limit:
-        raise GuestError(
-            f"{where}: priority {priority} is not below the kernel's own threads: "
-            f"ksoftirqd and ktimers run at {limit + 1}, and a spinning vCPU "
-            f"above them stops the CPU's timers; the highest that works is {limit}"
-        )
-    return priority
-
-
-def _scheduler(read: Reader, key: str, limit: int) -> Scheduler | None:
-    value = read.get(key)
-    return None if value is None else _parse_scheduler(value, f"{read.where}: {key}", limit, Scheduler("fifo", 1))
-
-
-def _vcpu_schedulers(read: Reader, realtime: frozenset[int], limit: int) -> dict[int, Scheduler]:
-    default = Scheduler(read.choice("policy", "fifo", POLICIES), _priority(read.get("priority", 1), read.where, limit))
-    schedulers = dict.fromkeys(sorted(realtime), default)
-    given: frozenset[int] = frozenset()
-    for key, value in read.get("vcpu_schedulers", {}).items():
-        where = f"{read.where}: vcpu_schedulers: {key}"
-        try:
-            vcpus = parse_cpulist(str(key))
-        except CpuListError as error:
-            raise GuestError(f"{where}: {error}") from None
-        strangers = vcpus - realtime
-        if strangers or not vcpus:
-            wrong = f"vCPU {format_cpulist(strangers)} is" if strangers else "no vCPU is named that is"
-            raise GuestError(
-                f"{where}: {wrong} {'not ' if strangers else ''}in realtime_vcpus ({format_cpulist(realtime) or 'empty'})"
-            )
-        if vcpus & given:
-            raise GuestError(f"{where}: vCPU {format_cpulist(vcpus & given)} has two schedulers")
-        given |= vcpus
-        schedulers.update(dict.fromkeys(vcpus, _parse_scheduler(value, where, limit, default)))
-    return schedulers
 
 
 def _machine(read: Reader) -> str:

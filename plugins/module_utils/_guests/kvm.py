@@ -16,11 +16,12 @@ from .._cpus.errors import HostError
 from .._cpus.machine import Machine
 from .._cpus.pages import PAGE_MIB
 from .._cpus.partition import Partition
+from .._host.afterwards import afterwards, reload_systemd
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
 from .._host.lines import add_lines
-from .._host.runner import reload_systemd, systemctl
+from .._host.runner import systemctl
 
 KVM = "/dev/kvm"
 #: The first kernel whose KVM takes nx_huge_pages=never (also some releases of older stable kernels, which their names do not show).
@@ -310,7 +311,8 @@ def plan_libvirt_restart(host: Host, runner: Runner, hook: str) -> None:
     for name in ("libvirtd", "virtqemud"):
         pid = host.value(f"/run/{name}.pid") or ""
         runs = pid.isdecimal() and host.exists(f"/proc/{pid}/stat")
-        host.afterwards(
+        afterwards(
+            host,
             f"service:{name}",
             partial(systemctl, runner, "try-restart", f"{name}.service"),
             due=runs and new,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +27,16 @@ class Change:
     after: str | None
     disruption: str = "none"
     reason: str = ""
+
+
+def shown(content: bytes | None) -> str | None:
+    """Return a file's content as a change has it."""
+    if content is None:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return f"binary, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
 
 
 def worst_disruption(changes: Iterable[Change]) -> str:
@@ -130,12 +141,17 @@ class Planner:
 
     def follow_up(self, change: Change, make: Callable[[], object]) -> None:
         """Plan a change without an original (a generated file, a daemon's restart)."""
-        self.changes.append(change)
-        self._steps.append(Step(change, make, change.resource))
+        self.take(Step(change, make, change.resource))
 
     def perform(self, make: Callable[[], object]) -> None:
         """Plan a step that changes nothing by itself."""
-        self._steps.append(Step(None, make))
+        self.take(Step(None, make))
+
+    def take(self, step: Step) -> None:
+        """Plan a step, and its change if it makes one."""
+        if step.change is not None:
+            self.changes.append(step.change)
+        self._steps.append(step)
 
     @property
     def waiting(self) -> list[Step]:

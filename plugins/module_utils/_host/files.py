@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import re
 import stat
 from contextlib import suppress
 
@@ -131,6 +133,24 @@ def mode_of(full: str) -> int:
 def read_link(full: str) -> str | None:
     """Return a symbolic link's target, None where there is no link."""
     return os.readlink(full) if os.path.islink(full) else None
+
+
+def write_link(full: str, target: str | None) -> None:
+    """Make a symbolic link in the place of whatever is there; None: remove that."""
+    make_directories(os.path.dirname(full))
+    if os.path.lexists(full):
+        os.unlink(full)
+    if target is not None:
+        os.symlink(target, full)
+
+
+def find(pattern: str) -> list[str]:
+    """Return the paths that match, in natural order (cpu2 before cpu10)."""
+
+    def natural(path: str) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
+
+    return sorted(glob.glob(pattern), key=natural)
 
 
 def sync_directory(directory: str) -> None:

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import base64
 import errno
-import glob
-import hashlib
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from .._cpus.errors import HostError
 from . import files
-from .change import Change, Planner, Step, worse
+from .change import Change, Planner, Step, shown, worse
 from .identity import identity, is_another
-from .journal import JOURNAL, LOCK, STATE_DIR, Journal, NoJournal
-from .locks import LockedError, cpus_locked, release, take_lock
+from .journal import JOURNAL, Journal, NoJournal
+from .locks import LockedError, cpus_locked, state_locked
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: Owners whose runs move CPUs between cgroups, as libvirt's hook does.
@@ -106,12 +103,7 @@ class Host(Planner):
 
     def glob(self, pattern: str) -> list[str]:
         """Return the paths that match, in natural order (cpu2 before cpu10)."""
-        cut = len(self.root)
-
-        def natural(path: str) -> list[tuple[int, str]]:
-            return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
-
-        return sorted((found[cut:] for found in glob.glob(self.root + pattern)), key=natural)
+        return [found[len(self.root) :] for found in files.find(self.root + pattern)]
 
     def listdir(self, path: str) -> list[str]:
         try:
@@ -126,18 +118,15 @@ class Host(Planner):
 
     def change(self, change: Change, make: Callable[[], object], *, kind: str, original: Any = None) -> None:
         """Plan a change. Its original is ``change.before`` unless given."""
-        self.changes.append(change)
         before = change.before if original is None else original
         entry = {"owner": self.owner, "kind": kind, "before": before, "disruption": change.disruption}
         if of := identity(self.root, change.resource):
             entry["of"] = of
-        self._steps.append(Step(change, make, change.resource, entry))
+        self.take(Step(change, make, change.resource, entry))
 
     def keep(self, resource: str, kind: str, original: Any) -> None:
         """Journal the original of what a planned change alters as a side effect."""
-        self._steps.append(
-            Step(None, _nothing, resource, {"owner": self.owner, "kind": kind, "before": original, "disruption": "none"})
-        )
+        self.take(Step(None, _nothing, resource, {"owner": self.owner, "kind": kind, "before": original, "disruption": "none"}))
 
     def keep_now(self, change: Change, kind: str, owner: str) -> None:
         """Journal the original of a change at once, where only the step before could show it. ``owner``: whose plan it is."""
@@ -165,10 +154,9 @@ class Host(Planner):
         """
         if change is not None:
             change = replace(change, disruption=worse(change.disruption, self.journal.disruption_of(resource)))
-            self.changes.append(change)
         if until_boot:
             make = partial(self._try_to_restore, change, make)
-        self._steps.append(Step(change, make if change is not None or anyway else _nothing, resource, forget=True))
+        self.take(Step(change, make if change is not None or anyway else _nothing, resource, forget=True))
 
     def _try_to_restore(self, change: Change | None, make: Callable[[], object]) -> None:
         if _refusal(make):
@@ -188,26 +176,6 @@ class Host(Planner):
             if change in self.changes:
                 self.changes.remove(change)
             self.notes.append(f"{error}; it stays as it is until the next reboot")
-
-    def afterwards(
-        self, what: str, make: Callable[[], object], *, due: bool, change: Change | None = None, kept: bool = False
-    ) -> None:
-        """Plan what changes need once they are made, such as a daemon that reads its files again.
-
-        ``due``: this plan has such changes; ``change`` shows it. It is journalled with them, so the next run does what a
-        failed or killed run has left undone; a reboot ends it. ``kept``: the entry stays until ``forget``, since what was made is
-        read back first.
-        """
-        resource = f"after:{what}"
-        if not due and resource not in self.entries("after"):
-            return
-        if not due:
-            disruption = change.disruption if change else "none"
-            change = Change(what, "left undone by an earlier run", "done", disruption, "an earlier change needs it")
-        if change is not None:
-            self.changes.append(change)
-        entry = {"owner": self.owner, "kind": "after", "before": None, "disruption": "none"}
-        self._steps.append(Step(change, make, resource, entry, forget=not kept))
 
     def _begin(self, steps: list[Step]) -> bool:
         """Journal the originals before the first step, so that a killed run can be undone or repeated."""
@@ -252,13 +220,9 @@ class Host(Planner):
     def _write_link(self, path: str, target: str | None) -> None:
         full = self.path(path)
         try:
-            files.make_directories(os.path.dirname(full))
-            if os.path.lexists(full):
-                os.unlink(full)
+            files.write_link(full, target)
             if target is None:
                 self._remove_empty_parents(os.path.dirname(path))
-            else:
-                os.symlink(target, full)
         except OSError as error:
             raise HostError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -281,7 +245,7 @@ class Host(Planner):
         before = self.read_whole(path) if link is None else self.read_bytes(path)
         if before == content:
             return
-        change = Change(path, _printable(before), _printable(content), disruption, reason)
+        change = Change(path, shown(before), shown(content), disruption, reason)
         make = partial(self.write_file, path, content, mode)
         if link is not None:  # the write replaces the link, so the link is the original, not its target
             self.change(change, make, kind="link", original={"link": link})
@@ -356,7 +320,7 @@ class Host(Planner):
             content = None if original is None else base64.b64decode(original["content"])
             mode = original["mode"] if original else 0o644
             current = self.read_bytes(resource)
-            change = Change(resource, _printable(current), _printable(content), reason="restored")
+            change = Change(resource, shown(current), shown(content), reason="restored")
             self.restore(None if current == content else change, resource, partial(self.write_file, resource, content, mode))
 
     def restore_links(self) -> None:
@@ -399,7 +363,8 @@ class Host(Planner):
             return
         with ExitStack() as held:
             try:
-                held.enter_context(self._state_locked())
+                held.enter_context(state_locked(self.root, self.owner))
+                self._clean()
             except LockedError:
                 raise
             except HostError as error:
@@ -410,25 +375,6 @@ class Host(Planner):
             if not self.journal.entries:
                 self._forget([])  # the file, and the folders made for it
 
-    @contextmanager
-    def _state_locked(self) -> Iterator[None]:
-        """Hold the lock of the state directory; nothing of it stays without a journal."""
-        try:
-            handle = take_lock(self.path(LOCK), self.owner)
-        except NotADirectoryError as error:
-            raise HostError(f"{STATE_DIR} is not a directory; move it away") from error
-        except OSError as error:
-            raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
-        try:
-            self._clean()
-            yield
-        finally:
-            if not self.exists(JOURNAL):  # nothing to remember, so nothing stays
-                with suppress(OSError):
-                    files.unlink(self.path(LOCK))
-                    os.rmdir(self.path(STATE_DIR))
-            release(handle)
-
     def _clean(self) -> None:
         """Remove what a killed run has left half written."""
         path = ""
@@ -437,15 +383,6 @@ class Host(Planner):
                 files.unlink(files.temporary_of(self.path(path)))
         except OSError as error:
             self._without_journal(HostError(f"{files.temporary_of(path)} cannot be removed: {error.strerror}"))
-
-
-def _printable(content: bytes | None) -> str | None:
-    if content is None:
-        return None
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return f"binary, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
 
 
 #: Runs a program; returns exit code, standard output and standard error.

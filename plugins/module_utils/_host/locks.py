@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 from .._cpus.errors import HostError
 from .files import make_directories, unlink
+from .journal import JOURNAL, LOCK, STATE_DIR
 
 #: How long a run waits for another one, in seconds.
 WAIT_S = 120.0
@@ -92,6 +93,25 @@ def holder_of(full: str) -> str:
         return f"process {pid} ({record['owner'] or 'another program'}) since {since}"
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return "another process"
+
+
+@contextmanager
+def state_locked(root: str, owner: str) -> Iterator[None]:
+    """Hold the lock of the state directory; nothing of it stays without a journal."""
+    try:
+        handle = take_lock(root + LOCK, owner)
+    except NotADirectoryError as error:
+        raise HostError(f"{STATE_DIR} is not a directory; move it away") from error
+    except OSError as error:
+        raise HostError(f"{STATE_DIR} cannot be written: {error.strerror}; run with become: true") from None
+    try:
+        yield
+    finally:
+        if not os.path.lexists(root + JOURNAL):  # nothing to remember, so nothing stays
+            with suppress(OSError):
+                unlink(root + LOCK)
+                os.rmdir(root + STATE_DIR)
+        release(handle)
 
 
 @contextmanager

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs that run on the node, and systemd's reloads. Edge."""
+"""Programs that run on the node. Edge."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from .._cpus.errors import HostError
-from .host import Host, Runner
+from .host import Runner
 
 #: Seconds that a program may take, generously: some wait for disks or a switch that starts.
 COMMAND_S = 900
@@ -36,17 +35,3 @@ def run_checked(runner: Runner, command: Sequence[str]) -> str:
 def systemctl(runner: Runner, *arguments: str) -> None:
     """Run systemctl; ``HostError`` when it fails."""
     run_checked(runner, ["systemctl", *arguments])
-
-
-def reload_systemd(host: Host, runner: Runner, *restart: str) -> None:
-    """Make systemd read changed units, and restart those of the named services that run. Does nothing in check mode."""
-    if host.dry or not host.exists("/run/systemd/system"):
-        return
-    systemctl(runner, "daemon-reload")
-    for unit in restart:
-        systemctl(runner, "try-restart", unit)
-
-
-def plan_reload(host: Host, runner: Runner, *, due: bool) -> None:
-    """Plan that systemd reads changed units, ``due`` for this plan's or left undone by an earlier run."""
-    host.afterwards("systemd: changed units are read", partial(reload_systemd, host, runner), due=due)

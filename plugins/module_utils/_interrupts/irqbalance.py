@@ -7,9 +7,10 @@ from functools import partial
 
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
+from .._host.afterwards import afterwards, plan_reload
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .._host.runner import plan_reload, systemctl
+from .._host.runner import systemctl
 
 _IRQBALANCE_ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
 
@@ -47,7 +48,8 @@ def undo_irqbalance(host: Host, runner: Runner) -> None:
 
 def _plan_restart(host: Host, runner: Runner, before: str, after: str, *, due: bool, reason: str) -> None:
     """Plan to restart an irqbalance that runs with another list; a run that is cut off before leaves that to the next."""
-    host.afterwards(
+    afterwards(
+        host,
         "service:irqbalance",
         partial(systemctl, runner, "try-restart", "irqbalance.service"),
         due=due,

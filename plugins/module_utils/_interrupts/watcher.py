@@ -13,10 +13,11 @@ from functools import partial
 
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
+from .._host.afterwards import afterwards, reload_systemd
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.paths import ARCHIVE, DOCUMENT
-from .._host.runner import reload_systemd, systemctl
+from .._host.runner import systemctl
 from .._host.threads import read_thread
 
 WATCHER_UNIT = "/etc/systemd/system/realtime-kvm-watch.service"
@@ -80,7 +81,8 @@ def plan_watcher(host: Host, runner: Runner, partition: Partition, *, waits: boo
     cpus = watcher_cpus(host)
     before = "stopped" if cpus is None else f"running on CPUs {format_cpulist(cpus)}" if same else "running with another unit"
     after = f"running on CPUs {format_cpulist(partition.housekeeping)}"
-    host.afterwards(
+    afterwards(
+        host,
         WATCHER,
         partial(_start, host, runner),
         due=not same or cpus is None or not cpus <= partition.housekeeping,

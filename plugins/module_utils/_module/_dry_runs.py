@@ -34,6 +34,7 @@ from .._isolation.cgroups import plan_slices
 from .._memory.pools import pool_path
 from .._node.archive import plan_service
 from .._runtime.feature import must_wait
+from .._switch.changes import SERVICE
 from .._switch.daemon import is_installed
 from .._time.services import ConflictError
 from .._time.state import KEPT, read_kept, read_state, services_of
@@ -140,7 +141,7 @@ def switch_outcome(edges: SwitchEdges, specs: Specs) -> Found:
     trial, result = _run(edges, "ovs_dpdk", ovs_dpdk.run, given)
     changes = trial.changes
     if any(change.resource.startswith("ovs:") for change in changes):  # a restart for these changes is no second difference
-        changes = [change for change in changes if change.resource != ovs_dpdk.SERVICE or change.before == "stopped"]
+        changes = [change for change in changes if change.resource != SERVICE or change.before == "stopped"]
     findings = [change_finding(change, "ovs_dpdk", "switch") for change in changes]
     for row in result["unlisted"]:
         what = f"port {row['port']}" if row["port"] else f"bridge {row['bridge']}"
@@ -222,12 +223,6 @@ def named_threads(findings: Iterable[Finding]) -> set[tuple[str, str]]:
     """Return the threads of guests that findings name: guest and role."""
     found = (_THREAD.fullmatch(finding.resource) for finding in findings if finding.rule in ("guest-thread", "vhost-thread"))
     return {(match[1], match[2]) for match in found if match}
-
-
-def named_tasks(findings: Iterable[Finding]) -> set[int]:
-    """Return the tasks that findings of a role name: ``thread:<name>:<id>:<started>:affinity``."""
-    found = (re.fullmatch(r"thread:.*:(\d+):\d+:\w+", finding.resource) for finding in findings)
-    return {int(match[1]) for match in found if match}
 
 
 def remote_ports(switch: Mapping[str, Any], guests: Mapping[str, Any], topology: Topology) -> list[Finding]:

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads a machine part by part: a part that cannot be read is named, the others are returned."""
+"""Looks at a machine part by part, for an interval: a part that cannot be read is named, the others are returned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .._cpus.errors import UNEXPECTED, RefusalError
+from .._cpus.errors import UNEXPECTED, HostError, RefusalError
+
+
+def check_interval(interval: float) -> None:
+    """Refuse to watch a machine for an interval out of range, since a run must not hang."""
+    if not 0 <= interval <= 60:
+        raise HostError(f"interval: {interval} is not in 0-60 seconds")
 
 
 class Parts:

@@ -18,11 +18,11 @@ from .._cpus.planning import Intent, plan_partition
 from .._cpus.topology import Topology
 from .._guests.instances import check_taken
 from .._guests.libvirt import Connection
+from .._host.afterwards import plan_reload
 from .._host.document import read_partition
 from .._host.host import Host
 from .._host.kernel import read_kernel, read_machine
 from .._host.paths import DOCUMENT, config_path
-from .._host.runner import plan_reload
 from .._host.sysfs import read_topology
 from .._host.threads import realtime_guests
 from .._host.tuning_daemons import TUNED, plan_tuned

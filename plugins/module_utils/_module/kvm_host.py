@@ -36,13 +36,13 @@ from .._guests.network import parse_networks
 from .._guests.pinning import Existing, Placement, place
 from .._guests.programs import QEMU_IMG, SWTPM, XORRISO
 from .._guests.threads import guest_pid
+from .._host.afterwards import plan_reload
 from .._host.current import require_current_partition
 from .._host.host import Host
 from .._host.kernel import read_machine
 from .._host.lines import restore_lines
 from .._host.needrestart import plan_needrestart
 from .._host.paths import ARCHIVE
-from .._host.runner import plan_reload
 from .._memory.hugepages import Key, Need, check_free, check_total, plan_pages
 from .._memory.pools import HOST_MIB, Pool, guest_memory_mib, process_pages, read_memory, read_pool
 from .._node.archive import build_archive

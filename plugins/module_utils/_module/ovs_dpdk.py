@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
@@ -20,23 +20,27 @@ from .._guests.network import Network, parse_networks
 from .._guests.pinning import Existing, PinningError, place
 from .._host.change import Change
 from .._host.current import require_current_partition
-from .._host.daemons import record_daemons
-from .._host.host import Host, Runner
+from .._host.host import Host
 from .._host.kernel import read_machine
-from .._host.runner import plan_reload
 from .._host.sysfs import read_topology
-from .._host.threads import realtime_guests, restore_threads
+from .._host.threads import restore_threads
 from .._memory.pools import guest_memory_mib, read_memory
 from .._node.hook import run_switch
 from .._runtime.feature import must_wait
+from .._switch.changes import (
+    SERVICE,
+    SwitchNode,
+    check_restart,
+    plan_reload,
+    plan_start,
+    plan_transaction,
+    ports_in_error,
+    transaction,
+)
 from .._switch.conflicts import AFFINITY_KEY, check_devices
 from .._switch.daemon import (
     DROP_IN,
-    SWITCH_UNIT,
-    Daemon,
-    check_pages,
     find_daemon,
-    is_debian,
     is_installed,
     last_errors,
     note_selinux,
@@ -48,14 +52,11 @@ from .._switch.daemon import (
     restore_program,
     socket_folder,
     start,
-    start_server,
 )
 from .._switch.diff import SwitchPlan, plan_removal, plan_switch, setting_resource
 from .._switch.nic import find_device, plan_binding, release_devices
-from .._switch.ovsdb import Once, Ovsdb
 from .._switch.plan import (
     PHYSICAL,
-    RESTART_KEYS,
     Port,
     Switch,
     SwitchError,
@@ -69,13 +70,11 @@ from .._switch.plan import (
     parse_affinity,
     socket_memory_mib,
 )
-from .._switch.restart import marker, restart_reasons, running_digest, switch_users
-from .._switch.rows import DAEMON_KEY, ROOT, Database, set_keys
+from .._switch.restart import restart_reasons
+from .._switch.rows import DAEMON_KEY, Database
 from ._common import LIMIT, Outcome
 from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
-
-SERVICE = "service:ovs-vswitchd"
 
 #: The module's options; M(ovs_dpdk) describes them.
 OPTIONS: dict[str, Any] = {
@@ -92,34 +91,18 @@ OPTIONS: dict[str, Any] = {
 
 
 @dataclass
-class _Node:
+class _Node(SwitchNode):
     """The data of this run."""
 
     edges: SwitchEdges
-    ovsdb: Ovsdb
-    database: Database
-    daemon: Daemon | None
     parameters: Mapping[str, Any]
-
-    @property
-    def host(self) -> Host:
-        return self.edges.host
-
-    @property
-    def runner(self) -> Runner:
-        return self.edges.runner
-
-    @cached_property
-    def users(self) -> list[str]:
-        """The guests that a restart of the switch would cut off."""
-        return switch_users(self.database, realtime_guests(self.host)) if self.daemon else []
 
 
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the module's changes on the host and return its result."""
     host, runner = edges.host, edges.runner
     ovsdb = edges.ovsdb(host, runner)
-    node = _Node(edges, ovsdb, ovsdb.read(), find_daemon(host), parameters)
+    node = _Node(host, runner, ovsdb, ovsdb.read(), find_daemon(host), edges, parameters)
     if parameters["state"] == "absent":
         return _undo(node)
     networks = parse_networks(parameters["networks"])
@@ -129,7 +112,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         return _configure(node, partition, networks, guests)
     # no real-time network is left: remove what the inventory names; only undo removes the switch itself
     plan = plan_switch(node.database, Switch({}, {}, {}, {}), networks, {guest.name for guest in guests})
-    _plan_transaction(node, plan, waits=node.daemon is not None)
+    plan_transaction(node, plan, waits=node.daemon is not None)
     release_devices(host, runner, plan.used)
     return Outcome(_result(node, plan))
 
@@ -156,7 +139,7 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
     kernel_names = host.listdir(NET)
     plan = plan_switch(node.database, switch, networks, names, kernel_names=kernel_names, in_use=bool(node.users))
     reasons = restart_reasons(node.database, switch.settings, node.daemon.process) if node.daemon else []
-    _check_restart(node, switch.settings, reasons)
+    check_restart(node, switch.settings, reasons, with_guests=node.parameters["restart_with_guests"])
     if not host.dry and must_wait(host, partition):
         host.notes.append(
             "the running kernel does not isolate the dataplane CPUs yet, so poll-mode threads share them until the reboot"
@@ -168,12 +151,12 @@ def _configure(node: _Node, partition: Partition, networks: Mapping[str, Network
     plan_program(host, runner, devices=bool(devices))
     plan_enabled(host)
     plan_binding(host, runner, devices, vendor)
-    _plan_transaction(node, plan, waits=node.daemon is not None and not reasons)
-    _plan_start(node, switch, reasons)
+    plan_transaction(node, plan, waits=node.daemon is not None and not reasons)
+    plan_start(node, switch, reasons)
     release_devices(host, runner, plan.used)
     if node.daemon and not reasons:
         plan_threads(host, node.daemon, partition)
-    _plan_reload(node, reasons)
+    plan_reload(node, reasons)
     result = _result(node, plan, reasons, switch, addresses)
     result["switch"]["pmd_cpus"] = format_cpulist(partition.sets["dataplane"])
     if any(network.driver == VFIO for network in devices.values()):
@@ -274,103 +257,16 @@ def _check_domains(partition: Partition, domains: Sequence[Existing]) -> None:
             )
 
 
-def _check_restart(node: _Node, settings: Mapping[str, str | None], reasons: Sequence[str]) -> None:
-    """Refuse a restart that guests would notice, and one that would fail for lack of memory."""
-    users = node.users
-    if reasons and users and not node.parameters["restart_with_guests"]:
-        raise SwitchError(
-            f"ovs_dpdk_restart_with_guests: the switch must be restarted ({', '.join(reasons)}), but guests use it: "
-            f"{', '.join(users)}; nothing was "
-            "changed. Stop or move them, or set ovs_dpdk_restart_with_guests: true (they lose their connection for some seconds)"
-        )
-    if not node.host.dry and (reasons or node.daemon is None):
-        running = node.daemon is not None and node.database.dpdk_initialized
-        check_pages(node.host, settings, node.database.other_config, running=running)
-
-
-# -- changes ---------------------------------------------------------------------------------------
-
-
-def _plan_transaction(node: _Node, plan: SwitchPlan, *, waits: bool) -> None:
-    """Plan the one transaction that removes all differences; the first change makes it."""
-    act = _transaction(node, plan, waits=waits)
-    for difference in plan.differences:
-        change = Change(difference.resource, difference.before, difference.after, difference.disruption, difference.reason)
-        if difference.setting:
-            node.host.change(change, act, kind="ovs", original={"value": difference.before})
-        else:
-            node.host.follow_up(change, act)
-    if not plan.differences and node.daemon:
-        for name, error in _ports_in_error(node.database).items():  # even an empty transaction makes the daemon try again
-            node.host.follow_up(Change(f"ovs:Interface/{name} error", error, None, reason="tried again"), act)
-
-
-def _transaction(node: _Node, plan: SwitchPlan, *, waits: bool) -> Callable[[], None]:
-    """Return the function that makes the transaction once; it first starts the database's server if that is down."""
-    if plan.differences and not node.host.dry and not node.ovsdb.running():
-        node.host.follow_up(Change("service:ovsdb-server", "stopped", "running"), partial(start_server, node.runner))
-    operations = plan.operations
-    root = node.database.root
-    if node.daemon and root and any(difference.setting in RESTART_KEYS for difference in plan.differences):
-        # in the same transaction: what the running daemon has read, since the database now differs
-        note = f"{node.daemon.process} {running_digest(node.database, node.daemon.process)}"
-        operations = [*set_keys(ROOT, root, "external_ids", {DAEMON_KEY: note}), *operations]
-    return Once(partial(_transact, node, operations, waits))
-
-
-def _transact(node: _Node, operations: Sequence[Mapping[str, Any]], waits: bool) -> None:
-    number = node.ovsdb.transact(operations) if operations else node.ovsdb.note([])
-    if waits:
-        node.ovsdb.settle(number)
-
-
-def _plan_start(node: _Node, switch: Switch, reasons: Sequence[str]) -> None:
-    host = node.host
-    if node.daemon is None:
-        record_daemons(host, node.runner, "ovs_dpdk")  # where its packages were installed before, nothing else has
-    begin = partial(start, host, node.runner, after=partial(_note_start, node, switch))
-    # a package that has yet to be installed starts the daemon, which is then restarted
-    if node.daemon is None and (is_installed(host) or not is_debian(host)):
-        host.follow_up(Change(SERVICE, "stopped", "running"), partial(begin, restart=False))
-    elif node.daemon is None or reasons:
-        disruption = "guest" if node.users else "stall"
-        change = Change(SERVICE, "started before these settings", "started with them", disruption, "read when the daemon starts")
-        host.follow_up(change, partial(begin, restart=True))
-
-
-def _note_start(node: _Node, switch: Switch) -> None:
-    """Record the settings of the daemon that has just started, and wait until it has set up the switch."""
-    daemon = find_daemon(node.host)
-    database = node.ovsdb.read()
-    if daemon is None or database.root is None:
-        raise HostError(f"ovs-vswitchd has ended right after its start{last_errors(node.host)}")
-    note = marker(daemon.process, database.other_config)
-    node.ovsdb.settle(node.ovsdb.note(set_keys(ROOT, database.root, "external_ids", {DAEMON_KEY: note})))
-    if switch.settings.get("dpdk-init") and not node.ovsdb.read().dpdk_initialized:
-        raise HostError(f"ovs-vswitchd runs, but DPDK is not initialized{last_errors(node.host)}")
-
-
-def _ports_in_error(database: Database) -> dict[str, str]:
-    rows = [row for row in database.interfaces.values() if row.network is not None]
-    return {row.name: str(row.columns["error"]) for row in rows if row.columns.get("error")}
-
-
 def _settle(node: _Node, planned: Mapping[str, Any], *, partition: Partition | None = None) -> dict[str, Any]:
     """Read the ports that the daemon has made, and return them; a port that it could not make is an error."""
     database = node.ovsdb.read()
-    errors = _ports_in_error(database)
+    errors = ports_in_error(database)
     if partition is not None and partition.isolation == "runtime" and node.host.changes:
         run_switch("started")
     if errors:
         listed = "; ".join(f"{name}: {error}" for name, error in sorted(errors.items()))
         raise HostError(f"ovs-vswitchd could not make a port ({listed}){last_errors(node.host)}")
     return {"ports": [_as_found(port, database) for port in planned["ports"]]}
-
-
-def _plan_reload(node: _Node, reasons: Sequence[str]) -> None:
-    """Plan that systemd reads the daemon's changed units; a start or restart does so by itself."""
-    changed = {change.resource for change in node.host.changes} & {DROP_IN, SWITCH_UNIT}
-    plan_reload(node.host, node.runner, due=bool(changed) and not reasons)
 
 
 def _as_found(port: Mapping[str, Any], database: Database) -> dict[str, Any]:
@@ -393,8 +289,8 @@ def _undo(node: _Node) -> Outcome:
     reasons = restart_reasons(node.database, originals, node.daemon.process) if node.daemon and originals else []
     if node.daemon and not reasons and DROP_IN in host.entries("file"):
         reasons = ["the CPUs of its threads"]
-    _check_restart(node, originals, reasons)
-    act = _transaction(node, plan, waits=node.daemon is not None and not reasons)
+    check_restart(node, originals, reasons, with_guests=node.parameters["restart_with_guests"])
+    act = transaction(node, plan, waits=node.daemon is not None and not reasons)
     settings = {difference.setting: difference for difference in plan.differences if difference.setting}
     for difference in plan.differences:
         if not difference.setting:
@@ -415,7 +311,7 @@ def _undo(node: _Node) -> Outcome:
         disruption = "guest" if node.users else "stall"
         change = Change(SERVICE, "started with this collection's settings", "started without them", disruption, "restored")
         host.follow_up(change, partial(start, host, runner, restart=True, after=lambda: None))
-    _plan_reload(node, reasons)
+    plan_reload(node, reasons)
     result = _result(node, plan, reasons)
     return Outcome(result, after=partial(_settle, node, result))
 

@@ -7,7 +7,7 @@ quiet; ``unchecked`` lists what could not be compared for that reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,8 +22,8 @@ from .._audit.drift import (
     tuned_finding,
     with_gate,
 )
-from .._audit.findings import PLACES, Finding, check_document, damage_finding, finding_lines, in_order
-from .._audit.guests import Actor, RunningGuest, check_guests, check_polling, check_programs
+from .._audit.findings import PLACES, Finding, check_document, finding_lines, in_order
+from .._audit.guests import check_guests
 from .._audit.inside import StealWatch, clock_findings, definition_findings
 from .._audit.instances import instance_findings, power_finding
 from .._audit.kernel import (
@@ -36,6 +36,7 @@ from .._audit.kernel import (
     isolated_by,
     presumed_partition,
 )
+from .._audit.programs import check_programs, other_programs
 from .._audit.read import (
     IdleWatch,
     daemon_findings,
@@ -46,15 +47,15 @@ from .._audit.read import (
     read_platform,
     read_pmds,
 )
+from .._audit.slices import slice_findings, with_own_cpus
 from .._audit.starved import StarvationWatch
-from .._cpus.errors import UNEXPECTED, HostError, RefusalError
+from .._audit.switch import check_polling
+from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.topology import Topology
-from .._guests.domain_xml import read_pins
-from .._guests.kvm import SLICE, SliceError, check_slice, slices_of
+from .._guests.kvm import SLICE, slices_of
 from .._guests.libvirt import Domain
 from .._guests.nova_options import read_nova
-from .._guests.roles import VHOST, WORKER
 from .._host.document import read_partition
 from .._host.journal import JOURNAL
 from .._host.kernel import read_kernel
@@ -72,7 +73,6 @@ from ._dry_runs import (
     host_outcome,
     irqbalance_files,
     link_findings,
-    named_tasks,
     named_threads,
     queue_findings,
     remote_ports,
@@ -81,21 +81,11 @@ from ._dry_runs import (
     unconfigured,
     watcher_findings,
 )
-from ._parts import Parts
+from ._gathered import Gathered
+from ._parts import check_interval
 from ._specs import GUESTS, INSIDE
 from ._switch_edges import SwitchEdges
 from .cpu_partition_info import describe_node
-from .rt_node_info import check_interval
-
-_READ_AGAIN = 'correct what "actual" names, then run verify again'
-#: Rules that explain why a module refuses to plan: repair these first.
-_EXPLAINS = (
-    "boot-cpu-isolated", "emulator-pin", "file-damaged", "guest-live", "guest-thread", "libvirt-missing", "numa-housekeeping", "pmd-pin",
-    "slice-limit", "smt-split", "topology-changed", "vcpu-overlap", "vcpu-pin",
-)  # fmt: skip
-
-#: Threads of a guest's that have their place by another thread of it.
-_HELPERS = ("other", WORKER, VHOST)
 
 HOST = {
     "socket_memory_mib": {"type": "int", "default": 0},
@@ -145,70 +135,20 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     return Outcome(results)
 
 
-class _Audit:
-    """One audit of a node, part by part: a part that cannot be read does not stop the others."""
+class _Audit(Gathered):
+    """One audit of a node, part by part."""
 
     def __init__(self, edges: SwitchEdges, parameters: Mapping[str, Any]) -> None:
+        super().__init__()
         self.edges = edges
         self.host = host = edges.host
         self.runner = edges.runner
         self.parameters = parameters
-        self.parts = Parts()
-        self.findings: list[Finding] = []
-        self.refusals: dict[str, str] = {}  # message to the part that was not compared
         self.kernel = read_kernel(host)
         self.topology: Topology | None = None
         self.document: Partition | None = None
         self.polling: frozenset[int] = frozenset()  # CPUs of poll-mode threads
         self.clock: frozenset[int] = frozenset()  # processes of the time service that a finding names
-
-    # -- helpers -----------------------------------------------------------------------------------
-
-    def add(self, name: str, look: Callable[[], Iterable[Finding]]) -> bool:
-        """Check one part; a failure becomes a finding. Return whether it succeeded."""
-        before = len(self.parts.missing)
-        self.findings += self.parts.read(name, lambda: list(look()), [])
-        return self._went_well(before)
-
-    def _damaged_files(self) -> tuple[str, ...]:
-        return tuple(finding.resource for finding in self.findings if finding.rule == "file-damaged")
-
-    def _went_well(self, before: int) -> bool:
-        for item in self.parts.missing[before:]:
-            if not item["reason"].startswith(self._damaged_files()):
-                self.findings.append(Finding("unchecked", item["part"], "can be read", item["reason"], _READ_AGAIN))
-        return len(self.parts.missing) == before
-
-    def read(self, name: str, read: Callable[[], Any], default: Any) -> Any:
-        """Read one part; a failure becomes a finding."""
-        before = len(self.parts.missing)
-        value = self.parts.read(name, read, default)
-        self._went_well(before)
-        return value
-
-    def damaged(self, path: str, error: Exception, remedy: str) -> None:
-        self.findings.append(damage_finding(path, str(error), remedy))
-
-    def attempt(self, name: str, look: Callable[[], Found]) -> Found | None:
-        """Run a module in check mode; a refusal becomes a finding, unless another one explains it."""
-        try:
-            outcome = look()
-        except RefusalError as error:
-            self.refusals.setdefault(str(error), name)
-            return None
-        except UNEXPECTED as error:
-            self.unexpected(name, error)
-            return None
-        self.findings += outcome.findings
-        return outcome
-
-    def unexpected(self, name: str, error: Exception) -> None:
-        before = len(self.parts.missing)
-        self.parts.broken(name, f"it holds something unexpected ({type(error).__name__}: {error})")
-        self._went_well(before)
-
-    def has(self, *rules: str) -> bool:
-        return any(finding.rule in rules for finding in self.findings)
 
     # -- the audit ---------------------------------------------------------------------------------
 
@@ -244,7 +184,7 @@ class _Audit:
         if partition.guest is not None:
             self.add("the guest's clock", lambda: clock_findings(self.host))
             self.add("stolen time", stealing.findings)
-        self._refused()
+        self.refused()
 
     def _documents(self) -> None:
         self.topology = self.read("topology", lambda: read_topology(self.host), None)
@@ -293,7 +233,7 @@ class _Audit:
 
     def _clock(self, specs: Specs) -> None:
         """Look at the time service; its threads have no second finding."""
-        if self.host.captured or JOURNAL in self._damaged_files() or self.has("topology-changed", "nova-power"):
+        if self.host.captured or JOURNAL in self.damaged_files() or self.has("topology-changed", "nova-power"):
             return
         found = self.attempt("the clock", lambda: clock_outcome(self.edges, specs))
         self.clock = frozenset(found.result.get("named", ())) if found else frozenset()
@@ -308,7 +248,7 @@ class _Audit:
         self.add("boot service", lambda: service_findings(self.host, document))
         if not self.host.captured and not self.has("topology-changed", "nova-power"):
             self.add("what the boot service did", lambda: boot_run_findings(self.host, document))
-        if JOURNAL not in self._damaged_files():
+        if JOURNAL not in self.damaged_files():
             self.add("irqbalance", lambda: irqbalance_files(self.host, self.runner, document))
             self.add("watcher of interrupts", lambda: watcher_findings(self.host, self.runner, document))
 
@@ -366,23 +306,8 @@ class _Audit:
 
     def _slices(self, partition: Partition, domains: Mapping[str, Domain]) -> None:
         """Look at the slices of the domains that use isolated CPUs, whoever defined them."""
-
-        def own_cpus(domain: Domain) -> bool:
-            return any(cpus & partition.isolated for cpus in read_pins(domain.tree).values())
-
-        trees = self.read("slices of guests", lambda: [item.tree for item in domains.values() if own_cpus(item)], [])
-        for unit in slices_of(trees):
-            self._slice(partial(check_slice, self.host, partition, unit))
-
-    def _slice(self, check: Callable[[], None]) -> None:
-        try:
-            check()
-        except SliceError as error:
-            remedy = (
-                f"remove the limit (systemctl revert {error.unit}); otherwise the guest never finishes booting, "
-                "since its emulator waits behind vCPUs that never yield"
-            )
-            self.findings.append(Finding("slice-limit", error.unit, "the CPUs of guests and emulators", str(error), remedy))
+        for unit in slices_of(self.read("slices of guests", lambda: with_own_cpus(domains.values(), partition), [])):
+            self.findings += slice_findings(self.host, partition, unit)
 
     def _planned(self, specs: Specs, domains: Mapping[str, Domain] | None) -> tuple[frozenset[str], set[str]]:
         """Compare with the inventory; return the guests whose threads were compared, and the features."""
@@ -393,7 +318,7 @@ class _Audit:
             self.parts.absent("inventory", "guests and switch are not compared with a snapshot")
             return frozenset(), set()
         if SLICE not in {item.resource for item in self.findings if item.rule == "slice-limit"}:
-            self._slice(partial(check_slice, host, document))
+            self.findings += slice_findings(host, document)
         switch = self.attempt("the switch", lambda: switch_outcome(self.edges, specs))
         if switch and switch.result and specs.wants_switch and not self.has("switch"):
             self.add("queues of the switch", lambda: queue_findings(runner, switch.result))
@@ -408,14 +333,6 @@ class _Audit:
         if switch and guests and self.topology is not None:
             self.findings += remote_ports(switch.result, guests.result, self.topology)
         return specs.names if guests else frozenset(), {"kvm_host"} if memory else set()
-
-    def _refused(self) -> None:
-        explained = self.has(*_EXPLAINS)
-        for message, name in self.refusals.items():
-            self.parts.broken(name, message)
-            if not explained:
-                remedy = 'change the variable that "actual" names, then run the site playbook'
-                self.findings.append(Finding("refused", name, "what the inventory requests", message, remedy))
 
     def _running(
         self, partition: Partition, domains: Mapping[str, Domain], listed: frozenset[str], named: set[tuple[str, str]]
@@ -441,7 +358,7 @@ class _Audit:
             plain_pinned=wanted["plain_pinned"],
             named=named,
         )
-        others = _others(actors, guests, pmds, partition, [*self.findings, *found])
+        others = other_programs(actors, guests, pmds, partition, [*self.findings, *found])
         others = [actor for actor in others if actor.process not in self.clock]
         found += check_programs(others, guests, pmds, partition, self.topology, self.kernel.isolated)
         found += irqbalance_findings(self.host, actors, partition)
@@ -465,27 +382,3 @@ class _Audit:
         platform = read_platform(self.host, partition, watch.states())
         found = [*check_platform(platform, self.kernel.cmdline), *check_idle(platform, partition)]
         return found if self.document is not None else found + check_untended(platform, partition, polling=self.polling)
-
-
-def _others(
-    actors: Iterable[Actor],
-    guests: Iterable[RunningGuest],
-    pmds: Iterable[Actor],
-    partition: Partition,
-    findings: Iterable[Finding],
-) -> list[Actor]:
-    """Return the threads that no rule for guests and switch checks and that no finding names yet."""
-    claimed = named_tasks(findings) | {pmd.tid for pmd in pmds}
-    named = {finding.resource for finding in findings}
-    for guest in guests:
-        demanding = guest.realtime or guest.owned(partition)
-        for actor in guest.actors:
-            # QEMU's workers have the CPUs of its emulator thread
-            role = "emulator" if actor.role in _HELPERS else actor.role
-            thread = f"domain {guest.name}: {role}"
-            names = {thread, f"{thread} cpus", f"instance {guest.instance}: {role}"}
-            if actor.role == VHOST:
-                names |= {f"domain {guest.name}: {VHOST} cpus", f"{guest.name}: {actor.name} (thread {actor.tid})"}
-            if (demanding and actor.role not in _HELPERS) or named & names:
-                claimed.add(actor.tid)
-    return [actor for actor in actors if actor.tid not in claimed]

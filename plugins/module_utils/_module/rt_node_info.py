@@ -13,7 +13,6 @@ from typing import Any
 
 from .._cpus.cpulist import format_cpulist
 from .._cpus.document import describe_cpus, to_document
-from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
 from .._devices.marks import functions_of
 from .._guests.domain_owner import owner_of
@@ -35,7 +34,7 @@ from .._switch.plan import parse_affinity
 from .._switch.rows import Database, Row
 from .._time.state import describe
 from ._common import Outcome
-from ._parts import Parts
+from ._parts import Parts, check_interval
 from ._switch_edges import SwitchEdges
 from .rt_domain_info import describe_domain
 
@@ -254,9 +253,3 @@ def _interrupts(host: Host, parts: Parts, first: Counts, begun: float, seconds: 
             }
         )
     return {"seconds": round(passed, 2) if seconds > 0 else 0, "irqs": found, "load": load(counts, per_second)}
-
-
-def check_interval(interval: float) -> None:
-    """Refuse an interval out of range, since a run must not hang."""
-    if not 0 <= interval <= 60:
-        raise HostError(f"interval: {interval} is not in 0-60 seconds")

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from .._cpus.errors import HostError
+from .._host.afterwards import afterwards, plan_reload
 from .._host.change import Change
 from .._host.host import Host, Runner
-from .._host.runner import plan_reload, systemctl
+from .._host.runner import systemctl
 from .._host.threads import read_thread
 from .service import RUNNING, Service, process_arguments, state_of
 
@@ -44,7 +45,7 @@ def plan_restart(host: Host, runner: Runner, service: Service, disruption: str) 
     )
     before = len(host.changes)
     restart = partial(_restart, host, runner, service)
-    host.afterwards(what, restart, due=bool(changed) or deaf, change=change, kept=True)
+    afterwards(host, what, restart, due=bool(changed) or deaf, change=change, kept=True)
     return len(host.changes) > before
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._cpus.partition import Partition
+from .._host.afterwards import afterwards
 from .._host.host import Host
 from .._host.kernel import read_online
 from .._isolation.cgroups import check_layout, plan_partitions, plan_slice_values
@@ -37,7 +38,7 @@ def _plan_cpu_partition(host: Host, partition: Partition, options: Mapping[str, 
     host.restore_values(only=others, last=[RT_RUNTIME])
     plan_threads(host, partition, options["priority_limit"])
     # while this is in the journal, a run has not made all of them; the gate of real-time guests asks
-    host.afterwards(ALL_MADE, lambda: None, due=bool(host.changes))
+    afterwards(host, ALL_MADE, lambda: None, due=bool(host.changes))
 
 
 CPUS = Feature(

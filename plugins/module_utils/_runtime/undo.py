@@ -10,10 +10,10 @@ from functools import partial
 
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
+from .._host.afterwards import plan_reload
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.paths import KEPT, is_kept
-from .._host.runner import plan_reload
 from .._host.threads import restore_threads
 from .._host.tuning_daemons import restore_tuned
 from .._isolation.cgroups import DROP_INS, restore_controllers, restore_partitions

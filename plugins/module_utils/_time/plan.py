@@ -11,10 +11,11 @@ from functools import partial
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
+from .._host.afterwards import afterwards, plan_reload
 from .._host.change import Change
 from .._host.daemons import UnitState, read_units
 from .._host.host import Host, Runner
-from .._host.runner import plan_reload, systemctl
+from .._host.runner import systemctl
 from .answers import Running, heard_master, heard_servers
 from .nic import Nic, stamped
 from .ntp import first_answer
@@ -124,7 +125,8 @@ def _plan_start(host: Host, runner: Runner, services: Sequence[Service], files: 
         )
         if found is not None and (changed or not service.suits(found)):
             before += ", with another configuration" if str(service) == before else ""
-        host.afterwards(
+        afterwards(
+            host,
             f"service:{service.unit}",
             partial(systemctl, runner, "restart", service.unit),
             due=changed or not service.suits(found),

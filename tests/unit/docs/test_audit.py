@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings import Finding
-from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES, SEVERITIES
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.rule import SEVERITIES
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
 from unit.documents import code_of, table
 
 

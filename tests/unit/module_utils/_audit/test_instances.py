@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._audit.guests import Actor, RunningGuest, check_guests
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.guests import check_guests
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.instances import instance_findings, power_finding
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.running import Actor, RunningGuest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import Cpu, Topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import describe, read_schedulers
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.nova import instance_cpus, read_instance

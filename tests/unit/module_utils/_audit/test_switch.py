@@ -1,14 +1,22 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Queues of the switch: which thread serves each, as the daemon prints it, against the one that it is pinned to."""
+"""The switch: where its threads run, and which serves each queue, as the daemon prints it, against the one that it is pinned to."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.realtime.kvm.plugins.module_utils._audit.switch import check_links, check_placement, parse_placement
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.running import Actor
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.switch import (
+    check_links,
+    check_placement,
+    check_polling,
+    parse_placement,
+)
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import PHYSICAL, VHOST
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import GUEST_KEY, NETWORK_KEY, Row
+from unit.actors import PARTITION
 
 SHOWN = """pmd thread numa_id 0 core_id 1:
   isolated : true
@@ -77,3 +85,19 @@ def test_a_port_without_a_link_is_found(row, actual):
     assert [(finding.rule, finding.resource, finding.actual) for finding in findings] == [
         ("port-link", "port p", text) for text in actual
     ]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "policy", "documented", "found"),
+    [
+        ("1", 0, True, []),
+        ("5", 0, True, ["pmd-pin"]),
+        ("5", 0, False, []),
+        ("1,7", 0, True, ["pmd-pin"]),
+        ("1,7", 0, False, ["pmd-pin"]),
+        ("1", 1, True, ["pmd-policy"]),
+    ],
+)
+def test_poll_mode_threads(cpus, policy, documented, found):
+    pmd = Actor(900, 901, "pmd-c01/id:1", parse_cpulist(cpus), policy, 1 if policy else 0)
+    assert [item.rule for item in check_polling([pmd], PARTITION, documented=documented)] == found

@@ -82,16 +82,6 @@ def test_a_number_is_no_name():
         parse({"name": "7", "state": "absent"})
 
 
-def test_schedulers_of_single_vcpus():
-    guest = one(vcpus=5, realtime_vcpus="1-4", policy="rr", vcpu_schedulers={"2-3": {"policy": "fifo"}, 4: {"priority": 1}})
-    assert guest.schedulers == {
-        1: Scheduler("rr", 1),
-        2: Scheduler("fifo", 1),
-        3: Scheduler("fifo", 1),
-        4: Scheduler("rr", 1),
-    }
-
-
 @pytest.mark.parametrize(
     ("disk", "found"),
     [
@@ -128,23 +118,6 @@ def test_macs_follow_from_the_names_alone():
 def test_an_identity_does_not_depend_on_the_node():
     assert derive_uuid("a", "plc1") == derive_uuid("a", "plc1") != derive_uuid("b", "plc1")
     assert one(uuid="4A5C2F0E-6B1D-4D0F-9B43-6F2D1F3C7A10").uuid == "4a5c2f0e-6b1d-4d0f-9b43-6f2d1f3c7a10"
-
-
-@pytest.mark.parametrize(
-    ("mask", "vcpus", "realtime"),
-    [
-        ("^0", 4, {1, 2, 3}), ("^1", 4, {0, 2, 3}), ("^0-1", 4, {2, 3}), ("0", 4, {0}), ("1-2", 4, {1, 2}), ("^0,^2", 4, {1, 3}),
-        ("^3", 4, {0, 1, 2}), ("0-3,^1", 4, {0, 2, 3}), ("^0,2", 4, {1, 2, 3}), (" ^0 ", 2, {1}), (0, 2, {0}), ("", 4, set()), (None, 4, set()),
-    ],
-)  # fmt: skip
-def test_a_mask_means_what_it_means_to_nova(mask, vcpus, realtime):
-    """nova/virt/hardware.py, get_realtime_cpu_constraint: a mask that begins with an exclusion starts from all vCPUs."""
-    assert one(vcpus=vcpus, realtime_vcpus=mask).realtime_vcpus == realtime
-
-
-@pytest.mark.parametrize(("vcpus", "mask"), [(1, "0"), (4, "0-3")])
-def test_another_operating_system_needs_no_ordinary_vcpu(vcpus, mask):
-    assert len(one(vcpus=vcpus, realtime_vcpus=mask, guest_os="other").realtime_vcpus) == vcpus
 
 
 def test_secure_boot_means_uefi():
@@ -409,11 +382,6 @@ def test_refused(more, said):
     message = refusal({**PLC, **more})
     assert message.startswith("realtime_guests: plc1")
     assert re.search(said, message), message
-
-
-def test_a_higher_limit_is_the_kernels_matter():
-    assert parse({**PLC, "priority": 9}, limit=9)[0].schedulers[1].priority == 9
-    assert "ksoftirqd and ktimers run at 10" in refusal({**PLC, "priority": 10}, limit=9)
 
 
 @pytest.mark.parametrize("key", ["policy", "priority", "vcpu_schedulers"])

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from unit.hosts import tree
 
@@ -12,3 +14,19 @@ from unit.hosts import tree
 @pytest.fixture(name="root")
 def _root(tmp_path):
     return tree(tmp_path)
+
+
+def copies(tmp_path, root):
+    number = 0
+    while True:
+        target = tmp_path / f"copy{number}"
+        shutil.copytree(root, target, symlinks=True)
+        yield target
+        number += 1
+
+
+@pytest.fixture(name="another")
+def _another(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("copies")
+    made = copies(folder, root)
+    return lambda: next(made)

@@ -1,14 +1,13 @@
 # Copyright: (c) 2026, realtime.kvm contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs of the node: their output or their last words, and systemd that reads changed units."""
+"""Programs of the node: their output or their last words."""
 
 from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._host.runner import reload_systemd, run_checked, systemctl
-from unit.trees import fill, writable
+from ansible_collections.realtime.kvm.plugins.module_utils._host.runner import run_checked, systemctl
 
 
 @pytest.fixture(name="commands")
@@ -50,13 +49,3 @@ def test_systemctl_gets_its_arguments_and_fails_in_words(runner, commands):
     assert commands == ["systemctl disable --now x.service"]
     with pytest.raises(HostError, match=r"^systemctl stop x failed with exit code 5: not loaded$"):
         systemctl(lambda _command: (5, "", "not loaded"), "stop", "x")
-
-
-def test_systemd_reads_changed_units(root, runner, commands):
-    reload_systemd(writable(root), runner, "a.service")
-    assert commands == [], "no systemd runs here"
-    fill(root, {"/run/systemd/system/": None})
-    reload_systemd(writable(root, check_mode=True), runner, "a.service")
-    assert commands == []
-    reload_systemd(writable(root), runner, "a.service")
-    assert commands == ["systemctl daemon-reload", "systemctl try-restart a.service"]

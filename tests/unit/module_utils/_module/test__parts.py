@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
-from ansible_collections.realtime.kvm.plugins.module_utils._module._parts import UNEXPECTED, Parts
+from ansible_collections.realtime.kvm.plugins.module_utils._module._parts import UNEXPECTED, Parts, check_interval
 
 
 def fail(error):
@@ -45,3 +45,12 @@ def test_what_is_absent_is_not_broken():
     parts.absent("switch", "it is not installed")
     parts.broken("guests", "why")
     assert [(one["part"], one["state"]) for one in parts.missing] == [("switch", "absent"), ("guests", "broken")]
+
+
+@pytest.mark.parametrize(("interval", "fine"), [(0, True), (60.0, True), (-0.1, False), (60.5, False), (float("nan"), False)])
+def test_a_machine_is_watched_for_a_minute_at_most(interval, fine):
+    if fine:
+        check_interval(interval)
+    else:
+        with pytest.raises(HostError, match=r"interval: .* is not in 0-60 seconds"):
+            check_interval(interval)

@@ -17,14 +17,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.topology import build_topology
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning import Existing
-from ansible_collections.realtime.kvm.plugins.module_utils._module import ovs_dpdk as body
-from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import Daemon
-from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database
 from ansible_collections.realtime.kvm.plugins.modules import ovs_dpdk
 from property.machines import regular
-from unit.systemds import Systemd
-from unit.trees import fill, snapshot, writable
+from unit.trees import fill, snapshot
 
 MACHINE = regular(nodes=2, cores=4, threads=1).files()
 TOPOLOGY = build_topology(MACHINE)
@@ -201,15 +196,3 @@ def test_a_libvirt_that_does_not_answer_is_no_obstacle(call, monkeypatch):
     result = call()
     assert "failed" not in result
     assert "so it was not checked whether guests are pinned to dataplane CPUs" in str(warnings)
-
-
-@pytest.mark.parametrize("running", [False, True])
-def test_a_switch_that_was_off_is_recorded_before_it_starts(tmp_path, running):
-    """Undo switches it off again, also where its packages were there before."""
-    host = writable(fill(tmp_path, {"/var/lib/": None, "/run/systemd/system/": None}), "ovs_dpdk")
-    systemd = Systemd({"ovsdb-server.service": (False, True), "ovs-vswitchd.service": (False, False)})
-    daemon = Daemon(900, "aaaa-900-1") if running else None
-    node = body._Node(SwitchEdges(host, systemd), None, Database(), daemon, {})
-    body._plan_start(node, None, [])
-    recorded = {step.resource: step.entry["before"] for step in host.waiting if step.entry}
-    assert recorded == ({} if running else {"daemons:ovs_dpdk": {"ovsdb-server.service": {"enabled": False, "active": True}}})
