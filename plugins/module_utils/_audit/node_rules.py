@@ -161,9 +161,21 @@ RUNNING = (
         _RESCTRL,
         SITE,
     ),
-    Rule("cache-group", "error", "Each isolated set has its group of resctrl, with the CPUs of the set.", _RESCTRL, SITE),
+    Rule(
+        "cache-group",
+        "error",
+        "Each isolated set has its group of resctrl, with the CPUs of the set, and not exclusive.",
+        _RESCTRL,
+        SITE,
+    ),
     Rule("cache-mask", "error", "The groups have their portions of the caches, the other CPUs have the rest.", _RESCTRL, SITE),
-    Rule("memory-bandwidth", "warning", "The other CPUs have their limit of memory bandwidth.", _RESCTRL, SITE),
+    Rule(
+        "memory-bandwidth",
+        "warning",
+        "The other CPUs have their limit of memory bandwidth, and isolated ones have none (Intel).",
+        _RESCTRL,
+        SITE,
+    ),
     Rule(
         "cache-foreign",
         "error",
