@@ -1,15 +1,18 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Runs on a node: makes a guest of kernel, igbvf, nvme and busybox, which pings 10.9.0.1 and .2 through its virtual function.
 set -eu
 images=/var/lib/libvirt/images
 root=$images/device-guest
 mkdir -p "$root/bin" "$root/modules"
-dpkg -s busybox-static >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq busybox-static >/dev/null; }
+if ! dpkg -s busybox-static >/dev/null 2>&1; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq busybox-static >/dev/null
+fi
 cp /bin/busybox "$root/bin/"
 number=0
 while read -r word path _; do
     name=${path##*/} name=${name%%.ko*}
-    [[ $word == insmod ]] && ! compgen -G "$root/modules/*-$name.ko" >/dev/null || continue
+    if [[ $word != insmod ]] || compgen -G "$root/modules/*-$name.ko" >/dev/null; then continue; fi
     number=$((number + 1)) target=$root/modules/$(printf %02d $number)-$name.ko
     case $path in
         *.xz) python3 -c "import lzma, sys; sys.stdout.buffer.write(lzma.open(sys.argv[1]).read())" "$path" >"$target" ;;
