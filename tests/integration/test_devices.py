@@ -68,6 +68,15 @@ awk '/vfio-msix/ {sub(":", "", $1); print $1, $NF}' /proc/interrupts | while rea
     echo "${name##*(}" $(cat /proc/irq/$number/smp_affinity_list)
 done | tr -d ')'
 """
+#: What undo of devices restores.
+OF_DEVICES = (
+    f"{PCI}/",
+    "/sys/class/net/",
+    "/etc/driverctl.d/",
+    "/etc/modules-load.d/",
+    "/etc/modprobe.d/",
+    "/etc/systemd/network/",
+)
 PREPARE = """
 printf '[Match]\\nName=ens3\\n[Network]\\nConfigureWithoutCarrier=yes\\n' >/etc/systemd/network/20-ens3.network
 networkctl reload
@@ -258,15 +267,19 @@ STOPPED = {
     "disk with its driver": case(driver(DISK, "nvme"), *OFF, bound(DISK)),
     "disk without a driver": case(driver(DISK, ""), *OFF, bound(DISK)),
     "no virtual functions": case((f"echo 0 > {NUMBER}", f"echo 2 > {NUMBER}"), *OFF, ("device-functions", NUMBER)),
-    "more virtual functions": case(
+    "more virtual functions": case(  # new ones, so without what guests' ones have
         (f"echo 0 > {NUMBER}; echo 4 > {NUMBER}", f"echo 0 > {NUMBER}; echo 2 > {NUMBER}"),
         *OFF,
         ("device-functions", NUMBER),
+        bound(VF1),
+        bound(VF2),
+        setting(VF1, "trust"),
     ),
-    "physical function without a driver": case(
+    "physical function without a driver": case(  # the rest is not known then
         (f"echo {PF} > {DRIVERS}/igb/unbind", f"echo {PF} > {DRIVERS}/igb/bind; sleep 2; ip link set ens3 up; echo 2 > {NUMBER}"),
-        *OFF,
-        ("refused", "*"),
+        ("device-functions", NUMBER),
+        ("refused", "guests' memory"),
+        ("refused", "guests"),
         site=False,
     ),
 }
@@ -331,6 +344,8 @@ def test_a_reboot_by_hand_changes_nothing(seen: Seen) -> None:
 
 
 def test_undo_leaves_drivers_functions_and_names_as_they_were(seen: Seen) -> None:
+    """The stage of the lab is the collection's too, so the rest is not as before: test_site.py compares all."""
     ssh(NODE, "virsh destroy vf1; virsh destroy vf2")
     playbook("undo.yml", nodes=NODE, timeout=1500, extra=VARIABLES)
-    assert differences(seen.before, fingerprint(NODE)) == {}
+    changed = differences(seen.before, fingerprint(NODE))
+    assert {name: pair for name, pair in changed.items() if name.startswith(OF_DEVICES)} == {}
