@@ -313,6 +313,7 @@ def test_each_sabotage_while_the_guests_are_off_too(off: None, name: str) -> Non
 def test_site_repairs_what_is_its_own(seen: Seen) -> None:
     del seen
     for cases in (RUNNING, STOPPED):
+        ssh(NODE, "virsh destroy vf1; virsh destroy vf2", ok=False)
         for one_of in cases.values():
             if one_of.site:
                 ssh(NODE, one_of.harm, ok=False)  # some need what another has taken
