@@ -274,6 +274,7 @@ STOPPED = {
         bound(VF1),
         bound(VF2),
         setting(VF1, "trust"),
+        site=False,  # udev gives two of them to vfio, so they count as in use
     ),
     "physical function without a driver": case(  # the rest is not known then
         (f"echo {PF} > {DRIVERS}/igb/unbind", f"echo {PF} > {DRIVERS}/igb/bind; sleep 2; ip link set ens3 up; echo 2 > {NUMBER}"),
