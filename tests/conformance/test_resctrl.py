@@ -42,9 +42,9 @@ def domains_of(topology):
     """The machine's L3 caches, numbered; hwloc's captures are older than the kernel's ids."""
     found = {}
     for number, cpu in topology.cpus.items():
-        if cpu.l3:
-            found.setdefault(cpu.l3, set()).add(number)
-    return {number: frozenset(cpus) & topology.online for number, cpus in enumerate(found.values())}
+        found.setdefault(cpu.l3, set()).add(number)  # the lowest CPU of the cache; a CPU without one is alone
+    shared = [cpus for cpus in found.values() if len(cpus) > 1]
+    return {number: frozenset(cpus) & topology.online for number, cpus in enumerate(shared)}
 
 
 def cores_of(topology):
