@@ -209,10 +209,9 @@ def _checked(cache: Cache, domain: int, room: Room, name: str, mask: int) -> int
         raise CacheError(
             f"{where} has a hole, and this machine takes only portions in a row; use {longest_row(mask):x}, or another row"
         )
-    if bits(mask) < cache.least or bits(longest_row(mask)) < cache.least:
-        raise CacheError(
-            f"{where} has {bits(longest_row(mask))} portions in a row, and {cache.name} takes no less than {cache.least}"
-        )
+    lowest = bits(mask & ~(mask + (mask & -mask)))  # the row that the kernel counts (resctrl, cbm_validate)
+    if lowest < cache.least:
+        raise CacheError(f"{where} has {lowest} portions in a row, and {cache.name} takes no less than {cache.least}")
     return mask
 
 

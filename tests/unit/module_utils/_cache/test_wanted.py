@@ -162,3 +162,8 @@ def test_people_see_groups_portions_and_their_number():
         ["rest", "0", "MB", "0: 40"],
     ]
     assert wanted.groups[REST].cpus == {0}
+
+
+def test_of_a_mask_with_holes_the_lowest_row_has_the_least_portions():
+    with pytest.raises(CacheError, match="379 has 1 portions in a row, and L3 takes no less than 2"):
+        found(Cache("L3", 0xFFFF, 2, 0, 16, sparse=True), ONE, cache={"realtime": "379", "dataplane": "c00", "rest": "c000"})
