@@ -144,7 +144,7 @@ def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -
 
 
 def make_again(host: Host, wanted: Wanted) -> None:
-    """Make again what a CPU that was off has lost: the kernel gives it to the default group, and the cache of a last CPU begins anew."""
+    """Repair what a CPU lost while it was off: the kernel moves it to the default group, and resets a cache whose CPUs were all off."""
     for _change, make in _steps(host, read_tree(host), wanted):
         make()
 

@@ -38,7 +38,7 @@ class Place:
 
 
 def place_of(host: Host, address: str) -> Place | None:
-    """Return the place of a virtual function, None where it is none or its physical function has no interface."""
+    """Return where a virtual function is; None for another function, or if its physical one has no interface."""
     function = read_function(host, address)
     physical = read_function(host, function.physical) if function and function.physical else None
     number = number_of(host, physical.address, address) if physical is not None else None

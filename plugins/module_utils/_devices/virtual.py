@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Virtual functions: how many a physical function has, made and removed. Edge.
 
-The kernel takes a number only where there is none yet (Documentation/PCI/pci-iov-howto.rst), so another number removes all of them first.
+The kernel accepts a number only while there are none (Documentation/PCI/pci-iov-howto.rst), so a new number first removes them all.
 They are made without a driver of the node (``sriov_drivers_autoprobe``): no interface appears that a network manager would configure.
 """
 
