@@ -9,6 +9,7 @@ import os
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import disk_checks
+from ansible_collections.realtime.kvm.plugins.module_utils._host import journald
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +22,10 @@ def _fast(monkeypatch):
 def _direct(monkeypatch):
     """No test depends on the file system of the folder that it gets."""
     monkeypatch.setattr(disk_checks, "takes_direct_io", lambda _host, _path: True)
+
+
+@pytest.fixture(autouse=True)
+def _no_journal(monkeypatch):
+    """No test writes to the journal, or the system's log, of its own machine."""
+    monkeypatch.setattr(journald, "SOCKET", "/nonexistent/journal")
+    monkeypatch.setattr(journald.syslog, "syslog", lambda _level, _text: None)

@@ -17,6 +17,8 @@ from .._cpus.partition import Partition
 from .._devices.virtual import await_drivers, await_overrides
 from .._host.current import require_current_partition
 from .._host.host import Host
+from .._host.journal_events import BOOT_NOTE, FEATURE_FAILED, NOT_KEPT, VALUE_MADE, Line
+from .._host.journald import tell
 from .._host.paths import ARCHIVE
 from .._runtime.feature import why_waiting
 from .._runtime.features import FEATURES, configured_features
@@ -120,10 +122,12 @@ def apply_all(only: Collection[str] = ()) -> int:
         _keep(host, state)
     failed = {name: state[name] for name in wanted if state[name]}
     reasons = {reason: [name for name in failed if failed[name] == reason] for reason in failed.values()}
-    sys.stderr.writelines(f"{', '.join(names)}: {reason}\n" for reason, names in reasons.items())
-    sys.stdout.writelines(f"{note}\n" for note in host.notes)
+    for reason, names in reasons.items():
+        tell(Line.of(FEATURE_FAILED, f"{', '.join(names)}: {reason}", feature=tuple(names)))
+    for note in host.notes:
+        tell(Line.of(BOOT_NOTE, note))
     if not wanted and refusal:
-        sys.stderr.write(f"{refusal}\n")
+        tell(Line.of(FEATURE_FAILED, refusal))
     return len(failed) or bool(refusal)
 
 
@@ -140,11 +144,15 @@ def _make(name: str, partition: Partition, options: Mapping[str, Any]) -> tuple[
     except UNEXPECTED as error:
         failure = f"unexpected {type(error).__name__}: {error}"
     await_overrides(host, options.get("virtual_functions", {}))
-    made = host.changes if host.committed else []
-    lines = [f"{change.resource}: {change.before} -> {change.after}" for change in made]
-    sys.stdout.writelines(f"{name}: {line}\n" for line in [*lines, *host.notes])
+    for change in host.changes if host.committed else []:
+        before, after = str(change.before), str(change.after)
+        text = f"{name}: {change.resource}: {before} -> {after}"
+        tell(Line.of(VALUE_MADE, text, feature=name, resource=change.resource, before=before, after=after))
+    for note in host.notes:
+        tell(Line.of(BOOT_NOTE, f"{name}: {note}", feature=name))
     if host.unjournalled:
-        sys.stderr.write(f"{name}: only a reboot restores the values of this boot, since {host.unjournalled}\n")
+        text = f"{name}: only a reboot restores the values of this boot, since {host.unjournalled}"
+        tell(Line.of(NOT_KEPT, text, feature=name))
     return failure, host.unjournalled
 
 
@@ -152,7 +160,7 @@ def _keep(host: Host, state: Mapping[str, str]) -> None:
     try:
         write_boot_state(host, state)
     except HostError as error:
-        sys.stderr.write(f"{error}\n")
+        tell(Line.of(NOT_KEPT, str(error)))
 
 
 def main() -> None:

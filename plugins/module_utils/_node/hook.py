@@ -10,7 +10,6 @@ gets its own partition. After the end the CPUs return to their holder.
 from __future__ import annotations
 
 import subprocess
-import syslog
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,6 +29,15 @@ from .._guests.workers import await_worker, settle_workers
 from .._host.current import check_current
 from .._host.document import read_partition
 from .._host.host import Host
+from .._host.journal_events import (
+    GUEST_ADMITTED,
+    GUEST_ALLOWED,
+    GUEST_INCOMPLETE,
+    GUEST_REFUSED,
+    SWITCH_INCOMPLETE,
+    Line,
+)
+from .._host.journald import log
 from .._host.kernel import read_kernel, read_online
 from .._host.paths import ARCHIVE
 from .._host.sysfs import read_topology
@@ -108,15 +116,32 @@ def run_hook(arguments: list[str], xml: str) -> str:
             _place_vhost(host, guest, xml)
             _place_worker(host, guest)
         if operation == "prepare":
-            return _admit(host, guest, xml) or _set_up(host, guest, xml) or _prepare(host, guest, xml)
+            refusal = _admit(host, guest, xml) or _set_up(host, guest, xml) or _prepare(host, guest, xml)
+            _log_start(host, guest, xml, refusal)
+            return refusal
         if operation in ("started", "release"):
             _settle(host, guest)
     except (RefusalError, OSError, ElementTree.ParseError, subprocess.SubprocessError) as error:
         if operation == "prepare":
+            log(Line.of(GUEST_REFUSED, f"{guest}: {error}", guest=guest, operation=operation))
             return f"realtime.kvm: {error}"
         # a running guest matters more than its partition: it goes on, and verify reports what is missing
-        _log(f"{guest} {operation}: {error}")
+        _incomplete(guest, f"{guest} {operation}: {error}", operation)
     return ""
+
+
+def _log_start(host: Host, guest: str, xml: str, refusal: str) -> None:
+    """Log that a guest is refused, or which CPUs a real-time guest starts on."""
+    cpus = realtime_cpus(xml, read_online(host)) if is_realtime(xml) else frozenset()
+    if refusal:
+        text = refusal.removeprefix("realtime.kvm: ")
+        log(Line.of(GUEST_REFUSED, text, guest=guest, operation="prepare", cpus=format_cpulist(cpus)))
+    elif cpus:
+        log(Line.of(GUEST_ADMITTED, f"{guest} starts on CPUs {format_cpulist(cpus)}", guest=guest, cpus=format_cpulist(cpus)))
+
+
+def _incomplete(guest: str, text: str, operation: str = "started") -> None:
+    log(Line.of(GUEST_INCOMPLETE, text, guest=guest, operation=operation))
 
 
 def run_switch(moment: str) -> None:
@@ -133,11 +158,7 @@ def run_switch(moment: str) -> None:
                 reserve(host, "switch", partition.sets["dataplane"] if moment == "starting" else frozenset())
                 settle(host, partition)
     except (RefusalError, OSError) as error:
-        _log(f"ovs-vswitchd {moment}: {error}")
-
-
-def _log(text: str) -> None:
-    syslog.syslog(syslog.LOG_ERR, f"realtime.kvm: {text}")
+        log(Line.of(SWITCH_INCOMPLETE, f"ovs-vswitchd {moment}: {error}", operation=moment))
 
 
 def _await_polling(host: Host) -> None:
@@ -174,7 +195,8 @@ def _admit(host: Host, guest: str, xml: str) -> str:
         why = why_closed(host, cpus or None)
         refusal = explain(why) if why else _why_misplaced(host, cpus)
     if refusal and overridden(host):
-        _log(f"{guest} starts, since {OVERRIDE} allows it, although {why or refusal}")
+        text = f"{guest} starts, since {OVERRIDE} allows it, although {why or refusal}"
+        log(Line.of(GUEST_ALLOWED, text, guest=guest, cpus=format_cpulist(cpus)))
         return ""
     return f"realtime.kvm: {guest}: {refusal}" if refusal else ""
 
@@ -211,9 +233,8 @@ def _set_up(host: Host, guest: str, xml: str) -> str:
                 refusal = f"{guest}: {place.interface} refuses {key} {value} for its virtual function {address}: {reason}"
                 if key != "rate" or not has_no_link(host, place.interface):
                     return f"realtime.kvm: {refusal}"
-                _log(
-                    f"{refusal}; it has no link now, so the guest starts without a limit"
-                )  # after a power cut the other end may come later
+                # after a power cut the other end may come later
+                _incomplete(guest, f"{refusal}; it has no link now, so the guest starts without a limit", "prepare")
     return ""
 
 
@@ -230,7 +251,8 @@ def _prepare(host: Host, guest: str, xml: str) -> str:
         if document is None or not pinned_cpus(xml, document.isolated):
             return ""
     except PartitionError as error:
-        _log(f"{guest}: {error}")  # by such a partition file no CPU is moved; the gate has refused a real-time guest
+        # by such a partition file no CPU is moved; the gate has refused a real-time guest
+        _incomplete(guest, f"{guest}: {error}", "prepare")
         return ""
     with exclusively(host, f"libvirt's hook for {guest}"):
         partition = _runtime_partition(host)
@@ -265,7 +287,7 @@ def _place_vhost(host: Host, guest: str, xml: str) -> None:
     try:
         settle_vhost(host, pid, *wanted)
     except (RefusalError, OSError) as error:
-        _log(f"{guest}: vhost threads stay where the kernel made them: {error}")
+        _incomplete(guest, f"{guest}: vhost threads stay where the kernel made them: {error}")
 
 
 def _place_worker(host: Host, guest: str) -> None:
@@ -282,7 +304,7 @@ def _place_worker(host: Host, guest: str) -> None:
     try:
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=10, check=True)
     except subprocess.SubprocessError as error:
-        _log(f"{guest}: KVM's thread stays with the vCPU that makes it: {error}")
+        _incomplete(guest, f"{guest}: KVM's thread stays with the vCPU that makes it: {error}")
 
 
 def run_worker(pid: int) -> None:
@@ -290,4 +312,4 @@ def run_worker(pid: int) -> None:
     try:
         await_worker(Host(needs_journal=False), pid)
     except (RefusalError, OSError) as error:
-        _log(f"process {pid}: {error}")
+        _incomplete("", f"process {pid}: {error}")

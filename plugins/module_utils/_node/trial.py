@@ -42,6 +42,8 @@ from .._boot.way import look_at_way, server_problem
 from .._cpus.cmdline import split_tokens
 from .._host.checkpoint import checkpoint
 from .._host.files import mode_of, sync_directory, unlink, write_file
+from .._host.journal_events import TRIAL_CONFIRMED, TRIAL_RETURNED, Line
+from .._host.journald import tell
 
 #: There only in the kernel that kdump has started to write a crash down; it has the arguments of the one that crashed.
 VMCORE = "/proc/vmcore"
@@ -231,13 +233,13 @@ def judge(root: str = "") -> int:
             except OSError as error:
                 found = [f"the new entry could not be made the default ({error})"]
             else:
-                sys.stdout.write("the node is well: its new boot entry is the default now\n")
+                tell(Line.of(TRIAL_CONFIRMED, "the node is well: its new boot entry is the default now"))
                 _run(["systemctl", "daemon-reload"])  # systemd closes the watchdog
                 return 0
         if time.monotonic() >= end:
             break
         time.sleep(_PAUSE)
-    sys.stderr.write(f"back to the old boot entry: {'; '.join(found)}\n")
+    tell(Line.of(TRIAL_RETURNED, f"back to the old boot entry: {'; '.join(found)}"))
     return 0 if give_up(root, record, found) else 1
 
 

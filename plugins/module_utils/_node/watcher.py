@@ -10,7 +10,7 @@ journal cannot be kept, it moves all the same, as the boot service does: where a
 from __future__ import annotations
 
 import os
-import sys
+import re
 import time
 from collections.abc import Callable
 
@@ -19,8 +19,11 @@ from .._cpus.errors import RefusalError
 from .._cpus.partition import Partition
 from .._devices.assigned import read_homes, running_files
 from .._devices.marks import Home
+from .._host.change import Change
 from .._host.current import require_current_partition
 from .._host.host import Host
+from .._host.journal_events import INTERRUPT_MOVED, WATCHER_NOTE, Line
+from .._host.journald import tell
 from .._host.paths import ARCHIVE, DOCUMENT
 from .._interrupts.interrupts import Affinities, read_affinities
 from .._runtime.feature import must_wait
@@ -61,7 +64,7 @@ class Watcher:
         self._homes: list[Home] = []
         self._code = self._code_now()
 
-    def look(self, *, quiet: bool = False) -> list[str]:
+    def look(self, *, quiet: bool = False) -> list[Line]:
         """Move what is on isolated CPUs; return the moves, and notes and faults that the last look did not have.
 
         ``quiet``: the kernel has reported nothing since the last look.
@@ -83,9 +86,9 @@ class Watcher:
             self._settled = found
         news = [note for note in notes if note not in self._said]
         self._said = notes
-        return [printable(line) for line in (*moves, *news)]
+        return [*map(_moved, moves), *(Line.of(WATCHER_NOTE, printable(note)) for note in news)]
 
-    def _move(self) -> tuple[list[str], list[str]]:
+    def _move(self) -> tuple[list[Change], list[str]]:
         trial = self._open(True)
         partition = self._current(trial)
         if must_wait(trial, partition):
@@ -98,7 +101,7 @@ class Watcher:
         with host.locked():
             INTERRUPTS.plan(host, partition, {})
             host.commit()
-        moves = [f"{change.resource}: {change.before} -> {change.after} ({change.reason})" for change in host.changes]
+        moves = list(host.changes)
         lost = [f"only a reboot restores what was moved, since {host.unjournalled}"] if moves and host.unjournalled else []
         return moves, [*host.notes, *lost]
 
@@ -132,6 +135,13 @@ class Watcher:
         return (found.st_dev, found.st_ino, found.st_mtime_ns)
 
 
+def _moved(change: Change) -> Line:
+    text = printable(f"{change.resource}: {change.before} -> {change.after} ({change.reason})")
+    number = re.match(r"/proc/irq/(\d+)/", change.resource)
+    found = {"irq": number[1]} if number else {}
+    return Line.of(INTERRUPT_MOVED, text, resource=change.resource, before=str(change.before), after=str(change.after), **found)
+
+
 def main() -> None:
     """Watch until the code is replaced."""
     watcher = Watcher(lambda dry: Host(owner=INTERRUPTS.name, check_mode=dry, needs_journal=False))
@@ -141,8 +151,7 @@ def main() -> None:
     while not watcher.outdated():
         began = time.monotonic()
         for line in watcher.look(quiet=quiet):
-            sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+            tell(line)
         time.sleep(min(REST * (time.monotonic() - began), REST_AT_MOST_S))
         quiet = not again
         if _heard(watcher, events, again.pop(0) if again else RETRY_S if watcher.failed else SLOW_S):

@@ -121,6 +121,22 @@ def test_a_refused_start_keeps_no_reservation(node):
     assert reserved(node) == {}
 
 
+@pytest.mark.parametrize(
+    ("closed", "event", "text"),
+    [
+        ("its boot is not as planned", "guest-refused", "plc1: its boot is not as planned"),
+        ("", "guest-admitted", "plc1 starts on CPUs 2"),
+    ],
+)
+def test_a_start_is_told_once_with_guest_and_cpus(node, monkeypatch, closed, event, text):
+    told = []
+    monkeypatch.setattr(_hook, "log", told.append)
+    monkeypatch.setattr(_hook, "why_closed", lambda _host, _cpus: closed)
+    assert run_hook(["plc1", "prepare"], xml("2", policy="fifo")).startswith("realtime.kvm: plc1: " if closed else "")
+    assert [(line.event.name, line.fields["GUEST"], line.fields["CPUS"]) for line in told] == [(event, ("plc1",), ("2",))]
+    assert told[0].startswith(text)
+
+
 def test_a_guest_that_runs_already_goes_on_and_the_log_says_what_is_missing(node, monkeypatch):
     said = []
     monkeypatch.setattr(syslog, "syslog", lambda _level, text: said.append(text))
@@ -249,7 +265,7 @@ def test_a_unit_that_cannot_start_stops_no_guest(node, monkeypatch, error):
 
     monkeypatch.setattr(_hook, "settle_workers", lambda _host, _pid: False)
     monkeypatch.setattr(_hook.subprocess, "run", fail)
-    monkeypatch.setattr(_hook.syslog, "syslog", lambda _level, text: logged.append(text))
+    monkeypatch.setattr(syslog, "syslog", lambda _level, text: logged.append(text))
     assert run_hook(["plc1", "started", "begin", "-"], xml()) == ""
     assert "systemd-run" in logged[0]
 
@@ -484,7 +500,7 @@ def test_a_vhost_thread_that_the_kernel_does_not_move_stops_no_guest_and_leaves_
 
     monkeypatch.setattr(_hook, "settle_vhost", fail)
     monkeypatch.setattr(_hook, "settle_workers", lambda _host, pid: not calls.append(pid))
-    monkeypatch.setattr(_hook.syslog, "syslog", lambda _level, text: logged.append(text))
+    monkeypatch.setattr(syslog, "syslog", lambda _level, text: logged.append(text))
     assert run_hook(["plc1", "started", "begin", "-"], xml().replace("</domain>", VHOST.format("vcpu0"))) == ""
     assert (calls, len(logged)) == ([50], 1)
     assert "plc1: vhost threads stay where the kernel made them: [Errno 22]" in logged[0]
@@ -529,10 +545,11 @@ def test_a_driver_that_refuses_a_setting_keeps_the_guest_off(functions):
 
 def test_a_rate_waits_for_the_link_and_the_guest_does_not(functions, monkeypatch):
     logged = []
-    monkeypatch.setattr(_hook.syslog, "syslog", lambda _level, text: logged.append(text))
+    monkeypatch.setattr(syslog, "syslog", lambda _level, text: logged.append(text))
     functions.refuse = {"max_tx_rate": "RTNETLINK answers: Invalid argument\n"}
     text = domain_of("plc1", vf(0), rate="500", trust="on")
     assert "refuses rate 500" in run_hook(["plc1", "prepare", "begin", "-"], text)
     fill(functions.root, {f"{functions.folder(NIC)}/net/ens1f0/carrier": "0\n"})
     assert run_hook(["plc1", "prepare", "begin", "-"], text) == ""
-    assert "it has no link now, so the guest starts without a limit" in logged[0]
+    assert logged[0].startswith("realtime.kvm: plc1: ens1f0 refuses rate 500"), "of the start that was refused"
+    assert "it has no link now, so the guest starts without a limit" in logged[1]

@@ -19,10 +19,13 @@ def test_a_program_brings_what_it_imports_and_nothing_else():
         "_boot.one_shot",
         "_boot.verdict",
         "_boot.way",
+        "_cpus.answers",
         "_cpus.cmdline",
         "_cpus.errors",
         "_host.checkpoint",
         "_host.files",
+        "_host.journal_events",
+        "_host.journald",
     } == set(found)
     size = len(pack("_node.trial"))
     assert size < 75_000

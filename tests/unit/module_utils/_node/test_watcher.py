@@ -64,6 +64,14 @@ def test_what_a_driver_has_set_again_is_moved_and_said_once(root):
     assert json.loads(text(root, JOURNAL))["entries"][FILE]["owner"] == "irq_affinity", "undo knows it"
 
 
+def test_a_move_names_its_interrupt_for_the_journal(root):
+    fill(root, {FILE: "2", "/sys/class/net/ens1/queues/rx-0/rps_cpus": "f"})
+    moved, steered = watcher(root).look()
+    assert moved.event.name == steered.event.name == "interrupt-moved"
+    assert moved.fields == {"RESOURCE": (FILE,), "BEFORE": ("2",), "AFTER": ("0",), "IRQ": ("24",)}
+    assert "IRQ" not in steered.fields
+
+
 @pytest.mark.parametrize(
     "change",
     [
