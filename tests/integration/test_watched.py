@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from integration.conftest import NODES
-from integration.lab import ROOT, STATE, lab, playbook, reboot, ssh, wait_for
+from integration.lab import HERE, ROOT, STATE, lab, playbook, reboot, ssh, wait_for
 from integration.test_audit import SABOTAGES
 from integration.test_devices import monitor
 
@@ -46,6 +46,8 @@ echo "options vfio_iommu_type1 allow_unsafe_interrupts=1" >/etc/modprobe.d/lab-v
 apt-get update -qq
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus-node-exporter
 """
+#: Seconds of each of two measurements, and a real-time CPU that no guest has.
+SPIN, FREE_CPU = 600, 10
 EXPORTER, PROMETHEUS = 19100, 19090
 TEXT = "/var/lib/prometheus/node-exporter/realtime_kvm.prom"
 #: For one boot: the arguments go from the menu, which is back as it was once the node is up.
@@ -179,6 +181,26 @@ def test_a_boot_without_arguments_fires_one_alert() -> None:
     assert await_alerts({"RealtimeKernel"}, 3 * SCRAPE) == {"RealtimeKernel"}
     playbook("site.yml", nodes=NODE, timeout=1500, extra={**WATCHED, "rt_kernel_reboot_with_guests": True})
     assert await_alerts(set(), 3 * SCRAPE) == set()
+
+
+def spin(seconds: float) -> dict:
+    """What a spinning real-time thread sees on a free isolated CPU meanwhile."""
+    ssh(NODE, "cat > /root/spinner.py", stdin=(HERE / "spinner.py").read_text())
+    found: dict = json.loads(ssh(NODE, f"python3 /root/spinner.py {FREE_CPU} {seconds}", timeout=seconds + 120))
+    return found
+
+
+def test_a_spinning_thread_does_not_notice_metrics_and_audits() -> None:
+    """The figures go into the output (``-s``); the emulator alone makes gaps, so they are compared with those without metrics."""
+    timers = "realtime-kvm-metrics.timer realtime-kvm-audit.timer"
+    ssh(NODE, f"systemctl stop {timers}")
+    without = spin(SPIN)
+    ssh(NODE, f"systemctl start {timers}")
+    having = spin(SPIN)
+    print(json.dumps({"without": without, "with": having}, indent=1))
+    assert having["switches"] <= without["switches"] + 1
+    for row in ("RES", "CAL", "TLB", "IWI"):  # from other CPUs
+        assert having["interrupts"].get(row, 0) <= without["interrupts"].get(row, 0) + 1, row
 
 
 def test_undo_takes_the_metrics_away() -> None:
