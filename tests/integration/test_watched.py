@@ -69,14 +69,16 @@ def _audited(name: str, alert: str) -> Harm:
 
 
 HARMS = {
-    "interrupt moved": Harm(SABOTAGES["interrupt moved"].harm, "RealtimeInterrupts", "systemctl kill -s CONT realtime-kvm-watch"),
-    "idle limit (the emulated CPUs have no governor)": _audited("idle limit", "RealtimeSettings"),
-    "vcpupin": _audited("pin live only", "RealtimeGuestPlacement"),
-    "mask of poll-mode threads": _audited("mask edited", "RealtimeSwitch"),
-    "huge pages": _audited("pages taken away", "RealtimeHugePages"),
-    "irqbalance": Harm(SABOTAGES["irqbalance by hand"].harm, "RealtimeIrqbalance", SABOTAGES["irqbalance by hand"].repair),
-    "guest stopped": _audited("guest off", "RealtimeGuestDown"),
-    "watcher stopped": _audited("watcher stopped", "RealtimeWatcherDown"),
+    "interrupt moved": Harm(
+        SABOTAGES["interrupt moved"].harm, "RealtimeKvmInterrupts", "systemctl kill -s CONT realtime-kvm-watch"
+    ),
+    "idle limit (the emulated CPUs have no governor)": _audited("idle limit", "RealtimeKvmSettings"),
+    "vcpupin": _audited("pin live only", "RealtimeKvmGuestThreads"),
+    "mask of poll-mode threads": _audited("mask edited", "RealtimeKvmSwitch"),
+    "huge pages": _audited("pages taken away", "RealtimeKvmMemory"),
+    "irqbalance": Harm(SABOTAGES["irqbalance by hand"].harm, "RealtimeKvmTuningDaemon", SABOTAGES["irqbalance by hand"].repair),
+    "guest stopped": _audited("guest off", "RealtimeKvmGuestStopped"),
+    "watcher stopped": _audited("watcher stopped", "RealtimeKvmProgramDown"),
 }
 
 
@@ -168,7 +170,7 @@ def test_each_harm_fires_its_alert_and_no_other_until_site_has_run(name: str) ->
 def test_a_cable_that_is_pulled_fires_one_alert() -> None:
     monitor("set_link data1 off")
     try:
-        assert await_alerts({"RealtimeLinkDown"}, 2 * SCRAPE) == {"RealtimeLinkDown"}
+        assert await_alerts({"RealtimeKvmLink"}, 2 * SCRAPE) == {"RealtimeKvmLink"}
     finally:
         monitor("set_link data1 on")
     assert await_alerts(set(), 2 * SCRAPE) == set()
@@ -178,7 +180,7 @@ def test_a_boot_without_arguments_fires_one_alert() -> None:
     ssh(NODE, _BARE)
     assert reboot(NODE, seconds=400, degraded=True)
     ssh(NODE, "cp -a /root/watched-grub.cfg /boot/grub/grub.cfg")
-    assert await_alerts({"RealtimeKernel"}, 3 * SCRAPE) == {"RealtimeKernel"}
+    assert await_alerts({"RealtimeKvmKernel"}, 3 * SCRAPE) == {"RealtimeKvmKernel"}
     playbook("site.yml", nodes=NODE, timeout=1500, extra={**WATCHED, "rt_kernel_reboot_with_guests": True})
     assert await_alerts(set(), 3 * SCRAPE) == set()
 
