@@ -36,6 +36,17 @@ def kept_path(release: str) -> str:
     return f"{KEPT}/look-{release}.pyz"
 
 
-def is_kept(name: str) -> bool:
-    """Whether a file of that folder is such a program, or what a killed run has left of one."""
-    return name.endswith(".pyz") and name.startswith(("look-", ".realtime-kvm-look-"))
+def kept_watch_path(release: str, python: str) -> str:
+    """Return what is kept of the programs of ``WATCH_ARCHIVE``, compiled by a Python of this cache tag."""
+    return f"{KEPT}/watch-{release}-{python}.pyz"
+
+
+#: What is kept there: looks, and the programs that look at the node by themselves.
+LOOK, WATCH = "look", "watch"
+
+
+def is_kept(name: str, *kinds: str) -> bool:
+    """Whether a file of that folder is such a program, or what a killed run has left of one; without kinds of either."""
+    return name.endswith(".pyz") and name.startswith(
+        tuple(f"{begin}{kind}-" for kind in kinds or (LOOK, WATCH) for begin in ("", ".realtime-kvm-"))
+    )

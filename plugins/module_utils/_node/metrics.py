@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from .._cpus.answers import plain, printed
 from .._cpus.errors import HostError, RefusalError
 from .._host.host import Host
+from .._host.paths import KEPT
 from .._metrics.look import Look
 from .._metrics.output import write_metrics
 from .._metrics.passes import take
@@ -62,6 +63,16 @@ def main(release: str = "") -> None:
     """Entry point of the archive."""
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     code = run(sys.argv[2:], Host(check_mode=True), release)
+    _compile(release, writes=code == 0 and sys.argv[2:] == ["--write"])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a source that hangs must not keep the program
+
+
+def _compile(release: str, *, writes: bool) -> None:
+    """Keep the archive's programs compiled, once after it has changed: it starts every few seconds, and half of that time was for compiling."""
+    archive = getattr(sys.modules[__name__].__loader__, "archive", "")
+    if writes and os.path.dirname(archive) not in ("", KEPT):
+        from .keep import keep_watch  # loaded in one start of thousands
+
+        keep_watch(archive, release)
