@@ -25,11 +25,11 @@ class Samples:
         self._values: dict[str, dict[tuple[str, ...], float]] = {}
 
     def add(self, short: str, value: float, *labels: object) -> None:
-        """Add a sample; a value that is no number is left out."""
+        """Add a sample; a value that is no number is left out, and a count below zero."""
         family = FAMILIES[short]
         if len(labels) != len(family.labels):
             raise TypeError(f"{short} has the labels {family.labels}, not {labels}")
-        if math.isfinite(value):
+        if math.isfinite(value) and (value >= 0 or family.kind != COUNTER):
             self._values.setdefault(short, {}).setdefault(tuple(map(label_text, labels)), value)
 
     def update(self, other: Samples) -> None:

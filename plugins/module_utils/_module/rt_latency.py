@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -219,10 +220,8 @@ def _poll(place: Place) -> dict[str, Any]:
 def _keep(host: Host, result: Mapping[str, Any]) -> None:
     """Keep the verdict for the node's metrics; a disk that is full takes no measurement back."""
     started = datetime.strptime(result["started"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    try:
+    with suppress(HostError):
         keep_latency(host, result, started.timestamp() + result["seconds"])
-    except HostError as error:
-        host.notes.append(f"the verdict is not kept for the node's metrics: {error}")
 
 
 def _result(place: Place, job: Job, rest: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
