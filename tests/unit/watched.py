@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import printable
 from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import NAMESPACE
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.families import FAMILIES
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.look import Look
@@ -42,7 +43,7 @@ def domain(name, *, owner="", project="", size="", vcpus=2, realtime="", pins=()
     sched = f"<vcpusched vcpus='{realtime}' scheduler='fifo' priority='1'/>" if realtime else ""
     pinned = "".join(f"<vcpupin vcpu='{vcpu}' cpuset='{cpus}'/>" for vcpu, cpus in pins)
     xml = (
-        f"<domain type='kvm'>\n  <name>{escape(name)}</name>\n  {mark if owner else ''}<vcpu>{vcpus}</vcpu>"
+        f"<domain type='kvm'>\n  <name>{escape(printable(name))}</name>\n  {mark if owner else ''}<vcpu>{vcpus}</vcpu>"
         f"<cputune>{pinned}{sched}</cputune>\n  <devices>\n    <disk/></devices></domain>\n"
     )
     return f"<domstatus state='running' reason='booted' pid='1'>\n{xml}</domstatus>" if live else xml

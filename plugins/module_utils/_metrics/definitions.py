@@ -34,17 +34,18 @@ class Definition(NamedTuple):
 
 def parse_definition(text: str) -> Definition:
     """Return what a domain's XML says; ``AnswerError`` where it is none. libvirt's record of a running domain has the XML in it."""
-    head, _devices, _rest = text[max(text.find("<domain "), 0) :].partition("<devices>")
-    if "<!DOCTYPE" in head:  # entities could expand to any size; libvirt writes none
+    if "<!DOCTYPE" in text:  # entities could expand to any size; libvirt writes none
         raise AnswerError("it has a document type")
+    head, _devices, _rest = text[max(text.find("<domain "), 0) :].partition("<devices>")
+    parser: Any = ET.XMLPullParser(("start",))
     try:
-        parser: Any = ET.XMLPullParser(("start",))
         parser.feed(head)
-        tree: ET.Element | None = next((element for _event, element in parser.read_events()), None)
+        begun = [element for _event, element in parser.read_events()]
     except ET.ParseError as error:
         raise AnswerError(f"it is no XML: {error}") from None
-    if tree is None or tree.tag != "domain":
+    if not begun or begun[0].tag != "domain":
         raise AnswerError("it describes no domain")
+    tree: ET.Element = begun[0]
     policies = [item for item in tree.findall("cputune/vcpusched") if item.get("scheduler") in ("fifo", "rr")]
     vcpus: frozenset[int] = frozenset().union(*(parse_or_empty(item.get("vcpus")) for item in policies))
     pinned: frozenset[int] = frozenset().union(*(parse_or_empty(item.get("cpuset")) for item in tree.findall("cputune/vcpupin")))
