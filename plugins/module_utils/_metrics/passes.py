@@ -7,7 +7,8 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 
-from .._cpus.errors import UNEXPECTED, RefusalError
+from .._cpus.answers import UNREADABLE
+from .._cpus.errors import RefusalError
 from .._host.deadline import LateError, within
 from .counters import frequency_samples, idle_samples, interrupt_samples, limit_samples, page_samples
 from .guests import guest_samples, thread_samples
@@ -72,6 +73,6 @@ def _ask(look: Look, source: Source, seconds: float) -> tuple[Samples, str]:
         return Samples(), str(error)
     except RefusalError as error:
         return found, str(error) or "it was refused"
-    except (*UNEXPECTED, ArithmeticError, RecursionError, MemoryError) as error:
+    except (OSError, *UNREADABLE) as error:
         return Samples(), f"unexpected {type(error).__name__}: {error}"
     return found, ""
