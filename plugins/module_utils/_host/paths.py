@@ -17,6 +17,16 @@ def config_path(feature: str) -> str:
 ARCHIVE = "/usr/local/lib/realtime-kvm/realtime-kvm.pyz"
 
 
+#: The programs that look at the node by themselves: its metrics and its audit.
+WATCH_ARCHIVE = "/usr/local/lib/realtime-kvm/metrics.pyz"
+#: What the node's own audit has found last; it ends with the boot.
+AUDIT_STATE = "/run/realtime-kvm/audit.json"
+#: When playbooks have last run on the node.
+RUNS = "/var/lib/realtime-kvm/runs.json"
+#: The verdict of the last latency measurement of each place.
+KEPT_LATENCY = "/var/lib/realtime-kvm/latency.json"
+
+
 #: Modules' own code, compiled by the node, so that it need not be sent each time; a cache.
 KEPT = "/var/cache/realtime-kvm"
 
@@ -26,6 +36,17 @@ def kept_path(release: str) -> str:
     return f"{KEPT}/look-{release}.pyz"
 
 
-def is_kept(name: str) -> bool:
-    """Whether a file of that folder is such a program, or what a killed run has left of one."""
-    return name.endswith(".pyz") and name.startswith(("look-", ".realtime-kvm-look-"))
+def kept_watch_path(release: str, python: str) -> str:
+    """Return what is kept of the programs of ``WATCH_ARCHIVE``, compiled by a Python of this cache tag."""
+    return f"{KEPT}/watch-{release}-{python}.pyz"
+
+
+#: What is kept there: looks, and the programs that look at the node by themselves.
+LOOK, WATCH = "look", "watch"
+
+
+def is_kept(name: str, *kinds: str) -> bool:
+    """Whether a file of that folder is such a program, or what a killed run has left of one; without kinds of either."""
+    return name.endswith(".pyz") and name.startswith(
+        tuple(f"{begin}{kind}-" for kind in kinds or (LOOK, WATCH) for begin in ("", ".realtime-kvm-"))
+    )

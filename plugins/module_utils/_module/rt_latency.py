@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
+from .._cpus.errors import HostError
 from .._guests.domain_xml import describe, parse, read_schedulers
 from .._guests.libvirt import CALL_S
 from .._host.change import Planner
 from .._host.deadline import within
+from .._host.host import Host
 from .._latency.choice import clock_of, disturbance, plan_job, platform_of
 from .._latency.job import (
     MARGIN_S,
@@ -48,6 +51,7 @@ from .._latency.verdict import (
     shortest,
     summary,
 )
+from .._metrics.kept import keep_latency
 from ._common import Outcome
 from ._guest_edges import GuestEdges
 
@@ -202,6 +206,7 @@ def _poll(place: Place) -> dict[str, Any]:
         left = job.seconds - (place.uptime() - rest["uptime"])
         return {"running": True, "finished": False, "seconds": job.seconds, "cpus": format_cpulist(job.cpus), **_left(left)}
     result = _result(place, job, rest, files)
+    _keep(place.host, result)
     return {
         "running": False,
         "finished": True,
@@ -210,6 +215,13 @@ def _poll(place: Place) -> dict[str, Any]:
         "virtual": result["verdict"]["virtual"],
         **_left(0),
     }
+
+
+def _keep(host: Host, result: Mapping[str, Any]) -> None:
+    """Keep the verdict for the node's metrics; a disk that is full takes no measurement back."""
+    started = datetime.strptime(result["started"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    with suppress(HostError):
+        keep_latency(host, result, started.timestamp() + result["seconds"])
 
 
 def _result(place: Place, job: Job, rest: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:

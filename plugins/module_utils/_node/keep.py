@@ -18,7 +18,7 @@ from importlib.util import MAGIC_NUMBER, source_hash
 from io import BytesIO
 
 from .._host import files
-from .._host.paths import KEPT, is_kept, kept_path
+from .._host.paths import LOOK, WATCH, is_kept, kept_path, kept_watch_path
 
 #: What runs the kept code, and nothing else: its byte code is that of this Python.
 PYTHON = "/usr/bin/python3"
@@ -39,7 +39,7 @@ main()
 
 def compiled(sources: zipfile.ZipFile) -> bytes:
     """Return the program, made of the archive in which the module was sent."""
-    contents = {name: sources.read(name) for name in sources.namelist() if name.endswith(".py") and "/" in name}
+    contents = {name: sources.read(name) for name in filter(_is_part, sources.namelist())}
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, source in sorted(contents.items()):
@@ -59,17 +59,44 @@ def keep(release: str, root: str = "") -> None:
 
     Nothing is kept where another Python runs the module than would run the kept code, or where others than root could change it.
     """
-    path, folder = f"{root}{kept_path(release)}", f"{root}{KEPT}"
     sent = getattr(sys.modules[__name__].__loader__, "archive", None)
     if not sent or os.path.realpath(sys.executable) != os.path.realpath(PYTHON):
         return
+    path = f"{root}{kept_path(release)}"
     with suppress(OSError, ValueError, SyntaxError, zipfile.BadZipFile):
-        files.make_directories(folder, 0o700)
-        found = os.lstat(folder)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        if _is_safe(os.path.dirname(path)):
+            with zipfile.ZipFile(sent) as sources:
+                _replace(path, compiled(sources), LOOK)
+
+
+def keep_watch(archive: str, release: str, root: str = "") -> None:
+    """Keep the programs of an archive, compiled by this Python; what was kept of them before goes. The archive's start looks for it."""
+    path = f"{root}{kept_watch_path(release, sys.implementation.cache_tag)}"
+    with suppress(OSError, ValueError, SyntaxError, zipfile.BadZipFile):
+        if not _is_safe(os.path.dirname(path)):
             return
-        with zipfile.ZipFile(sent) as sources:
-            program = compiled(sources)
-        for name in filter(is_kept, os.listdir(folder)):
+        buffer = BytesIO()
+        with zipfile.ZipFile(archive) as sources, zipfile.ZipFile(buffer, "w") as program:
+            for name in filter(_is_part, sorted(sources.namelist())):
+                program.writestr(f"{name}c", _byte_code(name, sources.read(name)))
+        _replace(path, buffer.getvalue(), WATCH)
+
+
+def _is_part(name: str) -> bool:
+    return name.endswith(".py") and "/" in name
+
+
+def _is_safe(folder: str) -> bool:
+    """Make the folder, and return whether it is root's alone."""
+    files.make_directories(folder, 0o700)
+    found = os.lstat(folder)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def _replace(path: str, program: bytes, kind: str) -> None:
+    """Write a program in place of others of its kind."""
+    folder = os.path.dirname(path)
+    for name in os.listdir(folder):
+        if is_kept(name, kind):
             files.unlink(f"{folder}/{name}")
-        files.write_file(path, program, 0o600)
+    files.write_file(path, program, 0o600)

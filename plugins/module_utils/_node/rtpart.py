@@ -20,9 +20,10 @@ from functools import partial
 from typing import Any
 
 from .._audit.findings import Finding, change_finding, check_document, damage_finding, finding_lines, in_order
+from .._audit.rules import RULES
 from .._cpus.answers import plain, printed
 from .._cpus.cpulist import format_cpulist
-from .._cpus.errors import RefusalError
+from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import SETS, Partition
 from .._cpus.policies import POLICY_NAMES
 from .._guests.instances import check_taken
@@ -30,7 +31,7 @@ from .._host.current import check_current
 from .._host.document import require_partition
 from .._host.host import Host
 from .._host.kernel import read_online
-from .._host.paths import config_path
+from .._host.paths import AUDIT_STATE, WATCH_ARCHIVE, config_path
 from .._host.runner import COMMAND_S, late
 from .._host.sysfs import read_topology
 from .._host.threads import Thread, read_thread, read_threads, set_affinity
@@ -40,14 +41,21 @@ from .._isolation.cgroups import read_holders, write
 from .._isolation.holders import HOLDERS, ROOT, IsolationError, User, check_free
 from .._isolation.moves import exclusively
 from .._isolation.users import read_users
+from .._metrics.kept import age_text, read_kept
 from .._runtime.features import FEATURES, configured_features
 from .._runtime.undo import undo_partition
-from .._tables import text_table
+from .._tables import paragraph, text_table
+
+PYTHON = "/usr/bin/python3"
+#: Findings of an audit that ended longer ago are told to be old: five times the longest usual interval.
+_STALE_S = 600
 
 
 def rtpart(arguments: Sequence[str]) -> int:
     """Run one command; return its exit status."""
     options = _parser().parse_args(list(arguments))
+    if options.verb in ("metrics", "audit"):
+        return _watch(options)
     host = Host(owner="cpu_partition", check_mode=options.verb in ("list", "status"))
     try:
         if options.verb in ("run", "move", "undo") and os.geteuid() != 0:
@@ -84,12 +92,36 @@ def _parser() -> argparse.ArgumentParser:
     move = verbs.add_parser("move", parents=[shared], help="move a running process to the CPUs of a set")
     move.add_argument("pid", type=int)
     move.add_argument("set", choices=SETS)
+    metrics = verbs.add_parser("metrics", help="print the metrics of this node as OpenMetrics")
+    metrics.add_argument("--write", action="store_true", help="write them for node_exporter instead, as the timer does")
+    verbs.add_parser("audit", parents=[shared], help="audit this node now, as the timer does, and keep the findings")
     verbs.add_parser("undo", parents=[shared], help="return all CPUs and restore every value the partition has changed")
     return parser
 
 
 def _say(options: argparse.Namespace, data: Mapping[str, Any], lines: Sequence[str]) -> None:
     sys.stdout.write((json.dumps(data, sort_keys=True) if options.json else "\n".join(map(plain, lines))) + "\n")
+
+
+# -- metrics, audit --------------------------------------------------------------------------------
+
+
+def _watch(options: argparse.Namespace) -> int:
+    """Become one of the programs that rt_metrics installs; returns only where that is not possible."""
+    words = [
+        options.verb,
+        *(["--write"] if vars(options).get("write") else []),
+        *(["--json"] if vars(options).get("json") else []),
+    ]
+    why = "the role rt_metrics installs it (rt_metrics_enabled: true)"
+    if os.path.exists(WATCH_ARCHIVE):
+        try:
+            # metrics start often and need no site packages; the audit asks libvirt by its library
+            os.execv(PYTHON, [PYTHON, "-I", *(["-S"] if options.verb == "metrics" else []), WATCH_ARCHIVE, *words])
+        except OSError as error:
+            why = f"{PYTHON}: {error.strerror}"
+    sys.stderr.write(f"rtpart {options.verb}: {why}\n")
+    return 1
 
 
 # -- list, status ----------------------------------------------------------------------------------
@@ -167,8 +199,46 @@ def _status(host: Host, partition: Partition, options: argparse.Namespace) -> in
     for feature, values in features.items() if not elsewhere else ():
         findings += _compare(host, partition, feature, values)
     lines = finding_lines(in_order(findings)) or ["the machine agrees with its partition file"]
-    _say(options, {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings]}, lines)
+    kept, words = kept_audit(host, time.time())
+    data = {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings], "audit": kept}
+    _say(options, data, [*lines, *words])
     return 1 if findings else 0
+
+
+def kept_audit(host: Host, now: float) -> tuple[dict[str, Any], list[str]]:
+    """Return what the node's own audit has found last, as data and as text with its age; nothing where it keeps none.
+
+    It is a look back, so it has no say in the exit status.
+    """
+    try:
+        kept = read_kept(host, AUDIT_STATE)
+    except HostError as error:
+        return {"error": str(error)}, [f"the node's own audit: {error}"]
+    if kept is None:
+        return {}, []
+    age = now - kept["ended"]
+    head = f"the node's own audit, {age_text(age)}"
+    if age > _STALE_S:
+        head += ", which is too long: look at systemctl status realtime-kvm-audit.timer"
+    data = {**kept, "age_s": round(age, 1)}
+    if kept["error"]:
+        return data, [f"{head}: it could not audit the node: {kept['error']}"]
+    found = kept["findings"]
+    return data, [
+        f"{head}: {'no finding' if not found else 'it had found'}",
+        *[line for item in found for line in _kept_lines(item)],
+    ]
+
+
+def _kept_lines(item: Mapping[str, str]) -> list[str]:
+    """Return a kept finding as text; of a rule that this release does not know, without what the rule means."""
+    wanted = f"; expected: {item['expected']}" if item["expected"] else ""
+    told = RULES[item["rule"]].meaning if item["rule"] in RULES else "a rule of another release"
+    return [
+        *paragraph(f"{item['severity']}: {told} ({item['rule']})", "  "),
+        *paragraph(f"{item['resource']}: {item['actual']}{wanted}", "    ", "      "),
+        *paragraph(f"remedy: {item['remedy']}", "      ", "        "),
+    ]
 
 
 def _compare(host: Host, partition: Partition, feature: str, options: Mapping[str, Any]) -> list[Finding]:

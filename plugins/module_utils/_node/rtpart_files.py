@@ -10,12 +10,13 @@ COMPLETION = "/usr/local/share/bash-completion/completions/rtpart"
 _COMPLETION = """\
 # Written by realtime.kvm (module cpu_partition), which replaces this file as a whole.
 _rtpart() {
-    local verbs="list status run move undo" sets="housekeeping dataplane realtime shared"
+    local verbs="list status metrics audit run move undo" sets="housekeeping dataplane realtime shared"
     local word=${COMP_WORDS[COMP_CWORD]}
     case ${COMP_WORDS[1]}:$COMP_CWORD in
         *:1) COMPREPLY=($(compgen -W "$verbs" -- "$word")) ;;
         run:2 | move:3) COMPREPLY=($(compgen -W "$sets" -- "$word")) ;;
         run:*) COMPREPLY=($(compgen -W "--cpu --fifo --rr --json --" -- "$word")) ;;
+        metrics:*) COMPREPLY=($(compgen -W "--write" -- "$word")) ;;
         list:*) COMPREPLY=($(compgen -W "--seconds --json" -- "$word")) ;;
         *) COMPREPLY=($(compgen -W "--json" -- "$word")) ;;
     esac
@@ -31,6 +32,12 @@ rtpart \- show and use the real-time CPU partition of this node
 [\-\-seconds S] [\-\-json]
 .br
 .B rtpart status
+[\-\-json]
+.br
+.B rtpart metrics
+[\-\-write]
+.br
+.B rtpart audit
 [\-\-json]
 .br
 .B rtpart run
@@ -53,6 +60,16 @@ Needs no root.
 .TP
 .B status
 Compares the node with its partition file and the options of the roles. Exit status 1 if something differs. Needs no root.
+Where the node audits itself, it also shows what that audit has found last, and how long ago.
+.TP
+.B metrics
+Prints the metrics of the node as OpenMetrics text; what could not be read is named on standard error. \-\-write writes them
+for the textfile collector of node_exporter instead, as realtime\-kvm\-metrics.timer does. Some metrics need root. The role
+rt_metrics installs it.
+.TP
+.B audit
+Audits the node now and keeps the findings, as realtime\-kvm\-audit.timer does. It changes nothing else. The role rt_metrics
+installs it.
 .TP
 .B run
 Runs COMMAND on the CPUs of SET. In an isolated set (realtime, dataplane) it gets the first CPU that no guest, poll-mode
@@ -69,7 +86,8 @@ The roles make the partition again.
 .SH EXIT STATUS
 0 done; 1 refused, or (status) the node differs; 2 wrong command line. run ends with the status of its command.
 .SH FILES
-/etc/ansible/facts.d/realtime_partition.fact, /var/lib/realtime\-kvm/journal.json, /sys/fs/cgroup/realtime\-kvm.*
+/etc/ansible/facts.d/realtime_partition.fact, /var/lib/realtime\-kvm/journal.json, /sys/fs/cgroup/realtime\-kvm.*,
+/run/realtime\-kvm/audit.json, /etc/realtime\-kvm/rt_metrics.json
 .SH SEE ALSO
 cgroups(7), sched(7), taskset(1), chrt(1)
 """

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .._cpus.answers import MOST_TEXT, AnswerError, answering, decode, plain, reason_of
+from .._cpus.answers import AnswerError, answering, decode, plain
 from .._cpus.errors import HostError
 from .._host.host import Host, Runner
 from .rows import DATABASE, FINISH, ROOT, Database, parse_database, select_operations
+from .rpc import ask, connect, unreadable
 
 SOCKET = "/run/openvswitch/db.sock"
 #: Debian keeps the file in /var/lib with a link in /etc, other distributions in /etc.
@@ -38,23 +38,10 @@ class Ovsdb:
 
     def running(self) -> bool:
         """Whether the server listens."""
-        connection = self._connect()
+        connection = connect(self.host.path(SOCKET), SOCKET, ANSWER_S)
         if connection is not None:
             connection.close()
         return connection is not None
-
-    def _connect(self) -> socket.socket | None:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        connection.settimeout(ANSWER_S)
-        try:
-            connection.connect(self.host.path(SOCKET))
-        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-            connection.close()
-            return None
-        except OSError as error:
-            connection.close()
-            raise HostError(f"{SOCKET}: {error.strerror or error}; run with become: true") from None
-        return connection
 
     def read(self) -> Database:
         """Return the configuration; an empty database where Open vSwitch is not installed."""
@@ -85,18 +72,10 @@ class Ovsdb:
             return int(results[-2]["rows"][0]["next_cfg"])
 
     def _call(self, operations: Sequence[Mapping[str, Any]]) -> list[Any] | None:
-        connection = self._connect()
-        if connection is None:
-            return None
         request = {"method": "transact", "params": [DATABASE, *operations], "id": 1}
-        try:
-            with connection:
-                connection.sendall(json.dumps(request).encode())
-                answer = _answer(connection)
-        except OSError as error:  # a timeout is one, too
-            raise HostError(f"ovsdb-server did not answer on {SOCKET} within {ANSWER_S:.0f} s: {error}") from None
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(reason_of(error)) from None
+        answer = ask(self.host.path(SOCKET), SOCKET, "ovsdb-server", request, ANSWER_S)
+        if answer is None:
+            return None
         if answer.get("error"):
             raise HostError(f"ovsdb-server refused the request: {_reason(answer['error'])}")
         if not isinstance(answer.get("result"), list):
@@ -123,47 +102,8 @@ class Ovsdb:
         return self.transact([*operations, *FINISH])
 
 
-def _answer(connection: socket.socket) -> dict[str, Any]:
-    """Return the server's answer; answer its own requests ("echo": are you there?) meanwhile. All of it has ``ANSWER_S``."""
-    decoder = json.JSONDecoder()
-    text = ""
-    received = bytearray()
-    end = time.monotonic() + ANSWER_S
-    while True:
-        left = end - time.monotonic()
-        if left <= 0:
-            raise OSError("timed out")
-        connection.settimeout(left)
-        block = connection.recv(1 << 16)
-        if not block:
-            raise OSError("the connection was closed")
-        received += block
-        if len(received) > MOST_TEXT:
-            raise AnswerError(f"it has more than {MOST_TEXT} characters")
-        if not block.endswith(b"}"):
-            continue  # no message ends here
-        try:
-            text = received.decode()
-        except UnicodeDecodeError:
-            continue  # cut in the middle of a character
-        while text:
-            try:
-                message, size = decoder.raw_decode(text)
-            except ValueError:
-                break  # not complete yet
-            text = text[size:].lstrip()
-            received = bytearray(text.encode())
-            if not isinstance(message, dict):
-                raise AnswerError("it is no object")
-            if message.get("method") == "echo":
-                reply = {"id": message.get("id"), "error": None, "result": message.get("params", [])}
-                connection.sendall(json.dumps(reply).encode())
-            elif message.get("id") == 1:
-                return dict(message)
-
-
 def _unreadable(reason: str) -> HostError:
-    return HostError(f"ovsdb-server answered on {SOCKET} what cannot be read: {reason}")
+    return unreadable("ovsdb-server", SOCKET, reason)
 
 
 def _checked(results: Sequence[Any]) -> list[Any]:
