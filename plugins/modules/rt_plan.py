@@ -108,7 +108,7 @@ from functools import partial
 
 from ansible.module_utils.facts.system.distribution import Distribution
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._door import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_plan import OPTIONS, PlanEdges, run
 from ansible_collections.realtime.kvm.plugins.module_utils._node.keep import keep

@@ -398,10 +398,10 @@ def test_pure_code_is_pure(name):
         ("_host/sysfs", "from .._cpus.cpulist import parse_cpulist", []),
         ("_boot/loader", "def late():\n    from .._interrupts.affinity import stuck", ["_interrupts/affinity"]),  # the same floor
         ("_switch/plan", "from .._node.hook import HOOK", ["_node/hook"]),
-        ("_switch/plan", f"from {BASE}._module._common import run_module", ["_module/_common"]),
+        ("_switch/plan", f"from {BASE}._module._door import run_module", ["_module/_door"]),
         ("_tables", "from ._cpus.partition import Partition", []),
         ("_tables", "from ._audit.findings import Finding", ["_audit/findings"]),
-        ("_host/sysfs", f"import {BASE}._module._common as door", ["_module/_common"]),
+        ("_host/sysfs", f"import {BASE}._module._door as door", ["_module/_door"]),
         ("_host/sysfs", f"import {BASE}._cpus.cpulist", []),
         ("_host/sysfs", "from .. import _module", ["_module"]),
         ("_host/sysfs", "from .. import _cpus", []),
