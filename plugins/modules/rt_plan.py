@@ -27,7 +27,8 @@ options:
     type: list
     elements: str
     choices:
-      [cpu_partition, power, irq_affinity, time_sync, kvm_host, ovs_dpdk, rt_kernel, rt_guest, packages, nova_compute, neutron_agent, guest_os, rt_verify]
+      [cpu_partition, power, irq_affinity, time_sync, kvm_host, ovs_dpdk, rt_kernel, rt_guest, rt_metrics, packages, nova_compute, neutron_agent, guest_os,
+       rt_verify]
     required: true
   audit:
     description:

@@ -149,6 +149,9 @@ EDGE = {
     "_time/plan",
     "_time/services",
     "_time/state",
+    "_watch/folder",
+    "_watch/plan",
+    "_watch/runs",
 }
 
 #: The files without a test file of their name, and why.
@@ -172,6 +175,8 @@ UNTESTED = {
     "_module/_specs": "options: test_guest.py holds them against the guests' keys",
     "_module/_switch_edges": "values without behaviour",
     "_time/plan": "test_time_sync.py makes and undoes its plans",
+    "_module/_watching": "test_rt_audit_watching.py runs it in the audit",
+    "_watch/plan": "test_rt_metrics.py makes and undoes its plans",
     "_node/rtpart_files": "texts: test_rtpart.py holds manual and completion against the command's verbs",
 }
 
