@@ -120,6 +120,7 @@ extends_documentation_fragment:
   - realtime.kvm.guests.networks
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
+  - realtime.kvm.runs
 notes:
   - With O(fsroot), guests, switch and boot loader are not checked.
   - Run it as root; otherwise many files cannot be read.

@@ -88,6 +88,7 @@ extends_documentation_fragment:
   - realtime.kvm.guests.networks
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
+  - realtime.kvm.runs
   - realtime.kvm.changes
   - realtime.kvm.disruption
 requirements:

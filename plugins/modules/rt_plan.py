@@ -58,6 +58,7 @@ extends_documentation_fragment:
   - realtime.kvm.guests.networks
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
+  - realtime.kvm.runs
 seealso:
   - module: realtime.kvm.rt_audit
   - module: realtime.kvm.rt_plan_report

@@ -12,9 +12,13 @@ from .._cpus.answers import plain, printed
 from .._cpus.errors import HostError, RefusalError
 from .._host.change import DISRUPTIONS, Change, Planner, check_late, check_limit
 from .._host.host import Host, Runner
+from .._watch.runs import PLAYBOOKS
 
 #: The option of every module that changes a node (doc fragment ``disruption``).
 LIMIT: dict[str, Any] = {"max_disruption": {"type": "str", "choices": list(DISRUPTIONS), "default": DISRUPTIONS[-1]}}
+
+#: The option of the modules with which a playbook ends on a node (doc fragment ``runs``).
+ENDS: dict[str, Any] = {"runs": {"type": "list", "elements": "str", "choices": list(PLAYBOOKS), "default": []}}
 
 
 @dataclass
@@ -39,6 +43,8 @@ class Outcome:
     after: Callable[[], Mapping[str, Any]] | None = None
     #: Disruptions of the run beside its changes.
     disturbs: Sequence[Change] = ()
+    #: Whether a playbook that ends with this module has nothing left to do on the node.
+    ended: bool = True
 
 
 #: ``run(edges, parameters)``; the edges may be a subclass.

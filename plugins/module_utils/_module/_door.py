@@ -15,7 +15,8 @@ from .._host.change import Planner
 from .._host.deadline import Watch
 from .._host.host import Host, Runner
 from .._host.runner import COMMAND_S, Transaction, late
-from ._common import Body, Edges, carry_out, failure
+from .._watch.runs import leave_runs
+from ._common import Body, Edges, Outcome, carry_out, failure
 
 
 def runner_of(module: AnsibleModule) -> Runner:
@@ -43,11 +44,28 @@ def run_module(
     """Run a module on a node. ``edges`` makes its body's edges; an ``info`` module is always in check mode."""
     root = (module.params.get("fsroot") or "/").rstrip("/")
     host = Host(root, check_mode=info or module.check_mode, owner=owner, captured=root != "")
-    finish(module, owner, edges(host, runner_of(module)), body, {})
+    outcomes: list[Outcome] = []
+
+    def kept(edges: Any, parameters: dict[str, Any]) -> Outcome:
+        outcomes.append(body(edges, parameters))
+        return outcomes[-1]
+
+    def end() -> None:
+        """Leave the time of the playbooks that end with this module."""
+        if outcomes[-1].ended and not module.check_mode and not host.captured:
+            host.notes += filter(None, [leave_runs(module.params.get("runs") or (), host.root)])
+
+    finish(module, owner, edges(host, runner_of(module)), kept, {}, end)
 
 
-def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Mapping[str, Any]) -> None:
-    """End a module with its result or its refusal; both hold ``always``."""
+def _nothing() -> None:
+    """Do nothing: no playbook ends with it."""
+
+
+def finish(
+    module: AnsibleModule, owner: str, edges: Any, body: Body, always: Mapping[str, Any], end: Callable[[], None] = _nothing
+) -> None:
+    """End a module with its result or its refusal; both hold ``always``. ``end`` follows a result."""
     try:
         results = carry_out(edges, body, module.params)
     except RefusalError as error:
@@ -58,6 +76,7 @@ def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Ma
             raise
         unexpected = HostError(f"unexpected {type(error).__name__}: {error}")
         module.fail_json(exception=traceback.format_exc(), **{**always, **failure(edges.planner, owner, unexpected)})
+    end()
     _warn(module, edges.planner)
     module.exit_json(**{**always, **results})
 

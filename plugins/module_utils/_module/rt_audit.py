@@ -63,7 +63,7 @@ from .._host.paths import DOCUMENT, config_path
 from .._host.sysfs import read_topology
 from .._runtime.features import FEATURES
 from .._runtime.options import read_options
-from ._common import Outcome
+from ._common import ENDS, Outcome
 from ._dry_runs import (
     Found,
     Specs,
@@ -105,6 +105,7 @@ SWITCH = {
 NOVA = {"priority": {"type": "int"}, "plain_pinned": {"type": "bool", "default": False}}
 #: The module's options; M(rt_audit) describes them.
 OPTIONS: dict[str, Any] = {
+    **ENDS,
     "networks": GUESTS["networks"],
     "guests": GUESTS["guests"],
     "guest": INSIDE,
