@@ -171,6 +171,7 @@ UNTESTED = {
     "_latency/place": "test_rt_latency.py runs it",
     "_latency/machine": "test_rt_latency.py runs it with stand-ins for tools and agent",
     "_module/_dry_runs": "test_rt_audit.py runs it: its findings are those of the modules' own plans",
+    "_module/_ends": "an option: test__door.py ends playbooks with it",
     "_module/_guest_edges": "values without behaviour",
     "_module/_openstack": "test_nova_compute.py and test_neutron_agent.py restart services through it",
     "_module/_specs": "options: test_guest.py holds them against the guests' keys",

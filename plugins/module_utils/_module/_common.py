@@ -12,13 +12,9 @@ from .._cpus.answers import plain, printed
 from .._cpus.errors import HostError, RefusalError
 from .._host.change import DISRUPTIONS, Change, Planner, check_late, check_limit
 from .._host.host import Host, Runner
-from .._watch.runs import PLAYBOOKS
 
 #: The option of every module that changes a node (doc fragment ``disruption``).
 LIMIT: dict[str, Any] = {"max_disruption": {"type": "str", "choices": list(DISRUPTIONS), "default": DISRUPTIONS[-1]}}
-
-#: The option of the modules with which a playbook ends on a node (doc fragment ``runs``).
-ENDS: dict[str, Any] = {"runs": {"type": "list", "elements": "str", "choices": list(PLAYBOOKS), "default": []}}
 
 
 @dataclass

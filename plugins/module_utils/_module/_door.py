@@ -15,7 +15,6 @@ from .._host.change import Planner
 from .._host.deadline import Watch
 from .._host.host import Host, Runner
 from .._host.runner import COMMAND_S, Transaction, late
-from .._watch.runs import leave_runs
 from ._common import Body, Edges, Outcome, carry_out, failure
 
 
@@ -39,9 +38,18 @@ def runner_of(module: AnsibleModule) -> Runner:
 
 
 def run_module(
-    module: AnsibleModule, owner: str, body: Body, *, info: bool = False, edges: Callable[[Host, Runner], Any] = Edges
+    module: AnsibleModule,
+    owner: str,
+    body: Body,
+    *,
+    info: bool = False,
+    edges: Callable[[Host, Runner], Any] = Edges,
+    end: Callable[[Sequence[str], str], str] | None = None,
 ) -> None:
-    """Run a module on a node. ``edges`` makes its body's edges; an ``info`` module is always in check mode."""
+    """Run a module on a node. ``edges`` makes its body's edges; an ``info`` module is always in check mode.
+
+    ``end`` keeps that playbooks (the option ``runs``) have ended with this module, and returns why that failed.
+    """
     root = (module.params.get("fsroot") or "/").rstrip("/")
     host = Host(root, check_mode=info or module.check_mode, owner=owner, captured=root != "")
     outcomes: list[Outcome] = []
@@ -50,12 +58,11 @@ def run_module(
         outcomes.append(body(edges, parameters))
         return outcomes[-1]
 
-    def end() -> None:
-        """Leave the time of the playbooks that end with this module."""
-        if outcomes[-1].ended and not module.check_mode and not host.captured:
-            host.notes += filter(None, [leave_runs(module.params.get("runs") or (), host.root)])
+    def leave() -> None:
+        if end and outcomes[-1].ended and not module.check_mode and not host.captured:
+            host.notes += filter(None, [end(module.params["runs"], host.root)])
 
-    finish(module, owner, edges(host, runner_of(module)), kept, {}, end)
+    finish(module, owner, edges(host, runner_of(module)), kept, {}, leave)
 
 
 def _nothing() -> None:

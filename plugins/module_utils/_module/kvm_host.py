@@ -51,7 +51,8 @@ from .._runtime.feature import must_wait, plan_feature, undo_feature
 from .._runtime.pages import PAGES
 from .._runtime.policies import NX, chosen
 from .._switch.plan import socket_memory_mib
-from ._common import ENDS, LIMIT, Outcome
+from ._common import LIMIT, Outcome
+from ._ends import ENDS
 from ._guest_edges import GuestEdges
 from ._specs import GUESTS
 

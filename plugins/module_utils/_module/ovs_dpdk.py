@@ -72,7 +72,8 @@ from .._switch.plan import (
 )
 from .._switch.restart import restart_reasons
 from .._switch.rows import DAEMON_KEY, Database
-from ._common import ENDS, LIMIT, Outcome
+from ._common import LIMIT, Outcome
+from ._ends import ENDS
 from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
 

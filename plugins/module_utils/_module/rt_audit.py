@@ -63,7 +63,7 @@ from .._host.paths import DOCUMENT, config_path
 from .._host.sysfs import read_topology
 from .._runtime.features import FEATURES
 from .._runtime.options import read_options
-from ._common import ENDS, Outcome
+from ._common import Outcome
 from ._dry_runs import (
     Found,
     Specs,
@@ -81,6 +81,7 @@ from ._dry_runs import (
     unconfigured,
     watcher_findings,
 )
+from ._ends import ENDS
 from ._gathered import Gathered
 from ._parts import check_interval
 from ._specs import GUESTS, INSIDE

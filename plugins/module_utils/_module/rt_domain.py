@@ -48,7 +48,8 @@ from .._switch.daemon import find_daemon
 from .._switch.gone import ports_of_gone
 from .._switch.ovsdb import Once
 from .._switch.ready import require_switch, switch_sockets
-from ._common import ENDS, LIMIT, Outcome, check_seconds
+from ._common import LIMIT, Outcome, check_seconds
+from ._ends import ENDS
 from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
 

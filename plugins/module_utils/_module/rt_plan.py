@@ -11,7 +11,8 @@ from .._boot.arguments import awaited_boot
 from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._host.host import Host
 from . import rt_audit
-from ._common import ENDS, Body, Outcome, carry_out, failure
+from ._common import Body, Outcome, carry_out, failure
+from ._ends import ENDS
 from ._layers import LAYERS, UnknownDistributionError, checked, resolved, waits_for
 from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
