@@ -123,6 +123,7 @@ EDGE = {
     "_node/pack",
     "_node/rtpart",
     "_node/watcher",
+    "_node/watch_archive",
     "_node/trial",
     "_guests/image_users",
     "_openstack/restart",
@@ -154,6 +155,9 @@ EDGE = {
     "_time/plan",
     "_time/services",
     "_time/state",
+    "_watch/folder",
+    "_watch/plan",
+    "_watch/runs",
 }
 
 #: The files without a test file of their name, and why.
@@ -174,11 +178,15 @@ UNTESTED = {
     "_latency/place": "test_rt_latency.py runs it",
     "_latency/machine": "test_rt_latency.py runs it with stand-ins for tools and agent",
     "_module/_dry_runs": "test_rt_audit.py runs it: its findings are those of the modules' own plans",
+    "_module/_ends": "an option: test__door.py ends playbooks with it",
     "_module/_guest_edges": "values without behaviour",
     "_module/_openstack": "test_nova_compute.py and test_neutron_agent.py restart services through it",
     "_module/_specs": "options: test_guest.py holds them against the guests' keys",
     "_module/_switch_edges": "values without behaviour",
     "_time/plan": "test_time_sync.py makes and undoes its plans",
+    "_module/_watching": "test_rt_audit_watching.py runs it in the audit",
+    "_node/watch_archive": "test__self_audit.py starts what it packs",
+    "_watch/plan": "test_rt_metrics.py makes and undoes its plans",
     "_node/rtpart_files": "texts: test_rtpart.py holds manual and completion against the command's verbs",
 }
 
@@ -405,10 +413,10 @@ def test_pure_code_is_pure(name):
         ("_host/sysfs", "from .._cpus.cpulist import parse_cpulist", []),
         ("_boot/loader", "def late():\n    from .._interrupts.affinity import stuck", ["_interrupts/affinity"]),  # the same floor
         ("_switch/plan", "from .._node.hook import HOOK", ["_node/hook"]),
-        ("_switch/plan", f"from {BASE}._module._common import run_module", ["_module/_common"]),
+        ("_switch/plan", f"from {BASE}._module._door import run_module", ["_module/_door"]),
         ("_tables", "from ._cpus.partition import Partition", []),
         ("_tables", "from ._audit.findings import Finding", ["_audit/findings"]),
-        ("_host/sysfs", f"import {BASE}._module._common as door", ["_module/_common"]),
+        ("_host/sysfs", f"import {BASE}._module._door as door", ["_module/_door"]),
         ("_host/sysfs", f"import {BASE}._cpus.cpulist", []),
         ("_host/sysfs", "from .. import _module", ["_module"]),
         ("_host/sysfs", "from .. import _cpus", []),
