@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._boot.arguments import compare
+from .._boot.compared import compare
 from .._cpus.cmdline import key_of
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition

@@ -13,13 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._cpus.cmdline import canonical, kernel_part, key_of, values_by_key
+from .._cpus.cmdline import canonical, key_of, values_by_key
 from .._cpus.errors import RefusalError
 from .._host.change import Change
-from .one_shot import MARK, TRIAL_TOKENS
+from .compared import Comparison, compare
 
-#: Tokens that the boot loader itself adds (vt.handoff: Ubuntu's menus, as $vt_handoff).
-BOOT_LOADER_KEYS = frozenset({"BOOT_IMAGE", "initrd", "vt.handoff"})
 #: Characters that a planned token may hold: they need no quotes in GRUB's shell-like files and in grubby.
 _SAFE = re.compile(r"[A-Za-z0-9_.,:=/+@%^*-]+")
 
@@ -245,41 +243,6 @@ def awaited_boot(result: Mapping[str, Any]) -> Change | None:
     wanted = result.get("arguments", True) and not result["running"]["matches"]  # undo has no arguments
     after = "the real-time kernel" if wanted and running == following else following
     return Change("running kernel and arguments", running, after, "reboot")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How the running kernel's command line differs from the one that the boot loader will use next."""
-
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-
-    @property
-    def equal(self) -> bool:
-        return not self.missing and not self.unexpected
-
-    @property
-    def size(self) -> int:
-        return len(self.missing) + len(self.unexpected)
-
-
-def compare(running: Sequence[str], following: Sequence[str]) -> Comparison:
-    """Compare two command lines by key, without regard to order, repeats, quotes and what the boot loader adds."""
-
-    def known(tokens: Sequence[str]) -> dict[str, list[str]]:
-        return values_by_key(
-            canonical(token)
-            for token in kernel_part(tokens)
-            if key_of(token) not in BOOT_LOADER_KEYS and not token.startswith("$")
-        )
-
-    # after a boot on trial the kernel also has the trial's own arguments
-    asked = {canonical(token) for token in following}
-    ours = [token for token in TRIAL_TOKENS if token not in asked] if MARK in running else []
-    now, then = known([token for token in running if token not in ours]), known(following)
-    missing = [token for key, tokens in then.items() for token in tokens if token not in now.get(key, [])]
-    unexpected = [token for key, tokens in now.items() for token in tokens if token not in then.get(key, [])]
-    return Comparison(tuple(missing), tuple(unexpected))
 
 
 def nearest(running: Sequence[str], lines: Sequence[Sequence[str]]) -> Comparison:

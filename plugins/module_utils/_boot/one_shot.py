@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from .._cpus.cmdline import canonical, key_of
 from .._cpus.errors import RefusalError
+from .compared import MARK, TRIAL_TOKENS
 from .grub_files import expand_tokens, grub_words, menu_variables
 
 #: Identifiers of the frame's entries.
@@ -25,11 +26,6 @@ PREVIOUS, TRIAL = "realtime-kvm-previous", "realtime-kvm-trial"
 ONCE, ARMED_ONCE = "realtime_kvm_trial", "1"
 #: The variable of grub-reboot; a release before this one wrote the trial's entry into it.
 NEXT = "next_entry"
-#: What marks the tried boot; the kernel leaves arguments with a dot to modules.
-MARK = "realtime-kvm.trial=1"
-#: Arguments of the tried boot alone. The kernel and initramfs-tools reboot after ``panic`` seconds; dracut needs the last two.
-TRIAL_PANIC = "10"
-TRIAL_TOKENS = (MARK, f"panic={TRIAL_PANIC}", "rd.shell=0", "rd.emergency=reboot")
 #: The kernel keeps so many bytes of its command line on x86 (COMMAND_LINE_SIZE less the end); some are for what GRUB adds.
 _LONGEST = 2047 - 120
 #: File systems that GRUB writes the environment block to. Debian's 00_header lists some that it cannot write.

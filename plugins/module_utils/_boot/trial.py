@@ -19,10 +19,10 @@ from .._host.checkpoint import checkpoint
 from .._host.host import Host, Runner
 from .._host.kernel import read_kernel
 from .._host.session import ssh_session
+from .compared import MARK
 from .grub_files import BootEntry
 from .loader import find_boot_loader
 from .one_shot import (
-    MARK,
     NEXT,
     TRIAL,
     OneShotError,

@@ -13,7 +13,8 @@ from typing import Any
 
 from .._cpus.cmdline import canonical, key_of
 from .._cpus.errors import RefusalError
-from .one_shot import ADDED_KEYS, MARK
+from .compared import MARK
+from .one_shot import ADDED_KEYS
 
 #: On the root file system, so that the node can judge its boot even if no other is mounted.
 RECORD = "/etc/realtime-kvm/trial.json"

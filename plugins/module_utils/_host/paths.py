@@ -17,6 +17,16 @@ def config_path(feature: str) -> str:
 ARCHIVE = "/usr/local/lib/realtime-kvm/realtime-kvm.pyz"
 
 
+#: The programs that look at the node by themselves: its metrics and its audit.
+WATCH_ARCHIVE = "/usr/local/lib/realtime-kvm/metrics.pyz"
+#: What the node's own audit has found last; it ends with the boot.
+AUDIT_STATE = "/run/realtime-kvm/audit.json"
+#: When playbooks have last run on the node.
+RUNS = "/var/lib/realtime-kvm/runs.json"
+#: The verdict of the last latency measurement of each place.
+KEPT_LATENCY = "/var/lib/realtime-kvm/latency.json"
+
+
 #: Modules' own code, compiled by the node, so that it need not be sent each time; a cache.
 KEPT = "/var/cache/realtime-kvm"
 

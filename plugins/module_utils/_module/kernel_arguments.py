@@ -12,7 +12,6 @@ from typing import Any
 
 from .._boot.arguments import (
     Argument,
-    Comparison,
     Conflict,
     KernelArgumentError,
     awaited_boot,
@@ -23,6 +22,7 @@ from .._boot.arguments import (
     parse_arguments,
     split_comparison,
 )
+from .._boot.compared import Comparison
 from .._boot.grub_files import BootEntry, newest_matching
 from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.other_loaders import refuse_other_boot_loaders

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from .._boot.one_shot import TRIAL_PANIC, OneShotError, disarm_environment, framed, with_frame
+from .._boot.compared import TRIAL_PANIC
+from .._boot.one_shot import OneShotError, disarm_environment, framed, with_frame
 from .._boot.verdict import (
     ARMED,
     CONFIRMED,

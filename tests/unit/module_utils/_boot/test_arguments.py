@@ -306,32 +306,6 @@ def test_nosmt_is_no_matter_without_isolation():
     assert find_conflicts({"F": ["nosmt"]}, ["skew_tick=1"]) == []
 
 
-# -- comparing -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("running", "following", "missing", "unexpected"),
-    [
-        ("BOOT_IMAGE=/vmlinuz-1 ro a=1", "a=1 ro", [], []),
-        ("initrd=/x ro", "ro BOOT_IMAGE=/y", [], []),
-        ("ro ro tsc=reliable tsc=reliable", "tsc=reliable ro", [], []),
-        ("rcu-nocbs=1-2 kvm-intel.ple-gap=0", "rcu_nocbs=1-2 kvm_intel.ple_gap=0", [], []),
-        ("ro a=1", "ro a=2", ["a=2"], ["a=1"]),
-        ("ro", "ro b c", ["b", "c"], []),
-        ("ro old", "ro", [], ["old"]),
-        ('ro "dyndbg=file x +p"', 'ro dyndbg="file x +p"', [], []),
-        ("ro quiet splash vt.handoff=7", "ro quiet splash $vt_handoff", [], []),
-        ("ro quiet splash", "ro quiet splash $vt_handoff", [], []),
-        ("ro", "ro $tuned_params", [], []),
-        ("console=tty0 ro console=ttyS0", "ro console=tty0 console=ttyS0", [], []),
-    ],
-)
-def test_compare(running, following, missing, unexpected):
-    comparison = compare(split_tokens(running), split_tokens(following))
-    assert (list(comparison.missing), list(comparison.unexpected)) == (missing, unexpected)
-    assert comparison.equal is (not missing and not unexpected)
-
-
 # -- command lines of real nodes -------------------------------------------------------------------
 
 
