@@ -21,7 +21,6 @@ def dashboard_of(panels):
         "title": panels["title"],
         "description": "Written by `make monitoring` from extensions/monitoring/panels.yml of the collection realtime.kvm.",
         "tags": ["realtime-kvm"],
-        "style": "dark",
         "timezone": "browser",
         "editable": True,
         "graphTooltip": 1,
