@@ -63,7 +63,7 @@ machine:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._door import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_record import ARGUMENTS, run
 
 

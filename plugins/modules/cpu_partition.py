@@ -290,7 +290,7 @@ realtime_guests:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._door import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.cpu_partition import OPTIONS, run
 

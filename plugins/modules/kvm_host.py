@@ -152,7 +152,7 @@ extras:
   elements: str
 """
 
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._door import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import OPTIONS, run

@@ -103,7 +103,8 @@ guests:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT
+from ansible_collections.realtime.kvm.plugins.module_utils._module._door import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_domain_power import run
 

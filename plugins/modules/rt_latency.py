@@ -205,7 +205,8 @@ from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import Planner
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT
+from ansible_collections.realtime.kvm.plugins.module_utils._module._door import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_latency import MeasuringEdges, run
 
 

@@ -73,7 +73,7 @@ node:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._door import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_node_info import run
 

@@ -27,7 +27,8 @@ options:
     type: list
     elements: str
     choices:
-      [cpu_partition, power, irq_affinity, time_sync, kvm_host, ovs_dpdk, rt_kernel, rt_guest, packages, nova_compute, neutron_agent, guest_os, rt_verify]
+      [cpu_partition, power, irq_affinity, time_sync, kvm_host, ovs_dpdk, rt_kernel, rt_guest, rt_metrics, packages, nova_compute, neutron_agent, guest_os,
+       rt_verify]
     required: true
   audit:
     description:
@@ -108,7 +109,7 @@ from functools import partial
 
 from ansible.module_utils.facts.system.distribution import Distribution
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import run_module
+from ansible_collections.realtime.kvm.plugins.module_utils._module._door import run_module
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_plan import OPTIONS, PlanEdges, run
 from ansible_collections.realtime.kvm.plugins.module_utils._node.keep import keep

@@ -34,7 +34,8 @@ RESTART = """---
 RECORD = """#!/usr/bin/python
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, finish
+from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges
+from ansible_collections.realtime.kvm.plugins.module_utils._module._door import finish
 from ansible_collections.realtime.kvm.plugins.module_utils._module.bios_record import ARGUMENTS, run
 
 module = AnsibleModule(ARGUMENTS, supports_check_mode=True)

@@ -18,7 +18,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.manager import VariableManager
-from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _door
 from ansible_collections.realtime.kvm.plugins.modules import cpu_partition, kvm_host, ovs_dpdk, rt_domain
 from unit.documents import PLAYBOOK_DEFAULTS, ROLES, options
 from unit.image_tools import TOOLS, ImageTools, qcow2
@@ -153,7 +153,7 @@ def _call(module, **arguments):
     tools = ImageTools(arguments["fsroot"])  # no program of this machine's is run
     with (
         patch_module_args(arguments),
-        patch.object(_common, "runner_of", lambda _module: tools),
+        patch.object(_door, "runner_of", lambda _module: tools),
         redirect_stdout(out),
         suppress(SystemExit),
     ):

@@ -149,6 +149,9 @@ EDGE = {
     "_time/plan",
     "_time/services",
     "_time/state",
+    "_watch/folder",
+    "_watch/plan",
+    "_watch/runs",
 }
 
 #: The files without a test file of their name, and why.
@@ -172,6 +175,8 @@ UNTESTED = {
     "_module/_specs": "options: test_guest.py holds them against the guests' keys",
     "_module/_switch_edges": "values without behaviour",
     "_time/plan": "test_time_sync.py makes and undoes its plans",
+    "_module/_watching": "test_rt_audit_watching.py runs it in the audit",
+    "_watch/plan": "test_rt_metrics.py makes and undoes its plans",
     "_node/rtpart_files": "texts: test_rtpart.py holds manual and completion against the command's verbs",
 }
 
@@ -398,10 +403,10 @@ def test_pure_code_is_pure(name):
         ("_host/sysfs", "from .._cpus.cpulist import parse_cpulist", []),
         ("_boot/loader", "def late():\n    from .._interrupts.affinity import stuck", ["_interrupts/affinity"]),  # the same floor
         ("_switch/plan", "from .._node.hook import HOOK", ["_node/hook"]),
-        ("_switch/plan", f"from {BASE}._module._common import run_module", ["_module/_common"]),
+        ("_switch/plan", f"from {BASE}._module._door import run_module", ["_module/_door"]),
         ("_tables", "from ._cpus.partition import Partition", []),
         ("_tables", "from ._audit.findings import Finding", ["_audit/findings"]),
-        ("_host/sysfs", f"import {BASE}._module._common as door", ["_module/_common"]),
+        ("_host/sysfs", f"import {BASE}._module._door as door", ["_module/_door"]),
         ("_host/sysfs", f"import {BASE}._cpus.cpulist", []),
         ("_host/sysfs", "from .. import _module", ["_module"]),
         ("_host/sysfs", "from .. import _cpus", []),

@@ -45,6 +45,13 @@ KEPT = (
     ),
     Rule("boot-service-old", "warning", "The boot service is of the collection's own release.", "docs/settings.md", SITE),
     Rule(
+        "metrics",
+        "warning",
+        "Where rt_metrics is set up, its timers run and its folder is there, safe from others.",
+        "roles/rt_metrics/README.md",
+        SITE,
+    ),
+    Rule(
         "options",
         "error",
         "The options kept for the boot service agree with the inventory.",

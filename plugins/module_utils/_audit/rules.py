@@ -23,6 +23,7 @@ _SWITCH = (
         SITE,
     ),
     Rule("switch-unlisted", "info", "Every port and bridge of this collection is in the inventory.", "docs/switch.md"),
+    Rule("pmd-mask", "error", "The database gives the poll-mode threads the dataplane CPUs.", _PMD, SITE),
     Rule("pmd-pin", "error", "Each poll-mode thread is bound to one dataplane CPU.", _PMD),
     Rule("rxq-placement", "error", "Each queue is served by the poll-mode thread that it is pinned to.", _PMD),
     Rule(

@@ -11,13 +11,17 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from .._cpus.cpulist import format_cpulist
+from .._cpus.answers import plain
+from .._cpus.cpulist import CpuListError, format_cpulist
+from .._cpus.masks import format_hex, parse_mask
 from .._cpus.partition import Partition
 from .._switch.plan import PHYSICAL
 from .._switch.rows import Row
 from .findings import Finding
 from .running import Actor
 
+#: Characters of a value of the database that a finding shows.
+_SHOWN = 80
 #: Prints the queues of every poll-mode thread.
 SHOW_QUEUES = ("ovs-appctl", "--timeout=10", "dpif-netdev/pmd-rxq-show")
 
@@ -53,6 +57,31 @@ def check_links(interfaces: Iterable[Row], running: Collection[str]) -> list[Fin
     return findings
 
 
+def check_mask(mask: str | None, partition: Partition) -> list[Finding]:
+    """The database gives the switch's poll-mode threads the dataplane CPUs, all of them and no other."""
+    wanted = partition.sets["dataplane"]
+    if masked(mask) == wanted:
+        return []
+    return [
+        Finding(
+            "pmd-mask",
+            "pmd-cpu-mask of Open vSwitch",
+            f"{format_hex(wanted)} (CPUs {format_cpulist(wanted) or 'none'})",
+            "absent" if mask is None else f"{plain(mask, _SHOWN)} (CPUs {format_cpulist(masked(mask)) or 'none'})",
+            "run the site playbook (ovs_dpdk role), or ovs-vsctl set Open_vSwitch . other_config:pmd-cpu-mask="
+            + format_hex(wanted),
+        )
+    ]
+
+
+def masked(mask: str | None) -> frozenset[int]:
+    """Return the CPUs of a mask of the database; none for one that cannot be read."""
+    try:
+        return parse_mask(mask or "")
+    except CpuListError:
+        return frozenset()
+
+
 def check_placement(ports: Iterable[Mapping[str, Any]], placed: Mapping[tuple[str, int], int]) -> list[Finding]:
     """The thread that a queue is pinned to serves it; a queue that the daemon does not show does not exist yet."""
     findings = []
@@ -73,10 +102,15 @@ def check_placement(ports: Iterable[Mapping[str, Any]], placed: Mapping[tuple[st
     return findings
 
 
-def check_polling(pmds: Iterable[Actor], partition: Partition, *, documented: bool) -> list[Finding]:
-    """Each poll-mode thread is bound to one dataplane CPU; without a partition file the dataplane CPUs are unknown."""
+def check_polling(
+    pmds: Iterable[Actor], partition: Partition, *, documented: bool, explained: frozenset[int] = frozenset()
+) -> list[Finding]:
+    """Each poll-mode thread is bound to one dataplane CPU; without a partition file the dataplane CPUs are unknown.
+
+    ``explained``: the CPUs of a wrong mask, which has a finding of its own.
+    """
     findings = []
-    allowed = partition.sets["dataplane"] if documented else frozenset(range(1 << 16))
+    allowed = partition.sets["dataplane"] | explained if documented else frozenset(range(1 << 16))
     for pmd in pmds:
         resource = f"{pmd.name} (thread {pmd.tid})"
         if len(pmd.cpus) != 1 or not pmd.cpus <= allowed:

@@ -27,6 +27,8 @@ LOCK = f"{STATE_DIR}/lock"
 RUNTIME_KINDS = ("value", "thread", "cgroup", "after", "resctrl")
 #: Kinds that are files, whose folders may have been made for them.
 PATH_KINDS = ("file", "link", "lines")
+#: The kind of a file that a program of ours on the node writes again and again; undo removes it.
+OUTPUT_KIND = "output"
 
 SCHEMA = 1
 #: The journal holds whole files.
@@ -123,7 +125,7 @@ class Journal:
 
     def _remember_directories(self, resource: str, kind: str) -> None:
         parent = os.path.dirname(resource)
-        while kind in PATH_KINDS and parent not in ("", "/") and not os.path.lexists(self.root + parent):
+        while kind in (*PATH_KINDS, OUTPUT_KIND) and parent not in ("", "/") and not os.path.lexists(self.root + parent):
             if parent not in self.directories:
                 self.directories.append(parent)
             parent = os.path.dirname(parent)

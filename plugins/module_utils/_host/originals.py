@@ -93,7 +93,7 @@ _GRUBBY: dict[str, Any] = {
     "text": {"text": str, "ours": [str]},
     "tokens": {"tokens": [str], "ours": [str]},
 }
-_PATHS = ("value", "file", "link", "lines", "cgroup")
+_PATHS = ("value", "file", "link", "lines", "cgroup", "output")
 _FORMS: dict[str, Any] = {
     "value": _TEXT_OR_NONE,
     "cgroup": _TEXT_OR_NONE,
@@ -116,4 +116,5 @@ _FORMS: dict[str, Any] = {
     "packages": [str],
     "replaced": {"role": str, "version": str, "manual": bool, "units": {str: {"enabled": bool, "active": bool}}},
     "resctrl": str,
+    "output": type(None),
 }

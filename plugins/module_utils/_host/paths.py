@@ -39,3 +39,13 @@ def kept_path(release: str) -> str:
 def is_kept(name: str) -> bool:
     """Whether a file of that folder is such a program, or what a killed run has left of one."""
     return name.endswith(".pyz") and name.startswith(("look-", ".realtime-kvm-look-"))
+
+
+#: The second archive: what writes metrics and audits by itself, where the role rt_metrics has set it up.
+WATCH_ARCHIVE = "/usr/local/lib/realtime-kvm/metrics.pyz"
+#: What the node's last audit of itself has found.
+AUDIT_STATE = "/run/realtime-kvm/audit.json"
+#: When the playbooks last reached their ends on the node.
+RUNS = "/var/lib/realtime-kvm/runs.json"
+#: The last verdicts of latency measurements.
+KEPT_LATENCY = "/var/lib/realtime-kvm/latency.json"

@@ -26,6 +26,7 @@ from . import (
     ovs_dpdk,
     package_holds,
     rt_domain,
+    rt_metrics,
     time_sync,
 )
 from ._common import Body
@@ -53,6 +54,7 @@ LAYERS: Mapping[str, Layer] = {
     "ovs_dpdk": Layer(ovs_dpdk.run, ovs_dpdk.OPTIONS),
     "kernel_arguments": Layer(kernel_arguments.run, kernel_arguments.OPTIONS),
     "rt_domain": Layer(rt_domain.run, rt_domain.OPTIONS),
+    "rt_metrics": Layer(rt_metrics.run, rt_metrics.OPTIONS),
     "package_holds": Layer(package_holds.run, package_holds.OPTIONS),
     "nova_compute": Layer(nova_compute.run, nova_compute.OPTIONS),
     "neutron_agent": Layer(neutron_agent.run, neutron_agent.OPTIONS),

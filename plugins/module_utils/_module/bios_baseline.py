@@ -23,7 +23,8 @@ from .._firmware.spelling import translated
 from .._firmware.staging import Node, changes_of, outcome_of, read, reboots_for, stage, text_of, validate
 from .._host.change import Planner
 from .._tables import bounded, text_table
-from ._common import Body, Outcome, finish
+from ._common import Body, Outcome
+from ._door import finish
 
 #: How to reach a BMC; the fields of ``Access``.
 ACCESS: dict[str, Any] = {

@@ -85,6 +85,7 @@ from ._gathered import Gathered
 from ._parts import check_interval
 from ._specs import GUESTS, INSIDE
 from ._switch_edges import SwitchEdges
+from ._watching import switch_findings, watch_findings
 from .cpu_partition_info import describe_node
 
 HOST = {
@@ -172,6 +173,7 @@ class _Audit(Gathered):
         if self.document is not None:
             self._services(self.document)
             listed, featured = self._planned(specs, domains)
+            self._switch_itself(self.document, specs, domains)
             self._features(self.document, specs, without=featured)
             self._clock(specs)
             named = named_threads(self.findings)
@@ -251,6 +253,7 @@ class _Audit(Gathered):
         if JOURNAL not in self.damaged_files():
             self.add("irqbalance", lambda: irqbalance_files(self.host, self.runner, document))
             self.add("watcher of interrupts", lambda: watcher_findings(self.host, self.runner, document))
+            self.add("metrics", lambda: watch_findings(self.host, self.runner, document))
 
     def _features(self, document: Partition, specs: Specs, without: Iterable[str]) -> None:
         """Compare the boot service's options, except for features whose module has already compared them."""
@@ -334,6 +337,13 @@ class _Audit(Gathered):
             self.findings += remote_ports(switch.result, guests.result, self.topology)
         return specs.names if guests else frozenset(), {"kvm_host"} if memory else set()
 
+    def _switch_itself(self, document: Partition, specs: Specs, domains: Mapping[str, Domain] | None) -> None:
+        """Look at a switch that no inventory describes."""
+        if specs.given or self.host.captured or JOURNAL in self.damaged_files() or self.has("topology-changed", "nova-power"):
+            return
+        running = {name for name, domain in (domains or {}).items() if domain.running}
+        self.add("the switch itself", lambda: switch_findings(self.edges, document, running))
+
     def _running(
         self, partition: Partition, domains: Mapping[str, Domain], listed: frozenset[str], named: set[tuple[str, str]]
     ) -> Iterable[Finding]:
@@ -347,7 +357,10 @@ class _Audit(Gathered):
         ]
         pmds = read_pmds(self.host, actors)
         found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=pmds, named=named)
-        found += check_polling(pmds, partition, documented=documented)
+        explained = (
+            frozenset(cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus) if self.has("pmd-mask") else frozenset()
+        )
+        found += check_polling(pmds, partition, documented=documented, explained=explained)
         nova, wanted = read_nova(self.host), self.parameters["nova"]
         configured = int(nova.priority) if nova.priority.isascii() and nova.priority.isdecimal() else None
         found += instance_findings(

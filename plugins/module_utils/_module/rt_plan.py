@@ -18,8 +18,8 @@ from ._switch_edges import SwitchEdges
 
 #: The roles whose options the action works out.
 ROLES = [
-    "cpu_partition", "power", "irq_affinity", "time_sync", "kvm_host", "ovs_dpdk", "rt_kernel", "rt_guest", "packages", "nova_compute", "neutron_agent",
-    "guest_os", "rt_verify",
+    "cpu_partition", "power", "irq_affinity", "time_sync", "kvm_host", "ovs_dpdk", "rt_kernel", "rt_guest", "rt_metrics", "packages", "nova_compute",
+    "neutron_agent", "guest_os", "rt_verify",
 ]  # fmt: skip
 #: The module's options; M(rt_plan) describes them.
 OPTIONS: dict[str, Any] = {

@@ -52,6 +52,7 @@ PARTS: Mapping[str, Part] = {
         Part("ovs_dpdk", "ovs_dpdk", "configure", further="further", packages="__ovs_dpdk_names"),
         Part("rt_kernel", "kernel_arguments", "arguments", asserts=("bounds",), further="further", packages="__rt_kernel_names"),
         Part("rt_guest", "rt_domain", "configure", asserts=("configure",)),
+        Part("rt_metrics", "rt_metrics", "configure"),
         Part("packages", "package_holds", "hold", entry="hold", preflight="packages_preflight"),
         Part("nova_compute", "nova_compute", "configure"),
         Part("neutron_agent", "neutron_agent", "configure"),

@@ -16,7 +16,7 @@ from .changes import Results
 #: daemon restores values when it stops, installed packages start daemons and are to be held, guests use the switch, and Nova the
 #: address of its database.
 _AFTER: Mapping[str, Sequence[str]] = {
-    "partition": ("power", "interrupts", "time", "host", "kernel", "switch", "guests"),
+    "partition": ("power", "interrupts", "time", "host", "kernel", "switch", "guests", "metrics"),
     "host": ("kernel", "switch", "guests", "packages"),
     "kernel": ("packages",),
     "switch": ("guests", "packages"),

@@ -11,7 +11,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import GRUB_CFG, GRUB_DEFAULTS
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _door
 from unit.calls import MODULES
 from unit.guests import Node
 from unit.menus import MakeConfig
@@ -84,8 +84,8 @@ def _tree(tmp_path, monkeypatch):
     fill(root, files)
     make = MakeConfig(root)
     make(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
-    monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(root), **options))
-    monkeypatch.setattr(_common, "runner_of", lambda _module: make)
+    monkeypatch.setattr(_door, "Host", lambda _root, **options: Host(str(root), **options))
+    monkeypatch.setattr(_door, "runner_of", lambda _module: make)
     return root
 
 

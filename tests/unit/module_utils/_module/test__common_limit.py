@@ -19,7 +19,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.change import (
     Change,
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _door
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import LIMIT, Outcome
 from ansible_collections.realtime.kvm.plugins.modules import (
     cpu_partition,
@@ -102,7 +102,7 @@ def test_every_module_that_changes_a_node_has_the_limit():
 def _root(tmp_path, monkeypatch):
     root = fill(tmp_path / "node", {**machine_files(), "/var/lib/": None, "/etc/": None, "/run/": None})
 
-    monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(root), **options))
+    monkeypatch.setattr(_door, "Host", lambda _root, **options: Host(str(root), **options))
     return root
 
 

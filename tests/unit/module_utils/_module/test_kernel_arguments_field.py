@@ -15,7 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._boot.loader import D
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.other_loaders import COPIED_MENUS, LOADER_INFO
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
-from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _door
 from unit.calls import PARTITION
 from unit.loaders import field
 from unit.menus import MakeConfig
@@ -58,7 +58,7 @@ def test_01_root_apart_from_the_arguments(call, tree, monkeypatch):
         answers = {"--info=ALL": parts["grubby --info=ALL"], "--default-index": "0\n"}
         return 0, answers[command[1]], ""
 
-    monkeypatch.setattr(_common, "runner_of", lambda _module: grubby)
+    monkeypatch.setattr(_door, "runner_of", lambda _module: grubby)
     result = call("kernel_arguments", **SKEW, default_kernel="*+rt")
     assert differences(result) == ([], [], False)
     assert result["foreign_differences"] == {"missing": [], "unexpected": []}
@@ -95,7 +95,7 @@ def test_07a_a_drop_in_that_is_overruled(call, tree):
 def test_07b_a_menu_without_the_variable(call, tree, monkeypatch):
     make = MakeConfig(tree)
     make.changed = lambda text: re.sub(r"(?m)^(\s+linux\s.* ro) .*$", r"\1", text)  # what the changed 10_linux writes
-    monkeypatch.setattr(_common, "runner_of", lambda _module: make)
+    monkeypatch.setattr(_door, "runner_of", lambda _module: make)
     before = (tree / GRUB_CFG[1:]).read_bytes()
     for _again in range(2):
         result = call("kernel_arguments", partition=PARTITION)

@@ -25,7 +25,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._guests.pinning impor
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._memory.pools import pool_path
-from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _door
 from ansible_collections.realtime.kvm.plugins.module_utils._module import kvm_host as body
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
 from ansible_collections.realtime.kvm.plugins.module_utils._node.hook import HOOK
@@ -238,8 +238,8 @@ def _node(tmp_path, monkeypatch):
     root = fill(tmp_path / "node", files)
     commands = Commands(root)
     commands(["/usr/sbin/grub-mkconfig", "-o", f"{root}{GRUB_CFG}"])
-    monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(root), **options))
-    monkeypatch.setattr(_common, "runner_of", lambda _module: commands)
+    monkeypatch.setattr(_door, "Host", lambda _root, **options: Host(str(root), **options))
+    monkeypatch.setattr(_door, "runner_of", lambda _module: commands)
     monkeypatch.setattr(_kvm.fcntl, "ioctl", lambda _handle, _request: 12)
     monkeypatch.setattr(_libvirt, "libvirt", None)
     return root
@@ -479,7 +479,7 @@ def test_damaged_options_are_named_by_the_kernel_arguments_too(call, node):
 def test_virtual_functions_are_made_kept_for_the_boot_and_taken_back(call, node, monkeypatch):
     functions = Functions(node)
     fill(node, {"/proc/cpuinfo": "vendor_id\t: GenuineIntel\nflags\t: vmx constant_tsc\n"})
-    monkeypatch.setattr(_common, "runner_of", lambda _module: functions.runner)
+    monkeypatch.setattr(_door, "runner_of", lambda _module: functions.runner)
     number = f"{PCI}/{NIC}/sriov_numvfs"
     wishes = {"virtual_functions": {"ens1f0": 2}, "guests": [{**PLC1, "devices": [{"physical_function": "ens1f0"}]}]}
     check, real = call(check=True, **wishes), call(**wishes)
@@ -502,7 +502,7 @@ def test_virtual_functions_are_made_kept_for_the_boot_and_taken_back(call, node,
 
 def test_virtual_functions_in_use_are_not_taken_back_and_check_mode_says_so(call, node, monkeypatch):
     functions = Functions(node)
-    monkeypatch.setattr(_common, "runner_of", lambda _module: functions.runner)
+    monkeypatch.setattr(_door, "runner_of", lambda _module: functions.runner)
     call(virtual_functions={"ens1f0": 2})
     functions.make(2)
     functions.bind(vf(1), "vfio-pci")
@@ -512,5 +512,5 @@ def test_virtual_functions_in_use_are_not_taken_back_and_check_mode_says_so(call
 
 
 def test_more_virtual_functions_than_there_can_be(call, node, monkeypatch):
-    monkeypatch.setattr(_common, "runner_of", lambda _module: Functions(node).runner)
+    monkeypatch.setattr(_door, "runner_of", lambda _module: Functions(node).runner)
     assert "ens1f0: 8 virtual functions are asked for" in call(virtual_functions={"ens1f0": 8})["msg"]

@@ -10,7 +10,7 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _door
 from ansible_collections.realtime.kvm.plugins.modules import package_update
 from unit.trees import fill
 
@@ -23,8 +23,8 @@ def test_an_update_is_class_reboot_at_the_door(tmp_path, monkeypatch, capsys):
         commands.append(command)
         return 0, "Inst libc6 [1] (2 Debian:13 [amd64])\n" if "--simulate" in command else "", ""
 
-    monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(root), **options))
-    monkeypatch.setattr(_common, "runner_of", lambda _module: runner)
+    monkeypatch.setattr(_door, "Host", lambda _root, **options: Host(str(root), **options))
+    monkeypatch.setattr(_door, "runner_of", lambda _module: runner)
     with patch_module_args({"max_disruption": "guest", "refresh": False}), pytest.raises(SystemExit):
         package_update.main()
     result = json.loads(capsys.readouterr().out)

@@ -20,7 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import 
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import ROOT as CGROUPS
-from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _door
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_audit as body
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.daemon import PROGRAM
 from ansible_collections.realtime.kvm.plugins.modules import rt_audit as module
@@ -211,7 +211,7 @@ def test_the_roles_defaults_are_the_modules(call):
 
 def test_it_is_an_info_module(call, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(_common, "Host", lambda root, **options: seen.append(options) or Host(str(tmp_path), **options))
+    monkeypatch.setattr(_door, "Host", lambda root, **options: seen.append(options) or Host(str(tmp_path), **options))
     call()
     assert seen[0]["check_mode"] is True
 

@@ -18,7 +18,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import H
 from ansible_collections.realtime.kvm.plugins.module_utils._guests import libvirt as _libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.domain_xml import is_ours, parse, to_text
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
-from ansible_collections.realtime.kvm.plugins.module_utils._module import _common
+from ansible_collections.realtime.kvm.plugins.module_utils._module import _door
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.modules import rt_domain as module
 from unit.guests import BIGGER, NETWORKS, OTHER, PARTITION, PLC, Node, gone
@@ -93,7 +93,7 @@ def _call(capsys, node):
 @pytest.fixture(name="call_node")
 def _call_node(call, node, monkeypatch):
     """The module as it runs on the node itself, not on a snapshot."""
-    monkeypatch.setattr(_common, "Host", lambda _root, **options: Host(str(node.root), **options))
+    monkeypatch.setattr(_door, "Host", lambda _root, **options: Host(str(node.root), **options))
     monkeypatch.setattr(_libvirt.Libvirt, "connect", lambda _self, _host: node.libvirt)
     monkeypatch.setattr(module, "SwitchEdges", lambda host, runner: SwitchEdges(host, runner, ovsdb=node.ports))
     return lambda **arguments: call(fsroot="", **arguments)
