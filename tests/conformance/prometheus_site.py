@@ -20,7 +20,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import yaml
-from ansible_collections.realtime.kvm.plugins.module_utils._metrics.families import FAMILIES
+from ansible_collections.realtime.kvm.plugins.module_utils._metrics.families import FAMILIES, SEVERITIES
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.samples import Samples
 from unit.documents import ROOT, text_of
 
@@ -28,7 +28,13 @@ FOLDER = ROOT / "extensions" / "monitoring"
 PROGRAMS = {name: shutil.which(name) for name in ("prometheus", "promtool", "prometheus-alertmanager", "amtool")}
 HOST = "kvm01.example.com"
 #: What labels have in place of their own name.
-LABELS = {"cpu": "4", "guest": 'Säge "A"', "severity": "error", "playbook": "verify", "kind": "dpdk", "port": "uplink0", "node": "0", "vcpu": "1"}
+LABELS = {"cpu": "4", "guest": 'Säge "A"', "playbook": "verify", "kind": "dpdk", "port": "uplink0", "node": "0", "vcpu": "1"}
+
+#: What is 1 on a node that is as it should be.
+GOOD = {
+    "partition_valid", "kernel_as_documented", "audit_success", "program_up", "source_up", "guest_running", "guest_autostart", "port_up",
+    "latency_passed", "clock_synchronised",
+}  # fmt: skip
 
 
 def free_port() -> int:
@@ -51,13 +57,16 @@ class Node:
         if self.gone:
             return ""
         samples, now = Samples(), time.time()
-        good = {"partition_valid", "kernel_as_documented", "audit_success", "program_up", "source_up", "guest_running", "guest_autostart", "port_up", "latency_passed", "clock_synchronised"}
         for short, family in FAMILIES.items():
             if short == "audit_findings":
                 for rule, severity in self.findings.items():
                     samples.add(short, 1, rule, severity)
                 continue
-            value = now if short.endswith("timestamp_seconds") else float(short in good or family.kind == "info")
+            if family.labels == ("severity",):
+                for severity in SEVERITIES:
+                    samples.add(short, 0, severity)
+                continue
+            value = now if short.endswith("timestamp_seconds") else float(short in GOOD or family.kind == "info")
             if family.kind == "counter":
                 value = 1000.0 + now % 1000 / 1e6
             samples.add(short, self.broken.get(short, value), *(LABELS.get(label, label) for label in family.labels))
@@ -79,8 +88,18 @@ class Site:
         self._write("prometheus.yml", self._prometheus())
         shutil.copy(FOLDER / "rules.yml", folder / "rules.yml")
         self._processes = [
-            self._start("prometheus-alertmanager", "--cluster.listen-address=", f"--storage.path={folder}/am", f"--web.listen-address=127.0.0.1:{self.alerts}"),
-            self._start("prometheus", f"--storage.tsdb.path={folder}/db", f"--web.listen-address=127.0.0.1:{self.port}", "--query.lookback-delta=10s"),
+            self._start(
+                "prometheus-alertmanager",
+                "--cluster.listen-address=",
+                f"--storage.path={folder}/am",
+                f"--web.listen-address=127.0.0.1:{self.alerts}",
+            ),
+            self._start(
+                "prometheus",
+                f"--storage.tsdb.path={folder}/db",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+                "--query.lookback-delta=10s",
+            ),
         ]
 
     def _prometheus(self):
@@ -105,7 +124,10 @@ class Site:
         name = "alertmanager" if "alert" in program else program
         log = (self.folder / f"{name}.log").open("w")
         return subprocess.Popen(
-            [PROGRAMS[program], f"--config.file={self.folder / name}.yml", *options], cwd=self.folder, stdout=log, stderr=subprocess.STDOUT
+            [PROGRAMS[program], f"--config.file={self.folder / name}.yml", *options],
+            cwd=self.folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
 
     @staticmethod
@@ -118,7 +140,7 @@ class Site:
         node = self.node
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # noqa: N802
+            def do_GET(self):
                 body = node.text().encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -134,7 +156,7 @@ class Site:
         bodies = self.bodies
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):  # noqa: N802
+            def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 bodies.append((self.headers.get("Authorization"), body))
                 self.send_response(200)

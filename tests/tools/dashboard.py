@@ -49,7 +49,15 @@ def _firing():
 
 def _variables():
     return [
-        {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "hide": 0, "multi": False, "includeAll": False},
+        {
+            "name": "datasource",
+            "label": "Prometheus",
+            "type": "datasource",
+            "query": "prometheus",
+            "hide": 0,
+            "multi": False,
+            "includeAll": False,
+        },
         _values("instance", "Node", "label_values(realtime_kvm_info, instance)", several=False),
         _values("guest", "Guest", 'label_values(realtime_kvm_guest_running{instance="$instance"}, guest)', several=True),
     ]
@@ -74,7 +82,16 @@ def _values(name, label, query, *, several):
 def _panels(rows):
     found, y = [], 0
     for row in rows:
-        found.append({"type": "row", "title": row["row"], "id": len(found) + 1, "collapsed": False, "gridPos": _grid(0, y, WIDTH, 1), "panels": []})
+        found.append(
+            {
+                "type": "row",
+                "title": row["row"],
+                "id": len(found) + 1,
+                "collapsed": False,
+                "gridPos": _grid(0, y, WIDTH, 1),
+                "panels": [],
+            }
+        )
         y += 1
         x = line = 0
         for panel in row["panels"]:
@@ -99,7 +116,10 @@ def _panel(panel):
         "title": panel["title"],
         "description": panel["means"],
         "datasource": SOURCE,
-        "targets": [_target(query, number, instant=query.get("instant", instant), table=kind == "table") for number, query in enumerate(panel["queries"])],
+        "targets": [
+            _target(query, number, instant=query.get("instant", instant), table=kind == "table")
+            for number, query in enumerate(panel["queries"])
+        ],
         "fieldConfig": {"defaults": _defaults(panel), "overrides": _overrides(panel)},
         "options": _OPTIONS[kind],
         **({"transformations": transformations} if (transformations := _transformations(panel)) else {}),

@@ -129,7 +129,10 @@ def tests_of(source):
             cases.append(_Case(f"{alert['alert']} is quiet", given["quiet"]))
     at["25m"] += [_Case("all is well", WELL), *_rules_one_by_one(source)]
     tests = [_test(f"alerts after {when}", [(when, cases)]) for when, cases in at.items()]
-    harm = [_Case(case["name"], {name: f"{values} stale" for name, values in case["series"].items()}, case["alert"]) for case in source["sabotages"]]
+    harm = [
+        _Case(case["name"], {name: f"{values} stale" for name, values in case["series"].items()}, case["alert"])
+        for case in source["sabotages"]
+    ]
     repaired = [_Case(case.name, case.series) for case in harm]
     tests.append(_test("sabotages, and their repair", [("2m", harm), ("25m", repaired)]))
     tests += [_message(source), _host_of_the_site(source)]
@@ -179,7 +182,9 @@ def _test(name, looks):
         {
             "expr": f"group by (alertname, instance) ({FIRING})",
             "eval_time": when,
-            "exp_samples": [{"labels": f'{{alertname="{case.alert}",instance="{case.name}"}}', "value": 1} for case in cases if case.alert],
+            "exp_samples": [
+                {"labels": f'{{alertname="{case.alert}",instance="{case.name}"}}', "value": 1} for case in cases if case.alert
+            ],
         }
         for when, cases in looks
     ]

@@ -54,9 +54,9 @@ def alerts_page(source):
         "",
         "<!-- Written by `make monitoring` from extensions/monitoring/alerts.yml. -->",
         "",
-        "An alert's notification links to its section here. [Monitoring](monitoring.md) says how alerts come to be and how they reach a person. The node's own",
-        "words are always in `rtpart status`: each finding with place, expected and actual state, and remedy. A run of `site` passes through states that alerts",
-        "are for; silence the node for that time.",
+        "An alert's notification links to its section here. [Monitoring](monitoring.md) says how alerts come to be and reach people. The node's own words are",
+        "always in `rtpart status`: each finding with place, expected and actual state, and remedy. A run of `site` passes through states that alerts are for;",
+        "silence the node for that time.",
         "",
     ]
     for alert in source["alerts"]:
