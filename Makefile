@@ -158,6 +158,10 @@ test-playbooks: $(STAMP) .cache/collections/.complete ## playbooks on stand-ins 
 patterns: $(STAMP) ## write extensions/patterns again, from extensions/awx/templates.yml
 	@python tests/tools/patterns.py
 
+.PHONY: monitoring
+monitoring: $(STAMP) ## write what is made of extensions/monitoring/alerts.yml and panels.yml: rules, dashboard, pages
+	@PYTHONPATH=collections:tests python tests/tools/monitoring.py
+
 # The lab: virtual nodes on this machine
 
 .PHONY: test-lab

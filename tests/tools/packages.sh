@@ -24,6 +24,8 @@ test iproute2 ip
 test e2fsprogs mkfs.ext4
 test qemu-utils qemu-img
 test xorriso xorriso
+test prometheus promtool
+test prometheus-alertmanager amtool
 lab qemu-system-x86 qemu-system-x86_64
 lab qemu-utils qemu-img
 lab mmdebstrap mmdebstrap
@@ -95,11 +97,21 @@ missing() { # missing PURPOSE...
     done | sort -u
 }
 
+find_services() { # what Debian starts with the packages, and the tests do not need: they start their own
+    local name
+    services=()
+    for name in "${names[@]}"; do
+        [[ $name != prometheus* ]] || services+=("$name.service")
+    done
+}
+
 refuse() { # refuse REASON: what is missing, and the command for a person to type
     {
         echo "$1:"
         if command -v apt-get >/dev/null; then
             echo "    $( ((EUID == 0)) || echo 'sudo ')apt-get install --no-install-recommends ${names[*]}"
+            find_services
+            ((${#services[@]} == 0)) || echo "(Debian starts ${services[*]}, which nothing here needs: systemctl disable --now ${services[*]})"
         else
             echo "    ${names[*]}"
             echo '(This machine has no apt-get; Debian 12 or newer and Ubuntu have them under these names.)'
@@ -139,7 +151,16 @@ case $action in
         mapfile -t names < <(printf '%s' "$found")
         "${apt[@]}" --print-uris -y --no-install-recommends install "${names[@]}" |
             awk '/^\047/ {bytes += $3; n++} END {printf "apt-get installs %d packages and downloads %d MB\n", n, bytes / 1e6 + 0.5}'
-        "${apt[@]}" -y --no-install-recommends install "${names[@]}" </dev/null >/dev/null ||
+        find_services
+        manage() { # manage VERB: the services, where there is systemd
+            ((${#services[@]} == 0)) || ! command -v systemctl >/dev/null || "${as_root[@]}" systemctl -q "$1" "${services[@]}" || true
+        }
+        manage mask # so that they never start; a port of this machine may be taken
+        installed=yes
+        "${apt[@]}" -y --no-install-recommends install "${names[@]}" </dev/null >/dev/null || installed=no
+        manage unmask
+        manage disable
+        [[ $installed == yes ]] ||
             refuse 'apt-get failed, see above. This machine lacks packages; install them'
         found=$(missing "$@")
         [[ -z $found ]] || { mapfile -t names < <(printf '%s' "$found") && refuse 'Still missing after the installation'; }

@@ -273,12 +273,19 @@ def test_a_playbook_of_a_pattern_imports_one_of_the_collection(path):
 def test_the_rulebook_verifies_and_never_repairs():
     (rules,) = yaml.safe_load(text_of("extensions/eda/rulebooks/drift.yml"))
     assert {next(iter(rule["action"])) for rule in rules["rules"]} == {"run_job_template", "debug"}
-    started = rules["rules"][0]["action"]["run_job_template"]
-    assert "realtime-verify" in started["name"]
-    assert started["job_args"] == {"limit": "{{ event.payload.host }}", "job_slice_count": 1}
     assert rules["execution_strategy"] == "parallel", "else a verify waits for those of other nodes"
-    for rule in rules["rules"]:
-        assert rule["throttle"]["group_by_attributes"] == ["event.payload.host"]
+    starts = [rule for rule in rules["rules"] if "run_job_template" in rule["action"]]
+    assert [rule["throttle"]["group_by_attributes"] for rule in starts] == [
+        ["event.payload.host"],
+        ["event.payload.groupLabels.host"],
+    ]
+    for rule in starts:
+        (host,) = rule["throttle"]["group_by_attributes"]
+        started = rule["action"]["run_job_template"]
+        assert "realtime-verify" in started["name"]
+        assert started["job_args"] == {"limit": f"{{{{ {host} }}}}", "job_slice_count": 1}
+        assert rule["condition"].startswith(f"{host} is defined and ")
+    assert all("once_within" in rule["throttle"] for rule in rules["rules"])
     assert rules["sources"][0]["eda.builtin.webhook"]["token"] == "{{ drift_token }}"
 
 
@@ -301,5 +308,7 @@ def test_the_schema_of_rulebooks_takes_it():
 def test_an_event_names_one_host(host, taken):
     """No pattern of Ansible's; the expression means the same to Java, which the rule engine is written in."""
     (rules,) = yaml.safe_load(text_of("extensions/eda/rulebooks/drift.yml"))
-    expression = re.search(r'is match\("(.*)"\)', rules["rules"][0]["condition"])[1]
-    assert bool(re.match(expression, host)) is taken
+    expressions = [found[1] for rule in rules["rules"] if (found := re.search(r'is match\("(.*)"\)', rule["condition"]))]
+    assert len(expressions) == 2, "of an event, and of Alertmanager"
+    for expression in expressions:
+        assert bool(re.match(expression, host)) is taken

@@ -15,6 +15,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.change import D
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts import interrupts
+from ansible_collections.realtime.kvm.plugins.module_utils._metrics.families import FAMILIES
 from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import UNIT
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import ROLES as FOLDER
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import read_known
@@ -82,6 +83,7 @@ def test_variables_that_pages_name_exist(page):
     known.add("realtime_kvm")  # the file of metrics
     known.add("realtime_kvm_trial")  # a variable of GRUB's environment block
     known |= {path.name for path in (ROOT / "extensions" / "patterns").iterdir()}
+    known |= {family.name for family in FAMILIES.values()} | {"realtime_kvm"}  # metrics, and the file that has them
     prefixes = "|".join([*ROLES, "realtime"])
     named = set(re.findall(rf"`((?:{prefixes})_\w+)", page.read_text(encoding="utf-8")))
     assert sorted(named - known) == []

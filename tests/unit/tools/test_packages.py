@@ -31,7 +31,10 @@ case "$*" in
     *install*)
         [[ ! -e {folder}/fails ]] || {{ echo 'E: no space left' >&2; exit 100; }}
         for name; do
-            case $name in qemu-utils) name=qemu-img ;; python3*-venv) name=python3 ;; esac
+            case $name in
+                qemu-utils) name=qemu-img ;; python3*-venv) name=python3 ;; prometheus) name=promtool ;; prometheus-alertmanager) name=amtool ;;
+                hwloc-nox) name=lstopo-no-graphics ;; grub-common) name=grub-editenv ;; iproute2) name=ip ;; e2fsprogs) name=mkfs.ext4 ;;
+            esac
             [[ $name == -* || $name == *=* || $name == install || -e {folder}/broken ]] || {{ printf '#!/bin/sh\\n' >"{bin}/$name"; }}
         done ;;
 esac
@@ -153,6 +156,41 @@ def test_a_user_who_may_not_install_is_told_what_to_ask_for(machine, sudo, words
     assert "sudo apt-get install --no-install-recommends " in err
     assert "uidmap" in err.splitlines()[-1]  # what only other users than root need
     assert machine.calls == []
+
+
+SYSTEMCTL = '#!/bin/bash\necho "systemctl $*" >>{folder}/calls\n'
+SERVICES = "prometheus.service prometheus-alertmanager.service"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes root")
+@pytest.mark.parametrize("fails", [False, True])
+def test_services_that_packages_bring_never_start_and_stay_off(machine, fails):
+    """Also after an installation that fails, nothing is left masked."""
+    machine.program("systemctl", SYSTEMCTL.format(folder=machine.folder))
+    if fails:
+        (machine.folder / "fails").touch()
+    code, _out, err = machine.run("install", "test")
+    assert (code != 0) is fails, err
+    mask, install, unmask, disable = machine.calls[2:]
+    assert mask == f"systemctl -q mask {SERVICES}"
+    assert " install " in install
+    assert (unmask, disable) == (f"systemctl -q unmask {SERVICES}", f"systemctl -q disable {SERVICES}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes root")
+def test_a_service_that_is_there_already_is_left_alone(machine):
+    machine.program("systemctl", SYSTEMCTL.format(folder=machine.folder))
+    machine.program("promtool", GOOD)
+    machine.program("amtool", GOOD)
+    assert machine.run("install", "test")[0] == 0
+    assert [call for call in machine.calls if call.startswith("systemctl")] == []
+
+
+def test_whoever_installs_by_hand_is_told_of_the_services(machine):
+    code, _out, err = machine.run("require", "test")
+    assert code == 1
+    assert f"systemctl disable --now {SERVICES}" in err
+    assert "systemctl" not in machine.run("require", "lab")[2]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes root")

@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, realtime.kvm contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the pages say of metrics and alerts, from the tables that metrics and rules come from."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
+from ansible_collections.realtime.kvm.plugins.module_utils._metrics.families import FAMILIES
+
+#: Between these lines of docs/monitoring.md stands what is written here.
+BEGIN, END = "<!-- written by make monitoring: {} -->", "<!-- end of {} -->"
+
+
+def with_tables(page, source):
+    """Return the page with its generated parts."""
+    for name, text in (("metrics", metrics_table()), ("recordings", recordings_table(source)), ("alerts", alerts_table(source))):
+        begin, end = BEGIN.format(name), END.format(name)
+        if page.count(begin) != 1 or page.count(end) != 1:
+            raise SystemExit(f"docs/monitoring.md has no place for {name}: it needs the lines {begin} and {end}")
+        page = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n\n{text}\n{end}", page, flags=re.DOTALL)  # noqa: B023
+    return page
+
+
+def metrics_table():
+    """Return the table of metrics."""
+    rows = [
+        f"| `{family.name}` | {family.kind} | {', '.join(f'`{label}`' for label in family.labels) or '-'} | {_cell(family.help)} | {family.bound} |"
+        for family in FAMILIES.values()
+    ]
+    return _table(["Metric", "Type", "Labels", "Meaning", "Series"], rows)
+
+
+def recordings_table(source):
+    """Return the table of what the rules record."""
+    return _table(["Recorded", "Meaning"], [f"| `{one['record']}` | {_cell(one['means'])} |" for one in source["recordings"]])
+
+
+def alerts_table(source):
+    """Return the table of alerts."""
+    rows = [
+        f"| [{alert['alert']}](alerts.md#{alert['alert'].lower()}) | {alert['severity']} | {alert.get('for', 'at once')} | {_cell(alert['summary'])} |"
+        for alert in source["alerts"]
+    ]
+    return _table(["Alert", "Severity", "After", "The node's state"], rows)
+
+
+def alerts_page(source):
+    """Return the page that alerts link to."""
+    lines = [
+        "# Alerts: what each means, and what to do",
+        "",
+        "<!-- Written by `make monitoring` from extensions/monitoring/alerts.yml. -->",
+        "",
+        "An alert's notification links to its section here. [Monitoring](monitoring.md) says how alerts come to be and reach people. The node's own words are",
+        "always in `rtpart status`: each finding with place, expected and actual state, and remedy. A run of `site` passes through states that alerts are for;",
+        "silence the node for that time.",
+        "",
+    ]
+    for alert in source["alerts"]:
+        lines += _section(alert)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _section(alert):
+    lines = [f"## {alert['alert']}", "", f"*{alert['severity']}*: {alert['summary']}.", "", f"**It means:** {alert['means']}", ""]
+    lines += [f"**Do:** {alert['action']} More: [{alert['page']}]({alert['page']}).", ""]
+    when = []
+    if "rules" in alert:
+        when.append(f"a finding of {_rules(alert['rules'])} ([audit](audit.md))")
+    if alert.get("others"):
+        when.append("a finding of a rule that is in no other alert")
+    if "expr" in alert:
+        when.append(f"`{alert['expr'].strip()}`")
+    lasting = f", for {alert['for']}" if "for" in alert else ""
+    hidden = f" Not while {_names(alert['after'])} fires for the node." if alert.get("after") else ""
+    return [*lines, f"**It fires on** {', or on '.join(when)}{lasting}.{hidden}", ""]
+
+
+def _rules(names):
+    found = [f"`{name}`" for name in names if name in RULES]
+    return f"the rule {found[0]}" if len(found) == 1 else f"the rules {', '.join(found[:-1])} or {found[-1]}"
+
+
+def _names(alerts):
+    return " or ".join(f"[{name}](#{name.lower()})" for name in alerts)
+
+
+def _table(head, rows):
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows, ""])
+
+
+def _cell(text):
+    return text.replace("|", r"\|")
