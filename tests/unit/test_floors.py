@@ -123,7 +123,6 @@ EDGE = {
     "_node/pack",
     "_node/rtpart",
     "_node/watcher",
-    "_node/watch_archive",
     "_node/trial",
     "_guests/image_users",
     "_openstack/restart",

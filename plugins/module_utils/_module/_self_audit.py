@@ -131,9 +131,7 @@ def news(before: Sequence[Mapping[str, str]] | None, now: Sequence[Mapping[str, 
 
 
 def _described(item: Mapping[str, str]) -> str:
-    return (
-        f"{item['severity']}: {item['rule']}: {item['resource']}: {item['actual']}; expected: {item['expected']}; remedy: {item['remedy']}"
-    )
+    return f"{item['severity']}: {item['rule']}: {item['resource']}: {item['actual']}; expected: {item['expected']}; remedy: {item['remedy']}"
 
 
 def _line(event: Event, item: Mapping[str, str], text: str) -> Line:
