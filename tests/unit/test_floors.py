@@ -113,7 +113,10 @@ EDGE = {
     "_latency/place",
     "_latency/smi",
     "_memory/pools",
-    *(f"_metrics/{name}" for name in ("counters", "guests", "kept", "look", "node", "output", "passes", "programs", "services")),
+    *(
+        f"_metrics/{name}"
+        for name in ("counters", "guests", "kept", "kept_samples", "look", "node", "output", "passes", "programs", "services")
+    ),
     "_node/archive",
     "_node/metrics",
     "_node/watch_archive",

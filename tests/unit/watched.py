@@ -13,11 +13,12 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import printable
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from ansible_collections.realtime.kvm.plugins.module_utils._devices.marks import NAMESPACE
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.families import FAMILIES
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.look import Look
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.samples import Samples
-from unit.trees import documented, fill, machine_files, plan, writable
+from unit.trees import documented, fill, machine_files, memory_files, plan, writable
 
 #: Housekeeping 0, realtime 1-3.
 PARTITION = plan()
@@ -118,3 +119,30 @@ class Server:
 
     def close(self):
         self.listener.close()
+
+
+def large_node(root, cores, guests, programs=300):
+    """A node of some size: guests with two vCPUs each, programs, kernel threads, interrupts, idle states; return a look at it."""
+    partition = plan(Intent(smt="together"), cores=cores, threads=2)
+    cpus, mine = 2 * cores, iter(sorted(partition.sets["realtime"]))
+    files = {**machine_files(cores=cores, threads=2), **memory_files({0: 65536}, pages={(0, "1G"): (32, 4)})}
+    files["/proc/sys/kernel/osrelease"] = "6.12.0-rt\n"
+    for number in range(guests):
+        pid = 1000 + 10 * number
+        files.update(guest(f"plc{number}", pid, [str(next(mine, 0)), str(next(mine, 0))]))
+        for thread in range(3, 9):
+            files.update(task(pid, pid + thread, "worker", "0"))
+    for number in range(programs):
+        files.update(task(20000 + number, 20000 + number, "program", "0"))
+    for number in range(6 * cpus):
+        files.update(task(40000 + number, 40000 + number, "ksoftirqd", str(number // 6), kernel=True))
+    rows = [f"{number:4}: {'0 ' * (cpus - 1)}1234  PCI-MSI {number}-edge  nvme{number}" for number in range(60 + 2 * cpus)]
+    head = "      " + " ".join(f"CPU{cpu:<8}" for cpu in range(cpus))
+    files["/proc/interrupts"] = "\n".join([head, *rows, f" LOC: {'99 ' * cpus} Local timer interrupts", ""])
+    for cpu in range(cpus):
+        base = f"/sys/devices/system/cpu/cpu{cpu}"
+        files[f"{base}/cpufreq/scaling_cur_freq"] = "2400000\n"
+        for state in range(4):
+            values = {"name": f"C{state}\n", "usage": "100\n", "time": "100000\n"}
+            files.update({f"{base}/cpuidle/state{state}/{name}": text for name, text in values.items()})
+    return node(root, files, partition=partition)

@@ -14,9 +14,6 @@ from .._cpus.answers import AnswerError, decode
 from .._cpus.errors import HostError
 from .._host.host import Host
 from .._host.paths import AUDIT_STATE, KEPT_LATENCY, RUNS, config_path
-from .families import SEVERITIES
-from .look import Look
-from .samples import Samples
 
 SCHEMA = 1
 #: The options of the role rt_metrics; without this file nothing is kept for it.
@@ -38,10 +35,8 @@ _FORMS: Mapping[str, Mapping[str, Any]] = {
         "places": [{"guest": str, "tool": str, "max_s": (int, float, type(None)), "passed": bool, "ended": _NUMBER}],
     },
 }
-#: So many rules, playbooks or places have series.
+#: So many places are kept.
 _MOST = 256
-#: What the file and the series say of the host, whose place has no guest's name.
-_HOST = "host"
 
 
 def read_kept(host: Host, path: str) -> dict[str, Any] | None:
@@ -56,48 +51,6 @@ def read_kept(host: Host, path: str) -> dict[str, Any] | None:
         return dict(decode(text, _FORMS[path]))
     except AnswerError as error:
         raise HostError(f"{path} cannot be read: {error}") from None
-
-
-# -- samples ---------------------------------------------------------------------------------------
-
-
-def audit_samples(look: Look, out: Samples) -> None:
-    """The findings of the node's last audit of itself; of one that failed no old findings are shown."""
-    kept = read_kept(look.host, AUDIT_STATE)
-    if kept is None:
-        return
-    out.add("audit_success", not kept["error"])
-    out.add("audit_timestamp_seconds", kept["ended"])
-    out.add("audit_duration_seconds", max(kept["ended"] - kept["began"], 0))
-    if kept["error"]:
-        return
-    counts: dict[tuple[str, str], int] = {}
-    for finding in (*kept["findings"], *kept["remarks"]):
-        place = (finding["rule"], finding["severity"])
-        counts[place] = counts.get(place, 0) + 1
-    for (rule, severity), count in sorted(counts.items())[:_MOST]:
-        out.add("audit_findings", count, rule, severity)
-    for severity in SEVERITIES:
-        out.add("audit_severity_findings", sum(count for (_rule, found), count in counts.items() if found == severity), severity)
-
-
-def run_samples(look: Look, out: Samples) -> None:
-    """When playbooks have run."""
-    kept = read_kept(look.host, RUNS) or {"runs": {}}
-    for playbook, when in sorted(kept["runs"].items())[:_MOST]:
-        out.add("last_run_timestamp_seconds", when, playbook)
-
-
-def latency_samples(look: Look, out: Samples) -> None:
-    """The verdicts on latency."""
-    kept = read_kept(look.host, KEPT_LATENCY) or {"places": []}
-    for place in kept["places"][:_MOST]:
-        name = place["guest"] or _HOST
-        label = f"guest {name}" if place["guest"] == _HOST else name
-        out.add("latency_passed", place["passed"], label)
-        out.add("latency_timestamp_seconds", place["ended"], label)
-        if place["max_s"] is not None:
-            out.add("latency_max_seconds", place["max_s"], label)
 
 
 # -- keeping ---------------------------------------------------------------------------------------

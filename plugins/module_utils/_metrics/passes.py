@@ -12,7 +12,7 @@ from .._cpus.errors import RefusalError
 from .._host.deadline import LateError, within
 from .counters import frequency_samples, idle_samples, interrupt_samples, limit_samples, page_samples
 from .guests import guest_samples, thread_samples
-from .kept import audit_samples, latency_samples, run_samples
+from .kept_samples import audit_samples, latency_samples, run_samples
 from .look import Look
 from .node import kernel_samples, owner_samples, partition_samples
 from .programs import program_samples

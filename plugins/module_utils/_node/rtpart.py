@@ -200,8 +200,8 @@ def _status(host: Host, partition: Partition, options: argparse.Namespace) -> in
         findings += _compare(host, partition, feature, values)
     lines = finding_lines(in_order(findings)) or ["the machine agrees with its partition file"]
     kept, words = kept_audit(host, time.time())
-    data = {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings], "audit": kept}
-    _say(options, data, [*lines, *words])
+    data = {"isolation": partition.isolation, "differences": [item.to_dict() for item in findings]}
+    _say(options, {**data, **({"audit": kept} if kept else {})}, [*lines, *words])
     return 1 if findings else 0
 
 

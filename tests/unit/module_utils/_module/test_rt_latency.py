@@ -14,11 +14,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import datetime
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import SETS, Partition
 from ansible_collections.realtime.kvm.plugins.module_utils._guests.libvirt import Libvirt
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
@@ -145,6 +147,23 @@ def test_a_run_ends_in_a_result_and_leaves_nothing(call, folder, monkeypatch, te
     )
     assert not folder.exists()
     assert processes(folder) == []
+
+
+def test_the_verdict_is_kept_for_the_node_s_metrics(call, monkeypatch):
+    kept = []
+    monkeypatch.setattr(body, "keep_latency", lambda host, result, ended: kept.append((host.root, result["max_us"], ended)))
+    result = call()["result"]
+    ((root, top, ended),) = kept
+    assert (root, top) == ("", result["max_us"])
+    assert ended == datetime.fromisoformat(result["started"].replace("Z", "+00:00")).timestamp() + 1
+
+
+def test_a_verdict_that_cannot_be_kept_is_no_failure(call, monkeypatch):
+    def full(*_rest):
+        raise HostError("/var/lib/realtime-kvm/latency.json cannot be written: No space left on device")
+
+    monkeypatch.setattr(body, "keep_latency", full)
+    assert call()["finished"]
 
 
 def test_a_latency_above_the_limit_fails(call, monkeypatch):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
-from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import DOCUMENT, config_path
+from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import AUDIT_STATE, DOCUMENT, config_path
 from ansible_collections.realtime.kvm.plugins.module_utils._isolation.holders import HOLDERS, ROOT, IsolationError
 from ansible_collections.realtime.kvm.plugins.module_utils._node import rtpart as _rtpart
 from ansible_collections.realtime.kvm.plugins.module_utils._node.rtpart import pick, rtpart
@@ -21,7 +21,7 @@ from unit.trees import fill, machine_files, plan, writable
 
 PARTITION = replace(plan(), isolation="runtime")  # housekeeping 0, realtime 1-3
 SCOPE = f"{ROOT}/machine.slice/machine-qemu\\x2d1\\x2dplc1.scope/libvirt"
-VERBS = ("list", "status", "run", "move", "undo")
+VERBS = ("list", "status", "metrics", "audit", "run", "move", "undo")
 
 
 def task(pid, name, allowed, kernel=False, bound=False, user=None, policy=0):
@@ -102,6 +102,83 @@ def test_status_shows_what_resctrl_refuses_and_compares_the_rest(node, capsys, m
     shown = " ".join(capsys.readouterr().out.split())
     assert "values of cpu_cache: cpu_partition_cache.realtime: 505 has a hole" in shown
     assert config_path("cpu_power") in shown
+
+
+# -- what rt_metrics installs ----------------------------------------------------------------------
+
+FINDING = {"rule": "interrupt", "severity": "error", "resource": "IRQ 24 (eth0\x1b[2J)", "expected": "CPUs 0", "actual": "CPUs 1"}
+AUDIT = {"schema": 1, "release": "r1", "began": 90.0, "ended": 100.0, "findings": [], "remarks": [], "unchecked": [], "error": ""}
+
+
+def audited(node, monkeypatch, now, **more):
+    fill(node, {AUDIT_STATE: json.dumps({**AUDIT, **more})})
+    monkeypatch.setattr(_rtpart.time, "time", lambda: now)
+
+
+def test_status_shows_what_the_node_has_found_itself_and_how_long_ago(node, capsys, monkeypatch):
+    audited(node, monkeypatch, 134.4, findings=[{**FINDING, "remedy": "run it"}])
+    assert rtpart(["status"]) == 0, "it is a look back"
+    shown = capsys.readouterr().out
+    assert "the machine agrees with its partition file\nthe node's own audit, 34 s ago: it had found\n" in shown
+    assert "(interrupt)" in shown
+    assert "IRQ 24 (eth0\\x1b[2J): CPUs 1; expected: CPUs 0" in shown
+    assert rtpart(["status", "--json"]) == 0
+    kept = json.loads(capsys.readouterr().out)["audit"]
+    assert (kept["age_s"], len(kept["findings"])) == (34.4, 1)
+
+
+@pytest.mark.parametrize(
+    ("now", "more", "said"),
+    [
+        (160, {}, "the node's own audit, 60 s ago: no finding"),
+        (160, {"error": "it took too long"}, "the node's own audit, 60 s ago: it could not audit the node: it took too long"),
+        (
+            800,
+            {},
+            "the node's own audit, 11 min ago, which is too long: look at systemctl status realtime-kvm-audit.timer: no finding",
+        ),
+        (40, {}, "the node's own audit, 60 s in the future, so the clock was set: no finding"),
+        (
+            160,
+            {"findings": [{**FINDING, "rule": "rule-of-2030", "remedy": "x"}]},
+            "error: a rule of another release (rule-of-2030)",
+        ),
+        (160, {"schema": 2}, f"the node's own audit: {AUDIT_STATE} cannot be read: it was written by a newer release"),
+    ],
+)
+def test_status_says_how_far_its_audit_can_be_trusted(node, capsys, monkeypatch, now, more, said):
+    audited(node, monkeypatch, now, **more)
+    assert rtpart(["status"]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "started"),
+    [
+        (["metrics"], ["-I", "-S", "{archive}", "metrics"]),
+        (["metrics", "--write"], ["-I", "-S", "{archive}", "metrics", "--write"]),
+        (["audit"], ["-I", "{archive}", "audit"]),
+        (["audit", "--json"], ["-I", "{archive}", "audit", "--json"]),
+    ],
+)
+def test_metrics_and_audit_are_programs_of_the_other_archive(tmp_path, capsys, monkeypatch, arguments, started):
+    archive = str(tmp_path / "metrics.pyz")
+    monkeypatch.setattr(_rtpart, "WATCH_ARCHIVE", archive)
+    ran = []
+
+    def become(program, words):
+        ran.append([program, *words])
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(_rtpart.os, "execv", become)
+    assert rtpart(arguments) == 1
+    assert ran == []
+    said = f"rtpart {arguments[0]}: the role rt_metrics installs it (rt_metrics_enabled: true)\n"
+    assert capsys.readouterr().err == said
+    fill(tmp_path, {"/metrics.pyz": b"PK"})
+    assert rtpart(arguments) == 1
+    assert ran == [["/usr/bin/python3", "/usr/bin/python3", *(word.format(archive=archive) for word in started)]]
+    assert capsys.readouterr().err == f"rtpart {arguments[0]}: /usr/bin/python3: No such file or directory\n"
 
 
 @pytest.mark.parametrize("arguments", [["run", "realtime", "--", "true"], ["move", "40", "realtime"]])
@@ -224,7 +301,16 @@ def test_a_node_without_a_document_is_told_what_to_do(tmp_path, capsys, monkeypa
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["create"], ["run", "isolated", "--", "true"], ["run", "realtime"], ["move", "x", "realtime"]]
+    "arguments",
+    [
+        [],
+        ["create"],
+        ["metrics", "--json"],
+        ["audit", "--write"],
+        ["run", "isolated", "--", "true"],
+        ["run", "realtime"],
+        ["move", "x", "realtime"],
+    ],
 )
 def test_a_wrong_command_line_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
