@@ -28,7 +28,9 @@ def test_small_modules_are_hardly_larger_than_a_ping(module, limit):
     assert sizes()[module] / sizes()["ansible.builtin.ping"] <= limit
 
 
-@pytest.mark.parametrize(("module", "limit"), [("rt_domain", 560_000), ("rt_audit", 900_000), ("rt_metrics", 900_000), ("rt_plan", 1_210_000)])
+@pytest.mark.parametrize(
+    ("module", "limit"), [("rt_domain", 560_000), ("rt_audit", 900_000), ("rt_metrics", 900_000), ("rt_plan", 1_210_000)]
+)
 def test_large_modules_keep_their_limit(module, limit):
     """rt_metrics brings the programs that it puts on the node, which audit it as rt_audit does; rt_plan brings all layers."""
     assert sizes()[module] <= limit
