@@ -187,7 +187,6 @@ UNTESTED = {
     "_module/_switch_edges": "values without behaviour",
     "_time/plan": "test_time_sync.py makes and undoes its plans",
     "_module/_watching": "test_rt_audit_watching.py runs it in the audit",
-    "_node/watch_archive": "test__self_audit.py starts what it packs",
     "_watch/plan": "test_rt_metrics.py makes and undoes its plans",
     "_node/rtpart_files": "texts: test_rtpart.py holds manual and completion against the command's verbs",
 }

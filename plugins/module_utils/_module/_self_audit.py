@@ -25,7 +25,6 @@ from .._host.host import Host
 from .._host.journal_events import FINDING_GONE, FINDING_NEW, Event, Line
 from .._host.journald import tell
 from .._host.paths import ARCHIVE, AUDIT_STATE, WATCH_ARCHIVE
-from .._watch.plan import release_of
 from ._common import carry_out
 from ._switch_edges import SwitchEdges
 from .rt_audit import OPTIONS, run
@@ -138,7 +137,7 @@ def _line(event: Event, item: Mapping[str, str], text: str) -> Line:
     return Line.of(event, plain(text), rule=item["rule"], severity=item.get("severity", ""), resource=item["resource"])
 
 
-def audit_itself(host: Host, act: Callable[[Host], Mapping[str, Any]] = look) -> dict[str, Any]:
+def audit_itself(host: Host, act: Callable[[Host], Mapping[str, Any]] = look, release: str = "") -> dict[str, Any]:
     """Audit the machine, keep what was found, and return it."""
     began, clock = time.time(), time.monotonic()
     found: Mapping[str, Any] = {}
@@ -149,7 +148,6 @@ def audit_itself(host: Host, act: Callable[[Host], Mapping[str, Any]] = look) ->
         error = str(refusal)
     except (*UNEXPECTED, ArithmeticError, RuntimeError, MemoryError) as unexpected:
         error = f"unexpected {type(unexpected).__name__}: {unexpected}"
-    release = release_of(host.read_bytes(WATCH_ARCHIVE) or b"")
     state = state_of(found, error, began, time.monotonic() - clock, release)
     try:
         files.write_file(host.path(AUDIT_STATE), (json.dumps(state, indent=1, sort_keys=True) + "\n").encode(), 0o644)
@@ -169,13 +167,13 @@ def _keep_off_isolated(host: Host) -> None:
             os.sched_setaffinity(0, cpus)
 
 
-def main(_release: str = "") -> None:
-    """Entry point of the archive's program ``audit``; it says what is new, and on a terminal everything."""
+def main(release: str = "") -> None:
+    """Entry point of the archive's program ``audit``, of that release; it says what is new, and on a terminal everything."""
     host = Host(check_mode=True, owner="rt_audit")
     _keep_off_isolated(host)
     before = previous(host)
     try:
-        state = audit_itself(host)
+        state = audit_itself(host, release=release)
     except HostError as error:
         sys.stderr.write(f"{plain(str(error))}\n")
         raise SystemExit(1) from None

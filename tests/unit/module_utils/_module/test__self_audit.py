@@ -29,7 +29,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._self_audit i
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import OPTIONS
 from ansible_collections.realtime.kvm.plugins.module_utils._node.pack import sources
 from ansible_collections.realtime.kvm.plugins.module_utils._node.watch_archive import build_watch_archive
-from ansible_collections.realtime.kvm.plugins.module_utils._watch.plan import release_of
 from unit.trees import fill, machine_files, writable
 
 FINDING = {
@@ -55,11 +54,11 @@ def test_the_parameters_are_those_of_a_module_that_is_given_none():
 
 def test_findings_are_kept_with_their_time_and_release(host, monkeypatch):
     monkeypatch.setattr("time.time", lambda: 1000.7)
-    state = audit_itself(host, lambda _host: FOUND)
+    state = audit_itself(host, lambda _host: FOUND, "abc")
     assert kept(host) == state
     assert (state["schema"], state["began"], state["error"], state["omitted"]) == (1, 1000, "", 0)
     assert 1000.7 <= state["ended"] < 1010
-    assert state["release"] == release_of(b"program")
+    assert state["release"] == "abc"
     assert (state["findings"], state["unchecked"]) == ([FINDING], FOUND["unchecked"])
     assert Path(host.path(AUDIT_STATE)).stat().st_mode & 0o777 == 0o644
 

@@ -82,6 +82,7 @@ SABOTAGES = {
         lambda plant: (os.rmdir(f"{plant.root}{FOLDER}"), plant.write(FOLDER, ("link", "/tmp"))),
         [("metrics", FOLDER)],
     ),
+    "another's file in the folder": (lambda plant: plant.write(OUTPUT, "node_other 1\n"), [("metrics", FOLDER)]),
     "mask edited": (lambda plant: plant.switch.set(".", "other_config", "pmd-cpu-mask", "0x2"), [("pmd-mask", MASK)]),
     "mask gone": (lambda plant: plant.switch.rows.root.columns["other_config"].pop("pmd-cpu-mask"), [("pmd-mask", MASK)]),
     "mask unreadable": (lambda plant: plant.switch.set(".", "other_config", "pmd-cpu-mask", "\x1b[2J"), [("pmd-mask", MASK)]),
@@ -134,9 +135,3 @@ def test_what_a_guest_that_is_off_lacks_is_no_link(watched):
     watched.switch.rows.interfaces["plc1.control"].columns.update(link_state="down")
     watched.libvirt.stop(["plc1"], 1, force=False)
     assert ("port-link", "port plc1.control") not in alone(watched)
-
-
-def test_a_file_in_the_folder_that_is_not_ours_is_named(watched):
-    """The journal of a node whose file was replaced still knows it; one without does not."""
-    watched.write(OUTPUT, "node_other 1\n")
-    assert alone(watched) == []
