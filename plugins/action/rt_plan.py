@@ -22,6 +22,7 @@ SPEC = {
     "roles": {"type": "list", "elements": "str", "choices": [*PARTS], "required": True},
     "audit": {"type": "bool", "default": False},
     "keep": {"type": "bool", "default": False},
+    "runs": {"type": "list", "elements": "str", "default": []},
 }
 MODULE, AUDIT = "realtime.kvm.rt_plan", "rt_verify"
 #: What the options of one layer take from another's result; the node fills it in.
@@ -52,7 +53,11 @@ class ActionModule(ActionBase):
         look = _Look(self, {**defaults, **given})
         for role in roles:
             look.prepare(role)
-        answer = look.ask(given, keep=options["keep"]) if look.asked else {"planned": {}, "refused": [], "open": []}
+        answer = (
+            look.ask(given, keep=options["keep"], runs=options["runs"])
+            if look.asked
+            else {"planned": {}, "refused": [], "open": []}
+        )
         if answer.get("failed") or answer.get("unreachable"):
             result.update(answer)
             return result
@@ -131,9 +136,11 @@ class _Look:
             self._layers[part.module] = options
             self._results[role.result] = {key: {"__planned": [part.module, key]} for key in _TAKEN}
 
-    def ask(self, task_vars: dict[str, Any], *, keep: bool) -> dict[str, Any]:
+    def ask(self, task_vars: dict[str, Any], *, keep: bool, runs: list[str]) -> dict[str, Any]:
         """Ask the node: the code that it keeps of this release, else the module, which then is sent."""
         arguments = {"roles": [], "layers": self._layers, **self._shared}
+        if runs and not self.refused:  # what the controller refuses is not at its end
+            arguments["runs"] = runs
         if self._audit is not None and not self.refused:
             arguments["audit"] = self._audit
         if command := self._command(task_vars):

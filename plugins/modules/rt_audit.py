@@ -120,6 +120,7 @@ extends_documentation_fragment:
   - realtime.kvm.guests.networks
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
+  - realtime.kvm.runs
 notes:
   - With O(fsroot), guests, switch and boot loader are not checked.
   - Run it as root; otherwise many files cannot be read.
@@ -216,12 +217,13 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._door import 
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_audit import OPTIONS, run
+from ansible_collections.realtime.kvm.plugins.module_utils._watch.runs import leave_runs
 
 
 def main() -> None:
     """Entry point."""
     module = GuestAnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
-    run_module(module, "rt_audit", run, info=True, edges=SwitchEdges)
+    run_module(module, "rt_audit", run, info=True, edges=SwitchEdges, end=leave_runs)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ extends_documentation_fragment:
   - realtime.kvm.guests.networks
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
+  - realtime.kvm.runs
 seealso:
   - module: realtime.kvm.rt_audit
   - module: realtime.kvm.rt_plan_report
@@ -113,6 +114,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._door import 
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module.rt_plan import OPTIONS, PlanEdges, run
 from ansible_collections.realtime.kvm.plugins.module_utils._node.keep import keep
+from ansible_collections.realtime.kvm.plugins.module_utils._watch.runs import leave_runs
 
 
 def main() -> None:
@@ -132,7 +134,7 @@ def main() -> None:
         """Return what the roles' own question for the distribution would, so that it need not be asked."""
         return {**Distribution(module).get_distribution_facts(), "architecture": platform.machine()}
 
-    run_module(module, "rt_plan", run, info=True, edges=partial(PlanEdges, facts=facts))
+    run_module(module, "rt_plan", run, info=True, edges=partial(PlanEdges, facts=facts), end=leave_runs)
 
 
 if __name__ == "__main__":

@@ -107,9 +107,9 @@ def look(given):
     return {"changed": False, "planned": found, "refused": refused, "open": [], "ansible_facts": facts}
 
 
-ALONE = ("cpu_partition", "guest_os", "cpu_power", "irq_affinity", "kernel_arguments", "package_holds")
+ALONE = ("cpu_partition", "guest_os", "cpu_power", "irq_affinity", "kernel_arguments", "rt_metrics", "package_holds")
 ORDER = ("cpu_partition", "guest_os", "cpu_power", "irq_affinity", "kvm_host", "ovs_dpdk", "kernel_arguments", "rt_domain",
-         "package_holds", "nova_compute", "neutron_agent")
+         "rt_metrics", "package_holds", "nova_compute", "neutron_agent")
 """
 PACKAGES = """---
 - name: Say what would be installed or removed

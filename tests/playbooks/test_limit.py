@@ -19,7 +19,7 @@ from playbooks.awx_api import COLLECTIONS, FOUND
 ROOT = Path(__file__).resolve().parents[2]
 
 MODULES = ("cpu_partition", "cpu_power", "irq_affinity", "kernel_arguments", "kvm_host", "ovs_dpdk", "rt_domain")
-UNDO = {*MODULES, "neutron_agent", "nova_compute", "package_holds", "package_origins", "time_sync"}
+UNDO = {*MODULES, "neutron_agent", "nova_compute", "package_holds", "package_origins", "rt_metrics", "time_sync"}
 GUESTS = {"kvm_host", "ovs_dpdk", "rt_domain"}
 
 

@@ -30,7 +30,7 @@ def exporter(*words, pid=700, name="node_exporter", root="../.."):
 def node(root, *parts, folder=FOLDER):
     """A node with a partition (CPU 0 keeps house), systemd and a folder for metrics."""
     base = {**machine_files(isolated="1-3"), **documented(PARTITION), "/run/systemd/system/": None, "/var/lib/": None}
-    base.update({f"{name}/": None for name in ("/usr/local/lib", "/etc/systemd/system", "/run")})
+    base.update({f"{name}/": None for name in ("/usr/local/lib", "/etc/systemd/system", "/run", "/var/cache")})
     base.update({f"{folder}/": None} if folder else {})
     for part in parts:
         base.update(part)

@@ -39,6 +39,8 @@ class Outcome:
     after: Callable[[], Mapping[str, Any]] | None = None
     #: Disruptions of the run beside its changes.
     disturbs: Sequence[Change] = ()
+    #: Whether a playbook that ends with this module has nothing left to do on the node.
+    ended: bool = True
 
 
 #: ``run(edges, parameters)``; the edges may be a subclass.

@@ -15,7 +15,7 @@ from .._host.change import Planner
 from .._host.deadline import Watch
 from .._host.host import Host, Runner
 from .._host.runner import COMMAND_S, Transaction, late
-from ._common import Body, Edges, carry_out, failure
+from ._common import Body, Edges, Outcome, carry_out, failure
 
 
 def runner_of(module: AnsibleModule) -> Runner:
@@ -38,16 +38,41 @@ def runner_of(module: AnsibleModule) -> Runner:
 
 
 def run_module(
-    module: AnsibleModule, owner: str, body: Body, *, info: bool = False, edges: Callable[[Host, Runner], Any] = Edges
+    module: AnsibleModule,
+    owner: str,
+    body: Body,
+    *,
+    info: bool = False,
+    edges: Callable[[Host, Runner], Any] = Edges,
+    end: Callable[[Sequence[str], str], str] | None = None,
 ) -> None:
-    """Run a module on a node. ``edges`` makes its body's edges; an ``info`` module is always in check mode."""
+    """Run a module on a node. ``edges`` makes its body's edges; an ``info`` module is always in check mode.
+
+    ``end`` keeps that playbooks (the option ``runs``) have ended with this module, and returns why that failed.
+    """
     root = (module.params.get("fsroot") or "/").rstrip("/")
     host = Host(root, check_mode=info or module.check_mode, owner=owner, captured=root != "")
-    finish(module, owner, edges(host, runner_of(module)), body, {})
+    outcomes: list[Outcome] = []
+
+    def kept(edges: Any, parameters: dict[str, Any]) -> Outcome:
+        outcomes.append(body(edges, parameters))
+        return outcomes[-1]
+
+    def leave() -> None:
+        if end and outcomes[-1].ended and not module.check_mode and not host.captured:
+            host.notes += filter(None, [end(module.params["runs"], host.root)])
+
+    finish(module, owner, edges(host, runner_of(module)), kept, {}, leave)
 
 
-def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Mapping[str, Any]) -> None:
-    """End a module with its result or its refusal; both hold ``always``."""
+def _nothing() -> None:
+    """Do nothing: no playbook ends with it."""
+
+
+def finish(
+    module: AnsibleModule, owner: str, edges: Any, body: Body, always: Mapping[str, Any], end: Callable[[], None] = _nothing
+) -> None:
+    """End a module with its result or its refusal; both hold ``always``. ``end`` follows a result."""
     try:
         results = carry_out(edges, body, module.params)
     except RefusalError as error:
@@ -58,6 +83,7 @@ def finish(module: AnsibleModule, owner: str, edges: Any, body: Body, always: Ma
             raise
         unexpected = HostError(f"unexpected {type(error).__name__}: {error}")
         module.fail_json(exception=traceback.format_exc(), **{**always, **failure(edges.planner, owner, unexpected)})
+    end()
     _warn(module, edges.planner)
     module.exit_json(**{**always, **results})
 

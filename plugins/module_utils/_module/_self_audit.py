@@ -23,7 +23,6 @@ from .._host.deadline import within
 from .._host.document import read_partition
 from .._host.host import Host
 from .._host.paths import ARCHIVE, AUDIT_STATE, WATCH_ARCHIVE
-from .._watch.plan import release_of
 from ._common import carry_out
 from ._switch_edges import SwitchEdges
 from .rt_audit import OPTIONS, run
@@ -132,7 +131,7 @@ def news(before: Sequence[Mapping[str, str]] | None, now: Sequence[Mapping[str, 
     return lines + [plain(f"gone: {item['rule']}: {item['resource']}") for key, item in old.items() if key not in new]
 
 
-def audit_itself(host: Host, act: Callable[[Host], Mapping[str, Any]] = look) -> dict[str, Any]:
+def audit_itself(host: Host, act: Callable[[Host], Mapping[str, Any]] = look, release: str = "") -> dict[str, Any]:
     """Audit the machine, keep what was found, and return it."""
     began, clock = time.time(), time.monotonic()
     found: Mapping[str, Any] = {}
@@ -143,7 +142,6 @@ def audit_itself(host: Host, act: Callable[[Host], Mapping[str, Any]] = look) ->
         error = str(refusal)
     except (*UNEXPECTED, ArithmeticError, RuntimeError, MemoryError) as unexpected:
         error = f"unexpected {type(unexpected).__name__}: {unexpected}"
-    release = release_of(host.read_bytes(WATCH_ARCHIVE) or b"")
     state = state_of(found, error, began, time.monotonic() - clock, release)
     try:
         files.write_file(host.path(AUDIT_STATE), (json.dumps(state, indent=1, sort_keys=True) + "\n").encode(), 0o644)
@@ -163,13 +161,13 @@ def _keep_off_isolated(host: Host) -> None:
             os.sched_setaffinity(0, cpus)
 
 
-def main() -> None:
-    """Entry point of the archive's program ``audit``; it says what is new, and on a terminal everything."""
+def main(release: str = "") -> None:
+    """Entry point of the archive's program ``audit``, of that release; it says what is new, and on a terminal everything."""
     host = Host(check_mode=True, owner="rt_audit")
     _keep_off_isolated(host)
     before = previous(host)
     try:
-        state = audit_itself(host)
+        state = audit_itself(host, release=release)
     except HostError as error:
         sys.stderr.write(f"{plain(str(error))}\n")
         raise SystemExit(1) from None

@@ -81,6 +81,7 @@ from ._dry_runs import (
     unconfigured,
     watcher_findings,
 )
+from ._ends import ENDS
 from ._gathered import Gathered
 from ._parts import check_interval
 from ._specs import GUESTS, INSIDE
@@ -105,6 +106,7 @@ SWITCH = {
 NOVA = {"priority": {"type": "int"}, "plain_pinned": {"type": "bool", "default": False}}
 #: The module's options; M(rt_audit) describes them.
 OPTIONS: dict[str, Any] = {
+    **ENDS,
     "networks": GUESTS["networks"],
     "guests": GUESTS["guests"],
     "guest": INSIDE,

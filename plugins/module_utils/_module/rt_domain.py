@@ -49,11 +49,13 @@ from .._switch.gone import ports_of_gone
 from .._switch.ovsdb import Once
 from .._switch.ready import require_switch, switch_sockets
 from ._common import LIMIT, Outcome, check_seconds
+from ._ends import ENDS
 from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
 
 #: The module's options; M(rt_domain) describes them.
 OPTIONS: dict[str, Any] = {
+    **ENDS,
     **GUESTS,
     **LIMIT,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

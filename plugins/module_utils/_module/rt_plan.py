@@ -12,6 +12,7 @@ from .._cpus.errors import UNEXPECTED, HostError, RefusalError
 from .._host.host import Host
 from . import rt_audit
 from ._common import Body, Outcome, carry_out, failure
+from ._ends import ENDS
 from ._layers import LAYERS, UnknownDistributionError, checked, resolved, waits_for
 from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
@@ -23,6 +24,7 @@ ROLES = [
 ]  # fmt: skip
 #: The module's options; M(rt_plan) describes them.
 OPTIONS: dict[str, Any] = {
+    **ENDS,
     "roles": {"type": "list", "elements": "str", "required": True, "choices": ROLES},
     "layers": {"type": "dict", "default": {}},
     "networks": GUESTS["networks"],
@@ -57,8 +59,11 @@ def run(edges: PlanEdges, parameters: dict[str, Any]) -> Outcome:
             look.plan(name)
     if isinstance(parameters["audit"], Mapping) and look.at_rest:
         look.audit()
-    results = {"planned": look.results, "refused": look.refused, "open": look.open}
-    return Outcome({**results, "ansible_facts": {f"ansible_{name}": fact for name, fact in facts.items()}} if facts else results)
+    audited = not look.results.get(AUDIT, {}).get("failed")
+    results: dict[str, Any] = {"planned": look.results, "refused": look.refused, "open": look.open}
+    if facts:
+        results["ansible_facts"] = {f"ansible_{name}": fact for name, fact in facts.items()}
+    return Outcome(results, ended=look.at_rest and audited)
 
 
 class _Look:

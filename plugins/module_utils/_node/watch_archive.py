@@ -11,4 +11,5 @@ METRICS, AUDIT = "_node.metrics", "_module._self_audit"
 
 def build_watch_archive(audit: str = AUDIT) -> bytes:
     """Return the archive; equal sources give equal bytes."""
-    return pack(audit, main=f"from {PACKAGE}.{audit} import main\n\nmain()\n")
+    release = ""
+    return pack(audit, main=f"from {PACKAGE}.{audit} import main\n\nmain({release!r})\n")

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from .._cpus.answers import plain
 from .._cpus.errors import HostError
 from .._host.host import Host
-from .._host.journal import OUTPUT_KIND
-from .options import OUTPUT
+from .options import MARK, OUTPUT
 
 #: Folders that exist where a distribution's package, or its description, has made them.
 KNOWN = (
@@ -184,12 +183,11 @@ def _check_writers(found: os.stat_result, place: str, folder: str) -> None:
 
 
 def _check_output(host: Host, folder: str) -> None:
-    """Refuse a file of our name that is not ours; ours has only samples of ours."""
+    """Refuse a file of our name that is not ours; the program that writes it would refuse it, too."""
     path = f"{folder}/{OUTPUT}"
     shown = plain(path, _NAMED)
-    if not host.exists(path) or path in host.entries(OUTPUT_KIND):
+    if not host.exists(path):
         return
     text = None if os.path.islink(host.path(path)) else host.read(path)
-    lines = [line for line in (text or "").splitlines() if line and not line.startswith("#")]
-    if text is None or not lines or not all(line.startswith("realtime_kvm_") for line in lines):
+    if text is None or not text.startswith(MARK):
         raise HostError(f"{_VARIABLE}: {shown} exists and is not this collection's; move it away, or name another folder")

@@ -13,6 +13,9 @@ from .._cpus.errors import HostError
 
 #: The file in the folder of node_exporter's textfile collector, which reads every ``*.prom`` there.
 OUTPUT = "realtime_kvm.prom"
+#: How it begins, and what a pass that was killed leaves beside it.
+MARK = "# Written by realtime.kvm (rtpart metrics --write), which replaces this file as a whole.\n"
+HALF = ".realtime_kvm.new"
 #: Seconds between two passes, and between the end of an audit and the next. Below, the node would be busy with itself; above, alerts would be late.
 INTERVALS, AUDIT_INTERVALS = (5, 300), (30, 3600)
 _FORM = {"directory": str, "interval_s": int, "audit": bool, "audit_interval_s": int}

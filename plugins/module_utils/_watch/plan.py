@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from functools import partial
 
 from .._cpus.answers import AnswerError
@@ -17,14 +19,16 @@ from .._host.change import Change
 from .._host.daemons import UnitState, read_units
 from .._host.host import Host, Runner
 from .._host.journal import OUTPUT_KIND
-from .._host.paths import AUDIT_STATE, KEPT_LATENCY, RUNS, WATCH_ARCHIVE, config_path
+from .._host.paths import AUDIT_STATE, KEPT, KEPT_LATENCY, RUNS, WATCH_ARCHIVE, config_path
 from .._host.runner import systemctl
-from .options import WatchOptions, parse_options
+from .options import HALF, OUTPUT, WatchOptions, parse_options
 from .units import AUDIT, METRICS, UNITS, WANTS, described, names_of, unit_texts
 
 OPTIONS_FILE = config_path("rt_metrics")
 _SYSTEMD = "/run/systemd/system"
 _UNITS = (METRICS, AUDIT)
+#: What the programs keep of themselves in ``KEPT``, or a killed one has left.
+_CACHED = ("watch-", ".realtime-kvm-watch-")
 
 
 def release_of(archive: bytes) -> str:
@@ -129,11 +133,21 @@ def _restore_outputs(host: Host, paths: Iterable[str]) -> None:
 
 
 def _remove(host: Host, path: str) -> None:
+    half = f"{posixpath.dirname(path)}/{HALF}" if posixpath.basename(path) == OUTPUT else files.temporary_of(path)
     host.write_file(path, None)
     try:
-        files.unlink(files.temporary_of(host.path(path)))
+        files.unlink(host.path(half))
     except OSError as error:
-        raise HostError(f"{files.temporary_of(path)} cannot be removed: {error.strerror}") from None
+        raise HostError(f"{half} cannot be removed: {error.strerror}") from None
+
+
+def _forget_cache(host: Host) -> None:
+    """Remove what the programs have kept of themselves, compiled; it is made again."""
+    for name in host.listdir(KEPT) if not os.path.islink(host.path(KEPT)) else ():
+        if name.endswith(".pyz") and name.startswith(_CACHED):
+            host.write_file(f"{KEPT}/{name}", None)
+    with suppress(OSError):  # another cache may be there
+        os.rmdir(host.path(KEPT))
 
 
 def undo_watch(host: Host, runner: Runner) -> None:
@@ -146,4 +160,5 @@ def undo_watch(host: Host, runner: Runner) -> None:
     for resource in host.entries("after"):  # of a run that was cut off
         host.restore(None, resource, lambda: None)
     if ours:
+        host.perform(partial(_forget_cache, host))
         host.perform(partial(reload_systemd, host, runner))

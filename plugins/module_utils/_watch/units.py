@@ -70,7 +70,7 @@ def unit_texts(partition: Partition, options: WatchOptions) -> dict[str, str]:
         f"{METRICS}.timer": _HEAD.format(description=f"metrics of the node, every {options.interval_s} s") + timer,
     }
     if options.audit:
-        audit = _SERVICE.format(**common, arguments="audit", nice=19, io="idle", seconds=300, memory="512M", name=AUDIT)
+        audit = _SERVICE.format(**common, arguments="audit", nice=19, io="idle", seconds=300, memory="256M", name=AUDIT)
         after = _TIMER.format(boot=60, again="OnUnitInactiveSec", interval=options.audit_interval_s)
         texts[f"{AUDIT}.service"] = _HEAD.format(description="audit of the node by itself, read-only") + audit
         texts[f"{AUDIT}.timer"] = (

@@ -36,6 +36,7 @@ from ansible_collections.realtime.kvm.plugins.modules import (
     package_update,
     rt_domain,
     rt_domain_power,
+    rt_metrics,
     time_sync,
 )
 from unit.trees import fill, machine_files, snapshot
@@ -57,6 +58,7 @@ MODULES = [
     package_update,
     rt_domain,
     rt_domain_power,
+    rt_metrics,
     time_sync,
 ]
 REQUIRED = {rt_domain_power: {"state": "stopped"}, package_origins: {"state": "absent"}}

@@ -19,8 +19,10 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.runner import T
 from ansible_collections.realtime.kvm.plugins.module_utils._module import _door
 from ansible_collections.realtime.kvm.plugins.module_utils._module._common import Edges, Outcome
 from ansible_collections.realtime.kvm.plugins.module_utils._module._door import finish, run_module, runner_of
+from ansible_collections.realtime.kvm.plugins.module_utils._module._ends import ENDS
+from ansible_collections.realtime.kvm.plugins.module_utils._watch.runs import leave_runs, read_runs
 from unit.hosts import KEPT, SYSCTL, tree
-from unit.trees import snapshot
+from unit.trees import fill, snapshot
 
 DEFINED, STOPPED = Change("domain a", None, "x"), Change("domain a: state", "running", "shut off", "guest")
 
@@ -179,3 +181,55 @@ def test_programs_run_in_a_locale_that_can_be_read_and_end_in_their_time(monkeyp
         runner_of(module)(("sleep", "60"))
     assert runner_of(module)(Transaction(["sleep", "1"]))[0] == 0, "packages are changed to the end"
     assert module.run_command_environ_update == {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+
+# -- the ends of playbooks -------------------------------------------------------------------------
+
+OPTIONS = {"fsroot": {"type": "str"}, **ENDS}
+
+
+def run_ending(body, *, info=False, end=leave_runs):
+    run_module(AnsibleModule(OPTIONS, supports_check_mode=True), "test", body, info=info, end=end)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ended", "kept"),
+    [
+        ({"runs": ["site", "verify"]}, True, ["site", "verify"]),
+        ({"runs": []}, True, []),
+        ({}, True, []),
+        ({"runs": ["site"]}, False, []),
+        ({"runs": ["site"], "_ansible_check_mode": True}, True, []),
+    ],
+)
+@pytest.mark.parametrize("info", [False, True])
+def test_a_playbook_that_ends_with_a_module_leaves_its_time(capsys, tmp_path, monkeypatch, arguments, ended, kept, info):
+    root = fill(tree(tmp_path), {"/etc/realtime-kvm/rt_metrics.json": "{}"})
+    monkeypatch.setattr(_door, "Host", lambda _root, **options: Host(str(root), **options))
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        run_ending(lambda _edges, _given: Outcome({}, ended=ended), info=info)
+    assert json.loads(capsys.readouterr().out)["changed"] is False
+    assert sorted(read_runs(str(root))) == kept
+
+
+def test_a_refusal_is_no_end(capsys, tmp_path, monkeypatch):
+    root = fill(tree(tmp_path), {"/etc/realtime-kvm/rt_metrics.json": "{}"})
+    monkeypatch.setattr(_door, "Host", lambda _root, **options: Host(str(root), **options))
+
+    def refused(_edges, _parameters):
+        raise HostError("no")
+
+    with patch_module_args({"runs": ["site"]}), pytest.raises(SystemExit):
+        run_ending(refused)
+    assert json.loads(capsys.readouterr().out)["failed"] is True
+    assert read_runs(str(root)) == {}
+
+
+def test_a_time_that_cannot_be_kept_is_a_warning(capsys, tmp_path, monkeypatch):
+    root = fill(tree(tmp_path), {"/etc/realtime-kvm/rt_metrics.json": "{}"})
+    monkeypatch.setattr(_door, "Host", lambda _root, **options: Host(str(root), **options))
+    with patch_module_args({"runs": ["site"]}), pytest.raises(SystemExit):
+        run_ending(lambda _edges, _given: Outcome({}), end=lambda names, _root: f"cannot keep {names[0]}")
+    result = json.loads(capsys.readouterr().out)
+    assert result["changed"] is False
+    assert "cannot keep site" in json.dumps(result["warnings"])

@@ -6,17 +6,20 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import AUDIT_STATE, KEPT_LATENCY, RUNS, WATCH_ARCHIVE
 from ansible_collections.realtime.kvm.plugins.module_utils._module import rt_metrics
+from ansible_collections.realtime.kvm.plugins.module_utils._watch.options import MARK
 from ansible_collections.realtime.kvm.plugins.module_utils._watch.plan import OPTIONS_FILE, release_of
 from unit.systemds import Killed
 from unit.trees import fill, snapshot
 from unit.watches import FOLDER, OUTPUT, TIMERS, Timers, exporter, node, run
 
+WRITTEN = f"{MARK}realtime_kvm_a 1\n"
 UNITS = "/etc/systemd/system"
 READS = exporter(f"--collector.textfile.directory={FOLDER}")
 
@@ -60,8 +63,11 @@ def test_it_is_set_up_once_and_undo_is_exact(tmp_path):
     }
     assert run(root, systemd)["changed"] is False
     # what the timers write
-    fill(root, {OUTPUT: "realtime_kvm_a 1\n", AUDIT_STATE: "{}\n", RUNS: "{}\n", KEPT_LATENCY: "{}\n"})
-    fill(root, {f"{FOLDER}/.realtime-kvm-realtime_kvm.prom": "half"})
+    fill(root, {OUTPUT: WRITTEN, AUDIT_STATE: "{}\n", RUNS: "{}\n", KEPT_LATENCY: "{}\n"})
+    fill(root, {f"{FOLDER}/.realtime_kvm.new": "half", "/run/realtime-kvm/.realtime-kvm-audit.json": "half"})
+    fill(
+        root, {"/var/cache/realtime-kvm/watch-abc-cpython-311.pyz": "", "/var/cache/realtime-kvm/.realtime-kvm-watch-abc.pyz": ""}
+    )
     assert run(root, systemd)["changed"] is False
     done = run(root, systemd, state="absent")
     assert {change["resource"] for change in done["changes"]} >= {OUTPUT, AUDIT_STATE, RUNS, KEPT_LATENCY, WATCH_ARCHIVE}
@@ -71,11 +77,20 @@ def test_it_is_set_up_once_and_undo_is_exact(tmp_path):
     assert run(root, systemd, enabled=False)["changed"] is False
 
 
+def test_undo_leaves_the_cache_of_looks(tmp_path):
+    root = node(tmp_path, READS)
+    systemd = Timers()
+    run(root, systemd)
+    fill(root, {"/var/cache/realtime-kvm/look-abc.pyz": "", "/var/cache/realtime-kvm/watch-abc.pyz": ""})
+    run(root, systemd, state="absent")
+    assert os.listdir(f"{root}/var/cache/realtime-kvm") == ["look-abc.pyz"]
+
+
 def test_a_check_of_undo_changes_nothing_and_says_the_same(tmp_path):
     root = node(tmp_path, READS)
     systemd = Timers()
     run(root, systemd)
-    fill(root, {OUTPUT: "realtime_kvm_a 1\n"})
+    fill(root, {OUTPUT: WRITTEN})
     before, calls = snapshot(root), list(systemd.calls)
     predicted = run(root, systemd, check_mode=True, state="absent")
     assert (snapshot(root), systemd.calls) == (before, calls)
@@ -158,7 +173,7 @@ def test_without_audit_its_timer_and_findings_go(tmp_path):
     systemd = Timers()
     before = snapshot(root)
     run(root, systemd)
-    fill(root, {AUDIT_STATE: "{}\n", OUTPUT: "realtime_kvm_a 1\n"})
+    fill(root, {AUDIT_STATE: "{}\n", OUTPUT: WRITTEN})
     done = run(root, systemd, audit=False)
     assert done["units"] == TIMERS[:1]
     assert [systemd.units[name][1] for name in TIMERS] == [True, False]
@@ -176,12 +191,12 @@ def test_another_folder_takes_the_old_file_along(tmp_path):
     systemd = Timers()
     before = snapshot(root)
     run(root, systemd)
-    fill(root, {OUTPUT: "realtime_kvm_a 1\n"})
+    fill(root, {OUTPUT: WRITTEN})
     done = run(root, systemd, directory="/srv/metrics/")
     assert done["directory"] == "/srv/metrics"
     assert not Path(f"{root}{OUTPUT}").exists()
     assert run(root, systemd, directory="/srv/metrics")["changed"] is False
-    fill(root, {"/srv/metrics/realtime_kvm.prom": "realtime_kvm_a 1\n"})
+    fill(root, {"/srv/metrics/realtime_kvm.prom": WRITTEN})
     run(root, systemd, state="absent")
     assert snapshot(root) == before
 

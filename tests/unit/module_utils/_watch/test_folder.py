@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._watch.folder import check_folder, find_folder
+from ansible_collections.realtime.kvm.plugins.module_utils._watch.options import MARK
 from unit.trees import fill, writable
 from unit.watches import FOLDER, OUTPUT, exporter, node
 
@@ -155,7 +156,7 @@ def test_the_folder_may_belong_to_the_exporters_user(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["node_other 1\n", "# HELP x y\n", "", "realtime_kvm_a 1\nother 2\n", b"\xff\xfe", ("link", "/etc/passwd")]
+    "content", ["node_other 1\n", "# HELP x y\n", "", "realtime_kvm_a 1\n", b"\xff\xfe", ("link", "/etc/passwd")]
 )
 def test_a_file_of_that_name_that_is_not_ours_is_refused(tmp_path, content):
     root = node(tmp_path, {OUTPUT: content})
@@ -168,9 +169,9 @@ def test_a_folder_of_that_name_is_refused(tmp_path):
         check_folder(writable(node(tmp_path, {f"{OUTPUT}/": None})), FOLDER)
 
 
-def test_ours_is_known_by_its_samples(tmp_path):
+def test_ours_is_known_by_how_it_begins(tmp_path):
     """After a journal was moved away, say."""
-    root = node(tmp_path, {OUTPUT: "# HELP realtime_kvm_info x\nrealtime_kvm_info 1\n"})
+    root = node(tmp_path, {OUTPUT: f"{MARK}realtime_kvm_info 1\n"})
     check_folder(writable(root), FOLDER)
 
 
