@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
+from ansible_collections.realtime.kvm.plugins.module_utils._host.journal_events import EVENTS, PREFIX
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.families import FAMILIES
 
 #: Between these lines of docs/monitoring.md stands what is written here.
@@ -16,7 +17,8 @@ BEGIN, END = "<!-- written by make monitoring: {} -->", "<!-- end of {} -->"
 
 def with_tables(page, source):
     """Return the page with its generated parts."""
-    for name, text in (("metrics", metrics_table()), ("recordings", recordings_table(source)), ("alerts", alerts_table(source))):
+    tables = {"metrics": metrics_table(), "recordings": recordings_table(source), "alerts": alerts_table(source), "events": events_table()}
+    for name, text in tables.items():
         begin, end = BEGIN.format(name), END.format(name)
         if page.count(begin) != 1 or page.count(end) != 1:
             raise SystemExit(f"docs/monitoring.md has no place for {name}: it needs the lines {begin} and {end}")
@@ -31,6 +33,15 @@ def metrics_table():
         for family in FAMILIES.values()
     ]
     return _table(["Metric", "Type", "Labels", "Meaning", "Series"], rows)
+
+
+def events_table():
+    """Return the table of what the journal is told."""
+    rows = [
+        f"| {_cell(event.meaning)} | `{event.name}` | `{event.id}` | {', '.join(f'`{PREFIX}{field}`' for field in event.fields) or '-'} |"
+        for event in EVENTS
+    ]
+    return _table(["Event", "`REALTIME_KVM_EVENT`", "`MESSAGE_ID`", "Fields"], rows)
 
 
 def recordings_table(source):
