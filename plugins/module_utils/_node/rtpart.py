@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     move.add_argument("set", choices=SETS)
     metrics = verbs.add_parser("metrics", help="print the metrics of this node as OpenMetrics")
     metrics.add_argument("--write", action="store_true", help="write them for node_exporter instead, as the timer does")
-    verbs.add_parser("audit", parents=[shared], help="audit this node now, as the timer does, and keep the findings")
+    verbs.add_parser("audit", help="audit this node now, as the timer does, and keep the findings")
     verbs.add_parser("undo", parents=[shared], help="return all CPUs and restore every value the partition has changed")
     return parser
 
@@ -108,11 +108,7 @@ def _say(options: argparse.Namespace, data: Mapping[str, Any], lines: Sequence[s
 
 def _watch(options: argparse.Namespace) -> int:
     """Become one of the programs that rt_metrics installs; returns only where that is not possible."""
-    words = [
-        options.verb,
-        *(["--write"] if vars(options).get("write") else []),
-        *(["--json"] if vars(options).get("json") else []),
-    ]
+    words = [options.verb, *(["--write"] if vars(options).get("write") else [])]
     why = "the role rt_metrics installs it (rt_metrics_enabled: true)"
     if os.path.exists(WATCH_ARCHIVE):
         try:

@@ -17,6 +17,7 @@ _rtpart() {
         run:2 | move:3) COMPREPLY=($(compgen -W "$sets" -- "$word")) ;;
         run:*) COMPREPLY=($(compgen -W "--cpu --fifo --rr --json --" -- "$word")) ;;
         metrics:*) COMPREPLY=($(compgen -W "--write" -- "$word")) ;;
+        audit:*) ;;
         list:*) COMPREPLY=($(compgen -W "--seconds --json" -- "$word")) ;;
         *) COMPREPLY=($(compgen -W "--json" -- "$word")) ;;
     esac
@@ -38,7 +39,6 @@ rtpart \- show and use the real-time CPU partition of this node
 [\-\-write]
 .br
 .B rtpart audit
-[\-\-json]
 .br
 .B rtpart run
 SET [\-\-cpu N] [\-f PRIO | \-r PRIO] [\-\-json] \-\- COMMAND [ARGUMENT ...]
@@ -69,7 +69,7 @@ rt_metrics installs it.
 .TP
 .B audit
 Audits the node now and keeps the findings, as realtime\-kvm\-audit.timer does. It changes nothing else. The role rt_metrics
-installs it.
+installs it; status \-\-json then prints the findings for programs.
 .TP
 .B run
 Runs COMMAND on the CPUs of SET. In an isolated set (realtime, dataplane) it gets the first CPU that no guest, poll-mode
