@@ -72,7 +72,6 @@ extends_documentation_fragment:
   - realtime.kvm.guests.networks
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
-  - realtime.kvm.runs
   - realtime.kvm.changes
   - realtime.kvm.disruption
 seealso:
@@ -157,13 +156,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._door import 
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_edges import GuestEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module.kvm_host import OPTIONS, run
-from ansible_collections.realtime.kvm.plugins.module_utils._watch.runs import leave_runs
 
 
 def main() -> None:
     """Entry point."""
     module = GuestAnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
-    run_module(module, "kvm_host", run, edges=GuestEdges, end=leave_runs)
+    run_module(module, "kvm_host", run, edges=GuestEdges)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,6 @@ extends_documentation_fragment:
   - realtime.kvm.guests.networks
   - realtime.kvm.guests.specs
   - realtime.kvm.fsroot
-  - realtime.kvm.runs
   - realtime.kvm.changes
   - realtime.kvm.disruption
 requirements:
@@ -136,13 +135,12 @@ from ansible_collections.realtime.kvm.plugins.module_utils._module._door import 
 from ansible_collections.realtime.kvm.plugins.module_utils._module._guest_module import GuestAnsibleModule
 from ansible_collections.realtime.kvm.plugins.module_utils._module._switch_edges import SwitchEdges
 from ansible_collections.realtime.kvm.plugins.module_utils._module.ovs_dpdk import OPTIONS, run
-from ansible_collections.realtime.kvm.plugins.module_utils._watch.runs import leave_runs
 
 
 def main() -> None:
     """Entry point."""
     module = GuestAnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
-    run_module(module, "ovs_dpdk", run, edges=SwitchEdges, end=leave_runs)
+    run_module(module, "ovs_dpdk", run, edges=SwitchEdges)
 
 
 if __name__ == "__main__":

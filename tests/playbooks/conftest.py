@@ -73,6 +73,8 @@ def answer(name, given, check):
 """
 LOOK = """
 def look(given):
+    with open(log + ".ends", "a") as stream:  # which playbooks reach their end with a look at a node that rests
+        stream.write(json.dumps(given.get("runs", [])) + "\\n")
     found, refused = {}, []
     facts = {"distribution": "Debian", "os_family": "Debian", "architecture": "x86_64", "distribution_version": "12.1"}
     facts = {"ansible_" + name: fact for name, fact in facts.items()}
@@ -213,6 +215,7 @@ class Nodes:
         self.folder, self.collections = folder, collections
         self.lines = []  # of the last run
         self.log, self.answers, self.attempts = folder / "log", folder / "answers.json", folder / "attempts"
+        self.ends = folder / "log.ends"
         self.base = collections / "ansible_collections" / "realtime" / "kvm"
         for name in MODULES:
             self.stand_in(name)
@@ -248,6 +251,7 @@ class Nodes:
         self.attempts.write_text("")
         self.answers.write_text(json.dumps(answers))
         self.log.write_text("")
+        self.ends.write_text("")
         known = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,

@@ -52,13 +52,11 @@ from .._runtime.pages import PAGES
 from .._runtime.policies import NX, chosen
 from .._switch.plan import socket_memory_mib
 from ._common import LIMIT, Outcome
-from ._ends import ENDS
 from ._guest_edges import GuestEdges
 from ._specs import GUESTS
 
 #: The module's options; M(kvm_host) describes them.
 OPTIONS: dict[str, Any] = {
-    **ENDS,
     **GUESTS,
     **LIMIT,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

@@ -73,13 +73,11 @@ from .._switch.plan import (
 from .._switch.restart import restart_reasons
 from .._switch.rows import DAEMON_KEY, Database
 from ._common import LIMIT, Outcome
-from ._ends import ENDS
 from ._specs import GUESTS
 from ._switch_edges import SwitchEdges
 
 #: The module's options; M(ovs_dpdk) describes them.
 OPTIONS: dict[str, Any] = {
-    **ENDS,
     **GUESTS,
     **LIMIT,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
