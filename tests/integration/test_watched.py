@@ -32,7 +32,7 @@ pytestmark = [
 
 MONITORING = ROOT / "extensions" / "monitoring"
 #: Seconds between scrapes, between the node's own metrics, and between its audits.
-SCRAPE, METRICS, AUDIT = 60, 20, 20
+SCRAPE, METRICS, AUDIT = 60, 15, 30
 #: What site is given.
 WATCHED = {
     "rt_metrics_enabled": True,

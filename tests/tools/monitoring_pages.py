@@ -17,7 +17,12 @@ BEGIN, END = "<!-- written by make monitoring: {} -->", "<!-- end of {} -->"
 
 def with_tables(page, source):
     """Return the page with its generated parts."""
-    tables = {"metrics": metrics_table(), "recordings": recordings_table(source), "alerts": alerts_table(source), "events": events_table()}
+    tables = {
+        "metrics": metrics_table(),
+        "recordings": recordings_table(source),
+        "alerts": alerts_table(source),
+        "events": events_table(),
+    }
     for name, text in tables.items():
         begin, end = BEGIN.format(name), END.format(name)
         if page.count(begin) != 1 or page.count(end) != 1:

@@ -86,6 +86,7 @@ _TABLE = (
         bound="three",
     ),
     Family("audit_success", GAUGE, "1 if the node's last audit of itself came to its end, 0 if the node could not audit itself."),
+    Family("audit_interval_seconds", GAUGE, "How long the node waits from the end of an audit to the next.", unit="seconds"),
     Family("audit_timestamp_seconds", GAUGE, "When the node's last audit of itself ended.", unit="seconds"),
     Family("audit_duration_seconds", GAUGE, "How long the node's last audit of itself took.", unit="seconds"),
     # -- the kernel
@@ -189,7 +190,7 @@ _TABLE = (
     Family(
         "latency_passed",
         GAUGE,
-        "1 if the last latency measurement of a place passed, 0 if it failed or proves nothing.",
+        "1 if the last latency measurement of a place passed, 0 if it failed; absent if it proves nothing.",
         ("place",),
         bound="one per measured place",
     ),

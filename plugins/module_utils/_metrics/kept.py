@@ -32,7 +32,9 @@ _FORMS: Mapping[str, Mapping[str, Any]] = {
     },
     RUNS: {"runs": {str: _NUMBER}},
     KEPT_LATENCY: {
-        "places": [{"guest": str, "tool": str, "max_s": (int, float, type(None)), "passed": bool, "ended": _NUMBER}],
+        "places": [
+            {"guest": str, "tool": str, "max_s": (int, float, type(None)), "passed": (bool, type(None)), "ended": _NUMBER}
+        ],
     },
 }
 #: So many places are kept.
@@ -53,6 +55,15 @@ def read_kept(host: Host, path: str) -> dict[str, Any] | None:
         raise HostError(f"{path} cannot be read: {error}") from None
 
 
+def read_audit_interval(host: Host) -> int | None:
+    """Return how many seconds pass between audits; None where the node does not audit itself, or nobody can tell."""
+    try:
+        found = decode(host.read(OPTIONS) or "", {"audit": bool, "audit_interval_s": int})
+    except AnswerError:
+        return None  # the audit itself names a damaged file
+    return int(found["audit_interval_s"]) if found["audit"] else None
+
+
 # -- keeping ---------------------------------------------------------------------------------------
 
 
@@ -68,7 +79,7 @@ def keep_latency(host: Host, result: Mapping[str, Any], ended: float) -> None:
         "guest": result["guest"] or "",
         "tool": result["tool"],
         "max_s": None if top is None else round(top / 1e6, 9),
-        "passed": result["verdict"]["result"] == "pass",
+        "passed": {"pass": True, "fail": False}.get(result["verdict"]["result"]),  # None: it proves nothing
         "ended": ended,
     }
     try:

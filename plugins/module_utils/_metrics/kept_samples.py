@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from .._host.paths import AUDIT_STATE, KEPT_LATENCY, RUNS
 from .families import SEVERITIES
-from .kept import read_kept
+from .kept import read_audit_interval, read_kept
 from .look import Look
 from .samples import Samples
 
@@ -17,6 +17,8 @@ _HOST = "host"
 
 def audit_samples(look: Look, out: Samples) -> None:
     """The findings of the node's last audit of itself; of one that failed no old findings are shown."""
+    if (interval := read_audit_interval(look.host)) is not None:
+        out.add("audit_interval_seconds", interval)
     kept = read_kept(look.host, AUDIT_STATE)
     if kept is None:
         return
@@ -48,7 +50,8 @@ def latency_samples(look: Look, out: Samples) -> None:
     for place in kept["places"][:_MOST]:
         name = place["guest"] or _HOST
         label = f"guest {name}" if place["guest"] == _HOST else name
-        out.add("latency_passed", place["passed"], label)
+        if place["passed"] is not None:
+            out.add("latency_passed", place["passed"], label)
         out.add("latency_timestamp_seconds", place["ended"], label)
         if place["max_s"] is not None:
             out.add("latency_max_seconds", place["max_s"], label)

@@ -10,6 +10,7 @@ import json
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import AUDIT_STATE, KEPT_LATENCY, RUNS
+from ansible_collections.realtime.kvm.plugins.module_utils._metrics.kept import OPTIONS
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.kept_samples import (
     audit_samples,
     latency_samples,
@@ -88,12 +89,28 @@ def test_runs_and_verdicts(tmp_path):
     }
     places = [*LATENCY["places"], {"guest": "plc1", "tool": "cyclictest", "max_s": None, "passed": False, "ended": 5}]
     places.append({"guest": "host", "tool": "cyclictest", "max_s": 1, "passed": True, "ended": 6})
+    places.append({"guest": "plc2", "tool": "cyclictest", "max_s": 1, "passed": None, "ended": 7})  # proves nothing
     out = samples_of(latency_samples, kept(tmp_path, KEPT_LATENCY, {"schema": 1, "places": places}))
     assert out == {
-        "latency_max_seconds": {("host",): 0.0000125, ("guest host",): 1},
+        "latency_max_seconds": {("host",): 0.0000125, ("guest host",): 1, ("plc2",): 1},
         "latency_passed": {("host",): 1, ("plc1",): 0, ("guest host",): 1},
-        "latency_timestamp_seconds": {("host",): 1700000000, ("plc1",): 5, ("guest host",): 6},
+        "latency_timestamp_seconds": {("host",): 1700000000, ("plc1",): 5, ("guest host",): 6, ("plc2",): 7},
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "interval"),
+    [
+        ('{"audit": true, "audit_interval_s": 60}', {(): 60}),
+        ('{"audit": false, "audit_interval_s": 60}', None),
+        ("{", None),
+        ("", None),
+    ],
+)
+def test_the_interval_of_audits_is_told_where_they_are_made(tmp_path, options, interval):
+    fill(tmp_path, {OPTIONS: options})
+    out = samples_of(audit_samples, kept(tmp_path, AUDIT_STATE, AUDIT))
+    assert out.get("audit_interval_seconds") == interval
 
 
 @SOURCES
