@@ -158,7 +158,6 @@ def test_status_says_how_far_its_audit_can_be_trusted(node, capsys, monkeypatch,
         (["metrics"], ["-I", "-S", "{archive}", "metrics"]),
         (["metrics", "--write"], ["-I", "-S", "{archive}", "metrics", "--write"]),
         (["audit"], ["-I", "{archive}", "audit"]),
-        (["audit", "--json"], ["-I", "{archive}", "audit", "--json"]),
     ],
 )
 def test_metrics_and_audit_are_programs_of_the_other_archive(tmp_path, capsys, monkeypatch, arguments, started):
@@ -307,6 +306,7 @@ def test_a_node_without_a_document_is_told_what_to_do(tmp_path, capsys, monkeypa
         ["create"],
         ["metrics", "--json"],
         ["audit", "--write"],
+        ["audit", "--json"],
         ["run", "isolated", "--", "true"],
         ["run", "realtime"],
         ["move", "x", "realtime"],
