@@ -33,8 +33,10 @@ def interfaces_of(host: Host, address: str) -> list[str]:
 
 def driver_of(host: Host, address: str) -> str:
     """Return the driver that a device is bound to, empty without one."""
-    link = f"{PCI}/{address}/driver"
-    return os.path.basename(os.readlink(host.path(link))) if host.exists(link) else ""
+    try:
+        return os.path.basename(os.readlink(host.path(f"{PCI}/{address}/driver")))
+    except OSError:
+        return ""
 
 
 def override_file(address: str) -> str:
