@@ -27,6 +27,6 @@ def test_small_modules_are_hardly_larger_than_a_ping(module, limit):
     assert sizes()[module] / sizes()["ansible.builtin.ping"] <= limit
 
 
-@pytest.mark.parametrize(("module", "limit"), [("rt_domain", 560_000), ("rt_audit", 866_000), ("rt_plan", 1_170_000)])
+@pytest.mark.parametrize(("module", "limit"), [("rt_domain", 560_000), ("rt_audit", 868_000), ("rt_plan", 1_170_000)])
 def test_large_modules_keep_their_limit(module, limit):
     assert sizes()[module] <= limit

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._cpus.answers import answering, decode
+from .._cpus.answers import answering, decode, plain
 from .._cpus.errors import HostError
 from .._host.host import Host, Runner
 from .._host.paths import config_path
@@ -26,7 +26,14 @@ from .pci import interface_elsewhere, interfaces_of, pppoe_devices, stack_on
 _NO_ROUTE = ("blackhole", "prohibit", "throw", "unreachable")
 _BLOCK = "/sys/class/block"
 #: What udev knows of a disk that belongs to something larger (blkid's names).
-_MEMBERS = {"LVM2_member": "an LVM volume group", "linux_raid_member": "an md array", "zfs_member": "a ZFS pool"}
+_MEMBERS = {
+    "LVM2_member": "an LVM volume group", "linux_raid_member": "an md array", "zfs_member": "a ZFS pool", "mpath_member": "a multipath disk",
+    "isw_raid_member": "a RAID of the firmware", "ddf_raid_member": "a RAID of the firmware", "bcache": "a bcache set", "drbd": "a DRBD resource",
+    "ceph_bluestore": "a Ceph cluster", "stratis": "a Stratis pool",
+}  # fmt: skip
+_EXPORTS = "/sys/kernel/config/nvmet/subsystems/*/namespaces/*/device_path"
+#: udev looks at each disk that appears or changes, and closes it again.
+_LOOKS_ON = ("systemd-udevd", "(udev-worker)")
 #: The path of a namespace below one controller, and the disk that stands for all its paths (nvme, multipath).
 _PATH = re.compile(r"(nvme\d+)c\d+(n\d+)")
 
@@ -198,10 +205,41 @@ def _is_claimed(host: Host, name: str) -> bool:
     return False
 
 
+def open_fault(host: Host, address: str) -> Fault | None:
+    """Return what uses a disk of a device without a claim: a loop device, the kernel's target of NVMe over Fabrics, or a program."""
+    disks = frozenset(_disks(host, address))
+    for path, text in _users(host) if disks else ():
+        name = _disk_behind(host, path)
+        if name in disks:
+            return Fault(name, text, "end that first")
+    return None
+
+
+def _users(host: Host) -> Iterator[tuple[str, str]]:
+    """Yield the path of what is open, and by whom."""
+    for path in host.glob(f"{_BLOCK}/loop*/loop/backing_file"):
+        yield host.value(path) or "", f"is behind the loop device {path.split('/')[4]}"
+    for path in host.glob(_EXPORTS):
+        if host.value(f"{path.rpartition('/')[0]}/enable") == "1":
+            yield host.value(path) or "", f"is exported by NVMe over Fabrics as {plain(path.split('/')[6], 80)}"
+    for path in host.glob("/proc/[0-9]*/fd/*"):
+        with suppress(OSError):
+            target, number = os.readlink(host.path(path)), path.split("/")[2]
+            name = (host.value(f"/proc/{number}/comm") or "?") if target.startswith("/dev/") else ""
+            if name and name not in _LOOKS_ON:
+                yield target, f"is open in {plain(name, 20)} (process {number})"
+
+
 def disk_at(host: Host, address: str, path: str) -> str:
     """Return the disk or partition of a device to which a path leads, empty for none."""
-    name = os.path.basename(resolve(host, path)) if path.startswith("/dev/") else ""
+    name = _disk_behind(host, path)
     return name if name and name in _disks(host, address) else ""
+
+
+def _disk_behind(host: Host, path: str) -> str:
+    """Return the name of the device node to which a path leads, perhaps by links; empty for another file."""
+    real = resolve(host, path) if path.startswith("/") else ""
+    return os.path.basename(real) if real.startswith("/dev/") else ""
 
 
 def _disks(host: Host, address: str) -> Iterator[str]:

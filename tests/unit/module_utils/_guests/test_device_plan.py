@@ -342,6 +342,43 @@ def disk_of_a_domain(node):
     node.foreign("theirs", devices='<disk type="block"><source dev="/dev/disk/by-id/nvme-x"/><target dev="vda"/></disk>')
 
 
+def by_a_link(node):
+    node.functions.disk("nvme0n1p1")
+    fill(node.root, {"/dev/nvme0n1p1": "x", "/images/theirs.raw": ("link", "../dev/nvme0n1p1")})
+    node.foreign("theirs", devices='<disk type="file"><source file="/images/theirs.raw"/><target dev="vda"/></disk>')
+
+
+def below_an_overlay(node):
+    node.functions.disk("nvme0n1")
+    fill(node.root, {"/dev/nvme0n1": "x"})
+    base = '<backingStore type="block"><format type="raw"/><source dev="/dev/nvme0n1"/></backingStore>'
+    node.foreign("theirs", devices=f'<disk type="file"><source file="/images/o.qcow2"/>{base}<target dev="vda"/></disk>')
+
+
+def by_loop(node):
+    node.functions.disk("nvme0n1p1")
+    fill(node.root, {"/dev/nvme0n1p1": "x", "/sys/class/block/loop7/loop/backing_file": "/dev/nvme0n1p1\n"})
+
+
+def exported(node):
+    node.functions.disk("nvme0n1")
+    for name, enabled in (("nqn.a", "0"), ("nqn.b", "1")):
+        base = f"/sys/kernel/config/nvmet/subsystems/{name}/namespaces/1"
+        fill(node.root, {"/dev/nvme0n1": "x", f"{base}/device_path": "/dev/nvme0n1\n", f"{base}/enable": f"{enabled}\n"})
+
+
+def opened(node):
+    node.functions.disk("nvme0n1")
+    fill(node.root, {"/dev/nvme0n1": "x"})
+    for number, name in enumerate(("(udev-worker)", "tg\x1btd")):
+        fill(node.root, {f"/proc/{70 + number}/comm": f"{name}\n", f"/proc/{70 + number}/fd/5": ("link", "/dev/nvme0n1")})
+
+
+def in_a_raid_of_the_firmware(node):
+    node.functions.disk("nvme0n1")
+    fill(node.root, {"/run/udev/data/b259:0": "E:ID_FS_TYPE=isw_raid_member\n"})
+
+
 def nvme_of_a_domain(node):
     address = '<address domain="0x0000" bus="0x02" slot="0x00" function="0x0"/>'
     node.foreign(
@@ -360,6 +397,12 @@ def clock(node):
 REFUSED = [
     (clock, NIC, f"device {NIC}: ens1f0 keeps the node's clock (time_sync_interface); choose another device, or another interface for the clock"),
     (disk_of_a_domain, DISK, f"device {DISK}: nvme0n1p1 is a disk of theirs (/dev/disk/by-id/nvme-x); take it from theirs first"),
+    (by_a_link, DISK, f"device {DISK}: nvme0n1p1 is a disk of theirs (/images/theirs.raw); take it from theirs first"),
+    (below_an_overlay, DISK, f"device {DISK}: nvme0n1 is a disk of theirs (/dev/nvme0n1); take it from theirs first"),
+    (by_loop, DISK, f"device {DISK}: nvme0n1p1 is behind the loop device loop7; end that first"),
+    (exported, DISK, f"device {DISK}: nvme0n1 is exported by NVMe over Fabrics as nqn.b; end that first"),
+    (opened, DISK, f"device {DISK}: nvme0n1 is open in tg\\x1btd (process 71); end that first"),
+    (in_a_raid_of_the_firmware, DISK, f"device {DISK}: nvme0n1 is a member of a RAID of the firmware; remove it there first"),
     (nvme_of_a_domain, DISK, f"device {DISK} is that of domain theirs; a device has one guest"),
     (of_node, "0000:00:1f.0", "device 0000:00:1f.0: it is a bridge, which no guest can have"),
     (group_of_another, DISK, f"device {DISK}: its IOMMU group, which one guest must have as a whole, holds 0000:02:00.1 of domain theirs; give both"),
