@@ -131,10 +131,10 @@ def _release(host: Host, runner: Runner, address: str, original: dict[str, Any],
         _unset_override(host, runner, address)
     else:  # no driver is asked whether it takes the function
         driverctl(runner, "--noprobe", "unset-override", address)
-    if driver_of(host, address) != driver:
-        _give_back(host, runner, address, driver)
     if override:  # of a driver that did not have it: bound by hand meanwhile, or its module is missing
         _keep_override(host, address, override)
+    if driver_of(host, address) != driver:
+        _give_back(host, runner, address, driver)
 
 
 def _unset_override(host: Host, runner: Runner, address: str) -> None:
