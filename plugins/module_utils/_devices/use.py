@@ -21,7 +21,7 @@ from .._host.host import Host, Runner
 from .._host.paths import config_path
 from .._host.resolve import resolve
 from .._host.session import ssh_session
-from .pci import interface_elsewhere, interfaces_of, pppoe_devices, stack_on
+from .pci import field_buses, interface_elsewhere, interfaces_of, pppoe_devices, stack_on
 
 _NO_ROUTE = ("blackhole", "prohibit", "throw", "unreachable")
 _BLOCK = "/sys/class/block"
@@ -46,6 +46,7 @@ class Use:
     routed: frozenset[str] = frozenset()  # default routes of every table and family
     addresses: Mapping[str, list[str]] = field(default_factory=dict)
     dialled: frozenset[str] = frozenset()  # below PPPoE, such as a default route by ppp0
+    buses: Mapping[str, str] = field(default_factory=dict)  # on which a program of the node has a field bus, with its name
     clock: str = ""  # whose packets or stamps keep the node's clock, by name or PCI address
 
 
@@ -78,7 +79,7 @@ def _read_use(host: Host, runner: Runner) -> Use:
         local.update({str(info["local"]): name for info in infos})
         addresses[name] = [f"{info['local']}/{info['prefixlen']}" for info in infos if info.get("scope") != "link"]
     routed = frozenset(str(hop["dev"]) for hop in hops if "dev" in hop)
-    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host), _clock(host))
+    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host), field_buses(host), _clock(host))
 
 
 def _clock(host: Host) -> str:
@@ -136,7 +137,7 @@ def network_fault(host: Host, use: Use, address: str) -> Fault | None:
         return Fault("", text, "give it back to the node first, or choose another device")
     for name in interfaces_of(host, address):
         stack = stack_on(host, name)
-        for fault_of in (_reached_by, _routed_by, _addressed, _clocked, _dialled_by):
+        for fault_of in (_reached_by, _routed_by, _addressed, _clocked, _dialled_by, _on_bus):
             for interface in stack:
                 text, remedy = fault_of(use, interface, address)
                 if text:
@@ -166,6 +167,11 @@ def _clocked(use: Use, interface: str, address: str) -> tuple[str, str]:
 
 def _dialled_by(use: Use, interface: str, _address: str) -> tuple[str, str]:
     return ("carries the node's PPPoE connection" if interface in use.dialled else ""), ""
+
+
+def _on_bus(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    text = f"carries the frames of a program of the node ({use.buses[interface]})" if interface in use.buses else ""
+    return text, "end that program first, or choose another device"
 
 
 def _by(interface: str, name: str) -> str:

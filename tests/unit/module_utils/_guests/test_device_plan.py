@@ -290,6 +290,11 @@ def addressed(node):
     node.functions.addresses = {"ens1f0": ["192.0.2.1"]}
 
 
+def on_a_field_bus(node):
+    rows = "sk RefCnt Type Proto Iface R Rmem User Inode\nbad\n0000 3 3 88cc 2 1 0 0 1\n0000 3 3 88A4 2 1 0 0 2\n"
+    fill(node.root, {"/proc/net/packet": rows, f"{node.functions.folder(NIC)}/net/ens1f0/ifindex": "2\n"})
+
+
 def bonded(node):
     fill(node.root, {f"{node.functions.folder(NIC)}/net/ens1f0/upper_bond0/": None, "/sys/class/net/bond0/": None})
 
@@ -413,6 +418,7 @@ REFUSED = [
     (by_udev, DISK, f"device {DISK}: nvme0n1 is a member of an LVM volume group; remove it there first"),
     (routed, NIC, f"device {NIC}: ens1f0 carries the default route; the guest would take it from the node"),
     (addressed, NIC, f"device {NIC}: ens1f0 has the address 192.0.2.1/24; the guest would take it"),
+    (on_a_field_bus, NIC, f"device {NIC}: ens1f0 carries the frames of a program of the node (EtherCAT); end that program first, or choose another device"),
     (bonded, NIC, f"device {NIC}: ens1f0 is part of bond0; remove it there first"),
     (second, DISK, f"device {DISK} cannot be given to vfio-pci: the kernel uses other members of its IOMMU group, which can only be given as a whole: 0"),
     (bridge, DISK, f"device {DISK} cannot be given to vfio-pci: its IOMMU group holds the bridge 0000:02:01.0 (bridge), behind which"),
