@@ -139,7 +139,7 @@ class Functions:
         override.parent.mkdir(parents=True, exist_ok=True)
         if command[1] == "set-override":
             override.write_text(f"{command[3]}\n")
-            self.bind(address, command[3])
+            self.bind(address, "" if command[3] == "none" else command[3])
             return 0, "", ""
         virtual = os.path.lexists(f"{self.root}{self.folder(address)}/physfn")
         self.bind(address, {DISK: "nvme"}.get(address, "igb") if probe and not virtual else "")

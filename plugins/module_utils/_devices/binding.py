@@ -17,6 +17,8 @@ from .marks import PCI
 from .pci import VFIO, driver_of, override_file
 
 DRIVERCTL = "/usr/sbin/driverctl"
+#: What driverctl keeps for a function that no driver shall have.
+_NO_DRIVER = "none"
 #: Modules that driverctl does not load itself.
 MODULES = (VFIO, "vfio_iommu_type1")
 
@@ -33,6 +35,11 @@ def address_in(resource: str) -> str:
 
 def _override(host: Host, address: str) -> str:
     return (host.value(override_file(address)) or "").strip()
+
+
+def awaits_driver(host: Host, address: str) -> bool:
+    """Whether driverctl will bind a function that has no driver yet."""
+    return _override(host, address) not in ("", _NO_DRIVER) and not driver_of(host, address)
 
 
 def is_kept(host: Host, address: str) -> bool:
@@ -110,22 +117,24 @@ def release_unused(
 
 
 def _release(host: Host, runner: Runner, address: str, original: dict[str, Any], before: Callable[[str], object]) -> None:
-    override = original["override"]
-    if not host.exists(f"{PCI}/{address}") or driver_of(host, address) == original["driver"]:
+    driver, override = original["driver"], original["override"]
+    if not host.exists(f"{PCI}/{address}") or driver_of(host, address) == driver:
         _keep_override(
             host, address, override
         )  # driverctl refuses a device that has gone, and takes the driver from one that is there
         return
     before(address)
-    if override:
+    if override and override == (driver or _NO_DRIVER):
         driverctl(runner, "set-override", address, override)
         return
-    if original["driver"]:
+    if driver:
         _unset_override(host, runner, address)
     else:  # no driver is asked whether it takes the function
         driverctl(runner, "--noprobe", "unset-override", address)
-    if driver_of(host, address) != original["driver"]:
-        _give_back(host, runner, address, original["driver"])
+    if override:  # of a driver that did not have it: bound by hand meanwhile, or its module is missing
+        _keep_override(host, address, override)
+    if driver_of(host, address) != driver:
+        _give_back(host, runner, address, driver)
 
 
 def _unset_override(host: Host, runner: Runner, address: str) -> None:

@@ -15,6 +15,11 @@ from .marks import PCI
 NET = "/sys/class/net"
 VFIO = "vfio-pci"
 DRIVERCTL_DIR = "/etc/driverctl.d"
+#: Kinds of frames of field buses, and of PTP (EtherTypes).
+_BUSES = {
+    "88a4": "EtherCAT", "8892": "PROFINET", "88ab": "POWERLINK", "88cd": "SERCOS III", "88b8": "GOOSE", "88ba": "sampled values",
+    "88fb": "PRP or HSR", "22f0": "AVTP", "88f7": "PTP",
+}  # fmt: skip
 #: How the kernel calls the port of an interface that stands for a function of a controller (net/devlink/port.c).
 _REPRESENTOR = re.compile(r"(c\d+)?pf\d+")
 
@@ -33,8 +38,10 @@ def interfaces_of(host: Host, address: str) -> list[str]:
 
 def driver_of(host: Host, address: str) -> str:
     """Return the driver that a device is bound to, empty without one."""
-    link = f"{PCI}/{address}/driver"
-    return os.path.basename(os.readlink(host.path(link))) if host.exists(link) else ""
+    try:
+        return os.path.basename(os.readlink(host.path(f"{PCI}/{address}/driver")))
+    except OSError:
+        return ""
 
 
 def override_file(address: str) -> str:
@@ -69,9 +76,23 @@ def pppoe_devices(host: Host) -> frozenset[str]:
     """
     rows = [line.split() for line in (host.read("/proc/net/pppoe") or "").splitlines()[1:]]
     found = {row[2] for row in rows if len(row) == 3}
+    return frozenset(found | {name for name, kinds in _frames(host).items() if kinds & {"8863", "8864"}})
+
+
+def field_buses(host: Host) -> dict[str, str]:
+    """Return the Ethernet interfaces on which a program of the node has a field bus or PTP, with its name: they need no address."""
+    return {name: _BUSES[kind] for name, kinds in _frames(host).items() for kind in sorted(kinds) if kind in _BUSES}
+
+
+def _frames(host: Host) -> dict[str, set[str]]:
+    """Return the kinds of frames that programs take from each interface (/proc/net/packet)."""
     rows = [line.split() for line in (host.read("/proc/net/packet") or "").splitlines()[1:]]
-    numbers = {row[4] for row in rows if len(row) > 4 and row[3].lower() in ("8863", "8864")}
-    return frozenset(found | {name for name in host.listdir(NET) if numbers and host.value(f"{NET}/{name}/ifindex") in numbers})
+    kinds: dict[str, set[str]] = {}
+    for row in rows:
+        if len(row) > 4:
+            kinds.setdefault(row[4], set()).add(row[3].lower())
+    numbers = {name: host.value(f"{NET}/{name}/ifindex") or "" for name in (host.listdir(NET) if kinds else ())}
+    return {name: kinds[number] for name, number in numbers.items() if number in kinds}
 
 
 def is_up(host: Host, interface: str) -> bool:

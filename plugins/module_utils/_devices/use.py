@@ -15,18 +15,25 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._cpus.answers import answering, decode
+from .._cpus.answers import answering, decode, plain
 from .._cpus.errors import HostError
 from .._host.host import Host, Runner
 from .._host.paths import config_path
 from .._host.resolve import resolve
 from .._host.session import ssh_session
-from .pci import interface_elsewhere, interfaces_of, pppoe_devices, stack_on
+from .pci import field_buses, interface_elsewhere, interfaces_of, pppoe_devices, stack_on
 
 _NO_ROUTE = ("blackhole", "prohibit", "throw", "unreachable")
 _BLOCK = "/sys/class/block"
 #: What udev knows of a disk that belongs to something larger (blkid's names).
-_MEMBERS = {"LVM2_member": "an LVM volume group", "linux_raid_member": "an md array", "zfs_member": "a ZFS pool"}
+_MEMBERS = {
+    "LVM2_member": "an LVM volume group", "linux_raid_member": "an md array", "zfs_member": "a ZFS pool", "mpath_member": "a multipath disk",
+    "isw_raid_member": "a RAID of the firmware", "ddf_raid_member": "a RAID of the firmware", "bcache": "a bcache set", "drbd": "a DRBD resource",
+    "ceph_bluestore": "a Ceph cluster", "stratis": "a Stratis pool",
+}  # fmt: skip
+_EXPORTS = "/sys/kernel/config/nvmet/subsystems/*/namespaces/*/device_path"
+#: udev looks at each disk that appears or changes, and closes it again.
+_LOOKS_ON = ("systemd-udevd", "(udev-worker)")
 #: The path of a namespace below one controller, and the disk that stands for all its paths (nvme, multipath).
 _PATH = re.compile(r"(nvme\d+)c\d+(n\d+)")
 
@@ -39,6 +46,7 @@ class Use:
     routed: frozenset[str] = frozenset()  # default routes of every table and family
     addresses: Mapping[str, list[str]] = field(default_factory=dict)
     dialled: frozenset[str] = frozenset()  # below PPPoE, such as a default route by ppp0
+    buses: Mapping[str, str] = field(default_factory=dict)  # on which a program of the node has a field bus, with its name
     clock: str = ""  # whose packets or stamps keep the node's clock, by name or PCI address
 
 
@@ -71,7 +79,7 @@ def _read_use(host: Host, runner: Runner) -> Use:
         local.update({str(info["local"]): name for info in infos})
         addresses[name] = [f"{info['local']}/{info['prefixlen']}" for info in infos if info.get("scope") != "link"]
     routed = frozenset(str(hop["dev"]) for hop in hops if "dev" in hop)
-    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host), _clock(host))
+    return Use(_reached(host, runner, local), routed, addresses, pppoe_devices(host), field_buses(host), _clock(host))
 
 
 def _clock(host: Host) -> str:
@@ -129,7 +137,7 @@ def network_fault(host: Host, use: Use, address: str) -> Fault | None:
         return Fault("", text, "give it back to the node first, or choose another device")
     for name in interfaces_of(host, address):
         stack = stack_on(host, name)
-        for fault_of in (_reached_by, _routed_by, _addressed, _clocked, _dialled_by):
+        for fault_of in (_reached_by, _routed_by, _addressed, _clocked, _dialled_by, _on_bus):
             for interface in stack:
                 text, remedy = fault_of(use, interface, address)
                 if text:
@@ -159,6 +167,11 @@ def _clocked(use: Use, interface: str, address: str) -> tuple[str, str]:
 
 def _dialled_by(use: Use, interface: str, _address: str) -> tuple[str, str]:
     return ("carries the node's PPPoE connection" if interface in use.dialled else ""), ""
+
+
+def _on_bus(use: Use, interface: str, _address: str) -> tuple[str, str]:
+    text = f"carries the frames of a program of the node ({use.buses[interface]})" if interface in use.buses else ""
+    return text, "end that program first, or choose another device"
 
 
 def _by(interface: str, name: str) -> str:
@@ -198,10 +211,41 @@ def _is_claimed(host: Host, name: str) -> bool:
     return False
 
 
+def open_fault(host: Host, address: str) -> Fault | None:
+    """Return what uses a disk of a device without a claim: a loop device, the kernel's target of NVMe over Fabrics, or a program."""
+    disks = frozenset(_disks(host, address))
+    for path, text in _users(host) if disks else ():
+        name = _disk_behind(host, path)
+        if name in disks:
+            return Fault(name, text, "end that first")
+    return None
+
+
+def _users(host: Host) -> Iterator[tuple[str, str]]:
+    """Yield the path of what is open, and by whom."""
+    for path in host.glob(f"{_BLOCK}/loop*/loop/backing_file"):
+        yield host.value(path) or "", f"is behind the loop device {path.split('/')[4]}"
+    for path in host.glob(_EXPORTS):
+        if host.value(f"{path.rpartition('/')[0]}/enable") == "1":
+            yield host.value(path) or "", f"is exported by NVMe over Fabrics as {plain(path.split('/')[6], 80)}"
+    for path in host.glob("/proc/[0-9]*/fd/*"):
+        with suppress(OSError):
+            target, number = os.readlink(host.path(path)), path.split("/")[2]
+            name = (host.value(f"/proc/{number}/comm") or "?") if target.startswith("/dev/") else ""
+            if name and name not in _LOOKS_ON:
+                yield target, f"is open in {plain(name, 20)} (process {number})"
+
+
 def disk_at(host: Host, address: str, path: str) -> str:
     """Return the disk or partition of a device to which a path leads, empty for none."""
-    name = os.path.basename(resolve(host, path)) if path.startswith("/dev/") else ""
+    name = _disk_behind(host, path)
     return name if name and name in _disks(host, address) else ""
+
+
+def _disk_behind(host: Host, path: str) -> str:
+    """Return the name of the device node to which a path leads, perhaps by links; empty for another file."""
+    real = resolve(host, path) if path.startswith("/") else ""
+    return os.path.basename(real) if real.startswith("/dev/") else ""
 
 
 def _disks(host: Host, address: str) -> Iterator[str]:

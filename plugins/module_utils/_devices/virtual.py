@@ -16,12 +16,13 @@ from .._cpus.answers import printable
 from .._cpus.errors import HostError
 from .._host.change import Change
 from .._host.host import Host
+from .binding import awaits_driver
 from .choice import DeviceError
 from .functions import Function, is_address, parse_address
 from .group import described
 from .marks import PCI
-from .pci import address_of, driver_of, interfaces_of, is_up, override_file, read_function
-from .use import Use, network_fault
+from .pci import address_of, driver_of, interfaces_of, is_up, read_function
+from .use import Use, network_fault, open_fault, storage_fault
 
 _VARIABLE = "kvm_host_virtual_functions"
 _REASON = "virtual functions for guests"
@@ -102,9 +103,17 @@ def check_functions(host: Host, use: Use, counts: Mapping[str, int]) -> None:
 
 
 def _used(host: Host, use: Use, function: Function) -> list[str]:
-    """Return the virtual functions in use: bound to vfio for a guest or a switch, or part of the node's network."""
+    """Return the virtual functions in use: bound for a guest, a switch or a program, or part of the node's network or file systems."""
     members = [found for address in function.virtual for found in [read_function(host, address)] if found]
-    return [described(item) for item in members if "vfio" in item.driver or network_fault(host, use, item.address)]
+    return [described(item) for item in members if _is_used(host, use, item)]
+
+
+def _is_used(host: Host, use: Use, function: Function) -> bool:
+    address = function.address
+    return (
+        any(word in function.driver for word in ("vfio", "uio"))
+        or (network_fault(host, use, address) or storage_fault(host, address) or open_fault(host, address)) is not None
+    )
 
 
 def plan_functions(host: Host, counts: Mapping[str, int]) -> None:
@@ -190,7 +199,6 @@ def await_overrides(host: Host, counts: Mapping[str, Any]) -> None:
     """Wait until vfio has the virtual functions that driverctl hands over: udev does that later, and libvirt starts guests after this service."""
     for _attempt in range(int(WAIT_S / _STEP_S)):
         functions = [function for address in counts for function in [read_function(host, address)] if function]
-        made = [address for function in functions for address in function.virtual if host.exists(override_file(address))]
-        if all(driver_of(host, address) for address in made):
+        if not any(awaits_driver(host, address) for function in functions for address in function.virtual):
             return
         time.sleep(_STEP_S)

@@ -19,7 +19,7 @@ from .._devices.group import bridges, described, in_use
 from .._devices.marks import PCI, functions_of
 from .._devices.pci import VFIO, is_up, read_function
 from .._devices.settings import plan_settings
-from .._devices.use import disk_at, network_fault, read_use, storage_fault
+from .._devices.use import disk_at, network_fault, open_fault, read_use, storage_fault
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.kernel import read_machine
@@ -27,7 +27,7 @@ from .domain_xml import our_devices
 from .fragment import fragment_of
 from .guest import Device, Guest
 from .hostdevs import PCI_DEVICE, held_by
-from .known_disks import disks_by_path
+from .known_disks import paths_of
 from .libvirt import Domain
 from .near import whose
 from .plan import GuestPlan, lets_go
@@ -165,6 +165,9 @@ class Devices:
                             f"{where}: {disk} is a disk of {name} ({path}); take it from {name} first, or choose another device"
                         )
                     )
+            fault = open_fault(self.host, device.address)
+            if fault is not None:
+                raise DeviceError(printable(f"{where}: {fault.name} {fault.text}; {fault.remedy}"))
             self._check_group(guest, function, owners, where)
 
     def _disks(self, plans: Sequence[GuestPlan]) -> dict[str, str]:
@@ -175,7 +178,7 @@ class Devices:
             domain = self.domains.get(name)
             trees = [planned[name].tree] if name in planned else [domain.on_files()] if domain else []
             trees += [domain.live_on_files()] if domain is not None and domain.running else []
-            found.update({path: name for tree in trees for path in disks_by_path(tree)})
+            found.update({path: name for tree in trees for path in paths_of(tree)})
         return found
 
     def _check_coming(self, device: Device, where: str) -> None:

@@ -58,6 +58,12 @@ def path_of(disk: ET.Element) -> str:
     return source.get("file") or source.get("dev") or ""
 
 
+def paths_of(tree: ET.Element) -> list[str]:
+    """Return all files and devices of the node that a domain's disks are on, those below overlays too."""
+    sources = tree.iterfind("devices/disk//source")
+    return [path for source in sources for path in [source.get("file") or source.get("dev")] if path]
+
+
 def leads_to(element: ET.Element, disk: Disk) -> bool:
     """Whether a disk of a domain's XML is on the file or device of a listed one, once ``with_known_disks`` has seen it."""
     volume = volume_of(element)

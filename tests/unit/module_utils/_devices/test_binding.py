@@ -78,6 +78,27 @@ def test_vfio_that_knows_the_device_gives_it_back_all_the_same(tree, monkeypatch
         binding._give_back(host, tree.runner, DISK, driver)
 
 
+@pytest.mark.parametrize(
+    ("driver", "override"),
+    [
+        ("nvme", "vfio-pci"),
+        ("nvme", "igb_uio"),
+        ("nvme", "none"),
+        ("", "vfio-pci"),
+        ("", "none"),
+        ("uio_pci_generic", "uio_pci_generic"),
+    ],
+)
+def test_a_driver_beside_driverctls_own_is_back_and_what_driverctl_keeps_too(tree, driver, override):
+    """Somebody has bound the device by hand meanwhile, or the module of the other driver is missing."""
+    tree.bind(DISK, driver)
+    kept = tree.root / f"etc/driverctl.d/pci-{DISK}"
+    kept.write_text(f"{override}\n")
+    run(tree, lambda host: binding.plan_hand_over(host, tree.runner, DISK, name="", reason="r"))
+    host = run(tree, lambda host: binding.release_unused(host, tree.runner, []))
+    assert (binding.driver_of(host, DISK), kept.read_text(), host.entries("driver")) == (driver, f"{override}\n", {})
+
+
 def test_a_virtual_function_without_a_driver_has_none_again(tree):
     """Those that kvm_host makes are never probed, so driverctl would fail, and keep its override."""
     tree.make(1)

@@ -14,6 +14,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._devices.pci import (
     read_function,
     stack_on,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from unit.functions import NIC, Functions, vf
 from unit.nics import ADDRESS, DEVICE
 from unit.trees import fill, writable
@@ -53,6 +54,11 @@ def test_a_name_that_is_a_pattern_finds_nothing_else(machine):
     machine.add("0000:42:00.0", "e[mn]s1", "igb")
     machine.upper("ens1", "br0")
     assert stack_on(machine.host(), "e[mn]s1") == ["e[mn]s1"]
+
+
+def test_a_driver_that_goes_while_it_is_read(machine, monkeypatch):
+    monkeypatch.setattr(Host, "exists", lambda _host, _path: True)  # a moment ago
+    assert driver_of(machine.host(), "0000:09:00.0") == ""
 
 
 # -- functions -------------------------------------------------------------------------------------

@@ -99,6 +99,22 @@ def test_a_vlan_that_somebody_took_is_found(tree):
     assert resources(run(tree, plan(tree, {vf(1): {"vlan": "5"}}), check=True)) == [("vlan", "0", "5")]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_guest_that_is_trusted_no_more_has_its_mac_again_in_the_same_run(tree, named):
+    mac = {"mac": "52:54:00:00:00:01"}
+    run(tree, plan(tree, {vf(1): {"trust": True}}))
+    tree.vfs[1]["address"] = "52:54:00:00:00:99"
+    wanted = {vf(1): {**mac, **({"trust": False} if named else {})}}
+
+    def both(host):
+        plan(tree, wanted)(host)
+        settings.restore_settings(host, tree.runner, {vf(1)}, {vf(1): set(wanted[vf(1)])})
+
+    changes = sorted(resources(run(tree, both)))
+    assert changes == [("mac", "52:54:00:00:00:99", mac["mac"]), ("trust", "on", "off")]
+    assert run(tree, both).changes == []
+
+
 def test_a_trusted_guest_may_have_chosen_its_mac(tree):
     tree.vfs[1]["address"] = "52:54:00:00:00:01"
     mac = {"mac": "52:54:00:00:00:02"}

@@ -166,7 +166,21 @@ def used_by_node(tree):
     return Use(addresses={"ens1f0v0": ["192.0.2.1/24"]}), f"in use are {vf(0)} (ens1f0v0 no driver)"
 
 
-@pytest.mark.parametrize("how", [used_by_guest, used_by_node])
+def used_by_program(tree):
+    tree.bind(vf(1), "uio_pci_generic")
+    return USE, f"in use are {vf(1)} (uio_pci_generic)"
+
+
+def mounted(tree):
+    """A disk with virtual functions of its own."""
+    tree.bind(vf(0), "nvme")
+    disk = f"{tree.folder(vf(0))}/nvme/nvme1/nvme1n1"
+    files = {f"{disk}/dev": "259:4\n", "/sys/class/block/": None, "/sys/class/block/nvme1n1": ("link", f"../../..{disk}")}
+    fill(tree.root, {**files, "/proc/1/mountinfo": "25 1 259:4 / /srv rw - xfs /dev/nvme1n1 rw\n"})
+    return USE, f"in use are {vf(0)} (nvme)"
+
+
+@pytest.mark.parametrize("how", [used_by_guest, used_by_node, used_by_program, mounted])
 def test_another_number_while_one_is_in_use(host, tree, how):
     run(host(), lambda host: virtual.plan_functions(host, {NIC: 2}))
     use, said = how(tree)
@@ -234,3 +248,7 @@ def test_the_boot_service_waits_for_what_driverctl_hands_over(host, tree, monkey
     monkeypatch.setattr(virtual.time, "sleep", waits.append)
     virtual.await_overrides(host(), {NIC: 2})
     assert sum(waits) == virtual.WAIT_S
+    waits.clear()
+    fill(tree.root, {f"/etc/driverctl.d/pci-{vf(1)}": "none\n"})  # it shall have no driver
+    virtual.await_overrides(host(), {NIC: 2})
+    assert waits == []

@@ -290,6 +290,11 @@ def addressed(node):
     node.functions.addresses = {"ens1f0": ["192.0.2.1"]}
 
 
+def on_a_field_bus(node):
+    rows = "sk RefCnt Type Proto Iface R Rmem User Inode\nbad\n0000 3 3 88cc 2 1 0 0 1\n0000 3 3 88A4 2 1 0 0 2\n"
+    fill(node.root, {"/proc/net/packet": rows, f"{node.functions.folder(NIC)}/net/ens1f0/ifindex": "2\n"})
+
+
 def bonded(node):
     fill(node.root, {f"{node.functions.folder(NIC)}/net/ens1f0/upper_bond0/": None, "/sys/class/net/bond0/": None})
 
@@ -342,6 +347,43 @@ def disk_of_a_domain(node):
     node.foreign("theirs", devices='<disk type="block"><source dev="/dev/disk/by-id/nvme-x"/><target dev="vda"/></disk>')
 
 
+def by_a_link(node):
+    node.functions.disk("nvme0n1p1")
+    fill(node.root, {"/dev/nvme0n1p1": "x", "/images/theirs.raw": ("link", "../dev/nvme0n1p1")})
+    node.foreign("theirs", devices='<disk type="file"><source file="/images/theirs.raw"/><target dev="vda"/></disk>')
+
+
+def below_an_overlay(node):
+    node.functions.disk("nvme0n1")
+    fill(node.root, {"/dev/nvme0n1": "x"})
+    base = '<backingStore type="block"><format type="raw"/><source dev="/dev/nvme0n1"/></backingStore>'
+    node.foreign("theirs", devices=f'<disk type="file"><source file="/images/o.qcow2"/>{base}<target dev="vda"/></disk>')
+
+
+def by_loop(node):
+    node.functions.disk("nvme0n1p1")
+    fill(node.root, {"/dev/nvme0n1p1": "x", "/sys/class/block/loop7/loop/backing_file": "/dev/nvme0n1p1\n"})
+
+
+def exported(node):
+    node.functions.disk("nvme0n1")
+    for name, enabled in (("nqn.a", "0"), ("nqn.b", "1")):
+        base = f"/sys/kernel/config/nvmet/subsystems/{name}/namespaces/1"
+        fill(node.root, {"/dev/nvme0n1": "x", f"{base}/device_path": "/dev/nvme0n1\n", f"{base}/enable": f"{enabled}\n"})
+
+
+def opened(node):
+    node.functions.disk("nvme0n1")
+    fill(node.root, {"/dev/nvme0n1": "x"})
+    for number, name in enumerate(("(udev-worker)", "tg\x1btd")):
+        fill(node.root, {f"/proc/{70 + number}/comm": f"{name}\n", f"/proc/{70 + number}/fd/5": ("link", "/dev/nvme0n1")})
+
+
+def in_a_raid_of_the_firmware(node):
+    node.functions.disk("nvme0n1")
+    fill(node.root, {"/run/udev/data/b259:0": "E:ID_FS_TYPE=isw_raid_member\n"})
+
+
 def nvme_of_a_domain(node):
     address = '<address domain="0x0000" bus="0x02" slot="0x00" function="0x0"/>'
     node.foreign(
@@ -360,6 +402,12 @@ def clock(node):
 REFUSED = [
     (clock, NIC, f"device {NIC}: ens1f0 keeps the node's clock (time_sync_interface); choose another device, or another interface for the clock"),
     (disk_of_a_domain, DISK, f"device {DISK}: nvme0n1p1 is a disk of theirs (/dev/disk/by-id/nvme-x); take it from theirs first"),
+    (by_a_link, DISK, f"device {DISK}: nvme0n1p1 is a disk of theirs (/images/theirs.raw); take it from theirs first"),
+    (below_an_overlay, DISK, f"device {DISK}: nvme0n1 is a disk of theirs (/dev/nvme0n1); take it from theirs first"),
+    (by_loop, DISK, f"device {DISK}: nvme0n1p1 is behind the loop device loop7; end that first"),
+    (exported, DISK, f"device {DISK}: nvme0n1 is exported by NVMe over Fabrics as nqn.b; end that first"),
+    (opened, DISK, f"device {DISK}: nvme0n1 is open in tg\\x1btd (process 71); end that first"),
+    (in_a_raid_of_the_firmware, DISK, f"device {DISK}: nvme0n1 is a member of a RAID of the firmware; remove it there first"),
     (nvme_of_a_domain, DISK, f"device {DISK} is that of domain theirs; a device has one guest"),
     (of_node, "0000:00:1f.0", "device 0000:00:1f.0: it is a bridge, which no guest can have"),
     (group_of_another, DISK, f"device {DISK}: its IOMMU group, which one guest must have as a whole, holds 0000:02:00.1 of domain theirs; give both"),
@@ -370,6 +418,7 @@ REFUSED = [
     (by_udev, DISK, f"device {DISK}: nvme0n1 is a member of an LVM volume group; remove it there first"),
     (routed, NIC, f"device {NIC}: ens1f0 carries the default route; the guest would take it from the node"),
     (addressed, NIC, f"device {NIC}: ens1f0 has the address 192.0.2.1/24; the guest would take it"),
+    (on_a_field_bus, NIC, f"device {NIC}: ens1f0 carries the frames of a program of the node (EtherCAT); end that program first, or choose another device"),
     (bonded, NIC, f"device {NIC}: ens1f0 is part of bond0; remove it there first"),
     (second, DISK, f"device {DISK} cannot be given to vfio-pci: the kernel uses other members of its IOMMU group, which can only be given as a whole: 0"),
     (bridge, DISK, f"device {DISK} cannot be given to vfio-pci: its IOMMU group holds the bridge 0000:02:01.0 (bridge), behind which"),

@@ -13,7 +13,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._devices.binding impo
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.nic import MODULES, find_device, plan_binding, release_devices
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.plan import SwitchError
 from ansible_collections.realtime.kvm.plugins.module_utils._switch.rows import Database, Row
-from unit.nics import ADDRESS, NETWORK, PCI, network
+from unit.nics import ADDRESS, DEVICE, NETWORK, PCI, network
 from unit.trees import fill
 
 # -- which device ----------------------------------------------------------------------------------
@@ -84,7 +84,15 @@ def test_a_device_is_bound_once_and_given_back(machine):
 
 
 def test_an_administrators_override_comes_back(machine):
-    fill(machine.root, {f"/etc/driverctl.d/pci-{ADDRESS}": "igb_uio\n"})
+    os.unlink(f"{machine.root}{DEVICE}/driver")
+    fill(
+        machine.root,
+        {
+            f"/etc/driverctl.d/pci-{ADDRESS}": "igb_uio\n",
+            "/sys/bus/pci/drivers/igb_uio/": None,
+            f"{DEVICE}/driver": ("link", "../../../bus/pci/drivers/igb_uio"),
+        },
+    )
     machine.bind()
     machine.run(lambda host: release_devices(host, machine.runner, ()))
     assert machine.commands[-1] == f"driverctl set-override {ADDRESS} igb_uio"
