@@ -25,7 +25,7 @@ def report_answer(view: Mapping[str, Any], files: Iterable[str]) -> list[str]:
     rows = [
         (f"{totals['states'][state]} {STATES[state][1]}", _names(nodes, state)) for state in STATES if totals["states"][state]
     ]
-    unwell = [node for node in nodes if node["state"] not in ("ok", "new", "findings")]
+    unwell = [node for node in nodes if node["state"] not in ("ok", "new", "findings", "captured")]
     rows += [(node["host"], node["reason"]) for node in unwell[:_MOST] if node["reason"]]
     lines = _lines(rows)
     for row in view["rules"]:

@@ -41,10 +41,14 @@ STATES = {
     "ok": ("✔", "as planned"),
     "findings": ("▲", "differs from its plan"),
     "half": ("◐", "half-configured"),
+    "captured": ("◇", "captured, not compared"),
     "new": ("○", "not configured"),
     "failed": ("✖", "could not be read"),
     "unreachable": ("✖", "unreachable"),
 }
+_CAPTURED = (
+    "these are files of a machine, not the machine: what runs there is not known, so nothing was compared with a partition file"
+)
 #: Words for the severities of findings, worst first.
 _SEVERITIES = (("critical", "error", "high"), ("warning", "medium", ""), ("info", "notice", "low"))
 _RANK = {word: rank for rank, words in enumerate(_SEVERITIES) for word in words}
@@ -151,6 +155,8 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if not info:
         return "failed", str(node.get("error") or "it returned no result")
     missing = info.get("missing") or []
+    if info.get("captured") is True and "findings" not in verify:
+        return "captured", _CAPTURED
     untouched = [item["reason"] for item in missing if item["part"] == DOCUMENT and item["state"] == "absent"]
     if untouched:
         return "new", untouched[0]
