@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from .._cpus.answers import counted
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import Partition
@@ -178,7 +179,7 @@ def _check_room(host: Host, partition: Partition, tree: Tree, levels: frozenset[
     needed = 1 + len(isolated_sets(partition, read_online(host), ()))
     if left and needed > left:
         raise CacheError(
-            f"{CODE_DATA}: {needed} groups are needed, and with code and data apart this machine has {left} CLOSIDs; set {CODE_DATA}: false"
+            f"{CODE_DATA}: {needed} groups are needed, and with code and data apart this machine has {counted(left, 'CLOSID')}; set {CODE_DATA}: false"
         )
 
 

@@ -25,6 +25,15 @@ _LONG_NUMBER = re.compile(r"[0-9]{400}")
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number and what it counts, in the singular or the plural (by default with an s).
+
+    >>> counted(1, "portion"), counted(0, "portion"), counted(2, "entry", "entries")
+    ('1 portion', '0 portions', '2 entries')
+    """
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 class AnswerError(ValueError):
     """An answer cannot be read; the text says why, as the end of a message."""
 

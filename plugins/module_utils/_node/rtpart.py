@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from .._audit.findings import Finding, change_finding, check_document, damage_finding, finding_lines, in_order
-from .._cpus.answers import plain, printed
+from .._cpus.answers import counted, plain, printed
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import RefusalError
 from .._cpus.partition import SETS, Partition
@@ -294,7 +294,7 @@ def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
         undo_partition(host, partition, partial(_command, check=False))
         host.commit()
     changes = [{"resource": change.resource, "before": change.before, "after": change.after} for change in host.changes]
-    _say(options, {"changes": changes}, [f"{len(changes)} values restored", *host.notes])
+    _say(options, {"changes": changes}, [f"{counted(len(changes), 'value')} restored", *host.notes])
     return 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import MOST_ROWS, columns, paragraph, text_table
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import BEFORE_TEXT, few
@@ -137,7 +138,7 @@ def guest_lines(nodes: Mapping[str, Any], happens: str = "happens") -> list[str]
         return []
     shown = found if len(found) <= MOST_GUESTS else [(host, guest) for host, guest in found if guest["happens"]]
     more = len(found) - len(shown)
-    others = [f"{more} guests on which nothing happens are not shown"] if more else []
+    others = [f"{counted(more, 'guest')} on which nothing happens {'is' if more == 1 else 'are'} not shown"] if more else []
     if not shown:
         return [*_title("Guests"), *others]
     rows = [
@@ -279,7 +280,7 @@ def _details(hosts: Sequence[str], node: Mapping[str, Any]) -> list[str]:
             [change["disruption"], _resource(change, times), _difference(change)]
             for change, times in families(worst_first(node["changes"]))
         ]
-        more = [f"... and {node['more_changes']} more changes"] if node["more_changes"] else []
+        more = [f"... and {counted(node['more_changes'], 'more change')}"] if node["more_changes"] else []
         return [*lines, *text_table(["disruption", "what changes", "from -> to"], rows), *more, *_deferred(node)]
     return [*lines, "no change" if node["at_least"] else "nothing to change"]
 

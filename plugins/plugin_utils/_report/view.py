@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain, reason_of
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, counted, differs, plain, reason_of
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
@@ -166,7 +166,7 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if "findings" not in verify:
         return "half", str(verify.get("error") or "it was not compared with its partition file")
     if findings:
-        return "findings", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
+        return "findings", counted(len(findings), "finding")
     return "ok", ""
 
 
