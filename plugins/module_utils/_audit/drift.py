@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .._cache.groups import TrespassError, lacking
+from .._cache.groups import TrespassError
+from .._cache.plan import lacking
 from .._cpus.answers import AnswerError, counted, decode, printable
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
