@@ -9,8 +9,8 @@ import tarfile
 from functools import cache
 
 import pytest
+from ansible_collections.realtime.kvm.plugins.module_utils._cache.groups import plan_resctrl
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.masks import bits, is_row
-from ansible_collections.realtime.kvm.plugins.module_utils._cache.plan import plan_resctrl
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.read import read_domains, read_tree
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.schemata import Cache, Info
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.wanted import REST, plan_groups

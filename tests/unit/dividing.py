@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cache.plan import plan_resctrl, undo_resctrl
+from ansible_collections.realtime.kvm.plugins.module_utils._cache.groups import plan_resctrl, undo_resctrl
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.planning import Intent
 from unit.resctrls import RESCTRL, cache_files, processor
 from unit.trees import machine_files, plan, writable

@@ -28,8 +28,6 @@ EDGE = {
     "_audit/slices",
     "_boot/grubby",
     "_cache/groups",
-    "_cache/originals",
-    "_cache/plan",
     "_cache/mounting",
     "_cache/read",
     "_audit/starved",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._cache.groups import TrespassError
-from .._cache.plan import lacking
+from .._cache.read import lacking
 from .._cpus.answers import AnswerError, counted, decode, printable
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError

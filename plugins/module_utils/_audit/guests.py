@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .._cpus.answers import counted
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
@@ -97,7 +96,7 @@ def _check_memory_nodes(guest: RunningGuest, topology: Topology) -> Iterator[Fin
     there = format_cpulist(nodes - topology.without_memory)
     actual = f"memory from node {format_cpulist(bound)} at its next start (numatune of its definition)"
     if away:
-        actual = f"{sum(away.values())} of {counted(sum(guest.memory.values()), 'page')} on node {format_cpulist(away)}"
+        actual = f"{sum(away.values())} of {sum(guest.memory.values())} pages on node {format_cpulist(away)}"
     yield Finding(
         "guest-memory-node",
         f"domain {guest.name}",

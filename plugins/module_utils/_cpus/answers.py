@@ -26,11 +26,7 @@ UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErro
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number and what it counts, in the singular or the plural (by default with an s).
-
-    >>> counted(1, "portion"), counted(0, "portion"), counted(2, "entry", "entries")
-    ('1 portion', '0 portions', '2 entries')
-    """
+    """Return a number and what it counts."""
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 

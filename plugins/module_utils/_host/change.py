@@ -136,8 +136,7 @@ class Planner:
         self.dry = check_mode
         self.changes: list[Change] = []
         self.notes: list[str] = []  #: shown as warnings
-        #: What ``changes`` lacks, each with the reason, since what would tell it is not on the machine: the plan's disruption is the least then.
-        self.not_counted: list[str] = []
+        self.not_counted: list[str] = []  #: what ``changes`` lacks, with the reason
         self.committed = False
         self._steps: list[Step] = []
 
@@ -197,5 +196,6 @@ class Planner:
         yield
 
     def results(self) -> dict[str, Any]:
-        """Return the keys that every module's result has, and ``not_counted`` where something is not."""
-        return {**results_of(self.changes), **({"not_counted": list(self.not_counted)} if self.not_counted else {})}
+        """Return the keys that every module's result has."""
+        found = results_of(self.changes)
+        return {**found, "not_counted": self.not_counted} if self.not_counted else found

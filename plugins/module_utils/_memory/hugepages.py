@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._cpus.answers import counted
 from .._cpus.errors import RefusalError
 from .._cpus.pages import PAGE_MIB
 from .._guests.guest import Guest
@@ -167,7 +166,7 @@ def check_free(need: Need, have: int, free_mib: int) -> None:
     room = max(free_mib - MARGIN_MIB, 0)
     if missing > room:
         raise HugepageError(
-            f"realtime_guests: NUMA node {need.node} has {counted(have, 'huge page')} of {need.size} and needs {need.pages} "
+            f"realtime_guests: NUMA node {need.node} has {have} huge pages of {need.size} and needs {need.pages} "
             f"({need.describe()}): {missing} MiB more, but only {room} MiB are free for that now. "
             "Stop what uses the memory, or reboot the node, and run this again; or give guests less memory_mib"
         )

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from .._cpus.answers import counted
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
 from .._host.change import Change
@@ -134,7 +133,7 @@ def _grow(host: Host, node: int, wanted: int) -> None:
     memory = read_memory(host).get(node)
     free = f"{memory.free} MiB are free there, but in pieces" if memory else "its memory is in pieces"
     raise HostError(
-        f"NUMA node {node}: of {counted(wanted, 'huge page')} of 2M the kernel could make {have} ({free}); these are kept. "
+        f"NUMA node {node}: of {wanted} huge pages of 2M the kernel could make {have} ({free}); these are kept. "
         "Reboot the node: the boot service makes them all before other programs take the memory. "
         "Or give guests less memory_mib"
     )

@@ -225,7 +225,7 @@ def _tell(host: Host, plan: _Plan) -> None:
         used = plan.pools[key].have + plan.pools[key].surplus - plan.pools[key].free
         if used > known:
             host.notes.append(
-                f"{counted(used, 'huge page')} of {need.size} {'is' if used == 1 else 'are'} in use on NUMA node {need.node}, "
+                f"{used} huge pages of {need.size} are in use on NUMA node {need.node}, "
                 f"{used - known} more than guests and switch use; to keep them after a reboot, "
                 "count them in kvm_host_hugepages_reserve"
             )

@@ -39,9 +39,9 @@ def test_a_plan_that_the_modules_made(node):
     )
     assert not plan["at_least"], "nothing is above a reboot"
     assert plan["not_counted"] == [
-        "a switch that is there already: captured files show none",
+        "a switch of the machine: captured files show none",
         "the boot loader's files and the kernel that boots next: captured files hold no boot loader",
-        "guests that are there already: captured files show none",
+        "guests of the machine: captured files show none",
     ]
     assert plan["deferred"] == ["partition", "power", "interrupts", "host"]
     assert [(row["node"], row["size"], row["have"], row["users"]) for row in plan["hugepages"]] == [
