@@ -62,12 +62,19 @@ def missing_packages(*purposes: str) -> tuple[str, ...]:
     return tuple(done.stdout.split())
 
 
+def lacks_ansible() -> bool:
+    """Whether .venv will be made; an Ansible from elsewhere does not stop that, so make itself is asked."""
+    return (
+        subprocess.run(["make", "--question", "--silent", "ansible"], cwd=ROOT, capture_output=True, check=False).returncode != 0
+    )
+
+
 def find_needs(nodes: list[str]) -> Needs:
     """Return what `make demo` has to bring."""
     lab = lab_folder()
     return Needs(
         packages=missing_packages("python", "lab"),
-        ansible=shutil.which("ansible-playbook") is None,
+        ansible=lacks_ansible(),
         images=not list((lab / "images").glob("[a-fh-z]*.qcow2")) or not list((lab / "images").glob("guest-*.qcow2")),
         nodes=not all((lab / node / "disk.qcow2").exists() for node in nodes),
     )

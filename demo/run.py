@@ -215,29 +215,41 @@ def ending(nodes: list[str], lab: Path, files: list[str], changed: int, seconds:
     return [*lines, *[f"   {name:<12}{text}" for name, text in rows], ""]
 
 
+def introduction(needs: machine.Needs, time: str) -> list[str]:
+    """Return what `make try` does, what it does not, and what it takes."""
+    lines = [
+        "",
+        *wrapped(
+            "What three real servers would become. Their /sys and /proc were captured; nothing runs on them, and of this machine only .venv, .cache/try "
+            "and results/try are written. Five modules of a real run plan CPU sets, interrupts, huge pages, kernel arguments and guests. Power "
+            "management, time, the switch's own settings and packages are planned only for a machine that answers."
+        ),
+        "",
+    ]
+    if needs.packages:
+        lines += columns("installs", package_line(needs))
+    if needs.ansible:
+        lines += columns(
+            "makes",
+            f".venv with Ansible, about {machine.ANSIBLE_DISK} MB (.venv is this project's own; another Ansible is left alone)",
+        )
+    if needs.download_mb:
+        lines += columns("downloads", f"about {(20 if needs.packages else 0) + (machine.ANSIBLE_MB if needs.ansible else 0)} MB")
+    return [*lines, *columns("time", time), ""]
+
+
 def try_out() -> None:
     """Plan captured servers."""
     packages = machine.missing_packages("python")
-    needs = machine.Needs(packages, shutil.which("ansible-playbook") is None, images=False, nodes=False)
+    needs = machine.Needs(packages, machine.lacks_ansible(), images=False, nodes=False)
     folder = ROOT / ".cache" / "try"
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "try.log"
     log.write_bytes(b"")
     steps = [Step("packages", STEPS["packages"][0], 30, telling=False)] if packages else []
     steps += [Step("python", STEPS["python"][0], 15, telling=False)] if needs.ansible else []
-    progress = Progress([*steps, Step("plan", "Three captured servers, planned by the modules of a real run", 25)])
-    lines = [
-        "",
-        *wrapped(
-            "What three real servers would become. Their /sys and /proc were captured; nothing here or elsewhere is changed."
-        ),
-        "",
-    ]
-    if packages:
-        lines += columns("installs", package_line(needs))
-    if needs.download_mb:
-        lines += columns("downloads", f"about {(20 if packages else 0) + machine.ANSIBLE_MB} MB")
-    progress.say([*lines, *columns("time", f"about {duration(progress.left())}"), ""])
+    progress = Progress([*steps, Step("plan", "Three captured servers, planned by five modules of a real run", 25)])
+    progress.say(introduction(needs, f"about {duration(progress.left())}"))
     prepare(progress, log, needs, "python")
     progress.begin("plan")
     for name, archive in MACHINES.items():

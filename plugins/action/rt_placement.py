@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import RefusalError
 from ansible_collections.realtime.kvm.plugins.plugin_utils._hosts import plain_data, variables_of
 from ansible_collections.realtime.kvm.plugins.plugin_utils._inventory.known import PLACED_FILE, PLACED_LEAVE
@@ -151,7 +152,7 @@ class ActionModule(ActionBase):
         differs = changed(target, written, gone) or (changed(first, leave, ()) if out else bool(host_files(first)))
         if not self._task.check_mode:
             _write(first, leave, target, written, gone)
-        lines = [f"The guests of {len(guests)} hosts, after {_after(plan, steps)}, are in {target}", *_stay(kept)]
+        lines = [f"The guests of {counted(len(guests), 'host')}, after {_after(plan, steps)}, are in {target}", *_stay(kept)]
         lines += _commands(out, first, target)
         found = {"changed": differs, "inventory": target, "leave": first if out else "", "digest": plan["digest"]}
         return {**found, "text": show(lines)}
@@ -215,7 +216,9 @@ def _commands(out: Mapping[str, Sequence[str]], first: str, target: str) -> list
 
 def _after(plan: Mapping[str, Any], steps: int | None) -> str:
     total = len(plan["moves"])
-    return f"all {total} moves" if steps is None or steps == total else f"{steps} of {total} moves, without new guests"
+    if steps in (None, total):
+        return "its one move" if total == 1 else f"all {total} moves"
+    return f"{steps} of {total} moves, without new guests"
 
 
 def _given(hostvars: Any, groups: Mapping[str, Any], options: Mapping[str, Any]) -> Given:

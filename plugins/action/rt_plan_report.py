@@ -67,6 +67,7 @@ class ActionModule(ActionBase):
             changed=False,
             files=files,
             disruption=document["disruption"],
+            at_least=document["at_least"],
             refused=[host for host, plan in plans.items() if plan["refused"] or (plan["lost"] and not _unreachable(nodes[host]))],
             unchanged=[host for host, plan in plans.items() if is_unchanged(plan)],
             due={host: plan["due"] for host, plan in plans.items()},

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 from unicodedata import category, east_asian_width
 
-from ._cpus.answers import plain
+from ._cpus.answers import counted, plain
 from ._cpus.cpulist import format_cpulist
 from ._cpus.partition import SETS, Partition
 from ._cpus.topology import Topology
@@ -104,7 +104,7 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def bounded(lines: Sequence[Any]) -> list[str]:
     """Return lines that an answer holds as a terminal may show them: printable, of bounded length and number."""
-    more = [f"... and {len(lines) - MOST_ROWS} more lines"] if len(lines) > MOST_ROWS else []
+    more = [f"... and {counted(len(lines) - MOST_ROWS, 'more line')}"] if len(lines) > MOST_ROWS else []
     return [*(plain(str(line), MOST_WORDS) for line in lines[:MOST_ROWS]), *more]
 
 
@@ -123,9 +123,8 @@ def plan_table(partition: Partition, topology: Topology) -> list[str]:
         rows.append([name, str(len(cpus)), *(text or "-" for text in by_node), PURPOSES[name]])
     packages = len({cpu.package for cpu in topology.cpus.values()})
     size = (
-        f"{len(topology.online)} CPUs, {len(topology.cores)} cores, {packages} package{'s' if packages > 1 else ''}, "
-        f"{len(nodes)} NUMA node{'s' if len(nodes) > 1 else ''}, "
-        f"{topology.threads_per_core} thread{'s' if topology.threads_per_core > 1 else ''} per core"
+        f"{counted(len(topology.online), 'CPU')}, {counted(len(topology.cores), 'core')}, {counted(packages, 'package')}, "
+        f"{counted(len(nodes), 'NUMA node')}, {counted(topology.threads_per_core, 'thread')} per core"
     )
     by_nodes = ["CPUs by NUMA node"] if wide else [f"node {node}" for node in nodes]
     lines = [size, *text_table(["set", "CPUs", *by_nodes, "who runs there"], rows)]

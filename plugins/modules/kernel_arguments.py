@@ -170,7 +170,9 @@ foreign_differences:
     missing: {description: Tokens of the next boot that the running kernel lacks., type: list, elements: str}
     unexpected: {description: Tokens of the running kernel that the next boot will not have., type: list, elements: str}
 reboot_required:
-  description: Whether another kernel will boot, or the arguments that this collection plans or has written differ.
+  description:
+    - Whether another kernel will boot, or the arguments that this collection plans or has written differ.
+    - With captured files (O(fsroot)), whether their C(/proc/cmdline) lacks one of RV(arguments).
   returned: success
   type: bool
 matching_kernels:

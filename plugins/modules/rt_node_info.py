@@ -44,6 +44,7 @@ node:
   type: dict
   contains:
     format: {description: Version of this data., type: int, sample: 1}
+    captured: {description: "Whether these are captured files (O(fsroot)), so that nothing is known of what runs.", type: bool}
     read: {description: "When it was read (UTC, by the node's clock).", type: str, sample: "2026-11-23T10:15:00Z"}
     hostname: {description: The node's own name., type: str}
     booted: {description: When the node was booted., type: str}

@@ -101,6 +101,10 @@ disruption:
   returned: success
   type: str
   sample: reboot
+at_least:
+  description: Whether a run may disturb more than RV(disruption), since a part was refused, a host was lost, or a layer could not count something.
+  returned: success
+  type: bool
 refused:
   description: Hosts with a part that was refused, and hosts that were lost after they could be reached.
   returned: success

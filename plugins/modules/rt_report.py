@@ -93,7 +93,7 @@ files:
   type: list
   elements: str
 nodes:
-  description: For each host its C(state) (V(ok), V(findings), V(half), V(new), V(failed), V(unreachable)) and the
+  description: For each host its C(state) (V(ok), V(findings), V(half), V(captured), V(new), V(failed), V(unreachable)) and the
     C(reason).
   returned: success
   type: dict

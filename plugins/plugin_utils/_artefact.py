@@ -12,6 +12,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
+
 #: Bytes of what all nodes put into an artefact.
 MOST = 1_000_000
 #: What stands for the nodes whose entries have no room, and the bytes that it may have.
@@ -56,14 +58,14 @@ def bounded_firmware(summary: Mapping[str, Any], nodes: int, host: str) -> dict[
     The rollback stays in any case and may exceed the share: it may be the only copy of the former values.
 
     >>> bounded_firmware({"state": "differs", "differences": [{"attribute": "a"}], "rollback": {"a": 1}}, 12_000, "kvm1")
-    {'kvm1': {'state': 'differs', 'rollback': {'a': 1}, 'more': "1 differences, see the job's output"}}
+    {'kvm1': {'state': 'differs', 'rollback': {'a': 1}, 'more': "1 difference, see the job's output"}}
     """
     share = _share(nodes)
     whole = dict(summary)
     differences = whole.get("differences", [])
     short = {**whole, "differences": _short(differences, _SETTING)} if differences else whole
     kept = {key: value for key, value in whole.items() if key not in ("differences", "absent", "foreign_pending")}
-    kept = {**kept, "more": f"{len(differences)} differences, {_SEE}"}
+    kept = {**kept, "more": f"{counted(len(differences), 'difference')}, {_SEE}"}
     for found in (whole, short, kept):
         if _size({host: found}) <= share:
             return {host: found}

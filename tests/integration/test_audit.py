@@ -10,9 +10,10 @@ A sabotage costs one call of the module. Everything is undone by hand after it; 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 import yaml
@@ -286,8 +287,8 @@ FOREIGN_SABOTAGES = {
 }  # fmt: skip
 
 
-def findings() -> list[tuple[str, str]]:
-    result = module(NODE, "realtime.kvm.rt_audit", "-a", json.dumps(ARGUMENTS))
+def findings(arguments: Mapping[str, Any] = ARGUMENTS) -> list[tuple[str, str]]:
+    result = module(NODE, "realtime.kvm.rt_audit", "-a", json.dumps(arguments))
     assert not result["failed"], result.get("msg")
     assert not result["changed"]
     return [(item["rule"], item["resource"]) for item in result["findings"]]
@@ -304,10 +305,11 @@ def matches(found: list[tuple[str, str]], expected: tuple[tuple[str, str], ...])
     return not rest
 
 
-def hold(case: Sabotage) -> None:
+def hold(case: Sabotage, arguments: Mapping[str, Any] = ARGUMENTS) -> None:
+    """The node has the findings of a sabotage and no other; ``arguments`` are those of its inventory."""
     ssh(NODE, case.harm)
     try:
-        found = findings()
+        found = findings(arguments)
     finally:
         ssh(NODE, case.repair)
     assert matches(found, case.findings), found

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from typing import Any
 
 import pytest
 from integration.conftest import NODES
-from integration.lab import HERE, ROOT, STATE, Run, differences, fingerprint, lab, module, playbook, reboot, ssh, wait_for
+from integration.lab import HERE, ROOT, STATE, Run, differences, fingerprint, lab, playbook, reboot, ssh, wait_for
 from integration.machine import cpus, look
-from integration.test_audit import Sabotage, kept, matches, redefined, unwatched, value
+from integration.test_audit import Sabotage, findings, hold, kept, redefined, unwatched, value
 
 NODE = "node1"
 pytestmark = pytest.mark.skipif(NODE not in NODES, reason="the devices are those of node1 of the lab (LAB_NODES)")
@@ -121,12 +120,6 @@ def traffic(name: str) -> bool:
     return wait_for(NODE, f"grep -q '64 bytes from' /var/log/libvirt/qemu/{name}-serial.log", 90)
 
 
-def findings() -> list[tuple[str, str]]:
-    result = module(NODE, "realtime.kvm.rt_audit", "-a", json.dumps(ARGUMENTS))
-    assert not result["failed"], result.get("msg")
-    return [(item["rule"], item["resource"]) for item in result["findings"]]
-
-
 @pytest.fixture(scope="module", name="seen", autouse=True)
 def _seen() -> Seen:
     lab("reach", NODE, lab_stage="hosting", lab_iommu=True)
@@ -156,7 +149,7 @@ def as_planned() -> None:
 def test_check_mode_is_the_run_and_the_devices_are_with_their_guests(seen: Seen) -> None:
     assert seen.check.changes(NODE) == seen.real.changes(NODE)
     as_planned()
-    assert findings() == []
+    assert findings(ARGUMENTS) == []
 
 
 def test_interrupts_follow_a_vcpu_and_go_with_their_guest(seen: Seen) -> None:
@@ -286,18 +279,9 @@ STOPPED = {
 }
 
 
-def hold(harmed: Sabotage) -> None:
-    ssh(NODE, harmed.harm)
-    try:
-        found = findings()
-    finally:
-        ssh(NODE, harmed.repair)
-    assert matches(found, harmed.findings), found
-
-
 @pytest.mark.parametrize("name", RUNNING)
 def test_each_sabotage_has_its_finding_and_no_other(name: str) -> None:
-    hold(RUNNING[name])
+    hold(RUNNING[name], ARGUMENTS)
 
 
 @pytest.fixture(name="off", scope="module")
@@ -308,7 +292,7 @@ def _off() -> None:
 @pytest.mark.parametrize("name", STOPPED)
 def test_each_sabotage_while_the_guests_are_off_too(off: None, name: str) -> None:
     del off
-    hold(STOPPED[name])
+    hold(STOPPED[name], ARGUMENTS)
 
 
 def test_site_repairs_what_is_its_own(seen: Seen) -> None:
@@ -318,9 +302,9 @@ def test_site_repairs_what_is_its_own(seen: Seen) -> None:
         for one_of in cases.values():
             if one_of.site:
                 ssh(NODE, one_of.harm, ok=False)  # some need what another has taken
-        assert len(findings()) >= 3
+        assert len(findings(ARGUMENTS)) >= 3
         playbook("site.yml", nodes=NODE, timeout=1500, extra=VARIABLES)
-        assert findings() == []
+        assert findings(ARGUMENTS) == []
         as_planned()
 
 
@@ -342,7 +326,7 @@ def test_a_reboot_by_hand_changes_nothing(seen: Seen) -> None:
     ssh(NODE, "virsh destroy vf1; virsh destroy vf2")
     assert reboot(NODE)
     as_planned()
-    assert findings() == []
+    assert findings(ARGUMENTS) == []
 
 
 def test_undo_leaves_drivers_functions_and_names_as_they_were(seen: Seen) -> None:

@@ -91,7 +91,7 @@ def test_the_audit_finds_what_is_changed_by_hand(inventory: Path) -> None:
 
 def test_a_node_is_not_made_of_it_and_a_node_is_none(inventory: Path) -> None:
     refused = playbook("plan.yml", nodes=NODE, ok=False)
-    assert "this machine has the partition of the inside of guest inside" in refused.output
+    assert "this machine is set up as guest inside" in refused.output
 
 
 def test_undo_puts_everything_back(inventory: Path, before: dict[str, str]) -> None:

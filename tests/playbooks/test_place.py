@@ -87,7 +87,7 @@ def test_a_plan_is_made_reviewed_and_applied(fleet):
     assert calls == [], "no module ran on a node"
     plan = fleet.plan
     assert where(plan) == {"plc1": ("kvm01", 0, "new"), "plc2": ("kvm02", 0, "new"), "plc3": ("kvm03", 0, "new")}
-    assert "4 guests: 0 stay, 0 move, 3 are new, 1 have no host" in said
+    assert "4 guests: 0 stay, 0 move, 3 are new, 1 has no host" in said
     assert "plc9: it asks for 12 realtime cores and 1024 MiB on one NUMA node, more than any host has" in said
     text = (fleet.folder / "placement.yml").read_bytes()
     code, said, _calls = fleet.run(realtime_place_guests=guests[::-1])
@@ -172,7 +172,7 @@ def test_the_report_draws_the_plan_that_place_has_written(fleet):
     asked = {"rt_report_folder": str(page.parent), "rt_report_verify": False, "rt_report_interval": 0}
     code, said, _calls = fleet.run(playbook="realtime.kvm.report", **asked)
     assert code == 0, said
-    assert "placement: 1 guests: 0 stay, 0 move, 1 are new, 0 have no host" in said
+    assert "placement: 1 guest: 0 stay, 0 move, 1 is new, 0 have no host" in said
     assert "<summary>1 host changes</summary>" in page.read_text()
     for nothing in (False, "none"):
         code, said, _calls = fleet.run(playbook="realtime.kvm.report", **asked, rt_report_placement=nothing)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .._cache.groups import TrespassError, lacking
-from .._cpus.answers import AnswerError, decode, printable
+from .._cache.groups import TrespassError
+from .._cache.read import lacking
+from .._cpus.answers import AnswerError, counted, decode, printable
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.machine import Kernel
@@ -195,7 +196,7 @@ def check_tasks(partition: Partition, tasks: Iterable[Thread], *, isolated: froz
         findings.append(
             Finding(
                 "task",
-                f"{len(balanced)} tasks ({shown})",
+                f"{counted(len(balanced), 'task')} ({shown})",
                 f"CPUs {unisolated}, or isolated CPUs alone",
                 "all CPUs, to which the kernel balances them",
                 f"let the kernel isolate CPUs {format_cpulist(partition.isolated)} (see the rule isolation); none of them needs a change",

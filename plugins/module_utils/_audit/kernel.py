@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._boot.arguments import is_list_key
+from .._cpus.answers import counted
 from .._cpus.cmdline import canonical, key_of
 from .._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist, parse_or_empty
 from .._cpus.masks import parse_mask
@@ -357,7 +358,7 @@ def check_idle(platform: Platform, partition: Partition) -> list[Finding]:
                     "cstate-entered",
                     f"CPU {state.cpu}",
                     f"states of at most {limit} us",
-                    f"{state.name} ({state.latency_us} us), {state.entered} times during the audit",
+                    f"{state.name} ({state.latency_us} us), {counted(state.entered, 'time')} during the audit",
                     "run the power role; a driver that ignores the limit needs power_boot_cstates",
                 )
             )

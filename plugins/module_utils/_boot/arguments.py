@@ -242,7 +242,7 @@ def awaited_boot(result: Mapping[str, Any]) -> Change | None:
     running, following = result["running"]["release"], result["following"].get("release", "?")
     wanted = result.get("arguments", True) and not result["running"]["matches"]  # undo has no arguments
     after = "the real-time kernel" if wanted and running == following else following
-    return Change("running kernel and arguments", running, after, "reboot")
+    return Change("running kernel and arguments", running or "as captured", after or "with the planned arguments", "reboot")
 
 
 def nearest(running: Sequence[str], lines: Sequence[Sequence[str]]) -> Comparison:

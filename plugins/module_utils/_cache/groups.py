@@ -16,27 +16,28 @@ from functools import partial
 from typing import Any
 
 from .._cpus.cpulist import format_cpulist
-from .._cpus.errors import HostError, RefusalError
+from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host.change import Change
 from .._host.host import Host
 from .._host.kernel import read_machine, read_online
 from . import mounting
 from .masks import CacheError
+from .mounting import CLASS, KIND, REASON, mounted_as
 from .read import (
     Found,
     Tree,
     code_data_levels,
     group_path,
     is_mounted,
+    lacking,
     last_status,
     named,
+    possible,
     read_cores,
     read_domains,
     read_group,
     read_tree,
-    why_no_code_data,
-    why_not,
 )
 from .schemata import ROOT, format_line, parse_schemata
 from .wanted import (
@@ -53,11 +54,6 @@ from .wanted import (
     plan_groups,
 )
 
-#: The kind of our entries in the journal.
-KIND = "resctrl"
-_REASON = "caches and memory bandwidth are not shared with other CPUs"
-_CLASS = "stall"
-
 #: A change, and what makes it.
 Step = tuple[Change, Callable[[], None]]
 
@@ -72,26 +68,6 @@ class TrespassError(CacheError):
             f"{VARIABLES['L3']}: false"
         )
         self.group, self.expected, self.actual = named([group]), expected, actual
-
-
-def lacking(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
-    """Return what was asked and this machine cannot do, by variable, with the reason."""
-    if not is_mounted(host):
-        return why_not(host, options)
-    info, found = read_tree(host).info, {}
-    for level in asked_levels(options):
-        if not info.of_level(level):
-            found[VARIABLES[level]] = f"the machine cannot divide its {level} caches ({ROOT}/info/{level} is missing)"
-    if options["memory_bandwidth"] and info.bandwidth is None:
-        found[BANDWIDTH] = f"the machine cannot limit the memory bandwidth of CPUs ({ROOT}/info/MB is missing)"
-    return {**found, **why_no_code_data(host, options)}
-
-
-def possible(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options without those that this machine cannot do."""
-    none = lacking(host, options)
-    keys = {VARIABLES["L3"]: "cache", VARIABLES["L2"]: "cache_l2", BANDWIDTH: "memory_bandwidth", CODE_DATA: "cache_code_data"}
-    return {**options, **{key: 0 if key == "memory_bandwidth" else False for variable, key in keys.items() if variable in none}}
 
 
 def wanted_now(host: Host, partition: Partition, options: Mapping[str, Any], tree: Tree) -> Wanted:
@@ -122,20 +98,20 @@ def plan_resctrl(host: Host, partition: Partition, options: Mapping[str, Any]) -
     tree = read_tree(host)
     if levels != tree.info.code_data and _may_mount_again(host, tree, levels):
         _check_room(host, partition, tree, levels)
-        _plan_mount(host, partition, options, levels, _mounted_as(tree.info.code_data))
+        _plan_mount(host, partition, options, levels, mounted_as(tree.info.code_data))
         return None
     wanted = wanted_now(host, partition, options, tree)
     host.notes += wanted.remarks
     if not wanted.groups:
         undo_resctrl(host)
         return None
-    originals, divided = _originals(host), wanted.groups[REST].lines
-    wanted = _with_former(wanted, originals)
+    former_lines, divided = _originals(host), wanted.groups[REST].lines
+    wanted = _with_former(wanted, former_lines)
     for change, make in _steps(host, tree, wanted):
         for resource, line in _to_keep(change):
             host.keep(resource, KIND, line)
         host.follow_up(change, make)
-    for name, former in originals.items():  # what is no longer limited
+    for name, former in former_lines.items():  # what is no longer limited
         if name not in divided:
             _restore_line(host, tree, name, former)
         else:
@@ -149,10 +125,10 @@ def make_again(host: Host, wanted: Wanted) -> None:
         make()
 
 
-def _with_former(wanted: Wanted, originals: Mapping[str, Mapping[int, int]]) -> Wanted:
+def _with_former(wanted: Wanted, former: Mapping[str, Mapping[int, int]]) -> Wanted:
     """Return the plan with the former values of the default group's domains that are no longer divided."""
     rest = wanted.groups[REST]
-    lines = {name: {**originals.get(name, {}), **values} for name, values in rest.lines.items()}
+    lines = {name: {**former.get(name, {}), **values} for name, values in rest.lines.items()}
     return replace(wanted, groups={**wanted.groups, REST: replace(rest, lines=lines)})
 
 
@@ -178,69 +154,31 @@ def _check_room(host: Host, partition: Partition, tree: Tree, levels: frozenset[
     needed = 1 + len(isolated_sets(partition, read_online(host), ()))
     if left and needed > left:
         raise CacheError(
-            f"{CODE_DATA}: {needed} groups are needed, and with code and data apart this machine has {left} CLOSIDs; set {CODE_DATA}: false"
+            f"{CODE_DATA}: {needed} groups are needed, and with code and data apart this machine has CLOSIDs for {left}; set {CODE_DATA}: false"
         )
 
 
-def _mounted_as(levels: frozenset[str]) -> str:
-    return f"mounted, code and data of {' and '.join(sorted(levels))} apart" if levels else "mounted"
-
-
-# -- mounting --------------------------------------------------------------------------------------
-
-
 def _plan_mount(host: Host, partition: Partition, options: Mapping[str, Any], levels: frozenset[str], before: str) -> None:
-    """Plan to mount resctrl and make the groups, in one step.
-
-    The kernel tells the number of portions only afterwards, so the plan names the groups and their CPUs, not the masks. What cannot be met then is
-    refused, and resctrl is unmounted again.
-    """
     sets = isolated_sets(partition, read_online(host), read_cores(host))
-    lines = [_mounted_as(levels), *(f"{group_name(name)}: CPUs {format_cpulist(cpus)}" for name, cpus in sets.items())]
-    lines.append("portions: chosen from info/, which the kernel shows once it is mounted")
-    change = Change(ROOT, before, "\n".join(lines), _CLASS, _REASON)
-    again = before != "not mounted"
-    make = partial(_mount, host, partition, dict(options), levels, again=again, owner=host.owner)
-    host.change(change, make, kind=KIND, original="not mounted")
+    lines = [f"{group_name(name)}: CPUs {format_cpulist(cpus)}" for name, cpus in sets.items()]
+    mounting.plan_mount(host, levels, before, lines, partial(_divide, host, partition, dict(options)))
 
 
-def _mount(
-    host: Host, partition: Partition, options: Mapping[str, Any], levels: frozenset[str], *, again: bool, owner: str
-) -> None:
-    if again:
-        mounting.unmount(host.root)
-    try:
-        mounting.mount(host.root, levels)
-    except HostError:
-        _forget_now(host, owner)  # a mount that follows is not ours
-        raise
-    try:
-        if not is_mounted(host):
-            raise HostError(f"{ROOT} was mounted, but has no info/; look at the kernel's log")
-        tree = read_tree(host)
-        if possible(host, options) != options:
-            reasons = "; ".join(f"{variable}: {why}" for variable, why in lacking(host, options).items())
-            raise CacheError(f"{reasons}, although the processor has the flag; set it to false")
-        wanted = wanted_now(host, partition, options, tree)
-        for change, make in _steps(host, tree, wanted):
-            for resource, line in _to_keep(change):
-                host.keep_now(Change(resource, line, None, _CLASS), KIND, owner)
-            make()
-        host.notes += wanted.remarks
-    except RefusalError:
-        with suppress(HostError):
-            mounting.unmount(host.root)
-            _forget_now(host, owner)
-        raise
+def _divide(host: Host, partition: Partition, options: Mapping[str, Any], owner: str) -> None:
+    """Make the groups of a resctrl that has just been mounted."""
+    tree = read_tree(host)
+    if possible(host, options) != options:
+        reasons = "; ".join(f"{variable}: {why}" for variable, why in lacking(host, options).items())
+        raise CacheError(f"{reasons}, although the processor has the flag; set it to false")
+    wanted = wanted_now(host, partition, options, tree)
+    for change, make in _steps(host, tree, wanted):
+        for resource, line in _to_keep(change):
+            host.keep_now(Change(resource, line, None, CLASS), KIND, owner)
+        make()
+    host.notes += wanted.remarks
 
 
-def _forget_now(host: Host, owner: str) -> None:
-    """Drop the originals of a resctrl that is unmounted again."""
-    for resource in host.journal.of(owner, KIND):
-        host.forget(resource)
-
-
-# -- groups ----------------------------------------------------------------------------------------
+# -- what differs ----------------------------------------------------------------------------------
 
 
 def _steps(host: Host, tree: Tree, wanted: Wanted) -> list[Step]:
@@ -255,17 +193,15 @@ def _steps(host: Host, tree: Tree, wanted: Wanted) -> list[Step]:
             f"other groups have theirs ({others}). Remove groups, or set {CODE_DATA}: false, which halves the number"
         )
     _check_foreign(tree, wanted)
-    steps = [_removal(host, group) for group in gone]
+    found = [_removal(host, group) for group in gone]
     for name, group in wanted.groups.items():
         if name == REST:
             continue
         if name in new:
-            steps.append(
-                (Change(group_path(name), None, _shown(group), _CLASS, _REASON), partial(_make_group, host, name, group))
-            )
+            found.append((Change(group_path(name), None, _shown(group), CLASS, REASON), partial(_make_group, host, name, group)))
         else:
-            steps += _differences(host, tree.groups[name], group)
-    return steps + (_differences(host, tree.groups[REST], wanted.groups[REST]) if REST in wanted.groups else [])
+            found += _differences(host, tree.groups[name], group)
+    return found + (_differences(host, tree.groups[REST], wanted.groups[REST]) if REST in wanted.groups else [])
 
 
 def _check_foreign(tree: Tree, wanted: Wanted) -> None:
@@ -292,7 +228,7 @@ def _shown(group: Group) -> str:
 
 def _removal(host: Host, group: Found) -> Step:
     path = group_path(group.name)
-    return Change(path, f"CPUs {format_cpulist(group.cpus)}", None, _CLASS, "its CPUs are the default group's"), partial(
+    return Change(path, f"CPUs {format_cpulist(group.cpus)}", None, CLASS, "its CPUs are the default group's"), partial(
         _remove, host, path
     )
 
@@ -302,7 +238,7 @@ def _differences(host: Host, found: Found, wanted: Group) -> list[Step]:
     steps: list[Step] = []
     if found.ours and found.mode == "exclusive":  # the kernel would refuse other portions
         steps.append(
-            (Change(f"{path}/mode", found.mode, "shareable", _CLASS, _REASON), partial(_write, host, f"{path}/mode", "shareable"))
+            (Change(f"{path}/mode", found.mode, "shareable", CLASS, REASON), partial(_write, host, f"{path}/mode", "shareable"))
         )
     for resource, values in wanted.all_lines.items():
         now = found.lines.get(resource, {})
@@ -310,13 +246,16 @@ def _differences(host: Host, found: Found, wanted: Group) -> list[Step]:
         before = {domain: now[domain] for domain in line}
         if before != line:
             change = Change(
-                f"{path}/schemata:{resource}", format_line(resource, before), format_line(resource, line), _CLASS, _REASON
+                f"{path}/schemata:{resource}", format_line(resource, before), format_line(resource, line), CLASS, REASON
             )
             steps.append((change, partial(_set_line, host, found.name, resource, line)))
     if found.name and found.cpus != wanted.cpus:
-        change = Change(f"{path}/cpus_list", format_cpulist(found.cpus), format_cpulist(wanted.cpus), _CLASS, _REASON)
+        change = Change(f"{path}/cpus_list", format_cpulist(found.cpus), format_cpulist(wanted.cpus), CLASS, REASON)
         steps.append((change, partial(_set_cpus, host, found.name, wanted.cpus)))
     return steps
+
+
+# -- making it so ----------------------------------------------------------------------------------
 
 
 def _make_group(host: Host, name: str, group: Group) -> None:
@@ -378,33 +317,7 @@ def _remove(host: Host, path: str) -> None:
             raise HostError(f"{path}: the kernel does not remove the group: {error.strerror}{_why(host)}") from None
 
 
-# -- undo ------------------------------------------------------------------------------------------
-
-
-def undo_resctrl(host: Host) -> None:
-    """Plan to restore resctrl as it was found: our groups go, the default group has its former lines, and what we mounted is unmounted."""
-    originals = host.entries(KIND)
-    if not is_mounted(host):
-        _forget(host, originals)  # somebody has unmounted it, and with it all groups went
-        return
-    if not originals and not any(name.startswith(PREFIX) for name in host.listdir(ROOT)):
-        return
-    tree = read_tree(host)
-    others = tree.others
-    if ROOT in originals and not others:
-        change = Change(ROOT, _mounted_as(tree.info.code_data), "not mounted", _CLASS, "restored")
-        host.restore(change, ROOT, partial(mounting.unmount, host.root))
-        _forget(host, originals.keys() - {ROOT})
-        return
-    ours = [group for group in tree.groups.values() if group.ours]
-    lines = _originals(host)
-    if ROOT in originals:
-        host.notes.append(f"{ROOT} stays mounted, since groups of other programs are in it ({named(others)})")
-        _forget(host, [ROOT])
-    for change, make in (_removal(host, group) for group in ours):
-        host.follow_up(change, make)
-    for name, former in lines.items():
-        _restore_line(host, tree, name, former)
+# -- the default group's former lines ---------------------------------------------------------------
 
 
 def _line_of(name: str) -> str:
@@ -443,7 +356,7 @@ def _restore_line(host: Host, tree: Tree, name: str, former: Mapping[int, int]) 
     now = tree.groups[REST].lines.get(name, {})
     line = {domain: value for domain, value in former.items() if domain in now}
     before = {domain: now[domain] for domain in line}
-    change = Change(_line_of(name), format_line(name, before), format_line(name, line), _CLASS, "restored")
+    change = Change(_line_of(name), format_line(name, before), format_line(name, line), CLASS, "restored")
     first, *others = [_domain_of(name, domain) for domain in former]
     host.restore(None if before == line else change, first, partial(_set_line, host, REST, name, line))
     _forget(host, others)
@@ -452,3 +365,32 @@ def _restore_line(host: Host, tree: Tree, name: str, former: Mapping[int, int]) 
 def _forget(host: Host, resources: Iterable[str]) -> None:
     for resource in sorted(resources):
         host.restore(None, resource, lambda: None)
+
+
+# -- undo ------------------------------------------------------------------------------------------
+
+
+def undo_resctrl(host: Host) -> None:
+    """Plan to restore resctrl as it was found: our groups go, the default group has its former lines, and what we mounted is unmounted."""
+    kept = host.entries(KIND)
+    if not is_mounted(host):
+        _forget(host, kept)  # somebody has unmounted it, and with it all groups went
+        return
+    if not kept and not any(name.startswith(PREFIX) for name in host.listdir(ROOT)):
+        return
+    tree = read_tree(host)
+    others = tree.others
+    if ROOT in kept and not others:
+        change = Change(ROOT, mounted_as(tree.info.code_data), "not mounted", CLASS, "restored")
+        host.restore(change, ROOT, partial(mounting.unmount, host.root))
+        _forget(host, kept.keys() - {ROOT})
+        return
+    ours = [group for group in tree.groups.values() if group.ours]
+    lines = _originals(host)
+    if ROOT in kept:
+        host.notes.append(f"{ROOT} stays mounted, since groups of other programs are in it ({named(others)})")
+        _forget(host, [ROOT])
+    for change, make in (_removal(host, group) for group in ours):
+        host.follow_up(change, make)
+    for name, former in lines.items():
+        _restore_line(host, tree, name, former)

@@ -183,3 +183,23 @@ def last_status(host: Host) -> str:
     """Return why resctrl refused the last command, in its own words; empty where it says nothing."""
     text = host.value(f"{ROOT}/info/last_cmd_status") or ""
     return "" if text == "ok" else text
+
+
+def lacking(host: Host, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return what was asked and this machine cannot do, by variable, with the reason."""
+    if not is_mounted(host):
+        return why_not(host, options)
+    info, found = read_tree(host).info, {}
+    for level in asked_levels(options):
+        if not info.of_level(level):
+            found[VARIABLES[level]] = f"the machine cannot divide its {level} caches ({ROOT}/info/{level} is missing)"
+    if options["memory_bandwidth"] and info.bandwidth is None:
+        found[BANDWIDTH] = f"the machine cannot limit the memory bandwidth of CPUs ({ROOT}/info/MB is missing)"
+    return {**found, **why_no_code_data(host, options)}
+
+
+def possible(host: Host, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options without those that this machine cannot do."""
+    none = lacking(host, options)
+    keys = {VARIABLES["L3"]: "cache", VARIABLES["L2"]: "cache_l2", BANDWIDTH: "memory_bandwidth", CODE_DATA: "cache_code_data"}
+    return {**options, **{key: 0 if key == "memory_bandwidth" else False for variable, key in keys.items() if variable in none}}

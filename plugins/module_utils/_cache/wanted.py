@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._cpus.answers import counted
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import ISOLATED_SETS, Partition
 from .masks import CacheError, Room, bits, divide, halves, is_row, longest_row
@@ -148,7 +149,7 @@ def _own(cache: Cache, domain: int, room: Room, here: Mapping[str, int], others:
     if found is None:
         owners = [*here, *(["the rest"] if others else [])]
         raise CacheError(
-            f"{VARIABLES[cache.level]}: {cache.level} {domain} has {bits(room.mask)} portions to divide, but {', '.join(owners)} need {cache.least} "
+            f"{VARIABLES[cache.level]}: {cache.level} {domain} has {counted(bits(room.mask), 'portion')} to divide, but {', '.join(owners)} need {cache.least} "
             f"each; set {VARIABLES[cache.level]}: false, or give its CPUs fewer sets"
         )
     return found
@@ -179,8 +180,8 @@ def _given(
     left = longest_row(room.mask & ~sum(masks.values()))
     if rest and bits(left) < cache.least:
         raise CacheError(
-            f"{VARIABLES[cache.level]}: the masks leave {bits(left)} portions in a row of {cache.level} {domain} (all: {room.mask:x}) to the other CPUs, which "
-            f"need {cache.least}; use fewer"
+            f"{VARIABLES[cache.level]}: the masks leave {counted(bits(left), 'portion')} in a row of {cache.level} {domain} (all: {room.mask:x}) to "
+            f"the other CPUs, which need {cache.least}; use fewer"
         )
     return masks, left
 
@@ -211,7 +212,7 @@ def _checked(cache: Cache, domain: int, room: Room, name: str, mask: int) -> int
         )
     lowest = bits(mask & ~(mask + (mask & -mask)))  # the row that the kernel counts (resctrl, cbm_validate)
     if lowest < cache.least:
-        raise CacheError(f"{where} has {lowest} portions in a row, and {cache.name} takes no less than {cache.least}")
+        raise CacheError(f"{where} has {counted(lowest, 'portion')} in a row, and {cache.name} takes no less than {cache.least}")
     return mask
 
 

@@ -25,6 +25,11 @@ _LONG_NUMBER = re.compile(r"[0-9]{400}")
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number and what it counts."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 class AnswerError(ValueError):
     """An answer cannot be read; the text says why, as the end of a message."""
 

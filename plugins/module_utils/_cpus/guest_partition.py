@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .answers import counted
 from .cpulist import CpuListError, format_cpulist, parse_cpulist
 from .partition import IDLE_MODES, ISOLATION_MODES, SETS, GuestProfile, Partition, PartitionError
 from .topology import Topology
@@ -46,8 +47,8 @@ def read_definition(given: Mapping[str, Any]) -> Definition:
         raise PartitionError(f"realtime_guests: {name}: realtime_vcpus: {error}") from None
     if not realtime:
         raise PartitionError(
-            f"realtime_guests: {name}: the list of its node gives this guest no real-time vCPU, or does not have it, and its inside needs no partition then; "
-            "give it realtime_vcpus there, correct guest_os_node, or take its host out of the group realtime_guest_os"
+            f"realtime_guests: {name}: its node lists no real-time vCPU for it, so its inside needs no partition. Give it realtime_vcpus there, correct "
+            "guest_os_node, or take its host out of the group realtime_guest_os"
         )
     return Definition(name, realtime, vcpus, idle)
 
@@ -61,18 +62,18 @@ def plan_guest_partition(topology: Topology, definition: Definition, isolation: 
     realtime = definition.realtime_vcpus
     if topology.boot_cpu in realtime:
         raise PartitionError(
-            f"realtime_guests: {definition.name}: realtime_vcpus {format_cpulist(realtime)} holds vCPU {topology.boot_cpu}, which boots the guest's Linux "
-            "and which its kernel never isolates; leave it out"
+            f"realtime_guests: {definition.name}: realtime_vcpus {format_cpulist(realtime)} holds vCPU {topology.boot_cpu}. The guest boots on it, and no "
+            "kernel isolates its boot CPU; leave it out"
         )
     if definition.idle == "poll" and topology.threads_per_core > 1:
         raise PartitionError(
-            f"guest_os_idle: poll needs a guest with one thread per core, and {definition.name} has {topology.threads_per_core}: an idle vCPU that spins takes "
-            "half of its core from the other thread; leave it at halt"
+            f"guest_os_idle: poll needs one thread per core, and {definition.name} has {topology.threads_per_core}. An idle vCPU would spin and take half of "
+            "the core from the other thread; leave it at halt"
         )
     housekeeping = topology.online - realtime
     split = [core for core in topology.cores if core & realtime and core & housekeeping]
     warnings = [
-        f"vCPUs {format_cpulist(core)} are threads of one core: what runs on {format_cpulist(core & housekeeping)} takes half of it from "
+        f"vCPUs {format_cpulist(core)} share a core: work on {format_cpulist(core & housekeeping)} takes half of it from "
         f"{format_cpulist(core & realtime)}; give realtime_vcpus in whole cores"
         for core in split
     ]
@@ -93,20 +94,19 @@ def _check_vcpus(topology: Topology, definition: Definition) -> None:
     present = format_cpulist(topology.present)
     missing = definition.realtime_vcpus - topology.present
     if missing or definition.vcpus not in (None, len(topology.present)):
-        wanted = f"{definition.vcpus} vCPUs" if definition.vcpus else "no number of vCPUs"
+        wanted = f"{counted(definition.vcpus, 'vCPU')} and " if definition.vcpus else ""
         raise PartitionError(
-            f"realtime_guests: {definition.name}: its definition has {wanted} and realtime_vcpus {format_cpulist(definition.realtime_vcpus)}, but the guest "
-            f"has CPUs {present}. A change of its vCPUs waits for a restart of the guest: run the guests playbook on its node (its plan says "
-            "restart_required), then this one"
+            f"realtime_guests: {definition.name}: its definition has {wanted}realtime_vcpus {format_cpulist(definition.realtime_vcpus)}, the guest has CPUs "
+            f"{present}. New vCPUs come with a restart: run the guests playbook on its node, restart the guest, then run this again"
         )
     if off := topology.present - topology.online:
         raise PartitionError(
-            f"guest {definition.name}: CPUs {format_cpulist(off)} are switched off in it; switch them on "
+            f"guest {definition.name} has switched CPUs {format_cpulist(off)} off; switch them on in it "
             f"(echo 1 > /sys/devices/system/cpu/cpu{min(off)}/online), then run this again"
         )
     if not topology.online - definition.realtime_vcpus:
         raise PartitionError(
-            f"realtime_guests: {definition.name}: all its vCPUs are real-time; its Linux needs an ordinary one: give it one vCPU more, or fewer realtime_vcpus"
+            f"realtime_guests: {definition.name}: all its vCPUs are real-time, and its Linux needs an ordinary one. Give it one more, or fewer realtime_vcpus"
         )
 
 
@@ -120,14 +120,12 @@ def check_same_machine(before: Partition | None, partition: Partition) -> None:
     undo = "If this is no mistake, run the undo playbook on it first"
     if now is None:
         raise PartitionError(
-            f"this machine has the partition of the inside of guest {was.name if was else ''} (guest_os), not that of a node. Take it out of "
-            f"realtime_nodes. {undo}"
+            f"this machine is set up as guest {was.name if was else ''} (guest_os), not as a node. Take it out of realtime_nodes. {undo}"
         )
     if was is None:
         raise PartitionError(
-            f"guest {now.name}: the machine that answers has the partition of a node, so it is none of a node's guests. Correct ansible_host of "
-            f"{now.name}. {undo}"
+            f"guest {now.name}: the machine that answers is set up as a node. Correct ansible_host of {now.name}. {undo}"
         )
     raise PartitionError(
-        f"guest {now.name}: the machine that answers was set up as guest {was.name}. Correct ansible_host or guest_os_guest of this host. {undo}"
+        f"guest {now.name}: the machine that answers is set up as guest {was.name}. Correct ansible_host or guest_os_guest of this host. {undo}"
     )

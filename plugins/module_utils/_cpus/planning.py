@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from .answers import counted
 from .counts import Counts, check_counts, on_node
 from .cpulist import CpuListError, format_cpulist, parse_cpulist
 from .partition import ISOLATED_SETS, ISOLATION_MODES, SETS, SMT_MODES, Partition, PartitionError
@@ -24,10 +25,6 @@ class Intent:
     smt: str = "single"
     isolation: str = "boot"
     cpus: Mapping[str, str] = field(default_factory=dict)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 class _Planner:
@@ -158,9 +155,9 @@ class _Planner:
                 f"; the slower CPUs {format_cpulist(slower)} are isolated only by cpu_partition_cpus.{name}" if slower else ""
             )
             raise PartitionError(
-                f"{variable}: NUMA node {node} has {_plural(len(usable), f'{kind} core')} left for {name}, {count} asked for; "
+                f"{variable}: NUMA node {node} has {counted(len(usable), f'{kind} core')} left for {name}, {count} asked for; "
                 f"the node's CPUs are {format_cpulist(self.nodes[node])} "
-                f"({_plural(sum(core <= self.nodes[node] for core in self.topology.cores), 'core')}){unasked}"
+                f"({counted(sum(core <= self.nodes[node] for core in self.topology.cores), 'core')}){unasked}"
             )
         chosen = usable[:count]
         self.free[node] = [core for core in self.free[node] if core not in chosen]
@@ -272,7 +269,7 @@ class _Planner:
                 of_which = f" ({efficiency} efficiency, isolated only by cpu_partition_cpus.realtime)" if efficiency else ""
                 raise PartitionError(
                     f"cpu_partition_realtime: no core is left for realtime; this node has "
-                    f"{_plural(len(self.topology.cores), 'core')} on {_plural(len(self.nodes), 'NUMA node')}{of_which} "
+                    f"{counted(len(self.topology.cores), 'core')} on {counted(len(self.nodes), 'NUMA node')}{of_which} "
                     "and the other sets take the rest (set cpu_partition_realtime: 0 for a node without realtime CPUs)"
                 )
             return

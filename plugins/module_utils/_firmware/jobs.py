@@ -57,7 +57,7 @@ def members_of(collection: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], 
 
 
 def unfinished(jobs: list[Mapping[str, Any]]) -> Job | None:
-    """Return the job that still applies BIOS settings: one that runs before one that waits; None if there is none."""
+    """Return a job that has BIOS settings still to apply, a running one first; None where all have ended."""
     found = []
     for one in jobs:
         state = _state(one)

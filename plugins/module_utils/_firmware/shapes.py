@@ -28,14 +28,14 @@ _NOT_ATTRIBUTES = {
     "BaseConfig",
     "SettingsResult",
 }
-#: Where pending settings are if the BIOS does not say it.
+#: Where to look for pending settings when the BIOS gives no link to them.
 USUAL_SETTINGS = ("Settings", "SD")
 #: Manufacturers whose BMCs can refuse all settings, in lower case.
 LOCKABLE = ("dell", "supermicro", "super micro")
 
 
 def _inside(document: Any, *names: str) -> Any:
-    """Return the value below these names, None where there is none."""
+    """Return the value at a path of names; None where the path ends before."""
     for name in names:
         document = document.get(name) if isinstance(document, Mapping) else None
     return document

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from .._cpus.answers import counted
 from .._host.change import Change, results_of
 from .baseline import Baseline, Intent, choose_baseline, make_requests, parse_baselines, restore_requests
 from .connection import Access, Answer, RedfishError
@@ -200,7 +201,7 @@ def outcome_of(node: Node) -> str:
         return f"{node.state}: {node.job} of its BMC has not ended, so what the BIOS reports may not be in effect"
     if plan.state == "differs":
         count = len(plan.of_state("differs", "comes", "staged", "conflict"))
-        return f"differs: {_counted(count, 'setting')}, {_counted(plan.reboots, 'reboot')}"
+        return f"differs: {counted(count, 'setting')}, {counted(plan.reboots, 'reboot')}"
     if plan.lockdown and plan.state == "locked":
         return f"locked: {plan.lockdown}"
     if plan.state == "locked":
@@ -215,10 +216,6 @@ def outcome_of(node: Node) -> str:
         )
         return f"unsupported: {names([*unknown, *absent])}"
     return "compliant"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def stage(node: Node) -> bool:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from .._cpus.answers import counted
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import RefusalError
 from .._cpus.pages import PAGE_MIB
@@ -328,14 +329,11 @@ def _does_not_fit(board: Board, guest: Guest, missing: Sequence[str], where: str
     whole = ""
     if board.width > 1:
         beside = ", and siblings: idle leaves the rest of a real-time vCPU's core idle" if guest.siblings == "idle" else ""
-        whole = f" ({cores} whole core{'s' if cores > 1 else ''} of {board.width} threads: guests share no core{beside})"
+        whole = f" ({counted(cores, 'whole core')} of {board.width} threads: guests share no core{beside})"
     memory = f" and {guest.memory_mib} MiB of memory" if board.memory is not None else ""
     if board.memory is not None and guest.numa_node not in (None, *board.memory):
         where += ", which has no memory" + (": give it another numa_node" if not guest.near else "")
-    return (
-        f"realtime_guests: {guest.name} asks for {count} realtime CPU{'s' if count > 1 else ''}{whole}{memory} {where}; "
-        f"{board.describe()}"
-    )
+    return f"realtime_guests: {guest.name} asks for {counted(count, 'realtime CPU')}{whole}{memory} {where}; {board.describe()}"
 
 
 def _spread_remedy(board: Board, guest: Guest, bound: Sequence[int], pins: Mapping[str, int], missing: Sequence[str]) -> str:

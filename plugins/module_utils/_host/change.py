@@ -136,6 +136,7 @@ class Planner:
         self.dry = check_mode
         self.changes: list[Change] = []
         self.notes: list[str] = []  #: shown as warnings
+        self.not_counted: list[str] = []  #: what ``changes`` lacks, with the reason
         self.committed = False
         self._steps: list[Step] = []
 
@@ -196,4 +197,5 @@ class Planner:
 
     def results(self) -> dict[str, Any]:
         """Return the keys that every module's result has."""
-        return results_of(self.changes)
+        found = results_of(self.changes)
+        return {**found, "not_counted": self.not_counted} if self.not_counted else found

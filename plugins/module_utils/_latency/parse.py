@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._cpus.answers import answering, decode
+from .._cpus.answers import answering, counted, decode
 from .verdict import LatencyError, Reading, Row
 
 
@@ -25,7 +25,7 @@ def parse_cyclictest(text: str, cpus: Sequence[int]) -> Reading:
     if not count or any(len(numbers) != count for numbers in (*totals.values(), overflows)):
         raise LatencyError("cyclictest printed no complete result")
     if count > len(where):
-        raise LatencyError(f"cyclictest reports {count} threads, requested were CPUs {where}")
+        raise LatencyError(f"cyclictest reports {counted(count, 'thread')}, requested were CPUs {where}")
     counts: dict[int, dict[int, int]] = {}
     bins = 0
     for line in re.findall(r"^(\d{6}[ \t]+\d[\d \t]*)$", text, re.MULTILINE):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._cpus.answers import counted
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import RefusalError
 
@@ -128,7 +129,7 @@ def _failures(reading: Reading, limit_us: float) -> list[str]:
     if spilled and beyond is not None and beyond >= limit_us:
         count = sum(row.overflows for row in spilled)
         found.append(
-            f"{count} sample{'s' if count > 1 else ''} beyond the histogram's {beyond:g} µs on CPUs "
+            f"{counted(count, 'sample')} beyond the histogram's {beyond:g} µs on CPUs "
             f"{format_cpulist(row.cpu for row in spilled)}"
         )
     return found
@@ -150,7 +151,8 @@ def _gaps(tool: str, reading: Reading, cpus: Iterable[int], seconds: int) -> lis
         if row.samples < max(expected, 0 if tool == "hwlatdetect" else 1):  # hwlatdetect lists only events
             share = f"of about {seconds * 1e6 / interval:.0f}" if interval else ""
             found.append(
-                f"CPU {row.cpu} has {row.samples} samples {share}".rstrip() + ": its thread stalled, or samples were lost"
+                f"CPU {row.cpu} has {counted(row.samples, 'sample')} {share}".rstrip()
+                + ": its thread stalled, or samples were lost"
             )
         if row.seconds is not None and row.seconds < enough:
             found.append(f"CPU {row.cpu} was measured for {row.seconds:g} s of {seconds} s")

@@ -14,6 +14,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
+from .._cpus.answers import counted
 from .._cpus.errors import RefusalError
 from .._firmware.connection import Access
 from .._firmware.plan import STATES
@@ -234,9 +235,8 @@ def table(node: Node) -> list[str]:
     if plan.absent:
         lines += bounded([f"not on this machine: {names(plan.absent)}"])
     if plan.stages:
-        plural = "s" if plan.reboots > 1 else ""
         lines.append(
-            f"to do: {len({name for stage in plan.stages for name in stage})} attributes, {plan.reboots} reboot{plural}, "
+            f"to do: {counted(len({name for stage in plan.stages for name in stage}), 'attribute')}, {counted(plan.reboots, 'reboot')}, "
             "disruption class reboot"
         )
     else:

@@ -16,6 +16,7 @@ from .._boot.arguments import (
     KernelArgumentError,
     awaited_boot,
     combine,
+    compare,
     find_conflicts,
     nearest,
     page_groups,
@@ -137,8 +138,8 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     if pattern and not _PATTERN.fullmatch(pattern):
         raise KernelArgumentError(f"default_kernel: {pattern!r} is not a pattern of a kernel release such as *-rt-*")
     check_seconds(parameters, trial_timeout=0, wait_s=0)
-    if host.captured:  # a snapshot has no boot loader
-        return Outcome({**_result(host, wanted, None, pattern, "", ()), "trial": {"state": "none", "reason": ""}})
+    if host.captured:
+        return _captured(host, wanted, pattern)
     if present:
         refuse_other_boot_loaders(host)
     _wait_for_verdict(edges, parameters["wait_s"])
@@ -180,6 +181,22 @@ def run(edges: Edges, parameters: dict[str, Any]) -> Outcome:
     results = {**_result(host, wanted, following, pattern, loader.name, ours), "trial": trial.state()}
     boot = awaited_boot(results)
     return Outcome(results, after=look if host.changes else None, disturbs=[boot] if boot else [])
+
+
+def _captured(host: Host, wanted: list[Argument], pattern: str | None) -> Outcome:
+    """Return what captured files tell. No boot loader is among them, so a boot is counted only where the captured command line lacks an argument."""
+    found, cmdline = _result(host, wanted, None, pattern, "", ()), read_kernel(host).cmdline
+    tokens = [argument.token for argument in wanted]
+    missing = list(compare(cmdline, tokens).missing) if cmdline else []
+    following = {"release": found["running"]["release"], "tokens": tokens, "kvm": True} if missing else {}
+    what = (
+        "the boot loader's files and the kernel that boots next" if cmdline else "kernel arguments and the reboot that they need"
+    )
+    host.not_counted.append(f"{what}: captured files hold no boot loader{'' if cmdline else ' and no command line'}")
+    boots = {"following": following, "missing": missing, "reboot_required": bool(missing)}
+    results = {**found, **boots, "trial": {"state": "none", "reason": ""}}
+    boot = awaited_boot(results)
+    return Outcome(results, disturbs=[boot] if boot else [])
 
 
 def _perhaps_ours(parameters: dict[str, Any], following: BootEntry | None) -> list[str]:
@@ -266,7 +283,7 @@ def _result(
         "missing": list(due.missing),
         "unexpected": list(due.unexpected),
         "foreign_differences": {"missing": list(others.missing), "unexpected": list(others.unexpected)},
-        "reboot_required": not host.captured and not (due.equal and same_kernel and (matches or not wanted)),
+        "reboot_required": not (due.equal and same_kernel and (matches or not wanted)),
         "protection": _protection(host),
         "realtime_guests": realtime_guests(host),
         "running_guests": running_guests(host),

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from .._boot.planned_arguments import page_arguments
+from .._cpus.answers import counted
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
@@ -215,7 +216,7 @@ def _tell(host: Host, plan: _Plan) -> None:
     """Note pages that only a reboot makes, and pages that other programs hold."""
     for need in plan.short:
         host.notes.append(
-            f"NUMA node {need.node} has {plan.pools[need.node, need.size].have} of {need.pages} huge pages of 1G: "
+            f"NUMA node {need.node} has {plan.pools[need.node, need.size].have} of {counted(need.pages, 'huge page')} of 1G: "
             f"{', '.join(need.users)} cannot start "
             "before the kernel is booted with the arguments in kernel_arguments (role rt_kernel)"
         )

@@ -101,6 +101,8 @@ class _Node(SwitchNode):
 def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     """Plan the module's changes on the host and return its result."""
     host, runner = edges.host, edges.runner
+    if host.captured:
+        host.not_counted.append("a switch of the machine: captured files show none")
     ovsdb = edges.ovsdb(host, runner)
     node = _Node(host, runner, ovsdb, ovsdb.read(), find_daemon(host), edges, parameters)
     if parameters["state"] == "absent":

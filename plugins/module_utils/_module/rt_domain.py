@@ -90,6 +90,8 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         image_folder=_image_folder(parameters),
     )
     partition, topology = require_current_partition(host, parameters["partition"])
+    if host.captured:
+        host.not_counted.append("guests of the machine: captured files show none")
     connection = edges.libvirt.connect(host) or NoConnection()
     domains = connection.domains()
     existing = [describe(domain.tree, running=domain.running) for domain in domains.values()]

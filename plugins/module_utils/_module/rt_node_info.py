@@ -50,6 +50,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
     first, begun = _counts(host), time.monotonic()
     node: dict[str, Any] = {
         "format": FORMAT,
+        "captured": host.captured,
         "read": _iso(time.time()),
         "hostname": host.value("/proc/sys/kernel/hostname") or "",
         "booted": clock.boot,

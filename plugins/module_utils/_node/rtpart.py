@@ -21,7 +21,7 @@ from typing import Any
 
 from .._audit.findings import Finding, change_finding, check_document, damage_finding, finding_lines, in_order
 from .._audit.rules import RULES
-from .._cpus.answers import plain, printed
+from .._cpus.answers import counted, plain, printed
 from .._cpus.cpulist import format_cpulist
 from .._cpus.errors import HostError, RefusalError
 from .._cpus.partition import SETS, Partition
@@ -360,7 +360,7 @@ def _undo(host: Host, partition: Partition, options: argparse.Namespace) -> int:
         undo_partition(host, partition, partial(_command, check=False))
         host.commit()
     changes = [{"resource": change.resource, "before": change.before, "after": change.after} for change in host.changes]
-    _say(options, {"changes": changes}, [f"{len(changes)} values restored", *host.notes])
+    _say(options, {"changes": changes}, [f"{counted(len(changes), 'value')} restored", *host.notes])
     return 0
 
 

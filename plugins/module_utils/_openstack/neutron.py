@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .._cpus.answers import plain
+from .._cpus.answers import counted, plain
 from .._cpus.errors import RefusalError
 from .._guests.network import SOCKET_DIR
 from .._switch.rows import Database
@@ -175,8 +175,9 @@ def check_integration(others: Settings, database: Database) -> None:
     used = [port.name for port in database.ports_of(name) if port.name != name and not _is_patch(database, port.name)]
     if used:
         raise NeutronError(
-            f"the integration bridge {plain(name, 64)} has the datapath of the kernel and {len(used)} ports ({plain(', '.join(sorted(used)), 120)}); "
-            "with datapath_type netdev the agent would make it anew under them. Migrate the instances away first, then run this again"
+            f"the integration bridge {plain(name, 64)} has the datapath of the kernel and {counted(len(used), 'port')} "
+            f"({plain(', '.join(sorted(used)), 120)}); with datapath_type netdev the agent would make it anew under "
+            "them. Migrate the instances away first, then run this again"
         )
 
 
@@ -194,8 +195,8 @@ def check_return(others: Settings, database: Database) -> None:
     )
     if used:
         raise NeutronError(
-            f"{len(used)} instances' ports are on the integration bridge {plain(name, 64)} ({plain(', '.join(used), 120)}), which the agent would move to "
-            "the kernel's datapath, where they carry nothing. Nothing was changed. Migrate, shelve or delete these instances first, or write "
+            f"the integration bridge {plain(name, 64)} has {counted(len(used), 'port')} of instances ({plain(', '.join(used), 120)}), and the agent would "
+            "move it to the kernel's datapath, where they carry nothing. Nothing was changed. Migrate, shelve or delete these instances first, or write "
             "datapath_type = netdev below [ovs] into the agent's own configuration"
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._cpus.answers import counted
 from .._cpus.errors import RefusalError
 from .._host.host import Host, Runner
 from .._host.unit_files import unit_files
@@ -246,7 +247,7 @@ def restore(host: Host) -> None:
     first = [path for path in host.entries("file") if path.startswith(("/etc/default/", "/etc/systemd/"))]
     host.restore_files(first)
     host.notes.extend(
-        f"{path}: {lines} lines that somebody has added go with the file"
+        f"{path}: {counted(lines, 'line')} that somebody has added {'goes' if lines == 1 else 'go'} with the file"
         for path in first
         if (lines := foreign_lines(host.read(path) or ""))
     )
@@ -291,7 +292,7 @@ def _check_added(host: Host, service: Service) -> None:
     if there.startswith(MARK):
         if lines := foreign_lines(there):
             raise ServiceError(
-                f"{extra.path} is this collection's, and somebody has added {lines} lines to it, which would be lost; move them to "
+                f"{extra.path} is this collection's, and somebody has added {counted(lines, 'line')} to it, which would be lost; move that to "
                 "/etc/default/openstack or into another drop-in"
             )
         return

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from .._cache.groups import lacking, make_again, plan_resctrl, possible, undo_resctrl, wanted_now
+from .._cache.groups import make_again, plan_resctrl, undo_resctrl, wanted_now
 from .._cache.masks import CacheError
-from .._cache.read import is_mounted, read_cores, read_domains, read_tree
+from .._cache.read import is_mounted, lacking, possible, read_cores, read_domains, read_tree
 from .._cache.wanted import REST_KEY, asked_levels, describe_groups, isolated_sets, parse_given
 from .._cpus.cpulist import format_cpulist
 from .._cpus.partition import ISOLATED_SETS, Partition

@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from .._cpus.answers import plain
+from .._cpus.answers import counted, plain
 
 #: Fields of a line of ``chronyc -c tracking`` and of ``sources``.
 _TRACKING, _SOURCE = 14, 10
@@ -59,7 +59,7 @@ def chrony_state(text: str) -> State:
     reference = plain(tracking[1] or tracking[0], 80)
     if leap == "Not synchronised" or tracking[0] in (_NOTHING, _ITSELF):
         own = ", but its own clock (local in its configuration)" if tracking[0] == _ITSELF else ""
-        return State(False, why=f"it follows none of {len(sources)} sources, of which {reachable} answer{own}")
+        return State(False, why=f"it follows none of {counted(len(sources), 'source')}, of which {reachable} answer{own}")
     # offset of the clock from what chrony makes of its sources; positive: the clock is slow
     return State(True, reference, int(stratum or 0), None if offset is None else offset * 1e6)
 

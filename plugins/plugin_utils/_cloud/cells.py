@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, permutations
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted, plain
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import CpuListError, format_cpulist, parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
 
@@ -97,7 +97,9 @@ def _numbered(specs: Mapping[str, str], name: str) -> dict[int, str]:
 def _given(lists: Mapping[int, str], memories: Mapping[int, str], nodes: int, vcpus: int, memory: int) -> list[Cell]:
     if set(lists) != set(range(nodes)) or set(memories) != set(range(nodes)):
         wanted = ", ".join(f"hw:numa_cpus.{node} and hw:numa_mem.{node}" for node in range(min(nodes, 4)))
-        raise SpecError(f"hw:numa_cpus and hw:numa_mem: Nova takes both of all {nodes} nodes of hw:numa_nodes, or none: {wanted}")
+        raise SpecError(
+            f"hw:numa_cpus and hw:numa_mem: Nova takes both of {'the one node' if nodes == 1 else f'all {nodes} nodes'} of hw:numa_nodes, or none: {wanted}"
+        )
     try:
         cells = [Cell(frozenset(parse_cpulist(lists[node])), int(memories[node])) for node in range(nodes)]
     except CpuListError as error:
@@ -125,7 +127,7 @@ def check_cells(specs: Mapping[str, str], vcpus: int, memory: int) -> None:
             page, nodes = max(size // 1024, 1), len(cells)
             up = -(-memory // (page * nodes)) * page * nodes
             raise SpecError(
-                f"memory_mib {memory} on {nodes} NUMA node{'s' if nodes > 1 else ''}: {cell.memory} MiB of one is no multiple of the pages "
+                f"memory_mib {memory} on {counted(nodes, 'NUMA node')}: {cell.memory} MiB of one is no multiple of the pages "
                 f"({_PAGE}={value}), so no host can ever take it; choose {up}"
             )
 

@@ -180,7 +180,7 @@ def _read(guest: Mapping[str, Any]) -> Reader:
         raise SpecError(unknown_keys(unknown, KEYS))
     for key, why in _NOT_IN_NOVA.items():
         if key in given and given[key] not in ("", [], {}):
-            raise SpecError(f"{key} cannot be had from Nova: {why}; leave it out")
+            raise SpecError(f"{key}: Nova does not offer it: {why}; leave it out")
     # what a flavor has no place for is not looked at
     return Reader({key: given[key] for key in given if key not in _NOT_OF_A_FLAVOR}, "guest", {key: KEYS[key] for key in _TAKEN})
 
@@ -207,7 +207,7 @@ def _realtime(flavor: Flavor, read: Reader, realtime: frozenset[int], hosts: Hos
     policy = read.get("policy", "fifo")
     if policy != "fifo":
         raise SpecError(
-            f"policy {plain(str(policy), 20)!r} cannot be had from Nova, which gives real-time vCPUs SCHED_FIFO only "
+            f"policy {plain(str(policy), 20)!r}: Nova gives real-time vCPUs SCHED_FIFO only "
             "(nova/virt/libvirt/designer.py); leave it out"
         )
     system = read.choice("guest_os", "linux", SYSTEMS)
@@ -267,7 +267,7 @@ def _threads(flavor: Flavor, siblings: str, pinned: int, hosts: Hosts) -> None:
     if siblings == "idle":
         if hosts.smt == "together":
             raise SpecError(
-                "siblings idle cannot be had from hosts with cpu_partition_smt: together: Nova's hw:cpu_thread_policy=isolate takes no "
+                "siblings idle: hosts with cpu_partition_smt: together do not offer it: Nova's hw:cpu_thread_policy=isolate takes no "
                 "host with SMT (it asks placement for HW_CPU_HYPERTHREADING=forbidden); set cpu_partition_smt: single on the hosts, "
                 "which offers Nova one thread of each core, or siblings: realtime"
             )
@@ -348,7 +348,7 @@ def _devices(flavor: Flavor, read: Reader) -> None:
     watchdog = read.get("watchdog", "")
     if watchdog:
         if watchdog not in _WATCHDOGS:
-            raise SpecError(f"watchdog {plain(str(watchdog), 30)!r} cannot be had from Nova, which knows {', '.join(_WATCHDOGS)}")
+            raise SpecError(f"watchdog {plain(str(watchdog), 30)!r}: Nova offers only {', '.join(_WATCHDOGS)}")
         flavor.set("hw:watchdog_action", _WATCHDOGS[watchdog], "what the host does when the guest's watchdog is not fed")
     if read.get("tpm", False):
         flavor.set("hw:tpm_version", "2.0", "tpm: true")

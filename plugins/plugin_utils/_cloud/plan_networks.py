@@ -175,7 +175,7 @@ def _port_wanted(item: Item, current: Current, wanted: Wanted) -> tuple[dict[str
     where, network = f"openstack_cloud_ports: {plain(item.name, 60)}", item.values["network"]
     if NO_ADDRESSES not in current.extensions:
         raise CloudError(
-            f"{where}: Neutron has no extension ip_allocation, so that ports without addresses cannot be had; it is in the plug-in segments (service_plugins)"
+            f"{where}: this Neutron makes no port without addresses: it lacks the extension ip_allocation, which the plug-in segments brings (service_plugins)"
         )
     if network not in current.networks and network not in {other.name for other in wanted.networks if other.present}:
         _check_foreign(where, "network", network, current.foreign_networks, "openstack_cloud_networks")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.findings import Finding, finding_lines, in_order
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted, plain
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import paragraph, text_table
 
 from .changes import Change, Current
@@ -96,6 +96,4 @@ def finding_page(findings: Sequence[Finding], compared: int) -> list[str]:
     """Return the comparison of placement with the partition files."""
     if not compared:
         return []
-    return finding_lines(in_order(findings)) or [
-        f"placement agrees with the partition file of {compared} node{'s' if compared > 1 else ''}"
-    ]
+    return finding_lines(in_order(findings)) or [f"placement agrees with the partition file of {counted(compared, 'node')}"]

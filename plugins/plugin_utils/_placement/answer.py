@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import text_table
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few, natural
 
@@ -17,10 +18,21 @@ MOST = 40
 FEW = 2
 
 
+def headline(summary: Mapping[str, int]) -> str:
+    """Return what becomes of all guests, in a sentence."""
+    words = (
+        ("stay", "stays", "stay"),
+        ("moved", "moves", "move"),
+        ("new", "is new", "are new"),
+        ("unplaced", "has no host", "have no host"),
+    )
+    return f"{counted(summary['guests'], 'guest')}: {', '.join(counted(summary[key], one, many) for key, one, many in words)}"
+
+
 def plan_lines(plan: Mapping[str, Any], path: str) -> list[str]:
     """Return the answer first, then what is not placed, the moves, and the hosts."""
     summary = plan["summary"]
-    what = f"{summary['guests']} guests: {summary['stay']} stay, {summary['moved']} move, {summary['new']} are new, {summary['unplaced']} have no host"
+    what = headline(summary)
     lines = [what]
     for entry in plan["unplaced"][:MOST]:
         proof = "" if entry["proven"] else " (not proven)"
@@ -39,7 +51,10 @@ def plan_lines(plan: Mapping[str, Any], path: str) -> list[str]:
         lines += ["", *text_table(["host", "guests", "cores by NUMA node", "memory by NUMA node"], rows[:MOST]), *_beyond(rows)]
     asked = plan.get("what_if") or {"hosts": [], "guests": {}}
     lines += [f"With {few(asked['hosts'])}, which do not exist"] if asked["hosts"] else []
-    lines += [f"{found['more']} more guests like {name} fit" for name, found in asked["guests"].items()]
+    lines += [
+        f"{counted(found['more'], 'more guest')} like {name} {'fits' if found['more'] == 1 else 'fit'}"
+        for name, found in asked["guests"].items()
+    ]
     return [*lines, "", f"Plan: {path}" if path else "Check mode: no plan was written"]
 
 
@@ -67,7 +82,7 @@ def _cell(host: Mapping[str, Any], what: str, beside: str, named: str) -> str:
         parts.append(f"{f'{node}: ' if len(room) > FEW else ''}{was} -> {now}{'' if total is None else f' of {total}'}")
     texts = [" | ".join(parts)] if parts else []
     if same:
-        texts.append(f"{same} nodes as before" if parts else "as before")
+        texts.append(f"{counted(same, 'node')} as before" if parts else "as before")
     if before.get(beside, 0) != after.get(beside, 0):
         texts.append(f"{named}: {before.get(beside, 0)} -> {after.get(beside, 0)}")
     return "; ".join(texts)

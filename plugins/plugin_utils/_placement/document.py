@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.pages import PAGE_MIB
 
 from .digests import digest
@@ -102,14 +103,10 @@ def _change(placed: Placed, name: str, seat: Seat) -> tuple[str, str]:
 def _fit(room: Room, seat: Seat) -> str:
     """Return what is left beside a guest on its host at the end."""
     if seat.node is not None:
-        return f"node {seat.node} keeps {_count(room.cores[seat.node], 'core')} and {_mib(room.memory[seat.node])} free"
+        return f"node {seat.node} keeps {counted(room.cores[seat.node], 'core')} and {_mib(room.memory[seat.node])} free"
     if seat.cores:
-        return f"on nodes {', '.join(str(node) for node, _count in seat.cores)}, which keep {_count(sum(room.cores.values()), 'core')} free"
-    return f"its host keeps {_count(max(room.floating, 0), 'vCPU')} to float and {_mib(room.slack)} free"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+        return f"on nodes {', '.join(str(node) for node, _count in seat.cores)}, which keep {counted(sum(room.cores.values()), 'core')} free"
+    return f"its host keeps {counted(max(room.floating, 0), 'vCPU')} to float and {_mib(room.slack)} free"
 
 
 def _mib(mib: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few
 
 from .changes import free_cpus, free_memory, place_text, places, smaller
@@ -166,7 +167,7 @@ def _ruled_out(fleet: Fleet, wish: Wish, roomy: Sequence[Room], eligible: Sequen
     text = f"rule {rule.name} keeps it from each {_domain(rule)} that has room for it"
     if all(members.get(domain or "", 0) >= rule.most for domain in domains):
         count = f"all {len(domains)}" if len(domains) > 1 else "the only one"
-        text = f"rule {rule.name} allows {rule.most} of its {len(rule.guests)} guests in one {_domain(rule)}, and {count} that could have it "
+        text = f"rule {rule.name} allows {rule.most} of its {counted(len(rule.guests), 'guest')} in one {_domain(rule)}, and {count} that could have it "
         text += f"{'have' if len(domains) > 1 else 'has'} {'as many' if rule.most > 1 else 'one'}"
     change = f"add a {_domain(rule)}" + (f", or give the rule most: {rule.most + 1} or required: false" if roomy else "")
     return Reason(text, change, certain=_filled(fleet, rule))
@@ -195,7 +196,7 @@ def _full(fleet: Fleet, wish: Wish, rooms: Sequence[Room], short: str, change: s
     room, node = min(places(rooms, wish), key=lambda place: (missing(place), place[1] or 0))
     _all, cores, memory, _index = missing((room, node))
     lacks = " and ".join(
-        ([f"{cores} {'core' if wish.guest.realtime else 'vCPU'}{'s' if cores > 1 else ''}"] if cores else [])
+        ([counted(cores, "core" if wish.guest.realtime else "vCPU")] if cores else [])
         + ([f"{memory} MiB"] if memory else [])
         + [f"1 device {name}" for name in room.lacking(wish)]
     )
@@ -225,7 +226,7 @@ def short_of(fleet: Fleet, left: Sequence[Wish]) -> str:
     need = sum(wish.cores(1) or 0 for wish in strict)
     if all(room.width == 1 for room in fleet.rooms) or all(_one_each(wish) for wish in strict):
         if need > free:
-            return f"All guests without a host ask for {need} realtime cores, and {free} are free on all hosts together"
+            return f"All guests without a host ask for {counted(need, 'realtime core')}, and {free} {'is' if free == 1 else 'are'} free on all hosts together"
         taken: dict[tuple[int, int], int] = {}
         for room in fleet.rooms:
             for wish, _node in room.wishes.values():

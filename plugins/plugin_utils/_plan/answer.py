@@ -30,6 +30,7 @@ def summary(document: Mapping[str, Any], files: Iterable[str] = ()) -> list[str]
         ("nothing to change", few(unchanged)),
         ("guests", str(guests) if guests else ""),
         ("packages", str(len(packages)) if packages else ""),
+        ("not everything is counted", few([host for host, node in planned.items() if node["at_least"]])),
         *_later(planned),
         *_left(planned),
         *(("written", path) for path in files),

@@ -58,11 +58,13 @@ class Fleet:
 def plan_document(fleet: Fleet) -> dict[str, Any]:
     """Return the plan as plain data."""
     nodes = {host: node_plan(fleet.nodes[host]) for host in sorted(fleet.nodes, key=natural)}
+    worst = worst_of([node["disruption"] for node in nodes.values()])
     return {
         "format": FORMAT,
         "generated": fleet.generated,
         "title": fleet.title,
-        "disruption": worst_of([node["disruption"] for node in nodes.values()]),
+        "disruption": worst,
+        "at_least": worst != DISRUPTIONS[-1] and any(node["at_least"] for node in nodes.values()),
         "nodes": nodes,
     }
 
@@ -80,7 +82,13 @@ def node_plan(node: Node) -> dict[str, Any]:
     except UNREADABLE as error:
         found = _read(Node({}), limit)
         refused.append(f"its results cannot be used ({reason_of(error)})")
-    return {**found, "refused": refused, "lost": word(node.lost)}
+    whole = not (refused or node.lost or found["not_counted"])
+    return {
+        **found,
+        "refused": refused,
+        "lost": word(node.lost),
+        "at_least": not whole and found["disruption"] != DISRUPTIONS[-1],
+    }
 
 
 def _read(node: Node, limit: str) -> dict[str, Any]:
@@ -90,13 +98,18 @@ def _read(node: Node, limit: str) -> dict[str, Any]:
     partition = results.get("partition", {})
     return {
         "disruption": worst_of([change["disruption"] for change in changes]),
+        "not_counted": list(
+            dict.fromkeys(word(text) for result in results.values() for text in (result.get("not_counted") or [])[:MOST])
+        ),
         "limit": limit,
         "above_limit": disruptions_above(results, limit),
         "reboot": awaited_boot(results.get("kernel", {})) is not None,
         "changes": changes[:MOST],
         "more_changes": max(len(changes) - MOST, 0),
+        "deferred": [layer for layer, result in results.items() if result.get("deferred")],
         "table": [word(line) for line in [*partition.get("table", []), *partition.get("cache", [])][:MOST]],
         "sets": _sets(partition.get("partition") or {}),
+        "hugepages": [_pages(row) for row in results.get("host", {}).get("hugepages", [])[:MOST]],
         "guests": guests,
         "unlisted": [word(name) for name in results.get("guests", {}).get("unlisted") or []][:MOST],
         "restart_required": {
@@ -118,8 +131,8 @@ def _read(node: Node, limit: str) -> dict[str, Any]:
 
 
 def is_unchanged(node: Mapping[str, Any]) -> bool:
-    """Whether nothing is left to do on a node: nothing to change, install, boot or start."""
-    return not any((node["refused"], node["lost"], node["changes"], node["packages"], node["due"]))
+    """Whether nothing is left to do on a node: nothing to change, install, boot or start, and nothing that the plan could not count."""
+    return not any((node["refused"], node["lost"], node["changes"], node["packages"], node["due"], node["not_counted"]))
 
 
 def word(value: Any) -> str:
@@ -154,6 +167,15 @@ def _sets(partition: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         by_node = {node: format_cpulist(cpus & members) for node, members in nodes.items() if cpus & members}
         found[name] = {"cpus": format_cpulist(cpus), "count": len(cpus), "nodes": by_node}
     return found
+
+
+def _pages(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "node": _number(row["node"], _NODES),
+        "size": word(row["size"]),
+        **{key: _number(row[key], _MIB) for key in ("wanted", "have")},
+        "users": {word(user): _number(pages, _MIB) for user, pages in row["users"].items()},
+    }
 
 
 # -- packages --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._report.view import w
 
 from .changes import families, worst_first
 from .document import is_unchanged
-from .text import cpu_runs, happening, memory, package_counts, ports
+from .text import cpu_runs, deferred_text, happening, memory, package_counts, page_rows, ports
 
 #: Symbol and words for the disruption classes, and for a node without any change; colour is never the only mark.
 CLASSES = {
@@ -34,6 +34,7 @@ def plan_page(document: Mapping[str, Any], maps: Mapping[str, Sequence[Mapping[s
         "title": document["title"],
         "generated": when(document["generated"]),
         "disruption": document["disruption"],
+        "at_least": document["at_least"],
         "classes": CLASSES,
         "nodes": nodes,
         "ids": {node["host"]: node["id"] for node in nodes},
@@ -57,6 +58,8 @@ def _node(number: int, host: str, node: Mapping[str, Any], sockets: Sequence[Map
         "count": len(node["changes"]) + node["more_changes"],
         "changes": [{**change, "times": times} for change, times in families(worst_first(node["changes"]))],
         "package_counts": package_counts(node["packages"]),
+        "page_rows": page_rows(node),
+        "deferred": deferred_text(node),
         "guests": [_guest(host, guest) for guest in node["guests"]],
         "sockets": sockets,
     }
@@ -89,6 +92,8 @@ def _remarks(nodes: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _totals(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "states": {state: sum(node["state"] == state for node in nodes) for state in CLASSES},
+        "at_least": sum(node["at_least"] and node["state"] != "refused" for node in nodes),
+        "open_ends": sum(bool(node["not_counted"]) for node in nodes),
         "reboots": sum(node["reboot"] for node in nodes),
         "guests": sum(guest["state"] != "absent" for node in nodes for guest in node["guests"]),
         "touched": sum(bool(guest["happens"] != "nothing") for node in nodes for guest in node["guests"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import BEFORE_TEXT, few
 
 
@@ -45,12 +46,12 @@ def progress_lines(nodes: Sequence[str], batch: Sequence[str], serial: Sequence[
         before += sizes[number]
         number += 1
     after = nodes[before + sizes[number] :]
-    count = f"{len(batch)} node{'' if len(batch) == 1 else 's'}"
+    count = counted(len(batch), "node")
     lines = [f"== Batch {number + 1} of {len(sizes)}, {count}: {few(batch, BEFORE_TEXT)} =="]
     if number:
         rounds = [math.ceil(size / max(forks, 1)) for size in sizes]
         left = elapsed / sum(rounds[:number]) * sum(rounds[number:])
-        lines.append(f"done: {before} of {len(nodes)} nodes in {_minutes(elapsed)}; about {_minutes(left)} left")
+        lines.append(f"done: {before} of {counted(len(nodes), 'node')} in {_minutes(elapsed)}; about {_minutes(left)} left")
     if after:
         lines.append(f"not begun, and as they were: {few(after, BEFORE_TEXT)}; they stay so unless this batch ends well")
     return lines
@@ -58,4 +59,4 @@ def progress_lines(nodes: Sequence[str], batch: Sequence[str], serial: Sequence[
 
 def _minutes(seconds: float) -> str:
     minutes = max(math.ceil(seconds / 60), 1)
-    return f"{minutes} minute{'' if minutes == 1 else 's'}"
+    return counted(minutes, "minute")

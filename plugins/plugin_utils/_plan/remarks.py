@@ -15,6 +15,7 @@ from math import ceil
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.arguments import awaited_boot
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist, parse_or_empty
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.partition import SETS
 
@@ -74,13 +75,13 @@ def busy_housekeeping(partition: Mapping[str, Any], guests: Sequence[Mapping[str
         vcpus = sum(int(guest["vcpu_count"]) for guest in floating)
         if not here or len(emulators) + vcpus <= THREADS * len(here):
             continue
-        ordinary = f" and {vcpus} ordinary vCPUs" if vcpus else ""
+        ordinary = f" and {counted(vcpus, 'ordinary vCPU')}" if vcpus else ""
         remedy = f"consider more cores there ({HOUSEKEEPING}: {{{node}: 2}})"
         if vcpus:
             remedy += ", or cores for the ordinary vCPUs (cpu_partition_shared_cores_per_node)"
         yield remark(
             f"housekeeping CPUs of NUMA node {node}",
-            f"the emulator threads of {len(emulators)} guests{ordinary} may share CPUs {format_cpulist(here)}; that is more than {THREADS} for one",
+            f"the emulator threads of {counted(len(emulators), 'guest')}{ordinary} may share CPUs {format_cpulist(here)}; that is more than {THREADS} for one",
             remedy,
             RULE,
         )

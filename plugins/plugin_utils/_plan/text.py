@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
 from ansible_collections.realtime.kvm.plugins.module_utils._host.change import DISRUPTIONS
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import MOST_ROWS, columns, paragraph, text_table
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import BEFORE_TEXT, few
@@ -21,6 +22,10 @@ from .document import is_unchanged
 
 #: How many of the changes that disturb most the first table names, and how many packages the text does.
 _NAMED, _PACKAGES = 3, 150
+#: Before the class of a node of which not everything is counted.
+AT_LEAST = "at least "
+#: What people call the layers whose run-time values wait for a boot.
+VALUES = {"partition": "CPUs", "power": "power management", "interrupts": "interrupts", "host": "huge pages and KVM"}
 #: Characters of a value that the text shows.
 _SHORT = 60
 
@@ -76,12 +81,19 @@ def _disruption(nodes: Mapping[str, Any]) -> list[str]:
     table = text_table([header[column] for column in left], [[row[column] for column in left] for row in rows])
     above = _grouped((text, host) for host, node in nodes.items() for text in node["above_limit"])
     more = [line for text, hosts in above for line in paragraph(f"{_lead(hosts)}above realtime_max_disruption: {text}")]
+    open_ends = _grouped((text, host) for host, node in nodes.items() if not node["lost"] for text in _not_counted(node))
+    more += [line for text, hosts in open_ends for line in paragraph(f"{_lead(hosts)}not counted: {text}")]
     return [*_title("What the run disturbs"), *table, *more[:MOST_ROWS]]
 
 
 def _worst_group(group: tuple[tuple[str, ...], list[str]]) -> int:
-    worst = group[0][0]
+    worst = group[0][0].removeprefix(AT_LEAST)
     return -DISRUPTIONS.index(worst) if worst in DISRUPTIONS else 1
+
+
+def _not_counted(node: Mapping[str, Any]) -> list[str]:
+    """Return what the class of a node leaves out."""
+    return [*node["not_counted"], *(["what is refused"] if node["refused"] else [])]
 
 
 def _disturbs(node: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -93,7 +105,7 @@ def _disturbs(node: Mapping[str, Any]) -> tuple[str, str, str, str]:
     names = [_resource(*one) for one in [*boot, *(one for one in top if one not in boot)]]
     what = "; ".join(names[:_NAMED]) + (f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     return (
-        node["disruption"],
+        f"{AT_LEAST if node['at_least'] else ''}{node['disruption']}",
         node["limit"],
         str(len(changes) + node["more_changes"]),
         what or ("packages" if node["packages"] else "see below"),
@@ -126,7 +138,7 @@ def guest_lines(nodes: Mapping[str, Any], happens: str = "happens") -> list[str]
         return []
     shown = found if len(found) <= MOST_GUESTS else [(host, guest) for host, guest in found if guest["happens"]]
     more = len(found) - len(shown)
-    others = [f"{more} guests on which nothing happens are not shown"] if more else []
+    others = [f"{counted(more, 'guest')} on which nothing happens {'is' if more == 1 else 'are'} not shown"] if more else []
     if not shown:
         return [*_title("Guests"), *others]
     rows = [
@@ -248,27 +260,58 @@ def remark_lines(item: Mapping[str, str], lead: str = "") -> list[str]:
 
 # -- nodes -----------------------------------------------------------------------------------------
 
-_SHARED = ("table", "kernel_arguments", "changes", "more_changes", "lost")
+_SHARED = ("table", "kernel_arguments", "changes", "more_changes", "deferred", "lost")
 
 
 def _alike(nodes: Mapping[str, Any]) -> list[list[str]]:
     """Return the names of nodes, those with equal details together."""
-    pairs = [(str([node[key] for key in _SHARED]), host) for host, node in nodes.items() if not node["lost"]]
+    pairs = [(str([*(node[key] for key in _SHARED), _pages(node)]), host) for host, node in nodes.items() if not node["lost"]]
     return [hosts for _key, hosts in _grouped(pairs)]
 
 
 def _details(hosts: Sequence[str], node: Mapping[str, Any]) -> list[str]:
     lines = paragraph(f"== {few(hosts)} ==", rest="   ") if any(hosts) else []
     lines += [line for text in node["table"] for line in paragraph(text)] + [""] * bool(node["table"])
+    if pages := _pages(node):
+        lines += [*text_table(["huge pages", "needed", "there now", "for"], pages), ""]
     if node["changes"]:
         lines += _arguments(node["kernel_arguments"])
         rows = [
             [change["disruption"], _resource(change, times), _difference(change)]
             for change, times in families(worst_first(node["changes"]))
         ]
-        more = [f"... and {node['more_changes']} more changes"] if node["more_changes"] else []
-        return [*lines, *text_table(["disruption", "what changes", "from -> to"], rows), *more]
-    return [*lines, "nothing to change"]
+        more = [f"... and {counted(node['more_changes'], 'more change')}"] if node["more_changes"] else []
+        return [*lines, *text_table(["disruption", "what changes", "from -> to"], rows), *more, *_deferred(node)]
+    return [*lines, "no change" if node["at_least"] else "nothing to change"]
+
+
+def _pages(node: Mapping[str, Any]) -> list[list[str]]:
+    """Return the huge pages of a node that changes, as rows."""
+    return [] if is_unchanged(node) else page_rows(node)
+
+
+def page_rows(node: Mapping[str, Any]) -> list[list[str]]:
+    """Return a row for each kind of huge pages: where, how many are needed and there, and for whom."""
+    return [
+        [
+            f"{row['size']} on node {row['node']}",
+            str(row["wanted"]),
+            str(row["have"]),
+            ", ".join(f"{user} {pages}" for user, pages in row["users"].items()),
+        ]
+        for row in node["hugepages"]
+    ]
+
+
+def _deferred(node: Mapping[str, Any]) -> list[str]:
+    text = deferred_text(node)
+    return paragraph(text) if text else []
+
+
+def deferred_text(node: Mapping[str, Any]) -> str:
+    """Return which values are no changes of this run; empty where none waits."""
+    names = [VALUES.get(layer, layer) for layer in node["deferred"]]
+    return f"made after the reboot by the boot service, so not among these changes: values of {', '.join(names)}" if names else ""
 
 
 def _policies(nodes: Mapping[str, Any]) -> list[str]:

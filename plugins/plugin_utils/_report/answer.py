@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted
 from ansible_collections.realtime.kvm.plugins.module_utils._tables import paragraph
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import BEFORE_TEXT, few
 
@@ -25,7 +26,7 @@ def report_answer(view: Mapping[str, Any], files: Iterable[str]) -> list[str]:
     rows = [
         (f"{totals['states'][state]} {STATES[state][1]}", _names(nodes, state)) for state in STATES if totals["states"][state]
     ]
-    unwell = [node for node in nodes if node["state"] not in ("ok", "new", "findings")]
+    unwell = [node for node in nodes if node["state"] not in ("ok", "new", "findings", "captured")]
     rows += [(node["host"], node["reason"]) for node in unwell[:_MOST] if node["reason"]]
     lines = _lines(rows)
     for row in view["rules"]:
@@ -82,5 +83,5 @@ def _placement(placement: Mapping[str, Any] | None) -> str:
     if placement["refusal"]:
         return f"the plan in {placement['file']} is not shown: {placement['refusal']}"
     count = len(placement["differences"])
-    differ = f"; {count} difference{'' if count == 1 else 's'} from what was read, in the report" if count else ""
+    differ = f"; {counted(count, 'difference')} from what was read, in the report" if count else ""
     return f"{placement['summary']}{differ}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain, reason_of
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import few, natural
+from ansible_collections.realtime.kvm.plugins.plugin_utils._placement.answer import headline
 
 from .placement_now import Seen, differences
 
@@ -101,8 +102,7 @@ def _drawn(plan: Mapping[str, Any], seen: Seen) -> dict[str, Any]:
     asked = plan.get("what_if") or {}
     imagined = asked.get("hosts") or []
     return {
-        "summary": f"{summary['guests']} guests: {summary['stay']} stay, {summary['moved']} move, {summary['new']} are new, "
-        f"{summary['unplaced']} have no host",
+        "summary": headline(summary),
         "what_if": plain(few([str(name) for name in imagined]), _WORDS) if imagined else "",
         "would_fit": [(plain(str(name), _NAME), int(found["more"])) for name, found in (asked.get("guests") or {}).items()][
             :_ROWS

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import plain
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import counted, plain
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import ALONE, few, natural
 
 #: The most guests that are named for one difference; characters of a name.
@@ -74,12 +74,20 @@ def _guests(plan: Mapping[str, Any], seen: Seen) -> list[str]:
                 continue
         if now != [before] * bool(before) and (text := _elsewhere(entry, now, before, seen)):
             other.append(text)
+    kinds = {"moves": ("guest that moves is", "guests that move are"), "new": ("new guest is", "new guests are")}
     found = [
-        f"{done['moves']} of {totals['moves']} guests that move are on their new host already" if done["moves"] else "",
-        f"{done['new']} of {totals['new']} new guests are on their host already" if done["new"] else "",
+        f"{done[change]} of {counted(totals[change], *words)} on {'its' if totals[change] == 1 else 'their'} "
+        f"{'new ' if change == 'moves' else ''}host already"
+        for change, words in kinds.items()
+        if done[change]
     ]
     found += sorted(other, key=natural)[:_MOST]
-    return [*found, f"and {len(other) - _MOST} more guests that are elsewhere" if len(other) > _MOST else ""]
+    return [
+        *found,
+        f"and {counted(len(other) - _MOST, 'more guest that is', 'more guests that are')} elsewhere"
+        if len(other) > _MOST
+        else "",
+    ]
 
 
 def _elsewhere(entry: Mapping[str, Any], now: list[str], before: str, seen: Seen) -> str:

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
-from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, differs, plain, reason_of
+from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import UNREADABLE, counted, differs, plain, reason_of
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import format_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._latency.verdict import VIRTUAL
 from ansible_collections.realtime.kvm.plugins.plugin_utils._natural import natural
@@ -41,10 +41,14 @@ STATES = {
     "ok": ("✔", "as planned"),
     "findings": ("▲", "differs from its plan"),
     "half": ("◐", "half-configured"),
+    "captured": ("◇", "captured, not compared"),
     "new": ("○", "not configured"),
     "failed": ("✖", "could not be read"),
     "unreachable": ("✖", "unreachable"),
 }
+_CAPTURED = (
+    "these are files of a machine, not the machine: what runs there is not known, so nothing was compared with a partition file"
+)
 #: Words for the severities of findings, worst first.
 _SEVERITIES = (("critical", "error", "high"), ("warning", "medium", ""), ("info", "notice", "low"))
 _RANK = {word: rank for rank, words in enumerate(_SEVERITIES) for word in words}
@@ -151,6 +155,8 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if not info:
         return "failed", str(node.get("error") or "it returned no result")
     missing = info.get("missing") or []
+    if info.get("captured") is True and "findings" not in verify:
+        return "captured", _CAPTURED
     untouched = [item["reason"] for item in missing if item["part"] == DOCUMENT and item["state"] == "absent"]
     if untouched:
         return "new", untouched[0]
@@ -160,7 +166,7 @@ def state_of(node: Mapping[str, Any], findings: Sequence[Mapping[str, str]], bro
     if "findings" not in verify:
         return "half", str(verify.get("error") or "it was not compared with its partition file")
     if findings:
-        return "findings", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
+        return "findings", counted(len(findings), "finding")
     return "ok", ""
 
 

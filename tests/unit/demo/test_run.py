@@ -9,6 +9,7 @@ import io
 import socket
 import tarfile
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from ansible_collections.realtime.kvm.demo import machine
@@ -48,6 +49,33 @@ def test_the_second_run_says_that_it_takes_little():
     assert "installs" not in text
     assert "downloads  nothing" in text
     assert "exists" in text
+
+
+def test_try_announces_the_venv_that_it_makes():
+    text = " ".join(" ".join(demo.introduction(Needs((), ansible=True, images=False, nodes=False), "about 40 s")).split())
+    for words in (
+        "makes .venv with Ansible, about 100 MB",
+        "downloads about 10 MB",
+        "time about 40 s",
+        "only .venv, .cache/try and results/try",
+    ):
+        assert words in text
+    again = demo.introduction(AGAIN, "about 25 s")
+    assert not [line for line in again if "makes" in line or "downloads" in line or "installs" in line]
+    assert max(map(len, again)) <= 100
+
+
+def test_an_ansible_from_elsewhere_does_not_stand_for_the_venv(monkeypatch):
+    """The venv is made in any case, so it is announced and has its time."""
+    for code, lacks in ((0, False), (1, True), (2, True)):
+        asked = []
+        monkeypatch.setattr(
+            machine.subprocess,
+            "run",
+            lambda command, code=code, asked=asked, **_options: asked.append(command) or CompletedProcess(command, code),
+        )
+        assert machine.lacks_ansible() == lacks
+        assert asked == [["make", "--question", "--silent", "ansible"]]
 
 
 def test_a_full_disk_stops_it_and_little_memory_is_told(monkeypatch):

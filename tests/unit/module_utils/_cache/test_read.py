@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cache.read import (
     Found,
@@ -13,10 +15,9 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cache.read import (
     read_tree,
     why_not,
 )
+from unit.dividing import OFF, REALTIME, apply, check_predicts
 from unit.resctrls import RESCTRL, Resctrl, cache_files, processor
 from unit.trees import fill, writable
-
-OFF = {"cache": False, "cache_l2": False, "memory_bandwidth": 0, "cache_code_data": False}
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,60 @@ def test_what_is_known_before_it_is_mounted(tmp_path, flags, options, lacking, a
     host = writable(fill(tmp_path, {**processor(flags), f"{RESCTRL}/": None}))
     assert set(why_not(host, {**OFF, **options})) == lacking
     assert code_data_levels(host, {**OFF, **options}) == apart
+
+
+# -- machines that lack a part ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "note"),
+    [
+        (
+            processor("fpu"),
+            {"cache": True},
+            "cpu_partition_cache: the processor does not offer it (no flag cat_l3 in /proc/cpuinfo)",
+        ),
+        (
+            processor("fpu cat_l2"),
+            {"memory_bandwidth": 50},
+            "cpu_partition_memory_bandwidth: the processor does not offer it (no flag mba",
+        ),
+        (processor("cat_l3"), {"cache_l2": True}, "cpu_partition_cache_l2: the processor does not offer it (no flag cat_l2"),
+        ({"/proc/cmdline": "ro rdt=cmt,!l3cat"}, {"cache": True}, "rdt=!l3cat on the kernel command line switches it off"),
+        (processor(model=85), {"cache": True}, "unless its command line has rdt=l3cat"),
+    ],
+)
+def test_what_a_machine_lacks_is_a_note_and_changes_nothing(root, kernel, files, options, note):
+    fill(root, files)
+    host = apply(root, **options)
+    assert host.changes == kernel.commands == []
+    assert note in host.notes[0]
+    assert host.notes[0].endswith("so it stays as it is")
+
+
+@pytest.mark.parametrize("arguments", ["rdt=l3cat", "rdt=!l3cat,l3cat", "rdt=cmt,mbmtotal,l3cat"])
+def test_a_processor_whose_l3_the_kernel_divides_only_when_told_so(root, kernel, arguments):
+    fill(root, {**processor(model=85), "/proc/cmdline": f"ro {arguments}"})
+    apply(root, cache=True)
+    assert REALTIME in kernel.groups
+
+
+def test_such_a_processor_still_limits_bandwidth(root, kernel):
+    fill(root, processor(model=85))
+    del kernel.caches["L3"]
+    check_predicts(root, kernel, cache=True, cache_code_data=True, memory_bandwidth=50)
+    assert kernel.groups[""].lines == {"MB": {0: 50}}
+
+
+def test_a_kernel_without_resctrl(root):
+    os.rmdir(f"{root}{RESCTRL}")
+    host = apply(root, cache=True)
+    assert host.changes == []
+    assert "CONFIG_X86_CPU_RESCTRL" in host.notes[0]
+
+
+def test_a_mounted_resctrl_that_lacks_a_part_still_gives_the_others(root, mounted):
+    fill(root, processor("cat_l3 mba"))
+    host = apply(root, cache=True, cache_l2=True, cache_code_data=True)
+    assert [note.split(":")[0] for note in host.notes] == ["cpu_partition_cache_l2", "cpu_partition_cache_code_data"]
+    assert REALTIME in mounted.groups

@@ -112,7 +112,7 @@ def test_devices_everywhere_are_a_remark():
         (
             HASWELL,
             {"cache": {"realtime": "1", "dataplane": "f0"}},
-            "cpu_partition_cache.realtime: 1 has 1 portions in a row, and L3 takes no less than 2",
+            "cpu_partition_cache.realtime: 1 has 1 portion in a row, and L3 takes no less than 2",
         ),
         (
             Cache("L3", 0x7FF, 1, 0, 16, usage={0: "SSSSSSSEEEE"}),
@@ -165,5 +165,5 @@ def test_people_see_groups_portions_and_their_number():
 
 
 def test_of_a_mask_with_holes_the_lowest_row_has_the_least_portions():
-    with pytest.raises(CacheError, match="379 has 1 portions in a row, and L3 takes no less than 2"):
+    with pytest.raises(CacheError, match="379 has 1 portion in a row, and L3 takes no less than 2"):
         found(Cache("L3", 0xFFFF, 2, 0, 16, sparse=True), ONE, cache={"realtime": "379", "dataplane": "c00", "rest": "c000"})

@@ -13,6 +13,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import 
     MOST_LEVELS,
     AnswerError,
     answering,
+    counted,
     decode,
     differs,
     plain,
@@ -20,6 +21,11 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.answers import 
 )
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.cpulist import parse_cpulist
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError, RefusalError
+
+
+def test_one_of_a_kind_is_no_plural():
+    assert [counted(number, "portion") for number in (0, 1, 2)] == ["0 portions", "1 portion", "2 portions"]
+    assert [counted(number, "stays", "stay") for number in (0, 1, 2)] == ["0 stay", "1 stays", "2 stay"]
 
 
 @pytest.mark.parametrize("value", [None, True, 7, -1.5, "ä{{ x }}\u202e", [], [[1], {"a": "b"}], {"a": {"b": [None]}}])

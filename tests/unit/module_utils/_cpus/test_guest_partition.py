@@ -55,27 +55,27 @@ def test_real_time_vcpus_are_isolated_and_the_others_keep_house(shape, given, se
 def test_threads_of_a_core_may_have_two_jobs_which_is_said():
     partition = of_guest({"cores": 2, "threads": 2}, realtime_vcpus="1")
     assert texts(partition) == {"housekeeping": "0,2-3", "realtime": "1"}
-    assert [text[:41] for text in partition.warnings] == ["vCPUs 1,3 are threads of one core: what r"]
+    assert [text[:41] for text in partition.warnings] == ["vCPUs 1,3 share a core: work on 3 takes h"]
 
 
 @pytest.mark.parametrize(
     ("shape", "given", "said"),
     [
-        ({}, {"realtime_vcpus": ""}, "gives this guest no real-time vCPU, or does not have it"),
-        ({}, {"realtime_vcpus": ""}, "give it realtime_vcpus there, correct guest_os_node, or"),
+        ({}, {"realtime_vcpus": ""}, "its node lists no real-time vCPU for it"),
+        ({}, {"realtime_vcpus": ""}, "Give it realtime_vcpus there, correct guest_os_node, or"),
         ({}, {"realtime_vcpus": "1-x"}, "realtime_guests: plc1: realtime_vcpus: '1-x'"),
-        ({}, {"realtime_vcpus": "0-2"}, "realtime_vcpus 0-2 holds vCPU 0, which boots the guest's Linux"),
+        ({}, {"realtime_vcpus": "0-2"}, "realtime_vcpus 0-2 holds vCPU 0. The guest boots on it"),
         (
             {},
             {"vcpus": 6, "realtime_vcpus": "1-5"},
-            "has 6 vCPUs and realtime_vcpus 1-5, but the guest has CPUs 0-3. A change of its",
+            "has 6 vCPUs and realtime_vcpus 1-5, the guest has CPUs 0-3. New vCPUs come with a restart",
         ),
-        ({}, {"vcpus": 2, "realtime_vcpus": "1"}, "has 2 vCPUs and realtime_vcpus 1, but the guest has CPUs 0-3"),
-        ({}, {"vcpus": None, "realtime_vcpus": "7"}, "has no number of vCPUs and realtime_vcpus 7, but the guest has CPUs 0-3"),
+        ({}, {"vcpus": 2, "realtime_vcpus": "1"}, "has 2 vCPUs and realtime_vcpus 1, the guest has CPUs 0-3"),
+        ({}, {"vcpus": None, "realtime_vcpus": "7"}, "its definition has realtime_vcpus 7, the guest has CPUs 0-3"),
         (
             {"cores": 2, "threads": 2},
             {"idle": "poll"},
-            "guest_os_idle: poll needs a guest with one thread per core, and plc1 has 2",
+            "guest_os_idle: poll needs one thread per core, and plc1 has 2",
         ),
         ({}, {"idle": "spin"}, "guest_os_idle: 'spin' is neither halt nor poll"),
     ],
@@ -88,10 +88,10 @@ def test_refusals_name_the_definition(shape, given, said):
 
 def test_cpus_that_are_off_in_the_guest_are_named():
     topology = replace(machine(), online=parse_cpulist("0-2"))
-    with pytest.raises(PartitionError, match=r"guest plc1: CPUs 3 are switched off in it; .*cpu3/online"):
+    with pytest.raises(PartitionError, match=r"guest plc1 has switched CPUs 3 off; .*cpu3/online"):
         plan_guest_partition(topology, definition())
     alone = frozenset({1})
-    with pytest.raises(PartitionError, match="all its vCPUs are real-time; its Linux needs an ordinary one"):
+    with pytest.raises(PartitionError, match="all its vCPUs are real-time, and its Linux needs an ordinary one"):
         plan_guest_partition(replace(topology, present=alone, online=alone), definition(vcpus=1, realtime_vcpus="1"))
 
 
@@ -104,10 +104,10 @@ def test_cpus_that_are_off_in_the_guest_are_named():
         (
             of_guest(),
             plan(),
-            "has the partition of the inside of guest plc1 (guest_os), not that of a node. Take it out of realtime_nodes",
+            "is set up as guest plc1 (guest_os), not as a node. Take it out of realtime_nodes",
         ),
-        (plan(), of_guest(), "guest plc1: the machine that answers has the partition of a node"),
-        (of_guest(name="plc2"), of_guest(), "was set up as guest plc2. Correct ansible_host or guest_os_guest of this host"),
+        (plan(), of_guest(), "guest plc1: the machine that answers is set up as a node"),
+        (of_guest(name="plc2"), of_guest(), "is set up as guest plc2. Correct ansible_host or guest_os_guest of this host"),
     ],
 )
 def test_a_machine_stays_what_it_is(before, after, said):

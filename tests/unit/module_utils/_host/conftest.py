@@ -16,6 +16,22 @@ def _root(tmp_path):
     return tree(tmp_path)
 
 
+@pytest.fixture(name="commands")
+def _commands():
+    return []
+
+
+@pytest.fixture(name="runner")
+def _runner(commands):
+    """Runs nothing, and keeps what it was asked to run."""
+
+    def run(command):
+        commands.append(" ".join(command))
+        return 0, "fine\n", "a warning"
+
+    return run
+
+
 def copies(tmp_path, root):
     number = 0
     while True:

@@ -14,20 +14,6 @@ from unit.hosts import OURS, apply, killed_everywhere
 from unit.trees import fill, writable
 
 
-@pytest.fixture(name="commands")
-def _commands():
-    return []
-
-
-@pytest.fixture(name="runner")
-def _runner(commands):
-    def run(command):
-        commands.append(" ".join(command))
-        return 0, "", ""
-
-    return run
-
-
 def test_systemd_reads_changed_units(root, runner, commands):
     reload_systemd(writable(root), runner, "a.service")
     assert commands == [], "no systemd runs here"

@@ -10,20 +10,6 @@ from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import H
 from ansible_collections.realtime.kvm.plugins.module_utils._host.runner import run_checked, systemctl
 
 
-@pytest.fixture(name="commands")
-def _commands():
-    return []
-
-
-@pytest.fixture(name="runner")
-def _runner(commands):
-    def run(command):
-        commands.append(" ".join(command))
-        return 0, "fine\n", "a warning"
-
-    return run
-
-
 def test_a_programs_output_is_returned(runner, commands):
     assert run_checked(runner, ["show", "it"]) == "fine\n"
     assert commands == ["show it"]

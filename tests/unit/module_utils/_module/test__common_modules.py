@@ -50,8 +50,29 @@ def test_a_snapshot_is_planned_for_and_never_written(call, snap):
     assert told["arguments"][0]["token"] == "isolcpus=managed_irq,domain,1,3,5,7"
     assert told["arguments"][-1]["token"] == "a=1"
     assert all(argument["reason"] for argument in told["arguments"])
-    assert (told["reboot_required"], told["changed"]) == (False, False)
+    assert (told["reboot_required"], told["changed"]) == (True, False), "the captured command line lacks them"
+    assert told["missing"] == [argument["token"] for argument in told["arguments"]]
+    assert told["not_counted"] == ["the boot loader's files and the kernel that boots next: captured files hold no boot loader"]
     assert snapshot(snap) == before
+
+
+def test_of_a_snapshot_a_boot_is_counted_only_where_its_command_line_shows_it(call, snap):
+    partition = call("cpu_partition", fsroot=str(snap))["partition"]
+    wanted = [item["token"] for item in call("kernel_arguments", fsroot=str(snap), partition=partition)["arguments"]]
+    fill(snap, {"/proc/cmdline": f"quiet {' '.join(wanted)}\n"})
+    same = call("kernel_arguments", fsroot=str(snap), partition=partition)
+    assert (same["reboot_required"], same["missing"], same["following"]) == (False, [], {})
+    fill(snap, {"/proc/cmdline": f"quiet {' '.join(wanted[1:])}\n"})
+    less = call("kernel_arguments", fsroot=str(snap), partition=partition)
+    assert (less["reboot_required"], less["missing"]) == (True, wanted[:1])
+    told = call("kernel_arguments", fsroot=str(snap), partition=partition, max_disruption="none")
+    assert "running kernel and arguments (reboot)" in told["msg"]
+    (snap / "proc/cmdline").unlink()
+    blind = call("kernel_arguments", fsroot=str(snap), partition=partition)
+    assert (blind["reboot_required"], blind["disruption"]) == (False, "none")
+    assert blind["not_counted"] == [
+        "kernel arguments and the reboot that they need: captured files hold no boot loader and no command line"
+    ]
 
 
 @pytest.mark.parametrize("name", ["cpu_power", "irq_affinity", "kernel_arguments"])

@@ -447,9 +447,9 @@ def test_the_inside_of_a_guest_follows_its_definition_and_undo_takes_it_back(cal
         (
             {},
             {"vcpus": 6},
-            "realtime_guests: plc1: its definition has 6 vCPUs and realtime_vcpus 2-3, but the guest has CPUs 0-3",
+            "realtime_guests: plc1: its definition has 6 vCPUs and realtime_vcpus 2-3, the guest has CPUs 0-3",
         ),
-        ({DOCUMENT: json.dumps(PARTITION)}, {}, "has the partition of a node, so it is none of a node's guests"),
+        ({DOCUMENT: json.dumps(PARTITION)}, {}, "the machine that answers is set up as a node"),
     ],
 )
 def test_what_is_not_the_guest_is_refused_before_any_change(call, tree, files, guest, said):

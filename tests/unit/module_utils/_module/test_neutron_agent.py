@@ -279,7 +279,7 @@ def test_undo_while_instances_are_on_the_userspace_switch(node, broken):
         fill(node.root, {OPERATOR: "no option\n"})
     before = kept(node.root)
     node.systemd.calls.clear()
-    refuse(node, "1 instances' ports are on the integration bridge br-int .vhu1., .*datapath_type = netdev", state="absent")
+    refuse(node, "the integration bridge br-int has 1 port of instances .vhu1., .*datapath_type = netdev", state="absent")
     assert kept(node.root) == before
 
 

@@ -357,12 +357,10 @@ def test_lines_that_somebody_added_to_our_file(node):
     path = Path(f"{node.root}{EXTRA}")
     assert "# Changes here are lost with the next run" in path.read_text()
     path.write_text(path.read_text() + "export OS_X=s3cret\n")
-    with pytest.raises(
-        RefusalError, match="/etc/default/nova-compute is this collection's, and somebody has added 1 lines to it"
-    ):
+    with pytest.raises(RefusalError, match="/etc/default/nova-compute is this collection's, and somebody has added 1 line to it"):
         node.nova()
     node.nova(state="absent")
-    assert any("/etc/default/nova-compute: 1 lines that somebody has added go with the file" in note for note in node.notes)
+    assert any("/etc/default/nova-compute: 1 line that somebody has added goes with the file" in note for note in node.notes)
 
 
 def test_the_text_for_containers_keeps_what_their_files_say(tmp_path, monkeypatch):

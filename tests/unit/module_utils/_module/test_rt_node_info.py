@@ -211,4 +211,5 @@ def test_a_snapshot_is_read_without_asking_this_machine(capsys, tree):
     result = json.loads(capsys.readouterr().out)
     assert result["changed"] is False
     assert missing(result["node"])["libvirt"] == ("absent", "not looked for in a snapshot")
+    assert result["node"]["captured"] is True
     assert result["node"]["kernel"]["isolated"] == "1-5"

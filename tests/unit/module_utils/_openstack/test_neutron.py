@@ -120,7 +120,7 @@ def test_the_integration_bridge_is_not_moved_under_instances(database, fine):
     if fine:
         neutron.check_integration(settings(), database.database())
         return
-    with pytest.raises(NeutronError, match=r"integration bridge br-int has the datapath of the kernel and 1 ports \(tap0\)"):
+    with pytest.raises(NeutronError, match=r"integration bridge br-int has the datapath of the kernel and 1 port \(tap0\)"):
         neutron.check_integration(settings(), database.database())
 
 

@@ -78,4 +78,4 @@ def test_whether_a_source_has_answered():
 def test_a_chrony_that_follows_its_own_clock_follows_nothing():
     state = chrony_state(f"7F7F0101,,10,1796023731.8,{'0.0,' * 9}Normal\n{SOURCES.splitlines()[1]}\n")
     assert not state.synchronised
-    assert state.why == "it follows none of 1 sources, of which 0 answer, but its own clock (local in its configuration)"
+    assert state.why == "it follows none of 1 source, of which 0 answer, but its own clock (local in its configuration)"

@@ -185,7 +185,7 @@ NODES = {"hw:numa_cpus.0": "0-1", "hw:numa_cpus.1": "2-3", "hw:numa_mem.0": "102
         ({"hw:numa_nodes": "2"}, 2049, "choose multiples of 2"),
         ({"hw:numa_cpus.0": "0-3"}, 2048, "hw:numa_cpus.0 and hw:numa_mem.0"),
         ({"hw:numa_mem.0": "2048"}, 2048, "hw:numa_cpus.0 and hw:numa_mem.0"),
-        ({**NODES}, 2048, "of all 1 nodes"),
+        ({**NODES}, 2048, "of the one node"),
         ({**NODES, "hw:numa_nodes": "3"}, 2048, "of all 3 nodes"),
         ({**NODES, "hw:numa_nodes": "2", "hw:numa_cpus.1": "2"}, 2048, "name vCPUs 0-2, but each of 0-3"),
         ({**NODES, "hw:numa_nodes": "2", "hw:numa_cpus.1": "1-3"}, 2048, "in one node, once"),

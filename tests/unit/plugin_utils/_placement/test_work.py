@@ -38,7 +38,7 @@ def test_a_plan_and_its_lines():
     plan = make_plan(take_in(given([plc("plc1", 4), plc("plc2", 4), plc("big", 9)])))
     assert plan["summary"] == {"guests": 3, "new": 2, "moved": 0, "stay": 0, "unplaced": 1}
     lines = "\n".join(plan_lines(plan, "/x/placement.yml"))
-    assert lines.startswith("3 guests: 0 stay, 0 move, 2 are new, 1 have no host\n  big: ")
+    assert lines.startswith("3 guests: 0 stay, 0 move, 2 are new, 1 has no host\n  big: ")
     assert "would help: " in lines
     assert lines.endswith("Plan: /x/placement.yml")
     assert plan_lines(plan, "")[-1] == "Check mode: no plan was written"

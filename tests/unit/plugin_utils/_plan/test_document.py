@@ -32,11 +32,22 @@ def test_a_plan_that_the_modules_made(node):
     plan = node_plan(node)
     assert (plan["refused"], plan["disruption"], plan["limit"], plan["above_limit"], plan["reboot"]) == (
         [],
-        "stall",
+        "reboot",
         "reboot",
         [],
-        False,
+        True,
     )
+    assert not plan["at_least"], "nothing is above a reboot"
+    assert plan["not_counted"] == [
+        "a switch of the machine: captured files show none",
+        "the boot loader's files and the kernel that boots next: captured files hold no boot loader",
+        "guests of the machine: captured files show none",
+    ]
+    assert plan["deferred"] == ["partition", "power", "interrupts", "host"]
+    assert [(row["node"], row["size"], row["have"], row["users"]) for row in plan["hugepages"]] == [
+        (0, "2M", 0, {"plc1": 1024, "plc2": 512, "motion": 1024, "the switch": 416}),
+        (1, "2M", 0, {"the switch": 416}),
+    ]
     assert plan["sets"]["housekeeping"] == {"cpus": "0-1,40-41", "count": 4, "nodes": {"0": "0,40", "1": "1,41"}}
     assert [item["name"] for item in plan["guests"]] == ["historian", "motion", "plc1", "plc2"]
     plc1 = plan["guests"][2]
@@ -122,12 +133,39 @@ def test_packages_of_several_roles_are_counted_once_and_updates_are_packages():
             ),
             False,
         ),
+        (Node({"kernel": {"changes": [], "not_counted": ["the boot: no boot loader"]}}), False),
         (Node({"power": {"changes": 7}}), False),
         (Node({}, limit="None"), False),
     ],
 )
 def test_a_node_is_left_alone_only_if_nothing_is_left_to_do(node, unchanged):
     assert is_unchanged(node_plan(node)) == unchanged
+
+
+@pytest.mark.parametrize(
+    ("node", "least"),
+    [
+        (Node({"host": {"changes": []}}), False),
+        (Node({"kernel": {"changes": [], "not_counted": ["the boot: no boot loader"]}}), True),
+        (
+            Node(
+                {"host": {"changes": [change("x", disruption="reboot")]}, "kernel": {"not_counted": ["the boot: no boot loader"]}}
+            ),
+            False,
+        ),
+        (Node({}, refused=["no"]), True),
+        (Node({}, lost="it cannot be reached"), True),
+    ],
+)
+def test_the_class_is_the_least_where_something_is_not_counted(node, least):
+    document = plan_document(Fleet({"odd": node, "well": Node({})}))
+    assert (document["nodes"]["odd"]["at_least"], document["at_least"], document["nodes"]["well"]["at_least"]) == (
+        least,
+        least,
+        False,
+    )
+    harsh = Node({"host": {"changes": [change("x", disruption="reboot")]}})
+    assert not plan_document(Fleet({"odd": node, "harsh": harsh}))["at_least"], "no class is above that of the other node"
 
 
 def test_a_limit_that_is_none_refuses_the_node():

@@ -34,6 +34,24 @@ def test_the_page_holds_what_the_text_holds(node):
     assert text.count('<svg class="core"') == 80
 
 
+def test_the_page_never_shows_a_plain_class_where_something_is_not_counted(node):
+    blind = Node({"kernel": {"changes": [], "not_counted": ["the boot: no boot loader"]}})
+    text = page_of({"kvm1": blind})
+    words = " ".join(re.sub(r"<[^>]*>", " ", text.split("<main>")[1]).split())
+    for part in (
+        "Disturbs at least ○ none",
+        "at least none",
+        "not everything is counted on 1 node",
+        "Not counted: the boot: no boot loader",
+    ):
+        assert part in words, part
+    assert not re.search(r"(?<!at least) none 0 change", words)
+    assert "Disturbs at most" in page_of({"kvm1": Node({})})
+    whole = " ".join(re.sub(r"<[^>]*>", " ", page_of({"kvm1": node})).split())
+    for part in ("2M on node 1 416 0 the switch 416", "Made after the reboot by the boot service", "but for what is not counted"):
+        assert part in whole, part
+
+
 @pytest.mark.parametrize("many", [False, True], ids=["open", "folded"])
 def test_no_name_becomes_markup(node, many):
     change = {"resource": EVIL, "before": EVIL, "after": f"{EVIL}\n{EVIL}", "disruption": "none", "reason": EVIL}

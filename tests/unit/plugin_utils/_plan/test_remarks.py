@@ -68,7 +68,7 @@ def test_ordinary_vcpus_count_where_they_float_on_housekeeping():
     found = on_housekeeping(
         {"partition": partitioned(nodes=1, cores=4)}, [guest("office", emulator="0,4", floating="0,4", vcpus=16)]
     )
-    assert found[0]["text"].startswith("the emulator threads of 1 guests and 16 ordinary vCPUs may share CPUs 0,4")
+    assert found[0]["text"].startswith("the emulator threads of 1 guest and 16 ordinary vCPUs may share CPUs 0,4")
     assert "cores for the ordinary vCPUs (cpu_partition_shared_cores_per_node)" in found[0]["remedy"]
 
 

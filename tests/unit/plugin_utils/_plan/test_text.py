@@ -61,6 +61,39 @@ def test_the_limit_is_shown_where_there_is_one():
     assert found[-1] == "h1: above realtime_max_disruption: ovs:x (stall)"
 
 
+BLIND = Node({"kernel": {"changes": [], "not_counted": ["the boot: no boot loader"]}})
+
+
+def test_a_class_of_which_something_is_not_counted_is_the_least():
+    changes = {"changes": [change("ovs:x", disruption="stall")]}
+    refused = Node({"switch": changes, "kernel": {"failed": True}}, refused=["no room"])
+    lines = text_of(h1=BLIND, h2=BLIND, h3=refused, h4=Node({"host": changes}))
+    found = section(lines, "What the run disturbs")
+    assert [line.split("  ")[0] for line in found[2:5]] == ["at least stall", "stall", "at least none"]
+    assert found[5:] == ["h1, h2: not counted: the boot: no boot loader", "h3: not counted: what is refused"]
+    assert lines[-1] != "nothing to change"
+    assert section(lines, "h1, h2") == ["no change"]
+
+
+def test_huge_pages_are_shown_with_their_users_where_something_changes():
+    pages = [{"node": 1, "size": "2M", "wanted": 1536, "have": 512, "free": 512, "users": {"plc1": 1024, "switch": 512}}]
+    shown = text_of(h1=Node({"host": {"hugepages": pages, "changes": [change("/x")]}}))
+    assert section(shown, "h1") == [
+        "huge pages    needed  there now  for",
+        "------------  ------  ---------  ---------------------",
+        "2M on node 1  1536    512        plc1 1024, switch 512",
+    ]
+    assert text_of(h1=Node({"host": {"hugepages": pages}}))[-1] == "nothing to change"
+
+
+def test_values_that_wait_for_a_boot_are_named():
+    waiting = {"changes": [change("/x")], "deferred": True}
+    lines = text_of(h1=Node({"interrupts": waiting, "host": waiting, "power": {"deferred": False}}))
+    assert " ".join(line.strip() for line in lines).endswith(
+        "made after the reboot by the boot service, so not among these changes: values of interrupts, huge pages and KVM"
+    )
+
+
 def test_nodes_with_equal_details_share_a_section():
     one, other = Node({"host": {"changes": [change("/x")]}}), Node({"host": {"changes": [change("/y")]}})
     assert titles(text_of(h1=one, h2=other, h10=one))[1:] == ["h1, h10", "h2"]

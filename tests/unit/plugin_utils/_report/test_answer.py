@@ -45,6 +45,12 @@ def test_the_answer_of_a_fleet():
     assert " free; the largest real-time guest that fits has " in lines[9]
 
 
+def test_captured_machines_have_a_line_of_their_own():
+    lines = answer_of({host: {"info": {**node_info(host, SPECS), "captured": True}} for host in ("c1", "c2")})
+    assert lines[:2] == ["== Report ==", "2 captured, not compared: c1, c2"]
+    assert not [line for line in lines if line.startswith(("c1", "c2", "0 "))]
+
+
 def test_a_rule_that_is_broken_in_many_places_names_the_first():
     findings = [{**FINDING, "resource": f"IRQ {number}"} for number in range(5)]
     lines = answer_of({"h1": {"info": node_info("h1", SPECS), "verify": {"findings": findings}}})

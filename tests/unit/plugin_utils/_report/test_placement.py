@@ -30,7 +30,7 @@ def drawn(plan):
 
 def test_hosts_are_drawn_before_and_after(plan):
     view = drawn(plan)
-    assert view["summary"] == "6 guests: 1 stay, 2 move, 2 are new, 1 have no host"
+    assert view["summary"] == "6 guests: 1 stays, 2 move, 2 are new, 1 has no host"
     rows = {row["host"]: row for row in view["changed"]}
     one = rows["kvm01"]
     assert (one["shut"], one["before"], one["after"], one["leave"], one["come"]) == ("▼ drained", 2, 0, "plc1, plc2", "")

@@ -54,6 +54,14 @@ from unit.pages import FINDING, NOW, SPECS, Page, page_of
             "half",
             "partition file: damaged",
         ),
+        ({"info": {"missing": [], "captured": True}}, "captured", "nothing was compared"),
+        (
+            {"info": {"missing": [{"part": "partition file", "state": "absent", "reason": "none"}], "captured": True}},
+            "captured",
+            "files",
+        ),
+        ({"info": {"missing": [], "captured": True}, "verify": {"findings": [FINDING]}}, "findings", "1 finding"),
+        ({"info": {"missing": [], "captured": "yes"}, "verify": {"findings": []}}, "ok", ""),
     ],
 )
 def test_state_of_a_node(node, state, reason):
@@ -118,6 +126,18 @@ def test_every_kind_of_node_is_on_the_page_and_none_keeps_another_off():
     assert {host: node["state"] for host, node in document["nodes"].items()} == {
         "good": "ok", "drifted": "findings", "gone": "unreachable", "silent": "failed", "bare": "new", "future": "failed", "damaged": "failed",
     }  # fmt: skip
+
+
+def test_captured_machines_are_no_failure():
+    captured = {"info": {**node_info("c", SPECS), "captured": True}}
+    text = " ".join(re.sub(r"<[^>]*>", " ", page_of({"c1": captured, "c2": captured})).split())
+    assert "Nodes 2 captured, not compared Realtime CPUs" in text
+    assert "as planned" not in text
+    assert "No node was compared with a partition file." in text
+    mixed = {"c": captured, "good": {"info": node_info("good", SPECS), "verify": {"findings": []}}}
+    text = " ".join(re.sub(r"<[^>]*>", " ", page_of(mixed)).split())
+    assert "Nodes 1 of 1 as planned ◇ 1 captured, not compared" in text
+    assert accounting_document(Input(mixed, NOW), account_fleet(mixed))["nodes"]["c"]["state"] == "captured"
 
 
 def test_a_run_that_measured_nothing_is_on_the_page():
