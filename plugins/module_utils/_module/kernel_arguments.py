@@ -16,14 +16,13 @@ from .._boot.arguments import (
     KernelArgumentError,
     awaited_boot,
     combine,
-    compare,
     find_conflicts,
     nearest,
     page_groups,
     parse_arguments,
     split_comparison,
 )
-from .._boot.compared import Comparison
+from .._boot.compared import Comparison, compare
 from .._boot.grub_files import BootEntry, newest_matching
 from .._boot.loader import find_boot_loader, installed_kernels
 from .._boot.other_loaders import refuse_other_boot_loaders
