@@ -15,6 +15,7 @@ def test_a_program_brings_what_it_imports_and_nothing_else():
     found = sources("_node.trial")
     assert {
         "_node.trial",
+        "_boot.compared",
         "_boot.grub_files",
         "_boot.one_shot",
         "_boot.verdict",
