@@ -86,7 +86,7 @@ def test_undo_takes_it_back_first(nodes):
     code, said, calls = nodes.run("realtime.kvm.undo", {"rt_metrics": "none"}, "--limit", "node1")
     assert code == 0, said[-2000:]
     assert [(check, state) for check, _given, state in asked(calls)] == [(True, "absent"), (False, "absent")]
-    assert [call["module"] for call in calls if not call["check"]][0] == "rt_metrics"
+    assert next(call["module"] for call in calls if not call["check"]) == "rt_metrics"
 
 
 def test_a_refusal_is_shown_before_any_change(nodes):
