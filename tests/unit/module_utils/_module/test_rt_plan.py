@@ -220,3 +220,22 @@ def test_a_document_of_another_release_is_a_change_or_a_refusal_and_no_traceback
     assert results["refused"] or "realtime_partition.fact" in str(changed(results)["cpu_partition"])
     assert "unexpected" not in str(results["refused"])
     assert "rt_audit" not in results["planned"]
+
+
+@pytest.mark.parametrize(
+    ("layers", "audit", "ended"),
+    [
+        (ASKED, AUDIT, True),
+        (ASKED, None, True),
+        ({**ASKED, "cpu_power": {"partition": PARTITION, "governor": "keep"}}, AUDIT, False),
+        ({**ASKED, "rt_domain": {**ASKED["rt_domain"], "priority_limit": 99}}, AUDIT, False),
+        (ASKED, {"interval": -1}, False),
+    ],
+    ids=["at rest", "without audit", "a change", "a refusal", "an audit that fails"],
+)
+def test_a_playbook_ends_with_the_look_at_a_node_on_which_nothing_is_to_be_done(plant, layers, audit, ended):
+    host = Host(str(plant.root), owner="rt_plan", check_mode=True)
+    base = plant.edges(host)
+    edges = PlanEdges(host, base.runner, base.libvirt, base.ovsdb, facts=lambda: DEBIAN)
+    given = {"layers": layers, "networks": plants.NETWORKS, "guests": plants.GUESTS, "audit": audit}
+    assert run(edges, given).ended is ended
