@@ -14,19 +14,16 @@ import stat
 from .._cpus.answers import AnswerError, decode
 from .._cpus.errors import HostError
 from .._host.host import Host
+from .._watch.options import HALF, MARK, OUTPUT
 from .kept import OPTIONS
 
-NAME = "realtime_kvm.prom"
-#: The first line of each such file.
-MARK = b"# Written by realtime.kvm (rtpart metrics --write), which replaces this file as a whole.\n"
-_NEW = ".realtime_kvm.new"
 _ROLE = "run the rt_metrics role"
 
 
 def write_metrics(host: Host, text: str) -> None:
     """Replace the file by a text; ``HostError`` names the folder and what would help."""
     folder = _folder(host)
-    path = f"{folder}/{NAME}"
+    path = f"{folder}/{OUTPUT}"
     try:
         handle = os.open(host.path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -36,7 +33,7 @@ def write_metrics(host: Host, text: str) -> None:
         ) from None
     try:
         _require_ours(handle, path)
-        _replace(handle, MARK + text.encode())
+        _replace(handle, (MARK + text).encode())
     except OSError as error:
         raise HostError(f"{path} cannot be written: {error.strerror}; the file from before stays as it is") from None
     finally:
@@ -59,7 +56,7 @@ def _folder(host: Host) -> str:
 def _require_ours(folder: int, path: str) -> None:
     """Refuse to replace what somebody else has put there."""
     try:
-        handle = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        handle = os.open(OUTPUT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -76,19 +73,19 @@ def _require_ours(folder: int, path: str) -> None:
 
 def is_ours(content: bytes) -> bool:
     """Whether a file was written by this program."""
-    return content.startswith(MARK)
+    return content.startswith(MARK.encode())
 
 
 def _replace(folder: int, content: bytes) -> None:
     _remove(folder)  # left by a killed run
-    handle = os.open(_NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    handle = os.open(HALF, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             os.fchmod(stream.fileno(), 0o644)
             stream.flush()
             os.fsync(stream.fileno())
-        os.rename(_NEW, NAME, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(HALF, OUTPUT, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         _remove(folder)
         raise
@@ -96,6 +93,6 @@ def _replace(folder: int, content: bytes) -> None:
 
 def _remove(folder: int) -> None:
     try:
-        os.unlink(_NEW, dir_fd=folder)
+        os.unlink(HALF, dir_fd=folder)
     except FileNotFoundError:
         return

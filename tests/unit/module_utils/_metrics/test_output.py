@@ -16,7 +16,8 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics import output as _output
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.kept import OPTIONS
-from ansible_collections.realtime.kvm.plugins.module_utils._metrics.output import MARK, NAME, is_ours, write_metrics
+from ansible_collections.realtime.kvm.plugins.module_utils._metrics.output import is_ours, write_metrics
+from ansible_collections.realtime.kvm.plugins.module_utils._watch.options import MARK, OUTPUT
 from unit.trees import fill, killed_at, snapshot, writable
 
 FOLDER = "/var/lib/prometheus/node-exporter"
@@ -33,7 +34,7 @@ def write(root, text=TEXT):
 
 
 def content(root):
-    return (root / FOLDER[1:] / NAME).read_bytes()
+    return (root / FOLDER[1:] / OUTPUT).read_bytes()
 
 
 def files(root):
@@ -46,9 +47,9 @@ def test_the_file_is_for_everybody_to_read_whatever_the_umask(root):
         write(root)
     finally:
         os.umask(before)
-    assert content(root) == MARK + TEXT.encode()
-    assert stat.S_IMODE((root / FOLDER[1:] / NAME).stat().st_mode) == 0o644
-    assert files(root) == [NAME]
+    assert content(root) == (MARK + TEXT).encode()
+    assert stat.S_IMODE((root / FOLDER[1:] / OUTPUT).stat().st_mode) == 0o644
+    assert files(root) == [OUTPUT]
 
 
 def test_the_new_text_takes_the_place_of_the_old(root):
@@ -58,9 +59,9 @@ def test_the_new_text_takes_the_place_of_the_old(root):
     assert is_ours(content(root))
 
 
-@pytest.mark.parametrize("name", [_output._NEW, NAME])
+@pytest.mark.parametrize("name", [_output._NEW, OUTPUT])
 def test_no_other_file_is_one_that_the_collector_reads(name):
-    assert name.endswith(".prom") is (name == NAME)
+    assert name.endswith(".prom") is (name == OUTPUT)
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "rename", "fchmod"])
@@ -85,7 +86,7 @@ def test_a_full_disk_leaves_the_old_file_whole(root, monkeypatch, call):
         write(root, "b 2\n" * 100_000)
     monkeypatch.undo()
     assert content(root) == old
-    assert files(root) == [NAME]
+    assert files(root) == [OUTPUT]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
@@ -108,20 +109,20 @@ def test_a_file_system_that_is_really_full(root):
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip(done.stderr)
     assert "No space left on device" in done.stdout, done.stderr
-    assert done.stdout.splitlines()[-1] == f"True ['{NAME}']"
+    assert done.stdout.splitlines()[-1] == f"True ['{OUTPUT}']"
 
 
 def test_a_kill_at_any_step_leaves_the_old_or_the_new_file(root):
     write(root)
     step, names = 0, set()
     while killed_at(step, lambda: write(root, "b 2\n"), ""):  # its names are those in a folder that is open
-        assert content(root) in (MARK + TEXT.encode(), MARK + b"b 2\n")
+        assert content(root) in ((MARK + TEXT).encode(), MARK.encode() + b"b 2\n")
         names.update(name for name in files(root) if name.endswith(".prom"))
         step += 1
     assert step > 2
-    assert names == {NAME}
+    assert names == {OUTPUT}
     write(root)
-    assert files(root) == [NAME], "what a killed run left is gone"
+    assert files(root) == [OUTPUT], "what a killed run left is gone"
 
 
 def test_a_folder_that_is_absent_is_named_and_not_made(root):
@@ -144,8 +145,8 @@ def test_a_file_in_place_of_the_folder_is_named(root):
 
 @pytest.mark.parametrize("kind", ["file", "link", "folder", "pipe"])
 def test_what_somebody_else_has_put_there_stays(root, kind):
-    path = root / FOLDER[1:] / NAME
-    (root / "other").write_bytes(MARK)
+    path = root / FOLDER[1:] / OUTPUT
+    (root / "other").write_bytes(MARK.encode())
     {
         "file": lambda: path.write_text("mine 1\n"),
         "link": lambda: path.symlink_to(root / "other"),
@@ -153,9 +154,9 @@ def test_what_somebody_else_has_put_there_stays(root, kind):
         "pipe": lambda: os.mkfifo(path),
     }[kind]()
     before = snapshot(root) if kind != "pipe" else None
-    with pytest.raises(HostError, match=f"{FOLDER}/{NAME} (is|cannot)"):
+    with pytest.raises(HostError, match=f"{FOLDER}/{OUTPUT} (is|cannot)"):
         write(root)
-    assert files(root) == [NAME]
+    assert files(root) == [OUTPUT]
     assert before is None or snapshot(root) == before
 
 
@@ -165,7 +166,7 @@ def test_a_link_in_place_of_the_new_file_is_not_followed(root):
     (root / FOLDER[1:] / _output._NEW).symlink_to(target)
     write(root)
     assert target.read_text() == "mine"
-    assert files(root) == [NAME]
+    assert files(root) == [OUTPUT]
 
 
 @pytest.mark.parametrize(

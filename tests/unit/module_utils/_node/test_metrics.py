@@ -14,9 +14,9 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics import passes as _passes
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.kept import OPTIONS
-from ansible_collections.realtime.kvm.plugins.module_utils._metrics.output import MARK, NAME
 from ansible_collections.realtime.kvm.plugins.module_utils._node import metrics as _metrics
 from ansible_collections.realtime.kvm.plugins.module_utils._node.metrics import command, run
+from ansible_collections.realtime.kvm.plugins.module_utils._watch.options import MARK, OUTPUT
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_of
 from prometheus_client.parser import text_string_to_metric_families as text_of
 from unit.trees import fill, writable
@@ -54,8 +54,8 @@ def test_what_could_not_be_read_is_said_to_people_only(root, capsys):
 def test_it_writes_for_node_exporter(root, capsys):
     fill(root, {OPTIONS: json.dumps({"directory": FOLDER})})
     assert call(root, "--write") == 0
-    text = (root / FOLDER[1:] / NAME).read_text(encoding="utf-8")
-    assert text.startswith(MARK.decode())
+    text = (root / FOLDER[1:] / OUTPUT).read_text(encoding="utf-8")
+    assert text.startswith(MARK)
     assert "# EOF" not in text
     assert [
         sample.labels for family in text_of(text) for sample in family.samples if sample.name == "realtime_kvm_guest_running"
