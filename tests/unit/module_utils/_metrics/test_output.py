@@ -59,7 +59,7 @@ def test_the_new_text_takes_the_place_of_the_old(root):
     assert is_ours(content(root))
 
 
-@pytest.mark.parametrize("name", [_output._NEW, OUTPUT])
+@pytest.mark.parametrize("name", [_output.HALF, OUTPUT])
 def test_no_other_file_is_one_that_the_collector_reads(name):
     assert name.endswith(".prom") is (name == OUTPUT)
 
@@ -163,7 +163,7 @@ def test_what_somebody_else_has_put_there_stays(root, kind):
 def test_a_link_in_place_of_the_new_file_is_not_followed(root):
     target = root / "target"
     target.write_text("mine")
-    (root / FOLDER[1:] / _output._NEW).symlink_to(target)
+    (root / FOLDER[1:] / _output.HALF).symlink_to(target)
     write(root)
     assert target.read_text() == "mine"
     assert files(root) == [OUTPUT]
