@@ -108,7 +108,7 @@ def test_the_units_keep_off_isolated_cpus_and_are_bounded(tmp_path):
         assert "\nMemoryMax=" in unit
         assert "\nLogLevelMax=notice\n" in unit
         assert "\nSyslogLevel=warning\n" in unit, "else LogLevelMax would drop what the program says"
-    assert f"\nExecStart=/usr/bin/python3 -I {WATCH_ARCHIVE} metrics --write\n" in metrics
+    assert f"\nExecStart=/usr/bin/python3 -I -S {WATCH_ARCHIVE} metrics --write\n" in metrics
     assert f"\nExecStart=/usr/bin/python3 -I {WATCH_ARCHIVE} audit\n" in audit
     assert "\nOnUnitActiveSec=5\n" in text(root, f"{UNITS}/realtime-kvm-metrics.timer")
     assert "\nOnUnitInactiveSec=30\n" in text(root, f"{UNITS}/realtime-kvm-audit.timer")
