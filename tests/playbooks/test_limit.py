@@ -39,17 +39,18 @@ def test_a_plan_above_the_limit_is_shown_and_no_node_is_touched(nodes, playbook,
 
 
 @pytest.mark.parametrize(
-    ("inventory", "run", "binds"),
+    ("playbook", "inventory", "run", "binds"),
     [
-        ("none", "reboot", "none"),  # a survey's default must not open a live node
-        ("guest", "none", "none"),
-        (None, "none", "none"),
-        ("{{ maintenance_limit | default('none') }}", "guest", "none"),
-        ("reboot", "guest", ""),
-        ("{{ maintenance_limit | default('none') }}", "reboot maintenance_limit=guest", ""),
+        *(
+            (playbook, "none", "reboot", "none") for playbook in ("guests", "undo", "plan")
+        ),  # a survey's default must not open a live node
+        *((playbook, "reboot", "guest", "") for playbook in ("guests", "undo", "plan")),
+        ("guests", "guest", "none", "none"),
+        ("undo", None, "none", "none"),
+        ("guests", "{{ maintenance_limit | default('none') }}", "guest", "none"),
+        ("guests", "{{ maintenance_limit | default('none') }}", "reboot maintenance_limit=guest", ""),
     ],
 )
-@pytest.mark.parametrize("playbook", ["guests", "undo", "plan"])
 def test_a_run_can_only_lower_the_limit_of_the_inventory(nodes, playbook, inventory, run, binds):
     given = {} if inventory is None else {"realtime_max_disruption": inventory}
     code, said, calls = nodes.run(
@@ -69,8 +70,7 @@ def test_a_run_can_only_lower_the_limit_of_the_inventory(nodes, playbook, invent
 RAISED = ["-e", "realtime_max_disruption=reboot"]
 
 
-@pytest.mark.parametrize("run", [[], RAISED])
-@pytest.mark.parametrize("where", ["import", "role", "task"])
+@pytest.mark.parametrize(("where", "run"), [("import", []), ("import", RAISED), ("role", RAISED), ("task", RAISED)])
 def test_a_limit_of_a_play_a_role_or_a_task_binds_as_the_inventory_s_does(nodes, where, run):
     limit = {"realtime_max_disruption": "none"}
     book = [{"ansible.builtin.import_playbook": "realtime.kvm.guests", "vars": limit}]
@@ -91,10 +91,9 @@ def test_a_limit_of_a_play_a_role_or_a_task_binds_as_the_inventory_s_does(nodes,
         assert limits == {"none"}, said
 
 
-@pytest.mark.parametrize("run", [[], RAISED])
-def test_a_limit_that_is_another_host_s_is_that_of_its_inventory(nodes, run):
+def test_a_limit_that_is_another_host_s_is_that_of_its_inventory(nodes):
     other = "{{ 'none' if inventory_hostname == 'node1' else hostvars['node1'].realtime_max_disruption }}"
-    arguments = ("--limit", "node2", *run)
+    arguments = ("--limit", "node2", *RAISED)
     code, said, calls = nodes.run("realtime.kvm.guests", {"rt_domain": "guest"}, *arguments, realtime_max_disruption=other)
     assert code != 0
     assert "node2: realtime_max_disruption is none, but the plan needs more: rt_domain (guest)" in said
@@ -102,8 +101,7 @@ def test_a_limit_that_is_another_host_s_is_that_of_its_inventory(nodes, run):
     assert [call for call in calls if not call["check"]] == []
 
 
-@pytest.mark.parametrize("empty", ["''", "null"])
-@pytest.mark.parametrize("inventory", ["none", None])
+@pytest.mark.parametrize(("empty", "inventory"), [("''", "none"), ("null", None), ("null", "none")])
 def test_an_empty_answer_is_none(nodes, empty, inventory):
     """AWX sends null for a question without an answer."""
     given = {} if inventory is None else {"realtime_max_disruption": inventory}
