@@ -23,8 +23,14 @@ from unit.documents import ROOT
 from unit.placing import answer, host
 from unit.shown import COMMANDS, block_at, documented_inventory
 
-#: Each command once, whatever its comment and however often it is shown.
-SHOWN = {" ".join(command.words): command for command in COMMANDS if command.program == "ansible-playbook"}
+#: What every command is given here.
+CHECKED = ("--check", "--diff")
+#: Each command once, whatever its comment, however often it is shown, and with or without check mode.
+SHOWN = {
+    " ".join(word for word in command.words if word not in CHECKED): command
+    for command in COMMANDS
+    if command.program == "ansible-playbook"
+}
 #: What the stand-ins answer: the demo's guests run, which undo refuses unless it is told what to do with them.
 ANSWERS = {
     "running": True,
@@ -92,8 +98,8 @@ def test_the_command_runs(project, cloud, awx, command):
     project.answers.write_text(json.dumps(answers))
     project.log.write_text("")
     # a job template names a project, a node of a workflow its templates: there is no check mode without them
-    tried = "--check" in command.words or "realtime.kvm.awx" in command.words
-    arguments = command.words[1:] + ([] if tried else ["--check"])
+    tried = "realtime.kvm.awx" in command.words
+    arguments = [word for word in command.words[1:] if word not in CHECKED] + ([] if tried else list(CHECKED))
     local = [word for name, value in LOCAL.items() for word in ("-e", f"{name}={value}")]
     environment = project.environment()
     collections = os.pathsep.join(filter(None, [environment["ANSIBLE_COLLECTIONS_PATH"], COLLECTIONS, FOLDER]))
