@@ -15,6 +15,7 @@ import zipfile
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._node import keep as _keep
+from ansible_collections.realtime.kvm.plugins.module_utils._node.archive import build_archive
 from ansible_collections.realtime.kvm.plugins.module_utils._node.keep import keep_watch
 from ansible_collections.realtime.kvm.plugins.module_utils._node.watch_archive import AUDIT, METRICS, build_watch_archive
 from unit.watched import large_node
@@ -120,6 +121,15 @@ def test_what_is_kept_is_compiled_and_starts_faster(archive, tmp_path):
     done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split()[0] == str(kept)
     assert f"{kept}/" in done.stdout
+
+
+def test_the_audit_compares_the_boot_service_with_what_its_own_sources_make(tmp_path):
+    (tmp_path / "metrics.pyz").write_bytes(build_watch_archive())
+    keep_watch(str(tmp_path / "metrics.pyz"), "r1", str(tmp_path))
+    (kept,) = (tmp_path / "var/cache/realtime-kvm").iterdir()
+    script = f"import sys; sys.path.insert(0, {str(kept)!r}); from realtime_kvm._node.archive import build_archive as b; sys.stdout.buffer.write(b())"
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, check=True)
+    assert done.stdout == build_archive()
 
 
 def test_what_was_kept_before_goes_and_what_others_keep_stays(archive, tmp_path):
