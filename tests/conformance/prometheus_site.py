@@ -32,7 +32,7 @@ LABELS = {"cpu": "4", "guest": 'Säge "A"', "playbook": "verify", "kind": "dpdk"
 
 #: What is 1 on a node that is as it should be.
 GOOD = {
-    "partition_valid", "kernel_as_documented", "audit_success", "program_up", "source_up", "guest_running", "guest_autostart", "port_up",
+    "partition_valid", "kernel_as_documented", "kernel_isolates", "audit_success", "program_up", "source_up", "guest_running", "guest_autostart", "port_up",
     "latency_passed", "clock_synchronised",
 }  # fmt: skip
 

@@ -75,7 +75,8 @@ def _values(name, label, query, *, several):
         "hide": 0,
         "multi": several,
         "includeAll": several,
-        **({"current": {"text": ["All"], "value": ["$__all"]}} if several else {}),
+        # not a list of 256 names in each query
+        **({"allValue": ".*", "current": {"text": ["All"], "value": ["$__all"]}} if several else {}),
     }
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import yaml
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
@@ -25,11 +24,14 @@ RUNBOOK = "https://github.com/realtime-kvm/realtime.kvm/blob/main/docs/alerts.md
 HEAD = "---\n# Written by `make monitoring` from extensions/monitoring/alerts.yml.\n"
 #: Rules of the audit that an alert has to tell of.
 TOLD = [rule.id for rule in RULES.values() if rule.severity != "info"]
+#: The node's name in the inventory.
+HOST = "{{ if $labels.host }}{{ $labels.host }}{{ else }}{{ stripPort $labels.instance }}{{ end }}"
 #: Every alert has them, so that a route and a rulebook need no other.
-COMMON = {
-    "collection": "realtime.kvm",
-    "host": "{{ if $labels.host }}{{ $labels.host }}{{ else }}{{ stripPort $labels.instance }}{{ end }}",
-}
+COMMON = {"collection": "realtime.kvm", "host": HOST}
+#: What a node is known by; nodes of two clusters can have the same address.
+NODE = "job, instance, cluster"
+#: What looks back over a day is not evaluated with each scrape.
+INTERVALS = {"realtime-kvm-seen": {"interval": "1m"}}
 JOB, INSTANCE = "node", "kvm01.example.com:9100"
 FIRING = 'ALERTS{alertstate="firing"}'
 
@@ -59,7 +61,7 @@ def dump(document):
 # Rules
 
 
-def expression(alert):
+def expression(alert, source):
     """Return the expression of an alert."""
     parts = []
     if "rules" in alert:
@@ -69,11 +71,16 @@ def expression(alert):
     if "expr" in alert:
         parts.append(alert["expr"])
     text = "\nor\n".join(parts)
-    after = alert.get("after", [])
-    if not after:
-        return text
-    explained = f'ALERTS{{alertname=~"{"|".join(after)}",alertstate="firing"}}'
-    return f"({text})\nunless on (job, instance) {explained}"
+    explained = explanations(alert, source)
+    return "\n".join([f"({text})", *(f"unless on ({NODE}) {each}" for each in explained)]) if explained else text
+
+
+def explanations(alert, source):
+    """Return when an alert is not shown: expressions of other alerts that explain it, and that others fire."""
+    others = [_named(source, name) for name in alert.get("after", [])]
+    names = [other["alert"] for other in others if "explains" not in other]
+    found = [other["explains"] for other in others if "explains" in other]
+    return [*found, *([f'ALERTS{{alertname=~"{"|".join(names)}",alertstate="firing"}}'] if names else [])]
 
 
 def _findings(which):
@@ -85,16 +92,16 @@ def places(alert):
     return [*(["rule"] if "rules" in alert or alert.get("others") else []), *alert.get("where", [])]
 
 
-def alerting_rule(alert):
+def alerting_rule(alert, source):
     """Return an alert as Prometheus reads it."""
     where = "".join(f"{{{{ with $labels.{name} }}}}, {name} {{{{ . }}}}{{{{ end }}}}" for name in places(alert))
     return {
         "alert": alert["alert"],
-        "expr": expression(alert),
+        "expr": expression(alert, source),
         **({"for": alert["for"]} if "for" in alert else {}),
         "labels": {"severity": alert["severity"], **COMMON},
         "annotations": {
-            "summary": f"{{{{ $labels.instance }}}}: {alert['summary']}{where}",
+            "summary": f"{HOST}: {alert['summary']}{where}",
             "description": alert["means"],
             "action": alert["action"],
             "runbook_url": f"{RUNBOOK}#{alert['alert'].lower()}",
@@ -104,12 +111,12 @@ def alerting_rule(alert):
 
 def rules_of(source):
     """Return the rules: those that record first, then the alerts by group."""
-    groups = {
-        "realtime-kvm-rates": [{"record": one["record"], "expr": one["expr"]} for one in source["recordings"]],
-    }
+    groups = {}
+    for one in source["recordings"]:
+        groups.setdefault(f"realtime-kvm-{one.get('group', 'rates')}", []).append({"record": one["record"], "expr": one["expr"]})
     for alert in source["alerts"]:
-        groups.setdefault(f"realtime-kvm-{alert.get('group', 'state')}", []).append(alerting_rule(alert))
-    return {"groups": [{"name": name, "rules": rules} for name, rules in groups.items()]}
+        groups.setdefault(f"realtime-kvm-{alert.get('group', 'state')}", []).append(alerting_rule(alert, source))
+    return {"groups": [{"name": name, **INTERVALS.get(name, {}), "rules": rules} for name, rules in groups.items()]}
 
 
 # Unit tests of the rules
@@ -125,7 +132,8 @@ def tests_of(source):
         if "test" in alert:
             given = alert["test"]
             cases = at.setdefault(given.get("at", "25m"), [])
-            cases.append(_Case(f"{alert['alert']} fires", given["fires"], alert["alert"]))
+            for number, fires in enumerate(cases_of(given["fires"])):
+                cases.append(_Case(f"{alert['alert']} fires{f' {number}' if number else ''}", fires, alert["alert"]))
             cases.append(_Case(f"{alert['alert']} is quiet", given["quiet"]))
     at["25m"] += [_Case("all is well", WELL), *_rules_one_by_one(source)]
     tests = [_test(f"alerts after {when}", [(when, cases)]) for when, cases in at.items()]
@@ -135,16 +143,36 @@ def tests_of(source):
     ]
     repaired = [_Case(case.name, case.series) for case in harm]
     tests.append(_test("sabotages, and their repair", [("2m", harm), ("25m", repaired)]))
-    tests += [_message(source), _host_of_the_site(source)]
+    together = [_Case(one["name"], one["series"], *one["alerts"]) for one in source["together"]]
+    tests.append(_test("causes that do not explain each other", [("2m", together)]))
+    tests += [_message(source), _host_of_the_site(source), _clusters(source)]
     return {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
 
 
-class _Case(NamedTuple):
-    """A node of a test: its name, what it tells, and the one alert that fires for it, or none."""
+def days_of():
+    """Return the tests that last for days, with an hour between two evaluations."""
+    told, down = "1x2 stale", "1x2 0x42 1x20"
+    cases = [
+        _Case("it is down for days", {"up": "1x2 0x60", "realtime_kvm_info": told}, "RealtimeKvmNodeDown"),
+        _Case("it has been undone", {"up": "1x60", "realtime_kvm_info": told}),
+        _Case("it has been undone, and is down", {"up": "1x50 0x10", "realtime_kvm_info": told}),
+        _Case("it comes back and tells nothing", {"up": down, "realtime_kvm_info": told}, "RealtimeKvmMetricsAbsent"),
+        _Case("it comes back", {"up": down, "realtime_kvm_info": f"{told} _x40 1x20"}),
+    ]
+    test = _test("a node that is gone for days", [("54h", cases)])
+    return {"rule_files": ["rules.yml"], "evaluation_interval": "1h", "tests": [{**test, "interval": "1h"}]}
 
-    name: str
-    series: dict[str, str]
-    alert: str = ""
+
+def cases_of(fires):
+    """Return the cases for which an alert fires."""
+    return fires if isinstance(fires, list) else [fires]
+
+
+class _Case:
+    """A node of a test: its name, what it tells, and the alerts that fire for it, which is mostly one or none."""
+
+    def __init__(self, name: str, series: dict[str, str], *alerts: str) -> None:
+        self.name, self.series, self.alerts = name, series, [alert for alert in alerts if alert]
 
 
 WELL = {
@@ -155,6 +183,7 @@ WELL = {
     "realtime_kvm_audit_success": "1x40",
     'realtime_kvm_audit_severity_findings{severity="error"}': "0+0x40",
     "realtime_kvm_kernel_as_documented": "1x40",
+    "realtime_kvm_kernel_isolates": "1x40",
     "realtime_kvm_partition_valid": "1x40",
 }
 
@@ -183,7 +212,9 @@ def _test(name, looks):
             "expr": f"group by (alertname, instance) ({FIRING})",
             "eval_time": when,
             "exp_samples": [
-                {"labels": f'{{alertname="{case.alert}",instance="{case.name}"}}', "value": 1} for case in cases if case.alert
+                {"labels": f'{{alertname="{alert}",instance="{case.name}"}}', "value": 1}
+                for case in cases
+                for alert in case.alerts
             ],
         }
         for when, cases in looks
@@ -209,7 +240,7 @@ def _message(source):
         series(f'realtime_kvm_guest_running{{guest="{guest}"}}', "0x5"),
     ]
     name = 'Säge "A" {{ . }}'
-    return _told("what an alert says", alert, given, {"guest": name}, f", guest {name}", INSTANCE.partition(":")[0])
+    return _told(source, "what an alert says", alert, given, {"guest": name}, f", guest {name}", INSTANCE.partition(":")[0])
 
 
 def _host_of_the_site(source):
@@ -217,13 +248,26 @@ def _host_of_the_site(source):
     alert = _named(source, "RealtimeKvmPartition")
     given = [series("realtime_kvm_partition_valid", "0x5", instance="192.0.2.7:9100", host="kvm07.example.com")]
     labels = {"instance": "192.0.2.7:9100"}
-    return _told("a host of the site's own name", alert, given, labels, "", "kvm07.example.com")
+    return _told(source, "a host of the site's own name", alert, given, labels, "", "kvm07.example.com")
 
 
-def _told(name, alert, given, labels, where, host):
+def _clusters(source):
+    """Nodes of two clusters with the same address: what is wrong with one does not explain what is wrong with the other."""
+    alert = _named(source, "RealtimeKvmPartition")
+    given = [
+        series("realtime_kvm_kernel_isolates", "0x5", cluster="east"),
+        series("realtime_kvm_partition_valid", "0x5", cluster="east"),
+        series("realtime_kvm_partition_valid", "0x5", cluster="west"),
+    ]
+    return _told(
+        source, "two clusters with the same addresses", alert, given, {"cluster": "west"}, "", INSTANCE.partition(":")[0]
+    )
+
+
+def _told(source, name, alert, given, labels, where, host):
     labels = {"job": JOB, "instance": INSTANCE, **labels}
-    written = alerting_rule(alert)
-    annotations = {**written["annotations"], "summary": f"{labels['instance']}: {alert['summary']}{where}"}
+    written = alerting_rule(alert, source)
+    annotations = {**written["annotations"], "summary": f"{host}: {alert['summary']}{where}"}
     expected = {
         "exp_labels": {"severity": alert["severity"], "collection": "realtime.kvm", "host": host, **labels},
         "exp_annotations": annotations,
@@ -237,6 +281,7 @@ def files_of(source, panels, page):
     return {
         str(FOLDER / "rules.yml"): dump(rules_of(source)),
         str(FOLDER / "rules_test.yml"): dump(tests_of(source)),
+        str(FOLDER / "rules_days_test.yml"): dump(days_of()),
         str(FOLDER / "dashboard.json"): json.dumps(dashboard_of(panels), indent=2, ensure_ascii=False) + "\n",
         "docs/alerts.md": alerts_page(source),
         PAGE: with_tables(page, source),

@@ -76,11 +76,11 @@ def alerts_page(source):
         "",
     ]
     for alert in source["alerts"]:
-        lines += _section(alert)
+        lines += _section(alert, source)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _section(alert):
+def _section(alert, source):
     lines = [f"## {alert['alert']}", "", f"*{alert['severity']}*: {alert['summary']}.", "", f"**It means:** {alert['means']}", ""]
     lines += [f"**Do:** {alert['action']} More: [{alert['page']}]({alert['page']}).", ""]
     when = []
@@ -91,7 +91,7 @@ def _section(alert):
     if "expr" in alert:
         when.append(f"`{alert['expr'].strip()}`")
     lasting = f", for {alert['for']}" if "for" in alert else ""
-    hidden = f" Not while {_names(alert['after'])} fires for the node." if alert.get("after") else ""
+    hidden = _hidden([one for one in source["alerts"] if one["alert"] in alert.get("after", [])])
     return [*lines, f"**It fires on** {', or on '.join(when)}{lasting}.{hidden}", ""]
 
 
@@ -100,8 +100,13 @@ def _rules(names):
     return f"the rule {found[0]}" if len(found) == 1 else f"the rules {', '.join(found[:-1])} or {found[-1]}"
 
 
-def _names(alerts):
-    return " or ".join(f"[{name}](#{name.lower()})" for name in alerts)
+def _hidden(others):
+    """When the alert is not shown: while others fire, or that which makes them explain it."""
+    parts = []
+    for one in others:
+        on = f" on `{one['explains']}`" if "explains" in one else ""
+        parts.append(f"[{one['alert']}](#{one['alert'].lower()}) fires{on}")
+    return f" Not while {', or '.join(parts)} for the node." if parts else ""
 
 
 def _table(head, rows):

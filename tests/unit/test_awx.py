@@ -302,7 +302,7 @@ def test_the_schema_of_rulebooks_takes_it():
     ("host", "taken"),
     [
         ("kvm01.example.com", True), ("10.0.0.1", True), ("a", True), ("", False), ("*", False), ("a:b", False), ("a,b", False),
-        ("!a", False), ("a\n", False), ("a b", False), ("-a", False), ("a[0:3]", False), ("~a", False), ("@file", False),
+        ("2001:db8::7", False), ("!a", False), ("a\n", False), ("a b", False), ("-a", False), ("a[0:3]", False), ("~a", False), ("@file", False),
     ],
 )  # fmt: skip
 def test_an_event_names_one_host(host, taken):
@@ -312,3 +312,5 @@ def test_an_event_names_one_host(host, taken):
     assert len(expressions) == 2, "of an event, and of Alertmanager"
     for expression in expressions:
         assert bool(re.match(expression, host)) is taken
+    refused = [found[1] for rule in rules["rules"] if (found := re.search(r'is not match\("(.*)"\)', rule["condition"]))]
+    assert refused == expressions[:1], "a host that is not taken is told of"

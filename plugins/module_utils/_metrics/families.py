@@ -97,6 +97,11 @@ _TABLE = (
         "1 if the running kernel, its arguments and its isolated CPUs are those that the node's files ask for.",
     ),
     Family(
+        "kernel_isolates",
+        GAUGE,
+        "1 if the running kernel isolates CPUs and is a real-time kernel where the node's files ask for it, be they the planned CPUs and kernel or not.",
+    ),
+    Family(
         "rt_throttling_enabled",
         GAUGE,
         "1 if the kernel limits the time of real-time tasks (sched_rt_runtime_us); from Linux 6.12 on only together with group scheduling.",

@@ -139,3 +139,5 @@ def kernel_samples(look: Look, out: Samples) -> None:
     named = not pattern or (fnmatchcase(kernel.release, pattern) and kernel.realtime)
     apart = look.partition.isolation != "boot" or kernel.isolated == look.partition.isolated
     out.add("kernel_as_documented", same and named and apart)
+    isolates = look.partition.isolation != "boot" or bool(kernel.isolated) or not look.partition.isolated
+    out.add("kernel_isolates", isolates and (not pattern or kernel.realtime))
