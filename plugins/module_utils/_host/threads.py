@@ -190,7 +190,9 @@ def guest_pids(host: Host) -> dict[str, int]:
         name = file[: -len(".pid")]
         if not pid.isdecimal() or not host.exists(f"/proc/{pid}/task"):
             continue
-        if not _NO_GUEST.fullmatch(name) or host.exists(f"{PID_DIR}/{name}.xml"):  # a guest may have such a name, and then its record
+        if not _NO_GUEST.fullmatch(name) or host.exists(
+            f"{PID_DIR}/{name}.xml"
+        ):  # a guest may have such a name, and then its record
             found[name] = int(pid)
     return found
 

@@ -278,7 +278,9 @@ def test_a_guest_has_the_name_that_libvirt_gave_it(tmp_path, name):
 
 
 def test_what_libvirt_keeps_of_itself_and_of_helpers_is_no_guest(tmp_path):
-    files = {f"{PID_DIR}/{name}.pid": "77" for name in ("driver", "1-plc1-fs0-virtiofsd", "2-a-b-pr-helper0", "1-plc", "plc1", "3-x-y")}
+    files = {
+        f"{PID_DIR}/{name}.pid": "77" for name in ("driver", "1-plc1-fs0-virtiofsd", "2-a-b-pr-helper0", "1-plc", "plc1", "3-x-y")
+    }
     host = writable(fill(tmp_path, {**files, "/proc/77/task/": None, f"{PID_DIR}/3-x-y.xml": "<domstatus/>"}))
     assert set(guest_pids(host)) == {"1-plc", "plc1", "3-x-y"}
 
