@@ -19,6 +19,8 @@ from .host import Host
 SWITCH_PID = "/run/openvswitch/ovs-vswitchd.pid"
 #: Where libvirt records the process of each running guest.
 PID_DIR = "/run/libvirt/qemu"
+#: Files there that are of no guest: of libvirt itself, and of a guest's helpers such as virtiofsd, which begin with the guest's number.
+_NO_GUEST = re.compile(r"driver|\d+-.*-.*", re.ASCII | re.DOTALL)
 
 
 _PF_KTHREAD = 0x00200000
@@ -185,9 +187,21 @@ def guest_pids(host: Host) -> dict[str, int]:
     found = {}
     for file in host.listdir(PID_DIR):  # a pattern would miss a name that begins with a dot
         pid = host.value(f"{PID_DIR}/{file}") or "" if file.endswith(".pid") else ""
-        if pid.isdecimal() and host.exists(f"/proc/{pid}/task"):
-            found[file[: -len(".pid")]] = int(pid)
+        name = file[: -len(".pid")]
+        if not pid.isdecimal() or not host.exists(f"/proc/{pid}/task"):
+            continue
+        if not _NO_GUEST.fullmatch(name) or host.exists(
+            f"{PID_DIR}/{name}.xml"
+        ):  # a guest may have such a name, and then its record
+            found[name] = int(pid)
     return found
+
+
+def service_pids(host: Host, unit: str) -> list[int]:
+    """Return the processes of a system service, none where it does not run; also where the node has cgroup v1."""
+    folders = (f"/sys/fs/cgroup{place}/system.slice/{unit}" for place in ("", "/systemd", "/unified"))
+    texts = (host.read(f"{folder}/cgroup.procs") for folder in folders)
+    return [int(pid) for pid in next(filter(None, texts), "").split() if pid.isdecimal()]
 
 
 def cgroup_of(host: Host, pid: str | int) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,11 @@ TIMER_LINES = ("LOC", "arch_timer")
 _HANDLERS = re.compile(r"\s\d+(?:-\S+|\s+(?:Level|Edge)\b(?:\s*-\S+)?)?\s{2,}(\S.*)$")
 
 
+#: Of Arm's interrupt controllers, inputs 16 to 31 are each CPU's own (Arm GIC architecture, private peripheral interrupts): timers of host and
+#: guests, performance counters, the virtual controller. No device sends them, and nothing can move them.
+_OWN_CHIP, _OWN_INPUTS = re.compile(r"GIC(?:v\d|-\d+)?"), range(16, 32)
+
+
 @dataclass(frozen=True)
 class Counts:
     """Counts since boot: for each interrupt line its non-zero counts by CPU."""
@@ -22,18 +27,25 @@ class Counts:
     lines: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     cpus: tuple[int, ...] = ()
     timers: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()  #: numbered ones that are each CPU's own
+
+    def kind(self, line: str) -> str:
+        """Return what an interrupt line is: ``ticks`` of the CPU's timer, ``devices`` (numbered), ``others``."""
+        if line in self.timers:
+            return "ticks"
+        return "devices" if line.isdecimal() and line not in self.own else "others"
 
     def devices(self, cpu: int) -> int:
-        """Return how often devices' (numbered) interrupts fired on a CPU, without timers."""
-        return sum(counts.get(cpu, 0) for line, counts in self.lines.items() if line.isdecimal() and line not in self.timers)
+        """Return how often devices' interrupts fired on a CPU, without timers."""
+        return sum(counts.get(cpu, 0) for line, counts in self.lines.items() if self.kind(line) == "devices")
 
     def ticks(self, cpu: int) -> int:
         """Return how often the CPU's own timer fired."""
         return sum(self.lines[line].get(cpu, 0) for line in self.timers)
 
     def others(self, cpu: int) -> int:
-        """Return the count of all others: rescheduling and function calls from other CPUs, work interrupts, machine checks."""
-        return sum(counts.get(cpu, 0) for line, counts in self.lines.items() if not line.isdecimal() and line not in self.timers)
+        """Return the count of all others: rescheduling and function calls from other CPUs, work interrupts, machine checks, a guest's timer on Arm."""
+        return sum(counts.get(cpu, 0) for line, counts in self.lines.items() if self.kind(line) == "others")
 
 
 def parse_interrupt_counts(text: str) -> Counts:
@@ -41,7 +53,7 @@ def parse_interrupt_counts(text: str) -> Counts:
     head, _newline, rest = text.partition("\n")
     cpus = tuple(int(name[3:]) for name in head.split() if name.startswith("CPU") and name[3:].isdecimal())
     lines: dict[str, Mapping[int, int]] = {}
-    timers = set()
+    timers, own = set(), set()
     for row in rest.splitlines():
         name, _colon, values = row.partition(":")
         fields = values.split()
@@ -52,7 +64,14 @@ def parse_interrupt_counts(text: str) -> Counts:
         lines[line] = {cpu: int(count) for cpu, count in zip(cpus, counts) if count != "0"}
         if line in TIMER_LINES or TIMER_LINES[1] in fields[len(cpus) :]:
             timers.add(line)
-    return Counts(lines, cpus, frozenset(timers))
+        elif _is_own(fields[len(cpus) : len(cpus) + 2]):
+            own.add(line)
+    return Counts(lines, cpus, frozenset(timers), frozenset(own))
+
+
+def _is_own(words: Sequence[str]) -> bool:
+    """Whether an interrupt, by its chip and input, is each CPU's own."""
+    return len(words) > 1 and _OWN_CHIP.fullmatch(words[0]) is not None and words[1].isdecimal() and int(words[1]) in _OWN_INPUTS
 
 
 def parse_names(text: str) -> dict[int, tuple[str, ...]]:
@@ -92,8 +111,7 @@ def load(counts: Counts, per_second: Mapping[str, Mapping[int, float]] | None) -
             mine = Counts({line: {cpu: 1} for line, values in per_second.items() if cpu in values}, (cpu,), counts.timers)
             by_kind = {"devices_per_s": 0.0, "ticks_per_s": 0.0, "others_per_s": 0.0}
             for line in mine.lines:
-                kind = "ticks" if line in counts.timers else "devices" if line.isdecimal() else "others"
-                by_kind[f"{kind}_per_s"] += per_second[line][cpu]
+                by_kind[f"{counts.kind(line)}_per_s"] += per_second[line][cpu]
             entry.update({key: round(value, 1) for key, value in by_kind.items()})
         found[str(cpu)] = entry
     return found

@@ -11,6 +11,7 @@ from .._host.afterwards import afterwards, plan_reload
 from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.runner import systemctl
+from .._host.threads import service_pids
 
 _IRQBALANCE_ENVIRONMENT = "/etc/realtime-kvm/irqbalance.env"
 
@@ -59,6 +60,6 @@ def _plan_restart(host: Host, runner: Runner, before: str, after: str, *, due: b
 
 def _irqbalance_environment(host: Host) -> list[str] | None:
     """Return the environment that a running irqbalance was started with, None where it does not run."""
-    for pid in (host.read("/sys/fs/cgroup/system.slice/irqbalance.service/cgroup.procs") or "").split():
+    for pid in service_pids(host, "irqbalance.service"):
         return (host.read(f"/proc/{pid}/environ") or "").split("\0")
     return None

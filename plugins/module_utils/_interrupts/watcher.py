@@ -18,7 +18,7 @@ from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.paths import ARCHIVE, DOCUMENT
 from .._host.runner import systemctl
-from .._host.threads import read_thread
+from .._host.threads import read_thread, service_pids
 
 WATCHER_UNIT = "/etc/systemd/system/realtime-kvm-watch.service"
 WATCHER_LINK = "/etc/systemd/system/multi-user.target.wants/realtime-kvm-watch.service"
@@ -56,8 +56,8 @@ def _unit_text(partition: Partition) -> str:
 
 def watcher_cpus(host: Host) -> frozenset[int] | None:
     """Return the CPUs of the running watcher, None where it does not run."""
-    for pid in (host.read(f"/sys/fs/cgroup/system.slice/{_NAME}/cgroup.procs") or "").split():
-        thread = read_thread(host, int(pid)) if pid.isdecimal() else None
+    for pid in service_pids(host, _NAME):
+        thread = read_thread(host, pid)
         if thread is not None:
             return thread.allowed
     return None

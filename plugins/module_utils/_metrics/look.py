@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from .._cpus.cpulist import parse_or_empty
 from .._cpus.partition import Partition
 from .._host.host import Host, Runner
+from .._host.threads import service_pids
 
 _NS = 1e9
 _ALLOWED = re.compile(r"^Cpus_allowed_list:\s*(\S*)", re.MULTILINE)
@@ -82,4 +83,4 @@ class Look:
 
     def serves(self, unit: str) -> bool:
         """Whether a service has processes."""
-        return bool((self.host.value(f"/sys/fs/cgroup/system.slice/{unit}/cgroup.procs") or "").strip())
+        return bool(service_pids(self.host, unit))

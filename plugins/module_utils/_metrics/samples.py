@@ -9,6 +9,7 @@ units and infos, and ends with ``# EOF``.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from .._cpus.answers import plain
@@ -16,6 +17,8 @@ from .families import COUNTER, FAMILIES, GAUGE, INFO, Family
 
 #: The most characters of a label's value; whose it is may have typed more.
 MOST_LABEL = 200
+#: Halves of characters that stand for no byte of a name; JSON can have them.
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 class Samples:
@@ -76,6 +79,7 @@ def label_text(value: object) -> str:
     """Return a label's value: names are data, so other control characters than a line end are written as codes, as on a terminal."""
     text = str(value)
     if not text.isprintable():
+        text = _NO_BYTES.sub("\ufffd", text)
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a file's name need not be UTF-8
         text = "\n".join(plain(line) for line in text.split("\n"))
     return text if len(text) <= MOST_LABEL else f"{text[: MOST_LABEL - 3]}..."

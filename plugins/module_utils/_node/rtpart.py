@@ -41,14 +41,14 @@ from .._isolation.cgroups import read_holders, write
 from .._isolation.holders import HOLDERS, ROOT, IsolationError, User, check_free
 from .._isolation.moves import exclusively
 from .._isolation.users import read_users
-from .._metrics.kept import age_text, read_kept
+from .._metrics.kept import age_text, read_audit_interval, read_kept
 from .._runtime.features import FEATURES, configured_features
 from .._runtime.undo import undo_partition
 from .._tables import paragraph, text_table
 
 PYTHON = "/usr/bin/python3"
-#: Findings of an audit that ended longer ago are told to be old: five times the longest usual interval.
-_STALE_S = 600
+#: Findings of an audit that ended longer ago are told to be old, and those that have missed so many audits.
+_STALE_S, _MISSED = 600, 5
 
 
 def rtpart(arguments: Sequence[str]) -> int:
@@ -214,7 +214,7 @@ def kept_audit(host: Host, now: float) -> tuple[dict[str, Any], list[str]]:
         return {}, []
     age = now - kept["ended"]
     head = f"the node's own audit, {age_text(age)}"
-    if age > _STALE_S:
+    if age > max(_STALE_S, _MISSED * (read_audit_interval(host) or 0)):
         head += ", which is too long: look at systemctl status realtime-kvm-audit.timer"
     data = {**kept, "age_s": round(age, 1)}
     if kept["error"]:

@@ -26,10 +26,13 @@ KNOWN = (
     "/var/lib/node_exporter",
 )
 _VARIABLE = "rt_metrics_directory"
-#: The kernel shows 15 characters of a program's name.
-_PROGRAMS = ("node_exporter", "node-exporter", "prometheus-node")
+#: The kernel shows 15 characters of a program's name. Debian's has the first of the known folders built in.
+_DEBIANS = "prometheus-node"
+_PROGRAMS = ("node_exporter", "node-exporter", _DEBIANS)
 _FLAG = re.compile(r"--?collector\.textfile\.directory(?:=(.*))?", re.DOTALL)
 _ROOT = re.compile(r"--?path\.rootfs(?:=(.*))?", re.DOTALL)
+#: What turns the collector off and on; the last word counts for it alone, before the one for all.
+_OFF, _ON, _ALL_OFF = "no-collector.textfile", "collector.textfile", "collector.disable-defaults"
 _NAMED = 200  # characters of a path in a message
 
 
@@ -40,6 +43,7 @@ class Exporter:
     pid: int
     folders: tuple[str, ...]
     rootfs: str = "/"
+    collects: bool = True  # the textfile collector is on, and has a folder
 
     def on_node(self, folder: str) -> list[str]:
         """Return what a folder of its may be called on the node: a container has the node's root mounted somewhere."""
@@ -70,8 +74,29 @@ def exporters(host: Host) -> Iterator[Exporter]:
         if (host.value(path) or "") not in _PROGRAMS:
             continue
         words = (host.read(f"{posixpath.dirname(path)}/cmdline") or "").rstrip("\0").split("\0")
-        folders = tuple(posixpath.normpath(folder) for folder in _given(words, _FLAG) if folder.startswith("/"))
-        yield Exporter(int(path.split("/")[2]), folders, next(iter(_given(words, _ROOT)), "/") or "/")
+        pid, given = int(path.split("/")[2]), _given(words, _FLAG)
+        if not given and (host.value(path) or "") == _DEBIANS:
+            given = [*KNOWN[:1]]
+        folders = tuple(_absolute(host, pid, folder) for folder in given if folder)
+        collects = _collects(words) and (bool(folders) or not given)
+        yield Exporter(pid, folders, next(iter(_given(words, _ROOT)), "/") or "/", collects)
+
+
+def _collects(words: list[str]) -> bool:
+    """Whether the textfile collector is on, by the words of a command line."""
+    plain_words = [word.lstrip("-") for word in words[1:] if word.startswith("-")]
+    told = [word for word in plain_words if word in (_OFF, _ON)]
+    return told[-1] == _ON if told else _ALL_OFF not in plain_words
+
+
+def _absolute(host: Host, pid: int, folder: str) -> str:
+    """Return an exporter's folder by its full name; one without a slash in front begins where the exporter was started."""
+    if not folder.startswith("/"):
+        try:
+            folder = posixpath.join(os.readlink(host.path(f"/proc/{pid}/cwd")), folder)
+        except OSError:
+            folder = f"/{folder}"
+    return posixpath.normpath(folder)
 
 
 def _same(host: Host, exporter: Exporter, inside: str, outside: str) -> bool:
@@ -86,7 +111,7 @@ def _seen(host: Host, exporter: Exporter) -> list[str]:
     """Return the node's folders that an exporter reads."""
     return [
         outside
-        for folder in exporter.folders or KNOWN[:1]
+        for folder in (exporter.folders if exporter.collects else ())
         for outside in exporter.on_node(folder)[:1]
         if _same(host, exporter, folder, outside)
     ]
@@ -117,7 +142,7 @@ def _checked_name(given: str) -> str:
 
 def _known(host: Host, running: list[Exporter]) -> str:
     """Return a known folder that exists; refuse where an exporter reads none on the node, or there is none."""
-    told = [folder for exporter in running for folder in exporter.folders]
+    told = [folder for exporter in running if exporter.collects for folder in exporter.folders]
     if told:
         raise HostError(
             f"{_VARIABLE}: node_exporter (process {running[0].pid}) reads {plain(told[0], _NAMED)}, which is no folder of the node: it is missing, a "
@@ -140,11 +165,17 @@ def _known(host: Host, running: list[Exporter]) -> str:
 def _note(running: list[Exporter], seen: list[str], path: str) -> str:
     if not running:
         return f"no node_exporter runs on this node, so nothing reads {plain(path, _NAMED)} yet"
-    if path in seen or any(not exporter.folders and path in KNOWN for exporter in running):
+    if path in seen:
         return ""
-    told = [folder for exporter in running for folder in exporter.folders]
-    reads = f"reads {plain(told[0], _NAMED)}" if told else "runs without --collector.textfile.directory"
-    return f"node_exporter {reads}, not {plain(path, _NAMED)}, so it does not read these metrics"
+    shown, told = plain(path, _NAMED), [folder for exporter in running if exporter.collects for folder in exporter.folders]
+    if told:
+        return f"node_exporter reads {plain(told[0], _NAMED)}, not {shown}, so it does not read these metrics"
+    if any(exporter.collects for exporter in running):
+        return f"node_exporter runs without --collector.textfile.directory, so it reads {shown} only if that folder is built in"
+    return (
+        f"node_exporter runs with its textfile collector off (--no-collector.textfile, --collector.disable-defaults without "
+        f"--collector.textfile, or an empty folder), so it does not read {shown}"
+    )
 
 
 def check_folder(host: Host, path: str) -> None:
@@ -185,9 +216,15 @@ def _check_writers(found: os.stat_result, place: str, folder: str) -> None:
 def _check_output(host: Host, folder: str) -> None:
     """Refuse a file of our name that is not ours; the program that writes it would refuse it, too."""
     path = f"{folder}/{OUTPUT}"
-    shown = plain(path, _NAMED)
-    if not host.exists(path):
-        return
+    if is_foreign(host, path):
+        raise HostError(
+            f"{_VARIABLE}: {plain(path, _NAMED)} exists and is not this collection's; move it away, or name another folder"
+        )
+
+
+def is_foreign(host: Host, path: str) -> bool:
+    """Whether a file in node_exporter's folder, where others write too, has our name and is not ours."""
+    if posixpath.basename(path) != OUTPUT or not host.exists(path):
+        return False
     text = None if os.path.islink(host.path(path)) else host.read(path)
-    if text is None or not text.startswith(MARK):
-        raise HostError(f"{_VARIABLE}: {shown} exists and is not this collection's; move it away, or name another folder")
+    return text is None or not text.startswith(MARK)

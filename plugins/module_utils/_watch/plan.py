@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import partial
 
-from .._cpus.answers import AnswerError
+from .._cpus.answers import AnswerError, plain
 from .._cpus.errors import HostError
 from .._cpus.partition import Partition
 from .._host import files
@@ -21,6 +21,7 @@ from .._host.host import Host, Runner
 from .._host.journal import OUTPUT_KIND
 from .._host.paths import AUDIT_STATE, KEPT, KEPT_LATENCY, RUNS, WATCH_ARCHIVE, config_path
 from .._host.runner import systemctl
+from .folder import is_foreign
 from .options import HALF, OUTPUT, WatchOptions, parse_options
 from .units import AUDIT, METRICS, UNITS, WANTS, described, names_of, unit_texts
 
@@ -128,13 +129,21 @@ def _drop_units(host: Host, texts: Collection[str]) -> None:
 def _restore_outputs(host: Host, paths: Iterable[str]) -> None:
     """Plan to remove what the timers have written, and what a run that was cut off has left beside it."""
     for path in paths:
+        if is_foreign(host, path):
+            host.notes.append(f"rt_metrics: {plain(path)} is not what this collection has written, so it stays")
+            host.restore(None, path, partial(_remove_half, host, path), anyway=True)
+            continue
         change = Change(path, "written by the node", None, reason="restored") if host.exists(path) else None
         host.restore(change, path, partial(_remove, host, path), anyway=True)
 
 
 def _remove(host: Host, path: str) -> None:
-    half = f"{posixpath.dirname(path)}/{HALF}" if posixpath.basename(path) == OUTPUT else files.temporary_of(path)
     host.write_file(path, None)
+    _remove_half(host, path)
+
+
+def _remove_half(host: Host, path: str) -> None:
+    half = f"{posixpath.dirname(path)}/{HALF}" if posixpath.basename(path) == OUTPUT else files.temporary_of(path)
     try:
         files.unlink(host.path(half))
     except OSError as error:

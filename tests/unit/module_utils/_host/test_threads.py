@@ -25,6 +25,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import 
     realtime_guests,
     restore_threads,
     running_guests,
+    service_pids,
     set_affinity,
     set_priority,
 )
@@ -274,3 +275,17 @@ def test_a_guest_has_the_name_that_libvirt_gave_it(tmp_path, name):
     host = writable(fill(tmp_path, {**process, f"{PID_DIR}/{name}.pid": "77"}))
     assert running_guests(host) == [name]
     assert guest_pids(host) == {name: 77}
+
+
+def test_what_libvirt_keeps_of_itself_and_of_helpers_is_no_guest(tmp_path):
+    files = {
+        f"{PID_DIR}/{name}.pid": "77" for name in ("driver", "1-plc1-fs0-virtiofsd", "2-a-b-pr-helper0", "1-plc", "plc1", "3-x-y")
+    }
+    host = writable(fill(tmp_path, {**files, "/proc/77/task/": None, f"{PID_DIR}/3-x-y.xml": "<domstatus/>"}))
+    assert set(guest_pids(host)) == {"1-plc", "plc1", "3-x-y"}
+
+
+@pytest.mark.parametrize("place", ["", "/systemd", "/unified"])
+def test_a_service_has_processes_with_either_version_of_cgroups(tmp_path, place):
+    host = writable(fill(tmp_path, {f"/sys/fs/cgroup{place}/system.slice/a.service/cgroup.procs": "5\n6\n"}))
+    assert (service_pids(host, "a.service"), service_pids(host, "b.service")) == ([5, 6], [])

@@ -46,6 +46,26 @@ def test_the_timer_of_arm_is_no_device():
     assert [(counts.devices(cpu), counts.ticks(cpu), counts.others(cpu)) for cpu in (0, 1)] == [(9, 5000, 3), (0, 4, 2)]
 
 
+OWN = """           CPU0       CPU1
+  9:          0          7     GICv2  25 Level     vgic
+ 12:     183235     217133     GICv2  27 Level     kvm guest vtimer
+ 13:     130282     239972     GICv3  26 Level     arch_timer
+ 14:          5          6     GICv3  23 Level     arm-pmu
+ 15:      34307          1     GICv2  65 Level     107c013880.mailbox
+ 16:          2          3     GIC-0  29 Level     twd
+"""
+
+
+def test_what_each_cpu_of_arm_has_for_itself_is_no_device():
+    counts = parse_interrupt_counts(OWN)
+    assert [(counts.devices(cpu), counts.ticks(cpu), counts.others(cpu)) for cpu in (0, 1)] == [
+        (34307, 130282, 183242),
+        (1, 239972, 217149),
+    ]
+    told = load(counts, {"12": {0: 100.0}, "15": {0: 1.0}})["0"]
+    assert (told["devices_per_s"], told["others_per_s"]) == (1.0, 100.0)
+
+
 def test_rates_are_per_second_and_of_what_fired():
     after = parse_interrupt_counts(X86.replace("1000000", "1000500").replace("       300", "       302"))
     found = rates(parse_interrupt_counts(X86), after, 2.0)

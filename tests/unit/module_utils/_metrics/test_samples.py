@@ -89,6 +89,7 @@ def test_no_name_and_no_value_breaks_a_text(rows):
 def test_control_characters_and_bytes_that_are_no_text_are_codes():
     assert label_text("\x1b[2J") == r"\x1b[2J"
     assert label_text(os.fsdecode(b"caf\xe9")) == "caf\N{REPLACEMENT CHARACTER}"
+    assert label_text("a\ud800b\udfff") == "a\ufffdb\ufffd", "JSON can have halves of characters"
     assert len(label_text("x" * 9999)) == MOST_LABEL
 
 

@@ -97,6 +97,26 @@ def test_a_check_of_undo_changes_nothing_and_says_the_same(tmp_path):
     assert run(root, systemd, state="absent")["changes"] == predicted["changes"]
 
 
+@pytest.mark.parametrize("foreign", ["node_other 1\n", ("link", "/etc/hostname"), None])
+@pytest.mark.parametrize("after", [{"state": "absent"}, {"directory": "/srv/metrics"}])
+def test_what_another_has_put_in_the_place_of_the_metrics_stays(tmp_path, foreign, after):
+    root = node(tmp_path, READS, {"/srv/metrics/": None})
+    systemd = Timers()
+    run(root, systemd)
+    fill(root, {f"{OUTPUT}/" if foreign is None else OUTPUT: foreign, f"{FOLDER}/.realtime_kvm.new": "half"})
+    before = snapshot(root)
+    predicted = run(root, systemd, check_mode=True, **after)
+    done = run(root, systemd, **after)
+    assert done["changes"] == predicted["changes"]
+    assert f"rt_metrics: {OUTPUT} is not what this collection has written, so it stays" in done["notes"]
+    assert OUTPUT not in {change["resource"] for change in done["changes"]}
+    found = snapshot(root)
+    assert {path: kept for path, kept in found.items() if FOLDER in path} == {
+        path: kept for path, kept in before.items() if FOLDER in path and ".new" not in path
+    }
+    assert run(root, systemd, **after)["changed"] is False
+
+
 def test_the_units_keep_off_isolated_cpus_and_are_bounded(tmp_path):
     root = node(tmp_path, READS)
     run(root, Timers(), interval_s=5, audit_interval_s=30)

@@ -152,6 +152,15 @@ def test_status_says_how_far_its_audit_can_be_trusted(node, capsys, monkeypatch,
     assert said in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(("interval", "late"), [(3600, 18001), (60, 601)])
+def test_an_audit_is_old_once_it_has_missed_five_of_its_intervals(node, capsys, monkeypatch, interval, late):
+    fill(node, {config_path("rt_metrics"): json.dumps({"audit": True, "audit_interval_s": interval})})
+    for age, old in ((late - 2, False), (late, True)):
+        audited(node, monkeypatch, 100 + age)
+        rtpart(["status"])
+        assert ("which is too long" in " ".join(capsys.readouterr().out.split())) is old
+
+
 @pytest.mark.parametrize(
     ("arguments", "started"),
     [

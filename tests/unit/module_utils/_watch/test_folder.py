@@ -97,8 +97,38 @@ def test_an_exporter_that_reads_no_folder_is_a_note(tmp_path):
     root = node(tmp_path, {f"{OTHER}/": None}, exporter(), folder=None)
     assert (
         found(root, OTHER).note
-        == f"node_exporter runs without --collector.textfile.directory, not {OTHER}, so it does not read these metrics"
+        == f"node_exporter runs without --collector.textfile.directory, so it reads {OTHER} only if that folder is built in"
     )
+
+
+def test_upstreams_exporter_is_not_taken_for_debians(tmp_path):
+    assert "only if that folder is built in" in found(node(tmp_path, exporter())).note
+
+
+@pytest.mark.parametrize(
+    ("words", "reads"),
+    [
+        (("--no-collector.textfile", f"{FLAG}={FOLDER}"), False),
+        (("--collector.disable-defaults", "--collector.cpu"), False),
+        (("--collector.textfile", "--no-collector.textfile"), False),
+        ((f"{FLAG}=",), False),
+        (("--collector.disable-defaults", "--collector.textfile"), True),
+        (("--collector.textfile", "--collector.disable-defaults"), True),
+        (("--no-collector.textfile", "--collector.textfile"), True),
+        (("--no-collector.cpu",), True),
+    ],
+)
+def test_an_exporter_without_its_textfile_collector_is_a_note(tmp_path, words, reads):
+    folder = found(node(tmp_path, exporter(*words, name="prometheus-node")))
+    assert folder.path == FOLDER
+    assert folder.note.startswith("node_exporter runs with its textfile collector off (") is not reads
+    assert not reads or not folder.note
+
+
+def test_a_relative_folder_begins_where_the_exporter_was_started(tmp_path):
+    parts = ({f"{OTHER}/": None, "/proc/700/cwd": ("link", "/srv")}, exporter(f"{FLAG}=metrics"))
+    folder = found(node(tmp_path, *parts))
+    assert (folder.path, folder.note) == (OTHER, "")
 
 
 @pytest.mark.parametrize(
