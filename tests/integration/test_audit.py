@@ -287,8 +287,8 @@ FOREIGN_SABOTAGES = {
 }  # fmt: skip
 
 
-def findings(arguments: Mapping[str, Any] = ARGUMENTS) -> list[tuple[str, str]]:
-    result = module(NODE, "realtime.kvm.rt_audit", "-a", json.dumps(arguments))
+def findings(arguments: Mapping[str, Any] | None = None) -> list[tuple[str, str]]:
+    result = module(NODE, "realtime.kvm.rt_audit", "-a", json.dumps(ARGUMENTS if arguments is None else arguments))
     assert not result["failed"], result.get("msg")
     assert not result["changed"]
     return [(item["rule"], item["resource"]) for item in result["findings"]]
@@ -305,7 +305,7 @@ def matches(found: list[tuple[str, str]], expected: tuple[tuple[str, str], ...])
     return not rest
 
 
-def hold(case: Sabotage, arguments: Mapping[str, Any] = ARGUMENTS) -> None:
+def hold(case: Sabotage, arguments: Mapping[str, Any] | None = None) -> None:
     """The node has the findings of a sabotage and no other; ``arguments`` are those of its inventory."""
     ssh(NODE, case.harm)
     try:

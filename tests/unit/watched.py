@@ -25,15 +25,16 @@ PARTITION = plan()
 STATUS, DEFINITIONS = "/run/libvirt/qemu", "/etc/libvirt/qemu"
 
 
-def task(pid, tid, name, allowed, *, switches=0, run=0, waited=0, kernel=False):
+def task(pid, tid, name, allowed, *, switches=0, run=0, waited=0, kernel=False, policy=0):
     """One thread of a process, as /proc shows it."""
     flags = 0x00200000 * kernel
-    stat = f"{tid} ({name}) S 1 1 1 0 -1 {flags} " + " ".join(["0"] * 43)
+    stat = f"{tid} ({name}) S 1 1 1 0 -1 {flags} " + " ".join(["0"] * 31 + [str(policy)] + ["0"] * 11)
     base = f"/proc/{pid}/task/{tid}"
     files = {
         f"{base}/comm": f"{name}\n",
         f"{base}/status": f"Name:\t{name}\nCpus_allowed_list:\t{allowed}\nnonvoluntary_ctxt_switches:\t{switches}\n",
         f"{base}/schedstat": f"{run} {waited} 7\n",
+        f"{base}/stat": stat,
     }
     return {**files, **({f"/proc/{pid}/stat": stat} if pid == tid else {})}
 
@@ -62,7 +63,8 @@ def guest(name, pid, cpus, **more):
         **task(pid, pid, "qemu-system-x86", "0"),
     }
     for vcpu, cpu in enumerate(cpus):
-        files.update(task(pid, pid + 1 + vcpu, f"CPU {vcpu}/KVM", cpu, switches=3 + vcpu, run=2_500_000_000, waited=1_000_000))
+        counted = {"switches": 3 + vcpu, "run": 2_500_000_000, "waited": 1_000_000, "policy": int(vcpu > 0)}
+        files.update(task(pid, pid + 1 + vcpu, f"CPU {vcpu}/KVM", cpu, **counted))
     return files
 
 

@@ -125,7 +125,7 @@ _TABLE = (
         "vcpu_involuntary_switches",
         COUNTER,
         "How often another task took the CPU from a vCPU that has isolated CPUs alone.",
-        ("guest", "vcpu"),
+        ("guest", "vcpu", "policy"),
         bound=_VCPU,
     ),
     Family(
@@ -135,11 +135,11 @@ _TABLE = (
         "vcpu_run_delay_seconds",
         COUNTER,
         "How long a vCPU waited for its CPU while it could have run; the guest sees it as steal.",
-        ("guest", "vcpu"),
+        ("guest", "vcpu", "policy"),
         "seconds",
         _VCPU,
     ),
-    Family("vcpu_run_seconds", COUNTER, "How long a vCPU ran.", ("guest", "vcpu"), "seconds", _VCPU),
+    Family("vcpu_run_seconds", COUNTER, "How long a vCPU ran.", ("guest", "vcpu", "policy"), "seconds", _VCPU),
     Family(
         "cpu_frequency_hertz",
         GAUGE,

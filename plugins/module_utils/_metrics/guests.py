@@ -83,7 +83,7 @@ def thread_samples(look: Look, out: Samples) -> None:
             vcpu = _VCPU.fullmatch(look.name(pid, tid))
             if vcpu and left > 0:
                 left -= 1
-                _vcpu(look, out, pid, tid, (name, vcpu[1]))
+                _vcpu(look, out, pid, tid, (name, vcpu[1], look.policy(pid, tid)))
     switch = look.host.value(SWITCH_PID) or ""
     for tid in look.threads(int(switch)) if switch.isdecimal() else ():
         polling = _PMD.match(look.name(int(switch), tid))
@@ -92,7 +92,7 @@ def thread_samples(look: Look, out: Samples) -> None:
             out.add("pmd_involuntary_switches", switches, int(polling[1]))
 
 
-def _vcpu(look: Look, out: Samples, pid: int, tid: int, labels: tuple[str, str]) -> None:
+def _vcpu(look: Look, out: Samples, pid: int, tid: int, labels: tuple[str, str, str]) -> None:
     times = look.schedule(pid, tid)
     if times is not None:
         out.add("vcpu_run_seconds", times[0], *labels)

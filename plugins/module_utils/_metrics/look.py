@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from .._cpus.cpulist import parse_or_empty
 from .._cpus.partition import Partition
+from .._cpus.policies import SCHED_FIFO, SCHED_RR
 from .._host.host import Host, Runner
 from .._host.threads import service_pids
 
@@ -21,6 +22,7 @@ _ALLOWED = re.compile(r"^Cpus_allowed_list:\s*(\S*)", re.MULTILINE)
 _SWITCHES = re.compile(r"^nonvoluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
 #: In the flags of /proc/PID/stat (include/linux/sched.h).
 _PF_KTHREAD = 0x00200000
+_POLICIES = {SCHED_FIFO: "fifo", SCHED_RR: "rr"}
 
 
 class Look:
@@ -75,6 +77,20 @@ class Look:
         if len(fields) < 2 or not all(map(str.isdecimal, fields[:2])):
             return None
         return int(fields[0]) / _NS, int(fields[1]) / _NS
+
+    def policy(self, pid: int, tid: int) -> str:
+        """Return the scheduling policy of a thread: fifo, rr or other; empty once it has ended."""
+        if not self.host.root:
+            try:
+                number = os.sched_getscheduler(tid)
+            except OSError:
+                return ""
+        else:
+            fields = (self.host.read(f"/proc/{pid}/task/{tid}/stat") or "").rpartition(")")[2].split()
+            if len(fields) < 39 or not fields[38].isdecimal():
+                return ""
+            number = int(fields[38])
+        return _POLICIES.get(number & ~os.SCHED_RESET_ON_FORK, "other")
 
     def is_kernel(self, pid: int) -> bool:
         """Whether a process is a thread of the kernel, or has ended."""

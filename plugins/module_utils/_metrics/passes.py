@@ -43,14 +43,14 @@ SOURCES: Mapping[str, Source] = {
 }
 
 
-def take(look: Look, sources: Mapping[str, Source] = SOURCES) -> tuple[Samples, dict[str, str]]:
+def take(look: Look, sources: Mapping[str, Source] | None = None) -> tuple[Samples, dict[str, str]]:
     """Return the samples of a pass, and by source why it did not answer.
 
     What a source has said before it was refused is true and stays; of one that is late, or fails in an unknown way, nothing is shown.
     """
     samples, reasons = Samples(), dict[str, str]()
     begun = time.monotonic()
-    for name, source in sources.items():
+    for name, source in (SOURCES if sources is None else sources).items():
         started = time.monotonic()
         seconds = min(SOURCE_S, PASS_S - (started - begun))
         found, reason = _ask(look, source, seconds) if seconds > 0 else (Samples(), f"the others took {PASS_S:g} s")

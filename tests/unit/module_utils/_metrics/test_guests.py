@@ -47,7 +47,7 @@ def test_any_name_is_a_label(tmp_path, name):
     look = node(tmp_path, guest(name, 70, ["1"]))
     (labels,) = samples_of(guest_samples, look)["guest_running"]
     assert labels[0].startswith(name[:10].partition("\x1b")[0])
-    assert list(samples_of(thread_samples, look)["vcpu_run_seconds"]) == [(labels[0], "0")]
+    assert list(samples_of(thread_samples, look)["vcpu_run_seconds"]) == [(labels[0], "0", "other")]
 
 
 def test_a_transient_guest_has_no_definition(tmp_path):
@@ -114,16 +114,17 @@ def test_what_the_kernel_counts_of_vcpus_and_poll_mode_threads(tmp_path):
         task(90, 91, "pmd-c03/id:9", "3", switches=11),
     )
     out = threads(look)
-    assert out["vcpu_run_seconds"] == dict.fromkeys([("plc1", "0"), ("plc1", "1"), ("plc1", "2")], 2.5)
-    assert out["vcpu_run_delay_seconds"] == dict.fromkeys([("plc1", "0"), ("plc1", "1"), ("plc1", "2")], 0.001)
-    assert out["vcpu_involuntary_switches"] == {("plc1", "0"): 3, ("plc1", "1"): 4}, "the third shares CPU 0 with others anyway"
+    vcpus = [("plc1", "0", "other"), ("plc1", "1", "fifo"), ("plc1", "2", "fifo")]
+    assert out["vcpu_run_seconds"] == dict.fromkeys(vcpus, 2.5)
+    assert out["vcpu_run_delay_seconds"] == dict.fromkeys(vcpus, 0.001)
+    assert out["vcpu_involuntary_switches"] == {vcpus[0]: 3, vcpus[1]: 4}, "the third shares CPU 0 with others anyway"
     assert out["pmd_involuntary_switches"] == {("3",): 11}
 
 
 def test_a_kernel_without_schedstat_counts_switches_alone(tmp_path):
     look = node(tmp_path, guest("plc1", 70, ["1"]))
     (tmp_path / "proc/70/task/71/schedstat").unlink()
-    assert threads(look) == {"vcpu_involuntary_switches": {("plc1", "0"): 3}}
+    assert threads(look) == {"vcpu_involuntary_switches": {("plc1", "0", "other"): 3}}
 
 
 def test_vcpus_are_bounded(tmp_path, monkeypatch):

@@ -63,3 +63,10 @@ def test_a_service_serves_while_it_has_processes(tmp_path):
         },
     )
     assert [look.serves(f"{unit}.service") for unit in "abc"] == [True, False, False]
+
+
+@pytest.mark.parametrize(("policy", "name"), [(0, "other"), (1, "fifo"), (2, "rr"), (6, "other"), (0x40000001, "fifo")])
+def test_the_policy_of_a_thread(tmp_path, policy, name):
+    look = look_at(fill(tmp_path, task(70, 71, "CPU 0/KVM", "1", policy=policy)))
+    assert look.policy(70, 71) == name
+    assert look.policy(70, 99) == "", "it has ended"

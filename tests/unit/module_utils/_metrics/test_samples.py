@@ -79,7 +79,7 @@ def test_no_name_and_no_value_breaks_a_text(rows):
     samples = Samples()
     for name, value in rows:
         samples.add("guest_running", value, name)
-        samples.add("vcpu_run_seconds", value, name, "0")
+        samples.add("vcpu_run_seconds", value, name, "0", "fifo")
     plain, open_metrics = samples.text(), samples.open_metrics()
     assert read(text_of(plain)) == read(open_metrics_of(open_metrics))
     assert all(character.isprintable() or character == "\n" for character in plain + open_metrics), "a terminal shows it"
