@@ -11,6 +11,7 @@ import threading
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.look import Look
+from unit.trees import fill
 from unit.watched import look_at, node, task
 
 
