@@ -144,7 +144,7 @@ def matches_network(text: str) -> bool:
 
 
 def version_of(text: str) -> str:
-    """Return the version that a text of YAML gives, at its top or below ``network``; an empty text where there is none."""
+    """Return the ``version`` of a YAML text, from its top level or from below ``network``; empty if it has none."""
     keys = _keys(text)
     return keys.get("version") or _keys(keys.get("network", "")).get("version", "")
 

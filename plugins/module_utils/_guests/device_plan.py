@@ -33,7 +33,7 @@ from .near import whose
 from .plan import GuestPlan, lets_go
 
 MODULES = "/etc/modules-load.d/realtime-kvm-guests.conf"
-#: How often functions are chosen anew until the next run would choose the same.
+#: At most so many rounds of choosing functions; a round that changes nothing is the last.
 _ROUNDS = 5
 
 

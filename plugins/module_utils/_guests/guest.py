@@ -59,7 +59,7 @@ class Scheduler:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is made where there is none, and how large it is."""
+    """How to make an image that does not exist yet, and its size."""
 
     base: str = ""  # the image that it is made from; empty: nothing is in it
     overlay: bool = False

@@ -85,7 +85,7 @@ def _new(devices: ET.Element, device: Device) -> ET.Element:
 
 
 def _merge_interface(element: ET.Element, device: Device, *, ours: bool) -> None:
-    """Set what libvirt gives the function at a start; a VLAN that the list names no more goes again, unless somebody else set it."""
+    """Set what libvirt applies to the function when the guest starts; remove a VLAN that the list no longer names, if it is ours (``ours``)."""
     mac = ensure(element, "mac")
     if (mac.get("address") or "").lower() != device.mac:
         mac.set("address", device.mac)

@@ -221,8 +221,9 @@ def test_another_folder_takes_the_old_file_along(tmp_path):
     assert snapshot(root) == before
 
 
+@pytest.mark.parametrize("repeated", [True, False])
 @pytest.mark.parametrize("killed", range(4))
-def test_a_run_that_was_killed_is_repeated_or_undone(tmp_path, killed):
+def test_a_run_that_was_killed_is_repeated_or_undone(tmp_path, killed, repeated):
     root = node(tmp_path, READS)
     systemd = Timers()
     before = snapshot(root)
@@ -230,22 +231,10 @@ def test_a_run_that_was_killed_is_repeated_or_undone(tmp_path, killed):
     with pytest.raises(Killed):
         run(root, systemd)
     systemd.kill_at = None
-    run(root, systemd)
-    assert run(root, systemd)["changed"] is False
-    assert [systemd.units[name][1] for name in TIMERS] == [True, True]
-    run(root, systemd, state="absent")
-    assert snapshot(root) == before
-
-
-@pytest.mark.parametrize("killed", range(4))
-def test_a_killed_run_is_undone_without_a_repetition(tmp_path, killed):
-    root = node(tmp_path, READS)
-    systemd = Timers()
-    before = snapshot(root)
-    systemd.kill_at = killed
-    with pytest.raises(Killed):
+    if repeated:
         run(root, systemd)
-    systemd.kill_at = None
+        assert run(root, systemd)["changed"] is False
+        assert [systemd.units[name][1] for name in TIMERS] == [True, True]
     run(root, systemd, state="absent")
     assert snapshot(root) == before
     assert not any(active for _enabled, active in systemd.units.values())
