@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wait until the control plane answers and its services are up: ready.py SECONDS [HOST...] [--agents HOST...].
 
-With hosts, also until their nova-compute is up and Nova has mapped them; with agents, until their Open vSwitch agent is alive. On failure, what is
-missing.
+With hosts, also until their nova-compute is up, Nova has mapped them, and placement has their CPUs and traits; with agents, until their Open vSwitch
+agent is alive. On failure, what is missing.
 """
 
 import argparse
@@ -14,22 +14,27 @@ import time
 import openstack
 
 
+def has_traits(cloud, provider):
+    """Whether nova-compute has told placement all: it sends the traits last."""
+    answer = cloud.placement.get(f"/resource_providers/{provider.id}/traits", microversion="1.6")
+    return bool(answer.json().get("traits"))
+
+
 def missing(cloud, hosts, agents):
     """Return what does not answer or is not up, as text; empty if all is well."""
     try:
         up = {(service.binary, service.host) for service in cloud.compute.services() if service.state == "up"}
-        mapped = (
-            {hypervisor.service_details["host"] for hypervisor in cloud.compute.hypervisors(details=True)} if hosts else set()
-        )
+        mapped = {item.service_details["host"]: item.name for item in cloud.compute.hypervisors(details=True)} if hosts else {}
         next(cloud.image.images(), None)
         alive = {agent.host for agent in cloud.network.agents(binary="neutron-openvswitch-agent") if agent.is_alive}
-        next(cloud.placement.resource_providers(), None)
+        told = {provider.name for provider in cloud.placement.resource_providers() if not hosts or has_traits(cloud, provider)}
     except Exception as error:  # not up yet, in one of many ways
         return f"{type(error).__name__}: {str(error)[:200]}"
     names = {binary for binary, _host in up}
     absent = [name for name in ("nova-conductor", "nova-scheduler") if name not in names]
     absent += [f"nova-compute of {host}" for host in hosts if ("nova-compute", host) not in up]
     absent += [f"cell mapping of {host}" for host in hosts if ("nova-compute", host) in up and host not in mapped]
+    absent += [f"inventory of {host}" for host in hosts if host in mapped and mapped[host] not in told]
     absent += [f"agent of {host}" for host in agents if host not in alive]
     return ", ".join(absent)
 
