@@ -56,7 +56,7 @@ def differing(text):
     "changes",
     [
         {
-            ("realtime_kvm_kernel_as_documented == 0", "realtime_kvm_kernel_as_documented == 2"): "RealtimeKvmKernel fires",
+            ("realtime_kvm_kernel_as_documented == 0", "realtime_kvm_kernel_as_documented == 2"): "RealtimeKvmRebootDue fires",
             (
                 'unless on (job, instance, cluster) realtime_kvm_audit_findings{rule="irqbalance"',
                 'unless on (job, instance, cluster) absent_series{rule="irqbalance"',

@@ -72,6 +72,8 @@ def expression(alert, source):
         parts.append(alert["expr"])
     text = "\nor\n".join(parts)
     explained = explanations(alert, source)
+    if "after_boot_s" in alert:
+        explained.append(f"time() - node_boot_time_seconds < {alert['after_boot_s']}")
     return "\n".join([f"({text})", *(f"unless on ({NODE}) {each}" for each in explained)]) if explained else text
 
 

@@ -92,7 +92,8 @@ def _section(alert, source):
         when.append(f"`{alert['expr'].strip()}`")
     lasting = f", for {alert['for']}" if "for" in alert else ""
     hidden = _hidden([one for one in source["alerts"] if one["alert"] in alert.get("after", [])])
-    return [*lines, f"**It fires on** {', or on '.join(when)}{lasting}.{hidden}", ""]
+    booted = f" Not in the first {alert['after_boot_s']} s after the node's start." if "after_boot_s" in alert else ""
+    return [*lines, f"**It fires on** {', or on '.join(when)}{lasting}.{hidden}{booted}", ""]
 
 
 def _rules(names):
