@@ -33,6 +33,16 @@ def address_in(resource: str) -> str:
     return resource.split(":", 1)[1].rsplit(":", 1)[0]
 
 
+def former_names(host: Host) -> dict[str, str]:
+    """Return what the interfaces of functions were called that a module of this collection has bound, by address: at vfio they have none."""
+    found = {
+        address_in(resource): entry["before"].get("name")
+        for resource, entry in host.journal.entries.items()
+        if entry["kind"] == "driver"
+    }
+    return {address: name for address, name in found.items() if isinstance(name, str) and name}
+
+
 def _override(host: Host, address: str) -> str:
     return (host.value(override_file(address)) or "").strip()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from .._cpus.guest_partition import check_same_machine, plan_guest_partition, re
 from .._cpus.partition import Partition, PartitionError
 from .._cpus.planning import Intent, plan_partition
 from .._cpus.topology import Topology
+from .._devices.binding import former_names
 from .._guests.instances import check_taken
 from .._guests.libvirt import Connection
 from .._host.afterwards import plan_reload
@@ -165,8 +167,15 @@ def run(edges: GuestEdges, parameters: dict[str, Any]) -> Outcome:
 
 def _plan(host: Host, topology: Topology, parameters: dict[str, Any]) -> Partition:
     if not parameters.get("guest"):
-        return plan_partition(topology, intent_from(parameters))
+        return plan_partition(_with_former_names(host, topology), intent_from(parameters))
     return plan_guest_partition(topology, read_definition(parameters["guest"]), parameters["isolation"])
+
+
+def _with_former_names(host: Host, topology: Topology) -> Topology:
+    """Return the topology with the names of devices that the switch has, since an inventory that names them does so for good."""
+    names = former_names(host)
+    devices = [device if device.name else replace(device, name=names.get(device.address or "")) for device in topology.devices]
+    return replace(topology, devices=tuple(devices))
 
 
 def _check_guest(host: Host, name: str) -> None:

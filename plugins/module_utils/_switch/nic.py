@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from .._cpus.answers import printable
-from .._devices.binding import address_in, kernel_arguments, plan_hand_over, plan_modules, release_unused
+from .._devices.binding import former_names, kernel_arguments, plan_hand_over, plan_modules, release_unused
 from .._devices.marks import PCI
 from .._devices.pci import NET, VFIO, address_of, driver_of, interfaces_of
 from .._devices.use import read_use
@@ -53,10 +53,7 @@ def _remembered(host: Host, network: Network, database: Database) -> str | None:
         for interface in database.interfaces_of(port.name):
             if "dpdk-devargs" in interface.map("options"):
                 return str(interface.map("options")["dpdk-devargs"])
-    for resource, original in host.entries("driver").items():
-        if original["name"] == network.device:
-            return address_in(resource)
-    return None
+    return next((address for address, name in former_names(host).items() if name == network.device), None)
 
 
 def _known(host: Host) -> str:

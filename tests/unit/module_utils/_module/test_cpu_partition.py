@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.document import
 from ansible_collections.realtime.kvm.plugins.plugin_utils._plan.text import plan_lines
 from unit.calls import PARTITION
 from unit.instances import UUID, instance_xml
+from unit.nics import ADDRESS
 from unit.resctrls import Resctrl, cache_files, processor
 from unit.trees import fill, machine_files, plan, snapshot, writable
 
@@ -247,6 +249,25 @@ def test_a_damaged_journal_is_refused_before_any_change(call, tree):
         assert (result["failed"], result["changed"]) == (True, False)
         assert re.match(f"cpu_partition: {JOURNAL} is damaged", result["msg"])
     assert {path: found for path, found in snapshot(tree).items() if "realtime-kvm/lock" not in path} == before
+
+
+def test_a_device_that_the_switch_has_keeps_its_name_in_the_inventory(call, tree):
+    """Bound to vfio-pci it has no interface; the second run of the README's own example meets it so."""
+    device, link = f"/sys/devices/pci0000:40/{ADDRESS}", ("link", f"../../../devices/pci0000:40/{ADDRESS}")
+    fill(tree, {f"{device}/numa_node": "0\n", f"{device}/class": "0x020000\n", f"/sys/bus/pci/devices/{ADDRESS}": link})
+    fill(tree, {f"{device}/net/ens1/": None, "/sys/class/net/ens1": ("link", f"../../devices/pci0000:40/{ADDRESS}/net/ens1")})
+    assert call("cpu_partition", dataplane_devices=["ens1"])["changed"]
+    journal = json.loads((tree / JOURNAL[1:]).read_text())
+    shutil.rmtree(tree / device[1:] / "net")
+    (tree / "sys/class/net/ens1").unlink()
+    refused = call("cpu_partition", dataplane_devices=["ens1"])
+    assert refused["msg"].startswith("cpu_partition_dataplane_devices: there is no network device 'ens1' on this node")
+    original = {"driver": "igb", "override": "", "name": "ens1"}
+    journal["entries"][f"pci:{ADDRESS}:driver"] = {"owner": "ovs_dpdk", "kind": "driver", "before": original, "boot_id": "b"}
+    fill(tree, {JOURNAL: json.dumps(journal)})
+    for wanted in ("ens1", ADDRESS):
+        again = call("cpu_partition", dataplane_devices=[wanted])
+        assert (again["changed"], again.get("failed", False)) == (False, False), again
 
 
 def test_a_cpu_that_a_killed_run_left_off_is_named_then_switched_on(call, tree):
