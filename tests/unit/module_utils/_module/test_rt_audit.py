@@ -322,7 +322,7 @@ SABOTAGES = {
         lambda plant: setattr(plant, "queues", shown(7, 1)), [("rxq-placement", "port plc1.control queue 0"), ("rxq-placement", "port plc2.control queue 0")],
     ),
     "guest without a link": (
-        lambda plant: plant.switch.rows.interfaces["plc1.control"].columns.update(link_state="down"), [("port-link", "port plc1.control")],
+        lambda plant: plant.switch.rows.interfaces["plc1.control"].columns.update(link_state="down"), [("guest-link", "port plc1.control")],
     ),
     "queues as pinned": (lambda plant: setattr(plant, "queues", shown(1, 7)), []),
     "daemon does not tell": (lambda plant: setattr(plant, "queues", None), [("unchecked", "queues of the switch")]),
