@@ -254,6 +254,12 @@ def test_all_guests_are_not_a_list_of_their_names():
     assert {one["allValue"] for one in DASHBOARD["templating"]["list"] if one["includeAll"]} == {".*"}
 
 
+@pytest.mark.parametrize("query", [*QUERIES, *(one["expr"] for one in DASHBOARD["annotations"]["list"])])
+def test_a_query_looks_at_the_chosen_cluster_alone(query):
+    """Nodes of two clusters can have the same name."""
+    assert all('cluster=~"$cluster"' in inside for _name, inside in re.findall(r"(realtime_kvm\w+|ALERTS)(?::\w+)?(\{[^}]*\})?", query))
+
+
 @pytest.mark.parametrize("query", [query for query in QUERIES if "$instance" not in query])
 def test_a_node_that_two_jobs_scrape_counts_once(query):
     """Queries over all nodes drop the label job before they add up or count."""
