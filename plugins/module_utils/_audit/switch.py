@@ -52,7 +52,9 @@ def check_links(interfaces: Iterable[Row], running: Collection[str]) -> list[Fin
             remedy = f"wait until the guest has booted; then look at its driver (virtio-net) and at ovs-vsctl list Interface {row.name}"
             findings.append(Finding("guest-link", where, "up", actual, remedy))
         elif row.type == PHYSICAL:
-            findings.append(Finding("port-link", where, "up", "down", "look at the cable, the other end, and the device's driver"))
+            findings.append(
+                Finding("port-link", where, "up", "down", "look at the cable, the other end, and the device's driver")
+            )
     return findings
 
 
