@@ -67,6 +67,7 @@ class Node:
                     samples.add(short, 0, severity)
                 continue
             value = now if short.endswith("timestamp_seconds") else float(short in GOOD or family.kind == "info")
+            value = 86400.0 if short == "uptime_seconds" else value
             if family.kind == "counter":
                 value = 1000.0 + now % 1000 / 1e6
             samples.add(short, self.broken.get(short, value), *(LABELS.get(label, label) for label in family.labels))

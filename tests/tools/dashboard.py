@@ -43,7 +43,7 @@ def _firing():
         "enable": True,
         "hide": False,
         "iconColor": BAD,
-        "expr": 'ALERTS{alertstate="firing",collection="realtime.kvm",instance="$instance"}',
+        "expr": 'ALERTS{alertstate="firing",collection="realtime.kvm",instance="$instance",cluster=~"$cluster"}',
     }
 
 
@@ -58,8 +58,14 @@ def _variables():
             "multi": False,
             "includeAll": False,
         },
-        _values("instance", "Node", "label_values(realtime_kvm_info, instance)", several=False),
-        _values("guest", "Guest", 'label_values(realtime_kvm_guest_running{instance="$instance"}, guest)', several=True),
+        _values("cluster", "Cluster", "label_values(realtime_kvm_info, cluster)", several=True),
+        _values("instance", "Node", 'label_values(realtime_kvm_info{cluster=~"$cluster"}, instance)', several=False),
+        _values(
+            "guest",
+            "Guest",
+            'label_values(realtime_kvm_guest_running{instance="$instance",cluster=~"$cluster"}, guest)',
+            several=True,
+        ),
     ]
 
 

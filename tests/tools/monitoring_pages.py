@@ -85,7 +85,8 @@ def _section(alert, source):
     lines += [f"**Do:** {alert['action']} More: [{alert['page']}]({alert['page']}).", ""]
     when = []
     if "rules" in alert:
-        when.append(f"a finding of {_rules(alert['rules'])} ([audit](audit.md))")
+        sooner = f" where the node has no `{alert['sooner']}`, which knows it sooner" if "sooner" in alert else ""
+        when.append(f"a finding of {_rules(alert['rules'])} ([audit](audit.md)){sooner}")
     if alert.get("others"):
         when.append("a finding of a rule that is in no other alert")
     if "expr" in alert:

@@ -63,8 +63,8 @@ def test_names_are_unique_and_sort_together():
 
 @pytest.mark.parametrize("alert", ALERTS.values(), ids=ALERTS)
 def test_an_alert_says_what_it_means_and_what_to_do(alert):
-    told = {"alert", "severity", "summary", "means", "action", "page", "test"}
-    assert set(alert) <= told | {"rules", "others", "expr", "for", "after", "after_boot_s", "explains", "group", "where"}
+    told = {"alert", "severity", "summary", "means", "action", "page", "test", "group", "where"}
+    assert set(alert) <= told | {"rules", "sooner", "others", "expr", "for", "after", "after_boot_s", "explains"}
     assert alert["severity"] in ("critical", "warning", "info")
     assert re.fullmatch(r"[a-z].*[^.]", alert["summary"]), "the end of a sentence that begins with the node's name"
     for text in (alert["means"], alert["action"]):
@@ -125,7 +125,7 @@ def test_tests_of_alerts_use_metrics_and_labels_that_exist():
     for case in [*cases, *(one["series"] for one in [*SOURCE["sabotages"], *SOURCE["together"]])]:
         for text in case:
             assert [(name, labels) for name, labels in metrics_of(text) if name not in NAMES or not labels <= NAMES[name]] == []
-            assert text in ("up", "node_boot_time_seconds") or metrics_of(text)
+            assert text in ("up", "node_boot_time_seconds", "node_time_seconds") or metrics_of(text)
 
 
 def test_counters_are_looked_at_as_rates():
@@ -254,6 +254,13 @@ def test_all_guests_are_not_a_list_of_their_names():
     assert {one["allValue"] for one in DASHBOARD["templating"]["list"] if one["includeAll"]} == {".*"}
 
 
+@pytest.mark.parametrize("query", [*QUERIES, *(one["expr"] for one in DASHBOARD["annotations"]["list"])])
+def test_a_query_looks_at_the_chosen_cluster_alone(query):
+    """Nodes of two clusters can have the same name."""
+    selectors = re.findall(r"(?:realtime_kvm\w+|ALERTS)(?::\w+)?(\{[^}]*\})?", query)
+    assert [inside for inside in selectors if 'cluster=~"$cluster"' not in inside] == []
+
+
 @pytest.mark.parametrize("query", [query for query in QUERIES if "$instance" not in query])
 def test_a_node_that_two_jobs_scrape_counts_once(query):
     """Queries over all nodes drop the label job before they add up or count."""
@@ -290,4 +297,5 @@ def test_the_example_of_alertmanager_sends_what_the_rulebook_takes():
         "Bearer, as the rulebook's webhook wants it"
     )
     (inhibit,) = config["inhibit_rules"]
+    assert inhibit["equal"] == ["host", "cluster"], "a node that is down hides nothing of its namesake in another cluster"
     assert all(name in ALERTS for name in re.findall(r'alertname="(\w+)"', json.dumps(inhibit).replace("\\", "")))

@@ -26,12 +26,8 @@ _SWITCH = (
     Rule("pmd-mask", "error", "The database gives the poll-mode threads the dataplane CPUs.", _PMD, SITE),
     Rule("pmd-pin", "error", "Each poll-mode thread is bound to one dataplane CPU.", _PMD),
     Rule("rxq-placement", "error", "Each queue is served by the poll-mode thread that it is pinned to.", _PMD),
-    Rule(
-        "port-link",
-        "warning",
-        "The ports of running guests and the physical ports of the switch have a link.",
-        "ovs-vswitchd.conf.db(5), link_state",
-    ),
+    Rule("port-link", "warning", "The physical ports of the switch have a link.", "ovs-vswitchd.conf.db(5), link_state"),
+    Rule("guest-link", "warning", "The ports of running guests have a link.", "ovs-vswitchd.conf.db(5), link_state"),
     Rule("pmd-policy", "warning", "Poll-mode threads have the ordinary policy.", _PMD),
     Rule("pmd-remote", "info", "Ports are polled from their own NUMA node.", _PMD),
 )

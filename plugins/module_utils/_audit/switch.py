@@ -41,19 +41,20 @@ def parse_placement(text: str) -> dict[tuple[str, int], int]:
 
 
 def check_links(interfaces: Iterable[Row], running: Collection[str]) -> list[Finding]:
-    """The ports of running guests and those out of the node have a link; a guest that still boots has none yet."""
+    """The ports of running guests (guest-link) and those out of the node (port-link) have a link; a guest that still boots has none yet."""
     findings = []
     for row in interfaces:
         if row.network is None or row.columns.get("link_state") != "down" or (row.guest and row.guest not in running):
             continue
+        where = f"port {row.name}"
         if row.guest:
             actual = "down, although the guest runs" + ("" if row.connected else "; the switch is not connected to its socket")
             remedy = f"wait until the guest has booted; then look at its driver (virtio-net) and at ovs-vsctl list Interface {row.name}"
+            findings.append(Finding("guest-link", where, "up", actual, remedy))
         elif row.type == PHYSICAL:
-            actual, remedy = "down", "look at the cable, the other end, and the device's driver"
-        else:
-            continue
-        findings.append(Finding("port-link", f"port {row.name}", "up", actual, remedy))
+            findings.append(
+                Finding("port-link", where, "up", "down", "look at the cable, the other end, and the device's driver")
+            )
     return findings
 
 

@@ -112,6 +112,7 @@ _TABLE = (
         COUNTER,
         "System management interrupts since the reset, as an Intel processor counts them (MSR 0x34, read on the boot CPU alone).",
     ),
+    Family("uptime_seconds", GAUGE, "How long the node had run when these metrics were read.", unit="seconds"),
     # -- what reaches isolated CPUs
     Family(
         "isolated_interrupts",

@@ -126,6 +126,8 @@ def kernel_samples(look: Look, out: Samples) -> None:
     """The running kernel, and whether it is the documented one; without an opinion where kernel_arguments has never run."""
     kernel = read_kernel(look.host)
     out.add("kernel_info", 1, kernel.release, "true" if kernel.realtime else "false")
+    if uptime := re.match(r"\d{1,12}(\.\d+)?(?=\s)", look.host.read("/proc/uptime") or "", re.ASCII):
+        out.add("uptime_seconds", float(uptime[0]))
     path = config_path("kernel_arguments")
     text = look.host.read(path)
     if text is None or look.partition is None:

@@ -222,6 +222,21 @@ def test_a_node_that_is_isolated_at_run_time_needs_no_isolated_kernel(tmp_path):
     assert (out["kernel_as_documented"], out["kernel_isolates"]) == ({(): 1}, {(): 1})
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5025.18 9876.54\n", {(): 5025.18}),
+        ("0.00 0.00\n", {(): 0}),
+        ("", {}),
+        ("-1.0 2\n", {}),
+        ("٣.0 2\n", {}),
+        ("9" * 5000 + ".0 2\n", {}),
+    ],
+)
+def test_how_long_the_node_has_run_does_not_depend_on_its_clock(tmp_path, text, expected):
+    assert samples_of(kernel_samples, node(tmp_path, {"/proc/uptime": text})).get("uptime_seconds", {}) == expected
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"tokens": "x", "default_kernel": null}', "\0"])
 def test_damaged_options_of_the_kernel_are_named(tmp_path, text):
     look = node(tmp_path, {config_path("kernel_arguments"): text})

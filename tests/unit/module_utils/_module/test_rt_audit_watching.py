@@ -88,7 +88,7 @@ SABOTAGES = {
     "mask unreadable": (lambda plant: plant.switch.set(".", "other_config", "pmd-cpu-mask", "\x1b[2J"), [("pmd-mask", MASK)]),
     "link down": (
         lambda plant: plant.switch.rows.interfaces["plc1.control"].columns.update(link_state="down"),
-        [("port-link", "port plc1.control")],
+        [("guest-link", "port plc1.control")],
     ),
 }
 
@@ -134,4 +134,4 @@ def test_a_switch_that_does_not_run_is_not_looked_at(watched, monkeypatch):
 def test_what_a_guest_that_is_off_lacks_is_no_link(watched):
     watched.switch.rows.interfaces["plc1.control"].columns.update(link_state="down")
     watched.libvirt.stop(["plc1"], 1, force=False)
-    assert ("port-link", "port plc1.control") not in alone(watched)
+    assert ("guest-link", "port plc1.control") not in alone(watched)
