@@ -10,7 +10,9 @@ The emulated node is some twenty times slower than a real one, so intervals are 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -50,6 +52,8 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pr
 #: Seconds of each of two measurements, and a real-time CPU that no guest has.
 SPIN, FREE_CPU = 600, 10
 EXPORTER, PROMETHEUS = 19100, 19090
+#: Begun again after each boot of the node.
+TUNNEL = f"while sleep 1; do ssh -F {STATE}/ssh_config -o ConnectTimeout=10 -o ServerAliveInterval=10 -N -L 127.0.0.1:{EXPORTER}:127.0.0.1:9100 {NODE}; done"
 TEXT = "/var/lib/prometheus/node-exporter/realtime_kvm.prom"
 #: For one boot: the arguments go from the menu, which is back as it was once the node is up.
 _BARE = "cp -a /boot/grub/grub.cfg /root/watched-grub.cfg && sed -i 's/ isolcpus=[^ ]*//; s/ nohz_full=[^ ]*//; s/ rcu_nocbs=[^ ]*//' /boot/grub/grub.cfg"
@@ -112,10 +116,7 @@ def _watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     playbook("site.yml", nodes=NODE, timeout=1500, extra=WATCHED)
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "prometheus.yml").write_text(_configuration())
-    tunnel = subprocess.Popen(
-        ["ssh", "-F", str(STATE / "ssh_config"), "-N", "-L", f"127.0.0.1:{EXPORTER}:127.0.0.1:9100", NODE],
-        stdin=subprocess.DEVNULL,
-    )
+    tunnel = subprocess.Popen(["bash", "-c", TUNNEL], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(_server(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -123,7 +124,7 @@ def _watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
     finally:
         server.terminate()
-        tunnel.terminate()
+        os.killpg(tunnel.pid, signal.SIGTERM)
 
 
 def _configuration() -> str:
