@@ -180,7 +180,7 @@ class _Audit(Gathered):
             self._clock(specs)
             named = named_threads(self.findings)
         self.add("interrupts", lambda: interrupt_findings(self.host, partition))
-        self.add("guests", lambda: self._running(partition, domains or {}, listed, named))
+        self.add("guests", lambda: self._running(partition, domains, listed, named))
         self.add("platform", lambda: self._platform(partition, watch))
         self.add("waiting work", starving.findings)
         if self.document is not None:
@@ -347,15 +347,17 @@ class _Audit(Gathered):
         self.add("the switch itself", lambda: switch_findings(self.edges, document, running))
 
     def _running(
-        self, partition: Partition, domains: Mapping[str, Domain], listed: frozenset[str], named: set[tuple[str, str]]
+        self, partition: Partition, domains: Mapping[str, Domain] | None, listed: frozenset[str], named: set[tuple[str, str]]
     ) -> Iterable[Finding]:
         if self.topology is None:
             return []
         documented = self.document is not None
         actors = read_actors(self.host)
         sharing = {item.get("name") for item in self.parameters["guests"] if item.get("siblings", "idle") != "idle"}
+        unknown = domains is None and not self.host.captured  # a libvirt that starts just now has not said what a guest wishes
         guests = [
-            replace(guest, wish=guest.name in sharing) for guest in read_guests(self.host, actors, domains, partition, listed)
+            replace(guest, wish=unknown or guest.name in sharing)
+            for guest in read_guests(self.host, actors, domains or {}, partition, listed)
         ]
         pmds = read_pmds(self.host, actors)
         found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=pmds, named=named)
