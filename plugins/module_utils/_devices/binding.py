@@ -34,12 +34,11 @@ def address_in(resource: str) -> str:
 
 
 def former_names(host: Host) -> dict[str, str]:
-    """Return what the interfaces of functions were called that a module of this collection has bound, by address: at vfio they have none."""
-    found = {
-        address_in(resource): entry["before"].get("name")
-        for resource, entry in host.journal.entries.items()
-        if entry["kind"] == "driver"
-    }
+    """Return what the interfaces of the functions were called that ovs_dpdk has bound, by address: at vfio they have none.
+
+    A guest's function is not among them, so it is no device of a network.
+    """
+    found = {address_in(resource): original.get("name") for resource, original in host.journal.of("ovs_dpdk", "driver").items()}
     return {address: name for address, name in found.items() if isinstance(name, str) and name}
 
 

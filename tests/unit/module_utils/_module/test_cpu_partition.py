@@ -264,7 +264,10 @@ def test_a_device_that_the_switch_has_keeps_its_name_in_the_inventory(call, tree
     assert refused["msg"].startswith("cpu_partition_dataplane_devices: there is no network device 'ens1' on this node")
     original = {"driver": "igb", "override": "", "name": "ens1"}
     journal["entries"][f"pci:{ADDRESS}:driver"] = {"owner": "ovs_dpdk", "kind": "driver", "before": original, "boot_id": "b"}
-    fill(tree, {JOURNAL: json.dumps(journal)})
+    for owner in ("rt_domain", "ovs_dpdk"):  # a guest's device is none of the switch's
+        journal["entries"][f"pci:{ADDRESS}:driver"]["owner"] = owner
+        fill(tree, {JOURNAL: json.dumps(journal)})
+        assert call("cpu_partition", dataplane_devices=["ens1"]).get("failed", False) is (owner == "rt_domain")
     for wanted in ("ens1", ADDRESS):
         again = call("cpu_partition", dataplane_devices=[wanted])
         assert (again["changed"], again.get("failed", False)) == (False, False), again
