@@ -26,7 +26,7 @@ SPEC = {
 }
 MODULE, AUDIT = "realtime.kvm.rt_plan", "rt_verify"
 #: What the options of one layer take from another's result; the node fills it in.
-_TAKEN = ("partition", "pages", "kernel_arguments", "virtual_functions")
+_TAKEN = ("partition", "pages", "kernel_arguments", "virtual_functions", "switch")
 
 
 def _load(path: Path) -> Any:

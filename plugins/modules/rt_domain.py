@@ -82,6 +82,11 @@ options:
     description:
       - Virtual functions that are yet to be made, by the address of their physical function, as M(realtime.kvm.kvm_host) plans them. Used in check mode only.
     type: dict
+  switch:
+    description:
+      - The switch as M(realtime.kvm.ovs_dpdk) plans it (RV(realtime.kvm.ovs_dpdk#module:switch)). Used in check mode only, where poll-mode threads that it
+        sends away from realtime CPUs are no reason to refuse.
+    type: dict
 extends_documentation_fragment:
   - realtime.kvm.attributes
   - realtime.kvm.guests

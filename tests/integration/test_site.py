@@ -14,7 +14,7 @@ import time
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._boot.one_shot import TRIAL_TOKENS
 from integration.conftest import NODES, Converged
-from integration.lab import differences, fingerprint, playbook, ssh, wait_for
+from integration.lab import FREEZE, THAW, differences, fingerprint, playbook, ssh, wait_for
 
 #: What each node of the lab must come out as: worked out by hand from its hardware, not by the planner.
 EXPECTED = {
@@ -212,7 +212,7 @@ def test_drift_is_named_predicted_and_repaired(converged: Converged) -> None:
     ssh(
         node,
         # the watcher would move the interrupt back before anything sees it
-        f"systemctl kill -s STOP realtime-kvm-watch; echo {isolated} > /proc/irq/{number}/smp_affinity_list;"
+        f"{FREEZE}; echo {isolated} > /proc/irq/{number}/smp_affinity_list;"
         f"echo 2 > /proc/sys/vm/stat_interval; chrt -o -p 0 $(pgrep -x ksoftirqd/{isolated})",
     )
     verify = playbook("verify.yml", nodes=node, ok=False)
@@ -226,7 +226,7 @@ def test_drift_is_named_predicted_and_repaired(converged: Converged) -> None:
         change["resource"].split(":")[0] for _t, _a, changes in real.changes(node) for change in json.loads(changes)
     )
     assert resources == sorted(["/proc/sys/vm/stat_interval", f"/proc/irq/{number}/smp_affinity_list", "thread"])
-    ssh(node, "systemctl kill -s CONT realtime-kvm-watch")
+    ssh(node, THAW)
     playbook("verify.yml", nodes=node)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 from integration.conftest import NODES
-from integration.lab import HERE, ROOT, STATE, lab, playbook, reboot, ssh, wait_for
+from integration.lab import HERE, ROOT, STATE, THAW, lab, playbook, reboot, ssh, wait_for
 from integration.test_audit import SABOTAGES
 from integration.test_devices import monitor
 
@@ -74,12 +74,13 @@ def _audited(name: str, alert: str) -> Harm:
 
 
 HARMS = {
-    "interrupt moved": Harm(
-        SABOTAGES["interrupt moved"].harm, "RealtimeKvmInterrupts", "systemctl kill -s CONT realtime-kvm-watch"
-    ),
+    "interrupt moved": Harm(SABOTAGES["interrupt moved"].harm, "RealtimeKvmInterrupts", THAW),
     "idle limit (the emulated CPUs have no governor)": _audited("idle limit", "RealtimeKvmSettings"),
     "vcpupin": _audited("pin live only", "RealtimeKvmGuestThreads"),
     "mask of poll-mode threads": _audited("mask edited", "RealtimeKvmSwitch"),
+    "mask removed (they run on CPUs of guests)": Harm(
+        "ovs-vsctl remove Open_vSwitch . other_config pmd-cpu-mask", "RealtimeKvmSwitch"
+    ),
     "huge pages": _audited("pages taken away", "RealtimeKvmMemory"),
     "irqbalance": Harm(SABOTAGES["irqbalance by hand"].harm, "RealtimeKvmTuningDaemon", SABOTAGES["irqbalance by hand"].repair),
     "guest stopped": _audited("guest off", "RealtimeKvmGuestStopped"),

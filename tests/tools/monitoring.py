@@ -65,8 +65,11 @@ def expression(alert, source):
     """Return the expression of an alert."""
     parts = []
     if "rules" in alert:
-        findings = _findings(f'rule=~"{"|".join(alert["rules"])}"')
-        parts.append(f"{findings} unless on ({NODE}) {alert['sooner']}" if "sooner" in alert else findings)
+        sooner = alert.get("sooner", {})
+        if later := [rule for rule in alert["rules"] if rule not in sooner]:
+            parts.append(_findings(f'rule=~"{"|".join(later)}"'))
+        for rule, known in sooner.items():
+            parts.append(_findings(f'rule="{rule}"') + f" unless on ({NODE}) {known}")
     if alert.get("others"):
         parts.append(_findings(f'rule!~"{"|".join(TOLD)}"'))
     if "expr" in alert:

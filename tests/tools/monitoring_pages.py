@@ -85,8 +85,13 @@ def _section(alert, source):
     lines += [f"**Do:** {alert['action']} More: [{alert['page']}]({alert['page']}).", ""]
     when = []
     if "rules" in alert:
-        sooner = f" where the node has no `{alert['sooner']}`, which knows it sooner" if "sooner" in alert else ""
-        when.append(f"a finding of {_rules(alert['rules'])} ([audit](audit.md)){sooner}")
+        sooner = alert.get("sooner", {})
+        if later := [rule for rule in alert["rules"] if rule not in sooner]:
+            when.append(f"a finding of {_rules(later)} ([audit](audit.md))")
+        for rule, known in sooner.items():
+            when.append(
+                f"a finding of {_rules([rule])} ([audit](audit.md)) where the node has no `{known}`, which knows it sooner"
+            )
     if alert.get("others"):
         when.append("a finding of a rule that is in no other alert")
     if "expr" in alert:

@@ -104,6 +104,7 @@ class Node:
     def run(self, *guests, check=False, **parameters):
         host = writable(self.root, "rt_domain", check_mode=check)
         self.libvirt.calls.clear()
+        self.host = host
         edges = SwitchEdges(host, self.tools, self.edge, self.ports)
         return carry_out(edges, rt_domain.run, {**DEFAULTS, "guests": list(guests), **parameters})
 

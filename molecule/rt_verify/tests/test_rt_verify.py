@@ -23,9 +23,9 @@ SABOTAGES = {
         "echo c3 > /sys/devices/virtual/workqueue/cpumask",
     ),
     "interrupt": (
-        "systemctl kill -s STOP realtime-kvm-watch; echo 2 > /proc/irq/9/smp_affinity_list",
+        "systemctl service-watchdogs no; systemctl freeze realtime-kvm-watch; echo 2 > /proc/irq/9/smp_affinity_list",
         ("interrupt", "IRQ 9 (acpi)"),
-        "echo 0-1 > /proc/irq/9/smp_affinity_list; systemctl kill -s CONT realtime-kvm-watch",
+        "echo 0-1 > /proc/irq/9/smp_affinity_list; systemctl thaw realtime-kvm-watch; systemctl service-watchdogs yes",
     ),
     "idle state": (
         "echo 0 > /sys/devices/system/cpu/cpu2/power/pm_qos_resume_latency_us",

@@ -42,6 +42,8 @@ from .findings import (
 #: Changes that are no difference: interrupts have their own rule, and a CPU is switched off before it gets a partition.
 _NO_DIFFERENCE = re.compile(r"/proc/irq/\d+/|/sys/devices/system/cpu/cpu\d+/online$")
 
+_INTERRUPT = re.compile(r"/proc/irq/(\d+)/")
+
 #: Rules that close the gate of real-time guests.
 _CLOSE = ("topology-changed", "file-damaged", "isolation", "kernel", "boot-run")
 
@@ -83,7 +85,13 @@ def feature_findings(host: Host, partition: Partition, feature: str, options: Ma
     except TrespassError as error:
         remedy = f"end that program or remove its group (rmdir), or set cpu_partition_cache: false and run the {CACHE.role} role"
         return [Finding("cache-foreign", f"group {error.group} of resctrl", error.expected, error.actual, remedy)]
-    changes = [change for change in trial.changes if not _NO_DIFFERENCE.match(change.resource)]
+    moved = {str(match[1]) for match in (_INTERRUPT.match(change.resource) for change in trial.changes) if match}
+    followers = tuple(f"thread:irq/{number}-" for number in moved)  # gone with their interrupt, so no second difference
+    changes = [
+        change
+        for change in trial.changes
+        if not _NO_DIFFERENCE.match(change.resource) and not change.resource.startswith(followers)
+    ]
     found = [change_finding(change, FEATURES[feature].role) for change in changes]
     return found + (cache_remarks(host, options) if feature == CACHE.name else [])
 

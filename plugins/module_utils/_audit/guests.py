@@ -34,7 +34,7 @@ def check_guests(
     """Check every guest that has real-time vCPUs or its own CPUs.
 
     ``kernel_priorities`` is the lowest priority of the kernel's own threads by CPU, ``pmds`` are the switch's poll-mode
-    threads; ``named`` are threads that need no second finding.
+    threads without those that another rule names; ``named`` are threads that need no second finding.
     """
     findings: list[Finding] = []
     for guest in guests:

@@ -29,6 +29,9 @@ _PF_KTHREAD = 0x00200000
 _PF_NO_SETAFFINITY = 0x04000000
 
 
+#: States of a process that does nothing: stopped, traced, ended (Documentation/filesystems/proc.rst).
+_AT_A_STAND = ("T", "t", "Z", "X")
+
 #: How the programs that run a machine are called (the kernel shows 15 characters).
 _QEMU = re.compile(r"(qemu-system-\w*|qemu-kvm|kvm)$")
 
@@ -202,6 +205,15 @@ def service_pids(host: Host, unit: str) -> list[int]:
     folders = (f"/sys/fs/cgroup{place}/system.slice/{unit}" for place in ("", "/systemd", "/unified"))
     texts = (host.read(f"{folder}/cgroup.procs") for folder in folders)
     return [int(pid) for pid in next(filter(None, texts), "").split() if pid.isdecimal()]
+
+
+def working_pids(host: Host, unit: str) -> list[int]:
+    """Return the processes of a system service that can go on: not those that a signal or a debugger has stopped, or that have ended."""
+    return [pid for pid in service_pids(host, unit) if _state(host, pid) not in _AT_A_STAND]
+
+
+def _state(host: Host, pid: int) -> str:
+    return (host.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].strip()[:1]
 
 
 def cgroup_of(host: Host, pid: str | int) -> str:

@@ -18,11 +18,13 @@ from .._host.change import Change
 from .._host.host import Host, Runner
 from .._host.paths import ARCHIVE, DOCUMENT
 from .._host.runner import systemctl
-from .._host.threads import read_thread, service_pids
+from .._host.threads import read_thread, service_pids, working_pids
 
 WATCHER_UNIT = "/etc/systemd/system/realtime-kvm-watch.service"
 WATCHER_LINK = "/etc/systemd/system/multi-user.target.wants/realtime-kvm-watch.service"
 WATCHER = "service:realtime-kvm-watch"
+#: Seconds after which systemd restarts a watcher that has not said that it is at work; it says so every five seconds, and a look takes one.
+HANGS_S = 120
 _NAME = os.path.basename(WATCHER_UNIT)
 _SYSTEMD = "/run/systemd/system"
 _UNIT_TEXT = """\
@@ -44,6 +46,9 @@ CPUAffinity={cpus}
 SyslogIdentifier=realtime-kvm-watch
 Restart=always
 RestartSec=5
+# one that hangs is started again
+WatchdogSec={hangs}
+WatchdogSignal=SIGKILL
 
 [Install]
 WantedBy=multi-user.target
@@ -51,12 +56,12 @@ WantedBy=multi-user.target
 
 
 def _unit_text(partition: Partition) -> str:
-    return _UNIT_TEXT.format(document=DOCUMENT, archive=ARCHIVE, cpus=format_cpulist(partition.housekeeping))
+    return _UNIT_TEXT.format(document=DOCUMENT, archive=ARCHIVE, cpus=format_cpulist(partition.housekeeping), hangs=HANGS_S)
 
 
 def watcher_cpus(host: Host) -> frozenset[int] | None:
-    """Return the CPUs of the running watcher, None where it does not run."""
-    for pid in service_pids(host, _NAME):
+    """Return the CPUs of the running watcher, None where it does not run, or was stopped by a signal."""
+    for pid in working_pids(host, _NAME):
         thread = read_thread(host, pid)
         if thread is not None:
             return thread.allowed
@@ -101,7 +106,7 @@ def undo_watcher(host: Host, runner: Runner, restore: Callable[[], None] | None 
     ``restore`` plans that too, and what the watcher would move again while it runs.
     """
     ours = WATCHER_UNIT in host.entries("file")
-    if ours and watcher_cpus(host) is not None:
+    if ours and service_pids(host, _NAME):
         host.follow_up(Change(WATCHER, "running", "stopped", reason="restored"), partial(systemctl, runner, "stop", _NAME))
     if restore is not None:
         restore()

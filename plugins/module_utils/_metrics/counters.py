@@ -89,7 +89,9 @@ def page_samples(look: Look, out: Samples) -> None:
             continue
         for pool in look.host.listdir(f"{NODES}/{node}/hugepages"):
             size = re.fullmatch(r"hugepages-(\d+)kB", pool)
-            for short, file in (("hugepages_configured", "nr_hugepages"), ("hugepages_free", "free_hugepages")):
-                pages = look.host.value(f"{NODES}/{node}/hugepages/{pool}/{file}") or ""
-                if size and pages.isdecimal():
-                    out.add(short, int(pages), node[len("node") :], int(size[1]) * 1024)
+            files = (f"{NODES}/{node}/hugepages/{pool}/{name}_hugepages" for name in ("nr", "free", "surplus"))
+            have, free, surplus = (look.host.value(file) or "0" for file in files)
+            if size and have.isdecimal() and free.isdecimal() and surplus.isdecimal():
+                labels = node[len("node") :], int(size[1]) * 1024
+                out.add("hugepages_configured", int(have) - int(surplus), *labels)
+                out.add("hugepages_free", int(free), *labels)

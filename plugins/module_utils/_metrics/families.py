@@ -154,7 +154,13 @@ _TABLE = (
         "idle_state_seconds", COUNTER, "How long the CPUs of a set were in an idle state.", ("set", "state"), "seconds", _STATE
     ),
     # -- memory
-    Family("hugepages_configured", GAUGE, "Huge pages of a NUMA node.", ("node", "page_size"), bound=_POOL),
+    Family(
+        "hugepages_configured",
+        GAUGE,
+        "Huge pages of a NUMA node, without those that go when their user ends.",
+        ("node", "page_size"),
+        bound=_POOL,
+    ),
     Family("hugepages_free", GAUGE, "Huge pages of a NUMA node that nobody uses.", ("node", "page_size"), bound=_POOL),
     # -- the switch
     Family("pmd_busy_cycles", COUNTER, "Cycles in which a poll-mode thread processed packets.", ("cpu",), bound=_CPU),

@@ -15,7 +15,7 @@ from .._cpus.cpulist import parse_or_empty
 from .._cpus.partition import Partition
 from .._cpus.policies import SCHED_FIFO, SCHED_RR
 from .._host.host import Host, Runner
-from .._host.threads import service_pids
+from .._host.threads import working_pids
 
 _NS = 1e9
 _ALLOWED = re.compile(r"^Cpus_allowed_list:\s*(\S*)", re.MULTILINE)
@@ -98,5 +98,5 @@ class Look:
         return len(fields) < 7 or not fields[6].isdecimal() or bool(int(fields[6]) & _PF_KTHREAD)
 
     def serves(self, unit: str) -> bool:
-        """Whether a service has processes."""
-        return bool(service_pids(self.host, unit))
+        """Whether a service has processes that can go on."""
+        return bool(working_pids(self.host, unit))

@@ -8,6 +8,7 @@ import os
 from .._cpus.answers import AnswerError, decode
 from .._cpus.errors import HostError
 from .._host.paths import ARCHIVE, DOCUMENT
+from .._host.threads import working_pids
 from .look import Look
 from .samples import Samples
 
@@ -22,7 +23,7 @@ def program_samples(look: Look, out: Samples) -> None:
     """Of those that the roles have set up, who does its work."""
     host = look.host
     if host.exists(WATCHER_UNIT):
-        out.add("program_up", look.serves(os.path.basename(WATCHER_UNIT)), "watcher")
+        out.add("program_up", _watches(look), "watcher")
     if host.exists(HOOK):
         out.add("program_up", os.access(host.path(HOOK), os.X_OK) and host.exists(ARCHIVE), "hook")
     if not host.exists(DOCUMENT):
@@ -34,3 +35,9 @@ def program_samples(look: Look, out: Samples) -> None:
         out.add("program_up", 0, "boot_service")
         raise HostError(f"{BOOT_STATE} is damaged ({error})") from None
     out.add("program_up", text is not None and not any(made.values()), "boot_service")
+
+
+def _watches(look: Look) -> bool:
+    """Whether the watcher is at work, and not on the CPUs that it keeps free."""
+    pids = working_pids(look.host, os.path.basename(WATCHER_UNIT))
+    return bool(pids) and not any(look.allowed(pid, pid) & look.isolated for pid in pids)

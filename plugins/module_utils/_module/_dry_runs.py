@@ -170,11 +170,11 @@ def link_findings(edges: SwitchEdges, running: Collection[str]) -> list[Finding]
     return check_links(edges.ovsdb(edges.host, edges.runner).read().interfaces.values(), running)
 
 
-def guest_outcome(edges: SwitchEdges, specs: Specs, host: Mapping[str, Any]) -> Found:
-    """Compare definitions, states, threads and devices of guests with the inventory; ``host``: the result of kvm_host."""
+def guest_outcome(edges: SwitchEdges, specs: Specs, host: Mapping[str, Any], switch: Mapping[str, Any]) -> Found:
+    """Compare definitions, states, threads and devices of guests with the inventory; ``host``, ``switch``: the results of kvm_host and ovs_dpdk."""
     given = {
         "networks": specs.networks, "guests": specs.guests, "priority_limit": specs.priority_limit, "hugepages": host.get("pages"), "site": "",
-        "virtual_functions": host.get("virtual_functions"),
+        "virtual_functions": host.get("virtual_functions"), "switch": switch.get("switch"),
         "restart": False, "shutdown_timeout_s": 120, "force_off": False, "stop_running": False, "switch_timeout_s": 0,
     }  # fmt: skip
     trial, result = _run(edges, "rt_domain", rt_domain.run, given)

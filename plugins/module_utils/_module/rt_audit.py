@@ -334,7 +334,10 @@ class _Audit(Gathered):
             return frozenset(), set()
         memory = self.attempt("guests' memory", lambda: host_outcome(self.edges, specs)) if not self.has("slice-limit") else None
         planned = memory.result if memory else {}
-        guests = self.attempt("guests", lambda: guest_outcome(self.edges, specs, planned)) if domains is not None else None
+        planned_switch = switch.result if switch else {}
+        guests = None
+        if domains is not None:
+            guests = self.attempt("guests", lambda: guest_outcome(self.edges, specs, planned, planned_switch))
         if switch and guests and self.topology is not None:
             self.findings += remote_ports(switch.result, guests.result, self.topology)
         return specs.names if guests else frozenset(), {"kvm_host"} if memory else set()
@@ -360,7 +363,10 @@ class _Audit(Gathered):
             for guest in read_guests(self.host, actors, domains or {}, partition, listed)
         ]
         pmds = read_pmds(self.host, actors)
-        found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=pmds, named=named)
+        at_home = [
+            pmd for pmd in pmds if not documented or pmd.cpus <= partition.sets["dataplane"]
+        ]  # others have a finding as such
+        found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=at_home, named=named)
         explained = (
             frozenset(cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus) if self.has("pmd-mask") else frozenset()
         )

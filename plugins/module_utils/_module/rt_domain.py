@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .._cpus.cpulist import format_cpulist
+from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._cpus.pages import PAGE_MIB
+from .._cpus.partition import Partition
 from .._devices.binding import release_unused
 from .._devices.settings import restore_settings
 from .._guests.bases import Bases
@@ -70,6 +71,7 @@ OPTIONS: dict[str, Any] = {
     "image_folder": {"type": "str", "default": IMAGE_FOLDER},
     "hugepages": {"type": "dict"},
     "virtual_functions": {"type": "dict"},
+    "switch": {"type": "dict"},
     "fsroot": {"type": "path", "default": "/"},
 }
 
@@ -111,7 +113,7 @@ def run(edges: SwitchEdges, parameters: dict[str, Any]) -> Outcome:
         guests,
         existing,
         memory_mib=guest_memory_mib(host),
-        polling=polling_cpus(host),
+        polling=_polling(host, partition, parameters.get("switch")),
     )
     plans = [
         plan_guest(host, guest, placements[guest.name], domains, parameters["site"])
@@ -195,6 +197,20 @@ def _plan_images(
     for plan in plans:
         seeds.plan(plan)
     return made
+
+
+def _polling(host: Host, partition: Partition, switch: Mapping[str, Any] | None) -> dict[int, str]:
+    """Return the CPUs of poll-mode threads; in check mode without those on real-time CPUs that ``switch``, the plan of ovs_dpdk, takes away before."""
+    polling = polling_cpus(host)
+    planned = parse_or_empty(str((switch or {}).get("pmd_cpus") or ""))
+    leaving = {cpu: name for cpu, name in polling.items() if cpu in partition.sets["realtime"] and cpu not in planned}
+    if not host.dry or not planned or not leaving:
+        return polling
+    host.notes.append(
+        f"realtime CPUs {format_cpulist(leaving)} are polled by {', '.join(sorted(set(leaving.values())))} until the ovs_dpdk role, "
+        "which comes first, has sent these threads back"
+    )
+    return {cpu: name for cpu, name in polling.items() if cpu not in leaving}
 
 
 def _check_gate(host: Host, starting: Sequence[GuestPlan]) -> None:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from .._cpus.answers import printable
 from .._cpus.errors import RefusalError
@@ -142,6 +144,15 @@ def _moved(change: Change) -> Line:
     return Line.of(INTERRUPT_MOVED, text, resource=change.resource, before=str(change.before), after=str(change.after), **found)
 
 
+def at_work() -> None:
+    """Tell systemd that the watcher does not hang (sd_notify(3)); nothing where systemd does not ask for that."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
+            speaker.setblocking(False)  # systemd is asked again soon
+            speaker.sendto(b"WATCHDOG=1", f"\0{address[1:]}" if address[0] == "@" else address)
+
+
 def main() -> None:
     """Watch until the code is replaced."""
     watcher = Watcher(lambda dry: Host(owner=INTERRUPTS.name, check_mode=dry, needs_journal=False))
@@ -149,6 +160,7 @@ def main() -> None:
     again: list[float] = []
     quiet = False
     while not watcher.outdated():
+        at_work()
         began = time.monotonic()
         for line in watcher.look(quiet=quiet):
             tell(line)
@@ -164,6 +176,7 @@ def _heard(watcher: Watcher, events: Events, seconds: float) -> bool:
     """Wait for an event of the kernel or of libvirt, at most so many seconds; while guests have devices, only a moment."""
     ended = time.monotonic() + seconds
     while (left := ended - time.monotonic()) > 0:
+        at_work()
         if events.heard(min(left, GUESTS_S)) or watcher.guests_changed():
             return True
         if watcher.has_devices:

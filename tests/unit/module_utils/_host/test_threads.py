@@ -28,6 +28,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.threads import 
     service_pids,
     set_affinity,
     set_priority,
+    working_pids,
 )
 from unit.trees import fill, task, writable
 
@@ -289,3 +290,10 @@ def test_what_libvirt_keeps_of_itself_and_of_helpers_is_no_guest(tmp_path):
 def test_a_service_has_processes_with_either_version_of_cgroups(tmp_path, place):
     host = writable(fill(tmp_path, {f"/sys/fs/cgroup{place}/system.slice/a.service/cgroup.procs": "5\n6\n"}))
     assert (service_pids(host, "a.service"), service_pids(host, "b.service")) == ([5, 6], [])
+
+
+@pytest.mark.parametrize(("state", "works"), [("S", True), ("R", True), ("D", True), ("T", False), ("t", False), ("Z", False)])
+def test_a_process_that_was_stopped_or_has_ended_does_no_work(tmp_path, state, works):
+    stat = f"5 (a) T) {state} 1 1\n"  # its name can look like a state
+    host = writable(fill(tmp_path, {"/sys/fs/cgroup/system.slice/a.service/cgroup.procs": "5\n", "/proc/5/stat": stat}))
+    assert working_pids(host, "a.service") == [5] * works

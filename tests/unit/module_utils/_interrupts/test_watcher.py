@@ -13,6 +13,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Hos
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.interrupts import plan_interrupts
 from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher import (
+    HANGS_S,
     WATCHER,
     WATCHER_LINK,
     WATCHER_UNIT,
@@ -20,6 +21,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._interrupts.watcher i
     undo_watcher,
     watcher_cpus,
 )
+from ansible_collections.realtime.kvm.plugins.module_utils._node.watcher import GUESTS_S, REST_AT_MOST_S
 from unit.irqs import PARTITION, run, text
 from unit.trees import fill, plan, snapshot, task
 
@@ -81,15 +83,29 @@ def test_its_unit_runs_the_nodes_own_tool_on_housekeeping_cpus(root, systemd):
     assert f"ConditionPathExists={ARCHIVE}" in lines
 
 
-@pytest.mark.parametrize("state", ["stopped", "elsewhere"])
-def test_one_that_ended_or_runs_elsewhere_is_started_again(root, systemd, state):
+def test_systemd_restarts_one_that_hangs(root, systemd):
+    apply(root, systemd)
+    lines = text(root, WATCHER_UNIT).splitlines()
+    assert f"WatchdogSec={HANGS_S}" in lines
+    assert HANGS_S > 5 * GUESTS_S + REST_AT_MOST_S, "it says often enough that it does not hang"
+
+
+def at_a_stand(root):
+    stat = root / "proc/700/stat"
+    stat.write_text(stat.read_text().replace(") S ", ") T "))
+
+
+@pytest.mark.parametrize("state", ["stopped", "elsewhere", "at a stand"])
+def test_one_that_ended_or_stands_or_runs_elsewhere_is_started_again(root, systemd, state):
     apply(root, systemd)
     if state == "stopped":
         fill(root, {PROCS: ""})
+    elif state == "at a stand":
+        at_a_stand(root)
     else:
         systemd.runs("0-3")
     host = apply(root, systemd)
-    before = {"stopped": "stopped", "elsewhere": "running on CPUs 0-3"}[state]
+    before = "running on CPUs 0-3" if state == "elsewhere" else "stopped"
     assert [(change.resource, change.before, change.after) for change in host.changes] == [(WATCHER, before, "running on CPUs 0")]
     assert apply(root, systemd).changes == []
 
@@ -113,6 +129,12 @@ def test_without_isolated_cpus_or_on_a_capture_it_is_not_started(root, systemd):
     plan_watcher(captured, systemd, PARTITION, waits=False)
     assert [change.resource for change in captured.changes] == [WATCHER_UNIT, WATCHER_LINK]
     assert systemd.commands == []
+
+
+def test_undo_ends_one_that_stands(root, systemd):
+    apply(root, systemd)
+    at_a_stand(root)
+    assert [change.resource for change in undo(root, systemd).changes] == [WATCHER, WATCHER_LINK, WATCHER_UNIT]
 
 
 def test_it_is_removed_whole(root, systemd):

@@ -144,6 +144,14 @@ def test_huge_pages(tmp_path):
     assert out["hugepages_free"] == {("0", "2097152"): 40, ("0", "1073741824"): 0, ("1", "2097152"): 0, ("1", "1073741824"): 2}
 
 
+def test_huge_pages_that_go_with_their_user_are_not_counted(tmp_path):
+    """As the audit and kvm_host count them: of a pool that was made smaller while guests had its pages."""
+    pool = "/sys/devices/system/node/node0/hugepages/hugepages-2048kB"
+    files = {**memory_files({0: 4096}, pages={(0, "2M"): (96, 0)}), f"{pool}/surplus_hugepages": "21\n"}
+    out = samples_of(page_samples, node(tmp_path, files))
+    assert out["hugepages_configured"][("0", "2097152")] == 75
+
+
 def test_a_node_without_partition_has_no_isolated_cpus(tmp_path):
     look = node(tmp_path, FREQUENCIES, {"/proc/interrupts": INTERRUPTS}, state(1, 0, "C1", 1, 1))
     assert [samples_of(source, look) for source in (frequency_samples, idle_samples, interrupt_samples)] == [{}, {}, {}]

@@ -20,7 +20,7 @@ from ansible_collections.realtime.kvm.plugins.module_utils._metrics.programs imp
 from ansible_collections.realtime.kvm.plugins.module_utils._metrics.samples import Samples
 from ansible_collections.realtime.kvm.plugins.module_utils._node import hook
 from ansible_collections.realtime.kvm.plugins.module_utils._runtime import gate
-from unit.watched import found, look_at, node, samples_of
+from unit.watched import PARTITION, found, look_at, node, samples_of, task
 
 
 def up(look):
@@ -49,6 +49,16 @@ def test_a_watcher_that_is_set_up_runs_or_not(tmp_path):
     assert up(look)["watcher"] == 0
     look = node(tmp_path, {"/sys/fs/cgroup/system.slice/realtime-kvm-watch.service/cgroup.procs": "12\n"})
     assert up(look)["watcher"] == 1
+
+
+@pytest.mark.parametrize(("allowed", "state", "works"), [("0", "S", 1), ("0", "T", 0), ("0-1", "S", 0)])
+def test_a_watcher_that_was_stopped_or_runs_on_isolated_cpus_does_not_do_its_work(tmp_path, allowed, state, works):
+    thread = {name: text.replace(") S ", f") {state} ") for name, text in task(12, 12, "python3", allowed).items()}
+    status = {"/proc/12/status": thread["/proc/12/task/12/status"]}
+    files = {WATCHER_UNIT: "[Service]\n", "/sys/fs/cgroup/system.slice/realtime-kvm-watch.service/cgroup.procs": "12\n"}
+    look = node(tmp_path, {**files, **thread, **status})
+    look.partition = PARTITION
+    assert up(look)["watcher"] == works
 
 
 def test_a_hook_works_while_it_can_be_started_and_has_its_archive(tmp_path):

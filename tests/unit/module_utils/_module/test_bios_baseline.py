@@ -81,7 +81,7 @@ def test_slow_answers(capsys, bmc):
     bmc.machine.delay = 3
     refuse(capsys, bmc, r"did not answer within 1 s; see bios_timeout", run=info, timeout=1)
     bmc.machine.delay = 0.2
-    assert info(capsys, bmc, timeout=1)["reboots"] == 2
+    assert info(capsys, bmc, timeout=20)["reboots"] == 2
 
 
 def test_nobody_listens(capsys, bmc):

@@ -200,7 +200,14 @@ SABOTAGES = {
     "interrupt allowed there": (written("/proc/irq/9/smp_affinity_list", "0,2\n"), [("interrupt", "IRQ 9 (acpi)")]),
     "new interrupts": (written("/proc/irq/default_smp_affinity", mask(*range(12))), [("setting", "/proc/irq/default_smp_affinity")]),
     "thread of an interrupt left behind": (
-        irq_thread(300, "irq/24-virtio0", "2"), [("kthread", "thread:irq/24-virtio0:300:*:affinity")],
+        irq_thread(300, "irq/24-virtio0", "2"), [("interrupt", "thread:irq/24-virtio0:300:*:affinity")],
+    ),
+    "interrupt moved, and its thread follows": (
+        both(written("/proc/irq/24/smp_affinity_list", "2\n"), irq_thread(300, "irq/24-virtio0", "2")), [("interrupt", "IRQ 24 (virtio0-config)")],
+    ),
+    "interrupt moved, and another's thread is left behind": (
+        both(written("/proc/irq/24/smp_affinity_list", "2\n"), irq_thread(301, "irq/9-acpi", "2")),
+        [("interrupt", "thread:irq/9-acpi:301:*:affinity"), ("interrupt", "IRQ 24 (virtio0-config)")],
     ),
     # field/11: bound by the kernel, so nothing can move it off the vCPU's CPU
     "thread of an interrupt bound there": (
@@ -316,6 +323,7 @@ SABOTAGES = {
         both(foreign(cpu="5", scheduler=1), lambda plant: plant.task(9990, "vhost-77", "0", process=plant.pid("theirs"))), [],
     ),
     "poll-mode thread moved": (task(901, "pmd-c01/id:901", "5", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
+    "poll-mode thread moved onto a vCPU's CPU": (task(901, "pmd-c01/id:901", "2", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
     "poll-mode thread freed": (task(901, "pmd-c01/id:901", "1,7", process=SWITCH), [("pmd-pin", "pmd-c01/id:901 (thread 901)")]),
     "poll-mode thread real-time": (task(901, "pmd-c01/id:901", "1", process=SWITCH, policy=1, priority=1), [("pmd-policy", "pmd-c01/id:901*")]),
     "queue served by another thread": (

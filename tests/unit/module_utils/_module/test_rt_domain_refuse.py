@@ -179,6 +179,15 @@ def test_poll_mode_threads_on_realtime_cpus(node):
     }
     fill(node.root, files)
     assert node.refuse(PLC).startswith("realtime CPUs 5 are polled by pmd-c05/id:9")
+    assert node.refuse(PLC, switch={"pmd_cpus": "5"}).startswith("realtime CPUs 5 are polled by pmd-c05/id:9"), (
+        "nobody sends it away"
+    )
+    predicted = node.run(PLC, check=True, switch={"pmd_cpus": "1"})
+    assert predicted["changes"], "ovs_dpdk sends it away before"
+    said = "realtime CPUs 5 are polled by pmd-c05/id:9 until the ovs_dpdk role, which comes first, has sent these threads back"
+    assert said in node.host.notes
+    with pytest.raises(RefusalError, match="realtime CPUs 5 are polled by pmd-c05/id:9; poll-mode threads belong"):
+        node.run(PLC, switch={"pmd_cpus": "1"})  # it has not
 
 
 @pytest.mark.parametrize(

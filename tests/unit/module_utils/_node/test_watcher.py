@@ -9,10 +9,13 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
@@ -391,6 +394,40 @@ def test_it_ends_when_another_release_has_replaced_its_code(running, root):
     running.order("ip link set v0 down")
     out, err = running.process.communicate(timeout=20)
     assert (running.process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize("place", ["{root}/notify", "@realtime-kvm-{pid}"])
+def test_it_tells_systemd_that_it_does_not_hang(monkeypatch, tmp_path, place):
+    address = place.format(root=tmp_path, pid=os.getpid())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(f"\0{address[1:]}" if address[0] == "@" else address)
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        _watcher.at_work()
+        assert systemd.recv(100) == b"WATCHDOG=1"
+        for _time in range(1000):
+            _watcher.at_work()  # a systemd that takes nothing does not stop it
+    monkeypatch.setenv("NOTIFY_SOCKET", f"{tmp_path}/absent")
+    _watcher.at_work()
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    _watcher.at_work()
+
+
+def test_while_it_waits_it_says_so_at_least_every_five_seconds(monkeypatch, root):
+    said, waited = [], []
+    monkeypatch.setattr(_watcher, "at_work", lambda: said.append(sum(waited)))
+    monkeypatch.setattr(_watcher, "time", SimpleNamespace(monotonic=lambda: sum(waited)))
+
+    class Silent:
+        def heard(self, seconds):
+            waited.append(seconds)
+            return False
+
+    watching = watcher(root)
+    watching.look()
+    assert _watcher._heard(watching, Silent(), _watcher.SLOW_S) is False
+    assert max(after - before for before, after in pairwise(said)) <= _watcher.GUESTS_S
+    assert sum(waited) == _watcher.SLOW_S
 
 
 def test_it_takes_little_memory(running):
