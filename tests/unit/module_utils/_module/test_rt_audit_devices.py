@@ -30,7 +30,7 @@ def _node(tmp_path):
 
 def rules(node):
     edges = SwitchEdges(writable(node.root, "rt_audit", True), node.tools, node.edge, node.ports)
-    found = guest_outcome(edges, Specs([{"name": "control"}], GUESTS, {}, {}, 1), HOST).findings
+    found = guest_outcome(edges, Specs([{"name": "control"}], GUESTS, {}, {}, 1), HOST, {}).findings
     found += interrupt_findings(edges.host, read_partition(edges.host))
     return [item.rule for item in found]
 
