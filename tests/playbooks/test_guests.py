@@ -28,3 +28,13 @@ def test_check_mode_shows_each_port_once(nodes, tags, shown):
     code, said, calls = nodes.run("realtime.kvm.guests", CHANGES, "--check", "--limit", "node1", *tags, **GONE)
     assert code == 0, said
     assert asked(calls) == [(True, False), (True, shown)]
+
+
+@pytest.mark.parametrize(("tags", "handed"), [([], True), (["--tags", "rt_guest"], False), (["--skip-tags", "ovs_dpdk"], False)])
+def test_guests_count_on_the_plan_of_the_switch_only_where_the_run_makes_it(nodes, tags, handed):
+    """Poll-mode threads on the CPUs of guests stay there where --tags leaves out the switch; the plan must not promise another thing."""
+    answers = {**CHANGES, "results": {"ovs_dpdk": {"switch": {"pmd_cpus": "1"}}}}
+    code, said, calls = nodes.run("realtime.kvm.guests", answers, "--check", "--limit", "node1", *tags, **GONE)
+    assert code == 0, said
+    given = [bool(call.get("switch")) for call in calls if call["module"] == "rt_domain"]
+    assert given == [handed, handed]

@@ -84,6 +84,7 @@ GIVEN = {
 RESULTS = {
     "cpu_partition": {"partition": {"schema": 1}},
     "kvm_host": {"pages": {"0": {"2M": 64}}, "kernel_arguments": ["hugepagesz=1G"]},
+    "ovs_dpdk": {"switch": {"pmd_cpus": "1"}},
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.rules import RULES
 from tools.dashboard import dashboard_of
-from tools.monitoring_pages import alerts_page, with_tables
+from tools.monitoring_pages import alerts_page, explaining, with_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("extensions/monitoring")
@@ -83,10 +83,15 @@ def expression(alert, source):
 
 def explanations(alert, source):
     """Return when an alert is not shown: expressions of other alerts that explain it, and that others fire."""
-    others = [_named(source, name) for name in alert.get("after", [])]
-    names = [other["alert"] for other in others if "explains" not in other]
-    found = [other["explains"] for other in others if "explains" in other]
-    return [*found, *([f'ALERTS{{alertname=~"{"|".join(names)}",alertstate="firing"}}'] if names else [])]
+    others = [(_named(source, name), rules) for name, rules in explaining(alert).items()]
+    whole = [other["alert"] for other, rules in others if "explains" not in other and not rules]
+    found = [other["explains"] for other, _rules in others if "explains" in other]
+    found += [f'ALERTS{{alertname=~"{"|".join(whole)}",alertstate="firing"}}'] if whole else []
+    return found + [
+        f'ALERTS{{alertname="{other["alert"]}",rule=~"{"|".join(rules)}",alertstate="firing"}}'
+        for other, rules in others
+        if rules
+    ]
 
 
 def _booted(seconds):

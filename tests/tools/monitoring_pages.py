@@ -97,9 +97,18 @@ def _section(alert, source):
     if "expr" in alert:
         when.append(f"`{alert['expr'].strip()}`")
     lasting = f", for {alert['for']}" if "for" in alert else ""
-    hidden = _hidden([one for one in source["alerts"] if one["alert"] in alert.get("after", [])])
+    explained = explaining(alert)
+    hidden = _hidden([(one, explained[one["alert"]]) for one in source["alerts"] if one["alert"] in explained])
     booted = f" Not in the first {alert['after_boot_s']} s after the node's start." if "after_boot_s" in alert else ""
     return [*lines, f"**It fires on** {', or on '.join(when)}{lasting}.{hidden}{booted}", ""]
+
+
+def explaining(alert):
+    """Return the alerts that explain an alert, each with the rules whose findings do; no rules: all of it does."""
+    found = {}
+    for one in alert.get("after", []):
+        found.update(one if isinstance(one, dict) else {one: []})
+    return found
 
 
 def _rules(names):
@@ -110,8 +119,8 @@ def _rules(names):
 def _hidden(others):
     """When the alert is not shown: while others fire, or that which makes them explain it."""
     parts = []
-    for one in others:
-        on = f" on `{one['explains']}`" if "explains" in one else ""
+    for one, rules in others:
+        on = f" on `{one['explains']}`" if "explains" in one else f" on a finding of {_rules(rules)}" if rules else ""
         parts.append(f"[{one['alert']}](#{one['alert'].lower()}) fires{on}")
     return f" Not while {', or '.join(parts)} for the node." if parts else ""
 

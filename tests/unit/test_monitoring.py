@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from tools.dashboard import WIDTH
 from tools.monitoring import COMMON, HOST, NODE, PAGE, cases_of, expression, files_of, read_source, rules_of
-from tools.monitoring_pages import with_tables
+from tools.monitoring_pages import explaining, with_tables
 from unit.documents import ROOT, text_of
 
 SOURCE = read_source()
@@ -86,9 +86,11 @@ def test_how_a_node_behaves_is_no_alert_at_once(alert):
 def test_an_alert_that_explains_others_comes_first_and_at_once(alert):
     """Prometheus evaluates the rules of a group in their order; it knows of an alert by ALERTS from then on."""
     before = list(ALERTS)[: list(ALERTS).index(alert["alert"])]
-    for name in alert.get("after", []):
+    for name, rules in explaining(alert).items():
         assert name in before
         assert "for" not in ALERTS[name] or "for" in alert
+        assert set(rules) <= set(ALERTS[name].get("rules", [])), "only a finding has a rule to look at"
+        assert not (rules and "explains" in ALERTS[name])
 
 
 def test_variables_and_playbooks_that_texts_name_exist():
@@ -145,9 +147,9 @@ def test_the_ten_sabotages_each_have_an_alert_of_their_own():
 def test_an_alert_for_everything_else_is_no_reason_to_hide_what_it_does_not_explain():
     """RealtimeKvmKernel explains others only by what the kernel does, and a reboot that is due for weeks (RealtimeKvmRebootDue) nothing."""
     for alert in ALERTS.values():
-        if "RealtimeKvmKernel" in alert.get("after", []):
+        if "RealtimeKvmKernel" in explaining(alert):
             assert f"unless on ({NODE}) realtime_kvm_kernel_isolates == 0" in expression(alert, SOURCE)
-        assert "RealtimeKvmRebootDue" not in alert.get("after", [])
+        assert "RealtimeKvmRebootDue" not in explaining(alert)
     assert not [text for text in EXPRESSIONS if "ALERTS" in text and "RealtimeKvmKernel" in text]
 
 

@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from .._cache.groups import TrespassError
 from .._cache.read import lacking
 from .._cpus.answers import AnswerError, counted, decode, printable
-from .._cpus.cpulist import format_cpulist
+from .._cpus.cpulist import format_cpulist, parse_or_empty
 from .._cpus.errors import HostError
 from .._cpus.machine import Kernel
 from .._cpus.partition import Partition
 from .._cpus.topology import Topology
+from .._host.change import Change
 from .._host.host import Host
 from .._host.kernel import read_kernel
 from .._host.paths import DOCUMENT, config_path
@@ -28,6 +29,7 @@ from .._runtime.cache import CACHE
 from .._runtime.features import FEATURES, configured_features
 from .._runtime.gate import ALLOW, OVERRIDE, is_missing, overridden, read_boot_state, why_closed
 from .findings import (
+    INTERRUPT_THREAD,
     Finding,
     change_finding,
     check_device_interrupts,
@@ -42,7 +44,7 @@ from .findings import (
 #: Changes that are no difference: interrupts have their own rule, and a CPU is switched off before it gets a partition.
 _NO_DIFFERENCE = re.compile(r"/proc/irq/\d+/|/sys/devices/system/cpu/cpu\d+/online$")
 
-_INTERRUPT = re.compile(r"/proc/irq/(\d+)/")
+_INTERRUPT = re.compile(r"/proc/irq/(\d+)/smp_affinity_list", re.ASCII)
 
 #: Rules that close the gate of real-time guests.
 _CLOSE = ("topology-changed", "file-damaged", "isolation", "kernel", "boot-run")
@@ -85,15 +87,23 @@ def feature_findings(host: Host, partition: Partition, feature: str, options: Ma
     except TrespassError as error:
         remedy = f"end that program or remove its group (rmdir), or set cpu_partition_cache: false and run the {CACHE.role} role"
         return [Finding("cache-foreign", f"group {error.group} of resctrl", error.expected, error.actual, remedy)]
-    moved = {str(match[1]) for match in (_INTERRUPT.match(change.resource) for change in trial.changes) if match}
-    followers = tuple(f"thread:irq/{number}-" for number in moved)  # gone with their interrupt, so no second difference
-    changes = [
-        change
-        for change in trial.changes
-        if not _NO_DIFFERENCE.match(change.resource) and not change.resource.startswith(followers)
-    ]
+    changes = [change for change in without_followers(trial.changes) if not _NO_DIFFERENCE.match(change.resource)]
     found = [change_finding(change, FEATURES[feature].role) for change in changes]
     return found + (cache_remarks(host, options) if feature == CACHE.name else [])
+
+
+def without_followers(changes: Sequence[Change]) -> list[Change]:
+    """Return changes without those of threads that are where their interrupt is: they go with it, so they are no second difference.
+
+    A thread elsewhere, or of an interrupt whose CPUs are not known, is a difference of its own.
+    """
+    cpus = {match[1]: parse_or_empty(change.before) for change in changes if (match := _INTERRUPT.fullmatch(change.resource))}
+
+    def follows(change: Change) -> bool:
+        match = INTERRUPT_THREAD.match(change.resource)
+        return match is not None and parse_or_empty(change.before) <= cpus.get(match[1], frozenset())
+
+    return [change for change in changes if not follows(change)]
 
 
 def cache_remarks(host: Host, options: Mapping[str, Any]) -> list[Finding]:

@@ -81,7 +81,7 @@ def finding_lines(findings: Iterable[Finding], places: int | None = None) -> lis
 def rule_of(change: Change) -> str:
     """Return the rule that a planned change of a run-time value breaks."""
     if change.resource.startswith("thread:"):
-        return "interrupt" if _INTERRUPT_THREAD.match(change.resource) else "kthread"
+        return "interrupt" if INTERRUPT_THREAD.match(change.resource) else "kthread"
     if change.resource.startswith(("cpuset:", "/sys/fs/cgroup/")):
         return "cpuset"
     if change.resource.startswith(_RESCTRL):
@@ -93,7 +93,7 @@ def rule_of(change: Change) -> str:
 
 _RESCTRL = "/sys/fs/resctrl"
 #: Where an interrupt's thread may run; its name has any character.
-_INTERRUPT_THREAD = re.compile(r"thread:irq/\d+-.*:affinity\Z", re.ASCII | re.DOTALL)
+INTERRUPT_THREAD = re.compile(r"thread:irq/(\d+)-.*:affinity\Z", re.ASCII | re.DOTALL)
 
 
 def _of_cache(resource: str) -> str:

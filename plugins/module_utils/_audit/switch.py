@@ -15,6 +15,7 @@ from .._cpus.answers import plain
 from .._cpus.cpulist import CpuListError, format_cpulist
 from .._cpus.masks import format_hex, parse_mask
 from .._cpus.partition import Partition
+from .._guests.pinning import core_of
 from .._switch.plan import PHYSICAL
 from .._switch.rows import Row
 from .findings import Finding
@@ -103,18 +104,16 @@ def check_placement(ports: Iterable[Mapping[str, Any]], placed: Mapping[tuple[st
     return findings
 
 
-def check_polling(
-    pmds: Iterable[Actor], partition: Partition, *, documented: bool, explained: frozenset[int] = frozenset()
-) -> list[Finding]:
+def check_polling(pmds: Iterable[Actor], partition: Partition, *, documented: bool, masked: bool = False) -> list[Finding]:
     """Each poll-mode thread is bound to one dataplane CPU; without a partition file the dataplane CPUs are unknown.
 
-    ``explained``: the CPUs of a wrong mask, which has a finding of its own.
+    ``masked``: the mask is wrong, and has a finding of its own; it explains a thread on the CPU for which the switch has made it, and no other.
     """
     findings = []
-    allowed = partition.sets["dataplane"] | explained if documented else frozenset(range(1 << 16))
+    allowed = partition.sets["dataplane"] if documented else frozenset(range(1 << 16))
     for pmd in pmds:
         resource = f"{pmd.name} (thread {pmd.tid})"
-        if len(pmd.cpus) != 1 or not pmd.cpus <= allowed:
+        if len(pmd.cpus) != 1 or not (pmd.cpus <= allowed or (masked and pmd.cpus == {core_of(pmd.name)})):
             findings.append(
                 Finding(
                     "pmd-pin",

@@ -9,6 +9,7 @@ moves no other guest.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,9 @@ from .board import Board
 from .cells import Cell, follow, memory_by_node
 from .guest import Guest
 from .siblings import allowed, assign, check_siblings, cores_needed, told_threads
+
+#: How the switch names a poll-mode thread: by the CPU for which it has made it (lib/dpif-netdev.c of Open vSwitch).
+_POLLS = re.compile(r"pmd-c(\d+)/", re.ASCII)
 
 
 class PinningError(RefusalError):
@@ -167,14 +171,25 @@ def _check_dataplane(partition: Partition, guests: Sequence[Guest]) -> None:
             )
 
 
+def core_of(name: str) -> int | None:
+    """Return the CPU for which the switch has made a poll-mode thread, by the thread's name; None where that does not tell."""
+    match = _POLLS.match(name)
+    return int(match[1]) if match else None
+
+
 def _take_polling(board: Board, polling: Mapping[int, str]) -> None:
     wrong = {cpu: name for cpu, name in polling.items() if cpu in board.realtime}
     if wrong:
         names = ", ".join(sorted(set(wrong.values())))
+        dataplane = board.partition.sets["dataplane"]
+        at_home = {name for name in wrong.values() if core_of(name) in dataplane}  # the switch itself has them where they belong
+        by_hand = (
+            f"; {', '.join(sorted(at_home))} was moved by hand, which that role leaves: taskset -cp CPU THREAD" if at_home else ""
+        )
         raise PinningError(
             f"realtime CPUs {format_cpulist(wrong)} are polled by {names}; "
             "poll-mode threads belong on dataplane CPUs "
-            f"({format_cpulist(board.partition.sets['dataplane']) or 'none on this node'}): run the ovs_dpdk role"
+            f"({format_cpulist(dataplane) or 'none on this node'}): run the ovs_dpdk role{by_hand}"
         )
 
 

@@ -7,7 +7,7 @@ libvirt's XML holds the request; only the kernel shows what a thread may really 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .._cpus.cpulist import format_cpulist
@@ -75,13 +75,13 @@ def kernel_vhosts(host: Host, pid: int) -> list[Thread]:
     return [thread for thread in threads if thread and thread.kernel and is_vhost(thread.name)]
 
 
-def polling_cpus(host: Host) -> dict[int, str]:
-    """Return the CPUs that poll-mode threads of the switch are bound to, with the threads' names."""
+def polling_cpus(host: Host, staying: Callable[[str], bool] = bool) -> dict[int, str]:
+    """Return the CPUs that poll-mode threads of the switch are bound to, with the threads' names; ``staying``: of which threads, by name."""
     pid = host.value(SWITCH_PID) or ""
     polling = {}
     for task in host.listdir(f"/proc/{pid}/task") if pid.isdecimal() else []:
         thread = read_thread(host, int(task), f"/proc/{pid}/task/{task}")
-        if thread and thread.name.startswith("pmd-"):
+        if thread and thread.name.startswith("pmd-") and staying(thread.name):
             polling.update(dict.fromkeys(thread.allowed, thread.name))
     return polling
 

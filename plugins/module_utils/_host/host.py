@@ -58,6 +58,7 @@ class Host(Planner):
         self.captured = captured
         self.needs_journal = needs_journal
         self.unjournalled = ""
+        self.meanwhile: Callable[[], object] | None = None  #: called each second while another run has the lock
         self._taken_back: list[str] = []
         self._refused: list[tuple[Change | None, Callable[[], object]]] = []
         self._journal: Journal | None = None
@@ -363,7 +364,7 @@ class Host(Planner):
             return
         with ExitStack() as held:
             try:
-                held.enter_context(state_locked(self.root, self.owner))
+                held.enter_context(state_locked(self.root, self.owner, self.meanwhile))
                 self._clean()
             except LockedError:
                 raise

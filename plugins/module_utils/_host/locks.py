@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from .._cpus.errors import HostError
@@ -19,30 +19,37 @@ WAIT_S = 120.0
 #: Held by all that moves isolated CPUs between cgroups: the partition's module, the boot service, libvirt's hook and rtpart.
 CPU_LOCK = "/run/realtime-kvm/cgroups.lock"
 _PAUSE_S = 0.05
+#: So often a run that waits does what it has to do meanwhile, in seconds.
+_MEANWHILE_S = 1.0
 
 
 class LockedError(HostError):
     """Another run holds a lock, and did not end in time."""
 
 
-def take_lock(full: str, owner: str, wait_s: float | None = None) -> int:
+def take_lock(full: str, owner: str, wait_s: float | None = None, meanwhile: Callable[[], object] | None = None) -> int:
     """Create a lock's file and folder, and wait for the lock; ``release`` ends it, and so does the end of the process.
 
     ``LockedError`` names the holder after ``wait_s`` seconds (None: ``WAIT_S``); ``NotADirectoryError`` when the folder is
-    something else.
+    something else. ``meanwhile`` is called each second of the wait.
     """
     limit = WAIT_S if wait_s is None else wait_s
-    end = time.monotonic() + limit
+    due = time.monotonic()
+    end = due + limit
     while True:
         handle = _try(full)
         if handle is not None:
             _sign(handle, owner)
             return handle
-        if time.monotonic() >= end:
+        now = time.monotonic()
+        if now >= end:
             raise LockedError(
                 f"{full} is locked by {holder_of(full)}; this run has waited {limit:.0f} s for it and gives up. "
                 "Only one run at a time may change the node: run again when that one has ended. If it hangs, end its process"
             )
+        if meanwhile is not None and now >= due:
+            meanwhile()
+            due = now + _MEANWHILE_S
         time.sleep(_PAUSE_S)
 
 
@@ -96,10 +103,10 @@ def holder_of(full: str) -> str:
 
 
 @contextmanager
-def state_locked(root: str, owner: str) -> Iterator[None]:
+def state_locked(root: str, owner: str, meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
     """Hold the lock of the state directory; nothing of it stays without a journal."""
     try:
-        handle = take_lock(root + LOCK, owner)
+        handle = take_lock(root + LOCK, owner, meanwhile=meanwhile)
     except NotADirectoryError as error:
         raise HostError(f"{STATE_DIR} is not a directory; move it away") from error
     except OSError as error:

@@ -23,7 +23,8 @@ from .._host.threads import read_thread, service_pids, working_pids
 WATCHER_UNIT = "/etc/systemd/system/realtime-kvm-watch.service"
 WATCHER_LINK = "/etc/systemd/system/multi-user.target.wants/realtime-kvm-watch.service"
 WATCHER = "service:realtime-kvm-watch"
-#: Seconds after which systemd restarts a watcher that has not said that it is at work; it says so every five seconds, and a look takes one.
+#: Seconds after which systemd restarts a watcher that has not said that it is at work. It says so every five seconds, and while it waits for another
+#: run; a look takes one.
 HANGS_S = 120
 _NAME = os.path.basename(WATCHER_UNIT)
 _SYSTEMD = "/run/systemd/system"

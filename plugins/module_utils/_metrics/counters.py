@@ -89,9 +89,19 @@ def page_samples(look: Look, out: Samples) -> None:
             continue
         for pool in look.host.listdir(f"{NODES}/{node}/hugepages"):
             size = re.fullmatch(r"hugepages-(\d+)kB", pool)
-            files = (f"{NODES}/{node}/hugepages/{pool}/{name}_hugepages" for name in ("nr", "free", "surplus"))
-            have, free, surplus = (look.host.value(file) or "0" for file in files)
-            if size and have.isdecimal() and free.isdecimal() and surplus.isdecimal():
-                labels = node[len("node") :], int(size[1]) * 1024
-                out.add("hugepages_configured", int(have) - int(surplus), *labels)
-                out.add("hugepages_free", int(free), *labels)
+            have, free, surplus = (
+                _number(look, f"{NODES}/{node}/hugepages/{pool}/{name}_hugepages") for name in ("nr", "free", "surplus")
+            )
+            if not size:
+                continue
+            labels = node[len("node") :], int(size[1]) * 1024
+            if have is not None:  # read one after the other, while guests end
+                out.add("hugepages_configured", max(0, have - (surplus or 0)), *labels)
+            if free is not None:
+                out.add("hugepages_free", free, *labels)
+
+
+def _number(look: Look, path: str) -> int | None:
+    """Return the number in a file; None where it cannot be read."""
+    text = look.host.value(path) or ""
+    return int(text) if text.isascii() and text.isdecimal() else None

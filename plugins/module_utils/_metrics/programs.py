@@ -38,6 +38,7 @@ def program_samples(look: Look, out: Samples) -> None:
 
 
 def _watches(look: Look) -> bool:
-    """Whether the watcher is at work, and not on the CPUs that it keeps free."""
+    """Whether the watcher is at work, on housekeeping CPUs alone: as the audit's rule interrupt-watcher."""
     pids = working_pids(look.host, os.path.basename(WATCHER_UNIT))
-    return bool(pids) and not any(look.allowed(pid, pid) & look.isolated for pid in pids)
+    elsewhere = look.partition is not None and any(look.allowed(pid, pid) - look.partition.housekeeping for pid in pids)
+    return bool(pids) and not elsewhere

@@ -367,10 +367,7 @@ class _Audit(Gathered):
             pmd for pmd in pmds if not documented or pmd.cpus <= partition.sets["dataplane"]
         ]  # others have a finding as such
         found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=at_home, named=named)
-        explained = (
-            frozenset(cpu for pmd in pmds if len(pmd.cpus) == 1 for cpu in pmd.cpus) if self.has("pmd-mask") else frozenset()
-        )
-        found += check_polling(pmds, partition, documented=documented, explained=explained)
+        found += check_polling(pmds, partition, documented=documented, masked=self.has("pmd-mask"))
         nova, wanted = read_nova(self.host), self.parameters["nova"]
         configured = int(nova.priority) if nova.priority.isascii() and nova.priority.isdecimal() else None
         found += instance_findings(

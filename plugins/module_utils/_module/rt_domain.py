@@ -31,7 +31,7 @@ from .._guests.libvirt import Connection, Domain, NoConnection, PoolError
 from .._guests.made_images import MadeImages
 from .._guests.near import with_near
 from .._guests.network import parse_networks
-from .._guests.pinning import place
+from .._guests.pinning import core_of, place
 from .._guests.plan import GuestPlan, plan_guest, unfinished
 from .._guests.qemu_img import QemuImg
 from .._guests.roles import VHOST
@@ -200,17 +200,22 @@ def _plan_images(
 
 
 def _polling(host: Host, partition: Partition, switch: Mapping[str, Any] | None) -> dict[int, str]:
-    """Return the CPUs of poll-mode threads; in check mode without those on real-time CPUs that ``switch``, the plan of ovs_dpdk, takes away before."""
+    """Return the CPUs of poll-mode threads; in check mode without those on real-time CPUs that ``switch``, the plan of ovs_dpdk, takes away before.
+
+    The switch ends the threads of CPUs that its mask no longer names. One of another CPU that was moved by hand stays where it is.
+    """
     polling = polling_cpus(host)
     planned = parse_or_empty(str((switch or {}).get("pmd_cpus") or ""))
-    leaving = {cpu: name for cpu, name in polling.items() if cpu in partition.sets["realtime"] and cpu not in planned}
-    if not host.dry or not planned or not leaving:
+    if not host.dry or not planned:
         return polling
-    host.notes.append(
-        f"realtime CPUs {format_cpulist(leaving)} are polled by {', '.join(sorted(set(leaving.values())))} until the ovs_dpdk role, "
-        "which comes first, has sent these threads back"
-    )
-    return {cpu: name for cpu, name in polling.items() if cpu not in leaving}
+    staying = polling_cpus(host, lambda name: core_of(name) in {None, *planned})
+    leaving = {cpu: name for cpu, name in polling.items() if cpu in partition.sets["realtime"] and cpu not in staying}
+    if leaving:
+        host.notes.append(
+            f"realtime CPUs {format_cpulist(leaving)} are polled by {', '.join(sorted(set(leaving.values())))} until the ovs_dpdk role, "
+            "which comes first, has sent these threads back"
+        )
+    return staying
 
 
 def _check_gate(host: Host, starting: Sequence[GuestPlan]) -> None:

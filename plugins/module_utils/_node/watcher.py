@@ -100,6 +100,7 @@ class Watcher:
         if self._in_order:
             return [], trial.notes
         host = self._open(False)
+        host.meanwhile = at_work
         with host.locked():
             INTERRUPTS.plan(host, partition, {})
             host.commit()
@@ -163,7 +164,8 @@ def main() -> None:
         at_work()
         began = time.monotonic()
         for line in watcher.look(quiet=quiet):
-            tell(line)
+            tell(line)  # a journal that is busy takes its time for each
+            at_work()
         time.sleep(min(REST * (time.monotonic() - began), REST_AT_MOST_S))
         quiet = not again
         if _heard(watcher, events, again.pop(0) if again else RETRY_S if watcher.failed else SLOW_S):

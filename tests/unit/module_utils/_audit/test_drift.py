@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._audit.drift import (
     check_tasks,
     feature_findings,
+    interrupt_findings,
     partition_drift,
     read_wanted_kernel,
     tuned_finding,
@@ -107,6 +108,26 @@ def test_a_request_for_a_kernel_is_read(root):
     assert read_wanted_kernel(writable(root)) is None
     fill(root, {KERNEL: '{"tokens": ["quiet"], "default_kernel": null}'})
     assert read_wanted_kernel(writable(root)) == {"tokens": ["quiet"], "default_kernel": None}
+
+
+@pytest.mark.parametrize(
+    ("number", "affinity", "thread", "named"),
+    [
+        (24, "2", "2", ["IRQ 24 (nvme)"]),
+        (24, "2-3", "2", ["IRQ 24 (nvme)"]),
+        (24, "2", "3", ["thread:irq/24-nvme:311:100:affinity", "IRQ 24 (nvme)"]),
+        (2, "2", "2", ["thread:irq/24-nvme:311:100:affinity", "IRQ 2 (nvme)"]),
+        (24, "", "3", ["thread:irq/24-nvme:311:100:affinity"]),
+        (24, "9", "3", ["thread:irq/24-nvme:311:100:affinity"]),
+    ],
+    ids=["beside it", "on one of its CPUs", "elsewhere", "of another", "its CPUs are not known", "its CPUs are not the node's"],
+)
+def test_a_thread_is_no_second_difference_only_where_its_interrupt_is(root, number, affinity, thread, named):
+    files = {**irq(number, affinity, affinity, "nvme"), **(irq(24, "0", "0", "other") if number == 2 else {})}
+    fill(root, {**files, **task("/proc/311", "irq/24-nvme", flags=0x00200000, policy=1, priority=50, allowed=thread)})
+    host = writable(root)
+    found = [*feature_findings(host, PARTITION, "irq_affinity", {}), *interrupt_findings(host, PARTITION)]
+    assert [(item.rule, item.resource) for item in found] == [("interrupt", name) for name in named]
 
 
 def test_a_thread_left_behind_for_good_is_named_with_what_works(root):

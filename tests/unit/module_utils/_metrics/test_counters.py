@@ -152,6 +152,26 @@ def test_huge_pages_that_go_with_their_user_are_not_counted(tmp_path):
     assert out["hugepages_configured"][("0", "2097152")] == 75
 
 
+@pytest.mark.parametrize(
+    ("files", "configured", "free"),
+    [
+        ({}, 96, 40),
+        ({"nr": ""}, None, 40),
+        ({"nr": "-1"}, None, 40),
+        ({"free": "x"}, 96, None),
+        ({"surplus": "x"}, 96, 40),
+        ({"surplus": "97"}, 0, 40),
+    ],
+)
+def test_a_number_of_pages_that_cannot_be_read_is_not_told_as_none(tmp_path, files, configured, free):
+    """The files are read one after the other: a pool that changes meanwhile has no negative number of pages."""
+    pool = "/sys/devices/system/node/node0/hugepages/hugepages-2048kB"
+    written = {f"{pool}/{name}_hugepages": text for name, text in files.items()}
+    out = samples_of(page_samples, node(tmp_path, {**memory_files({0: 4096}, pages={(0, "2M"): (96, 40)}), **written}))
+    key = ("0", "2097152")
+    assert (out["hugepages_configured"].get(key), out["hugepages_free"].get(key)) == (configured, free)
+
+
 def test_a_node_without_partition_has_no_isolated_cpus(tmp_path):
     look = node(tmp_path, FREQUENCIES, {"/proc/interrupts": INTERRUPTS}, state(1, 0, "C1", 1, 1))
     assert [samples_of(source, look) for source in (frequency_samples, idle_samples, interrupt_samples)] == [{}, {}, {}]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.errors import HostError
@@ -59,6 +60,17 @@ def test_a_watcher_that_was_stopped_or_runs_on_isolated_cpus_does_not_do_its_wor
     look = node(tmp_path, {**files, **thread, **status})
     look.partition = PARTITION
     assert up(look)["watcher"] == works
+
+
+def test_a_watcher_on_shared_cpus_is_as_wrong_as_for_the_audit(tmp_path):
+    """The alert does not look at the audit's finding where it has this metric."""
+    thread = task(12, 12, "python3", "1")
+    files = {WATCHER_UNIT: "[Service]\n", "/sys/fs/cgroup/system.slice/realtime-kvm-watch.service/cgroup.procs": "12\n"}
+    look = node(tmp_path, {**files, **thread, "/proc/12/status": thread["/proc/12/task/12/status"]})
+    look.partition = replace(PARTITION, sets={**PARTITION.sets, "shared": frozenset({1}), "realtime": frozenset({2, 3})})
+    assert up(look)["watcher"] == 0
+    look.partition = None
+    assert up(look)["watcher"] == 1, "nothing says where it belongs"
 
 
 def test_a_hook_works_while_it_can_be_started_and_has_its_archive(tmp_path):

@@ -110,6 +110,14 @@ def test_the_threads_of_a_wrong_mask_are_no_second_finding(watched):
     assert alone(watched) == [("pmd-mask", MASK), ("pmd-pin", "pmd-c03/id:902 (thread 902)")]
 
 
+def test_a_thread_that_was_moved_by_hand_is_no_part_of_a_wrong_mask(watched):
+    """The repair of the mask leaves it where it is: on the CPU of a vCPU."""
+    watched.switch.set(".", "other_config", "pmd-cpu-mask", "0x6")
+    watched.task(902, "pmd-c02/id:902", "2", process=SWITCH)
+    watched.task(901, "pmd-c01/id:901", "2", process=SWITCH)
+    assert alone(watched) == [("pmd-mask", MASK), ("pmd-pin", "pmd-c01/id:901 (thread 901)")]
+
+
 def test_with_an_inventory_its_comparison_names_the_mask(watched):
     watched.switch.set(".", "other_config", "pmd-cpu-mask", "0x2")
     assert watched.findings(networks=NETWORKS, guests=GUESTS) == [("switch", "ovs:Open_vSwitch other_config:pmd-cpu-mask")]

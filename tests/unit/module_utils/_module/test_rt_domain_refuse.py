@@ -169,15 +169,46 @@ def test_a_node_without_dataplane_cpus(node):
     )
 
 
-def test_poll_mode_threads_on_realtime_cpus(node):
-    task = "/proc/77/task/78"
+def polled(tid, name, cpus):
+    """A poll-mode thread of the switch."""
+    task = f"/proc/77/task/{tid}"
     fields = " ".join(["S", *["0"] * 18, "100", *["0"] * 17, "0", "0", "0"])
-    files = {
+    return {
         "/run/openvswitch/ovs-vswitchd.pid": "77\n",
-        f"{task}/stat": f"78 (pmd-c05/id:9) {fields}\n",
-        f"{task}/status": "Cpus_allowed_list:\t5\n",
+        f"{task}/stat": f"{tid} ({name}) {fields}\n",
+        f"{task}/status": f"Cpus_allowed_list:\t{cpus}\n",
     }
-    fill(node.root, files)
+
+
+@pytest.mark.parametrize(
+    ("threads", "refused"),
+    [
+        ([(78, "pmd-c01/id:9", "5")], True),
+        ([(78, "pmd-c01/id:9", "5"), (79, "pmd-c05/id:10", "5")], True),
+        ([(78, "pmd-c05/id:10", "5"), (79, "pmd-c01/id:9", "5")], True),
+        ([(78, "pmd9", "5")], False),  # Open vSwitch before 2.13 calls them so; they are not seen
+        ([(78, "pmd-9", "5")], True),
+        ([(78, "pmd-c04/id:9", "5")], False),
+    ],
+    ids=["by hand", "beside one that goes", "one that goes beside it", "old name", "no CPU in its name", "by hand, and it goes"],
+)
+def test_check_mode_expects_no_more_of_the_switch_than_it_does(node, threads, refused):
+    """The switch ends threads of CPUs that its mask no longer names; it does not take back one that was moved by hand."""
+    for thread in threads:
+        fill(node.root, polled(*thread))
+    planned = {"pmd_cpus": "1"}
+    if not refused:
+        assert node.run(PLC, check=True, switch=planned)["changes"]
+        return
+    with pytest.raises(RefusalError, match="realtime CPUs 5 are polled by") as predicted:
+        node.run(PLC, check=True, switch=planned)
+    assert ("pmd-c01/id:9 was moved by hand, which that role leaves: taskset -cp" in str(predicted.value)) == (
+        threads != [(78, "pmd-9", "5")]
+    )
+
+
+def test_poll_mode_threads_on_realtime_cpus(node):
+    fill(node.root, polled(78, "pmd-c05/id:9", "5"))
     assert node.refuse(PLC).startswith("realtime CPUs 5 are polled by pmd-c05/id:9")
     assert node.refuse(PLC, switch={"pmd_cpus": "5"}).startswith("realtime CPUs 5 are polled by pmd-c05/id:9"), (
         "nobody sends it away"

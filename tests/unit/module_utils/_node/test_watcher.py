@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.realtime.kvm.plugins.module_utils._cpus.document import to_document
 from ansible_collections.realtime.kvm.plugins.module_utils._host import files
+from ansible_collections.realtime.kvm.plugins.module_utils._host import locks as _locks
 from ansible_collections.realtime.kvm.plugins.module_utils._host.host import Host
 from ansible_collections.realtime.kvm.plugins.module_utils._host.journal import JOURNAL
 from ansible_collections.realtime.kvm.plugins.module_utils._host.paths import ARCHIVE, DOCUMENT
@@ -428,6 +429,34 @@ def test_while_it_waits_it_says_so_at_least_every_five_seconds(monkeypatch, root
     assert _watcher._heard(watching, Silent(), _watcher.SLOW_S) is False
     assert max(after - before for before, after in pairwise(said)) <= _watcher.GUESTS_S
     assert sum(waited) == _watcher.SLOW_S
+
+
+def test_while_another_run_has_the_lock_it_says_so_each_second(monkeypatch, root):
+    """A run that sets up a node has it for minutes: no reason for systemd to end the watcher, which waits as long as it may be silent."""
+    said, now = [], [0.0]
+    monkeypatch.setattr(_watcher, "at_work", lambda: said.append(now[0]))
+    clock = {"monotonic": lambda: now[0], "sleep": lambda seconds: now.append(now.pop() + seconds)}
+    monkeypatch.setattr(_locks, "time", SimpleNamespace(**{**vars(time), **clock}))
+    fill(root, {FILE: "2"})
+    with Host(str(root), owner="rt_domain").locked():
+        (note,) = watcher(root).look()
+    assert "is locked by process" in note
+    assert now[0] >= _locks.WAIT_S
+    assert max(after - before for before, after in pairwise(said)) < 2
+    assert (said[0], now[0] - said[-1] < 2) == (0, True)
+
+
+def test_while_the_journal_takes_no_line_it_says_so_with_each(monkeypatch):
+    """journald.tell waits half a second for each; hundreds of queues that come at once have a line each."""
+    said, told = [], []
+    monkeypatch.setattr(_watcher, "at_work", lambda: said.append(len(told)))
+    monkeypatch.setattr(_watcher, "tell", told.append)
+    looks = SimpleNamespace(look=lambda quiet: ["line"] * 300, outdated=lambda: bool(told), failed=False)
+    monkeypatch.setattr(_watcher, "Watcher", lambda _open: looks)
+    monkeypatch.setattr(_watcher, "Events", lambda: None)
+    monkeypatch.setattr(_watcher, "_heard", lambda *_rest: False)
+    _watcher.main()
+    assert said == list(range(301))
 
 
 def test_it_takes_little_memory(running):
