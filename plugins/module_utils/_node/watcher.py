@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -127,7 +128,7 @@ class Watcher:
         return running_files(self._open(True)) != self._guests
 
     def outdated(self) -> bool:
-        """Whether another release has replaced the code since the start; systemd then starts that."""
+        """Whether another release has replaced the code since the start."""
         return self._code_now() != self._code
 
     def _code_now(self) -> tuple[int, ...]:
@@ -154,8 +155,14 @@ def at_work() -> None:
             speaker.sendto(b"WATCHDOG=1", f"\0{address[1:]}" if address[0] == "@" else address)
 
 
+def _become_new() -> None:
+    """Go on as the code that has replaced this one, in the same process: one that ended would be away for seconds, and be told as down."""
+    if os.path.exists(ARCHIVE):  # not after undo
+        os.execv(sys.executable, [sys.executable, "-I", "-S", ARCHIVE, "watch"])
+
+
 def main() -> None:
-    """Watch until the code is replaced."""
+    """Watch; when the code is replaced, go on as the new one."""
     watcher = Watcher(lambda dry: Host(owner=INTERRUPTS.name, check_mode=dry, needs_journal=False))
     events = Events()
     again: list[float] = []
@@ -172,6 +179,7 @@ def main() -> None:
             time.sleep(SETTLE_S)
             events.heard(0)
             again, quiet = list(AGAIN_S), False
+    _become_new()
 
 
 def _heard(watcher: Watcher, events: Events, seconds: float) -> bool:

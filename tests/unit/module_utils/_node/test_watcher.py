@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -351,7 +352,9 @@ def moved(running, event):
     A busy machine gives neither the watcher nor this test a CPU at once; 20 times what the smallest program takes do not count.
     """
     time.sleep(1.5)  # the rest after a look
-    fill(running.root, {FILE: "1-3"})
+    beside = Path(f"{running.root}{FILE}.new")
+    beside.write_text("1-3")
+    beside.replace(f"{running.root}{FILE}")  # as a whole: a file of the kernel is never empty for a moment
     began = time.monotonic()
     running.order(event)
     assert running.line() == f"{FILE}: 1-3 -> 0 (IRQ 24 (eth0-rx))"
@@ -457,6 +460,33 @@ def test_while_the_journal_takes_no_line_it_says_so_with_each(monkeypatch):
     monkeypatch.setattr(_watcher, "_heard", lambda *_rest: False)
     _watcher.main()
     assert said == list(range(301))
+
+
+_IS_REPLACED = """\
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from realtime_kvm._node import watcher
+watcher.ARCHIVE = sys.argv[1] + ".new"
+watcher.Watcher.outdated = lambda self: True
+print(os.getpid(), flush=True)
+watcher.main()
+"""
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_it_goes_on_as_the_code_that_has_replaced_it_in_the_same_process(tmp_path, replaced):
+    archive = tmp_path / "archive"
+    archive.write_bytes(build_archive())
+    if replaced:
+        (tmp_path / "archive.new").write_text(
+            "import os, sys; print(os.getpid(), sys.argv[1:], sys.flags.isolated, sys.flags.no_site)"
+        )
+    ran = subprocess.run(
+        [sys.executable, "-c", _IS_REPLACED, str(archive)], check=True, capture_output=True, text=True, timeout=60
+    )
+    old, *new = ran.stdout.splitlines()
+    assert new == [f"{old} ['watch'] 1 1"] * replaced
+    assert ran.stderr == ""
 
 
 def test_it_takes_little_memory(running):
