@@ -212,7 +212,9 @@ class Devices:
         where = f"realtime_guests: {guest.name}: {device.label}"
         if not device.network:
             if device.settings:
-                raise DeviceError(f"{where}: {', '.join(device.settings)} can be set of a network device only, and this is none")
+                raise DeviceError(
+                    f"{where}: {', '.join(device.settings)} can be set only for a network device, which this is not"
+                )
             return
         physical = read_function(self.host, function.physical)
         name = physical.interfaces[0] if physical and physical.interfaces else ""

@@ -174,7 +174,7 @@ def backing_files(host: Host, path: str) -> Iterator[tuple[Identity, str]]:
 
 
 def identity_of(host: Host, path: str) -> Identity | None:
-    """Return the file behind a path, None if there is none; ``HostError`` where that cannot be known."""
+    """Return which file a path leads to, or None if it leads to no file; ``HostError`` if that cannot be found out."""
     info = _info(host, path)
     return None if info is None else _of(info)
 

@@ -131,7 +131,7 @@ class MadeImages:
         if had:
             raise GuestError(
                 f"{image.where} is gone, but its domain has it; it is not made again, since the guest would begin without its data. "
-                "Mount its file system, or restore it; to begin anew, remove the guest first (state: absent)"
+                "Mount its file system, or restore the image; to have it made anew, remove the guest first (state: absent)"
             )
 
     def _check_there(self, image: _Image, info: os.stat_result) -> None:

@@ -66,7 +66,7 @@ class Seeds:
         self.host.follow_up(change, partial(self._write, path, built))
 
     def _look(self, where: str, path: str) -> tuple[bytes, int] | None:
-        """Return a seed's content and mode, None if there is none; refuse a file that this collection has not made."""
+        """Return a seed's content and mode, or None if it does not exist; refuse a file that this collection has not made."""
         try:
             _folder, info = stat_guarded(self.host, path, f"{where} is not made")
         except FileNotFoundError:

@@ -21,8 +21,8 @@ def volume_of(disk: ET.Element) -> Volume | None:
 def on_files(tree: ET.Element, find: Callable[[Volume], str]) -> ET.Element:
     """Return a domain with each volume as what it is, to see who uses which file; itself where it has none.
 
-    ``find`` returns a volume's path, which is none of this node where it does not begin with ``/`` (a pool on the network),
-    and is empty where libvirt does not tell: such a disk stays a volume.
+    ``find`` returns a volume's path. A path that does not begin with ``/`` belongs to a pool on the network, not to this node. If libvirt
+    does not tell the path, ``find`` returns an empty text, and the disk stays a volume.
     """
     if tree.find("devices/disk[@type='volume']") is None and tree.find("devices/disk//*[@type='volume']") is None:
         return tree

@@ -84,7 +84,7 @@ class Host(Planner):
             return None
 
     def read_whole(self, path: str) -> bytes | None:
-        """Return the content of a file that is going to be replaced, None where there is none; ``HostError`` where it cannot be read.
+        """Return the content of a file that is to be replaced, or None if it does not exist; ``HostError`` if it cannot be read.
 
         It must not count as absent: what somebody else wrote in it would be lost, and undo would remove it.
         """

@@ -363,9 +363,8 @@ class _Audit(Gathered):
             for guest in read_guests(self.host, actors, domains or {}, partition, listed)
         ]
         pmds = read_pmds(self.host, actors)
-        at_home = [
-            pmd for pmd in pmds if not documented or pmd.cpus <= partition.sets["dataplane"]
-        ]  # others have a finding as such
+        # a poll-mode thread elsewhere has a finding of its own
+        at_home = [pmd for pmd in pmds if not documented or pmd.cpus <= partition.sets["dataplane"]]
         found = check_guests(guests, partition, self.topology, self._priorities(partition), pmds=at_home, named=named)
         found += check_polling(pmds, partition, documented=documented, masked=self.has("pmd-mask"))
         nova, wanted = read_nova(self.host), self.parameters["nova"]
